@@ -61,7 +61,7 @@ test("a submission that waits for a dead DAG Manager is told at once, once, and 
 
   expect(failure).toBeUndefined();
   expect(notes).toEqual([
-    `submission sub-1 is handed in and kept; it waits for the DAG Manager (${dagIsOut})`,
+    `submission sub-1 is accepted and stored; it waits for the DAG Manager (${dagIsOut})`,
   ]);
 });
 
@@ -69,7 +69,7 @@ test("at the end of the wait a submission is said to be kept, with what to do, n
   const { failure } = await waitFor([[QUEUED, dagIsOut]], { waitMsMax: 50 });
 
   expect(failure).toMatchObject({
-    message: `submission sub-1 is handed in and kept, and still waits for the DAG Manager: ${dagIsOut}`,
+    message: `submission sub-1 is accepted and stored, and still waits for the DAG Manager: ${dagIsOut}`,
     hint: expect.stringContaining("`qmtl submit` again"),
     exitCode: 3,
     reason: "PEER_UNAVAILABLE",
@@ -79,7 +79,7 @@ test("at the end of the wait a submission is said to be kept, with what to do, n
 test("a submission that does not move, and says not why, is told to wait", async () => {
   const { notes } = await waitFor([[PROCESSING, ""]], { waitMsMax: 100, stillMsMax: 1 });
 
-  expect(notes).toEqual(["submission sub-1 is handed in and kept; it waits for its queues"]);
+  expect(notes).toEqual(["submission sub-1 is accepted and stored; it waits for its queues"]);
 });
 
 test("a submission that has failed is told with why, and never said to wait", async () => {

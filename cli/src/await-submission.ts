@@ -40,7 +40,7 @@ export async function awaitSubmission(
     told.add(subject);
     const cause = why === "" ? "" : ` (${why})`;
     options.onWaiting(
-      `submission ${submissionId} is handed in and kept; it waits for ${subject}${cause}`,
+      `submission ${submissionId} is accepted and stored; it waits for ${subject}${cause}`,
     );
   };
   const timer = setTimeout(tell, options.stillMsMax ?? stillMsMax);
@@ -71,8 +71,8 @@ function subjectOf(why: string): string {
 }
 
 function stillWaiting(submissionId: string, why: string): CommandError {
-  const message = `submission ${submissionId} is handed in and kept, and still waits for ${subjectOf(why)}${why === "" ? "" : `: ${why}`}`;
+  const message = `submission ${submissionId} is accepted and stored, and still waits for ${subjectOf(why)}${why === "" ? "" : `: ${why}`}`;
   const hint =
-    "nothing is lost: it is completed by itself. The same `qmtl submit` again says how it stands; `qmtl doctor` says what does not answer";
+    "nothing is lost: it completes by itself. Run the same `qmtl submit` again to see its state; `qmtl doctor` shows what does not answer";
   return new RefusalError(message, ExitCode.unreachable, hint, "PEER_UNAVAILABLE");
 }

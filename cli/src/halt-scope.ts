@@ -12,7 +12,9 @@ export interface HaltScope {
 export function haltTarget({ account, world, strategy }: HaltScope) {
   const given = [account, world, strategy].filter((each) => each !== undefined);
   if (given.length > 1)
-    throw new CommandError("name one of --account, --world, --strategy, or none for everything");
+    throw new CommandError(
+      "give one of --account, --world and --strategy, or none of them for everything",
+    );
   if (account !== undefined) return { target: { case: "accountId", value: account } } as const;
   if (world !== undefined) return { target: { case: "worldId", value: world } } as const;
   if (strategy !== undefined) return { target: { case: "strategyId", value: strategy } } as const;
@@ -32,6 +34,6 @@ export function haltedText(halt: Halt | undefined): string {
     case "strategyId":
       return `strategy ${target.value}`;
     default:
-      return "what this version does not know";
+      return "something this version does not know";
   }
 }

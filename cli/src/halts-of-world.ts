@@ -27,7 +27,7 @@ export async function haltsOfWorld(
       case "strategyId":
         return strategyIds.includes(target.value);
       default:
-        return true; // everything, or what this version does not know
+        return true; // everything, or something this version does not know
     }
   });
 }

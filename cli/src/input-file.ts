@@ -61,7 +61,7 @@ export function messageFromJson<D extends DescMessage>(
     return fromJson(schema, json);
   } catch (cause) {
     throw new CommandError(
-      `${path} holds no ${schema.name}: ${messageOf(cause)}`,
+      `${path} does not contain a ${schema.name}: ${messageOf(cause)}`,
       undefined,
       `write ${schema.typeName} as proto3 JSON`,
     );

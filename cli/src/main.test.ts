@@ -319,7 +319,7 @@ describe("against a platform", () => {
     expect(first.submission_id).not.toBe("");
     expect(first.queues.map(({ node }: { node: string }) => node)).toContain("mean");
     expect(first.queues.every(({ queue }: { queue: string }) => queue !== "")).toBe(true);
-    expect(out[0]).toBe(`submission ${first.submission_id} completed (handed in before)`);
+    expect(out[0]).toBe(`submission ${first.submission_id} completed (submitted before)`);
     expect(out[1]).toMatch(/^strategy s-[0-9a-f]{16}: \d+ new nodes, \d+ reused$/);
     expect(
       stats.queues.every((each: { holder_session_id: string }) => !each.holder_session_id),

@@ -10,8 +10,8 @@ Exit codes:
   0  done
   1  refused, or what was asked for did not happen
   2  bad usage, configuration or input file; nothing was done
-  3  the platform could not be reached; of \`up\` and \`service\`: the database was lost, start it again
-  4  the feature is in the contract but not built yet
+  3  the platform could not be reached; for \`up\` and \`service\`: the database was lost, start it again
+  4  the feature is in the contract but not implemented yet
   130  interrupted`;
 
 /** The command line. @param names its commands. @default all of them */
@@ -21,8 +21,8 @@ export async function makeProgram(names: readonly CommandName[] = commandNames):
       "trading strategies as graphs: backtest offline, run the same code online behind an order gate",
     )
     .version("0.1.0")
-    .option("--config <file>", "configuration file (default: qmtl.yml here)")
-    .option("--gateway-url <url>", "address of the gateway, or several with commas between")
+    .option("--config <file>", "configuration file (default: qmtl.yml in this folder)")
+    .option("--gateway-url <url>", "address of the gateway, or several separated by commas")
     .option("--json", "answer in JSON")
     // Commands take these settings over, so each one's help names --json and the exit codes.
     .configureHelp({ showGlobalOptions: true })

@@ -21,7 +21,7 @@ const STARTS: Readonly<Record<string, string>> = {
 export function peerHint(peer: string): string {
   const start = STARTS[peer];
   return start === undefined
-    ? "see that it runs; `qmtl doctor` checks each service"
+    ? "check that it is running; `qmtl doctor` tries each service"
     : `start it: \`${start}\`; \`qmtl doctor\` says whether the gateway reaches it`;
 }
 

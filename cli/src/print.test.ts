@@ -19,7 +19,7 @@ test("a field that the message repeats is told once, and a pattern in words", ()
   });
 
   expect(told(failure)).toEqual([
-    "error: world.world_id: takes lower case letters, digits, _ and -, at most 63, a letter or digit first [INVALID_FIELD]",
+    "error: world.world_id: takes lower-case letters, digits, _ and -: at most 63 characters, the first a letter or digit [INVALID_FIELD]",
   ]);
 });
 
@@ -38,7 +38,7 @@ test("a port that is taken names its key, and a service that does not answer how
 test("a call whose outcome is not known is told what may be repeated", () => {
   const late = new QmtlError("OUTCOME_UNKNOWN", "no answer within 10 s");
 
-  expect(told(late)[1]).toMatch(/^hint: .*what only reads may be repeated/);
+  expect(told(late)[1]).toMatch(/^hint: .*one that only reads may be repeated/);
 });
 
 test("several fields have a line each, and the message does not repeat them", () => {
@@ -50,7 +50,7 @@ test("several fields have a line each, and the message does not repeat them", ()
   });
 
   expect(told(failure)).toEqual([
-    "error: 2 things do not hold [POLICY_INVALID]",
+    "error: 2 problems were found [POLICY_INVALID]",
     '  document:2:1 a: unknown key "a"',
     '  document:3:1 b: unknown key "b"',
   ]);
@@ -58,12 +58,12 @@ test("several fields have a line each, and the message does not repeat them", ()
 
 test("a field that says more than the message is kept", () => {
   const failure = new QmtlError("INVALID_FIELD", "the world is not valid", {
-    fields: [{ field: "world.source", description: "a replay world names its source" }],
+    fields: [{ field: "world.source", description: "a replay world needs a source" }],
   });
 
   expect(told(failure)).toEqual([
     "error: the world is not valid [INVALID_FIELD]",
-    "  world.source: a replay world names its source",
+    "  world.source: a replay world needs a source",
   ]);
 });
 

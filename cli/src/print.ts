@@ -55,43 +55,46 @@ export function millisecondsOf(span: Duration | undefined): number {
 const HINTS: Readonly<Record<string, string>> = {
   PEER_UNAVAILABLE: "is the platform running? start it with `qmtl up`, or set --gateway-url",
   OUTCOME_UNKNOWN:
-    "it may have been done: look before you repeat what changes something; what only reads may be repeated. `qmtl doctor` says what does not answer",
-  STORE_UNAVAILABLE: "start the database again, then repeat the command; `qmtl doctor` checks it",
+    "it may have been done: check before you repeat a command that changes something; one that only reads may be repeated. `qmtl doctor` shows what does not answer",
+  STORE_UNAVAILABLE: "start the database again, then repeat the command; `qmtl doctor` tries it",
   DB_UNAVAILABLE:
-    "start the database of storage.dsn; with storage.kind: embedded start this again, what was stored is in its folder",
+    "start the database of storage.dsn; with storage.kind: embedded start this again: what was stored is in its folder",
   BUS_UNAVAILABLE: "start the broker of bus.brokers, or set bus.kind: embedded",
-  CONFIG_INVALID: "`qmtl config explain KEY` tells what a key takes, without KEY all there are",
-  CONFIG_NOT_FOUND: "name another with --config, or leave it out: then qmtl.yml here is taken",
-  SOURCE_NOT_FOUND: "sources stand in the qmtl.yml of the platform; `qmtl config explain sources`",
-  SCHEMA_VERSION_UNSUPPORTED: "upgrade the older side; `qmtl doctor` checks the versions here",
-  WORLD_NOT_FOUND: "`qmtl world list` shows the worlds there are",
+  CONFIG_INVALID: "`qmtl config explain KEY` shows what a key takes, without KEY it lists all keys",
+  CONFIG_NOT_FOUND:
+    "name another file with --config, or leave it out to use qmtl.yml in this folder",
+  SOURCE_NOT_FOUND: "sources are set in the platform's qmtl.yml; see `qmtl config explain sources`",
+  SCHEMA_VERSION_UNSUPPORTED:
+    "upgrade the older side; `qmtl doctor` checks the versions installed here",
+  WORLD_NOT_FOUND: "`qmtl world list` lists the worlds there are",
   STRATEGY_NOT_FOUND: "`qmtl world show WORLD` shows its strategies",
   WORLD_HELD:
     "`qmtl world show WORLD` names the hold; `qmtl world resume WORLD --hold NAME --reason WHY` removes it",
   APPLY_IN_PROGRESS:
     "`qmtl world runs WORLD` shows the run; `qmtl world cancel WORLD RUN` rolls it back",
-  ACCOUNT_NOT_FOUND: "`qmtl account list` shows the accounts there are",
-  ORDER_NOT_FOUND: "`qmtl orders` shows the orders there are",
+  ACCOUNT_NOT_FOUND: "`qmtl account list` lists the accounts there are",
+  ORDER_NOT_FOUND: "`qmtl orders` lists the orders there are",
   HALT_NOT_FOUND: "`qmtl halts` shows the halts in force",
   ACCOUNT_UNRECONCILED:
-    "`qmtl account reconcile ACCOUNT` compares again; `qmtl account adjust` books what is explained",
+    "`qmtl account reconcile ACCOUNT` compares again; `qmtl account adjust` books a difference you can explain",
   POLICY_NOT_FOUND:
-    "`qmtl policy list WORLD` shows the versions there are, `qmtl policy add WORLD FILE` adds one",
-  RUN_NOT_FOUND: "`qmtl world runs WORLD` shows the runs there are",
+    "`qmtl policy list WORLD` lists the versions there are, `qmtl policy add WORLD FILE` adds one",
+  RUN_NOT_FOUND: "`qmtl world runs WORLD` lists the runs there are",
   EVALUATION_NOT_FOUND: "`qmtl world evaluate WORLD` makes one",
   ACTIVATION_NOT_FOUND: "only an apply switches on: `qmtl world apply WORLD --run ID --to MODE`",
   MODE_NOT_REACHABLE: "`qmtl explain WORLD STRATEGY` names what holds the mode down",
-  ETAG_MISMATCH: "somebody else changed it meanwhile; look at it, then try again",
+  ETAG_MISMATCH: "somebody else changed it in the meantime; look at it, then try again",
   SCHEMA_VERSION_REQUIRED: "say --schema-version 2",
-  FEATURE_NOT_BUILT: "it stands in the contract, this version does not serve it; nothing was done",
+  FEATURE_NOT_BUILT: "it is in the contract, but this version does not serve it; nothing was done",
   METHOD_NOT_SERVED:
-    "this port does not serve it: look at the address, or at the version behind it",
-  MESSAGE_TOO_LARGE: "send less at once; the same message again is refused again",
-  PRINCIPAL_UNKNOWN: "put the key of an entry of security.keys into QMTL_API_KEY",
+    "this port does not serve it: check the address, and the version that listens there",
+  MESSAGE_TOO_LARGE: "send less at once; the same message would be refused again",
+  PRINCIPAL_UNKNOWN: "set QMTL_API_KEY to the key of an entry of security.keys",
   STORE_FORMAT_REFUSED:
-    "nothing was changed, and nothing converts them: name another folder (storage.data_dir) or database, or go on with that version",
-  DATA_FOLDER_LOCKED: "stop that process first; a lock of a dead process is taken over by itself",
-  PORT_TAKEN: "stop what listens there, or set another port in qmtl.yml",
+    "nothing was changed, and nothing converts them: name another folder (storage.data_dir) or database, or stay with that version",
+  DATA_FOLDER_LOCKED:
+    "stop that process first; the lock of a dead process is taken over automatically",
+  PORT_TAKEN: "stop the process that listens there, or set another port in qmtl.yml",
 };
 
 /** Prints a failure on standard error: what, which fields, what to do next; one JSON object for programs. */
@@ -118,7 +121,7 @@ function hintOf(error: Error, reason: string | undefined): string | undefined {
   if (reason === undefined || (reason === "CONFIG_INVALID" && error instanceof QmtlError)) return;
   const { next, peer, key } = error instanceof QmtlError ? error.metadata : {};
   if (reason === "PORT_TAKEN" && key !== undefined) {
-    return `stop what listens there, or set another port: ${key} in qmtl.yml`;
+    return `stop the process that listens there, or set another port: ${key} in qmtl.yml`;
   }
   if (reason === "PEER_UNAVAILABLE" && peer !== undefined) return peerHint(peer);
   if (reason === "MODE_NOT_REACHABLE" && next !== undefined) {
@@ -132,7 +135,7 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/must be at least 1 characters/, "must not be empty"],
   [
     /does not match regex pattern `\^\[a-z0-9\]\[a-z0-9_-\]\{0,62\}\$`/,
-    "takes lower case letters, digits, _ and -, at most 63, a letter or digit first",
+    "takes lower-case letters, digits, _ and -: at most 63 characters, the first a letter or digit",
   ],
 ];
 
@@ -157,7 +160,7 @@ function tellFields(
   if (lines.length === 0 || /\p{L}/u.test(rest)) return { message: words, lines };
   return lines.length === 1
     ? { message: words, lines: [] }
-    : { message: `${lines.length} things do not hold`, lines };
+    : { message: `${lines.length} problems were found`, lines };
 }
 
 /** What the system refused, with the file first: `ENOENT: no such file or directory, open 'x'` is `x: no such file …`. */

@@ -43,7 +43,7 @@ describe("an option that would do nothing is refused before anything is done", (
     expect({ exitCode, out }).toEqual({ exitCode: 2, out: [] });
     expect(err).toHaveLength(1);
     expect(JSON.parse(err[0]!)).toMatchObject({
-      error: expect.stringContaining(`${flags} does nothing`),
+      error: expect.stringContaining(`${flags}: no effect`),
       hint: `leave ${flags} out`,
     });
   });

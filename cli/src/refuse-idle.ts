@@ -11,5 +11,5 @@ export function refuseIdle(given: Readonly<Record<string, unknown>>, where: stri
   const idle = Object.entries(given).filter(([, value]) => value !== undefined && value !== false);
   if (idle.length === 0) return;
   const flags = idle.map(([flag]) => flag).join(", ");
-  throw new CommandError(`${flags} does nothing ${where}`, ExitCode.usage, `leave ${flags} out`);
+  throw new CommandError(`${flags}: no effect ${where}`, ExitCode.usage, `leave ${flags} out`);
 }

@@ -38,7 +38,7 @@ export async function submitStrategy(
   const nodeNames = new Map(request.graph?.nodes.map(({ nodeId, name }) => [nodeId, name]));
   const gateway = session.client(GatewayService);
   const { submission, duplicate } = await gateway.submitStrategy(request, { timeoutMs: 30_000 });
-  if (submission === undefined) throw new CommandError("the answer holds no submission");
+  if (submission === undefined) throw new CommandError("the response contains no submission");
   const onWaiting = (note: string): void => printNote(note, session.asJson);
   const completed = await awaitSubmission(gateway, submission, { onWaiting });
   const assignments = await assignmentsOf(gateway, completed.submissionId);

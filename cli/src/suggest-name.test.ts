@@ -45,7 +45,7 @@ test("a world that is not there is refused under its reason, with the nearest of
     message: "there is no world pper",
     reason: "WORLD_NOT_FOUND",
     exitCode: 1,
-    hint: "did you mean paper? `qmtl world list` shows the worlds there are",
+    hint: "did you mean paper? `qmtl world list` lists the worlds there are",
   });
 });
 

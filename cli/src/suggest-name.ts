@@ -47,7 +47,7 @@ export async function withSuggestion(
   }
   try {
     if (failure.reason === "WORLD_NOT_FOUND" && worldId !== undefined) {
-      const shown = "`qmtl world list` shows the worlds there are";
+      const shown = "`qmtl world list` lists the worlds there are";
       return refusal(failure, `${suggestionFor(worldId, await worldsOf(session))} ${shown}`);
     }
     if (failure.reason === "ACCOUNT_NOT_FOUND" && accountId !== undefined) {

@@ -20,7 +20,7 @@ test("a strategy file that awaits what never comes ends with 2 and says so", asy
 
   expect(answer.code).toBe(2);
   expect(JSON.parse(answer.stderr)).toMatchObject({
-    error: expect.stringContaining("awaited that never comes"),
+    error: expect.stringContaining("awaits something that never happens"),
     hint: expect.stringContaining("top of the strategy file"),
   });
 });

@@ -11,7 +11,7 @@ export function tellStandstill(asJson: boolean): () => void {
     if (process.exitCode !== undefined) return; // somebody ended the process
     process.exitCode = ExitCode.usage;
     const hint = "look for an `await` at the top of the strategy file, or of a module it imports";
-    const message = "nothing is left that could go on: something is awaited that never comes";
+    const message = "nothing is left to run: the program awaits something that never happens";
     printFailure(new CommandError(message, ExitCode.usage, hint), asJson);
   };
   process.once("exit", tell);

@@ -30,7 +30,7 @@ export async function untilEnded(
 function refusalOf(cause: Error): unknown {
   const reason = reasonOf(cause);
   if (reason !== "DB_UNAVAILABLE") return accountHeldRefusal(cause);
-  const hint = "start it again: what was stored is in the folder, and nothing of it is lost";
+  const hint = "start it again: everything that was stored is in the folder, nothing of it is lost";
   return new RefusalError(cause.message, ExitCode.unreachable, hint, reason);
 }
 

@@ -54,5 +54,5 @@ function refused(file: string, failure: unknown): CommandError {
   }
   const message = failure instanceof Error ? failure.message.replace(/,.*/, "") : String(failure);
   const why = `${file} cannot be written: ${message}`;
-  return new CommandError(why, ExitCode.usage, "name another file, or see to its permissions");
+  return new CommandError(why, ExitCode.usage, "name another file, or change its permissions");
 }

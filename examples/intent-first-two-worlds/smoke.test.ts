@@ -52,7 +52,7 @@ describe("one strategy in two worlds", () => {
     expect(sent.match(/ filled +target /g)).toHaveLength(5);
     expect(held.trim()).toBe("(none)");
     expect(why).toContain(
-      "It is validate: sharpe 0.70 < 1. 0 orders left, 5 were wanted while shut.",
+      "It is validate: sharpe 0.70 < 1. 0 orders were sent, 5 were wanted while the gate was shut.",
     );
   });
 

@@ -33,7 +33,7 @@ describe("the gate of a world", () => {
     for (const term of ["world_stage=validate", "allow_live=paper", "breaker=live"])
       expect(decided).toContain(term);
     expect(decided.trim()).toMatch(/^validate: .*; bound by world_stage, nothing_selected$/);
-    expect(explained).toMatch(/drawdown 0.32 > 0.25. 0 orders left, [1-9]\d* were wanted/);
+    expect(explained).toMatch(/drawdown 0.32 > 0.25. 0 orders were sent, [1-9]\d* were wanted/);
     expect(explained).toMatch(/fail +drawdown 0.32 > 0.25 +\(backtest, 3772 samples\)/);
     expect(runner.output()).not.toContain("gate_opened");
   });
@@ -60,7 +60,7 @@ describe("the gate of a world", () => {
     await runner.waitFor(/gate_shut[\s\S]*gate_opened[\s\S]*target 0, 1 orders/);
     const orders = await example.type("npx qmtl orders --world gated");
 
-    expect(frozen).toContain("The world's gate is CLOSED. 3 orders left");
+    expect(frozen).toContain("The world's gate is CLOSED. 3 orders were sent");
     expect(orders.match(/ filled +target +3$/gm)).toHaveLength(3);
     expect(orders.match(/ accepted +target +4$/gm)).toHaveLength(1);
     expect(example.untyped()).toEqual([]);

@@ -17,7 +17,7 @@ export async function withBackupRun<T>(work: (run: BackupRun) => Promise<T>): Pr
   const stopping = new AbortController();
   const stop = (): void => {
     if (stopping.signal.aborted) process.exit(ExitCode.interrupted);
-    const message = "broken off; nothing of it counts";
+    const message = "interrupted; what was done so far does not count";
     stopping.abort(new CommandError(message, ExitCode.interrupted, "run it again"));
   };
   let step = "";
@@ -43,15 +43,15 @@ export async function withBackupRun<T>(work: (run: BackupRun) => Promise<T>): Pr
 const answers: Readonly<Record<string, { exitCode: ExitCode; hint: string }>> = {
   DATA_FOLDER_LOCKED: {
     exitCode: ExitCode.refused,
-    hint: "embedded storage is backed up and restored while nothing runs on it: stop `qmtl up` first",
+    hint: "embedded storage can be backed up or restored only while nothing uses it: stop `qmtl up` first",
   },
   STORE_EMPTY: {
     exitCode: ExitCode.refused,
-    hint: "`qmtl config explain storage` shows which storage is looked at",
+    hint: "`qmtl config explain storage` shows which storage is used",
   },
   STORE_UNFINISHED: {
     exitCode: ExitCode.refused,
-    hint: "run `qmtl restore FILE` again; it begins anew",
+    hint: "run `qmtl restore FILE` again; it starts over",
   },
   STORE_NOT_EMPTY: {
     exitCode: ExitCode.refused,
@@ -62,10 +62,13 @@ const answers: Readonly<Record<string, { exitCode: ExitCode; hint: string }>> = 
     hint: "stop every service first, then run it again",
   },
   FILE_EXISTS: { exitCode: ExitCode.usage, hint: "name another file, or replace it with --force" },
-  FILE_UNUSABLE: { exitCode: ExitCode.usage, hint: "see that the file and its folder can be used" },
+  FILE_UNUSABLE: {
+    exitCode: ExitCode.usage,
+    hint: "check that the file and its folder exist and can be read and written",
+  },
   BACKUP_DAMAGED: {
     exitCode: ExitCode.usage,
-    hint: "nothing was changed; if `qmtl backup --out` wrote this file, take an older backup, and find out what damaged it",
+    hint: "nothing was changed; if `qmtl backup --out` wrote this file, use an older backup, and find out what damaged this one",
   },
   BACKUP_UNSUPPORTED: {
     exitCode: ExitCode.usage,
@@ -73,15 +76,15 @@ const answers: Readonly<Record<string, { exitCode: ExitCode; hint: string }>> = 
   },
   BACKUP_INCONSISTENT: {
     exitCode: ExitCode.usage,
-    hint: "the file is as it was written, the store was damaged already: take an older backup",
+    hint: "the file is as it was written, but the store was already damaged: use an older backup",
   },
   MIGRATION_REFUSED: {
     exitCode: ExitCode.refused,
-    hint: "a version of qmtl that this one does not know used this database; name an empty one",
+    hint: "a version of qmtl that this one does not know has used this database; name an empty one",
   },
   DB_UNAVAILABLE: {
     exitCode: ExitCode.unreachable,
-    hint: "see that the database can be reached: `qmtl doctor` tries it; a damaged data folder is replaced by `qmtl restore FILE --force`",
+    hint: "check that the database can be reached: `qmtl doctor` tries it; `qmtl restore FILE --force` replaces a damaged data folder",
   },
 };
 

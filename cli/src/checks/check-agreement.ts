@@ -23,7 +23,7 @@ export async function checkAgreement(
   try {
     return await contradictions(connection);
   } catch (failure) {
-    const detail = `whether they agree cannot be asked: ${messageOf(failure)}`;
+    const detail = `cannot check whether they agree: ${messageOf(failure)}`;
     return [{ name: "stores", status: "warning", detail }];
   } finally {
     connection.close();
@@ -73,7 +73,7 @@ function lost(service: string, what: string): Check {
   return {
     name: `${service} store`,
     status: "warning",
-    detail: `${service} ${what}, and the gateway has strategies there: its store is another one than before`,
-    fix: `stop the platform and restore the data of ${service}; without a backup make the worlds again and submit the strategies again`,
+    detail: `${service} ${what}, but the gateway has strategies there: its store is not the one it had before`,
+    fix: `stop the platform and restore the data of ${service}; without a backup, create the worlds and submit the strategies again`,
   };
 }

@@ -19,9 +19,9 @@ export function checkClock(nowMs: number, readings: readonly ClockReading[]): Ch
   const name = "clock";
   const time = new Date(nowMs).toISOString();
   const fix =
-    "set the clock; keep it right with a time service (chrony, systemd-timesyncd, w32time)";
+    "set the clock, and keep it right with a time service (chrony, systemd-timesyncd, w32time)";
   if (nowMs < earliestMs) {
-    return { name, status: "error", detail: `${time} is before this program was made`, fix };
+    return { name, status: "error", detail: `${time} is before this program was built`, fix };
   }
   const offsets = readings.map(({ of, theirMs, ourMs }) => ({ of, ms: theirMs - ourMs }));
   const worst = offsets.reduce<(typeof offsets)[number] | undefined>(

@@ -35,8 +35,8 @@ function isMade(folder: string): boolean {
 function checkFolder(name: string, folder: string, isRunning: boolean): Check {
   const holder = holderOf(folder);
   if (holder !== undefined && !isRunning) {
-    const detail = `${folder} is held by process ${holder}, and no gateway answers`;
-    const fix = `wait until process ${holder} serves, or stop it; the lock of a dead process is taken over by itself`;
+    const detail = `${folder} is locked by process ${holder}, but no gateway answers`;
+    const fix = `wait until process ${holder} serves, or stop it; the lock of a dead process is taken over automatically`;
     return { name, status: "error", detail, fix };
   }
   const place = nearestFolder(folder);
@@ -50,10 +50,10 @@ function checkFolder(name: string, folder: string, isRunning: boolean): Check {
   const free = bavail * bsize;
   const room = `${(free / 1024 ** 3).toFixed(1)} GiB free`;
   if (free < freeBytesMin) {
-    const fix = "make room, or set storage.data_dir to another disk";
+    const fix = "free some space, or set storage.data_dir to a folder on another disk";
     return { name, status: "warning", detail: `${folder}: only ${room}`, fix };
   }
-  const state = isMade(folder) ? "" : ", made at the first start";
+  const state = isMade(folder) ? "" : ", created at the first start";
   return { name, status: "ok", detail: `${folder}: ${room}${state}` };
 }
 

@@ -7,8 +7,8 @@ test.each(["QMTL_GATEWAY_PORT", "QMTL_GATEWAY__PORT", "qmtl__gateway__port"])(
     expect(checkEnvironment({ [variable]: "1" })).toMatchObject([
       {
         status: "warning",
-        detail: `${variable} is set, and nothing reads it`,
-        fix: "say QMTL__GATEWAY__PORT",
+        detail: `${variable} is set, but nothing reads it`,
+        fix: "rename it to QMTL__GATEWAY__PORT",
       },
     ]);
   },

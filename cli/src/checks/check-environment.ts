@@ -11,7 +11,7 @@ export function checkEnvironment(env: Readonly<Record<string, string | undefined
     );
     if (key === undefined) return [];
     const meant = `QMTL__${key.toUpperCase().replaceAll(".", "__")}`;
-    const detail = `${variable} is set, and nothing reads it`;
-    return [{ name: "environment", status: "warning", detail, fix: `say ${meant}` }];
+    const detail = `${variable} is set, but nothing reads it`;
+    return [{ name: "environment", status: "warning", detail, fix: `rename it to ${meant}` }];
   });
 }

@@ -9,15 +9,15 @@ const answerMsMax = 3_000;
 const PARTS: Readonly<Record<string, { readonly name: string; readonly fix: string }>> = {
   "peer/dag-manager": {
     name: "DAG Manager",
-    fix: "start it (`qmtl service dag-manager`), or mend gateway.dag_manager_url",
+    fix: "start it (`qmtl service dag-manager`), or correct gateway.dag_manager_url",
   },
   "peer/world-service": {
     name: "WorldService",
-    fix: "start it (`qmtl service world-service`), or mend gateway.world_service_url",
+    fix: "start it (`qmtl service world-service`), or correct gateway.world_service_url",
   },
-  store: { name: "gateway store", fix: "start the database; the gateway finds it by itself" },
-  bus: { name: "gateway bus", fix: "start the broker; the gateway finds it by itself" },
-  disk: { name: "gateway disk", fix: "make room on the disk of storage.data_dir" },
+  store: { name: "gateway store", fix: "start the database; the gateway reconnects by itself" },
+  bus: { name: "gateway bus", fix: "start the broker; the gateway reconnects by itself" },
+  disk: { name: "gateway disk", fix: "free some space on the disk of storage.data_dir" },
 };
 
 /** What the gateway that answers says of the store and bus it uses, its disk, and the services behind it. */
@@ -28,7 +28,7 @@ export async function checkHealth(config: QmtlConfig): Promise<Check[]> {
     const { readHealth } = await import("@qmtl/service-kit");
     return checksOf(await readHealth(connection, answerMsMax));
   } catch (failure) {
-    const detail = `the gateway does not tell: ${messageOf(failure)}`;
+    const detail = `the gateway does not report its health: ${messageOf(failure)}`;
     return [{ name: "gateway health", status: "warning", detail }];
   } finally {
     connection.close();

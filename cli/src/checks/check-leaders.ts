@@ -56,9 +56,9 @@ function fixOf(key: string, states: readonly InstanceState[]): string | undefine
   if (states.some((state) => state.startsWith("does not know")))
     return "start the database; they agree on a leader by themselves";
   if (!states.includes("leads"))
-    return `another process leads: put its address into ${key}, too; if none does, one of these takes over by itself`;
+    return `another process leads: add its address to ${key}; if none does, one of these takes over by itself`;
   if (states.includes("does not answer"))
-    return `start the one that does not answer, or take it out of ${key}: one fewer can take over`;
+    return `start the one that does not answer, or remove it from ${key}: one fewer can take over`;
   return undefined;
 }
 

@@ -116,7 +116,7 @@ describe("ports", () => {
     expect(checks[1]).toMatchObject({
       name: `port ${web}`,
       detail: expect.stringMatching(/^gateway\.web_port cannot be opened: .*EADDRINUSE/),
-      fix: expect.stringContaining("set gateway.web_port"),
+      fix: expect.stringContaining("change gateway.web_port"),
     });
   });
 
@@ -133,7 +133,7 @@ describe("the data folder", () => {
 
   test("holds when it can be made and has room", () => {
     expect(checkDataFolders(config, false)).toMatchObject([
-      { name: "data folder", detail: expect.stringContaining("made at the first start") },
+      { name: "data folder", detail: expect.stringContaining("created at the first start") },
     ]);
   });
 
@@ -142,7 +142,7 @@ describe("the data folder", () => {
     writeFileSync(join(data, "lock"), JSON.stringify({ pid: process.pid }));
 
     expect(checkDataFolders(config, false)).toMatchObject([
-      { status: "error", detail: expect.stringContaining(`held by process ${process.pid}`) },
+      { status: "error", detail: expect.stringContaining(`locked by process ${process.pid}`) },
     ]);
     expect(checkDataFolders(config, true)).toMatchObject([{ status: "ok" }]);
   });

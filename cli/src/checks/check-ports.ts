@@ -22,8 +22,9 @@ export async function checkPorts(config: QmtlConfig, isRunning: boolean): Promis
       const failure = await tryListen(host, port);
       if (failure === undefined) return { name, status: "ok", detail: `${key} is free` };
       const taken = `${key} cannot be opened: ${failure}`;
-      if (isRunning) return { name, status: "ok", detail: `${key} is in use, the platform runs` };
-      const fix = `stop what listens there, or set ${key}`;
+      if (isRunning)
+        return { name, status: "ok", detail: `${key} is in use by the running platform` };
+      const fix = `stop the process that listens there, or change ${key}`;
       return { name, status: "error", detail: taken, fix };
     }),
   );

@@ -101,12 +101,12 @@ function refused({ name, key, url }: Server, failure: unknown): ServiceCheck {
   }
   const detail = `${url} refuses: ${messageOf(failure)} [${reason}]`;
   if (reason === "PRINCIPAL_UNKNOWN") {
-    const fix = "put the key of an entry of security.keys into QMTL_API_KEY";
+    const fix = "set QMTL_API_KEY to the key of an entry of security.keys";
     return { name, status: "warning", detail, fix, isThere: true };
   }
   if (reason === "SCHEMA_VERSION_UNSUPPORTED") {
     const fix = "upgrade the older side";
     return { name, status: "error", detail, fix, isThere: true };
   }
-  return { name, status: "error", detail, fix: `see what listens at ${url}`, isThere: true };
+  return { name, status: "error", detail, fix: `check what listens at ${url}`, isThere: true };
 }

@@ -54,7 +54,7 @@ export async function checkDatabase(
     return { check: { name, status: "error", detail, fix }, reading };
   } catch (failure) {
     const detail = `storage.dsn: ${messageOf(failure)}`;
-    const fix = "start the server, mend storage.dsn, or set storage.kind: embedded";
+    const fix = "start the server, correct storage.dsn, or set storage.kind: embedded";
     return { check: { name, status: "error", detail, fix } };
   }
 }
@@ -78,10 +78,10 @@ async function leaderChecks(db: Queryable): Promise<Check[]> {
       `select ${owner} as owner, (extract(epoch from ${until} - now()) * 1000)::int8 as left_ms from ${table}`,
     );
     if (row === undefined) {
-      checks.push({ name, status: "ok", detail: "nobody: none runs" });
+      checks.push({ name, status: "ok", detail: "nobody: none is running" });
     } else if (row.left_ms < 0) {
       const ago = (-row.left_ms / 1_000).toFixed(1);
-      const detail = `nobody since ${ago} s; the last one was ${row.owner}`;
+      const detail = `nobody for ${ago} s; the last one was ${row.owner}`;
       checks.push({ name, status: "warning", detail, fix: "start one" });
     } else {
       checks.push({ name, status: "ok", detail: row.owner });
@@ -102,7 +102,7 @@ export async function checkBrokers(config: QmtlConfig): Promise<Check> {
   const { brokers } = config.bus;
   const answers = await Promise.all(brokers.map(isListening));
   const silent = brokers.filter((_, index) => answers[index] !== true);
-  const fix = "start Kafka, mend bus.brokers, or set bus.kind: direct";
+  const fix = "start Kafka, correct bus.brokers, or set bus.kind: direct";
   if (silent.length === brokers.length) {
     return { name, status: "error", detail: `${silent.join(", ")} cannot be reached`, fix };
   }

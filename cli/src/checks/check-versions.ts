@@ -33,7 +33,7 @@ export function checkVersions(folder: string, version = ownPackage().version): C
   if (others.length > 0) {
     const found = others.map(({ name: other, version: of }) => `${other} ${of}`).join(", ");
     const detail = `qmtl-cli ${version} runs with ${found}`;
-    return { name, status: "error", detail, fix: `name one version of all of them, ${again}` };
+    return { name, status: "error", detail, fix: `use one version for all of them, ${again}` };
   }
   const runtime = checkProtobuf([ownPackage(), ...installed]);
   if (!isHealthy([runtime])) return runtime;
@@ -42,7 +42,12 @@ export function checkVersions(folder: string, version = ownPackage().version): C
   const detail = `qmtl-cli, SDK and services ${version}`;
   if (met === undefined) {
     const fix = "to run strategies here, install @qmtl/sdk in this folder";
-    return { name, status: "warning", detail: `${detail}; no @qmtl/sdk in reach of here`, fix };
+    return {
+      name,
+      status: "warning",
+      detail: `${detail}; no @qmtl/sdk is found from this folder`,
+      fix,
+    };
   }
   if (met.folder === own?.folder) return { name, status: "ok", detail };
   const copies = `two copies of @qmtl/sdk: ${placeOf(own)} runs strategies, those in ${folder} import ${placeOf(met)}`;
@@ -62,14 +67,14 @@ export function checkProtobuf(packages: readonly InstalledPackage[]): Check {
   if (more.length > 0) {
     const places = [...copies.values()].map(placeOf).join(", ");
     const detail = `${copies.size} copies of ${protobuf}: ${places}`;
-    return { name, status: "error", detail, fix: `remove the one of your own, ${again}` };
+    return { name, status: "error", detail, fix: `remove your own copy, ${again}` };
   }
   const asked = packages
     .map((each) => askedVersion(each, protobuf))
     .find((each) => each !== undefined && /^\d/.test(each));
   if (asked !== undefined && only !== undefined && asked !== only.version) {
     const detail = `${placeOf(only)} is ${protobuf} ${only.version}; ${asked} is needed`;
-    return { name, status: "error", detail, fix: `ask for ${protobuf} ${asked}, ${again}` };
+    return { name, status: "error", detail, fix: `depend on ${protobuf} ${asked}, ${again}` };
   }
   return { name, status: "ok", detail: `${protobuf} ${only?.version ?? "unknown"}` };
 }

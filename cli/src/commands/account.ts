@@ -30,7 +30,7 @@ export function addAccountCommands(program: Command): void {
 
   account
     .command("reconcile <account>")
-    .description("compare the books with the broker now; ends with 1 when they differ")
+    .description("compare the books with the broker now; exits with 1 when they differ")
     .addHelpText("after", "\nExample:\n  qmtl account reconcile main")
     .action(withSession(reconcile));
 
@@ -39,12 +39,12 @@ export function addAccountCommands(program: Command): void {
     .description("book an adjustment, which is what clears an unexplained difference")
     .requiredOption(
       "--quantity <decimal>",
-      "signed quantity; of cash without --instrument",
+      "signed quantity of the instrument, or of cash without --instrument",
       decimalText,
     )
-    .option("--instrument <symbol>", "instrument; else cash", "")
-    .requiredOption("--reason <text>", "why; kept in the journal")
-    .option("--request <id>", "idempotency key: the same one books once (default: a new one)")
+    .option("--instrument <symbol>", "instrument to adjust (default: cash)", "")
+    .requiredOption("--reason <text>", "reason; kept in the journal")
+    .option("--request <id>", "idempotency key: the same key books only once (default: a new key)")
     .addHelpText(
       "after",
       "\nExample:\n  qmtl account adjust main --instrument BTCUSDT --quantity -0.5 --reason 'moved to cold storage'",

@@ -18,7 +18,7 @@ describe("backup and restore refuse, with what to do next", () => {
     { args: ["backup"], exitCode: 2, hint: undefined },
     { args: ["backup", "--out", "a", "--verify", "b"], exitCode: 2, hint: undefined },
     { args: ["backup", "--out", at("new.tgz")], exitCode: 1, hint: "config explain storage" },
-    { args: ["backup", "--verify", at("none.tgz")], exitCode: 2, hint: "can be used" },
+    { args: ["backup", "--verify", at("none.tgz")], exitCode: 2, hint: "can be read and written" },
     { args: ["backup", "--out", config], exitCode: 2, hint: "--force" },
     { args: ["backup", "--verify", config], exitCode: 2, hint: "older backup" },
     { args: ["restore", config, "--verify"], exitCode: 2, hint: "older backup" },

@@ -19,18 +19,18 @@ Examples:
   qmtl backup --out qmtl-backup.tgz
   qmtl backup --verify qmtl-backup.tgz
 
-The file is a gzipped tar, readable by its owner alone: the rows of every table as of one moment, the configuration
+The file is a gzipped tar, readable only by its owner: the rows of every table as of one moment, the configuration
 file, and a manifest with counts and hashes. API keys and other secrets are not in it: back up what qmtl.yml refers to.
-Embedded storage: stop \`qmtl up\` first. PostgreSQL: services go on running.`;
+Embedded storage: stop \`qmtl up\` first. PostgreSQL: services keep running.`;
 
 /** `qmtl backup`: all facts of the platform in one file, or a look whether such a file is whole. */
 export function addBackupCommand(program: Command): void {
   program
     .command("backup")
-    .description("write all facts of the platform into one file, or check such a file")
+    .description("write all data of the platform into one file, or verify such a file")
     .option("--out <file>", "write a backup into this file")
     .option("--verify <file>", "check this backup: every entry, count and hash, and its versions")
-    .option("--force", "replace the file when it is there")
+    .option("--force", "replace the file if it exists")
     .addHelpText("after", more)
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<BackupCommandOptions>();
@@ -40,7 +40,7 @@ export function addBackupCommand(program: Command): void {
         refuseIdle({ "--force": options.force }, "with --verify");
         return check(verify, options);
       }
-      throw new CommandError("say either --out FILE or --verify FILE");
+      throw new CommandError("give either --out FILE or --verify FILE");
     });
 }
 
@@ -60,7 +60,7 @@ async function backUp(
   });
   if (json) return printJson(archiveJson(path, manifest));
   console.log(`${path}: ${archiveWords(manifest)}`);
-  console.log(`check it now and then: qmtl restore ${path} --verify`);
+  console.log(`verify it from time to time: qmtl restore ${path} --verify`);
 }
 
 async function check(path: string, { json }: BackupCommandOptions): Promise<void> {
@@ -69,7 +69,7 @@ async function check(path: string, { json }: BackupCommandOptions): Promise<void
     return verifyBackup({ path, ...run });
   });
   if (json) return printJson({ ...archiveJson(path, manifest), verified: true });
-  console.log(`${path} is whole: ${archiveWords(manifest)}`);
+  console.log(`${path} is complete and undamaged: ${archiveWords(manifest)}`);
 }
 
 /** The file the configuration was loaded from, where there is one. */

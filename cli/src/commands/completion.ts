@@ -16,16 +16,16 @@ To install it:
          or, on your $fpath:   qmtl completion zsh > ~/.zfunc/_qmtl
   fish   qmtl completion fish > ~/.config/fish/completions/qmtl.fish
 
-A file is faster than eval: write it once, and again after an upgrade. Where qmtl is a package of the project, have
-alias qmtl='npx qmtl' and install the same. Commands, options, closed choices, files and the keys of qmtl.yml are
-completed; names of worlds and strategies are not: they are known to the platform alone.`;
+A file is faster than eval: write it once, and again after an upgrade. Where qmtl is a package of the project, define
+alias qmtl='npx qmtl' and install it in the same way. Commands, options, closed choices, files and the keys of qmtl.yml are
+completed; names of worlds and strategies are not: only the platform knows them.`;
 
 /** `qmtl completion SHELL`: prints a script that completes this program's command lines. */
 export function addCompletionCommand(program: Command): void {
   program
     .command("completion")
-    .description("print the completion script of a shell")
-    .addArgument(new Argument("<shell>", "shell to complete in").choices(SHELLS))
+    .description("print the completion script for a shell")
+    .addArgument(new Argument("<shell>", "shell to print the script for").choices(SHELLS))
     .addHelpText("after", MORE_HELP)
     .action(async (shell: Shell, _options: unknown, command: Command) => {
       const { json } = command.optsWithGlobals<GlobalOptions>();

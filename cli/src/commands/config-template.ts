@@ -25,8 +25,8 @@ const HEADS: Readonly<Record<ConfigProfile, string>> = {
   minimal: `# QMTL configuration: the keys a first project changes. Everything else has its default:
 # \`qmtl config explain\` shows all, \`qmtl config generate --profile maximal\` writes them.
 `,
-  maximal: `# QMTL configuration: every key, with its default. All may be left out but those marked as needed; one in a
-# comment follows other keys while it is left out. The environment overrides a key: gateway.port is
+  maximal: `# QMTL configuration: every key, with its default. All are optional except those marked as needed; the default of
+# one in a comment depends on other keys. The environment overrides a key: gateway.port is
 # QMTL__GATEWAY__PORT. \`qmtl config explain KEY\` says more.
 `,
 };

@@ -296,7 +296,7 @@ describe("qmtl config explain", () => {
     const plain = await config("{}", "explain", "test.test_mode");
     const explainedWait = await explained("test: {test_mode: true}", "sdk.request_timeout_ms");
 
-    expect(plain.out.join("\n")).toContain("sdk.request_timeout_ms is 1500 while it is left out");
+    expect(plain.out.join("\n")).toContain("sdk.request_timeout_ms is 1500 unless set itself");
     expect(explainedWait).toMatchObject({ default: 2000, value: 1500, origin: "test.test_mode" });
   });
 

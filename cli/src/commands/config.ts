@@ -37,16 +37,16 @@ export function addConfigCommands(program: Command): void {
 
   config
     .command("validate")
-    .description("check the configuration and the services it names")
+    .description("check the configuration, and try to reach the services it names")
     .addOption(
-      new Option("--target <target>", "what to check besides the file")
+      new Option("--target <target>", "what to check in addition to the file")
         .choices(targets)
         .default("all"),
     )
-    .option("--offline", "do not call the services")
+    .option("--offline", "do not contact any service")
     .addHelpText(
       "after",
-      "\nExamples:\n  qmtl config validate\n  qmtl config validate --target gateway\n  qmtl config validate --offline --json\n\nTarget schema is the file alone. A key that does not hold is told with FILE:LINE:COLUMN and ends with 2; a service that cannot be reached with 3.",
+      "\nExamples:\n  qmtl config validate\n  qmtl config validate --target gateway\n  qmtl config validate --offline --json\n\nTarget schema checks the file alone. An invalid key is reported with FILE:LINE:COLUMN and exit code 2, a service that cannot be reached with exit code 3.",
     )
     .action(async (options: ValidateOptions, command: Command) => {
       const given = command.optsWithGlobals<GlobalOptions>();
@@ -59,7 +59,7 @@ export function addConfigCommands(program: Command): void {
 
   config
     .command("explain [key]")
-    .description("what a key means, its default, its value now and where that comes from")
+    .description("what a key means, its default, its current value and where that comes from")
     .addHelpText(
       "after",
       "\nExamples:\n  qmtl config explain gateway.port\n  qmtl config explain QMTL__GATEWAY__PORT\n  qmtl config explain\n\nWithout a key: the values of all keys.",
@@ -80,7 +80,7 @@ async function validate(
 ): Promise<{ checks: readonly Check[]; exitCode: ExitCode }> {
   const options = fileOptions(given);
   const loaded = loadConfig(options);
-  const held: Check = { name: "configuration", status: "ok", detail: "every key holds" };
+  const held: Check = { name: "configuration", status: "ok", detail: "every key is valid" };
   const schema = [held, ...checkDeprecated(loaded, options)];
   if (target === "schema") return { checks: schema, exitCode: ExitCode.ok };
   const gateway_url = given.gatewayUrl ?? loaded.sdk.gateway_url;
@@ -132,14 +132,15 @@ function printExplanation(explained: ConfigExplanation, asJson: boolean): void {
     ["type", range === undefined ? type : `${type}, ${range}`],
     [
       "default",
-      JSON.stringify(explained.default) ?? (type.startsWith("{") ? "none" : "none: it is needed"),
+      JSON.stringify(explained.default) ??
+        (type.startsWith("{") ? "none" : "none: the key is required"),
     ],
     ["environment", variable],
     ["value", value === undefined ? "none" : JSON.stringify(value)],
     ["from", origin],
     ...Object.entries(explained.sets ?? {}).map(([other, set], index) => [
       index === 0 ? "when on" : "",
-      `${other} is ${JSON.stringify(set)} while it is left out`,
+      `${other} is ${JSON.stringify(set)} unless set itself`,
     ]),
   ];
   for (const [name = "", text = ""] of rows) console.log(`  ${name.padEnd(12)} ${text}`);
@@ -188,12 +189,12 @@ function addConfigWriters(config: Command): void {
     .command("generate")
     .description("print or write a commented qmtl.yml with the defaults")
     .addOption(
-      new Option("--profile <profile>", "the keys a first project changes, or all there are")
+      new Option("--profile <profile>", "the keys a first project changes, or all keys")
         .choices(["minimal", "maximal"])
         .default("minimal"),
     )
-    .option("--output <file>", "write a file instead of printing")
-    .option("--force", "replace the file if there is one")
+    .option("--output <file>", "write to a file instead of printing")
+    .option("--force", "replace the file if it exists")
     .addHelpText(
       "after",
       `\nExamples:\n  qmtl config generate --output qmtl.yml\n  qmtl config generate --profile maximal\n\nWith ${schemaFileName} (qmtl config schema) in the same folder its first line names that for editors.`,
@@ -208,8 +209,8 @@ function addConfigWriters(config: Command): void {
   config
     .command("schema")
     .description("print or write the JSON schema of qmtl.yml, for editors")
-    .option("--output <file>", "write a file instead of printing")
-    .option("--force", "replace the file if there is one")
+    .option("--output <file>", "write to a file instead of printing")
+    .option("--force", "replace the file if it exists")
     .addHelpText(
       "after",
       `\nExamples:\n  qmtl config schema --output ${schemaFileName}\n  qmtl config schema --output ${schemaFileName} --force`,

@@ -46,15 +46,17 @@ interface Outcome {
 export function addDagDiffCommand(dag: Command): void {
   dag
     .command("diff <file>")
-    .description("what handing a strategy in would do: nodes new or there, queues; stores nothing")
+    .description(
+      "what submitting a strategy would do: new and reused nodes, queues; stores nothing",
+    )
     .option(
       "--world <world>",
-      "queues it would have in a world, by their keys; else of its sources alone",
+      "show the queues it would have in this world, by key (default: only those of its sources)",
     )
     .option("--export <name>", "which export of the file, when there are several")
     .option("--name <name>", "name of the strategy, for a graph in JSON (default: the file's)")
     .option("--as-of <text>", "data snapshot, for a graph in JSON with --world")
-    .option("--dry-run", "for the habit: a diff never stores anything")
+    .option("--dry-run", "accepted, without effect: a diff never stores anything")
     .addHelpText(
       "after",
       "\nExamples:\n  qmtl dag diff strategy.ts --world demo\n  qmtl dag diff graph.json\n\n" +
@@ -99,7 +101,7 @@ async function requestFor(
   const graph = readGraphFile(file);
   if (world !== undefined && options.asOf === undefined)
     throw new CommandError(
-      "a graph in JSON does not name its data: say --as-of with --world",
+      "a graph in JSON does not name its data: give --as-of with --world",
       undefined,
       "a strategy file knows its data: `qmtl dag diff strategy.ts --world W`",
     );
@@ -117,7 +119,7 @@ async function requestFor(
 async function askGateway(session: DagSession, request: SubmitStrategyRequest): Promise<Outcome> {
   const gateway = session.client(GatewayService);
   const { submission, duplicate } = await gateway.submitStrategy(request, { timeoutMs: 30_000 });
-  if (submission === undefined) throw new CommandError("the answer holds no submission");
+  if (submission === undefined) throw new CommandError("the response contains no submission");
   const { submissionId, strategyId, newNodes, reusedNodes } = submission;
   const known = { strategyId, isDuplicate: duplicate };
   // A submission is told again as it was the first time; once it is completed, nothing of it is new any more.
@@ -190,9 +192,9 @@ function print(session: DagSession, request: SubmitStrategyRequest, outcome: Out
     return;
   }
   const id = outcome.strategyId === "" ? "" : ` (${outcome.strategyId})`;
-  const before = outcome.isDuplicate === true ? "; handed in before" : "";
+  const before = outcome.isDuplicate === true ? "; submitted before" : "";
   console.log(
-    `${request.strategyName}${id}: ${newNodes} new nodes, ${reusedNodes} there already${before}; nothing was stored`,
+    `${request.strategyName}${id}: ${newNodes} new nodes, ${reusedNodes} reused${before}; nothing was stored`,
   );
   printTable(
     ["node", "queue or key", "world", "new"],

@@ -95,7 +95,7 @@ test("a graph in JSON is frozen as the strategy it came from; one whose ids do n
   expect(same.exitCode).toBe(0);
   expect(edited.exitCode).toBe(2);
   expect(JSON.parse(edited.err[0]!).error).toMatch(
-    /does not fit its id: its content makes blake3:/,
+    /does not match its id: its content gives blake3:/,
   );
 });
 
@@ -109,17 +109,17 @@ test("a snapshot that is none, or was edited by hand, is a usage error with the 
     return err[0]!;
   };
 
-  expect(await verified("{}")).toMatch(/is no snapshot of a graph.*--freeze/);
+  expect(await verified("{}")).toMatch(/is not a snapshot of a graph.*--freeze/);
   expect(await verified("{")).toMatch(/is not JSON/);
   expect(await verified(text.replace(/"name": "mean"/, '"name": "mean", "x": 1'))).toMatch(
-    /holds no StrategyGraph/,
+    /does not contain a StrategyGraph/,
   );
-  expect(await verified(text.replace(/"period": \d+/, '"period": 9'))).toMatch(/does not fit/);
+  expect(await verified(text.replace(/"period": \d+/, '"period": 9'))).toMatch(/does not match/);
 });
 
 test("either freeze or verify must be said", async () => {
   for (const flags of [[], ["--freeze", "--verify"]]) {
     const { exitCode, err } = await snapshot("--file", "$/first.ts", ...flags);
-    expect([exitCode, err[0]]).toEqual([2, "error: say either --freeze or --verify"]);
+    expect([exitCode, err[0]]).toEqual([2, "error: give either --freeze or --verify"]);
   }
 });

@@ -24,7 +24,7 @@ export function addDagSnapshotCommand(dag: Command): void {
     .requiredOption("--file <file>", "a strategy, or a StrategyGraph in JSON (.json)")
     .option("--snapshot <file>", "file of the snapshot", "dag.snapshot.json")
     .option("--freeze", "write the snapshot")
-    .option("--verify", "compare with the snapshot; ends with 1 and names each difference")
+    .option("--verify", "compare with the snapshot; exits with 1 and names each difference")
     .option("--world <world>", "world the strategy is declared for", "offline")
     .option("--export <name>", "which export of the file, when there are several")
     .addHelpText(
@@ -34,8 +34,8 @@ export function addDagSnapshotCommand(dag: Command): void {
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<SnapshotOptions>();
       if ((options.freeze === true) === (options.verify === true))
-        throw new CommandError("say either --freeze or --verify");
-      refuseIdle({ "--target": options.target }, "here: no platform is asked");
+        throw new CommandError("give either --freeze or --verify");
+      refuseIdle({ "--target": options.target }, "here: this command does not call the platform");
       const { isGraphFile } = await import("../graph/read-graph.ts");
       if (isGraphFile(options.file))
         refuseIdle({ "--export": options.export }, "with a graph in JSON");
@@ -65,10 +65,10 @@ async function verify(options: SnapshotOptions): Promise<void> {
     const { strategy, nodes } = now;
     return printJson({ equal: isEqual, strategy, nodes: nodes.length, differences });
   }
-  if (isEqual) return console.log(`${now.nodes.length} node ids are those of ${options.snapshot}`);
+  if (isEqual) return console.log(`${now.nodes.length} node ids match ${options.snapshot}`);
   for (const difference of differences) printDifference(difference);
   console.log(
-    `${differences.length} differences from ${options.snapshot}; if they are meant, freeze it again`,
+    `${differences.length} differences from ${options.snapshot}; if they are intended, freeze it again`,
   );
 }
 

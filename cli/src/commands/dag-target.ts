@@ -79,7 +79,7 @@ function ofDagManager(failure: unknown, url: string, target: string | undefined)
   }
   if (failure.reason === "PRINCIPAL_UNSIGNED") {
     const hint =
-      "with security.keys the DAG Manager takes calls of gateways only; run this beside it, without keys";
+      "with security.keys the DAG Manager accepts only calls that a gateway signed; without keys, those from its own machine";
     return new RefusalError(failure.message, ExitCode.refused, hint, failure.reason);
   }
   return failure;

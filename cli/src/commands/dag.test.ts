@@ -153,10 +153,10 @@ describe("dag diff", () => {
 
     expect(refusals.map(({ exitCode }) => exitCode)).toEqual([2, 2, 2, 2]);
     const errors = refusals.map(({ err }) => JSON.parse(err[0]!).error);
-    expect(errors[0]).toMatch(/bad\.json holds no StrategyGraph/);
+    expect(errors[0]).toMatch(/bad\.json does not contain a StrategyGraph/);
     expect(errors[1]).toMatch(/cannot read/);
     expect(errors[2]).toMatch(/leave --target out/);
-    expect(errors[3]).toMatch(/say --as-of/);
+    expect(errors[3]).toMatch(/give --as-of/);
     expect(asked).toEqual([]);
   });
 });

@@ -20,7 +20,10 @@ export function addDagCommands(program: Command): void {
   const dag = program
     .command("dag")
     .description("the global strategy graph: what a strategy adds to it, its queues")
-    .option("--target <url>", "ask this DAG Manager itself; before or after the command");
+    .option(
+      "--target <url>",
+      "call this DAG Manager directly; may stand before or after the command",
+    );
   addDagDiffCommand(dag);
   addDagStatsCommand(dag);
   addDagSnapshotCommand(dag);
@@ -32,13 +35,13 @@ interface StatsOptions {
   interval?: number;
 }
 
-/** `qmtl dag stats`: figures of queues, by tag and interval. */
+/** `qmtl dag stats`: statistics of queues, by tag and interval. */
 function addDagStatsCommand(dag: Command): void {
   dag
     .command("stats")
-    .description("figures of queues, by tag and interval")
+    .description("statistics of queues, by tag and interval")
     .option("--tag <tags>", "only queues of nodes with one of these tags", nameList)
-    .option("--all", "all tags must be there")
+    .option("--all", "all tags must match")
     .option("--interval <interval>", "only queues of an interval: 60, 60s, 1m, 1h", intervalSeconds)
     .addHelpText("after", "\nExample:\n  qmtl dag stats --tag price,btc --interval 1h")
     .action(

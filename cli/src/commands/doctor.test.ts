@@ -59,7 +59,10 @@ describe("qmtl doctor", () => {
     expect(exitCode).toBe(1);
     const broken = diagnosis.checks.filter(({ status }) => status === "error");
     expect(broken).toMatchObject([
-      { name: `port ${ports[2]}`, fix: "stop what listens there, or set dag_manager.port" },
+      {
+        name: `port ${ports[2]}`,
+        fix: "stop the process that listens there, or change dag_manager.port",
+      },
     ]);
   });
 

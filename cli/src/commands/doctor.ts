@@ -27,7 +27,7 @@ export function addDoctorCommand(program: Command): void {
     )
     .addHelpText(
       "after",
-      "\nExample:\n  qmtl doctor --config qmtl.yml\n\nChanges nothing. Ends with 1 when something is broken; a platform that is not running is no fault.",
+      "\nExample:\n  qmtl doctor --config qmtl.yml\n\nChanges nothing. Exits with 1 when something is broken; a platform that is not running is not a fault.",
     )
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
@@ -85,7 +85,7 @@ function readConfig(options: GlobalOptions): QmtlConfig | ConfigError {
 function brokenConfig(failure: ConfigError): Check {
   const more = failure.issues.length > 1 ? ` (and ${failure.issues.length - 1} more)` : "";
   const detail = `${messageOf(failure)}${more}`;
-  const fix = "`qmtl config validate --offline` lists all that is wrong";
+  const fix = "`qmtl config validate --offline` lists every problem";
   return { name: "configuration", status: "error", detail, fix };
 }
 

@@ -98,7 +98,7 @@ export function addEventsCommand(program: Command): void {
     .description("control events, oldest first")
     .option("--topic <key>", "one topic key, such as world/demo/gate")
     .option("--world <world>", "events of a world")
-    .option("--follow", "stay and print what comes; needs --world")
+    .option("--follow", "keep running and print new events; needs --world")
     .addHelpText("after", "\nExample:\n  qmtl events --topic world/demo/gate")
     .action(
       withSession(

@@ -18,7 +18,7 @@ import { withSession } from "../session.ts";
 export function addExplainCommand(program: Command): void {
   program
     .command("explain <world> <strategy>")
-    .description("why a strategy is where it is: mode, terms, rules, orders held back")
+    .description("why a strategy has its present mode: terms, rules, orders held back")
     .addHelpText("after", "\nExample:\n  qmtl explain demo momentum")
     .action(
       withSession(async (session, worldId: string, name: string) => {

@@ -25,11 +25,11 @@ interface ResumeOptions extends HaltScope {
 export function addHaltCommands(program: Command): void {
   program
     .command("halt")
-    .description("stop orders; works with the other services down; survives restarts")
+    .description("stop orders; works while the other services are down; survives restarts")
     .option("--account <account>", "only an account")
     .option("--world <world>", "only a world")
     .option("--strategy <id>", "only a strategy, in every world")
-    .requiredOption("--reason <text>", "why; kept in the journal")
+    .requiredOption("--reason <text>", "reason; kept in the journal")
     .option("--cancel", "cancel working opening orders")
     .option("--flatten", "close positions with reduce-only orders")
     .addHelpText(
@@ -42,18 +42,18 @@ export function addHaltCommands(program: Command): void {
 
   program
     .command("resume")
-    .description("end a halt; orders that catch up with the targets leave at once")
+    .description("end a halt; orders that catch up with the targets are sent at once")
     .addHelpText(
       "after",
       "\nExamples:\n  qmtl resume --world demo --reason 'feed is good'\n" +
         "  qmtl resume --reason 'all is well'\n\n" +
-        "Without an option the halt of everything ends; others stand. `qmtl halts` shows them.",
+        "Without an option the halt of everything ends; others stay in force. `qmtl halts` shows them.",
     )
     .option("--halt <id>", "the halt, by its id")
     .option("--account <account>", "the halt of an account")
     .option("--world <world>", "the halt of a world")
     .option("--strategy <id>", "the halt of a strategy")
-    .requiredOption("--reason <text>", "why; kept in the journal")
+    .requiredOption("--reason <text>", "reason; kept in the journal")
     .action(withSession(resume));
 }
 

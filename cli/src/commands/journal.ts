@@ -27,7 +27,7 @@ interface JournalOptions {
 export function addJournalCommands(program: Command): void {
   program
     .command("positions")
-    .description("positions by strategy, and what the broker says of the account")
+    .description("positions by strategy, and what the broker reports for the account")
     .addHelpText("after", "\nExample:\n  qmtl positions --account main")
     .option("--account <account>", "only of an account")
     .option("--world <world>", "only of a world")
@@ -64,7 +64,7 @@ export function addJournalCommands(program: Command): void {
     .description("the router's journal, in the order things took effect")
     .option("--after <entry>", "only later entries", integerIn({ min: 0 }), 0)
     .option("--kinds <kinds>", "only these kinds, such as order,fill", nameList)
-    .option("--follow", "stay and print what comes, until Ctrl-C")
+    .option("--follow", "keep running and print new entries, until Ctrl-C")
     .addHelpText("after", "\nExample:\n  qmtl journal main --after 100 --kinds order,fill")
     .action(
       withSession((session, accountId: string, options: JournalOptions) =>
@@ -106,7 +106,7 @@ function kindOf(name: string): JournalKind {
   if (found !== undefined) return found.kind;
   const names = kinds.map(({ key }) => key.toLowerCase()).join(", ");
   throw new CommandError(
-    `${name} is no kind of a journal entry`,
+    `${name} is not a kind of journal entry`,
     ExitCode.usage,
     `kinds are ${names}`,
   );

@@ -172,7 +172,7 @@ test("a world that is made and gets no capital says both", async () => {
 
   expect(exitCode).toBe(1);
   expect(err).toEqual([
-    "error: world w is made, without capital: would sum to 1.4, above 1",
+    "error: world w is created, but without capital: would sum to 1.4, above 1",
     "hint: `qmtl world update w --allocation RATIO` gives it a share",
   ]);
 });
@@ -204,7 +204,7 @@ describe("what is followed is printed as it comes", () => {
     const { exitCode, err } = await qmtl("journal", "main", "--kinds", "fills");
 
     expect(exitCode).toBe(2);
-    expect(err[0]).toBe("error: fills is no kind of a journal entry");
+    expect(err[0]).toBe("error: fills is not a kind of journal entry");
     expect(err[1]).toContain("order_state, fill, target");
   });
 });
@@ -216,7 +216,7 @@ test("a cancel tells what it was sent for and what was not working", async () =>
   expect(exitCode).toBe(1);
   expect(out).toEqual(["o-2", "a cancel was sent for 1 orders"]);
   expect(err).toEqual([
-    "error: not working: o-1; not there: o-0",
+    "error: not working: o-1; not found: o-0",
     "hint: `qmtl orders --working` shows what can be cancelled",
   ]);
 });

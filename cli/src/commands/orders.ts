@@ -29,7 +29,7 @@ interface OrderFilter {
 
 /** `qmtl orders …`: orders of the journal, and cancelling them. */
 export function addOrderCommands(program: Command): void {
-  const orders = program.command("orders").description("orders of the journal; cancelling them");
+  const orders = program.command("orders").description("list, show and cancel orders");
 
   orders
     .command("list", { isDefault: true })
@@ -61,7 +61,7 @@ export function addOrderCommands(program: Command): void {
     .option("--world <world>", "all of a world")
     .option("--strategy <strategy>", "with --world: all of a strategy, by its id or name")
     .option("--account <account>", "all of an account")
-    .requiredOption("--reason <text>", "why; kept in the journal")
+    .requiredOption("--reason <text>", "reason; kept in the journal")
     .addHelpText(
       "after",
       "\nExample:\n  qmtl orders cancel --world demo --reason 'bad feed'\n\n" +
@@ -77,7 +77,7 @@ async function scopeOf(
   if (strategy === "" || /^s-[0-9a-f]{16}$/.test(strategy))
     return { worldId: world, strategyId: strategy };
   if (world === "")
-    throw new CommandError(`${strategy} is no id of a strategy; a name needs --world`);
+    throw new CommandError(`${strategy} is not a strategy id; a name needs --world`);
   return { worldId: world, strategyId: await session.strategyId(world, strategy) };
 }
 
@@ -100,7 +100,7 @@ async function listOrders(session: CommandSession, filter: OrderFilter): Promise
 }
 
 async function followOrders(session: CommandSession, filter: OrderFilter): Promise<void> {
-  refuseIdle({ "--working": filter.working }, "with --follow, which tells every change");
+  refuseIdle({ "--working": filter.working }, "with --follow, which prints every change");
   const scope = await scopeOf(session, filter);
   const asked = { filter: { ...scope, accountId: filter.account ?? "" } };
   for await (const { orders } of session.client(OrderService).watchOrders(asked)) {
@@ -149,7 +149,7 @@ async function cancelOrders(
   const unknown = idsOf(true);
   const told = [
     ...(ended.length === 0 ? [] : [`not working: ${ended.join(", ")}`]),
-    ...(unknown.length === 0 ? [] : [`not there: ${unknown.join(", ")}`]),
+    ...(unknown.length === 0 ? [] : [`not found: ${unknown.join(", ")}`]),
   ];
   throw new CommandError(
     told.join("; "),
@@ -172,7 +172,7 @@ async function cancelScopeOf(
     account !== undefined,
   ];
   if (ways.filter(Boolean).length !== 1)
-    throw new CommandError("name orders, or say --world with or without --strategy, or --account");
+    throw new CommandError("name orders, or give --world with or without --strategy, or --account");
   if (clientOrderIds.length > 0)
     return { case: "orders", value: { clientOrderIds: [...clientOrderIds] } };
   if (account !== undefined) return { case: "accountId", value: account };

@@ -25,7 +25,7 @@ async function createPolicy(
   const { policy } = await session
     .client(PolicyService)
     .createPolicy({ worldId, document, validateOnly, requestId: randomUUID() });
-  if (!policy) throw new CommandError("the answer holds no policy");
+  if (!policy) throw new CommandError("the response contains no policy");
   return policy;
 }
 
@@ -35,7 +35,7 @@ async function anyWorld(session: CommandSession): Promise<string> {
   const [first] = worlds;
   if (first !== undefined) return first.worldId;
   throw new CommandError(
-    "a policy is checked by the platform, for a world, and there is no world yet",
+    "the platform checks a policy for a world, and there is no world yet",
     ExitCode.refused,
     "`qmtl world create demo` makes one",
   );
@@ -80,7 +80,7 @@ export function addPolicyCommands(program: Command): void {
         const { policy: found } = await session
           .client(PolicyService)
           .getPolicy({ worldId, version: version ?? 0 });
-        if (!found) throw new CommandError("the answer holds no policy");
+        if (!found) throw new CommandError("the response contains no policy");
         if (session.asJson) return printJson(jsonOf(PolicySchema, found));
         console.log(found.document);
       }),
@@ -105,7 +105,9 @@ export function addPolicyCommands(program: Command): void {
 function addCheckingCommands(policy: Command): void {
   policy
     .command("add <world> <file>")
-    .description("check a policy whole and store it; the first of a world becomes its default")
+    .description(
+      "check a whole policy and store it; the first policy of a world becomes its default",
+    )
     .option("--check", "check only, store nothing")
     .addHelpText("after", "\nExample:\n  qmtl policy add demo policy.yml --check")
     .action(
@@ -115,7 +117,7 @@ function addCheckingCommands(policy: Command): void {
         if (session.asJson) return printJson(jsonOf(PolicySchema, stored));
         console.log(
           validateOnly
-            ? "policy is good"
+            ? "the policy is valid"
             : `policy ${stored.version} of ${worldId} stored${stored.isDefault ? ", in force" : ""}`,
         );
       }),
@@ -123,8 +125,8 @@ function addCheckingCommands(policy: Command): void {
 
   policy
     .command("validate <file>")
-    .description("check a policy whole; store nothing")
-    .option("--world <world>", "world it is meant for (default: the first there is)")
+    .description("check a whole policy; store nothing")
+    .option("--world <world>", "world to check it for (default: the first one)")
     .addHelpText("after", "\nExample:\n  qmtl policy validate policy.yml")
     .action(
       withSession(async (session, file: string, options: { world?: string }) => {
@@ -132,7 +134,7 @@ function addCheckingCommands(policy: Command): void {
         const worldId = options.world ?? (await anyWorld(session));
         const { checksum } = await createPolicy(session, worldId, file, true);
         if (session.asJson) return printJson({ valid: true, file, checksum });
-        console.log("policy is good");
+        console.log("the policy is valid");
       }),
     );
 }

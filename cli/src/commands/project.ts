@@ -26,20 +26,20 @@ export function addProjectCommands(program: Command): void {
 
   project
     .command("init")
-    .description("make a project that runs offline at once")
+    .description("create a project that runs offline at once")
     .requiredOption("--path <folder>", "folder to make; its name is the project's")
     .option("--strategy <template>", "start from a strategy template (default: general)")
     .option("--preset <preset>", "start from a set of layers")
     .option("--layers <a,b>", "start from these layers and what they require", names)
     .option("--with-sample-data", "make the bars now, not at the first start")
-    .option("--force", "write into a folder that is there; replaces files of the same name")
+    .option("--force", "write into an existing folder; replaces files of the same name")
     .option(
       "--packages <folder>",
-      "name the packages packed into this folder (default: dist/packages in the repository, the tarballs qmtl was installed from, else published ones)",
+      "depend on the tarballs in this folder (default: dist/packages in the repository, the tarballs qmtl was installed from, or else published packages)",
     )
     .addHelpText(
       "after",
-      "\nExample:\n  qmtl project init --path my-project --strategy branching --with-sample-data\n\nEverything or nothing is written, also on Ctrl-C. `qmtl project list-presets --show-legacy-templates` names what there is.",
+      "\nExample:\n  qmtl project init --path my-project --strategy branching --with-sample-data\n\nEither every file is written or none, also on Ctrl-C. `qmtl project list-presets --show-legacy-templates` lists what there is.",
     )
     .action(async (_options: unknown, command: Command) => {
       const { json, ...options } = command.optsWithGlobals<InitOptions>();
@@ -87,7 +87,7 @@ interface AddLayerCommandOptions extends GlobalOptions {
 function addLayerCommands(project: Command): void {
   project
     .command("add-layer <layer>")
-    .description("add a layer and those it requires; files that are there are left alone")
+    .description("add a layer and those it requires; existing files are left alone")
     .option("--path <folder>", "folder of the project", ".")
     .option("--template <template>", "template of the layer (default: its first)")
     .addHelpText("after", "\nExample:\n  qmtl project add-layer execution --path my-project")

@@ -57,7 +57,7 @@ test("a hold that stands later already is told, and where", async () => {
 
   expect(out).toEqual(["held may run up to 1970-01-11T00:00:00.000Z"]);
   expect(err).toEqual([
-    "note: the hold of held stands at 1970-01-11T00:00:00.000Z already, and only moves forward",
+    "note: the hold of held is already at 1970-01-11T00:00:00.000Z, and moves only forward",
   ]);
 });
 
@@ -65,7 +65,7 @@ test("a feed without a hold does not stop where it was to: that is told, in JSON
   const { err, exitCode } = await advance("free", "--to", "1970-01-05", "--wait", "--json");
 
   expect(exitCode).toBe(0);
-  expect(JSON.parse(err[0]!).note).toContain("free has no hold and runs on to its end");
+  expect(JSON.parse(err[0]!).note).toContain("free has no hold and runs to its end");
   expect((await advance("held", "--end")).err).toEqual([]);
 });
 

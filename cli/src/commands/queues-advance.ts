@@ -17,9 +17,9 @@ export function addAdvanceCommand(queues: Command): void {
   queues
     .command("advance <source>")
     .description("move the hold of a replay feed forward")
-    .option("--to <time>", "date or RFC 3339 time; a date lets its daily bar pass")
-    .option("--end", "no hold from now on")
-    .option("--wait", "until every runner has ended that row and the router has booked it")
+    .option("--to <time>", "date or RFC 3339 time; a date lets the daily bar of that day pass")
+    .option("--end", "remove the hold")
+    .option("--wait", "wait until every runner has finished that row and the router has booked it")
     .option("--timeout <seconds>", "longest wait (default: 120)", numberIn({ min: 0 }))
     .addHelpText("after", "\nExample:\n  qmtl queues advance sp500 --to 2015-02-03 --wait")
     .action(withSession(advance));
@@ -48,7 +48,7 @@ async function advance(
   options: AdvanceOptions,
 ): Promise<void> {
   if ((options.to === undefined) === (options.end !== true))
-    throw new CommandError("say either --to TIME or --end");
+    throw new CommandError("give either --to TIME or --end");
   const { timeout = 120 } = options;
   if (!options.wait) refuseIdle({ "--timeout": options.timeout }, "without --wait");
   const untilMs = options.to === undefined ? 0 : timeFromText(options.to);
@@ -78,7 +78,7 @@ async function advance(
     throw new CommandError(
       `${source} did not settle within ${timeout} s`,
       ExitCode.refused,
-      `\`qmtl queues replay ${source}\` shows whom it waits for`,
+      `\`qmtl queues replay ${source}\` shows which runners it waits for`,
     );
   if (session.asJson) return printJson(jsonOf(FeedStateSchema, settled));
   console.log(`${source} at row ${settled.passedRow}, ${timeText(settled.passedBucketEndTime)}`);
@@ -109,7 +109,7 @@ export async function feedOf(
 function oneFeed(feeds: readonly FeedState[], source: string): FeedState {
   const [feed] = feeds;
   if (feed !== undefined) return feed;
-  throw new CommandError(`the answer does not hold feed ${source}`);
+  throw new CommandError(`the response does not contain feed ${source}`);
 }
 
 /** Why a feed does not stop at the time it was to advance to: a hold only moves forward, and need not be there. */
@@ -119,9 +119,9 @@ function whyItRunsOn(
   untilMs: number,
 ): string | undefined {
   if (hold === undefined)
-    return `${source} has no hold and runs on to its end; \`until: start\` of its entry in the platform's qmtl.yml gives it one`;
+    return `${source} has no hold and runs to its end; \`until: start\` in its entry of the platform's qmtl.yml gives it one`;
   if (timestampMs(hold) <= untilMs) return undefined;
-  return `the hold of ${source} stands at ${timeText(hold)} already, and only moves forward`;
+  return `the hold of ${source} is already at ${timeText(hold)}, and moves only forward`;
 }
 
 /** Where a hold stands. */

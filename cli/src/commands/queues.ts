@@ -81,7 +81,7 @@ export function addQueuesCommands(program: Command): void {
 
   queues
     .command("replay <source>")
-    .description("where a replay feed stands and whom it waits for")
+    .description("how far a replay feed is and which runners it waits for")
     .addHelpText("after", "\nExample:\n  qmtl queues replay sp500")
     .action(
       withSession(async (session, source: string) => {

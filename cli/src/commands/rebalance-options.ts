@@ -28,7 +28,10 @@ export function worldOption(): Option {
 /** `--schema-version 1|2`: 2 brings alpha metrics. */
 export function addSchemaVersionOption(command: Command): Command {
   return command.addOption(
-    new Option("--schema-version <version>", "highest version asked for; 2 brings alpha metrics")
+    new Option(
+      "--schema-version <version>",
+      "highest schema version to ask for; 2 adds alpha metrics",
+    )
       .choices(["1", "2"])
       .default("1"),
   );
@@ -65,7 +68,7 @@ export async function allocationsFrom(
 
 function allocationFromText(text: string): TypedAllocation {
   const found = /^([^=:]+)=([^:]*)(?::(.+))?$/.exec(text);
-  if (!found) throw notAnAllocation(text, "it does not read so");
+  if (!found) throw notAnAllocation(text, "it has another form");
   const [, worldId = "", ratio = "", shares = ""] = found;
   return {
     worldId,
@@ -75,7 +78,8 @@ function allocationFromText(text: string): TypedAllocation {
       .filter((each) => each !== "")
       .map((each) => {
         const [name = "", share = "", ...rest] = each.split("=");
-        if (name === "" || rest.length > 0) throw notAnAllocation(text, `${each} does not read so`);
+        if (name === "" || rest.length > 0)
+          throw notAnAllocation(text, `${each} is not STRATEGY=SHARE`);
         return { name, share: shareFrom(text, name, share) };
       }),
   };
@@ -84,7 +88,7 @@ function allocationFromText(text: string): TypedAllocation {
 function shareFrom(text: string, of: string, share: string): number {
   const value = /^\d*\.?\d+$/.test(share) ? Number(share) : Number.NaN;
   if (value >= 0 && value <= 1) return value;
-  throw notAnAllocation(text, `${of}=${share} is no share of 0..1`);
+  throw notAnAllocation(text, `${of}=${share} is not a share of 0..1`);
 }
 
 function notAnAllocation(text: string, why: string): CommandError {

@@ -59,12 +59,12 @@ export function addRebalancePlanCommands(group: Command): void {
   addSchemaVersionOption(
     group
       .command("plan")
-      .description("show what a change of allocation would do; sends and stores nothing")
-      .option("--account <account>", "plan with this account's own books, down to its orders")
+      .description("show what a change of allocations would do; sends and stores nothing")
+      .option("--account <account>", "plan from this account's own books, down to its orders")
       .addOption(worldOption())
       .option(
         "--file <file>",
-        "plan a PlanRebalanceRequest in proto3 JSON instead: a what-if; TARGETS if it names no mode",
+        "plan a PlanRebalanceRequest in proto3 JSON instead: a what-if; its mode is TARGETS unless it names another",
       ),
   )
     .addHelpText(
@@ -77,7 +77,7 @@ export function addRebalancePlanCommands(group: Command): void {
         if (options.file !== undefined) return planFile(session, options.file, options);
         const { account, world, schemaVersion } = options;
         if (account === undefined || world === undefined)
-          throw new CommandError("say --account and --world, or --file");
+          throw new CommandError("give --account and --world, or --file");
         const answer = await previewRebalance(session, { account, world, schemaVersion });
         noteVersion(session, Number(schemaVersion), answer.schemaVersion?.version, answer.plan);
         if (session.asJson) return printJson(jsonOf(PreviewRebalanceResponseSchema, answer));
@@ -91,11 +91,14 @@ export function addRebalancePlanCommands(group: Command): void {
   addSchemaVersionOption(
     group
       .command("execute")
-      .description("do it, once per batch id")
+      .description("carry a rebalance out, once per batch id")
       .requiredOption("--account <account>", "account")
       .addOption(worldOption().makeOptionMandatory())
-      .requiredOption("--batch <id>", "executed once, whatever is sent again")
-      .requiredOption("--reason <text>", "why; kept in the journal and the audit"),
+      .requiredOption(
+        "--batch <id>",
+        "id of the batch: it is executed once, however often it is sent",
+      )
+      .requiredOption("--reason <text>", "reason; kept in the journal and the audit"),
   )
     .addHelpText(
       "after",
@@ -153,7 +156,7 @@ async function planFile(
   noteVersion(session, request.schemaVersion.max ?? 1, answer.schemaVersion?.version, answer.plan);
   if (session.asJson) return printJson(jsonOf(PlanRebalanceResponseSchema, answer));
   const { plan } = answer;
-  if (plan === undefined) throw new CommandError("the answer holds no plan");
+  if (plan === undefined) throw new CommandError("the response contains no plan");
   printDeltas("strategy", plan.deltas);
   printDeltas("net", plan.netDeltas);
   printCrosses(plan.crosses);
@@ -181,7 +184,7 @@ function noteVersion(
       asJson,
     );
   else if (asked >= 2 && plan !== undefined && plan.alphaMetrics === undefined)
-    printNote("the plan came without alpha metrics; a plan of a --file has them", asJson);
+    printNote("this plan has no alpha metrics; only a plan from a --file has them", asJson);
 }
 
 /** Changes of positions, by strategy or net. */

@@ -176,15 +176,15 @@ test("allocations that stand are told, of a world or all", async () => {
 });
 
 test.each([
-  ["demo=abc", "demo=abc is no share of 0..1"],
-  ["demo=1.2.3", "demo=1.2.3 is no share of 0..1"],
-  ["demo=1.5", "demo=1.5 is no share of 0..1"],
-  ["demo=-1", "demo=-1 is no share of 0..1"],
-  ["demo=", "demo= is no share of 0..1"],
-  [`demo=0.5:${trend}=x`, `${trend}=x is no share of 0..1`],
-  [`demo=0.5:${trend}`, `${trend}= is no share of 0..1`],
-  [`demo=0.5:${trend}=0.1=0.2`, "does not read so"],
-  ["demo", "it does not read so"],
+  ["demo=abc", "demo=abc is not a share of 0..1"],
+  ["demo=1.2.3", "demo=1.2.3 is not a share of 0..1"],
+  ["demo=1.5", "demo=1.5 is not a share of 0..1"],
+  ["demo=-1", "demo=-1 is not a share of 0..1"],
+  ["demo=", "demo= is not a share of 0..1"],
+  [`demo=0.5:${trend}=x`, `${trend}=x is not a share of 0..1`],
+  [`demo=0.5:${trend}`, `${trend}= is not a share of 0..1`],
+  [`demo=0.5:${trend}=0.1=0.2`, "is not STRATEGY=SHARE"],
+  ["demo", "it has another form"],
 ])("--world %s is refused before anybody is asked", async (world, why) => {
   for (const words of [
     ["plan", "--account", "main"],
@@ -210,9 +210,9 @@ test.each([
   [["apply", "--run", "r"], /--file, or --account and --world/],
   [
     ["apply", "--run", "r", "--file", "$/request.json", ...ofBooks],
-    /--account, --world does nothing with --file/,
+    /--account, --world: no effect with --file/,
   ],
-  [["apply", "--run", "r", "--file", "$/request.json"], /holds no RebalancePlan/],
+  [["apply", "--run", "r", "--file", "$/request.json"], /does not contain a RebalancePlan/],
 ])("%j is a usage error", async (words, error) => {
   const { exitCode, err } = await rebalance(1, ...words);
 

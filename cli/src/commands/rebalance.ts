@@ -41,11 +41,11 @@ function addRebalanceApplyCommand(group: Command): void {
   addSchemaVersionOption(
     group
       .command("apply")
-      .description("store the allocations of a plan and tell watchers; sends no orders")
+      .description("store the allocations of a plan and notify watchers; sends no orders")
       .option("--file <file>", "the plan, as `qmtl rebalance plan --json` printed it")
       .option("--account <account>", "or plan now, with this account's own books")
       .addOption(worldOption())
-      .requiredOption("--run <id>", "idempotency key: the same one stores once"),
+      .requiredOption("--run <id>", "idempotency key: the same key stores only once"),
   )
     .addHelpText(
       "after",
@@ -57,7 +57,7 @@ function addRebalanceApplyCommand(group: Command): void {
         const plan = await planOf(session, options);
         const { planId } = plan;
         if (plan.allocations.length === 0)
-          throw new CommandError(`${planId || "the plan"} leads to no allocations`);
+          throw new CommandError(`${planId || "the plan"} results in no allocations`);
         const answer = await session.client(RebalancingService).upsertAllocations({
           requestId: options.run,
           allocations: plan.allocations,
@@ -81,14 +81,14 @@ async function planOf(
   if (file !== undefined) refuseIdle({ "--account": account, "--world": world }, "with --file");
   const isNow = account !== undefined && world !== undefined;
   if ((file === undefined) !== isNow)
-    throw new CommandError("say --file, or --account and --world");
+    throw new CommandError("give --file, or --account and --world");
   if (file !== undefined) return messageFromJson(RebalancePlanSchema, planIn(file), file);
   const { plan } = await previewRebalance(session, {
     account: account ?? "",
     world: world ?? [],
     schemaVersion,
   });
-  if (plan === undefined) throw new CommandError("the answer holds no plan");
+  if (plan === undefined) throw new CommandError("the response contains no plan");
   return plan;
 }
 
@@ -104,14 +104,14 @@ function addAllocationCommands(group: Command): void {
   group
     .command("allocate")
     .description(
-      "set allocations without trading; they count from the next change of stage or rebalance",
+      "set allocations without trading; they take effect at the next change of stage or rebalance",
     )
     .addOption(worldOption().makeOptionMandatory())
     .requiredOption("--run <id>", "idempotency key")
-    .option("--reason <text>", "why; audited", "allocated by the operator")
+    .option("--reason <text>", "reason; kept in the audit", "allocated by the operator")
     .addHelpText(
       "after",
-      "\nUntil a share is set, the strategies of a world have equal parts of it. Strategies that are not named keep the share in\nforce; the call is refused when they would have more than 1 together.\n\n" +
+      "\nUntil shares are set, the strategies of a world have equal shares. Strategies that are not named keep their share;\nthe call is refused if all shares together would exceed 1.\n\n" +
         "Example:\n  qmtl rebalance allocate --world demo=0.9:trend=0.5,swing=0.5 --run first",
     )
     .action(
@@ -127,7 +127,7 @@ function addAllocationCommands(group: Command): void {
 
   group
     .command("allocations")
-    .description("allocations that stand, by world")
+    .description("allocations in force, by world")
     .option("--world <world>", "only of a world", "")
     .addHelpText("after", "\nExample:\n  qmtl rebalance allocations --world demo")
     .action(

@@ -27,7 +27,7 @@ export function addReplayCommand(program: Command): void {
         for (const difference of outcome.differences) console.log(`  ${difference}`);
       }
       if (!outcome.identical) {
-        throw new CommandError("the replay made other orders", ExitCode.refused);
+        throw new CommandError("the replay made different orders", ExitCode.refused);
       }
     });
 }

@@ -26,9 +26,9 @@ export function htmlReport(
   );
   if (lacking.length > 0)
     throw new CommandError(
-      `an HTML report needs ${lacking.join(", ")}, which ${name} has not`,
+      `an HTML report needs ${lacking.join(", ")}, which ${name} does not have`,
       ExitCode.usage,
-      "take --out report.md, or a file that `qmtl run STRATEGY --offline --json` printed",
+      "use --out report.md, or a file that `qmtl run STRATEGY --offline --json` printed",
     );
   return renderHtmlReport(reportData(fields, performance, name, madeAtMs));
 }

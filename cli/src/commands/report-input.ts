@@ -49,7 +49,7 @@ export function numbersOf(value: unknown, field: string, name: string): number[]
   const more = odd.length > namedMax ? ` and ${odd.length - namedMax} more` : "";
   throw bad(
     `${name}: ${odd.slice(0, namedMax).join(", ")}${more}; every one must be a number`,
-    "leave out what is missing",
+    "leave missing values out",
   );
 }
 

@@ -3,7 +3,7 @@ import type { AlphaPerformance } from "@qmtl/core/metrics";
 type Metric = keyof AlphaPerformance;
 
 const MEANINGS: Readonly<Record<Metric, string>> = {
-  "alpha_performance.sharpe": "mean excess return ÷ deviation, a bar, not annualised",
+  "alpha_performance.sharpe": "mean excess return ÷ standard deviation, per bar, not annualised",
   "alpha_performance.max_drawdown": "deepest fall of the summed returns, 0 or below",
   "alpha_performance.win_ratio": "share of returns above 0",
   "alpha_performance.profit_factor": "sum of gains ÷ sum of losses",
@@ -30,7 +30,7 @@ export function markdownReport(report: MarkdownReport): string {
   );
   return `# Performance of ${escaped(title)}
 
-Risk-free rate ${riskFree} and transaction cost ${transactionCost}, both a bar.
+Risk-free rate ${riskFree} and transaction cost ${transactionCost}, both per bar.
 
 | Metric | Value | Meaning |
 |---|---:|---|

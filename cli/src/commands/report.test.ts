@@ -65,11 +65,11 @@ test("the report is written where --out says, and printed with -", async () => {
   expect(printed.out.slice(0, 7)).toEqual([
     "# Performance of My \\| \\*Strategy\\*",
     "",
-    "Risk-free rate 0 and transaction cost 0, both a bar.",
+    "Risk-free rate 0 and transaction cost 0, both per bar.",
     "",
     "| Metric | Value | Meaning |",
     "|---|---:|---|",
-    "| alpha_performance.sharpe | 0.324443 | mean excess return ÷ deviation, a bar, not annualised |",
+    "| alpha_performance.sharpe | 0.324443 | mean excess return ÷ standard deviation, per bar, not annualised |",
   ]);
 });
 

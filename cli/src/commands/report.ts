@@ -21,20 +21,20 @@ Examples:
   qmtl report --from returns.json --risk-free 0.0001 --transaction-cost 0.0002 --out -
 
 FILE is JSON with "returns", a list of numbers (0.01 = 1 %), such as \`qmtl run STRATEGY --offline --json\` prints; its
-returns hold their costs already. Rate and cost are a bar, not a year: 2 % a year over daily bars is 0.02 / 252. The
-cost is taken off every return, the rate off their mean. --out - prints the report, --from - reads standard input; a
+returns include costs already. Rate and cost are per bar, not per year: 2 % per year on daily bars is 0.02 / 252. The
+cost is subtracted from every return, the rate from their mean. --out - prints the report, --from - reads standard input; a
 name that ends with .html asks for the HTML report, which needs the equity and fills of such a run. A metric that is ∞
-(nothing was lost) is left out of --json.`;
+(there was no loss) is left out of --json.`;
 
 /** `qmtl report`: the alpha metrics of a list of returns. */
 export function addReportCommand(program: Command): void {
   program
     .command("report")
-    .description("a report of the alpha metrics of a list of returns")
+    .description("report the alpha metrics of a list of returns")
     .requiredOption("--from <file>", 'JSON file with "returns"')
     .option("--out <file>", "report to write; - prints it", "report.md")
-    .option("--risk-free <rate>", "risk-free rate a bar", numberIn(), 0)
-    .option("--transaction-cost <cost>", "cost a bar", numberIn(), 0)
+    .option("--risk-free <rate>", "risk-free rate per bar", numberIn(), 0)
+    .option("--transaction-cost <cost>", "transaction cost per bar", numberIn(), 0)
     .addHelpText("after", MORE_HELP)
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<ReportOptions>();

@@ -20,8 +20,8 @@ Examples:
   qmtl restore qmtl-backup.tgz --reason 'disk lost'
 
 Stop every service and every runner first. The store of the configuration must be empty. Afterwards every world is held
-\`manual\`, and epochs, fences and revisions lie above all that were handed out, so nothing of the lost time is believed
-again. What happened after the backup is gone from the store; the broker still knows its part of it.`;
+\`manual\`, and epochs, fences and revisions are above all that were ever handed out, so nothing issued after the backup
+is accepted. What happened after the backup is gone from the store; the broker still knows its part of it.`;
 
 /** `qmtl restore`: fills an empty store with a backup, or tries whether it could. */
 export function addRestoreCommand(program: Command): void {
@@ -29,9 +29,9 @@ export function addRestoreCommand(program: Command): void {
     .command("restore")
     .argument("<file>", "the backup")
     .description("fill an empty store with a backup; every world is held afterwards")
-    .option("--verify", "only try it, in a database of its own that is removed again")
-    .option("--force", "embedded storage: move the folder that is there aside (it is kept)")
-    .option("--reason <why>", "kept in the audit of every world, and shown as why it is held")
+    .option("--verify", "only try it, in a temporary database that is removed afterwards")
+    .option("--force", "embedded storage: move the existing folder aside (it is kept)")
+    .option("--reason <why>", "reason; kept in the audit of every world, and shown with its hold")
     .addHelpText("after", more)
     .action(async (file: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<RestoreCommandOptions>();
@@ -49,14 +49,14 @@ async function tryRestore(path: string, { json }: RestoreCommandOptions): Promis
   });
   if (json) return printJson({ ...archiveJson(path, manifest), verified: true, laws });
   console.log(`${path} can be restored: ${archiveWords(manifest)}`);
-  console.log(`every row came back as it was written; ${laws} laws of the facts hold`);
+  console.log(`every row was read back as it was written; ${laws} consistency checks passed`);
 }
 
 async function restore(path: string, options: RestoreCommandOptions): Promise<void> {
   const config = loadConfig(options.config === undefined ? {} : { path: options.config });
   const { force = false, reason = `restored from ${path}` } = options;
   if (config.storage.kind === "postgres")
-    refuseIdle({ "--force": force }, "with storage.kind postgres, whose database must be empty");
+    refuseIdle({ "--force": force }, "with storage.kind: postgres, whose database must be empty");
   const restored = await withBackupRun(async (run) => {
     const { restoreBackup } = await import("@qmtl/embedded");
     const principal = userInfo().username;
@@ -87,13 +87,13 @@ function printRestored(restored: Restored, isEmbedded: boolean): void {
   const { manifest, into, movedTo, floor, worlds, isEventHistoryDropped } = restored;
   console.log(`restored into ${into}: ${archiveWords(manifest)}`);
   if (movedTo !== undefined) console.log(`what was there is kept in ${movedTo}`);
-  console.log(`epochs, fences and revisions go on above ${floor}; nobody holds a lease`);
-  if (isEventHistoryDropped) console.log("the history of events starts anew, from the bus");
+  console.log(`epochs, fences and revisions continue above ${floor}; nobody holds a lease`);
+  if (isEventHistoryDropped) console.log("the history of events starts over, from the bus");
   for (const { worldId } of worlds) console.log(`world ${worldId} is held: manual`);
   console.log("\nnext:");
   console.log(`  1. start the platform: ${isEmbedded ? "qmtl up" : "qmtl service …"}`);
   console.log("  2. compare each account with its broker: qmtl account reconcile ACCOUNT");
-  console.log("  3. start the runners anew: what they had read after the backup is gone");
+  console.log("  3. start the runners again: what they had read after the backup is gone");
   for (const { worldId } of worlds) {
     console.log(`  4. qmtl world resume ${worldId} --hold manual --reason WHY`);
   }

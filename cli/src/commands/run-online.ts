@@ -85,6 +85,6 @@ function printStatus(session: CommandSession, status: RunStatus): void {
     `ended at row ${status.row}: ${status.sentOrders} orders sent, ${status.wantedOrders} wanted while the gate was shut`,
   );
   console.log(
-    `evaluations: ${shared} shared, ${own} own, ${warmup} warm-up, ${swap} in two contexts at a change`,
+    `evaluations: ${shared} shared, ${own} own, ${warmup} warm-up, ${swap} in both contexts during a switch`,
   );
 }

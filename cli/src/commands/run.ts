@@ -14,10 +14,10 @@ Examples:
   qmtl run strategy.ts --offline --watch
   qmtl run strategy.ts --world demo
 
---watch: every run is a process of its own; a run under way is stopped first, in a world its leases are given back.
-Watched are the strategy, the local modules it loads, the configuration and the files of all its sources. A run that
-fails is told, and watching goes on; Ctrl-C ends it with 0. With --json: one object a line with its "event": run,
-changed, ended, result, failed, closed; "output" holds what the strategy prints itself.`;
+--watch: every run is a process of its own; a run in progress is stopped first, and in a world it gives its leases back.
+The strategy, the local modules it loads, the configuration and the files of all its sources are watched. A run that
+fails is reported, and watching continues; Ctrl-C ends it with 0. With --json: one object per line with its "event": run,
+changed, ended, result, failed, closed; "output" holds what the strategy itself prints.`;
 
 /** `qmtl run FILE`: a backtest here, or a runner in a world. */
 export function addRunCommands(program: Command): void {
@@ -26,13 +26,13 @@ export function addRunCommands(program: Command): void {
     .description("run a strategy: offline on files, or online in a world")
     .option(
       "--offline",
-      "backtest on the files of the configuration, with no server; so it is without --world, too",
+      "backtest on the files of the configuration, with no server; also the default without --world",
     )
     .option("--world <world>", "world to run in")
     .option("--export <name>", "which export of the file, when there are several")
     .option("--from <date>", "offline: first bar traded")
     .option("--until <date>", "offline: last bar")
-    .option("--no-costs", "offline: leave fees and spread out; stamped on the report")
+    .option("--no-costs", "offline: leave fees and spread out; the report says so")
     .option("--report <file>", "offline: write an HTML report")
     .option("--record <file>", "online: record the session, to be replayed offline")
     .option("--watch", "run again when the strategy, its modules, qmtl.yml or the data change")

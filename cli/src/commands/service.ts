@@ -67,16 +67,16 @@ const CHANGED: Readonly<Record<Role, string>> = {
 };
 
 const more = `
-Started as it stands, a service keeps its data in a folder of its own (.qmtl/data-gateway, …), the gateway follows the
+With the defaults, a service keeps its data in a folder of its own (.qmtl/data-gateway, …), the gateway follows the
 events of the two others over gRPC, and all three share a secret that the first of them makes, mode 0600, in the user's
-state folder (~/.local/state/qmtl). In any order; no server to install. For servers: storage.kind: postgres with
+state folder (~/.local/state/qmtl). Start them in any order; there is no server to install. For servers: storage.kind: postgres with
 bus.kind: kafka (or direct), and security.gateways when they stand on several machines.`;
 
 /** `qmtl service …`: the distributed shape, one process for each service. */
 export function addServiceCommands(program: Command): void {
   const service = program
     .command("service")
-    .description("start one service of the three in this process; each has its own");
+    .description("start one of the three services in this process");
   for (const [name, description] of Object.entries(descriptions) as [ServiceName, string][]) {
     const one = service.command(name).description(description);
     if (name === "gateway") {

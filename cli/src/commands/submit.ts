@@ -14,9 +14,9 @@ export function addSubmitCommand(program: Command): void {
   program
     .command("submit <file>")
     .description(
-      "hand a strategy in without running it: queues for its nodes, its backtest for the policy",
+      "submit a strategy without running it: makes queues for its nodes, and its backtest for the policy",
     )
-    .requiredOption("--world <world>", "world it shall run in")
+    .requiredOption("--world <world>", "world it is to run in")
     .option("--export <name>", "which export of the file, when there are several")
     .addHelpText("after", "\nExample:\n  qmtl submit strategy.ts --world demo")
     .action(
@@ -55,7 +55,7 @@ function print(session: CommandSession, submitted: SubmittedStrategy): void {
     return;
   }
   console.log(
-    `submission ${submission.submissionId} ${state}${duplicate ? " (handed in before)" : ""}`,
+    `submission ${submission.submissionId} ${state}${duplicate ? " (submitted before)" : ""}`,
   );
   console.log(
     `strategy ${submission.strategyId}: ${submission.newNodes} new nodes, ${submission.reusedNodes} reused`,

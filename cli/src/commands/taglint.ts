@@ -20,7 +20,7 @@ export function addTaglintCommand(program: Command): void {
   program
     .command("taglint <files...>")
     .description("check the TAGS of modules, and the tags given to nodes")
-    .option("--fix", "mend case and intervals, and add missing keys with empty values")
+    .option("--fix", "correct case and intervals, and add missing keys with empty values")
     .addHelpText(
       "after",
       `
@@ -28,8 +28,8 @@ Examples:
   qmtl taglint indicators/momentum.ts
   qmtl taglint --fix indicators/momentum.ts transforms/clipped.ts
 
-A finding is FILE:LINE:COLUMN, its rule and what is wrong. Ends with 1 while any is left: a key that --fix adds is empty,
-and a finding until you fill it in. Ends with 2 when a file cannot be read or parsed; the others are checked all the same.
+A finding is FILE:LINE:COLUMN, its rule and what is wrong. Exits with 1 while any is left: a key that --fix adds is empty,
+and a finding until you fill it in. Exits with 2 when a file cannot be read or parsed; the others are still checked.
 
 Rules:
 ${RULES}`,
@@ -64,7 +64,7 @@ ${RULES}`,
 }
 
 function readSource(file: string): string {
-  if (!/\.[cm]?[jt]sx?$/.test(file)) throw new Error("is no JavaScript or TypeScript file");
+  if (!/\.[cm]?[jt]sx?$/.test(file)) throw new Error("is not a JavaScript or TypeScript file");
   const bytes = readFileSync(file);
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -60,14 +60,14 @@ export function addActivationCommands(world: Command): void {
     .addOption(side())
     .option(
       "--weight <weight>",
-      "part of its share that is used, 0..1; a first live activation begins at 0",
+      "part of its share that is used, 0..1; the first live activation starts at 0",
       numberIn({ min: 0, max: 1 }),
     )
     .option("--freeze", "no orders at all")
-    .option("--no-freeze", "lift such a freeze")
-    .option("--drain", "working orders may finish, no new ones")
+    .option("--no-freeze", "end the freeze")
+    .option("--drain", "let working orders finish, send no new ones")
     .option("--no-drain", "end the drain")
-    .requiredOption("--reason <text>", "why; audited")
+    .requiredOption("--reason <text>", "reason; kept in the audit")
     .addHelpText(
       "after",
       `
@@ -89,7 +89,7 @@ What is not named stays as it is.`,
     .description("switch a strategy off at once; switching on needs apply")
     .addOption(side())
     .addHelpText("after", "\nExample:\n  qmtl world deactivate demo momentum --reason 'bad fills'")
-    .option("--reason <text>", "why; audited", "switched off by the operator")
+    .option("--reason <text>", "reason; kept in the audit", "switched off by the operator")
     .action(
       withSession((session, worldId: string, name: string, options: ActivationOptions) =>
         deactivate(session, worldId, name, options),
@@ -107,7 +107,7 @@ async function updateActivation(
     throw new CommandError(
       "nothing to change",
       ExitCode.usage,
-      `say --weight, --freeze or --drain; \`qmtl world apply ${worldId} --run ID --to MODE --activate ${name}\` switches it on`,
+      `give --weight, --freeze or --drain; \`qmtl world apply ${worldId} --run ID --to MODE --activate ${name}\` switches it on`,
     );
   const strategyId = await session.strategyId(worldId, name);
   const answer = await session.client(ActivationService).updateActivation({

@@ -75,7 +75,7 @@ async function apply(
     );
   if (targetMode === EffectiveMode.LIVE && !session.asJson)
     console.log(
-      `what is live for the first time has weight 0: \`qmtl world activate ${worldId} STRATEGY --weight 0.1 --reason WHY\` raises it`,
+      `a strategy that is live for the first time has weight 0: \`qmtl world activate ${worldId} STRATEGY --weight 0.1 --reason WHY\` raises it`,
     );
 }
 
@@ -122,7 +122,7 @@ export function addApplyCommands(world: Command): void {
     .description(
       "promote in two phases: freeze, switch, unfreeze; prints each phase as it is committed",
     )
-    .requiredOption("--run <id>", "id of the run; the same id again tells where it stands")
+    .requiredOption("--run <id>", "id of the run; the same id again shows its state")
     .addOption(
       new Option("--to <mode>", "the next stage; or the present one, to switch strategies only")
         .choices(Object.keys(TARGET_MODES))
@@ -130,13 +130,13 @@ export function addApplyCommands(world: Command): void {
     )
     .option(
       "--activate <strategies>",
-      "names or ids; default: those the last evaluation lets in",
+      "names or ids (default: those the last evaluation admits)",
       nameList,
     )
     .option("--deactivate <strategies>", "names or ids", nameList)
-    .option("--exclude <sessions>", "sessions not waited for", nameList)
-    .option("--allow-live", "explicit consent to live; with --to live only")
-    .option("--reason <text>", "why; audited", "applied by the operator")
+    .option("--exclude <sessions>", "sessions to leave out: nobody waits for them", nameList)
+    .option("--allow-live", "explicit consent to live; only with --to live")
+    .option("--reason <text>", "reason; kept in the audit", "applied by the operator")
     .addHelpText("after", "\nExample:\n  qmtl world apply demo --run promote-1 --to paper")
     .action(withSession(apply));
 
@@ -166,13 +166,13 @@ export function addApplyCommands(world: Command): void {
     .command("cancel <world> <run>")
     .description("roll a run back")
     .addHelpText("after", "\nExample:\n  qmtl world cancel demo promote-1")
-    .option("--reason <text>", "why; audited", "cancelled by the operator")
+    .option("--reason <text>", "reason; kept in the audit", "cancelled by the operator")
     .action(
       withSession(async (session, worldId: string, runId: string, options: { reason: string }) => {
         const { run } = await session
           .client(ActivationService)
           .cancelApply({ worldId, runId, reason: options.reason });
-        if (!run) throw new CommandError("the answer holds no run");
+        if (!run) throw new CommandError("the response contains no run");
         if (session.asJson) return printJson(jsonOf(ApplyRunSchema, run));
         console.log(`run ${run.runId}: ${enumName(ApplyPhase, run.phase)}`);
       }),
@@ -181,7 +181,7 @@ export function addApplyCommands(world: Command): void {
   world
     .command("freeze <world>")
     .description("shut the gate until somebody resumes it")
-    .requiredOption("--reason <text>", "why; audited")
+    .requiredOption("--reason <text>", "reason; kept in the audit")
     .addOption(
       new Option("--hold <name>", "name of the hold")
         .choices(["manual", "breaker"])
@@ -207,7 +207,7 @@ export function addApplyCommands(world: Command): void {
         .makeOptionMandatory(),
     )
     .addHelpText("after", "\nExample:\n  qmtl world resume demo --hold manual --reason 'looked at'")
-    .requiredOption("--reason <text>", "why; audited")
+    .requiredOption("--reason <text>", "reason; kept in the audit")
     .action(
       withSession(async (session, worldId: string, options: { reason: string; hold: string }) => {
         const { gate } = await session

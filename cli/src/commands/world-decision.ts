@@ -71,7 +71,7 @@ function addDecideCommands(world: Command): void {
     .command("select <world> [strategies...]")
     .description("select strategies by hand; the others are lowered at once")
     .option("--none", "select nothing: all are lowered")
-    .requiredOption("--reason <text>", "why; audited")
+    .requiredOption("--reason <text>", "reason; kept in the audit")
     .addHelpText("after", "\nExample:\n  qmtl world select demo momentum --reason 'only this one'")
     .action(
       withSession(
@@ -82,7 +82,7 @@ function addDecideCommands(world: Command): void {
           { none, reason }: { none?: boolean; reason: string },
         ) => {
           if ((names.length === 0) !== (none === true))
-            throw new CommandError("name the strategies to select, or say --none");
+            throw new CommandError("name the strategies to select, or give --none");
           const strategyIds = await Promise.all(
             names.map((name) => session.strategyId(worldId, name)),
           );
@@ -121,7 +121,7 @@ function addEvaluateCommands(world: Command): void {
 
   world
     .command("evaluation <world> [id]")
-    .description("an evaluation as it was stored; the last one by default")
+    .description("an evaluation as it was stored (default: the last one)")
     .addHelpText("after", "\nExample:\n  qmtl world evaluation demo")
     .action(
       withSession(async (session, worldId: string, evaluationId: string | undefined) => {
@@ -152,7 +152,7 @@ function printDecision(
   decision: DecisionEnvelope | undefined,
   halts: readonly Halt[] | undefined = undefined,
 ): void {
-  if (!decision) throw new CommandError("the answer holds no decision");
+  if (!decision) throw new CommandError("the response contains no decision");
   if (session.asJson) {
     const shown = jsonOf(DecisionEnvelopeSchema, decision);
     printJson(halts === undefined ? shown : Object.assign({}, shown, { halts: haltsJson(halts) }));
@@ -167,7 +167,7 @@ function printDecision(
 }
 
 function printEvaluation(session: CommandSession, evaluation: Evaluation | undefined): void {
-  if (!evaluation) throw new CommandError("the answer holds no evaluation");
+  if (!evaluation) throw new CommandError("the response contains no evaluation");
   if (session.asJson) {
     printJson(jsonOf(EvaluationSchema, evaluation));
     return;

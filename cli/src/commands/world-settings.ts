@@ -50,9 +50,9 @@ const LEASE_LOST_POLICIES: Readonly<Record<string, LeaseLostPolicy>> = {
 export function addSettingsCommands(world: Command): void {
   const create = world
     .command("create <world>")
-    .description("make a world: gate open, nothing active")
+    .description("create a world: gate open, nothing active")
     .addOption(
-      new Option("--clock <clock>", "whose time it lives in")
+      new Option("--clock <clock>", "clock of the world: wall time, or the time of a replay feed")
         .choices(["wall", "replay"])
         .default("wall"),
     )
@@ -66,25 +66,25 @@ export function addSettingsCommands(world: Command): void {
 
   const update = world
     .command("update <world>")
-    .description("change settings; a mode they allow no longer is lowered at once");
+    .description("change settings; a mode that they no longer allow is lowered at once");
   addSettingOptions(update)
-    .option("--no-allow-live", "no policy reaches live from now on")
-    .option("--no-reduce-only-when-shut", "nothing leaves while the gate is shut")
+    .option("--no-allow-live", "from now on no policy reaches live")
+    .option("--no-reduce-only-when-shut", "no order leaves while the gate is shut")
     .addHelpText("after", "\nExample:\n  qmtl world update demo --allocation 0.5 --max-lag-days 3")
     .action(withSession(updateWorld));
 
   world
     .command("delete <world>")
     .description("delete a world in which nothing is active")
-    .option("--yes", "it is meant; a deleted world does not come back")
+    .option("--yes", "confirm; a deleted world cannot be restored")
     .addHelpText("after", "\nExample:\n  qmtl world delete demo --yes")
     .action(
       withSession(async (session, worldId: string, options: { yes?: boolean }) => {
         if (options.yes !== true)
           throw new CommandError(
-            `world ${worldId}, its policies and its audit would be gone`,
+            `world ${worldId}, its policies and its audit would be deleted`,
             ExitCode.usage,
-            "say --yes if that is meant",
+            "give --yes if that is intended",
           );
         await session.client(WorldService).deleteWorld({ worldId });
         if (session.asJson) return printJson({ world_id: worldId, deleted: true });
@@ -116,7 +116,7 @@ function addSettingOptions(command: Command): Command {
     )
     .option(
       "--max-lag-days <days>",
-      "older data lowers to compute-only (new worlds: 7)",
+      "data older than this lowers the mode to compute-only (new worlds: 7)",
       numberIn({ min: 0 }),
     )
     .option(
@@ -124,10 +124,10 @@ function addSettingOptions(command: Command): Command {
       "life of a decision (new worlds: 300)",
       integerIn({ min: 1, max: 86_400 }),
     )
-    .option("--allow-live", "let policies reach live; takes an owner")
+    .option("--allow-live", "let policies reach live; needs the role of an owner")
     .option(
       "--reduce-only-when-shut",
-      "direct orders that say reduce_only may leave while the gate is shut; a halt refuses them",
+      "direct orders with reduce_only may leave while the gate is shut; a halt refuses them",
     );
 }
 
@@ -151,7 +151,7 @@ async function createWorld(
   } catch (failure) {
     if (!(failure instanceof QmtlError)) throw failure;
     throw new CommandError(
-      `world ${worldId} is made, without capital: ${failure.message}`,
+      `world ${worldId} is created, but without capital: ${failure.message}`,
       ExitCode.refused,
       `\`qmtl world update ${worldId} --allocation RATIO\` gives it a share`,
     );
@@ -226,7 +226,7 @@ function settingsFrom(options: SettingOptions): {
 }
 
 function print(session: CommandSession, world: World | undefined, what: string): void {
-  if (!world) throw new CommandError("the answer holds no world");
+  if (!world) throw new CommandError("the response contains no world");
   if (session.asJson) {
     printJson(jsonOf(WorldSchema, world));
     return;

@@ -89,7 +89,7 @@ function addNodeCommands(world: Command): void {
           const { node } = await session.client(WorldService).upsertWorldNode({
             node: { worldId, nodeId, executionDomain, status: STATUSES[status]!, reason },
           });
-          if (!node) throw new CommandError("the answer holds no node");
+          if (!node) throw new CommandError("the response contains no node");
           if (session.asJson) return printJson(jsonOf(WorldNodeSchema, node));
           console.log(
             `${nodeId} is ${enumName(NodeStatus, node.status)} in ${worldId} (${domain})`,
@@ -129,7 +129,7 @@ function addEdgeCommands(world: Command): void {
     .description("let data flow over an edge of a world's view, or cut it")
     .option("--open", "let data flow")
     .option("--cut", "let nothing pass")
-    .requiredOption("--reason <text>", "why; audited")
+    .requiredOption("--reason <text>", "reason; kept in the audit")
     .addHelpText(
       "after",
       "\nExample:\n  qmtl world set-edge demo domain:backtest domain:live --cut --reason isolate",
@@ -144,11 +144,11 @@ function addEdgeCommands(world: Command): void {
           { open, cut, reason }: { open?: boolean; cut?: boolean; reason: string },
         ) => {
           if ((open === true) === (cut === true))
-            throw new CommandError("say either --open or --cut");
+            throw new CommandError("give either --open or --cut");
           const { edge } = await session.client(WorldService).upsertEdgeOverride({
             edge: { worldId, source, target, active: open === true, reason },
           });
-          if (!edge) throw new CommandError("the answer holds no edge");
+          if (!edge) throw new CommandError("the response contains no edge");
           if (session.asJson) return printJson(jsonOf(EdgeOverrideSchema, edge));
           console.log(`${source} -> ${target} is ${edge.active ? "open" : "cut"} in ${worldId}`);
         },

@@ -154,7 +154,7 @@ function addBindingCommands(world: Command): void {
         ) => {
           if (!/^s-[0-9a-f]{16}$/.test(strategyId))
             throw new CommandError(
-              `${strategyId} is no id of a strategy`,
+              `${strategyId} is not a strategy id`,
               ExitCode.usage,
               "write the id as `qmtl submit` prints it: s-0123456789abcdef",
             );
@@ -172,8 +172,8 @@ function addBindingCommands(world: Command): void {
 
   world
     .command("unbind <world> <strategy>")
-    .description("take a strategy that is off out of a world")
-    .requiredOption("--reason <text>", "why; audited")
+    .description("remove a strategy that is off from a world")
+    .requiredOption("--reason <text>", "reason; kept in the audit")
     .addHelpText("after", "\nExample:\n  qmtl world unbind demo momentum --reason 'replaced'")
     .action(
       withSession(

@@ -48,7 +48,7 @@ export function readSnapshot(file: string): GraphSnapshot {
   const json = readJsonFile(file);
   if (!isObject(json) || json.format !== snapshotFormat)
     throw new CommandError(
-      `${file} is no snapshot of a graph`,
+      `${file} is not a snapshot of a graph`,
       undefined,
       "`qmtl dag snapshot --file FILE --freeze` writes one",
     );
@@ -89,7 +89,7 @@ function checkIds(nodes: readonly Node[], file: string): void {
     const computed = computedId(node, file);
     if (computed === node.nodeId) continue;
     throw new CommandError(
-      `${file}: node ${node.name || node.nodeId} does not fit its id: its content makes ${computed}`,
+      `${file}: node ${node.name || node.nodeId} does not match its id: its content gives ${computed}`,
     );
   }
 }

@@ -38,7 +38,7 @@ test("a layer comes with those it requires and its tests; no file that was there
   expect(after).toMatchObject(before);
 });
 
-test("a layer that is there already is refused", async () => {
+test("a layer that exists already is refused", async () => {
   await initProject({ path, preset: "minimal" });
 
   const again = addLayer({ path, layer: "data" });

@@ -37,7 +37,9 @@ export async function addLayer(options: AddLayerOptions): Promise<AddedLayers> {
   const project = readProject(options.path);
   const provided = providedLayers(project);
   if (provided.has(layer.name)) {
-    const why = project.layers.has(layer.name) ? "is there already" : "comes with the data here";
+    const why = project.layers.has(layer.name)
+      ? "exists already"
+      : "comes with the data layer of this project";
     throw new ProjectError("LAYER_PRESENT", `layer ${layer.name} ${why}`);
   }
   const added = withRequired([layer.name], provided);

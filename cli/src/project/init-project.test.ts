@@ -75,7 +75,7 @@ describe("what is asked for", () => {
     for (const path of ["file/below", "link"])
       await expect(init({ path: join(folder, path) })).rejects.toMatchObject({
         reason: "PATH_TAKEN",
-        message: expect.stringMatching(/cannot be made: (file already exists|not a directory);/),
+        message: expect.stringMatching(/cannot be created: (file already exists|not a directory);/),
       });
     await expect(init({ path: " " })).rejects.toMatchObject({ message: "--path is empty" });
     expect(readdirSync(folder).sort()).toEqual(["file", "link"]);

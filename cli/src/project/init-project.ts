@@ -51,7 +51,7 @@ export interface MadeProject {
 export async function initProject(options: InitProjectOptions): Promise<MadeProject> {
   const kind = projectKind(options);
   if (options.path.trim() === "")
-    throw new ProjectError("NAME_INVALID", "--path is empty", "name the folder to make");
+    throw new ProjectError("NAME_INVALID", "--path is empty", "name the folder to create");
   const folder = resolve(options.path);
   const name = projectNameOf(folder);
   if (existsSync(folder) && options.force !== true) {
@@ -98,7 +98,7 @@ function projectKind({ strategy, preset, layers }: ProjectChoice): ProjectKind {
     const names: LayerName[] = layers.map((name) => findLayer(name).name);
     if (names.length === 0) {
       const hint = "`qmtl project list-layers` shows them";
-      throw new ProjectError("LAYER_UNKNOWN", "--layers names none", hint);
+      throw new ProjectError("LAYER_UNKNOWN", "--layers names no layer", hint);
     }
     // Without data there is nothing to run.
     const chosen = withRequired([...names, "data"]);
@@ -122,7 +122,7 @@ function projectNameOf(folder: string): string {
     .replace(/[^a-z0-9_.]+/g, "-")
     .replace(/^[^a-z0-9]+|-+$/g, "");
   if (/^[a-z0-9][a-z0-9_.-]{0,99}$/.test(name) && name !== "node_modules") return name;
-  const message = `"${basename(folder)}" gives no name for a project: a latin letter or digit is needed, at most 100 of them`;
+  const message = `"${basename(folder)}" gives no name for a project: it needs a Latin letter or digit, and at most 100 characters`;
   throw new ProjectError("NAME_INVALID", message, "the last part of --path is the name");
 }
 
@@ -130,7 +130,7 @@ function projectNameOf(folder: string): string {
 function unusable(folder: string, failure: unknown): unknown {
   if (!(failure instanceof Error) || !("syscall" in failure)) return failure;
   const why = failure.message.replace(/^[A-Z0-9]+: |, .*$/g, "");
-  const message = `${folder} cannot be made: ${why}; nothing was written`;
+  const message = `${folder} cannot be created: ${why}; nothing was written`;
   return new ProjectError("PATH_TAKEN", message, "choose another --path");
 }
 

@@ -42,7 +42,7 @@ export const layers: readonly Layer[] = [
   },
   {
     name: "signal",
-    summary: "from prices to one number a bar",
+    summary: "from prices to one number per bar",
     requires: ["data"],
     templates: [
       { name: "single-indicator", summary: "distance from EMA(10)" },
@@ -74,7 +74,7 @@ export const layers: readonly Layer[] = [
   },
   {
     name: "monitoring",
-    summary: "figures for dashboards",
+    summary: "metrics for dashboards",
     requires: [],
     templates: [{ name: "metrics", summary: "backtest metrics as a Prometheus text file" }],
     wiring: "npx node layers/monitoring/write-metrics.ts writes .qmtl/metrics.prom",

@@ -65,7 +65,7 @@ async function failingAtEachStep(
 }
 
 describe("into a new folder", () => {
-  test("all files are there, and nothing beside them", async () => {
+  test("no file is missing, and nothing beside them", async () => {
     await placeFiles({ target, files, existing: "refuse" });
 
     expect(snapshot(target)).toEqual(Object.fromEntries(files.map((f) => [f.path, f.text])));

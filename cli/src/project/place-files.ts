@@ -34,7 +34,7 @@ export interface Placement {
  * Puts files into a folder all together, or not at all.
  *
  * All is first written into a temporary folder beside the target, then moved. A new folder appears with one rename, so
- * that even a killed process leaves none or all of it. In a folder that is there already the files are moved one by one;
+ * that even a killed process leaves none or all of it. In a folder that exists already the files are moved one by one;
  * when a move fails, those before it are taken back. (Killed with -9 in between, the replaced files lie in
  * `.qmtl-new-*`.)
  *
@@ -61,7 +61,7 @@ export async function placeFiles(placement: Placement): Promise<void> {
     else {
       placement.onStep?.();
       // Somebody else may have made it meanwhile: what is in it stays, and is never mixed with ours.
-      if (existsSync(target)) throw taken(`${target} has come into being`);
+      if (existsSync(target)) throw taken(`${target} has appeared in the meantime`);
       renameSync(folder, target);
     }
   } catch (failure) {

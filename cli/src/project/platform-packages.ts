@@ -31,7 +31,7 @@ export function publishedPackages(): PlatformPackages {
  * @throws {ProjectError} `PACKAGES_INVALID`
  */
 export function packedPackages(folder: string, project: string): PlatformPackages {
-  if (!existsSync(folder)) throw invalid(`${folder} is not there`);
+  if (!existsSync(folder)) throw invalid(`${folder} does not exist`);
   const files = readdirSync(folder).filter((file) => /^qmtl-.*\.tgz$/.test(file));
   if (files.length > tarballsMax)
     throw invalid(`${folder} holds more than ${tarballsMax} packages`);

@@ -29,14 +29,14 @@ export const presets: readonly Preset[] = [
   },
   {
     name: "research",
-    summary: "several indicators and their figures",
+    summary: "several indicators and their metrics",
     layers: ["data", "signal", "monitoring"],
     templates: { signal: "multi-indicator" },
     externalSignal: false,
   },
   {
     name: "execution",
-    summary: "executes a signal that another system makes",
+    summary: "executes a signal that another system produces",
     layers: ["execution", "brokerage"],
     templates: {},
     externalSignal: true,

@@ -25,7 +25,7 @@ export function readProject(path: string): Project {
   const marks = ["strategy.ts", "qmtl.yml", "qmtl.yaml", "package.json"];
   if (!marks.some((name) => existsSync(join(folder, name)))) {
     const hint = "`qmtl project init --path DIR` makes a project; --path names one";
-    throw new ProjectError("NOT_A_PROJECT", `${folder} holds no project`, hint);
+    throw new ProjectError("NOT_A_PROJECT", `${folder} is not a QMTL project`, hint);
   }
   const manifest = readManifest(join(folder, "package.json"));
   const present = layers.filter((layer) => existsSync(join(folder, "layers", layer.name)));

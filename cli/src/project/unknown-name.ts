@@ -10,7 +10,7 @@ export function unknownName(
   lister: string,
 ): ProjectError {
   const nearest = nearestName(name, known);
-  const list = `\`${lister}\` tells what each one is`;
+  const list = `\`${lister}\` describes each one`;
   return new ProjectError(
     reason,
     `no ${what} "${name}"; there are ${known.join(", ")}`,

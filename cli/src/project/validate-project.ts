@@ -34,14 +34,14 @@ function checkConfig({ folder }: Project): {
   if (!existsSync(join(folder, name))) return { config: undefined, checks: [] };
   try {
     const config = loadConfig({ path: join(folder, name) });
-    const message = `${name} is good`;
+    const message = `${name} is valid`;
     return { config, checks: [{ check: "config", status: "ok", message }, ...checkData(config)] };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const checks = error.issues.map((issue): ProjectCheck => {
       const place = issue.line === undefined ? name : `${name}:${issue.line}:${issue.column}`;
       const { suggestion } = issue;
-      const fix = suggestion === undefined ? "mend that line" : `did you mean ${suggestion}?`;
+      const fix = suggestion === undefined ? "correct that line" : `did you mean ${suggestion}?`;
       const message = `${place}: ${issue.path === "" ? "" : `${issue.path}: `}${issue.message}`;
       return { check: "config", status: "error", message, fix };
     });
@@ -55,14 +55,14 @@ function checkData(config: QmtlConfig): ProjectCheck[] {
     [file, history_file]
       .filter((path) => path !== null && !existsSync(path))
       .map((path): ProjectCheck => {
-        const message = `source ${name}: ${path} is not there`;
+        const message = `source ${name}: ${path} does not exist`;
         const fix = "`npm run data` makes data/bars.csv; or name your own file in qmtl.yml";
         return { check, status: "warning", message, fix };
       }),
   );
   return missing.length > 0
     ? missing
-    : [{ check, status: "ok", message: "the files of all sources are there" }];
+    : [{ check, status: "ok", message: "the files of all sources exist" }];
 }
 
 /** Loads the strategy, names its nodes, and looks up in the configuration what they name. */
@@ -81,7 +81,7 @@ async function checkStrategy(
       found.push({
         check,
         status: "error",
-        message: `it declares ${targets.length} target positions, and a run needs one`,
+        message: `it declares ${targets.length} target positions, but a run needs exactly one`,
         fix: "makeIntentFirstNodeset or PositionTargetNode declares one",
       });
     const message = `${strategy.name}: ${graph.nodes.length} nodes, all with ids`;
@@ -89,8 +89,8 @@ async function checkStrategy(
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const fix = isInstalled(folder)
-      ? "mend strategy.ts, or what the message names"
-      : "npm install, then look again";
+      ? "correct strategy.ts, or what the message names"
+      : "npm install, then validate again";
     return [{ check, status: "error", message, fix }];
   }
 }
@@ -123,7 +123,7 @@ function* unknownNames(
   }
 }
 
-const again = "`qmtl project init` into another folder shows how it should look";
+const again = "`qmtl project init` into another folder shows what it should look like";
 
 /** Are the files of a project there? */
 function checkStructure({ folder }: Project): ProjectCheck[] {
@@ -144,14 +144,14 @@ function checkStructure({ folder }: Project): ProjectCheck[] {
   if (!hasTests(join(folder, "tests")))
     found.push(finding("warning", "tests/ holds no *.test.ts", "test what the strategy relies on"));
   const isWhole = found.length === 0;
-  return isWhole ? [{ check: "structure", status: "ok", message: "all files are there" }] : found;
+  return isWhole ? [{ check: "structure", status: "ok", message: "no file is missing" }] : found;
 }
 
 /** Is the SDK named and installed? */
 function checkPackages({ folder, manifest }: Project): ProjectCheck[] {
   const check = "packages";
   if (manifest === undefined) {
-    const fix = "mend its JSON";
+    const fix = "correct its JSON";
     return [{ check, status: "error", message: "package.json cannot be read", fix }];
   }
   const found: ProjectCheck[] = [];
@@ -159,7 +159,7 @@ function checkPackages({ folder, manifest }: Project): ProjectCheck[] {
     found.push({
       check,
       status: "error",
-      message: 'package.json does not say "type": "module"',
+      message: 'package.json lacks "type": "module"',
       fix: 'add "type": "module"',
     });
   const { dependencies, devDependencies } = manifest;
@@ -170,7 +170,7 @@ function checkPackages({ folder, manifest }: Project): ProjectCheck[] {
     found.push({
       check,
       status: "error",
-      message: "package.json does not name @qmtl/sdk",
+      message: "package.json does not list @qmtl/sdk",
       fix: "npm install @qmtl/sdk",
     });
   if (!isInstalled(folder))
@@ -207,8 +207,8 @@ function checkLayers(project: Project): ProjectCheck[] {
       found.push({
         check,
         status: "warning",
-        message: `layers/${entry.name} is no layer QMTL knows`,
-        fix: "`qmtl project list-layers` names them",
+        message: `layers/${entry.name} is not a layer QMTL knows`,
+        fix: "`qmtl project list-layers` lists them",
       });
   const names = [...project.layers].join(", ") || "none";
   return found.length === 0 ? [{ check, status: "ok", message: names }] : found;

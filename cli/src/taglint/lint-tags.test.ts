@@ -78,7 +78,7 @@ describe("a planted fault is found by its rule alone, where it is", () => {
 
     expect(message("widnow")).toContain("do you mean window?");
     expect(message("targetHorizon")).toContain("do you mean target_horizon?");
-    expect(message("colour")).toContain("known are scope, family");
+    expect(message("colour")).toContain("the keys are scope, family");
   });
 
   test("what a spread brings is not said to be missing, but that it cannot be read", () => {

@@ -74,7 +74,7 @@ function tagsFindings(text: string, program: Program): TagFinding[] {
   const tags = findTags(program);
   if (tags.kind === "literal") return checkLiteral(text, tags.object);
   if (tags.kind === "none") {
-    const message = "the module exports no TAGS; write export const TAGS = {…}";
+    const message = "the module exports no TAGS; add export const TAGS = {…}";
     return [{ rule: "tags-missing", message, at: 0 }];
   }
   const message = `TAGS is ${tags.what}; write it out as an object literal`;
@@ -140,11 +140,11 @@ function checkKey(
   if (!KNOWN.includes(key)) {
     const nearest = nearestName(name, KNOWN);
     const more =
-      nearest === undefined ? `known are ${KNOWN.join(", ")}` : `do you mean ${nearest}?`;
-    return { findings: [{ rule: "key-unknown", message: `"${name}" is no key; ${more}`, at }] };
+      nearest === undefined ? `the keys are ${KNOWN.join(", ")}` : `do you mean ${nearest}?`;
+    return { findings: [{ rule: "key-unknown", message: `"${name}" is not a key; ${more}`, at }] };
   }
   if (seen.has(key) || (name !== key && present.has(key)))
-    return { findings: [{ rule: "key-duplicate", message: `${key} comes twice`, at }] };
+    return { findings: [{ rule: "key-duplicate", message: `${key} appears twice`, at }] };
   seen.add(key);
   if (name === key) return { key, findings: [] };
   const message = `write "${name}" in lower case`;
@@ -189,7 +189,7 @@ function notAnInterval(value: string | number): string {
   const hint = /^\d+M$/.test(String(value))
     ? "it may mean months; minutes are written 1m"
     : "write 1m, 5m, 1h, 1d";
-  return `${JSON.stringify(value)} is no interval; ${hint}`;
+  return `${JSON.stringify(value)} is not an interval; ${hint}`;
 }
 
 /** The quotes the literal's texts have. */
@@ -240,7 +240,7 @@ function checkList({ elements }: ArrayExpression): TagFinding[] {
       const message = `"${tag}" must be 1..100 characters of A-Za-z0-9_.-`;
       return [{ rule: "tag-characters", message, at }];
     }
-    if (seen.has(tag)) return [{ rule: "tag-duplicate", message: `"${tag}" comes twice`, at }];
+    if (seen.has(tag)) return [{ rule: "tag-duplicate", message: `"${tag}" appears twice`, at }];
     seen.add(tag);
     return [];
   });
@@ -268,7 +268,7 @@ function findTags(program: Program): FoundTags {
       if (statement.source !== null) return { kind: "other", at: start, what: "another module's" };
       const name = textOf(local);
       const found = program.body.map((each) => declaredAs(each, name)).find((each) => each);
-      return found ?? { kind: "other", at: start, what: "no constant of this module" };
+      return found ?? { kind: "other", at: start, what: "not a constant of this module" };
     }
   }
   return { kind: "none" };

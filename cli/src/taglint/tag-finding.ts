@@ -13,7 +13,7 @@ export const tagRules = {
   "key-missing": "scope, family, interval and asset are there",
   "key-unknown": "besides these only window, price, side, target_horizon and label",
   "key-case": "keys are lower case",
-  "key-duplicate": "no key comes twice",
+  "key-duplicate": "no key appears twice",
   "value-type": "values are texts; interval, window and target_horizon may be numbers",
   "value-empty": "no value is empty",
   "value-case": "values are lower case",

@@ -22,7 +22,7 @@ export async function crashInApply(stage: Stage): Promise<void> {
   const whileFrozen = (await stage.books.orders()).length;
   demand(
     whileFrozen === before.length,
-    `no order left meanwhile, not ${whileFrozen - before.length}`,
+    `no order was sent in the meantime, not ${whileFrozen - before.length}`,
   );
   const phase = await settledPhase(stage);
   stage.say(

@@ -53,8 +53,8 @@ export async function promote(stage: Stage): Promise<void> {
     stage.say(`  ${name}: ${explained.wanted_orders} orders wanted`);
     demand(Number(explained.wanted_orders) === expected, `${name} wanted ${expected} orders`);
   }
-  stage.say(`before promotion ${sent} of ${wanted} wanted orders left`);
-  demand(sent === 0 && wanted === 28, "0 of 28 wanted orders left");
+  stage.say(`before promotion ${sent} of ${wanted} wanted orders were sent`);
+  demand(sent === 0 && wanted === 28, "0 of 28 wanted orders were sent");
   await stage.advanceTo(0);
   await apply(stage, "to-paper", "paper");
   const first = await stage.until("A and C sent their target", 10_000, async () => {

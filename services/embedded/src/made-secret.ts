@@ -54,17 +54,20 @@ function readSecret(path: string): Buffer | undefined {
     if (stats.isDirectory()) {
       throw invalidConfig(
         field,
-        `${path} is a directory, not a file; remove it, and a secret is made`,
+        `${path} is a directory, not a file; remove it, and a new secret will be made`,
       );
     }
     if (process.platform !== "win32" && (stats.mode & OTHERS) !== 0) {
-      throw invalidConfig(field, `${path} is not its owner's alone; chmod 600 it`);
+      throw invalidConfig(
+        field,
+        `${path} can be read by others than its owner; run chmod 600 on it`,
+      );
     }
     const text = readFileSync(file, "utf8").trim();
     if (Buffer.byteLength(text) >= DRAWN_BYTES) return Buffer.from(text);
     throw invalidConfig(
       field,
-      `${path} holds fewer than ${DRAWN_BYTES} bytes; remove it, and a new one is made`,
+      `${path} holds fewer than ${DRAWN_BYTES} bytes; remove it, and a new one will be made`,
     );
   } finally {
     closeSync(file);
@@ -81,7 +84,8 @@ function makeSecret(folder: string, path: string): Buffer {
     rmSync(own, { force: true });
   }
   const secret = readSecret(path);
-  if (secret === undefined) throw invalidConfig(field, `${path} was removed while it was made`);
+  if (secret === undefined)
+    throw invalidConfig(field, `${path} was removed while it was being created`);
   return secret;
 }
 

@@ -176,7 +176,7 @@ function refuseUnfit(name: ServiceName, config: QmtlConfig): void {
   const isNamed = Object.keys(security.gateways).length > 0;
   const beyond = isNamed ? undefined : beyondLoopback(name, config);
   if (beyond !== undefined) {
-    const description = `needs the secret each gateway signs callers with: ${beyond} is not on loopback, and the secret made at the first start is known on one machine`;
+    const description = `needs the secret with which each gateway signs for its callers: ${beyond} is not on loopback, and the secret made at the first start is known on one machine only`;
     missing.push({ field: "security.gateways", description });
   }
   if (isNamed && name === "gateway" && security.gateways[gateway.id] === undefined) {

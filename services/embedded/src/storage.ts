@@ -176,7 +176,7 @@ async function reportNewStore(
   if (missing.length === 0) return;
   outages
     .quiet()
-    .info(`a new store was made in ${place}; if there was one before, stop and restore it`, {
+    .info(`a new store was created in ${place}; if there was one before, stop and restore it`, {
       schemas: missing,
     });
 }

@@ -52,7 +52,7 @@ export function readPageToken<const K extends readonly PartKind[]>(
   if (token === "") return undefined;
   const [body, hash, ...rest] = token.length > TOKEN_CHARS_MAX ? [] : token.split(".");
   if (body === undefined || rest.length > 0 || hash !== hashOf(filters, body)) {
-    throw invalid("is not from an answer of this list with the same other fields");
+    throw invalid("does not come from an answer to this list with the same other fields");
   }
   const [issuedMs, ...position] = partsOf(body);
   if (!isPart(issuedMs, "number") || !isPosition(position, kinds)) throw invalid("is malformed");

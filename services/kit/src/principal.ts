@@ -73,7 +73,7 @@ export function createPrincipalCheck(options: PrincipalOptions = {}): PrincipalC
     if (principal === undefined) {
       throw new QmtlError(
         "PRINCIPAL_UNKNOWN",
-        key === undefined ? "a key is needed: authorization: Bearer <key>" : "the key is not known",
+        key === undefined ? "a key is required: authorization: Bearer <key>" : "the key is unknown",
       );
     }
     return principal;

@@ -148,7 +148,7 @@ function worldSettings(rig: OperatorRig): void {
       const kept = await answer("world", "bindings", "gone");
       const deleted = await answer("world", "delete", "gone", "--yes");
 
-      expect(asked).toMatchObject({ exitCode: 2, hint: "say --yes if that is meant" });
+      expect(asked).toMatchObject({ exitCode: 2, hint: "give --yes if that is intended" });
       expect(kept).toEqual([]);
       expect(deleted).toEqual({ world_id: "gone", deleted: true });
       expect(await refusal("world", "bindings", "gone")).toMatchObject({ exitCode: 1 });
@@ -203,7 +203,7 @@ function moneyAndOrders(rig: OperatorRig): void {
     const unknown = await qmtl("orders", "cancel", "no-order", "--reason", "x");
 
     expect(unknown.exitCode).toBe(1);
-    expect(unknown.err[0]).toBe("error: not there: no-order");
+    expect(unknown.err[0]).toBe("error: not found: no-order");
     const scoped = await answer("orders", "cancel", "--world", "omega", "--reason", "x");
     expect(scoped.results).toEqual([]);
     expect((await refusal("orders", "cancel", "--reason", "x")).exitCode).toBe(2);

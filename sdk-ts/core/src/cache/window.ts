@@ -1,12 +1,18 @@
-/** The last rows of one input, as a compute function sees them. Reused between calls: copy what must be kept. */
+/** The last rows of one input, as a compute function sees them. It is reused between calls: copy what must be kept. */
 export interface Window {
   /** Rows in the window: the node's `period`. */
   readonly length: number;
-  /** Value at `index`, 0 = oldest; NaN for "no value" and outside the window. */
+  /**
+   * @param index 0 = oldest, `length - 1` = newest
+   * @returns the value there; NaN for "no value" and outside the window
+   */
   at(index: number): number;
-  /** Value `back` rows before the newest, 0 by default; NaN outside the window. */
+  /**
+   * @param back rows before the newest. @default 0
+   * @returns the value there; NaN for "no value" and outside the window
+   */
   latest(back?: number): number;
-  /** A copy, oldest first. */
+  /** @returns a copy of all values, oldest first */
   toArray(): Float64Array;
 }
 

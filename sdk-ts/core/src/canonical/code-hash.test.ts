@@ -223,7 +223,7 @@ describe("what cannot be hashed is refused by name", () => {
 
     expect(error).toMatchObject({ reason: "CAPTURED_LOCAL", symbol: "n" });
     expect(error.message).toContain('"n"');
-    expect(error.message).toContain("declare it as a param, as in params: { n }");
+    expect(error.message).toContain("declare that as a param, as in params: { n }");
     expect(error.message).toMatch(/\.[jt]s:1\)$/);
   });
 

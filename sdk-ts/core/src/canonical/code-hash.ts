@@ -87,7 +87,7 @@ function hashOfSites(
     throw new CodeHashError(
       "FUNCTION_NOT_FOUND",
       entry.path,
-      `"${fn.name}" is not written in this module, in a file it imports by relative path or in a package these import; wrap it in a function there`,
+      `"${fn.name}" is not written in this module, in a file it imports by relative path or in a package that these import; wrap it in a function of one of those`,
       fn.name,
     );
   }
@@ -95,7 +95,7 @@ function hashOfSites(
     throw new CodeHashError(
       "AMBIGUOUS_FUNCTION",
       entry.path,
-      `"${fn.name}" has the same text as another function that reaches other code; make them differ`,
+      `"${fn.name}" has the same text as another function that uses different code; make their texts differ`,
       fn.name,
     );
   }

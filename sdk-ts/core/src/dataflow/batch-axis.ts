@@ -40,7 +40,7 @@ export function batchAxes(plan: Plan, inputs: readonly BatchInput[]): BatchAxis[
   plan.nodes.forEach((node, index) => {
     if (!node.supplied) return;
     const input = byNode.get(node.id);
-    if (input === undefined) throw new FeedError(`no rows were given for node "${node.name}"`);
+    if (input === undefined) throw new FeedError(`no rows were supplied for node "${node.name}"`);
     checkInput(node.name, node.slots.length, input);
     perClock[node.clock]!.push([index, input]);
   });
@@ -50,7 +50,7 @@ export function batchAxes(plan: Plan, inputs: readonly BatchInput[]): BatchAxis[
 function checkInput(name: string, outputs: number, input: BatchInput): void {
   const { endMs, columns } = input;
   if (columns.length !== outputs || columns.some((column) => column.length !== endMs.length)) {
-    throw new FeedError(`node "${name}": ${outputs} columns of ${endMs.length} rows are expected`);
+    throw new FeedError(`node "${name}": expected ${outputs} columns of ${endMs.length} rows`);
   }
   let last = Number.NEGATIVE_INFINITY;
   let increases = true; // one flag and no way out of the loop: twice as fast, and every run pays for it

@@ -350,13 +350,13 @@ describe("the step executor refuses a feed that does not fit", () => {
     expect(() => step.step(MIN)).toThrow('no row was pushed for "t"');
     expect(() => step.push(s, 5, MIN, [1])).toThrow("pushed twice");
     expect(() => step.push(t, 6, MIN, [1])).toThrow(
-      "row 6 ending 60000 pushed, row 5 ending 60000 expected",
+      "expected row 5 ending 60000, but row 6 ending 60000 was pushed",
     );
     step.pushMissing(t, 5, MIN);
     step.step(MIN);
 
     expect(step.isPresent(step.handle("x"))).toBe(false);
-    expect(() => step.push(s, 7, 2 * MIN, [1])).toThrow("row 6 ending 120000 expected");
+    expect(() => step.push(s, 7, 2 * MIN, [1])).toThrow("expected row 6 ending 120000");
   });
 
   test("a computed node is not pushed, and an unknown one has no handle", () => {
@@ -380,7 +380,7 @@ test("states are canonical bytes and are refused by a node they do not fit", () 
   expect([...new Float64Array(bytes.slice().buffer)]).toEqual([2, 1.5]);
   expect(step.save(step.handle("s")).length).toBe(0);
   expect(step.inputWindows(step.handle("e")).map((w) => [...w])).toEqual([[2]]);
-  expect(() => step.load(step.handle("e"), bytes.slice(1))).toThrow("are not a state");
+  expect(() => step.load(step.handle("e"), bytes.slice(1))).toThrow("are not a valid state");
 });
 
 test("batch reports progress and refuses columns that do not fit", () => {
@@ -403,7 +403,7 @@ test("batch reports progress and refuses columns that do not fit", () => {
     [5, 5],
   ]);
   expect(() => runBatch({ plan, inputs: [], collect: [] })).toThrow(
-    'no rows were given for node "s"',
+    'no rows were supplied for node "s"',
   );
   expect(() => runBatch({ plan, inputs: [rows("s", [2, 1], [1, 1])], collect: [] })).toThrow(
     "do not increase at row 1",

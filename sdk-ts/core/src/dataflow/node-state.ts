@@ -49,7 +49,7 @@ export function loadNode(engine: Engine, node: number, bytes: Uint8Array): void 
 }
 
 function wrongSize(name: string, length: number): RangeError {
-  return new RangeError(`${length} bytes are not a state of node "${name}"`);
+  return new RangeError(`${length} bytes are not a valid state of node "${name}"`);
 }
 
 /** Carried values have no bound in the past, so the window of a carrying node is part of its state. */

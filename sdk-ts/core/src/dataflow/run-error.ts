@@ -34,7 +34,7 @@ export class MissingBucketError extends Error {
   readonly place: FailurePosition;
 
   constructor(place: FailurePosition) {
-    super(`${describe(place)} has an input bucket that is missing, and onMissing is "fail"`);
+    super(`${describe(place)} lacks an input bucket, and its onMissing is "fail"`);
     this.place = place;
   }
 }

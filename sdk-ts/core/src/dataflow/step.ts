@@ -65,7 +65,7 @@ export class StepExecutor {
       if (clock.pushed !== clock.supplied) throw this.#lacking(c);
       const endMs = frame.endMs.values[frame.from]!;
       if (endMs !== bucketEndMs) {
-        throw new FeedError(`pushed rows end at ${endMs}, stepped is ${bucketEndMs}`);
+        throw new FeedError(`pushed rows end at ${endMs}, but the step is for ${bucketEndMs}`);
       }
       clock.pushed = 0;
     }
@@ -185,7 +185,7 @@ export class StepExecutor {
     const problem =
       due.row === row && due.endMs === bucketEndMs
         ? `row ${row} was pushed twice`
-        : `row ${row} ending ${bucketEndMs} pushed, row ${due.row} ending ${due.endMs} expected`;
+        : `expected row ${due.row} ending ${due.endMs}, but row ${row} ending ${bucketEndMs} was pushed`;
     return this.#refusal(handle, problem);
   }
 

@@ -1,9 +1,13 @@
 import type { BatchInput } from "./batch-axis.ts";
 import type { SweepVariant } from "./sweep.ts";
 
-/** What a module that a sweep in workers imports must export. Functions do not travel to a worker, modules do. */
+/** What the module of a sweep in workers must export. A worker cannot receive a function, but can import a module. */
 export interface SweepModule {
-  /** Variant `index`, the same in every thread. `data` is what the caller gave, copied. */
+  /**
+   * @param index number of the variant, from 0
+   * @param data a copy of what the caller gave
+   * @returns the variant; it must be the same in every thread
+   */
   sweepVariant(index: number, data: unknown): SweepVariant;
 }
 

@@ -8,17 +8,17 @@ import type { SweepAnswer, SweepTask } from "./sweep-task.ts";
 export interface SweepInWorkersOptions {
   /** URL of a module that exports `sweepVariant(index, data)`; it is imported by every worker. */
   readonly module: string;
-  /** Handed to `sweepVariant`; must be cloneable. */
+  /** Passed to `sweepVariant`; must be cloneable. @default undefined */
   readonly data?: unknown;
   /** Number of variants, 1..100000. */
   readonly variants: number;
   /** Rows of the sources; columns of numbers only. */
   readonly inputs: readonly BatchInput[];
-  /** Threads at most, 1..64; never more than variants. */
+  /** Largest number of threads, 1..64; never more than variants are started. */
   readonly workersMax: number;
-  /** Rows of a clock computed at a time. @default 2048 */
+  /** Rows of a clock that are computed at a time. @default 2048 */
   readonly chunk?: number;
-  /** Ends the workers and rejects with its reason. */
+  /** Ends the workers; the sweep then rejects with the reason of the signal. @default none */
   readonly signal?: AbortSignal;
 }
 
@@ -32,10 +32,13 @@ const VARIANTS_MAX = 100_000;
 const WORKERS_MAX = 64;
 
 /**
- * `runSweep` with its variants dealt out to worker threads in runs of neighbours, over one copy of the rows.
+ * `runSweep` in worker threads: each gets consecutive variants, and all share one copy of the rows.
  *
  * A node that variants of two workers share is computed by both: put variants that share most next to one another.
- * Values and bits are those of `runSweep`. The first failure ends all workers.
+ * Values are bit for bit those of `runSweep`. The first failure ends all workers.
+ *
+ * @param options module of the variants, rows and number of threads
+ * @returns per variant: the last row's value of each wanted node, as in `SweepResult.values`
  * @throws {RangeError | FeedError} before a worker is started. @throws {SweepError} when one fails.
  */
 export async function runSweepInWorkers(

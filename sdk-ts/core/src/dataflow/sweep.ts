@@ -5,19 +5,19 @@ import type { GraphNode, RuntimeGraph } from "./graph.ts";
 
 /** One variant of a sweep. */
 export interface SweepVariant {
-  /** Its graph; ids are content addresses, so equal ids in two variants are one node. */
+  /** Its graph; ids are content addresses, so nodes with equal ids in two variants are the same node. */
   readonly graph: RuntimeGraph;
-  /** Nodes whose outcome is wanted. */
+  /** Ids of the nodes whose last value is wanted. */
   readonly wanted: readonly string[];
 }
 
 /** What a sweep computes. */
 export interface SweepOptions {
-  /** What is computed; nodes of one id are computed once. */
+  /** What is computed; nodes with the same id are computed once. */
   readonly variants: readonly SweepVariant[];
   /** Rows of the sources; those that no variant reads are left out. */
   readonly inputs: readonly BatchInput[];
-  /** Rows of a clock computed at a time. @default 2048 */
+  /** Rows of a clock that are computed at a time. @default 2048 */
   readonly chunk?: number;
 }
 
@@ -32,8 +32,11 @@ export interface SweepResult {
 /**
  * Runs many variants over the same rows as one graph: a node that several variants share is computed once.
  *
- * Columns are not kept, for two hundred of them are more than memory is good for: what is wanted of a run (equity, a
- * cumulated metric) is a node whose last value is read. The bits are those of a run of the variant alone.
+ * Columns are not kept, because those of two hundred variants would fill the memory: the wanted outcome of a run (equity,
+ * a cumulated metric) is a node whose last value is read. Values are bit for bit those of a run of the variant alone.
+ *
+ * @param options variants and rows
+ * @returns the last values per variant, and how many rows each node was run on
  * @throws {GraphError | FeedError | ComputeError | MissingBucketError} as a run of one variant.
  */
 export function runSweep(options: SweepOptions): SweepResult {

@@ -5,10 +5,13 @@ import type { ReturnSeries } from "./return-series.ts";
 export type MetricValues = ReadonlyMap<string, number>;
 
 /**
- * Values of the named metrics (default: all) for `judged`.
+ * Computes metrics of a series of returns. NaN and ±∞ in the series count as missing.
  *
- * Comparisons read `backtest` too and are absent without it, except that a backtest judged on itself has a
- * shortfall of 0. NaN and ±∞ count as missing. A name the registry does not know is absent.
+ * @param judged the series
+ * @param backtest series that comparisons refer to. @default `judged` if that is a backtest, otherwise none: comparisons
+ * have no value
+ * @param names metrics to compute. @default all of the registry
+ * @returns values by name; a metric that has no value or that the registry does not know is absent
  */
 export function computeMetrics(
   judged: ReturnSeries,

@@ -51,7 +51,7 @@ const METRICS: readonly Metric[] = [
     sign: "higher_is_better",
     annualisation: "sqrt_periods",
     samplesMin: 2,
-    description: "mean ÷ sample deviation of returns × √periods a year, zero rate",
+    description: "mean ÷ sample standard deviation of returns × √(periods per year), zero rate",
     compute: sharpe,
   },
   {
@@ -62,7 +62,7 @@ const METRICS: readonly Metric[] = [
     sign: "higher_is_better",
     annualisation: "none",
     samplesMin: 2,
-    description: "mean ÷ sample deviation of returns, zero rate",
+    description: "mean ÷ sample standard deviation of returns, zero rate",
     compute: sharpePerBar,
   },
   {
@@ -73,7 +73,7 @@ const METRICS: readonly Metric[] = [
     sign: "lower_is_better",
     annualisation: "sqrt_periods",
     samplesMin: 2,
-    description: "sample deviation of returns × √periods a year",
+    description: "sample standard deviation of returns × √(periods per year)",
     compute: volatility,
   },
   {
@@ -139,7 +139,7 @@ const METRICS: readonly Metric[] = [
     sign: "lower_is_better",
     annualisation: "linear",
     samplesMin: 1,
-    description: "traded value ÷ equity a year",
+    description: "traded value ÷ equity, per year",
     compute: turnover,
   },
   {

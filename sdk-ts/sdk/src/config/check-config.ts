@@ -60,7 +60,7 @@ function* checkFaults(config: QmtlConfig): Generator<ConfigConflict> {
     if (!config.test.test_mode) yield { path, message: "needs test.test_mode: true" };
     // The broker's fault names a strategy, no account.
     if (Object.keys(config.accounts).length > 1) {
-      yield { path, message: "is taken only where `accounts` has one entry" };
+      yield { path, message: "is allowed only if `accounts` has exactly one entry" };
     }
   }
 }

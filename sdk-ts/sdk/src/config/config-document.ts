@@ -32,7 +32,8 @@ export function readConfigDocument(path: string | undefined, cwd: string): Confi
   // A link to nothing is there, too: it must not read as "no file, so all defaults".
   const file = candidates.find(isThere);
   if (file !== undefined) return parseConfigDocument(readText(file), file);
-  if (path !== undefined) throw refused("CONFIG_NOT_FOUND", candidates[0], "there is no such file");
+  if (path !== undefined)
+    throw refused("CONFIG_NOT_FOUND", candidates[0], "the file does not exist");
   return { file: undefined, data: {}, place: () => undefined };
 }
 
@@ -46,17 +47,17 @@ function parseConfigDocument(text: string, file: string): ConfigDocument {
     const message = problem.message
       .split("\n")[0]!
       .replace(/ at line \d+.*$/, "")
-      .replace(/; please use YAML\..*$/, "; one is taken");
+      .replace(/; please use YAML\..*$/, "; only one is read");
     throw new ConfigError("CONFIG_NOT_YAML", file, [
       { path: "", message, line: at.line, column: at.col },
     ]);
   }
   const data = plainData(document, file);
   if (data === null || data === undefined) {
-    throw refused("CONFIG_EMPTY", file, "the file is empty; write {} to run on defaults alone");
+    throw refused("CONFIG_EMPTY", file, "the file is empty; write {} to run with defaults only");
   }
   if (!isMap(document.contents) || !isRecord(data)) {
-    throw refused("CONFIG_NOT_YAML", file, "not a YAML mapping of sections");
+    throw refused("CONFIG_NOT_YAML", file, "expected a YAML mapping of sections");
   }
   return { file, data, place: (path, of = "value") => place(document, lines, path, of) };
 }

@@ -17,10 +17,10 @@ const rootSchema = z.strictObject({
     .strictObject({
       name: nameSchema
         .default("qmtl")
-        .describe("Name of the project; part of nothing that is computed."),
+        .describe("Name of the project; no computed id depends on it."),
     })
     .prefault({})
-    .describe("What this is."),
+    .describe("What the project is, in a sentence or two."),
   sources: z
     .record(nameSchema, sourceSchema)
     .default({})
@@ -35,13 +35,13 @@ const rootSchema = z.strictObject({
   world_service: worldServiceSchema
     .prefault({})
     .describe("Owner of worlds, policies and decisions."),
-  storage: storageSchema.prefault({}).describe("Where services keep their facts."),
+  storage: storageSchema.prefault({}).describe("Where services keep their data."),
   bus: busSchema.prefault({}).describe("Control events and queues."),
-  security: securitySchema.prefault({}).describe("Who may call."),
+  security: securitySchema.prefault({}).describe("Who may call the platform."),
   telemetry: telemetrySchema.prefault({}).describe("Logs and metrics."),
-  cache: cacheSchema.prefault({}).describe("Files that may be deleted at any time."),
+  cache: cacheSchema.prefault({}).describe("Caches: files that may be deleted at any time."),
   sdk: sdkSchema.prefault({}).describe("Strategies that run online."),
-  test: testSchema.prefault({}).describe("For tests alone."),
+  test: testSchema.prefault({}).describe("For tests only."),
 });
 
 /** The whole of `qmtl.yml`. Every key is optional unless it names something only its author can know. */

@@ -4,7 +4,7 @@ import { parseTimeText } from "../sources/parse-time.ts";
 
 export const nameSchema = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/, "letters, digits, _ . - only, at most 100");
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/, "use letters, digits, _ . - only, at most 100");
 
 /** A date or a time. */
 export const timeText = z
@@ -34,7 +34,7 @@ const positive = decimal.refine((text) => !(Number(text) <= 0), "must be above 0
 
 /** One feed of bars. */
 export const sourceSchema = z.strictObject({
-  adapter: z.literal("csv-replay").default("csv-replay").describe("What reads the feed."),
+  adapter: z.literal("csv-replay").default("csv-replay").describe("Kind of reader of the feed."),
   file: z.string().min(1).describe("CSV file with the rows of the feed."),
   history_file: z
     .string()
@@ -53,7 +53,7 @@ export const sourceSchema = z.strictObject({
   speed: z
     .union([z.number().positive().max(1e6), z.literal("max")])
     .default("max")
-    .describe("Bars a second, or max. A ceiling in a replay world."),
+    .describe("Bars per second, or max. An upper limit in a replay world."),
   start: timeText
     .nullable()
     .default(null)
@@ -63,7 +63,7 @@ export const sourceSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      "Hold: the feed publishes no bar after it until it is moved. `start` holds before the first. Null: no hold.",
+      "Hold: the feed publishes no bar after this time until the hold is moved. `start` holds before the first bar. Null: no hold.",
     ),
   schedule: z
     .enum(["observed", "continuous"])
@@ -74,7 +74,7 @@ export const sourceSchema = z.strictObject({
     .positive()
     .max(31_622_400)
     .default(252)
-    .describe("Bars a year, for annualised figures."),
+    .describe("Bars per year, for annualised figures."),
 });
 
 /** What is traded. Money and quantity are decimals, kept as text. */
@@ -83,17 +83,15 @@ export const instrumentSchema = z.strictObject({
   tick: positive.default("0.01").describe("Smallest step of the price, in quote currency."),
   lot: positive
     .default("1")
-    .describe("Smallest step of the quantity; stays as it is once an account has traded it."),
+    .describe("Smallest step of the quantity; cannot change once an account has traded it."),
   min_notional: decimal
     .default("0")
     .describe(
-      "Smallest value of an order at the mark, in quote currency; what leaves nothing held is exempt.",
+      "Smallest value of an order at the mark, in quote currency; an order that closes the whole position is exempt.",
     ),
   multiplier: positive
     .default("1")
-    .describe(
-      "Value of one unit per point of price; stays as it is once an account has traded it.",
-    ),
+    .describe("Value of one unit per point of price; cannot change once an account has traded it."),
   quote_currency: z
     .string()
     .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
@@ -104,21 +102,21 @@ export const instrumentSchema = z.strictObject({
 
 /** A broker account. */
 export const accountSchema = z.strictObject({
-  broker: z.literal("paper").default("paper").describe("Who executes."),
+  broker: z.literal("paper").default("paper").describe("Broker that executes the orders."),
   currency: z
     .string()
     .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
     .default("USD")
-    .describe("Currency of cash and equity; stays as it is once the account was opened."),
+    .describe("Currency of cash and equity; cannot change once the account was opened."),
   initial_cash: decimal
     .default("1000000")
-    .describe("Cash of a new paper account; stays as it is once the account was opened."),
+    .describe("Initial cash of a paper account; cannot change once the account was opened."),
   fee_bps: z
     .number()
     .min(0)
     .max(10_000)
     .default(1)
-    .describe("Fee, basis points of notional a side."),
+    .describe("Fee, basis points of notional per side."),
   half_spread_bps: z
     .number()
     .min(0)
@@ -129,35 +127,35 @@ export const accountSchema = z.strictObject({
     .array(nameSchema)
     .max(10_000)
     .default([])
-    .describe("Symbols it may trade; one that was traded stays."),
+    .describe("Symbols it may trade; a symbol that was traded cannot be removed."),
   limits: z
     .strictObject({
       max_order_notional: positive
         .nullable()
         .default(null)
-        .describe("Largest order; null: none set."),
+        .describe("Largest notional of one order; null: no limit."),
       max_gross_notional: positive
         .nullable()
         .default(null)
-        .describe("Largest gross exposure; null: none set."),
+        .describe("Largest gross exposure; null: no limit."),
     })
     .prefault({})
     .describe(
-      "Limits checked before each order, in account currency; a change counts from the next start.",
+      "Limits checked before each order, in account currency; a change takes effect at the next start.",
     ),
   reconcile_interval_ms: z
     .int()
     .min(1_000)
     .max(86_400_000)
     .default(60_000)
-    .describe("How often books are compared with the broker, ms."),
+    .describe("Interval between comparisons of the books with the broker, ms."),
   faults: z
     .array(
       z
         .string()
         .regex(
           /^lose_reply:[^:\s]+:(\d{4}-\d{2}-\d{2}|[1-9]\d{0,8})$/,
-          "not lose_reply:<strategy id or *>:<n-th order, or date of its bar>",
+          "expected lose_reply:<strategy id or *>:<n-th order, or date of its bar>",
         ),
     )
     .max(1)

@@ -218,7 +218,7 @@ describe("a value that does not hold is reported with line and column", () => {
       "sdk:\n  takeover: hot\n",
       {
         ...{ path: "sdk.takeover", line: 2, column: 3 },
-        message: expect.stringMatching(/^unknown key; known are gateway_url, /),
+        message: expect.stringMatching(/^unknown key; the keys here are gateway_url, /),
       },
     ],
     [
@@ -233,7 +233,7 @@ describe("a value that does not hold is reported with line and column", () => {
     ],
     [
       "sources:\n  b: {interval: 1d}\n",
-      { path: "sources.b.file", line: 2, column: 3, message: "is needed" },
+      { path: "sources.b.file", line: 2, column: 3, message: "is required" },
     ],
     ["sources:\n  b: {file: f, interval: 1w}\n", { path: "sources.b.interval", line: 2 }],
     ["sources:\n  b: {file: f, start: 2020-02-30}\n", { path: "sources.b.start", line: 2 }],
@@ -292,7 +292,7 @@ describe("a value that does not hold is reported with line and column", () => {
     ["test: {history_start: tomorrow}\n", { path: "test.history_start", line: 1 }],
     [
       "sdk:\n  # gateway_url: http://h:1\n",
-      { path: "sdk", line: 1, message: "is empty: put its keys below it, or leave it out" },
+      { path: "sdk", line: 1, message: "is empty: add its keys below it, or leave it out" },
     ],
     [
       "sources:\n  b:\n    file: f\n    speed: [1]\n",
@@ -316,7 +316,7 @@ describe("a value that does not hold is reported with line and column", () => {
 
     expect(issue).toMatchObject({
       path: "sources.b.file",
-      message: "is needed (with QMTL__SOURCES__B__START)",
+      message: "is required (with QMTL__SOURCES__B__START)",
     });
   });
 
@@ -468,7 +468,7 @@ describe("secrets", () => {
     const short = refusal(() => resolveSecret({ env: "A" }, options));
 
     expect(short.reason).toBe("SECRET_TOO_SHORT");
-    expect(short.message).toContain("14 bytes, at least 16");
+    expect(short.message).toContain("14 bytes; at least 16 are required");
     expect(resolveSecret({ env: "B" }, options)).toBe("ü".repeat(8));
   });
 });
@@ -681,7 +681,7 @@ describe("faults planted in the paper broker", () => {
       expect(refusal(() => load(planted(faults))).reason).toBe("CONFIG_INVALID");
     }
     expect(refusal(() => load(planted('["lose_reply:*:3"]', "  other: {}"))).message).toContain(
-      "only where `accounts` has one entry",
+      "only if `accounts` has exactly one entry",
     );
   });
 });
@@ -702,7 +702,10 @@ describe("addresses of which one leads", () => {
     for (const urls of ["[http://a:1, nowhere]", '"http://a:1,nowhere"', "[]"]) {
       expect(refusal(() => load(`sdk: {gateway_url: ${urls}}`))).toMatchObject({
         issues: [
-          { path: "sdk.gateway_url", message: "not an http or https address, nor a list of such" },
+          {
+            path: "sdk.gateway_url",
+            message: "not an http or https address, nor a list of such addresses",
+          },
         ],
       });
     }

@@ -9,12 +9,13 @@ import { nearestName } from "./nearest-name.ts";
 import { knownKeys, schemaAt, valueAt } from "./schema-walk.ts";
 import type { SecretRef } from "./secret-ref.ts";
 
+/** Where a configuration is loaded from. */
 export interface LoadConfigOptions {
   /** The file. @default `qmtl.yml`, then `qmtl.yaml` in `cwd`; without either, defaults apply */
   readonly path?: string | undefined;
-  /** @default the working directory of the process */
+  /** Folder in which the file is looked for. @default the working directory of the process */
   readonly cwd?: string | undefined;
-  /** Overrides are taken from here. @default the environment of the process */
+  /** Environment variables, such as `QMTL__GATEWAY__PORT`, that override the file. @default those of the process */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
@@ -28,9 +29,11 @@ export interface LoadedConfig {
 }
 
 /**
- * Loads `qmtl.yml`, puts the environment on top, checks all of it and fills in the defaults. Paths to files are made
- * absolute, from the folder of the file (without one: from `cwd`). Secrets stay references: see `resolveSecret`.
+ * Loads `qmtl.yml`, applies overrides from the environment, checks everything and fills in the defaults. Relative paths
+ * become absolute, from the folder of the file or, without a file, from `cwd`. Secrets stay references: see `resolveSecret`.
  *
+ * @param options file, folder and environment. @default {}
+ * @returns the whole configuration
  * @throws {ConfigError} with every issue at once.
  */
 export function loadConfig(options: LoadConfigOptions = {}): QmtlConfig {
@@ -67,7 +70,7 @@ function toIssues(
   return issue.keys.map((key) => {
     const known = knownKeys(issue.path);
     const suggestion = nearestName(key, known);
-    const message = `unknown key; known are ${known.join(", ")}`;
+    const message = `unknown key; the keys here are ${known.join(", ")}`;
     const found = placed([...issue.path, key], message, "key", document, overrides);
     return suggestion === undefined ? found : { ...found, suggestion };
   });
@@ -290,11 +293,11 @@ function issueText(issue: z.core.$ZodIssue): string {
 }
 
 function wrongType(expected: string, input: unknown): string {
-  if (input === undefined) return "is needed";
+  if (input === undefined) return "is required";
   const isSection = expected === "object" || expected === "record";
   if (input === null)
     return isSection
-      ? "is empty: put its keys below it, or leave it out"
+      ? "is empty: add its keys below it, or leave it out"
       : "is empty: give it a value, or leave it out";
   const wanted = `must be ${kinds[expected] ?? expected}`;
   if (typeof input === "number" || typeof input === "boolean") {
@@ -328,5 +331,5 @@ function outOfRange(
 /** What each kind of value would have had to be. */
 function noneOf({ errors }: Extract<z.core.$ZodIssue, { code: "invalid_union" }>): string {
   const wants = errors.flatMap(([first]) => (first === undefined ? [] : [issueText(first)]));
-  return wants.length === 0 ? "does not hold" : [...new Set(wants)].join("; or ");
+  return wants.length === 0 ? "is not valid" : [...new Set(wants)].join("; or ");
 }

@@ -17,7 +17,7 @@ export const storageSchema = z.strictObject({
   dsn: secretRefSchema
     .nullable()
     .default(null)
-    .describe("PostgreSQL connection string, by reference."),
+    .describe("Reference to the PostgreSQL connection string."),
 });
 
 export const busSchema = z.strictObject({
@@ -25,7 +25,7 @@ export const busSchema = z.strictObject({
     .enum(["embedded", "direct", "kafka"])
     .default("embedded")
     .describe(
-      "`embedded`: a log in the embedded database; services in processes of their own go by `direct` then. `direct`: each service keeps a log of its own, and the gateway follows it over gRPC. `kafka`: the brokers below.",
+      "`embedded`: a log in the embedded database; services in processes of their own then use `direct`. `direct`: each service keeps a log of its own, and the gateway follows it over gRPC. `kafka`: the brokers below.",
     ),
   brokers: z
     .array(z.string().regex(/^[^\s:]+:\d{1,5}$/, "not host:port"))
@@ -48,29 +48,31 @@ export const securitySchema = z.strictObject({
           .string()
           .min(1)
           .max(100)
-          .describe("Who holds the key, as the audit names them."),
+          .describe("Name of the key's holder, as the audit shows it."),
         role: z
           .enum(["owner", "operator", "researcher", "viewer", "adapter"])
           .describe(
-            "What they may do: viewer reads, researcher runs strategies, operator promotes and halts, owner allows live; adapter publishes rows.",
+            "What the holder may do: viewer reads, researcher runs strategies, operator promotes and halts, owner allows live; adapter publishes rows.",
           ),
-        secret: secretRefSchema.describe("The key itself, by reference."),
+        secret: secretRefSchema.describe("Reference to the key itself."),
       }),
     )
     .default({})
-    .describe("Callers by key id. Without keys only loopback is served, as principal `local`."),
+    .describe(
+      "Callers by key id. Without keys only calls over loopback are served, as principal `local`.",
+    ),
   gateways: z
     .record(
       z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "letters, digits, _ - only, at most 64"),
       z.strictObject({
         secret: secretRefSchema.describe(
-          "What the gateway signs callers with, at least 32 bytes; its services know it, too.",
+          "Secret with which the gateway signs for its callers, at least 32 bytes; the services behind it know it, too.",
         ),
       }),
     )
     .default({})
     .describe(
-      "Gateways by id that the services behind them believe. Without any, `qmtl up` makes a secret for itself, and services on loopback share one, made at the first start in the user's state folder.",
+      "Gateways, by id, whose signature the services behind them accept. Without any, `qmtl up` makes a secret for itself, and services on loopback share one, created at the first start in the user's state folder.",
     ),
   tls: z
     .strictObject({
@@ -102,7 +104,7 @@ export const telemetrySchema = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      "Port of the Prometheus page, /metrics at 127.0.0.1; null: none. Each process of several has its own.",
+      "Port of the Prometheus page, /metrics at 127.0.0.1; null: none. Each of several processes needs its own.",
     ),
 });
 
@@ -124,7 +126,7 @@ export const testSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe(
-      "For tests: the waits of `sdk` that the file leaves out are short, and failpoints and planted faults are let in.",
+      "For tests: timeouts of `sdk` that the file leaves out are short, and failpoints and planted faults are allowed.",
     ),
   fail_on_history_gap: z
     .boolean()

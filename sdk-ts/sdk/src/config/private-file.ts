@@ -8,7 +8,7 @@ export class ExposedFile extends Error {
   override readonly name = "ExposedFile";
 
   constructor(path: string) {
-    super(`file ${path} can be read by everybody on this machine; chmod 600 it`);
+    super(`file ${path} can be read by everybody on this machine; run chmod 600 on it`);
   }
 }
 

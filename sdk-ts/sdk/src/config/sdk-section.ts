@@ -8,23 +8,23 @@ export const sdkSchema = z.strictObject({
   gateway_url: gatewayUrlSchema
     .default("http://127.0.0.1:7400")
     .describe(
-      "Gateway that strategies submit to; a list where others stand by. Left out, it follows gateway.host and gateway.port, https where security.tls is set.",
+      "Gateway that strategies are submitted to; a list if there are standbys. Left out, it follows gateway.host and gateway.port, with https if security.tls is set.",
     ),
   execution_domain: z
     .enum(["backtest", "dryrun", "live", "shadow"])
     .nullable()
     .default(null)
     .describe(
-      "Highest domain a run here sends orders in, whatever its world grants: `dryrun` takes a live gate as shut; `backtest` and `shadow` send none at all. Null: as the world grants.",
+      "Highest domain in which a run here sends orders, whatever its world grants: `dryrun` treats a live gate as shut; `backtest` and `shadow` send none at all. Null: what the world grants.",
     ),
   trade_mode: z
     .enum(["paper", "live"])
     .nullable()
     .default(null)
-    .describe("Old name, on its way out: `paper` is execution_domain: dryrun, `live` is live."),
+    .describe("Deprecated name: `paper` is execution_domain: dryrun, `live` is live."),
   request_timeout_ms: timeoutMs(60_000)
     .default(2_000)
-    .describe("Longest wait for an answer that has no deadline of its own, ms."),
+    .describe("Timeout of a call that has no deadline of its own, ms."),
   stream_silence_ms_max: timeoutMs(300_000, 4_000)
     .default(6_000)
     .describe(
@@ -33,8 +33,10 @@ export const sdkSchema = z.strictObject({
   stream_total_ms_max: timeoutMs(86_400_000)
     .nullable()
     .default(null)
-    .describe("Age at which a control stream is closed and opened again, ms; null: none."),
+    .describe("Age at which a control stream is closed and opened again, ms; null: never."),
   poll_interval_ms: timeoutMs(3_600_000)
     .default(10_000)
-    .describe("How often a tag query asks for its queues without being told of a change, ms."),
+    .describe(
+      "Interval at which a tag query asks for its queues, even without notice of a change, ms.",
+    ),
 });

@@ -14,11 +14,11 @@ export const secretRefSchema = z.union(
         .string()
         .min(1)
         .describe(
-          "File that holds it, not readable by everybody (chmod 600); one line break at its end is cut.",
+          "File that holds it, not readable by everybody (chmod 600); one line break at its end is removed.",
         ),
     }),
   ],
-  { error: "a secret is given by reference: {env: NAME} or {file: path}" },
+  { error: "expected a reference to a secret: {env: NAME} or {file: path}" },
 );
 
 export type SecretRef = z.output<typeof secretRefSchema>;
@@ -58,7 +58,7 @@ export function resolveSecret(ref: SecretRef, options: ResolveSecretOptions = {}
   }
   const bytes = Buffer.byteLength(secret);
   if (bytes < bytesMin) {
-    const message = `the secret in ${what} has ${bytes} bytes, at least ${bytesMin} are needed`;
+    const message = `the secret in ${what} has ${bytes} bytes; at least ${bytesMin} are required`;
     throw refuse("SECRET_TOO_SHORT", message);
   }
   return secret;

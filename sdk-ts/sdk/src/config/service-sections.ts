@@ -14,7 +14,7 @@ const urls = z.union(
       .min(1)
       .transform((list) => list.join(",")),
   ],
-  { error: `${notAddress}, nor a list of such` },
+  { error: `${notAddress}, nor a list of such addresses` },
 );
 /** Address of a gateway, or of several. */
 export const gatewayUrlSchema = urls;
@@ -34,7 +34,7 @@ const webOrigin = z.string().superRefine((text, context) => {
 
 function whyNotOrigin(text: string): string | undefined {
   if (text.includes("*"))
-    return "must name one origin: * would let every web page call as the person who looks at it";
+    return "must name one origin: * would let every web page call as the person viewing it";
   const form = "must be scheme://host or scheme://host:port with http or https";
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) return form;
@@ -46,7 +46,7 @@ export const gatewaySchema = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9_-]{1,64}$/, "letters, digits, _ - only, at most 64")
     .default("gateway-1")
-    .describe("Name of this gateway; each of several has its own."),
+    .describe("Name of this gateway; each of several gateways needs its own."),
   host: host.default("127.0.0.1").describe("Address to listen on."),
   port: port.default(7_400).describe("Port of the gRPC server."),
   web_port: port.default(7_401).describe("Port of the HTTP server."),
@@ -55,27 +55,29 @@ export const gatewaySchema = z.strictObject({
     .max(webOriginsMax)
     .default([])
     .describe(
-      'Web pages of which other origins may call the HTTP server, such as "http://localhost:5173". With none, only pages of its own address.',
+      'Other origins whose web pages may call the HTTP server, such as "http://localhost:5173". With none, only pages of its own address may.',
     ),
   ticket_ttl_seconds: z
     .int()
     .min(10)
     .max(3_600)
     .default(300)
-    .describe("Life of a control stream ticket, s."),
+    .describe("Lifetime of a control stream ticket, s."),
   enforce_live_guard: z
     .boolean()
     .default(true)
-    .describe("Refuse live unless the caller consents explicitly. One of the three yeses of live."),
+    .describe(
+      "Refuse live unless the caller consents explicitly. One of the three consents that live requires.",
+    ),
   dag_manager_url: urls
     .default("http://127.0.0.1:7410")
     .describe(
-      "Where the DAG Manager is called; a list where several run, of which one leads. Follows dag_manager.host and port unless set.",
+      "Address of the DAG Manager; a list if several run, of which one leads. Follows dag_manager.host and port unless set.",
     ),
   world_service_url: urls
     .default("http://127.0.0.1:7420")
     .describe(
-      "Where WorldService is called; a list where several run, of which one leads. Follows world_service.host and port unless set.",
+      "Address of WorldService; a list if several run, of which one leads. Follows world_service.host and port unless set.",
     ),
   rebalance_schema_version: z
     .int()
@@ -93,19 +95,19 @@ export const dagManagerSchema = z.strictObject({
     .min(3_000)
     .max(60_000)
     .default(10_000)
-    .describe("Life of a node lease, ms."),
+    .describe("Duration of a node lease, ms."),
   node_renew_ms: z
     .int()
     .min(100)
     .max(20_000)
     .default(3_000)
-    .describe("How often a holder renews, ms."),
+    .describe("Interval between renewals by a holder, ms."),
   node_margin_ms: z
     .int()
     .min(0)
     .max(20_000)
     .default(1_000)
-    .describe("What a holder takes off its lease, ms."),
+    .describe("Safety margin a holder subtracts from its lease, ms."),
 });
 
 export const worldServiceSchema = z.strictObject({
@@ -126,19 +128,19 @@ export const worldServiceSchema = z.strictObject({
         .min(1_000)
         .max(30_000)
         .default(10_000)
-        .describe("Life of an order lease, ms."),
+        .describe("Duration of an order lease, ms."),
       renew_ms: z
         .int()
         .min(100)
         .max(10_000)
         .default(2_000)
-        .describe("How often a session renews, ms."),
+        .describe("Interval between renewals by a session, ms."),
       margin_ms: z
         .int()
         .min(0)
         .max(10_000)
         .default(1_000)
-        .describe("What a session takes off its lease, ms."),
+        .describe("Safety margin a session subtracts from its lease, ms."),
       emit_max_ms: z
         .int()
         .min(1)
@@ -150,19 +152,19 @@ export const worldServiceSchema = z.strictObject({
         .min(1_000)
         .max(600_000)
         .default(30_000)
-        .describe("From freeze to unfreeze of an apply, ms."),
+        .describe("Longest time from freeze to unfreeze of an apply, ms."),
       switch_ack_ms: z
         .int()
         .min(100)
         .max(60_000)
         .default(5_000)
-        .describe("Wait for acknowledgements of a switch, ms."),
+        .describe("Longest wait for acknowledgements of a switch, ms."),
       session_dead_ms: z
         .int()
         .min(100)
         .max(60_000)
         .default(4_000)
-        .describe("A session silent for this long is not live, ms."),
+        .describe("Silence after which a session is no longer live, ms."),
     })
     .prefault({})
     .describe("Order lease of a new world; a world may set its own."),

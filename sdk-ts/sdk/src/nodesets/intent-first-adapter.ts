@@ -11,12 +11,18 @@ export class IntentFirstAdapter {
   readonly ports = ["signal", "price"] as const;
   readonly #options: Omit<IntentFirstOptions, "signal" | "priceNode">;
 
-  /** @param options what {@link makeIntentFirstNodeset} takes, but the nodes */
+  /** @param options what {@link makeIntentFirstNodeset} takes, except the nodes */
   constructor(options: Omit<IntentFirstOptions, "signal" | "priceNode">) {
     this.#options = options;
   }
 
-  /** Makes the set over the given nodes. @throws {DeclarationError} naming the field. */
+  /**
+   * Makes the set over the given nodes.
+   *
+   * @param inputs the signal, and the price if there is one
+   * @returns the set, for `addNodeset`
+   * @throws {DeclarationError} naming the field.
+   */
   bind(inputs: {
     readonly signal: StrategyNode;
     readonly price?: StrategyNode;

@@ -27,7 +27,9 @@ test("says what each step does, and that risk and timing pass through", () => {
     "timing",
   ]);
   expect(steps.filter((step) => !step.acts).map((step) => step.name)).toEqual(["risk", "timing"]);
-  expect(steps.slice(-2).every((step) => step.detail.includes("passes through"))).toBe(true);
+  expect(steps.slice(-2).every((step) => step.detail.includes("passes everything through"))).toBe(
+    true,
+  );
   expect(set.capabilities().portfolioScope).toBe("strategy");
 });
 

@@ -9,7 +9,7 @@ import {
 import { type NodesetExecution, setExecution } from "./nodeset-execution.ts";
 import { intentFirstSteps, type NodesetStep } from "./nodeset-steps.ts";
 
-/** Bounds of a signal in −1…1 when none are given: enter beyond ±0.6, leave within ±0.2. */
+/** Bounds for a signal in −1…1, used when none are given: enter at ±0.6 and beyond, leave within ±0.2. */
 export const INTENT_FIRST_DEFAULT_THRESHOLDS = Object.freeze({
   longEnter: 0.6,
   shortEnter: -0.6,
@@ -23,7 +23,7 @@ export interface IntentFirstOptions {
   readonly signal: StrategyNode;
   /** What is traded; an entry of `instruments:`. */
   readonly instrument: string;
-  /** World the set is made for; part of `describe()` only, never of a node's identity. */
+  /** World the set is made for; shown by `describe()`, never part of a node's identity. */
   readonly worldId?: string | undefined;
   /**
    * Price of the instrument; computed along with the set. Orders are sized at the close of the instrument's
@@ -44,7 +44,7 @@ export interface IntentFirstOptions {
   readonly name?: string | undefined;
 }
 
-/** What a set says of itself. */
+/** Description of a set. */
 export interface NodesetDescription {
   /** Kind of set: `intent_first`. */
   readonly name: string;
@@ -62,11 +62,11 @@ export interface NodesetDescription {
 export interface IntentFirstNodeset extends NodeSet {
   /** First node: the signal. */
   readonly head: StrategyNode;
-  /** Last node: the target. The steps after it are no nodes: the order router does them. */
+  /** Last node: the target. The steps after it are not nodes: the order router does them. */
   readonly tail: PositionTargetNode;
-  /** What the set is and does, for people. */
+  /** @returns what the set is and does, for people */
   describe(): NodesetDescription;
-  /** Where the set can run, and whose portfolio its last step keeps. */
+  /** @returns the modes in which the set can run, and whose portfolio its last step keeps */
   capabilities(): { readonly modes: readonly string[]; readonly portfolioScope: "strategy" };
 }
 
@@ -74,8 +74,10 @@ export interface IntentFirstNodeset extends NodeSet {
  * The standard way from a signal to orders: target → pre-trade → sizing → execution → publish → portfolio.
  *
  * The strategy only says what it wants to hold; sizing, checks and orders are done by the order router, offline and
- * online alike. Risk and timing have their place and pass everything through.
+ * online alike. The steps for risk and timing pass everything through.
  *
+ * @param options signal, instrument and how the target is made from the signal
+ * @returns the set, for `addNodeset`
  * @throws {DeclarationError} naming the field.
  */
 export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirstNodeset {
@@ -112,7 +114,7 @@ export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirst
 
 function executionDetail({ noCosts, costs, sameBarClose }: NodesetExecution): string {
   const fills = sameBarClose
-    ? "market orders fill at the deciding close"
+    ? "market orders fill at the close they were decided on"
     : "market orders fill at the next open";
   if (noCosts === true) return `${fills}, no costs`;
   if (costs === undefined) return `${fills}, costs of the account`;

@@ -41,7 +41,7 @@ export function intentFirstSteps(executionDetail: string): readonly NodesetStep[
     },
     { name: "fills", acts: true, detail: "each execution is booked once" },
     { name: "portfolio", acts: true, detail: "cash, lots and realised P&L per strategy" },
-    { name: "risk", acts: false, detail: "passes through: no risk control is set" },
-    { name: "timing", acts: false, detail: "passes through: no market hours are set" },
+    { name: "risk", acts: false, detail: "passes everything through: no risk control is set" },
+    { name: "timing", acts: false, detail: "passes everything through: no market hours are set" },
   ];
 }

@@ -28,7 +28,7 @@ test.each([
   ],
   [
     "Received RST_STREAM with code 2 triggered by internal client error: read ECONNRESET",
-    "the connection broke before the answer",
+    "the connection broke before the response",
   ],
 ])("what the channel says reaches nobody raw: %s", (raw, words) => {
   expect(channelWords(raw)).toBe(words);

@@ -9,7 +9,7 @@ const CONNECT_ERRORS: Readonly<Record<string, string>> = {
 
 /** Of a connection that was lost while a call waited; see `codeOf`. */
 const BROKEN: ReadonlySet<string> = new Set(["Connection dropped", "Call cancelled"]);
-const brokenText = "the connection broke before the answer";
+const brokenText = "the connection broke before the response";
 
 /**
  * What the channel says of a call that found no answer, in words for people. The channel tells where each moment of a

@@ -27,7 +27,9 @@ export function statedRange(stated: StatedRange | undefined): VersionRange {
       : []),
   ];
   if (fields.length > 0)
-    throw new QmtlError("INVALID_FIELD", "schema_version is not a range", { fields });
+    throw new QmtlError("INVALID_FIELD", "schema_version must be a range: min up to max", {
+      fields,
+    });
   return { min, max };
 }
 
@@ -42,7 +44,7 @@ export function negotiate(stated: StatedRange | undefined, supported: VersionRan
   if (version >= Math.max(asked.min, supported.min)) return version;
   throw new QmtlError(
     "SCHEMA_VERSION_UNSUPPORTED",
-    `schema versions ${asked.min}..${asked.max} asked for, ${supported.min}..${supported.max} supported`,
+    `schema versions ${asked.min}..${asked.max} requested, ${supported.min}..${supported.max} supported`,
     {
       metadata: {
         requested_min: String(asked.min),

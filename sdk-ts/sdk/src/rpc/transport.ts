@@ -67,7 +67,7 @@ function refuseIfAborted(signal: AbortSignal | undefined): void {
 }
 
 /** The client library has no code for it, so it would pass for a bug. */
-const closed = () => new ConnectError("this connection was closed here", Code.Canceled);
+const closed = () => new ConnectError("this connection was closed by this process", Code.Canceled);
 
 /** The channel of one address; the connection itself is made by the first call. CONFIG_INVALID for a bad address. */
 export class ChannelTransport implements GrpcTransport {
@@ -139,7 +139,7 @@ export class ChannelTransport implements GrpcTransport {
           forget();
           if (failure !== null) reject(connectErrorFromGrpc(failure));
           else if (message === undefined)
-            reject(new ConnectError("no message in the answer", Code.Internal));
+            reject(new ConnectError("the response contains no message", Code.Internal));
           else {
             const { parent: service } = method;
             // Few look at them, and making them costs a tenth of a call.

@@ -85,7 +85,7 @@ async function backtestOf(
   } catch (failure) {
     const isOpen = failure instanceof DeclarationError && failure.reason === "TAG_QUERY_UNRESOLVED";
     if (!isOpen) throw failure;
-    onProblem?.(`no backtest is handed in: ${failure.message}`);
+    onProblem?.(`no backtest is submitted: ${failure.message}`);
     return undefined;
   }
 }

@@ -13,7 +13,7 @@ import type { StrategyClass } from "./strategy-loading/strategy-module.ts";
 /** How a strategy is run in a world. */
 export interface RunOptions extends Omit<OnlineOptions, "config" | "backtest">, SubmissionOptions {
   /**
-   * File the session is recorded in, for `replaySession`. It is whole once `stop` or `done` has settled.
+   * File in which the session is recorded, for `replaySession`. It is complete once `stop` or `done` has settled.
    * @default none
    */
   readonly record?: string | undefined;
@@ -23,11 +23,13 @@ export interface RunOptions extends Omit<OnlineOptions, "config" | "backtest">, 
 export interface OnlineSession extends OnlineRun, AsyncDisposable {}
 
 /**
- * Backtests the declared history with the same execution model, hands the return series in with the graph, and runs
- * the strategy in a world. What was computed for the backtest stays here; the world judges the series alone. A strategy
- * with a tag query whose queues are not known here has no backtest to hand in. The backtest calls the strategy's callbacks
- * as any offline run does: of the one that was given, if it is an instance, and of one of its own, if it is a class.
+ * Backtests the declared history with the same execution model, submits the return series with the graph, and runs
+ * the strategy in a world. What was computed for the backtest stays in this process; the world judges only the series. A
+ * strategy with a tag query whose queues are not known here has no backtest to submit. The backtest calls the strategy's
+ * callbacks as any offline run does: those of the given instance, or of an instance of its own if a class was given.
  *
+ * @param given a class that extends `Strategy`, or an instance of one
+ * @param options the world to run in, the only required option, and how
  * @throws {DeclarationError | CodeHashError | StrategyRunError | CsvError | ConfigError | ComputeError |
  * SessionRecordError | RangeError} the last without a `worldId`.
  */

@@ -17,9 +17,12 @@ export const Runner = {
 } as const;
 
 /**
- * Backtests the declared history with the same execution model, hands the return series in with the graph, and runs the
- * strategy in a world. What was computed for the backtest stays here; the world judges the series alone.
+ * Backtests the declared history with the same execution model, submits the return series with the graph, and runs the
+ * strategy in a world. What was computed for the backtest stays in this process; the world judges only the series.
  *
+ * @param given a class that extends `Strategy`, or an instance of one
+ * @param options the world to run in, the only required option, and how
+ * @returns the run, once it has been submitted and started; `done` settles when it ends
  * @throws {DeclarationError | CodeHashError | StrategyRunError | CsvError | ConfigError | ComputeError |
  * SessionRecordError}
  */
@@ -30,11 +33,11 @@ async function run(given: StrategyClass | Strategy, options: RunOptions): Promis
 }
 
 /**
- * Ends a run cleanly: no timer, socket or lease of it stays. It may be called twice, at the same time too, while the run
- * waits for its gateway, after it has ended or failed, and with nothing at all.
+ * Ends a run cleanly: none of its timers, sockets or leases remains. It may be called repeatedly or concurrently, while the
+ * run waits for its gateway, after it has ended or failed, and with `undefined`.
  *
- * @param run the run, or what `Runner.run` returned: one that is about to begin is ended when it has, and one that could
- * not begin has nothing to end
+ * @param run the run, or the promise that `Runner.run` returned: a run that is still starting is ended once it has started,
+ * and one that failed to start needs no ending
  */
 async function shutdownRun(run: OnlineRun | Promise<OnlineRun> | undefined): Promise<void> {
   const begun = await Promise.resolve(run).catch(() => undefined);

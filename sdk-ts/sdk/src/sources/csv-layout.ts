@@ -50,7 +50,11 @@ export function readCsvLayout(
   const valueNames = wanted.columns ?? names.filter((_, field) => field !== timeField);
   const fields = valueNames.map((name): [string, number] => [name, fieldOf(name)]);
   if (new Set(names.map((name) => name.toLowerCase())).size < names.length) {
-    throw new CsvError("CSV_BAD_ROW", "two columns of one name", { file, line: 1, value: header });
+    throw new CsvError("CSV_BAD_ROW", "two columns have the same name", {
+      file,
+      line: 1,
+      value: header,
+    });
   }
   return {
     timeField,

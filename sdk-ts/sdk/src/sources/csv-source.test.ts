@@ -132,7 +132,7 @@ describe("a bad file is refused whole", () => {
     ["date;c\n2020-01-01;1\n", 'fields are separated by commas, not by ";"'],
     ["date\tc\n2020-01-01\t1\n", 'fields are separated by commas, not by "\\t"'],
     ["\ufeffdate,c\n2020-01-01 00:00:00,1\n", "an RFC 3339 time with zone (2020-01-02T15:30:00Z)"],
-    ["date,note\n2020-01-01,hello\n", "a column of text is left out with columns: of the source"],
+    ["date,note\n2020-01-01,hello\n", "leave a text column out with columns: of the source"],
   ])("%j is told with what to write", async (text, told) => {
     expect((await refusal(csv(text))).message).toContain(told);
   });
@@ -155,7 +155,9 @@ describe("a bad file is refused whole", () => {
     const error = await refusal(csv(`time,c\n${minutes.join("")}`));
 
     expect(error.reason).toBe("CSV_INTERVAL");
-    expect(error.message).toContain("down to 60 s after it; the interval given is 86400 s");
+    expect(error.message).toContain(
+      "as little as 60 s after its open; the interval given is 86400 s",
+    );
     expect((await csv(`time,c\n${days.join("")}`).load()).rows).toBe(3);
   });
 

@@ -23,15 +23,14 @@ export interface CsvSourceOptions {
   readonly from?: string | undefined;
   /** Last open time to keep, included; a date means its whole day. @default the last row */
   readonly until?: string | undefined;
-  /** @default "observed" */
+  /** `observed`: the rows are the sequence. `continuous`: every interval has a bar. @default "observed" */
   readonly schedule?: "observed" | "continuous" | undefined;
 }
 
 /**
- * A file of bars. It is checked whole at first use, rows outside `from`..`until` included, and read once.
+ * A CSV file of bars. At first use the whole file is read and checked, including rows outside `from`..`until`.
  *
- * @throws {RangeError} at construction for a bad interval, `from` or `until`; reading throws {@link CsvError} or the
- * file system's error.
+ * @throws {CsvError} from `load` for a bad file, or the error of the file system.
  */
 export class CsvSource implements BarSource {
   readonly intervalMs: number;
@@ -42,6 +41,10 @@ export class CsvSource implements BarSource {
   #bytes: Promise<Uint8Array> | undefined;
   #table: Promise<BarTable> | undefined;
 
+  /**
+   * @param options the file and how it is read
+   * @throws {RangeError} for a bad interval, `from` or `until`.
+   */
   constructor(options: CsvSourceOptions) {
     this.#options = options;
     this.intervalMs = parseInterval(options.interval) * 1_000;

@@ -14,7 +14,9 @@ export function parseInterval(interval: number | string): number {
   const isWritten = typeof interval === "number" || typeof interval === "string";
   const match = isWritten ? /^(\d{1,8})([smhd]?)$/.exec(String(interval)) : null;
   if (match === null) {
-    throw new RangeError(`${shown(interval)} is no interval; write 60, "60s", "1m", "1h" or "1d"`);
+    throw new RangeError(
+      `${shown(interval)} is not an interval; write 60, "60s", "1m", "1h" or "1d"`,
+    );
   }
   const seconds = Number(match[1]) * unitSeconds[match[2] || "s"]!;
   if (seconds >= 1 && seconds <= intervalSecondsMax) return seconds;

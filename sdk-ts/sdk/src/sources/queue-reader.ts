@@ -131,7 +131,7 @@ export class QueueReader {
 /** Ends a run that has read of a store which is no longer there. */
 export function logGone(why: string | QmtlError): QmtlError {
   const failure = typeof why === "string" ? new QmtlError("TRIMMED", why) : why;
-  const message = `${failure.message}: the DAG Manager has another store than this run began with, as after a restore of an older backup or the loss of its data; start this run again`;
+  const message = `${failure.message}: the DAG Manager's store is not the one this run began with, as after a restore of an older backup or a loss of its data; start this run again`;
   const { reason, metadata } = failure;
   return new QmtlError(reason, message, { metadata, cause: failure });
 }

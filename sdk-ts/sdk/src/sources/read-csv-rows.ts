@@ -103,7 +103,14 @@ class CsvRowReader {
       fieldStart = at + 1;
     }
     if (field !== fields || fieldStart !== end + 1) {
-      this.#refuse("CSV_BAD_ROW", `has not ${fields} fields`, start, end, undefined);
+      const found = bytes.subarray(start, end).filter((byte) => byte === comma).length + 1;
+      this.#refuse(
+        "CSV_BAD_ROW",
+        `expected ${fields} fields, found ${found}`,
+        start,
+        end,
+        undefined,
+      );
     }
     const isWanted = this.#timeMs >= this.#range.fromMs && this.#timeMs <= this.#range.untilMs;
     if (isWanted) this.#rows++;
@@ -127,7 +134,7 @@ class CsvRowReader {
     if (slot < 0) return;
     const value = start === end ? Number.NaN : parseDecimal(bytes, start, end);
     if (Number.isNaN(value) && start < end) {
-      const fix = "is not a number; a column of text is left out with columns: of the source";
+      const fix = "is not a number; leave a text column out with columns: of the source";
       this.#refuse("CSV_BAD_ROW", fix, start, end, field);
     }
     this.#columns[slot]![this.#rows] = value;
@@ -143,7 +150,7 @@ class CsvRowReader {
     if (timeMs <= this.#timeMs) {
       const isTwice = timeMs === this.#timeMs;
       const reason = isTwice ? "CSV_DUPLICATE_TIME" : "CSV_UNSORTED";
-      const what = isTwice ? "stands there twice" : "is earlier than the row before";
+      const what = isTwice ? "appears twice" : "is earlier than the row before it";
       this.#refuse(reason, what, start, end, this.#layout.timeField);
     }
     const stepMs = timeMs - this.#timeMs;
@@ -157,7 +164,7 @@ class CsvRowReader {
 
   #refuseInterval(): never {
     const [shortest, given] = [this.#shortestMs, this.#intervalMs].map((ms) => `${ms / 1_000} s`);
-    const what = `most bars open before the bar before them has ended, down to ${shortest} after it; the interval given is ${given}`;
+    const what = `most bars open before the previous bar has ended, as little as ${shortest} after its open; the interval given is ${given}`;
     throw new CsvError("CSV_INTERVAL", what, { file: this.#file });
   }
 

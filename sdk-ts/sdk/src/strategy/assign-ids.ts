@@ -64,7 +64,7 @@ function checkNames(nodes: Iterable<IdentifiedNode>): void {
       throw new DeclarationError(
         "DUPLICATE_NAME",
         `"${declared.name}"`,
-        "is the name of two nodes that compute different things; give one another name",
+        "is the name of two nodes that compute different things; rename one of them",
       );
     }
     names.add(declared.name);

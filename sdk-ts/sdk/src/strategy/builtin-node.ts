@@ -8,7 +8,7 @@ import {
   StrategyNode,
 } from "./strategy-node.ts";
 
-/** Options every built-in takes beside its own arguments. */
+/** Options that every built-in node takes in addition to its own arguments. */
 export type BuiltinOptions = Omit<NodeOptions, "period" | "interval">;
 
 /** A node of the catalogue with its parameters. Use the factories of `indicators.ts`. */
@@ -21,8 +21,12 @@ export class BuiltinNode<P = unknown> extends StrategyNode {
   readonly #kernelParams: P;
 
   /**
-   * @param nodes inputs in the order of the entry's ports.
-   * @param params what of the parameters is part of the identity.
+   * @param entry entry of the catalogue that computes it
+   * @param nodes inputs, in the order of the entry's ports
+   * @param kernelParams parameters its kernel is made with
+   * @param params those parameters that are part of its identity
+   * @param options name of the node and what it does where an input bucket is missing
+   * @throws {DeclarationError} naming the field.
    */
   constructor(
     entry: CatalogueEntry<P>,
@@ -49,7 +53,7 @@ export class BuiltinNode<P = unknown> extends StrategyNode {
     this.#kernelParams = kernelParams;
   }
 
-  /** Rows of its inputs it depends on at least. */
+  /** Smallest number of input rows that it depends on. */
   get period(): number {
     return this.#entry.spec.lookback(this.#kernelParams) + 1;
   }

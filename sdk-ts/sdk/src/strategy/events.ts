@@ -2,11 +2,11 @@
 export interface TargetSignal {
   /** Name of the target node. */
   readonly node: string;
-  /** What the target is of. */
+  /** Instrument the target is for. */
   readonly instrument: string;
   /** Fraction of the strategy's capital; negative = short. */
   readonly target: number;
-  /** Absolute row of the target's clock. */
+  /** Absolute row of the target's clock, from 0. */
   readonly row: number;
   /** End of the deciding bucket, milliseconds since the epoch. */
   readonly bucketEndMs: number;
@@ -16,9 +16,9 @@ export interface TargetSignal {
 export interface StrategyFill {
   /** What was traded. */
   readonly instrument: string;
-  /** Order it is of; an order may have several fills. */
+  /** Order that was filled; an order may have several fills. */
   readonly clientOrderId: string;
-  /** The broker's id of this execution; told once. */
+  /** The broker's id of this execution; each is reported once. */
   readonly executionId: string;
   /** Buy or sell; the quantity has no sign. */
   readonly side: "buy" | "sell";

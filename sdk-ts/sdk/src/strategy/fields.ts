@@ -9,10 +9,12 @@ const NAME_LENGTH_MAX = 200;
 const TAG_LENGTH_MAX = 100;
 
 /**
- * Whole seconds of an interval, 1..86400.
+ * Parses an interval.
  *
- * @param field what to name in the error, e.g. `StreamInput.interval`
- * @throws {DeclarationError} `INVALID_FIELD` for anything that is no interval.
+ * @param field name in the error, e.g. `StreamInput.interval`
+ * @param value whole seconds, or text such as `"1m"`
+ * @returns whole seconds, 1..86400
+ * @throws {DeclarationError} `INVALID_FIELD` for anything that is not an interval.
  */
 export function parseInterval(field: string, value: IntervalInput): number {
   try {
@@ -33,7 +35,7 @@ export function checkRows(field: string, value: number, min = 1): number {
 export function checkName(field: string, value: string): string {
   if (typeof value === "string" && value.length > 0 && value.length <= NAME_LENGTH_MAX)
     return value;
-  throw invalid(field, `must be a text of 1..${NAME_LENGTH_MAX} characters`);
+  throw invalid(field, `must be a string of 1..${NAME_LENGTH_MAX} characters`);
 }
 
 /** Tags as a sorted list: distinct, 1..100 characters of `A-Z a-z 0-9 _ . -`. */
@@ -53,7 +55,8 @@ export function checkIdentifiers(field: string, names: readonly string[]): reado
   if (!Array.isArray(names)) throw invalid(field, 'must be a list, such as ["close"]');
   if (names.length === 0) throw invalid(field, "must not be empty");
   for (const name of names) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) throw invalid(field, `"${name}" is no identifier`);
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+      throw invalid(field, `"${name}" is not an identifier`);
   }
   if (new Set(names).size !== names.length) throw invalid(field, "has a duplicate");
   return [...names];

@@ -23,8 +23,12 @@ function overLag(kind: OverLag, node: StrategyNode, lag: number, options?: Built
 }
 
 /**
- * One column of a node with several, for example `column(bars, "close")`; in its unit, NaN where it has no value.
+ * Picks one column of a node that has several, for example `column(bars, "close")`.
  *
+ * @param node node with the column, such as a `StreamInput`
+ * @param name name of the column
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of that column alone, in its own unit; NaN where the column has no value
  * @throws {DeclarationError} for a column the node does not have, naming those it has.
  */
 export function column(
@@ -40,11 +44,13 @@ export function column(
 }
 
 /**
- * Simple moving average (TA-Lib SMA): `(x[t−n+1] + … + x[t]) ÷ n`, in the unit of its input. The first value is on row
- * `window`; NaN while the window holds a NaN.
+ * Simple moving average (TA-Lib SMA): `(x[t−n+1] + … + x[t]) ÷ n`.
  *
- * @param node a node of one column
- * @param window rows, 1..10000
+ * @param node series of one column
+ * @param window rows in the window, 1..10000
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column in the unit of its input; its first value is on row `window`, and it is NaN while the
+ * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
 export function sma(node: StrategyNode, window: number, options?: BuiltinOptions) {
@@ -52,10 +58,14 @@ export function sma(node: StrategyNode, window: number, options?: BuiltinOptions
 }
 
 /**
- * Exponential moving average (TA-Lib EMA), in the unit of its input: α = 2 ÷ (window + 1), seeded with the mean of the
- * first `window` values. The first value is on row `window`; a NaN gives NaN and is passed over.
+ * Exponential moving average (TA-Lib EMA): `e[t] = e[t−1] + α · (x[t] − e[t−1])`, α = 2 ÷ (window + 1), seeded with the
+ * mean of the first `window` values.
  *
- * @param window rows, 1..10000
+ * @param node series of one column
+ * @param window rows in the window, 1..10000
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column in the unit of its input; its first value is on row `window`. A NaN input gives NaN and
+ * does not change the average
  * @throws {DeclarationError} naming the field.
  */
 export function ema(node: StrategyNode, window: number, options?: BuiltinOptions) {
@@ -63,10 +73,13 @@ export function ema(node: StrategyNode, window: number, options?: BuiltinOptions
 }
 
 /**
- * Relative strength index of Wilder (TA-Lib RSI), 0..100: `100 · gain ÷ (gain + loss)` over Wilder averages of rises and
- * falls; 0 where nothing moved. The first value is on row `window + 1`; a NaN gives NaN and is passed over.
+ * Relative strength index of Wilder (TA-Lib RSI): `100 · gain ÷ (gain + loss)` over Wilder averages of rises and falls.
  *
- * @param window rows, 1..10000
+ * @param node series of one column
+ * @param window rows in the window, 1..10000
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column, 0..100; 0 where nothing moved. Its first value is on row `window + 1`. A NaN input gives
+ * NaN and does not change the averages
  * @throws {DeclarationError} naming the field.
  */
 export function rsi(node: StrategyNode, window: number, options?: BuiltinOptions) {
@@ -74,9 +87,13 @@ export function rsi(node: StrategyNode, window: number, options?: BuiltinOptions
 }
 
 /**
- * Lowest of the last `window` values, in their unit. The first value is on row `window`; NaN while the window holds one.
+ * Lowest of the last `window` values.
  *
- * @param window rows, 1..10000
+ * @param node series of one column
+ * @param window rows in the window, 1..10000
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column in the unit of its input; its first value is on row `window`, and it is NaN while the
+ * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
 export function min(node: StrategyNode, window: number, options?: BuiltinOptions) {
@@ -84,9 +101,13 @@ export function min(node: StrategyNode, window: number, options?: BuiltinOptions
 }
 
 /**
- * Highest of the last `window` values, in their unit. The first value is on row `window`; NaN while the window holds one.
+ * Highest of the last `window` values.
  *
- * @param window rows, 1..10000
+ * @param node series of one column
+ * @param window rows in the window, 1..10000
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column in the unit of its input; its first value is on row `window`, and it is NaN while the
+ * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
 export function max(node: StrategyNode, window: number, options?: BuiltinOptions) {
@@ -94,9 +115,13 @@ export function max(node: StrategyNode, window: number, options?: BuiltinOptions
 }
 
 /**
- * Sum of the last `window` values, in their unit. The first value is on row `window`; NaN while the window holds one.
+ * Sum of the last `window` values.
  *
- * @param window rows, 1..10000
+ * @param node series of one column
+ * @param window rows in the window, 1..10000
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column in the unit of its input; its first value is on row `window`, and it is NaN while the
+ * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
 export function sum(node: StrategyNode, window: number, options?: BuiltinOptions) {
@@ -104,10 +129,12 @@ export function sum(node: StrategyNode, window: number, options?: BuiltinOptions
 }
 
 /**
- * Relative change over `lag` rows (TA-Lib ROCP): `x[t] ÷ x[t−lag] − 1`, 0.01 = 1 %; 0 where the earlier value is 0. The
- * first value is on row `lag + 1`.
+ * Relative change over `lag` rows (TA-Lib ROCP): `x[t] ÷ x[t−lag] − 1`.
  *
- * @param lag rows, 1..10000
+ * @param node series of one column
+ * @param lag rows between the two values, 1..10000
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column, 0.01 = 1 %; 0 where the earlier value is 0. Its first value is on row `lag + 1`
  * @throws {DeclarationError} naming the field.
  */
 export function rateOfChange(node: StrategyNode, lag: number, options?: BuiltinOptions) {
@@ -115,24 +142,38 @@ export function rateOfChange(node: StrategyNode, lag: number, options?: BuiltinO
 }
 
 /**
- * Change over `lag` rows (TA-Lib MOM): `x[t] − x[t−lag]`, in the unit of its input. The first value is on row `lag + 1`.
+ * Change over `lag` rows (TA-Lib MOM): `x[t] − x[t−lag]`.
  *
- * @param lag rows, 1..10000
+ * @param node series of one column
+ * @param lag rows between the two values, 1..10000
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column in the unit of its input; its first value is on row `lag + 1`
  * @throws {DeclarationError} naming the field.
  */
 export function priceChange(node: StrategyNode, lag: number, options?: BuiltinOptions) {
   return overLag("price_change", node, lag, options);
 }
 
-/** Simple return from row to row, 0.01 = 1 %: {@link rateOfChange} with lag 1. The first value is on row 2. */
+/**
+ * Simple return from row to row: {@link rateOfChange} with lag 1.
+ *
+ * @param node series of one column, such as a price
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column, 0.01 = 1 %; its first value is on row 2
+ * @throws {DeclarationError} naming the field.
+ */
 export function returns(node: StrategyNode, options?: BuiltinOptions) {
   return overLag("rate_of_change", node, 1, options);
 }
 
 /**
- * Log return over `lag` rows: `ln(x[t] ÷ x[t−lag])`. NaN unless both values are above 0; the first is on row `lag + 1`.
+ * Log return over `lag` rows: `ln(x[t] ÷ x[t−lag])`.
  *
- * @param lag rows, 1..10000. @default 1
+ * @param node series of one column
+ * @param lag rows between the two values, 1..10000. @default 1
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column, 0.01 ≈ 1 %; its first value is on row `lag + 1`, and it is NaN unless both values are
+ * above 0
  * @throws {DeclarationError} naming the field.
  */
 export function logReturns(node: StrategyNode, lag = 1, options?: BuiltinOptions) {
@@ -140,11 +181,13 @@ export function logReturns(node: StrategyNode, lag = 1, options?: BuiltinOptions
 }
 
 /**
- * Standard deviation of the last `window` values, in their unit (TA-Lib STDDEV): `√(Σ(x − mean)² ÷ (window − ddof))`. The
- * first value is on row `window`; NaN while the window holds one.
+ * Standard deviation of the last `window` values (TA-Lib STDDEV): `√(Σ(x − mean)² ÷ (window − ddof))`.
  *
- * @param window rows, 2..10000
- * @param options `ddof` 0 = population, 1 = sample. @default 0
+ * @param node series of one column
+ * @param window rows in the window, 2..10000
+ * @param options `ddof`: 0 = population, 1 = sample. @default 0
+ * @returns a node of one column in the unit of its input; its first value is on row `window`, and it is NaN while the
+ * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
 export function stddev(
@@ -159,11 +202,13 @@ export function stddev(
 }
 
 /**
- * Volatility of a series of returns: its population deviation over `window` rows, a bar, not annualised (times √bars a
- * year makes it so). The first value is on the `window`-th return.
+ * Volatility of a series of returns: its population standard deviation over `window` rows, per bar and not annualised.
+ * Multiply by √(bars per year) to annualise it.
  *
- * @param node returns, as of {@link returns}; a price gives the deviation of the price
- * @param window rows, 2..10000
+ * @param node returns, such as those of {@link returns}; a price gives the standard deviation of the price
+ * @param window rows in the window, 2..10000
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column in the unit of its input; its first value is on the `window`-th return
  * @throws {DeclarationError} naming the field.
  */
 export function volatility(node: StrategyNode, window: number, options?: BuiltinOptions) {
@@ -171,12 +216,13 @@ export function volatility(node: StrategyNode, window: number, options?: Builtin
 }
 
 /**
- * Bollinger bands (TA-Lib BBANDS), in the unit of their input; columns `mid` (mean), `upper` and `lower` (mean ±
- * `multiplier` · population deviation), picked with {@link column}. The first values are on row `window`; NaN while the
- * window holds one.
+ * Bollinger bands (TA-Lib BBANDS): the mean of the window, and the mean ± `multiplier` · population standard deviation.
  *
- * @param window rows, 2..10000
- * @param options `multiplier` of the deviation. @default 2
+ * @param node series of one column
+ * @param window rows in the window, 2..10000
+ * @param options `multiplier` of the standard deviation. @default 2
+ * @returns a node of three columns `mid`, `upper` and `lower` in the unit of its input, picked with {@link column}; their
+ * first values are on row `window`, and they are NaN while the window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
 export function bollinger(
@@ -193,12 +239,15 @@ export function bollinger(
 }
 
 /**
- * Average true range of Wilder (TA-Lib ATR), in the unit of the prices: of `max(high − low, |high − close before|,
- * |low − close before|)`. The first value is on row `window + 1`; a bar with a NaN gives NaN and is passed over.
+ * Average true range of Wilder (TA-Lib ATR): the Wilder average of `max(high − low, |high − previous close|,
+ * |low − previous close|)`.
  *
- * @param bars a node with columns `high`, `low`, `close`
- * @param window rows, 1..10000
- * @throws {DeclarationError} for a window out of range or a column that is not there.
+ * @param bars a node with columns `high`, `low` and `close`
+ * @param window rows in the window, 1..10000
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column in the unit of the prices; its first value is on row `window + 1`. A bar with a NaN gives
+ * NaN and does not change the average
+ * @throws {DeclarationError} for a window out of range or a column that does not exist.
  */
 export function atr(bars: StrategyNode, window: number, options?: BuiltinOptions) {
   const params = { window: checkRows("atr.window", window) };

@@ -5,15 +5,15 @@ import { checkBound, checkFinite, checkName } from "./fields.ts";
 import type { StrategyNode } from "./strategy-node.ts";
 import { TargetNode } from "./target-node.ts";
 
-/** Bounds of the signal; an absent or `null` bound is never met. At least one of the two `…Enter` is needed. */
+/** Bounds of the signal; an absent or `null` bound is never reached. At least one of the two `…Enter` is required. */
 export interface PositionThresholds {
   /** From flat or short: signal ≥ this goes long. */
   readonly longEnter?: number | null | undefined;
-  /** Long: signal < this goes flat, before a flip is looked at. */
+  /** While long: signal < this goes flat; checked before `shortEnter`. */
   readonly longExit?: number | null | undefined;
   /** From flat or long: signal ≤ this goes short. */
   readonly shortEnter?: number | null | undefined;
-  /** Short: signal > this goes flat, before a flip is looked at. */
+  /** While short: signal > this goes flat; checked before `longEnter`. */
   readonly shortExit?: number | null | undefined;
 }
 
@@ -27,9 +27,9 @@ export interface PositionTargetNodeOptions extends BuiltinOptions {
   readonly thresholds: PositionThresholds;
   /** Target while long, a fraction of the strategy's capital. @default 1 */
   readonly longWeight?: number | undefined;
-  /** Target while short. @default -1 */
+  /** Target while short, a fraction of the strategy's capital. @default -1 */
   readonly shortWeight?: number | undefined;
-  /** Target while flat. @default 0 */
+  /** Target while flat, a fraction of the strategy's capital. @default 0 */
   readonly holdWeight?: number | undefined;
 }
 
@@ -38,7 +38,10 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
   readonly instrument: string;
   readonly largestWeight: number;
 
-  /** @throws {DeclarationError} naming the field. */
+  /**
+   * @param options signal, instrument and thresholds
+   * @throws {DeclarationError} naming the field.
+   */
   constructor(options: PositionTargetNodeOptions) {
     const {
       signal,

@@ -25,7 +25,10 @@ export interface ProcessingNodeOptions<Port extends string, Params extends NodeP
   readonly compute: (windows: Windows<Port>, params: Params) => number | null;
 }
 
-/** A node the author computes. `Port` are the names of its inputs, `Params` what its function is handed beside them. */
+/**
+ * A node that the author's own function computes. `Port` are the names of its inputs, `Params` the values that its function
+ * gets in addition to them. Its one output is `value`.
+ */
 export class ProcessingNode<
   Port extends string = string,
   Params extends NodeParams = NodeParams,
@@ -36,7 +39,10 @@ export class ProcessingNode<
   readonly code: NodeCode;
   readonly #compute: (windows: Windows<Port>, params: never) => number | null;
 
-  /** @throws {DeclarationError} naming the field. */
+  /**
+   * @param options inputs, function and its params
+   * @throws {DeclarationError} naming the field.
+   */
   constructor(options: ProcessingNodeOptions<Port, Params>) {
     const entries = Object.entries<StrategyNode>(options.inputs ?? {});
     const where = `ProcessingNode${options.name === undefined ? "" : ` "${options.name}"`}`;

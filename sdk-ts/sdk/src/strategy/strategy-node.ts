@@ -25,13 +25,13 @@ export interface DeclaredInput {
   readonly node: StrategyNode;
 }
 
-/** What every node may be declared with. */
+/** Options that every node takes. */
 export interface NodeOptions {
   /** For messages and reports, 1..200 characters; not part of the identity. @default made from what it computes */
   readonly name?: string | undefined;
-  /** @default the shortest interval of its inputs, else the strategy's `defaultInterval` */
+  /** Length of its bars. @default the shortest interval of its inputs, otherwise the strategy's `defaultInterval` */
   readonly interval?: IntervalInput | undefined;
-  /** Rows a window has, 1..10000. @default the strategy's `defaultPeriod` */
+  /** Rows in each of its windows, 1..10000. @default the strategy's `defaultPeriod` */
   readonly period?: number | undefined;
   /** What to do where an input's bucket is missing. @default "skip" */
   readonly onMissing?: OnMissing | undefined;
@@ -72,13 +72,27 @@ export abstract class StrategyNode {
     this.inputs = checkInputs(where, inputs);
   }
 
-  /** Name used when none is given. */
+  /**
+   * Name used when none is given.
+   *
+   * @param nameOf name of each of its inputs
+   */
   abstract defaultName(nameOf: (node: StrategyNode) => string): string;
 
-  /** How the node is run; `undefined` for sources. */
+  /**
+   * How the node is run.
+   *
+   * @param period rows in each of its windows
+   * @returns what computes it; `undefined` for a source, whose rows are supplied
+   */
   abstract kernel(period: number): NodeKernel | undefined;
 
-  /** Output of input `k`'s node that is read. */
+  /**
+   * Which output of an input's node is read.
+   *
+   * @param _k index of the input
+   * @returns index of the output of that node
+   */
   inputOutput(_k: number): number {
     return 0;
   }

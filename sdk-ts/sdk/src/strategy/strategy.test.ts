@@ -292,7 +292,7 @@ describe("a wrong declaration is refused by the name of its field", () => {
   const weight = (options: Partial<q.WeightTargetNodeOptions>) => () =>
     new q.WeightTargetNode({ signal: close, instrument: "SPX", ...options });
   test.each<[string, string, () => unknown]>([
-    ['StreamInput "bars".interval', "no interval", () => bars({ interval: "1w" })],
+    ['StreamInput "bars".interval', "not an interval", () => bars({ interval: "1w" })],
     ['StreamInput "bars".interval', "1..86400", () => bars({ interval: "2d" })],
     ['StreamInput "bars".interval', "1..86400", () => bars({ interval: 0 })],
     ['StreamInput "bars".period', "1..10000", () => bars({ period: 10_001 })],
@@ -306,7 +306,7 @@ describe("a wrong declaration is refused by the name of its field", () => {
       "4 columns (open, high, low, close); pick one",
       processing({ inputs: { bars: bars() } }),
     ],
-    ["ProcessingNode.inputs", "no identifier", processing({ inputs: { 1: close } })],
+    ["ProcessingNode.inputs", "not an identifier", processing({ inputs: { 1: close } })],
     ["ProcessingNode.compute", "nothing else", processing({ compute: (_a: 1, _b: 2, _c: 3) => 1 })],
     ["ProcessingNode.compute", "plain function", processing({ compute: async () => 1 })],
     ["ProcessingNode.params.world_id", "is reserved", processing({ params: { world_id: "w" } })],
@@ -323,7 +323,7 @@ describe("a wrong declaration is refused by the name of its field", () => {
     ["column.column", "not one of open, high, low, close", () => q.column(bars(), "volume")],
     ["PositionTargetNode.thresholds", "needs longEnter or shortEnter", target({})],
     ["WeightTargetNode.weightMin", "must not be above weightMax", weight({ weightMin: 2 })],
-    ["WeightTargetNode.weightMin", "must leave 0 within", weight({ weightMin: 0.1 })],
+    ["WeightTargetNode.weightMin", "must include 0", weight({ weightMin: 0.1 })],
     ["WeightTargetNode.step", "must be 0 or above", weight({ step: -1 })],
     [
       "PositionTargetNode.thresholds.longExit",

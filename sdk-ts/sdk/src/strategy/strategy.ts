@@ -3,17 +3,17 @@ import type { StrategyFill, TargetSignal } from "./events.ts";
 import { checkName, checkRows, type IntervalInput, parseInterval } from "./fields.ts";
 import { StrategyNode } from "./strategy-node.ts";
 
-/** What a strategy may be constructed with. */
+/** Options of the constructor of a strategy. */
 export interface StrategyOptions {
-  /** @default the class name */
+  /** Name of the strategy, 1..200 characters. @default the name of its class */
   readonly name?: string | undefined;
-  /** Interval of nodes that leave it out. */
+  /** Interval of nodes that give none and read no other node. @default none: such a node must give one */
   readonly defaultInterval?: IntervalInput | undefined;
-  /** Period of nodes that leave it out. */
+  /** Period, in rows, of nodes that give none. @default none: such a node must give one */
   readonly defaultPeriod?: number | undefined;
 }
 
-/** What a strategy can know while it declares its nodes. */
+/** What a strategy knows while it declares its nodes. */
 export interface StrategyContext {
   /** World of the run; `"offline"` in an offline run unless the run names another. */
   readonly worldId: string;
@@ -31,10 +31,10 @@ export interface NodeSet {
  * Callbacks may be async. Offline they are called one after another, each awaited, in the order things happened:
  * `onStart`, then `onFill` and `onSignal` by bar, at the end `onFinish`; if one of them, a node or the data fail,
  * `onError` and then `onFinish`, and the run rejects with the same error. Online a failing `onSignal` or `onFill` does
- * not end the run: it is told as a problem of the run.
+ * not end the run: it is reported as a problem of the run.
  */
 export abstract class Strategy {
-  /** The given name, else the class's. */
+  /** The name that was given, otherwise that of the class. */
   readonly name: string;
   /** Seconds; undefined when none was given. */
   readonly defaultInterval: number | undefined;
@@ -43,7 +43,10 @@ export abstract class Strategy {
   #nodes = new Set<StrategyNode>();
   #context: StrategyContext | undefined;
 
-  /** @throws {DeclarationError} naming the field. */
+  /**
+   * @param options name and defaults of the nodes. @default {}
+   * @throws {DeclarationError} naming the field.
+   */
   constructor(options: StrategyOptions = {}) {
     const { name, defaultInterval, defaultPeriod } = options;
     if (name === undefined && new.target.name === "") {
@@ -59,7 +62,11 @@ export abstract class Strategy {
   }
 
   /**
-   * Runs `setup` in a context and returns the nodes it declared, in order. For runners.
+   * Runs `setup` in a context. For runners.
+   *
+   * @param strategy the strategy; nodes of an earlier call are forgotten
+   * @param context what it may know while it declares its nodes
+   * @returns the nodes it declared, each once, in the order they were added
    * @throws {DeclarationError} when `setup` is async: nodes added later would be lost.
    */
   static declare(strategy: Strategy, context: StrategyContext): readonly StrategyNode[] {
@@ -75,17 +82,22 @@ export abstract class Strategy {
 
   /**
    * Declares the nodes with `addNodes` and `addNodeset`. It is run more than once and must declare the same nodes each
-   * time: no clock, no chance, no counter, nothing that waits.
+   * time: it must not use a clock, random numbers or a counter, and must not be async.
    */
   abstract setup(): void;
 
-  /** World this run belongs to. A node must not depend on it. @throws {Error} before `setup`. */
+  /** World of this run; a node must not depend on it. @throws {Error} when read before `setup`. */
   get worldId(): string {
     if (this.#context === undefined) throw new Error("worldId is known from setup() on");
     return this.#context.worldId;
   }
 
-  /** Adds nodes; whatever they read comes with them, a node added twice is one. @throws {DeclarationError} */
+  /**
+   * Adds nodes to the strategy.
+   *
+   * @param nodes nodes in any order; the nodes they read are added with them, and a node added twice counts once
+   * @throws {DeclarationError} when this is not a list of nodes.
+   */
   protected addNodes(nodes: readonly StrategyNode[]): void {
     if (!Array.isArray(nodes)) throw invalid("Strategy.addNodes", "takes a list: addNodes([node])");
     for (const node of nodes) {
@@ -94,24 +106,29 @@ export abstract class Strategy {
     }
   }
 
-  /** Adds the nodes of a set, for example of `makeIntentFirstNodeset`. @throws {DeclarationError} */
+  /**
+   * Adds the nodes of a set.
+   *
+   * @param set for example what `makeIntentFirstNodeset` returns
+   * @throws {DeclarationError} when this is not a node set.
+   */
   protected addNodeset(set: NodeSet): void {
     if (!Array.isArray(set?.nodes)) throw invalid("Strategy.addNodeset", "takes a node set");
     this.addNodes(set.nodes);
   }
 
-  /** The run begins: nothing is computed yet. */
+  /** Called once when the run begins, before anything is computed. */
   onStart(): void | Promise<void> {}
 
-  /** A target changed; called once per change and target node. */
+  /** Called when a target changed, once per change and target node. */
   onSignal(_signal: TargetSignal): void | Promise<void> {}
 
-  /** An order of this strategy was filled, in whole or in part; called once per execution. */
+  /** Called when an order of this strategy was filled, in whole or in part: once per execution. */
   onFill(_fill: StrategyFill): void | Promise<void> {}
 
-  /** The run failed; it ends with this error. */
+  /** Called when the run failed; the run ends with this error. */
   onError(_error: Error): void | Promise<void> {}
 
-  /** The run ended, also after an error. */
+  /** Called once when the run has ended, also after an error. */
   onFinish(): void | Promise<void> {}
 }

@@ -7,15 +7,15 @@ import { type NodeOptions, StrategyNode } from "./strategy-node.ts";
 /** Declaration of a {@link StreamInput}. */
 export interface StreamInputOptions extends Omit<NodeOptions, "onMissing"> {
   /**
-   * Entry of `sources:` in the configuration the rows come from. Inputs of one entry share its clock. Always named: a
-   * stream found by tags would be another stream under another configuration.
+   * Entry of `sources:` in the configuration that the rows come from. Inputs of one entry share its clock. It is required: a
+   * stream found by tags would be a different stream under a different configuration.
    */
   readonly source: string;
-  /** Columns read, in this order; each an identifier, at least one. Nodes read one: pick it with `column`. */
+  /** Columns to read, in this order; each an identifier, at least one. A node reads one of them: pick it with `column`. */
   readonly columns: readonly string[];
-  /** What the stream is of, for example a symbol. */
+  /** What the stream describes, for example a symbol. */
   readonly instrument?: string | undefined;
-  /** Tags a tag query finds the stream by: distinct, ≤ 100 characters of `A-Za-z0-9_.-`. */
+  /** Tags by which a tag query finds the stream: distinct, each 1..100 characters of `A-Za-z0-9_.-`. @default [] */
   readonly tags?: readonly string[] | undefined;
   /** `observed`: the rows are the sequence. `continuous`: every interval has a bar. @default "observed" */
   readonly schedule?: Schedule | undefined;
@@ -23,7 +23,7 @@ export interface StreamInputOptions extends Omit<NodeOptions, "onMissing"> {
   readonly schema?: string | undefined;
 }
 
-/** A stream of rows from a source. Its identity is what it is a stream of, never what it holds. */
+/** A stream of rows from a source. Its identity depends on this declaration, never on the rows. */
 export class StreamInput extends StrategyNode {
   readonly nodeType = "StreamInput";
   readonly code = { kind: "builtin", name: "stream_input", version: 1 } as const;
@@ -35,17 +35,20 @@ export class StreamInput extends StrategyNode {
   readonly schedule: Schedule;
   /** Sorted. */
   readonly tags: readonly string[];
-  /** What the stream is of, if it was said. */
+  /** What the stream describes, if it was given. */
   readonly instrument: string | undefined;
 
-  /** @throws {DeclarationError} naming the field. */
+  /**
+   * @param options source, columns and what the stream describes
+   * @throws {DeclarationError} naming the field.
+   */
   constructor(options: StreamInputOptions) {
     super("StreamInput", options, []);
     const { schedule = "observed", instrument, schema } = options;
     if (options.source === undefined) {
       const fix =
         'name the entry of "sources:" in qmtl.yml the rows come from, as in source: "prices"';
-      throw invalid("StreamInput.source", `${fix}; tags alone do not say what a stream is of`);
+      throw invalid("StreamInput.source", `${fix}; tags alone do not name what a stream reads`);
     }
     if (options.columns === undefined) {
       throw invalid("StreamInput.columns", 'is needed: the columns to read, as in ["close"]');

@@ -9,19 +9,19 @@ import { type NodeCode, type NodeOptions, StrategyNode } from "./strategy-node.t
 
 /** Declaration of a {@link TagQueryNode}. */
 export interface TagQueryNodeOptions<Params extends NodeParams = NodeParams> extends NodeOptions {
-  /** Tags looked for; a set. */
+  /** Tags to look for, at least one; their order does not matter. */
   readonly queryTags: readonly string[];
-  /** Interval of the queues looked for, and of the node. */
+  /** Interval of the queues to look for, and of the node itself. */
   readonly interval: IntervalInput;
-  /** `any`: one tag is enough; `all`: every tag is needed. @default "any" */
+  /** `any`: one matching tag is enough; `all`: every tag must match. @default "any" */
   readonly matchMode?: "any" | "all" | undefined;
   /** Values the function may depend on; plain JSON, part of the identity. @default {} */
   readonly params?: Params | undefined;
-  /** Function of one window per queue found, ordered by node id; `null` = no value. */
+  /** Pure function of one window per queue found, ordered by node id; `null` or NaN = no value. */
   readonly compute: (windows: readonly Window[], params: Params) => number | null;
 }
 
-/** A node over whatever queues carry the tags. Its identity is the query, never the queues it found. */
+/** A node over all queues that carry the tags. Its identity depends on the query, never on the queues found. */
 export class TagQueryNode<Params extends NodeParams = NodeParams> extends StrategyNode {
   readonly nodeType = "TagQueryNode";
   readonly outputs = ["value"] as const;
@@ -29,14 +29,17 @@ export class TagQueryNode<Params extends NodeParams = NodeParams> extends Strate
   readonly code: NodeCode;
   /** Sorted. */
   readonly queryTags: readonly string[];
-  /** Whether one tag is enough or every tag is needed. */
+  /** Whether one matching tag is enough or every tag must match. */
   readonly matchMode: "any" | "all";
   readonly #compute: (windows: readonly Window[], params: never) => number | null;
 
-  /** @throws {DeclarationError} naming the field. */
+  /**
+   * @param options query, interval and function
+   * @throws {DeclarationError} naming the field.
+   */
   constructor(options: TagQueryNodeOptions<Params>) {
     super("TagQueryNode", options, []);
-    if (options.interval === undefined) throw invalid("TagQueryNode.interval", "is needed");
+    if (options.interval === undefined) throw invalid("TagQueryNode.interval", "is required");
     const { matchMode = "any" } = options;
     this.queryTags = checkTags("TagQueryNode.queryTags", options.queryTags);
     if (this.queryTags.length === 0) throw invalid("TagQueryNode.queryTags", "must not be empty");
@@ -60,7 +63,12 @@ export class TagQueryNode<Params extends NodeParams = NodeParams> extends Strate
     return undefined;
   }
 
-  /** Kernel over `inputs` queues. */
+  /**
+   * How the node is run once its queues are known.
+   *
+   * @param inputs number of queues found
+   * @param period rows in each window
+   */
   kernelFor(inputs: number, period: number): NodeKernel {
     const compute = this.#compute;
     const given = this.params.given as never; // a copy of what the author gave

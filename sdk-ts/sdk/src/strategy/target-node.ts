@@ -5,10 +5,10 @@ import type { StrategyNode } from "./strategy-node.ts";
 export abstract class TargetNode<P = unknown> extends BuiltinNode<P> {
   /** Instrument the target is for. */
   abstract readonly instrument: string;
-  /** The most the target can be, without sign. */
+  /** Largest absolute value of the target. */
   abstract readonly largestWeight: number;
 
-  /** What a signal must be for the target to change, for messages: `at longEnter 0.6 or above`. */
+  /** @returns what the signal must be for the target to change, for messages: `at longEnter 0.6 or above` */
   abstract whatMoves(): string;
 
   override defaultName(nameOf: (node: StrategyNode) => string): string {

@@ -11,23 +11,26 @@ export interface WeightTargetNodeOptions extends BuiltinOptions {
   readonly signal: StrategyNode;
   /** Instrument the target is for: an entry of `instruments:` in the configuration. */
   readonly instrument: string;
-  /** Smallest target; lower signals are this. @default -1 */
+  /** Smallest target; a lower signal gives this one. @default -1 */
   readonly weightMin?: number | undefined;
-  /** Largest target; higher signals are this. @default 1 */
+  /** Largest target; a higher signal gives this one. @default 1 */
   readonly weightMax?: number | undefined;
-  /** Smallest change of the target that is taken, 0 or above; a signal of 0 always is. @default 0.01 */
+  /** Smallest change of the target that takes effect, 0 or above; a signal of 0 always does. @default 0.01 */
   readonly step?: number | undefined;
 }
 
 /**
  * Takes a signal as the target position itself, for strategies that size by it: a volatility target, a forecast. The
- * target starts at 0; a NaN signal keeps the one before. Every change is an order, so give a `step`.
+ * target starts at 0; a NaN signal keeps the previous target. Every change leads to an order, so choose `step` with care.
  */
 export class WeightTargetNode extends TargetNode<WeightTargetParams> {
   readonly instrument: string;
   readonly largestWeight: number;
 
-  /** @throws {DeclarationError} naming the field. */
+  /**
+   * @param options signal, instrument and limits of the target
+   * @throws {DeclarationError} naming the field.
+   */
   constructor(options: WeightTargetNodeOptions) {
     const { signal, instrument, weightMin = -1, weightMax = 1, step = 0.01 } = options;
     const at = "WeightTargetNode";
@@ -38,7 +41,10 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
     checkFinite(`${at}.weightMax`, weightMax);
     if (weightMin > weightMax) throw invalid(`${at}.weightMin`, "must not be above weightMax");
     if (weightMin > 0 || weightMax < 0) {
-      throw invalid(`${at}.weight${weightMin > 0 ? "Min" : "Max"}`, "must leave 0 within: flat");
+      throw invalid(
+        `${at}.weight${weightMin > 0 ? "Min" : "Max"}`,
+        "must include 0, which is flat",
+      );
     }
     if (!(checkFinite(`${at}.step`, step) >= 0)) throw invalid(`${at}.step`, "must be 0 or above");
     const params = {

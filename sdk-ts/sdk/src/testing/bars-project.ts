@@ -7,7 +7,7 @@ import { writeBars } from "./write-bars.ts";
 
 /** What is traded in a {@link barsProject}. Decimals are text. */
 export interface BarsInstrument {
-  /** Entry of the sources whose bars its orders fill on and whose close is the mark. @default the only one, else the one of its name */
+  /** Source on whose bars its orders fill and whose close is the mark. @default the only one, otherwise the one of its name */
   readonly source?: string | undefined;
   /** Smallest step of the quantity. @default "1" */
   readonly lot?: string | undefined;
@@ -23,7 +23,7 @@ export interface BarsProjectOptions {
   readonly instruments?: Readonly<Record<string, BarsInstrument>> | undefined;
   /** Names of sources whose streams are declared with schedule `continuous`. @default none, all are `observed` */
   readonly continuous?: readonly string[] | undefined;
-  /** Bars a year, for annualised figures. @default 252 */
+  /** Bars per year, for annualised figures. @default 252 */
   readonly periodsPerYear?: number | undefined;
 }
 
@@ -34,12 +34,14 @@ export interface BarsProject extends AsyncDisposable {
 }
 
 /**
- * A configuration whose sources are built bars, for `Runner.offline`, `Runner.session` and the like: the bars lie as
- * CSV files in a temporary folder until the project is disposed (`await using`). Nothing of the environment and of
- * a `qmtl.yml` is read.
+ * A configuration whose sources are built bars, for `Runner.offline`, `Runner.session` and the like: the bars are
+ * CSV files in a temporary folder until the project is disposed (`await using`). Neither the environment nor a `qmtl.yml`
+ * is read.
  *
  * @param sources bars by name of the source
- * @throws {RangeError} for an instrument whose source is not clear; {@link ConfigError} for a name or decimal that is none.
+ * @param options instruments and how their sources are read. @default {}
+ * @returns the configuration; dispose it to delete its files
+ * @throws {RangeError} for an instrument whose source is not clear; {@link ConfigError} for an invalid name or decimal.
  */
 export async function barsProject(
   sources: Readonly<Record<string, BuiltBars>>,
@@ -79,5 +81,5 @@ function sourceFor(symbol: string, names: readonly string[]): string {
   const only = names.length === 1 ? names[0] : names.find((name) => name === symbol);
   if (only !== undefined) return only;
   const fix = `instruments: { ${JSON.stringify(symbol)}: { source: … } }`;
-  throw new RangeError(`the bars of ${symbol} are not clear; name them: ${fix}`);
+  throw new RangeError(`it is not clear which bars are of ${symbol}; name them: ${fix}`);
 }

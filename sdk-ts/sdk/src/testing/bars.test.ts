@@ -210,7 +210,7 @@ describe("a run on bars", () => {
     const bars = constantBars({ count: 1 });
 
     await expect(barsProject({ a: bars, b: bars }, { instruments: { X: {} } })).rejects.toThrow(
-      "the bars of X are not clear",
+      "it is not clear which bars are of X",
     );
     await using named = await barsProject({ a: bars, X: bars }, { instruments: { X: {} } });
     expect(named.config.instruments.X).toMatchObject({ mark_source: "X", lot: "1" });

@@ -1,7 +1,7 @@
 import { type BarTable, parseInterval, parseTimeText } from "../sources/index.ts";
 import type { IntervalInput } from "../strategy/index.ts";
 
-/** Bars of one call at most. */
+/** Largest number of bars of one call. */
 export const barsMax = 1_000_000;
 
 /** Bars made for a test: columns `open`, `high`, `low`, `close`, `volume`, in the unit of the price; every interval has one. */
@@ -18,7 +18,7 @@ export interface BarTimes {
   readonly interval?: IntervalInput | undefined;
 }
 
-/** What all builders take. */
+/** Options that all builders take. */
 export interface BarsOptions extends BarTimes {
   /** Number of bars, 1..1,000,000. */
   readonly count: number;
@@ -30,10 +30,12 @@ export interface BarsOptions extends BarTimes {
 const volume = 1_000;
 
 /**
- * Bars with the given closes: each opens at the close before it (the first at its own), high and low are the larger and
- * the smaller of both, the volume is 1,000.
+ * Bars with the given closes: each opens at the previous close (the first at its own), high and low are the larger and
+ * the smaller of the two, the volume is 1,000.
  *
- * @throws {RangeError} for no or too many closes, one that is not above 0, a bad `from` or `interval`.
+ * @param closes one per bar, 1..1,000,000 of them, each above 0
+ * @param options when the bars begin and how long each is. @default {}
+ * @throws {RangeError} for no or too many closes, a close that is not above 0, or a bad `from` or `interval`.
  */
 export function barsOfCloses(closes: readonly number[], options: BarTimes = {}): BuiltBars {
   const close = Float64Array.from(closes);
@@ -68,8 +70,10 @@ export function barsOfColumns(
 }
 
 /**
- * The same bars with one more column, for example a signal another system would deliver.
+ * The same bars with one more column, for example a signal that another system would deliver.
  *
+ * @param bars bars that stay as they are
+ * @param name name of the column; one that exists is replaced
  * @param valueAt value of a row, from 0; NaN = no value
  */
 export function withColumn(

@@ -90,7 +90,7 @@ export class FakeGateway {
     this.barrier = new FakeBarrier(this.#graphs, this.log);
   }
 
-  /** A client side for `runOnline`; each process of a test takes its own. */
+  /** @returns a client side for `runOnline`; each process of a test needs its own */
   connection(): { client<S extends DescService>(service: S): Client<S> } {
     // A process has one session; what it reads carries no ticket.
     const peer: Peer = { sessionId: "" };
@@ -103,24 +103,24 @@ export class FakeGateway {
     return { client: (service) => createClient(service, dressed) };
   }
 
-  /** Sessions in any feed's runner set, with the last row they ended. */
+  /** Sessions in the runner set of any feed, with the last row each has finished. */
   get runners(): ReadonlyMap<string, number> {
     return this.barrier.runners;
   }
 
-  /** While down every call fails and every stream breaks. */
+  /** Takes the gateway down or brings it back: while it is down, every call fails and every stream breaks. */
   setDown(isDown: boolean): void {
     this.#isDown = isDown;
     this.#notify();
   }
 
-  /** Opens or shuts the gate of the world for all strategies; each shutting raises the fence. */
+  /** Opens or shuts the gate of the world for all strategies; each time it is shut, the fence is raised. */
   setGate(isOpen: boolean, mode: FakeGateFacts["mode"]): void {
     this.#control.setGate(isOpen, mode, this.#graphs.strategyIds);
     this.#notify();
   }
 
-  /** A process is gone: its leases lapse, its calls fail, nobody waits for it. */
+  /** Ends a process as if it had crashed: its leases lapse, its calls fail, nobody waits for it. */
   kill(sessionId: string): void {
     this.#dead.add(sessionId);
     this.barrier.lose(sessionId);
@@ -128,52 +128,52 @@ export class FakeGateway {
     this.#notify();
   }
 
-  /** Takes a lease away as if it had lapsed and another had been granted it. */
+  /** Grants the lease of a compute key to another session, as if the holder's had lapsed. */
   takeLease(key: string, sessionId: string): void {
     this.#leases.take(key, sessionId);
     this.#notify();
   }
 
-  /** Gives a lease back to whoever asks. */
+  /** Frees the lease of a compute key for the next session that asks. */
   vacate(key: string): void {
     this.#leases.vacate(key);
     this.#notify();
   }
 
-  /** Session that holds the lease of a compute key. */
+  /** @returns the session that holds the lease of a compute key; undefined if none does */
   holder(key: string): string | undefined {
     return this.#leases.holder(key);
   }
 
-  /** Lets rows of the feeds pass up to this one. */
+  /** Lets rows of the feeds pass up to and including this one. */
   advance(untilRow: number): void {
     this.barrier.untilRow = untilRow;
     this.#notify();
   }
 
-  /** Moves a strategy into the dry-run context. */
+  /** Starts moving a strategy into the dry-run context. */
   openContext(strategyId: string): void {
     this.#swaps.open(strategyId);
     this.#notify();
   }
 
-  /** How far the change of a strategy's context is. */
+  /** @returns the phase of the change of a strategy's context; undefined if there is none */
   swapPhase(strategyId: string): SwapPhase | undefined {
     return this.#swaps.phase(strategyId);
   }
 
-  /** Writes into the account's journal. */
+  /** Appends an entry to the account's journal. */
   journal(entry: FakeEntry): void {
     this.#journal.append(entry);
     this.#notify();
   }
 
-  /** Somebody follows the account's journal. */
+  /** Whether somebody follows the account's journal. */
   get isJournalWatched(): boolean {
     return this.#journal.watching > 0;
   }
 
-  /** Compute key of a node in a domain. */
+  /** @returns the compute key of a node in an execution domain */
   key(nodeId: string, domain: "backtest" | "dryrun" = "backtest"): string {
     return this.#graphs.key(nodeId, domain);
   }

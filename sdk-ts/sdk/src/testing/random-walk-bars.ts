@@ -1,23 +1,24 @@
 import { type BarsOptions, type BuiltBars, barsOfColumns, checkCount } from "./bars.ts";
 
-/** What {@link randomWalkBars} takes. */
+/** Options of {@link randomWalkBars}. */
 export interface RandomWalkBarsOptions extends BarsOptions {
   /** The same seed gives the same bars, on every machine; a whole number. @default 1 */
   readonly seed?: number | undefined;
-  /** Mean return of a bar. @default 0 */
+  /** Mean return per bar, 0.01 = 1 %. @default 0 */
   readonly drift?: number | undefined;
-  /** Standard deviation of a bar's return, not annualised. @default 0.01 */
+  /** Standard deviation of the returns, per bar and not annualised. @default 0.01 */
   readonly volatility?: number | undefined;
 }
 
 /**
- * Seeded bars of a price that walks at random: close(t) = close(t − 1) × (1 + drift + volatility × z), z about normal
- * within ±6. A bar opens at the close before it; its high and low reach up to half a volatility beyond both; its volume
+ * Seeded bars of a random walk: close(t) = close(t − 1) × (1 + drift + volatility × z), z approximately normal within ±6.
+ * A bar opens at the previous close; its high and low reach up to half a volatility beyond open and close; its volume
  * is 1,000..1,999.
  *
  * Only sums, products and roundings are used, so that every machine makes the same numbers.
  *
- * @throws {RangeError} for a seed that is no whole number, or a drift and volatility that could take the price to 0.
+ * @param options number of bars, seed, drift and volatility
+ * @throws {RangeError} for a seed that is not a whole number, or a drift and volatility that could take the price to 0.
  */
 export function randomWalkBars(options: RandomWalkBarsOptions): BuiltBars {
   const { count, price = 100, seed = 1, drift = 0, volatility = 0.01, ...times } = options;

@@ -3,7 +3,7 @@ import type { ReplayRows } from "../sources/replay-feed.ts";
 const dayMs = 86_400_000;
 
 /**
- * Daily bars of a made-up price: a smooth wave over a slow trend, the same for the same numbers.
+ * Daily bars of an invented price: a smooth wave over a slow trend, the same for the same numbers.
  *
  * @param history rows before the feed starts
  * @param feed rows of the feed

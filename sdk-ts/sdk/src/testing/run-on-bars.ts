@@ -7,7 +7,7 @@ import { type Strategy, StreamInput, TargetNode } from "../strategy/index.ts";
 import type { BuiltBars } from "./bars.ts";
 import { type BarsProjectOptions, barsProject } from "./bars-project.ts";
 
-/** How {@link runOnBars} runs. */
+/** Options of {@link runOnBars}. */
 export interface RunOnBarsOptions
   extends Omit<OfflineOptions, "config" | "configPath" | "sources">,
     Omit<BarsProjectOptions, "continuous"> {}
@@ -15,11 +15,14 @@ export interface RunOnBarsOptions
 /**
  * Runs a strategy offline on bars made in the test, without a file of its own or a `qmtl.yml`.
  *
- * The streams the strategy declares are what is read: their names bind to the bars, the instruments of its targets are
- * traded at them. Costs, cash, range and the rest are those of `Runner.offline`: 1,000,000 of cash, 1 bp of fee and 1 bp
- * of half spread unless told otherwise. Equal bars and options give an equal result.
+ * The strategy's streams read the bars of the source they name, and the instruments of its targets are traded on them.
+ * Costs, cash, range and the rest are those of `Runner.offline`: 1,000,000 of cash, 1 bp fee and 1 bp half spread unless
+ * given otherwise. Equal bars and options give an equal result.
  *
- * @param bars of the one source it reads; or by source
+ * @param given a class that extends `Strategy`, or an instance of one
+ * @param bars bars of the one source it reads, or of several by name of the source
+ * @param options those of `Runner.offline`, and the instruments. @default {}
+ * @returns the result, as of `Runner.offline`
  * @throws {RangeError} when it reads a source without bars; what `Runner.offline` throws.
  */
 export async function runOnBars(

@@ -1,17 +1,27 @@
 import { type BarsOptions, type BuiltBars, barsOfCloses, checkCount } from "./bars.ts";
 
-/** Bars of a price that never moves: all of open, high, low and close are `price`. @throws {RangeError} */
+/**
+ * Bars of a price that never moves: open, high, low and close are all `price`.
+ *
+ * @param options number of bars and their price
+ * @throws {RangeError} for a count, price or time out of range.
+ */
 export function constantBars(options: BarsOptions): BuiltBars {
   return trendBars({ ...options, growth: 0 });
 }
 
-/** What {@link trendBars} takes. */
+/** Options of {@link trendBars}. */
 export interface TrendBarsOptions extends BarsOptions {
   /** Return of each bar after the first: 0.01 = 1 % up, negative = down, above −1. @default 0.001 */
   readonly growth?: number | undefined;
 }
 
-/** Bars of a price that grows by the same return each bar: close(t) = close(t − 1) × (1 + growth). @throws {RangeError} */
+/**
+ * Bars of a price that grows by the same return per bar: close(t) = close(t − 1) × (1 + growth).
+ *
+ * @param options number of bars, first price and growth
+ * @throws {RangeError} for a count, price, growth or time out of range.
+ */
 export function trendBars(options: TrendBarsOptions): BuiltBars {
   const { count, price = 100, growth = 0.001, ...times } = options;
   if (!(growth > -1 && Number.isFinite(growth))) {

@@ -1,4 +1,10 @@
-/** Resolves when the condition holds; rejects after `timeoutMs`, naming what was waited for. */
+/**
+ * Resolves when the condition is true; rejects after the timeout.
+ *
+ * @param condition checked every 5 ms
+ * @param what what is waited for, named in the error
+ * @param timeoutMs milliseconds. @default 25000
+ */
 export async function waitUntil(
   condition: () => boolean,
   what: string,
@@ -6,7 +12,7 @@ export async function waitUntil(
 ): Promise<void> {
   const endMs = performance.now() + timeoutMs;
   while (!condition()) {
-    if (performance.now() > endMs) throw new Error(`waited in vain: ${what}`);
+    if (performance.now() > endMs) throw new Error(`timed out waiting: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

@@ -5,6 +5,8 @@ import type { BarTable } from "../sources/index.ts";
  * CSV text of bars: a header, then a line per bar with its open time (RFC 3339, UTC) and the columns in their order. A
  * NaN is an empty field. Reading the text as a source gives the same numbers, bit for bit.
  *
+ * @param bars rows in order
+ * @returns the text, with a line break at its end
  * @throws {RangeError} for an infinite value.
  */
 export function barsCsv(bars: BarTable): string {
@@ -18,7 +20,12 @@ export function barsCsv(bars: BarTable): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Writes bars as a CSV file that an entry of `sources:` can name; a file that is there is replaced. */
+/**
+ * Writes bars as a CSV file that an entry of `sources:` can name.
+ *
+ * @param file path of the file; an existing file is replaced
+ * @param bars rows in order
+ */
 export async function writeBars(file: string, bars: BarTable): Promise<void> {
   await writeFile(file, barsCsv(bars));
 }

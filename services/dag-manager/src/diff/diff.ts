@@ -89,7 +89,7 @@ function checkedContexts(request: DiffRequest): QueueContext[] {
   const contexts = request.contexts.map((context, at) => queueContext(context, `contexts[${at}]`));
   const worlds = new Set(contexts.map((context) => context.worldId));
   if (worlds.size < contexts.length) {
-    const fields = [{ field: "contexts", description: "names a world twice" }];
+    const fields = [{ field: "contexts", description: "names a world more than once" }];
     throw new QmtlError("INVALID_FIELD", "one context per world", { fields });
   }
   return contexts;

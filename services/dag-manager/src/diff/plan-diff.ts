@@ -128,7 +128,7 @@ async function nameQueues(
 function nextName(names: Generator<string>, given: ReadonlySet<string>): string {
   for (;;) {
     const next = names.next();
-    if (next.done === true) throw new Error("every name of a queue is taken");
+    if (next.done === true) throw new Error("every possible name of a queue is taken");
     if (!given.has(next.value)) return next.value;
   }
 }

@@ -14,8 +14,8 @@ export function orderNodes(nodes: readonly Node[]): Node[] {
   const positions = new Map<string, number>();
   for (const [position, node] of nodes.entries()) {
     if (positions.has(node.nodeId)) {
-      throw refusal("INVALID_FIELD", "a node id occurs twice", [
-        { field: `graph.nodes[${position}].node_id`, description: `${node.nodeId} occurs twice` },
+      throw refusal("INVALID_FIELD", "a node id appears twice", [
+        { field: `graph.nodes[${position}].node_id`, description: `${node.nodeId} appears twice` },
       ]);
     }
     positions.set(node.nodeId, position);

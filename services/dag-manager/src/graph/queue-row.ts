@@ -56,7 +56,7 @@ export function plannedQueue(node: Node, context: QueueContext): Omit<QueueRow, 
 function columnKindName(kind: ColumnKind, node: Node): QueueColumnKind {
   if (kind === ColumnKind.F64) return "f64";
   if (kind === ColumnKind.BYTES) return "bytes";
-  throw new QmtlError("INVALID_FIELD", `node ${node.nodeId} has a column of no known kind`, {
+  throw new QmtlError("INVALID_FIELD", `node ${node.nodeId} has a column of an unknown kind`, {
     fields: [{ field: "graph.nodes.columns.kind", description: "must be F64 or BYTES" }],
   });
 }

@@ -40,7 +40,7 @@ export class SessionRights {
     }
     const what = use.isSource
       ? `FEED of source ${use.source}`
-      : "COMPUTE of a strategy that has it";
+      : "COMPUTE of a strategy that contains it";
     throw new QmtlError("TICKET_SCOPE", `the ticket does not cover ${refused}: it needs ${what}`, {
       metadata: { ...metadata, session_id: scope.sessionId },
     });

@@ -174,9 +174,13 @@ export class LogReader {
     const newest = this.#tail.nextSeq(cursor.computeKey);
     if (!cursor.isLive || newest === undefined) return;
     if (newest - cursor.nextSeq <= behindRecordsMax) return;
-    throw new QmtlError("RESUME_FROM", "the reader is too slow; it goes on from its next seq", {
-      metadata: { compute_key: cursor.computeKey, seq: String(cursor.nextSeq) },
-    });
+    throw new QmtlError(
+      "RESUME_FROM",
+      "the reader is too slow; it must continue from its next seq",
+      {
+        metadata: { compute_key: cursor.computeKey, seq: String(cursor.nextSeq) },
+      },
+    );
   }
 }
 

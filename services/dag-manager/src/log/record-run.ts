@@ -58,7 +58,7 @@ export function lastKnownAtMs({ body }: QueueRecord): number {
 /** What is wrong with the shape of a record; undefined when it can be read. `columns` 0: any number. */
 export function shapeFault({ body }: QueueRecord, columns: number): string | undefined {
   if (body.case === undefined) return "it has no body";
-  if (body.case === "empty" && body.value.toRow < body.value.row) return "to_row lies before row";
+  if (body.case === "empty" && body.value.toRow < body.value.row) return "to_row is before row";
   return body.case === "rows" ? rowsFault(body.value, columns) : undefined;
 }
 

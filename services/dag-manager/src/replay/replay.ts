@@ -132,7 +132,7 @@ function leavingSession(
 ): string {
   if ((session === undefined) !== (sessionId === "")) return session?.sessionId ?? sessionId;
   const description =
-    session === undefined ? "is needed without a ticket" : "is for calls without a ticket";
+    session === undefined ? "is required without a ticket" : "is only for calls without a ticket";
   throw new QmtlError("INVALID_FIELD", `session_id ${description}`, {
     fields: [{ field: "session_id", description }],
   });

@@ -26,7 +26,9 @@ export function restoreQueues(options: {
     await tx.query("lock table dag.leadership in exclusive mode");
     const leaders = await tx.query("select owner from dag.leadership where until > now()");
     if (leaders.length > 0) {
-      throw new QmtlError("NOT_LEADER", "a DAG Manager runs; stop it first", { retryAfterMs: 500 });
+      throw new QmtlError("NOT_LEADER", "a DAG Manager is running; stop it first", {
+        retryAfterMs: 500,
+      });
     }
     const [row] = await tx.query<{ floor: number }>(
       `insert into dag.restore_floor as f (floor) values ($1)

@@ -158,7 +158,7 @@ function releaseReason(reason: ReleaseReason): "clean" | "diverged" {
     case ReleaseReason.DIVERGED:
       return "diverged";
     default:
-      throw new Error(`a release for no reason: ${reason}`);
+      throw new Error(`a release without a known reason: ${reason}`);
   }
 }
 

@@ -161,7 +161,7 @@ export class ContextSwaps {
     const from = await currentContext(db, strategyId, to.worldId);
     if (from !== undefined && isSameContext(from, to)) return this.#inForce(strategyId, to);
     if (running === undefined && this.#running.size >= runningSwapsMax) {
-      throw new QmtlError("TOO_MANY_REQUESTS", "too many swaps are under way", {
+      throw new QmtlError("TOO_MANY_REQUESTS", "too many swaps are in progress", {
         retryAfterMs: 1_000,
       });
     }
@@ -228,7 +228,7 @@ export class ContextSwaps {
     const swap = await swapById(this.#store.db, swapId);
     if (swap !== undefined) return swap;
     const metadata = { swap_id: swapId };
-    throw new QmtlError("RUN_NOT_FOUND", `no change of context ${swapId}`, { metadata });
+    throw new QmtlError("RUN_NOT_FOUND", `no swap ${swapId}`, { metadata });
   }
 
   #forget(swap: RunningSwap): void {

@@ -45,7 +45,7 @@ export async function checkArchive(
     signal.throwIfAborted();
     if (manifest !== undefined) throw damaged(`${name} follows the manifest`);
     if (entries.length === 0) {
-      if (name !== formatEntry) throw damaged("it is no backup");
+      if (name !== formatEntry) throw damaged("it is not a backup");
       checkFormat(content);
     }
     if (name === manifestEntry) {
@@ -58,7 +58,7 @@ export async function checkArchive(
     bytes += content.length;
     onProgress("check", bytes, Math.max(bytes, bytesAll));
   }
-  if (manifest === undefined) throw damaged("it has no manifest; it was not written to its end");
+  if (manifest === undefined) throw damaged("it has no manifest, so it was not written to its end");
   compareEntries(manifest, entries);
   compareTables(manifest, tables);
   refuseUnknown(manifest, await knownMigrations());
@@ -76,7 +76,7 @@ function sizeOf(path: string): number {
 
 function takePart(tables: Map<string, Found>, name: string, content: Buffer): void {
   const table = /^tables\/([a-z_]+\.[a-z_]+)\/\d{6,}\.jsonl$/.exec(name)?.[1];
-  if (table === undefined) throw damaged(`${name} does not belong into it`);
+  if (table === undefined) throw damaged(`${name} does not belong in it`);
   const found = tables.get(table) ?? {
     hash: createHash("sha256"),
     rows: 0,
@@ -106,7 +106,7 @@ function widthOf(name: string, line: string): number {
     throw damaged(`${name} holds a line that is not JSON`, cause);
   }
   if (!Array.isArray(row) || !row.every((cell) => cell === null || typeof cell === "string")) {
-    throw damaged(`${name} holds a line that is no row`);
+    throw damaged(`${name} holds a line that is not a row`);
   }
   return row.length;
 }

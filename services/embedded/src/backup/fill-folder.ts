@@ -58,11 +58,11 @@ export async function fillFolder<T>(
 function swap(place: string, staging: string, aside: string): string | undefined {
   const isUsed = holdsAnything(place);
   if (isUsed) {
-    if (existsSync(aside)) throw new BackupError("FILE_UNUSABLE", `${aside} is there already`);
+    if (existsSync(aside)) throw new BackupError("FILE_UNUSABLE", `${aside} already exists`);
     move(place, aside);
     if (existsSync(join(aside, "lock"))) {
       move(aside, place);
-      throw new BackupError("STORE_IN_USE", `a process has opened ${place} meanwhile`);
+      throw new BackupError("STORE_IN_USE", `a process has opened ${place} in the meantime`);
     }
   }
   try {

@@ -70,14 +70,14 @@ async function refuseOtherSchemas(
   for (const archived of manifest.tables) {
     const { columns } = tableNamed(tables, fullName(archived));
     if (JSON.stringify(columns) === JSON.stringify(archived.columns)) continue;
-    const message = `table ${fullName(archived)} has other columns than in the backup`;
+    const message = `table ${fullName(archived)} has different columns than in the backup`;
     throw new BackupError("BACKUP_UNSUPPORTED", message);
   }
 }
 
 function tableNamed(tables: readonly StoreTable[], name: string): StoreTable {
   const table = tables.find((each) => fullName(each) === name && !each.isLeftOut);
-  if (table === undefined) throw damaged(`table ${name} does not belong into it`);
+  if (table === undefined) throw damaged(`table ${name} does not belong in it`);
   return table;
 }
 
@@ -118,5 +118,5 @@ async function compareRows(
     advance(lines.rows);
   }
   if (rows === archived.rows && hash.digest("hex") === archived.sha256) return;
-  throw damaged(`table ${fullName(table)} reads back otherwise than it was written`);
+  throw damaged(`table ${fullName(table)} was not read back as it was written`);
 }

@@ -70,7 +70,7 @@ export function partName(table: { schema: string; name: string }, part: number):
 /** The version of the layout, out of the first entry. @throws {BackupError} BACKUP_DAMAGED, BACKUP_UNSUPPORTED */
 export function checkFormat(content: Buffer): void {
   const { format, format_version: version, product_version: product } = objectOf(content);
-  if (format !== "qmtl-backup" || typeof version !== "number") throw damaged("it is no backup");
+  if (format !== "qmtl-backup" || typeof version !== "number") throw damaged("it is not a backup");
   if (version > formatVersion) {
     const made = `was made by version ${String(product)} in format ${version}`;
     const message = `the backup ${made}; this version reads up to format ${formatVersion}`;

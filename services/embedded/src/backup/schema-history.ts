@@ -63,7 +63,7 @@ export function refuseUnknown(manifest: Manifest, known: readonly KnownHistory[]
       );
     const format = migrations.find(({ component }) => component === STORE_FORMAT.component);
     if (format?.version !== STORE_FORMAT.version) {
-      const message = `${made}, whose stored messages this version does not read`;
+      const message = `${made}, whose stored messages this version cannot read`;
       throw new BackupError("BACKUP_UNSUPPORTED", message);
     }
     for (const { component, version, name, sha256 } of migrations) {

@@ -58,7 +58,7 @@ export async function writeBackup(options: BackupOptions): Promise<Manifest> {
   const there = statSync(path, { throwIfNoEntry: false });
   if (there !== undefined && options.replace !== true) throw isThere(path);
   if (there !== undefined && !there.isFile()) {
-    throw new BackupError("FILE_UNUSABLE", `${path} is no file that could be replaced`);
+    throw new BackupError("FILE_UNUSABLE", `${path} is not a file, so it cannot be replaced`);
   }
   await using store = await openSource(config);
   const partial = `${path}.${randomBytes(6).toString("hex")}.partial`;
@@ -90,7 +90,7 @@ async function put(partial: string, path: string, isReplacing: boolean): Promise
 }
 
 function isThere(path: string): BackupError {
-  return new BackupError("FILE_EXISTS", `${path} is there already`);
+  return new BackupError("FILE_EXISTS", `${path} already exists`);
 }
 
 async function openSource(config: QmtlConfig): Promise<Store> {
@@ -129,7 +129,7 @@ class ArchiveEntries {
     if (schemas.length === 0)
       throw new BackupError("STORE_EMPTY", "the database holds no platform");
     if (isUnfinished(schemas)) {
-      const message = "a restore into this store was broken off; run it again first";
+      const message = "a restore into this store was interrupted; run it again first";
       throw new BackupError("STORE_UNFINISHED", message);
     }
     const counts = await countRows(this.#tx, tables);

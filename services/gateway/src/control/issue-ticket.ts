@@ -89,7 +89,7 @@ export async function issueTicket(
   const issued = await ports.tickets.issue(claims);
   if (issued.ticket.length <= ticketCharsMax) return { claims, ...issued };
   const field = sources.length > strategyIds.length ? "sources" : "strategy_ids";
-  const description = `names so many that its ticket has ${issued.ticket.length} characters, at most ${ticketCharsMax}: take several sessions`;
+  const description = `has so many entries that the ticket takes ${issued.ticket.length} characters, at most ${ticketCharsMax} are allowed: use several sessions`;
   throw new QmtlError("INVALID_FIELD", `${field} ${description}`, {
     fields: [{ field, description }],
   });
@@ -116,13 +116,16 @@ function checkNamed(wanted: WantedTicket, rights: readonly TicketRightName[]): v
   const needsStrategies = rights.find((right) => right === "compute" || right === "trade");
   const isFeedAlone = rights.every((right) => right === "feed" || right === "observe");
   if (wanted.worldId === "" && !(isFeedAlone && rights.includes("feed"))) {
-    throw missing("world_id", "is needed for all rights but FEED");
+    throw missing("world_id", "is required for every right except FEED");
   }
   if (needsStrategies !== undefined && wanted.strategyIds.length === 0) {
-    throw missing("strategy_ids", `${needsStrategies.toUpperCase()} names its strategies`);
+    throw missing(
+      "strategy_ids",
+      `${needsStrategies.toUpperCase()} requires the names of its strategies`,
+    );
   }
   if (rights.includes("feed") && wanted.sources.length === 0) {
-    throw missing("sources", "FEED names its sources");
+    throw missing("sources", "FEED requires the names of its sources");
   }
 }
 

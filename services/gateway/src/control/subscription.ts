@@ -195,7 +195,7 @@ export class Subscription {
 
   #checkTicket(): void {
     if (this.#source.nowMs() < this.#expireMs) return;
-    const message = "the ticket of this stream has ended; connect again with a new one";
+    const message = "the ticket of this stream has expired; connect again with a new one";
     throw new QmtlError("TICKET_EXPIRED", message);
   }
 

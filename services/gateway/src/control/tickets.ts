@@ -89,7 +89,7 @@ export class Tickets {
     }
     if (this.#clock.nowMs() < checked.expireMs) return checked;
     this.#checked.delete(ticket);
-    throw new QmtlError("TICKET_EXPIRED", "the ticket has ended; IssueTicket gives a new one");
+    throw new QmtlError("TICKET_EXPIRED", "the ticket has expired; IssueTicket gives a new one");
   }
 
   /** What a call with this ticket acts for; for the servers. See `check`. */
@@ -122,7 +122,7 @@ export class Tickets {
     const [head, body, signature, ...rest] =
       ticket.length > ticketCharsMax ? [] : ticket.split(".");
     if (head === undefined || body === undefined || signature === undefined || rest.length > 0) {
-      throw invalid("it is no JWT");
+      throw invalid("it is not a JWT");
     }
     const header = jsonOf(head);
     const kid = textOf(header, "kid");
@@ -139,7 +139,7 @@ export class Tickets {
 
 function claimsOf(body: object): CheckedTicket {
   const expireSeconds = "exp" in body && typeof body.exp === "number" ? body.exp : 0;
-  if (textOf(body, "aud") !== audience) throw invalid("it is for something else");
+  if (textOf(body, "aud") !== audience) throw invalid("it was issued for another audience");
   return {
     expireMs: expireSeconds * 1_000,
     claims: {

@@ -103,7 +103,7 @@ export class TopicBook {
 
   async #load(topicKey: string): Promise<void> {
     const subject = topicOfKey(topicKey);
-    if (subject === undefined) throw new QmtlError("INVALID_FIELD", `no topic key: ${topicKey}`);
+    if (subject === undefined) throw new QmtlError("INVALID_FIELD", `not a topic key: ${topicKey}`);
     const { storeEpoch, revision, changes } = await this.#ask(topicKey);
     const state = new TopicState(subject);
     for (const { payload } of changes) if (isTopicChange(payload)) state.apply(payload);

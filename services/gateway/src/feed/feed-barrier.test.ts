@@ -144,7 +144,9 @@ test("a row that is held for too long is told what it waits for: the hold, runne
   const waited = rig(["a", "b", "c", "d", "e"]);
   waited.barrier.rowEffective(10);
   waited.barrier.ended(end("b", 10));
-  expect(await told(waited, 11)).toBe("the row is held: row 10 is not ended by a, c, d and 1 more");
+  expect(await told(waited, 11)).toBe(
+    "the row is held: row 10 is not finished by a, c, d and 1 more",
+  );
   expect(await told(rig([]), 12)).toBe("the row is held: row 10 comes first");
 });
 

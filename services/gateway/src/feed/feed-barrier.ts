@@ -218,7 +218,7 @@ export class FeedBarrier {
       .map(([sessionId]) => sessionId);
     if (open.length > 0) {
       const more = open.length > namedMax ? ` and ${open.length - namedMax} more` : "";
-      return `row ${logRow} is not ended by ${open.slice(0, namedMax).join(", ")}${more}`;
+      return `row ${logRow} is not finished by ${open.slice(0, namedMax).join(", ")}${more}`;
     }
     return row > logRow + 1 ? `row ${logRow + 1} comes first` : `row ${logRow} is not settled yet`;
   }

@@ -67,7 +67,7 @@ export class ReplayFeeds implements BarrierEnds {
   openAll(sources: readonly string[]): void {
     for (const source of sources) {
       this.barrier(source).catch((error: unknown) => {
-        this.#warn("the barrier of a feed is not set up yet", { source, error });
+        this.#warn("the barrier of a feed is not ready yet", { source, error });
       });
     }
   }
@@ -268,7 +268,7 @@ export class ReplayFeeds implements BarrierEnds {
     if (this.#unregistered.size >= unregisteredMax) this.#unregistered.clear();
     const sources = this.#unregistered.get(sessionId) ?? new Set();
     this.#unregistered.set(sessionId, sources.add(source));
-    logger.warn("a runner is silent; the feed goes on without it", { source, sessionId });
+    logger.warn("a runner is silent; the feed continues without it", { source, sessionId });
     this.#dropped.inc({ source });
     const call = { principal: gateway, timeoutMs: 5_000 };
     dag
@@ -276,7 +276,7 @@ export class ReplayFeeds implements BarrierEnds {
       .then(() => this.refresh(source))
       .catch((error: unknown) => {
         if (hasReason(error, "SOURCE_NOT_FOUND")) return;
-        this.#warn("a silent runner was not taken out", { source, sessionId, error });
+        this.#warn("a silent runner could not be removed", { source, sessionId, error });
       });
   }
 }

@@ -129,7 +129,7 @@ export class AccountLeases {
         // As soon as the last of them ends, unless they renew.
         waitMs = Math.min(renewMs, Math.max(0, ...holders.map((one) => one.remainingMs)) + 1);
       } catch (error) {
-        logger.warn("the leases of the accounts could not be looked at", { error });
+        logger.warn("the leases of the accounts could not be read", { error });
       }
       await sleep(clock, waitMs, signal);
     }
@@ -157,7 +157,7 @@ export class AccountLeases {
     if (!this.#isHeld) return;
     this.#isHeld = false;
     await releaseAccounts(db, this.#epochs).catch((error: unknown) => {
-      logger.warn("the accounts were not given back; their leases run out", { error });
+      logger.warn("the accounts could not be given back; their leases will expire", { error });
     });
   }
 
@@ -185,7 +185,7 @@ export class AccountLeases {
         hasFailed = false;
       } catch (error) {
         // Nobody else can take them while the database is away; whether somebody did is seen at the next renewal.
-        if (!hasFailed) logger.warn("the leases of the accounts were not renewed", { error });
+        if (!hasFailed) logger.warn("the leases of the accounts could not be renewed", { error });
         hasFailed = true;
       }
     }

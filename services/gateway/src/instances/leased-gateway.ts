@@ -144,7 +144,7 @@ class GatewayUnderLease implements LeasedGateway {
   async #deposed(refusal: QmtlError): Promise<void> {
     const { logger, standby } = this.#deps;
     this.leading?.set("standby", refusal.message);
-    logger.error("another gateway took the accounts", { error: refusal });
+    logger.error("another gateway has taken the accounts", { error: refusal });
     await this.#gateway?.stop().catch((error: unknown) => {
       logger.warn("the gateway did not end cleanly", { error });
     });
@@ -180,7 +180,7 @@ class GatewayUnderLease implements LeasedGateway {
         this.#gateway = gateway;
         return await this.#standBy();
       } catch (error) {
-        this.#deps.logger.error("the standby could not be made; trying again", { error });
+        this.#deps.logger.error("the standby could not be started; trying again", { error });
         await sleep(this.#deps.clock, restartMs, signal);
       }
     }

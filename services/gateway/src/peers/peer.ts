@@ -226,7 +226,7 @@ function peerFailure(peer: string, method: DescMethod, failure: unknown): QmtlEr
   const isTold = isAnswer(error);
   const canRepeat = method.idempotency !== Idempotency.IDEMPOTENCY_UNKNOWN;
   if (isLate && canRepeat && !isTold) {
-    return new QmtlError("PEER_UNAVAILABLE", `${peer} gave no answer in time`, options);
+    return new QmtlError("PEER_UNAVAILABLE", `${peer} did not answer in time`, options);
   }
   const message = isTold ? error.message : `${peer} does not answer: ${error.message}`;
   return new QmtlError(error.reason, message, { ...options, code });

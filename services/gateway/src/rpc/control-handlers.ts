@@ -124,7 +124,7 @@ async function heartbeat(ports: ControlPorts, request: HeartbeatRequest, context
   if (beat!.wantLease && !session.rights.includes("trade")) {
     const metadata = { required: "trade", rights: session.rights.join(",") };
     const fields = [{ field: "heartbeat.want_lease", description: "needs the right TRADE" }];
-    const message = "the ticket does not carry TRADE: it gets no order lease";
+    const message = "the ticket does not carry TRADE, so it gets no order lease";
     throw new QmtlError("TICKET_SCOPE", message, { metadata, fields });
   }
   const { origin } = ports.tickets.verify(request.ticket);

@@ -49,7 +49,7 @@ async function listEvents(
 ) {
   const subject = topicKey === "" ? undefined : topicOfKey(topicKey);
   if (topicKey !== "" && subject === undefined) {
-    const description = "is no topic key, such as world/w1/gate or feed/sp500";
+    const description = "is not a topic key, such as world/w1/gate or feed/sp500";
     const fields = [{ field: "topic_key", description }];
     throw new QmtlError("INVALID_FIELD", `topic_key: ${topicKey} ${description}`, { fields });
   }

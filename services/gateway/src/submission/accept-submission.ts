@@ -123,10 +123,18 @@ async function dryRun(
  */
 function checkData({ asOf, pins, graph, worldIds }: SubmitStrategyRequest): void {
   if (asOf === asOfNone) {
-    throw refusal("INVALID_FIELD", "as_of", `"${asOfNone}" is kept for what reads no source`);
+    throw refusal(
+      "INVALID_FIELD",
+      "as_of",
+      `"${asOfNone}" is reserved for graphs that read no source`,
+    );
   }
   if (asOf !== "" && pins.length > 0) {
-    throw refusal("INVALID_FIELD", "pins", "must be empty with as_of, which pins every source");
+    throw refusal(
+      "INVALID_FIELD",
+      "pins",
+      "must be empty if as_of is set, which pins every source",
+    );
   }
   const sources = new Set(
     graph!.nodes.flatMap((node) => (node.source === undefined ? [] : [node.source.source])),
@@ -134,7 +142,7 @@ function checkData({ asOf, pins, graph, worldIds }: SubmitStrategyRequest): void
   const pinned = new Set<string>();
   pins.forEach(({ source }, at) => {
     const field = `pins[${at}].source`;
-    if (!sources.has(source)) throw refusal("INVALID_FIELD", field, "is no source of the graph");
+    if (!sources.has(source)) throw refusal("INVALID_FIELD", field, "is not a source of the graph");
     if (pinned.has(source)) throw refusal("INVALID_FIELD", field, "is pinned twice");
     pinned.add(source);
   });

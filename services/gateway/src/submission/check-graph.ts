@@ -23,9 +23,9 @@ export function checkGraph(graph: StrategyGraph): void {
   }
   checkFields(nodes);
   if (nodeIdsCrc32(nodes.map((node) => node.nodeId)) !== graph.nodeIdsCrc32) {
-    const description = "is not that of the node ids in the order sent";
+    const description = "does not match the node ids in the order sent";
     const fields = [{ field: "graph.node_ids_crc32", description }];
-    refuse("CRC_MISMATCH", "the node ids were damaged on the way", fields);
+    refuse("CRC_MISMATCH", "the node ids were damaged in transit", fields);
   }
   checkEdges(nodes);
   checkIds(nodes);
@@ -43,7 +43,7 @@ function checkFields(nodes: readonly Node[]): void {
     if (node.schemaCompatId === "") missing("schema_compat_id");
     if (node.paramsJson === "") missing("params_json");
     if (seen.has(node.nodeId)) {
-      violations.push({ field: `graph.nodes[${at}].node_id`, description: "is there twice" });
+      violations.push({ field: `graph.nodes[${at}].node_id`, description: "appears twice" });
     }
     seen.add(node.nodeId);
   });
@@ -91,9 +91,10 @@ function checkIds(nodes: readonly Node[]): void {
     const field = `graph.nodes[${index}]`;
     const expected = computeId(node, field);
     if (expected === node.nodeId) return;
-    violations.push({ field: `${field}.node_id`, description: `its content makes ${expected}` });
+    violations.push({ field: `${field}.node_id`, description: `its content gives ${expected}` });
   });
-  if (violations.length > 0) refuse("NODE_ID_MISMATCH", "node ids do not fit", violations);
+  if (violations.length > 0)
+    refuse("NODE_ID_MISMATCH", "node ids do not match their content", violations);
 }
 
 function computeId(node: Node, field: string): string {

@@ -136,7 +136,7 @@ export class SubmissionWorker {
         if (!this.#busy.has(id) && !this.#timers.has(id)) this.take(id);
       }
     } catch (error) {
-      logger.warn("looking for open submissions failed", { error });
+      logger.warn("cannot look for open submissions", { error });
     }
     if (this.#stopping.signal.aborted) return;
     this.#timers.set(
@@ -175,7 +175,7 @@ export class SubmissionWorker {
       const isRefusal = failure instanceof QmtlError && !isTransient(failure);
       const attempts = row?.attempts ?? 1;
       await this.#settle(row, isRefusal, reason).catch((error: unknown) => {
-        logger.warn("the state of a submission was not written", { submissionId, error });
+        logger.warn("the state of a submission could not be written", { submissionId, error });
       });
       if (!isRefusal || row === undefined) this.#later(submissionId, attempts);
     }
@@ -217,7 +217,7 @@ export class SubmissionWorker {
         // A claim that was lost meanwhile is no harm: the work may be done twice, its outcome is written once.
         await renewClaim(db, row, gatewayId, { nowMs: clock.nowMs(), ownMs }).catch(
           (error: unknown) => {
-            logger.warn("a claim was not prolonged", { submissionId: row.submissionId, error });
+            logger.warn("a claim could not be extended", { submissionId: row.submissionId, error });
           },
         );
       }

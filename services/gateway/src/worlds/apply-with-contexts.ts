@@ -208,7 +208,7 @@ async function swapBack(ports: ApplyPorts, swaps: readonly ContextSwap[]): Promi
         oldContext !== undefined && oldContext.executionDomain !== newContext?.executionDomain;
       if (!isChange) return;
       await openOne(ports, strategyId, oldContext, undefined).catch((error: unknown) => {
-        ports.logger.warn("a context was not swapped back", { strategyId, error });
+        ports.logger.warn("a context could not be swapped back", { strategyId, error });
       });
     }),
   );
@@ -216,6 +216,6 @@ async function swapBack(ports: ApplyPorts, swaps: readonly ContextSwap[]): Promi
   const worldId = swaps[0]?.worldId ?? "";
   const strategyIds = swaps.map(({ strategyId }) => strategyId);
   await ports.unbound.recheck(worldId, strategyIds).catch((error: unknown) => {
-    ports.logger.warn("contexts that were swapped back are not looked at", { worldId, error });
+    ports.logger.warn("contexts that were swapped back are not checked", { worldId, error });
   });
 }

@@ -139,19 +139,19 @@ function summaryOf(
     gate === "OPEN" ? "" : `The world's gate is ${gate}.`,
     orders.isShutByLateOrder ? lateText : "",
     orders.halts.length === 0 ? "" : `Halted: ${orders.halts.map(haltText).join(", ")}.`,
-    `${orders.sentOrders} orders left, ${orders.wantedOrders} were wanted while shut.`,
+    `${orders.sentOrders} orders were sent, ${orders.wantedOrders} were wanted while the gate was shut.`,
     capitalText(orders.capital),
   ];
   return sentences.filter(Boolean).join(" ");
 }
 
 const lateText =
-  "An order of its world was written too late: no order of a strategy leaves, those that only reduce neither, until the gateway is started again, or everything is halted and resumed.";
+  "An order of its world was written too late: no order of a strategy leaves, not even one that only reduces, until the gateway is started again, or everything is halted and resumed.";
 
 /** Why no order can come of its targets, if so. */
 function capitalText(capital: number | undefined): string {
-  if (capital === undefined) return "Its world trades on no account here.";
-  return capital > 0 ? "" : "It has no capital: no order can come of its targets.";
+  if (capital === undefined) return "Its world trades on no account of this gateway.";
+  return capital > 0 ? "" : "It has no capital: its targets cannot lead to orders.";
 }
 
 function haltText({ haltId, scope, target, reason }: ExplainedOrders["halts"][number]): string {

@@ -162,7 +162,7 @@ export class UnboundContexts {
         await releaseUnbinding(db, claimed, gatewayId, end);
       }
     } catch (error) {
-      logger.warn("the context of a strategy does not follow its binding yet", {
+      logger.warn("the context of a strategy does not yet follow its binding", {
         ...unbinding,
         error,
       });

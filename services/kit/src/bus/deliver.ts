@@ -26,7 +26,12 @@ export async function deliver(
       return true;
     } catch (error) {
       const { topic, key, position } = event;
-      logger.warn("an event was not taken; it is delivered again", { topic, key, position, error });
+      logger.warn("an event was not accepted; it will be delivered again", {
+        topic,
+        key,
+        position,
+        error,
+      });
       await sleep(clock, delayMs, signal);
       await options.keepAlive?.();
     }

@@ -184,7 +184,7 @@ describe("EventBus direct", () => {
     onTestFinished(() => again.close());
     await waitUntil(() => seen.at(-1) === "999");
     expect(seen).toEqual(["first", ...many.slice(900).map((_, n) => String(900 + n))]);
-    expect(warnings).toContain("events of peer are gone; from the oldest it keeps");
+    expect(warnings).toContain("events of peer are gone; continuing with the oldest it keeps");
   });
 
   it("takes the events of a log that was made anew, under a number of its own", async () => {

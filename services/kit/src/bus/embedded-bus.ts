@@ -109,7 +109,7 @@ class EmbeddedBus implements EventBus {
   /** A place that is not saved is one that events are delivered from again. */
   async #saveGroup(groupId: string, positions: ReadonlyMap<string, number>): Promise<void> {
     await this.#log.saveGroup(groupId, positions).catch((error: unknown) => {
-      this.#options.logger.warn("the place of a group was not saved", { groupId, error });
+      this.#options.logger.warn("the position of a group could not be saved", { groupId, error });
     });
   }
 }

@@ -36,7 +36,7 @@ export async function followSource(source: EventSource, options: FollowOptions):
   while (!signal.aborted) {
     try {
       for await (const { events, cursor } of source.watch(range, signal)) {
-        if (failures > 0) logger.info(`events of ${source.name} come`, { failures });
+        if (failures > 0) logger.info(`events of ${source.name} arrive`, { failures });
         failures = 0;
         isKnown = true;
         retryMs = RETRY_MS_MIN;
@@ -48,11 +48,11 @@ export async function followSource(source: EventSource, options: FollowOptions):
     } catch (error) {
       if (signal.aborted) return;
       if (hasReason(error, "TRIMMED", "INVALID_FIELD") && range.cursor !== undefined) {
-        const message = `events of ${source.name} are gone; from the oldest it keeps`;
+        const message = `events of ${source.name} are gone; continuing with the oldest it keeps`;
         logger.warn(message, causeOf(error));
         range = { ...range, cursor: undefined, fromBeginning: true };
       } else if (failures === 0) {
-        const message = `events of ${source.name} do not come; trying again`;
+        const message = `events of ${source.name} do not arrive; trying again`;
         // Whoever is started first waits for the others: no reason to warn.
         if (isKnown || !hasReason(error, "PEER_UNAVAILABLE")) logger.warn(message, causeOf(error));
         else logger.info(message, causeOf(error));

@@ -19,7 +19,7 @@ describeKafka("EventBus", (server) => {
     await bus.ensureTopics([{ topic: "t", partitions: 2, settings: { "retention.ms": "1000" } }]);
     await expect(bus.ensureTopics([{ topic: "t", partitions: 3 }])).rejects.toMatchObject({
       reason: "TOPIC_SETTINGS_DIFFER",
-      message: "s-t: retention.ms is 1000, must be -1; s-t: partitions is 2, must be 3",
+      message: "s-t: retention.ms is 1000, but must be -1; s-t: partitions is 2, but must be 3",
     });
   });
 

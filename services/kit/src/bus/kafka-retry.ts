@@ -33,7 +33,7 @@ export async function askKafka<T>(
       return await (tries === 1 ? ask(question.admin) : askAnew(kafka, ask));
     } catch (error) {
       if (!isRetriable(error) || tries === TRIES || signal.aborted) throw error;
-      logger.debug("kafka: asking again", { error });
+      logger.debug("kafka: trying again", { error });
       await sleep(clock, RETRY_MS_FIRST * 2 ** (tries - 1), signal);
     }
   }

@@ -162,7 +162,7 @@ function joinOnce(
       }
       if (places.length === 0) return resolve();
       consumer.commitOffsets(places).then(resolve, (error: unknown) => {
-        logger.warn("start positions were not stored", { error });
+        logger.warn("start positions could not be stored", { error });
         resolve();
       });
     });

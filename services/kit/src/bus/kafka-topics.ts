@@ -70,7 +70,7 @@ async function differencesOf(
     return Object.entries(wanted).flatMap(([setting, value]) =>
       is.get(setting) === value
         ? []
-        : [`${name}: ${setting} is ${is.get(setting)}, must be ${value}`],
+        : [`${name}: ${setting} is ${is.get(setting)}, but must be ${value}`],
     );
   });
 }

@@ -130,7 +130,7 @@ export class OutboxLog implements EventSource {
     if (cursor === undefined) return fromBeginning ? this.#trimmedTo() : this.#log.newest();
     const [, logId, position] = /^(\d{1,10})\.(\d{1,16})$/.exec(cursor) ?? [];
     if (logId === undefined || position === undefined) {
-      const fields = [{ field: "cursor", description: "is not one of an answer" }];
+      const fields = [{ field: "cursor", description: "does not come from an answer" }];
       throw new QmtlError("INVALID_FIELD", "the cursor cannot be read", { fields });
     }
     if (Number(logId) !== this.#logId) throw trimmed("is of another log than this one");
@@ -156,5 +156,8 @@ export class OutboxLog implements EventSource {
 }
 
 function trimmed(why: string): QmtlError {
-  return new QmtlError("TRIMMED", `the place to go on from ${why}; begin again with the oldest`);
+  return new QmtlError(
+    "TRIMMED",
+    `the cursor to continue from ${why}; start again with the oldest event`,
+  );
 }

@@ -101,7 +101,7 @@ function stepOf(migration: Migration, component: string, schema: string): Step {
   const label = `${component} ${number}-${migration.name} of ${schema}`;
   const checkLanded = (landed: string): void => {
     if (landed === sha256) return;
-    throw refused(`${label} has landed and was edited since; add a new file instead`);
+    throw refused(`${label} was edited after it was applied; add a new file instead`);
   };
   return { component, migration, text, sha256, label, checkLanded };
 }
@@ -117,7 +117,7 @@ async function applyOne(tx: Tx, schema: string, step: Step): Promise<boolean> {
     return false;
   }
   if (/^\s*(begin|commit|rollback|start\s+transaction)\b[^;]*;/im.test(text)) {
-    throw refused(`${label} controls transactions; it runs in one already`);
+    throw refused(`${label} controls transactions, but already runs in one`);
   }
   await tx.script(text.replaceAll("{{schema}}", schema));
   await tx.query(

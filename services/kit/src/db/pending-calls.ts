@@ -14,7 +14,7 @@ export class PendingCalls {
   async run<T>(call: () => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new DbUnavailable("the database is closed");
     if (this.#calls.size >= this.#callsMax) {
-      throw new DbError("DB_OVERLOADED", `${this.#calls.size} database calls are waiting already`);
+      throw new DbError("DB_OVERLOADED", `${this.#calls.size} database calls are already waiting`);
     }
     const result = call();
     this.#calls.add(result);

@@ -9,7 +9,7 @@ const STATEMENTS_WAITING_MAX = 10_000;
 const statementsLimit = {
   waitingMax: STATEMENTS_WAITING_MAX,
   refusal: () =>
-    new DbError("DB_OVERLOADED", `${STATEMENTS_WAITING_MAX} database calls are waiting already`),
+    new DbError("DB_OVERLOADED", `${STATEMENTS_WAITING_MAX} database calls are already waiting`),
 };
 
 /** What a transaction needs of its connection. */
@@ -122,7 +122,7 @@ class PipelinedQueue {
 
   run<T>(job: () => Promise<T>): Promise<T> {
     if (this.#waiting >= this.#waitingMax) {
-      const message = `${this.#waiting} statements are under way already`;
+      const message = `${this.#waiting} statements are already in progress`;
       return Promise.reject(new DbError("DB_OVERLOADED", message));
     }
     this.#waiting += 1;

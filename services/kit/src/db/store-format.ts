@@ -35,7 +35,7 @@ export async function checkStoreFormat(tx: Queryable, schema: string): Promise<v
   if (stored === version) return;
   const writer =
     stored === 1
-      ? "version 0.1 of the platform, whose stored messages this version does not read"
+      ? "version 0.1 of the platform, whose stored messages this version cannot read"
       : `a newer version of the platform, in store format ${stored}; this one reads format ${version}`;
-  throw new DbError("STORE_FORMAT_REFUSED", `the data of schema ${schema} are from ${writer}`);
+  throw new DbError("STORE_FORMAT_REFUSED", `the data of schema ${schema} is from ${writer}`);
 }

@@ -39,7 +39,7 @@ export class TurnQueue {
 
   #take<T>(start: () => Promise<T>): Promise<T> {
     if (this.#waiting >= this.#waitingMax) {
-      const message = `${this.#waiting} database calls are waiting already`;
+      const message = `${this.#waiting} database calls are already waiting`;
       return Promise.reject(new DbError("DB_OVERLOADED", message));
     }
     this.#waiting += 1;

@@ -93,7 +93,7 @@ export class LeadershipTracker {
       this.#isUnsure = false;
       this.#isReady = true;
     } catch (error) {
-      logger.error("the work of a leader could not begin", { service, error });
+      logger.error("the work of a leader could not start", { service, error });
       this.#leadingSinceMs = undefined;
       this.#isUnsure = true;
       throw error;

@@ -65,7 +65,7 @@ test("one process leads at a time; the one that waits takes over when the lead i
   await assertLeads(first);
   await expect(assertLeads(second)).rejects.toMatchObject({
     reason: "NOT_LEADER",
-    message: "this Ledger does not lead any more",
+    message: "this Ledger no longer leads",
   });
 
   await first.stop();

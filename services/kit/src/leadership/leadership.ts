@@ -161,7 +161,9 @@ export class RowLeadership implements Leadership {
     const { db, table, holder, service, logger } = this.#options;
     await db
       .query(`DELETE FROM ${table.table} WHERE ${table.holder} = $1`, [holder])
-      .catch((error: unknown) => logger.warn("leadership was not given back", { service, error }));
+      .catch((error: unknown) =>
+        logger.warn("leadership could not be given back", { service, error }),
+      );
   }
 
   #arm(): void {
@@ -189,7 +191,7 @@ export class RowLeadership implements Leadership {
       this.#standing = "leads";
       this.#onChange();
     } catch (error) {
-      logger.warn("leadership was not renewed", { service, error });
+      logger.warn("leadership could not be renewed", { service, error });
       // The row may still be its own, and nobody else is known to lead.
       if (clock.monotonicMs() >= this.#grantUntilMs) this.#lose("unsure");
     }
@@ -236,12 +238,12 @@ export function notLeading(standing: LeadershipStatus, service: string): QmtlErr
   return notLeader(
     standing === "standby"
       ? `another ${service} leads`
-      : `this ${service} takes the lead just now; try again`,
+      : `this ${service} is just becoming the leader; try again`,
   );
 }
 
 function leadsNoMore(service: string): QmtlError {
-  return notLeader(`this ${service} does not lead any more`);
+  return notLeader(`this ${service} no longer leads`);
 }
 
 function notLeader(message: string): QmtlError {

@@ -156,7 +156,7 @@ export class OutageLog {
 
   /** What reports that the database in a folder was lost, which ends the process: told once, as an outage without end. */
   monitorFolder(folder: string): DependencyMonitor {
-    const begins = `the database of folder ${folder} was lost, and this process ends; nothing that was stored is lost: start it again`;
+    const begins = `the database of folder ${folder} was lost, so this process ends; nothing that was stored is lost: start it again`;
     return this.#monitor(DATABASE, { ...silence(DATABASE), begins, endsProcess: true });
   }
 

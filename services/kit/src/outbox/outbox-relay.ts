@@ -211,7 +211,7 @@ export class OutboxRelay implements AsyncDisposable {
     try {
       await db.query(`delete from ${this.#schema}.outbox_relay where owner = $1`, [ownerId]);
     } catch (error) {
-      logger.warn("the outbox lease was not given back; it lapses", { error });
+      logger.warn("the outbox lease could not be given back; it will expire", { error });
     }
   }
 }

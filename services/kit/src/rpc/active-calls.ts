@@ -3,7 +3,7 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 
 /** The caller went away before the answer. */
 export function callCancelled(): QmtlError {
-  return new QmtlError("OUTCOME_UNKNOWN", "the caller gave the call up", { code: Code.Canceled });
+  return new QmtlError("OUTCOME_UNKNOWN", "the caller cancelled the call", { code: Code.Canceled });
 }
 
 /** The server stops: the caller should connect again, to another one or a little later. */

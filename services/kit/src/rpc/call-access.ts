@@ -67,7 +67,7 @@ export function accessOf(method: DescMethod): CallAccess {
 function named<K, V>(names: ReadonlyMap<K, V>, value: K, path: string): V {
   const name = names.get(value);
   if (name !== undefined) return name;
-  throw new QmtlError("CONFIG_INVALID", `${path} names a role or right nobody knows: ${value}`);
+  throw new QmtlError("CONFIG_INVALID", `${path} names an unknown role or right: ${value}`);
 }
 
 /** Refuses a caller whose role may not call: ROLE_REQUIRED, with the roles that may in the metadata. */
@@ -97,7 +97,7 @@ export function checkSession(
   const scope = principal.session ?? scopeOfTicket(request, principal, checkTicket);
   if (scope === undefined) {
     if (access.exempt.has(principal.role)) return undefined;
-    throw new QmtlError("TICKET_INVALID", "a ticket is needed: IssueTicket gives one", {
+    throw new QmtlError("TICKET_INVALID", "a ticket is required: IssueTicket gives one", {
       fields: [{ field: "ticket", description: "must be the ticket of the session" }],
     });
   }

@@ -39,13 +39,16 @@ function faultIn(desc: DescMessage, json: JsonValue, at: Way): Fault | undefined
     const field = fieldOf(desc, key);
     if (field === undefined) return { at: here, description: "is not known" };
     const twice = keys.get(field);
-    if (twice !== undefined) return { at: here, description: `is there twice, also as ${twice}` };
+    if (twice !== undefined) return { at: here, description: `appears twice, also as ${twice}` };
     keys.set(field, key);
     if (value === null) continue;
     const choice = field.oneof?.name;
     const other = choice === undefined ? undefined : keys.get(choice);
     if (other !== undefined)
-      return { at: here, description: `is set together with ${other}; only one of them may be` };
+      return {
+        at: here,
+        description: `is set together with ${other}; only one of them may be set`,
+      };
     if (choice !== undefined) keys.set(choice, key);
     const fault = faultOfValue(desc, field, value, here);
     if (fault !== undefined) return fault;
@@ -160,7 +163,7 @@ function duplicateKey(text: string): Fault | undefined {
       const key = JSON.parse(token) as string;
       innermost.step = key;
       if (innermost.keys.has(key))
-        return { at: opened.map(({ step }) => step), description: "is there twice" };
+        return { at: opened.map(({ step }) => step), description: "appears twice" };
       innermost.keys.add(key);
     }
   }

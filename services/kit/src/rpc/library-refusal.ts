@@ -3,7 +3,7 @@ import { QmtlError, qmtlErrorFrom } from "@qmtl/sdk/rpc";
 
 /** What a message is refused with that is larger than the port takes. */
 export function tooLarge(bytesMax: number): QmtlError {
-  const message = `the message is larger than the ${bytesMax} bytes that this port takes`;
+  const message = `the message is larger than the ${bytesMax} bytes that this port accepts`;
   return new QmtlError("MESSAGE_TOO_LARGE", message, { metadata: { max_bytes: String(bytesMax) } });
 }
 

@@ -66,7 +66,8 @@ export class LocalTransport implements Transport {
   /** Ends the calls in flight as CANCELED; later ones are for the wire to refuse. */
   close(): void {
     this.#isClosed = true;
-    for (const giveUp of [...this.#calls]) giveUp(givenUp("this connection was closed here"));
+    for (const giveUp of [...this.#calls])
+      giveUp(givenUp("this connection was closed by this process"));
   }
 
   readonly stream: Transport["stream"] = (method, signal, timeoutMs, header, input) =>
@@ -102,14 +103,14 @@ export class LocalTransport implements Transport {
     signal: AbortSignal | undefined,
   ): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      if (signal?.aborted) throw givenUp("the call was given up before it began");
+      if (signal?.aborted) throw givenUp("the call was cancelled before it began");
       const giveUp = (failure: ConnectError) => {
         forget();
         reject(failure);
         call.cancel();
       };
       const late = () => giveUp(new ConnectError("no answer in time", Code.DeadlineExceeded));
-      const aborted = () => giveUp(givenUp("the call was given up"));
+      const aborted = () => giveUp(givenUp("the call was cancelled"));
       const { timeoutMs } = call;
       const timer = timeoutMs === undefined ? undefined : this.#clock.setTimer(late, timeoutMs);
       signal?.addEventListener("abort", aborted, { once: true });
@@ -123,7 +124,7 @@ export class LocalTransport implements Transport {
         forget();
         if (failure !== null) reject(failure);
         else if (answer === undefined || answer === null)
-          reject(new ConnectError("no message in the answer", Code.Internal));
+          reject(new ConnectError("the response contains no message", Code.Internal));
         else if (answer.length > MESSAGE_BYTES_MAX) reject(tooLarge(answer.length));
         else resolve(answer);
       });

@@ -98,7 +98,7 @@ export class RequestIntake {
     const nowMs = this.#clock.monotonicMs();
     for (const [call, sinceMs] of this.#arriving) {
       if (nowMs - sinceMs < ARRIVAL_MS_MAX) break;
-      call.refuse(`the request was not there whole after ${Math.round(nowMs - sinceMs)} ms`);
+      call.refuse(`the request was not complete after ${Math.round(nowMs - sinceMs)} ms`);
     }
     const isIdle = this.#arriving.size === 0;
     this.#timer = isIdle ? undefined : this.#clock.setTimer(this.#look, LOOK_EVERY_MS);

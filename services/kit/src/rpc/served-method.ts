@@ -92,7 +92,7 @@ function callOf(
 
 /** What a method that is left out answers. */
 export function notBuilt(feature: string): QmtlError {
-  return new QmtlError("FEATURE_NOT_BUILT", `${feature} is not built in this version`, {
+  return new QmtlError("FEATURE_NOT_BUILT", `${feature} is not implemented in this version`, {
     metadata: { feature },
   });
 }

@@ -25,7 +25,7 @@ export interface ServerOptions {
   port?: number;
   /** Certificate; without it the server speaks plain text. @default none */
   tls?: ServerTls;
-  /** Who may call. @default anybody on loopback is `local`, owner */
+  /** Who may call the platform. @default anybody on loopback is `local`, owner */
   principalOf?: PrincipalCheck;
   /** Checks the tickets of requests: a gateway's server. @default none is accepted */
   checkTicket?: TicketCheck;

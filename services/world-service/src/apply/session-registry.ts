@@ -97,7 +97,7 @@ export class SessionRegistry {
   /** Records a grant before it is answered. */
   granted(sessionId: string, aliveUntilMs: number, revision: number): void {
     const known = this.#sessions.get(sessionId);
-    if (known === undefined) throw new Error("granted to a session that was never heard");
+    if (known === undefined) throw new Error("granted to a session that never sent a heartbeat");
     const later = Math.max(known.aliveUntilMs, aliveUntilMs);
     this.#sessions.set(sessionId, { ...known, aliveUntilMs: later, grantedRevision: revision });
   }

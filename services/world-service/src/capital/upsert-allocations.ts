@@ -57,7 +57,7 @@ export function upsertAllocations(worlds: Worlds, wanted: AllocationChange): Pro
     if ((await readRequest(db, key, nowMs)) !== undefined) return;
     const current = allocationsEtag(listAllocations(worlds, ""));
     if (wanted.etag !== "" && wanted.etag !== current) {
-      throw new QmtlError("ETAG_MISMATCH", "allocations were changed meanwhile", {
+      throw new QmtlError("ETAG_MISMATCH", "allocations were changed in the meantime", {
         metadata: { etag: current },
       });
     }
@@ -107,7 +107,7 @@ export function allocationsEtag(allocations: readonly WantedAllocation[]): strin
 /** Refuses allocations that sum above 1, per account or within a world. @throws {QmtlError} ALLOCATION_INVALID */
 export function checkAllocations(worlds: Worlds, allocations: readonly WantedAllocation[]): void {
   const ids = allocations.map((one) => one.worldId);
-  if (new Set(ids).size !== ids.length) throw invalid("a world may stand in a request once");
+  if (new Set(ids).size !== ids.length) throw invalid("a world may appear only once in a request");
   const byAccount = new Map<string, Map<string, number>>();
   for (const [index, one] of allocations.entries()) {
     const actor = worlds.get(one.worldId);
@@ -135,7 +135,9 @@ export function checkAccountSum(
   throw new QmtlError(
     "ALLOCATION_INVALID",
     `allocations of account ${accountId} would sum to ${sum}, above 1`,
-    { fields: [{ field: "allocations", description: "must not sum above 1 in one account" }] },
+    {
+      fields: [{ field: "allocations", description: "must not exceed 1 in total for one account" }],
+    },
   );
 }
 
@@ -158,7 +160,9 @@ function checkSplit(actor: WorldActor, one: WantedAllocation, field: string): vo
     .filter((b) => b.share > 0 && !one.shares.has(b.strategyId))
     .map((b) => `${b.strategyName || b.strategyId} ${readable(b.share)}`);
   const why =
-    kept.length === 0 ? "" : `: strategies not named keep what they have (${kept.join(", ")})`;
+    kept.length === 0
+      ? ""
+      : `: strategies that are not named keep their share (${kept.join(", ")})`;
   throw invalid(`shares of world ${one.worldId} would sum to ${readable(sum)}${why}`, field);
 }
 

@@ -89,7 +89,7 @@ export function worldEtag({ createdMs, version }: WorldRow): string {
 function checkWorldEtag(actor: WorldActor, etag: string): void {
   const current = worldEtag(actor.state.world);
   if (etag === "" || etag === current) return;
-  throw new QmtlError("ETAG_MISMATCH", "the world was changed meanwhile", {
+  throw new QmtlError("ETAG_MISMATCH", "the world was changed in the meantime", {
     metadata: { etag: current },
   });
 }

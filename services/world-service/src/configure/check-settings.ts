@@ -9,10 +9,10 @@ export function checkSettings(settings: WorldSettings): void {
   const fields: FieldViolation[] = [];
   const isReplay = settings.clock === "replay";
   if (isReplay && settings.source === "") {
-    fields.push({ field: "world.source", description: "a replay world names its source" });
+    fields.push({ field: "world.source", description: "a replay world needs a source" });
   }
   if (isReplay && settings.allowLive) {
-    fields.push({ field: "world.allow_live", description: "a replay world is never live" });
+    fields.push({ field: "world.allow_live", description: "a replay world cannot be live" });
   }
   if (fields.length > 0) throw new QmtlError("INVALID_FIELD", sentence(fields), { fields });
   for (const [name, isLive] of [

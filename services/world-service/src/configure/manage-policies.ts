@@ -91,7 +91,7 @@ export function setDefaultPolicy(
   return actor.exclusive(async () => {
     const current = defaultPolicyEtag(actor);
     if (etag !== "" && etag !== current) {
-      throw new QmtlError("ETAG_MISMATCH", "another policy was put in force meanwhile", {
+      throw new QmtlError("ETAG_MISMATCH", "another policy was put in force in the meantime", {
         metadata: { etag: current },
       });
     }

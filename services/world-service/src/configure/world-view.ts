@@ -34,7 +34,7 @@ export function upsertEdge(
     if (actor.isRunInFlight) throw new QmtlError("APPLY_IN_PROGRESS", "an apply is in progress");
     const { source, target, active, reason } = edge;
     if (source === "" || target === "") {
-      const fields = [{ field: "edge", description: "source and target are needed" }];
+      const fields = [{ field: "edge", description: "source and target are required" }];
       throw new QmtlError("INVALID_FIELD", "the edge is not valid", { fields });
     }
     const nowMs = worlds.ports.clock.nowMs();
@@ -42,7 +42,7 @@ export function upsertEdge(
       (row) => ({ ...row, edges: setEdge(row.edges, { source, target, active, reason }) }),
       async (tx, row) => {
         if (!(await updateGate(tx, row, actor.state.holdReasons, row.revision))) {
-          throw new QmtlError("CONFLICT", "the gate changed meanwhile");
+          throw new QmtlError("CONFLICT", "the gate changed in the meantime");
         }
         const body = { source, target, active, reason };
         await appendAudit(tx, auditOf(actor, "edge_override_upserted", principal, nowMs, body));

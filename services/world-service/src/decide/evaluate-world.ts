@@ -76,7 +76,9 @@ function policyFor(actor: WorldActor, options: EvaluateOptions): Policy {
   if (options.policyDocument !== "") {
     if (!options.validateOnly) {
       const fields = [{ field: "policy_document", description: "needs validate_only" }];
-      throw new QmtlError("INVALID_FIELD", "a candidate policy is only judged by", { fields });
+      throw new QmtlError("INVALID_FIELD", "a candidate policy can only be tried, not applied", {
+        fields,
+      });
     }
     return readPolicyDocument(options.policyDocument);
   }

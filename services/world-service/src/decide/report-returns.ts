@@ -44,7 +44,7 @@ export function reportReturns(
     await actor.settled();
     const names = reports.map((report) => seriesKey(report.strategyId, report.domain));
     if (new Set(names).size !== names.length) {
-      throw invalid("returns", "a strategy and domain may stand in a report once");
+      throw invalid("returns", "a strategy and domain may appear only once in a report");
     }
     const appends = reports.map((report, index) => appendOf(actor, report, index));
     const replaced = reports.filter((report) => report.domain === "backtest");
@@ -123,7 +123,7 @@ function checkShape(report: ReportedReturns, field: string): void {
   const isRising = bucketEnds.every(
     (end, i) => Number.isSafeInteger(end) && (i === 0 || end > (bucketEnds[i - 1] ?? 0)),
   );
-  if (!isRising) throw invalid(`${field}.series.bucket_end_ms`, "bucket ends must rise");
+  if (!isRising) throw invalid(`${field}.series.bucket_end_ms`, "bucket ends must increase");
 }
 
 function checkSameKind(before: SeriesHead, report: ReportedReturns, field: string): void {
@@ -132,7 +132,7 @@ function checkSameKind(before: SeriesHead, report: ReportedReturns, field: strin
     before.periodsPerYear === report.periodsPerYear;
   if (isSame) return;
   const now = `${before.intervalSeconds} s, ${before.periodsPerYear} a year`;
-  throw invalid(`${field}.series`, `interval and periods a year do not change: stored ${now}`);
+  throw invalid(`${field}.series`, `interval and periods per year cannot change: stored ${now}`);
 }
 
 /** Bucket ends at or before `untilMs`; ends rise. */

@@ -51,7 +51,7 @@ export async function setDecisions(
   const standing = composeWorld(state, actor.row.holds, ports.clock.nowMs());
   const current = decisionEtag(actor, standing);
   if (selection.etag !== "" && selection.etag !== current) {
-    throw new QmtlError("ETAG_MISMATCH", "the decision was changed meanwhile", {
+    throw new QmtlError("ETAG_MISMATCH", "the decision was changed in the meantime", {
       metadata: { etag: current },
     });
   }

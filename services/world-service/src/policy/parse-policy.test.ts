@@ -93,7 +93,7 @@ test("the full form is refused by name", () => {
   const [problem] = problemsOf("min_samples: 60\nselection:\n  gates: {}\n");
 
   expect(problem?.reason).toBe("POLICY_INVALID");
-  expect(problem?.message).toContain("full form is not built yet");
+  expect(problem?.message).toContain("full form, which is not implemented yet");
   expect(problem?.line).toBe(3);
 });
 
@@ -107,6 +107,6 @@ test.each([
   ["block lists", `a:\n  ${"- ".repeat(20_000)}1`],
 ])("%s within each other without end are told as that", (_, text) => {
   expect(problemsOf(text).map(({ message }) => message)).toEqual([
-    "the document is nested too deep",
+    "the document is nested too deeply",
   ]);
 });

@@ -49,7 +49,7 @@ export function parsePolicy(text: string, find: FindMetric = findMetric): Policy
   for (const key of FULL_FORM_KEYS) {
     const value = full.get(key);
     if (value !== undefined) {
-      reader.complain(value, `"${key}" belongs to the full form: the full form is not built yet`);
+      reader.complain(value, `"${key}" belongs to the full form, which is not implemented yet`);
     }
   }
   reader.finish();
@@ -84,7 +84,7 @@ function readMetricsFrom(reader: YamlReader, value: YamlValue | undefined): Metr
     const domain = reader.word(member, ["backtest", "dryrun", "live"]) ?? otherwise;
     if (NOT_YET[key]?.includes(domain) === true) {
       const stage = key.slice("enter_".length);
-      const message = `${key} ${domain} can never be met: there are no ${domain} returns before ${stage} is entered`;
+      const message = `${key} ${domain} can never be met: there are no ${domain} returns before ${stage} is reached`;
       reader.complain(member, message, "BOUND_NEVER_BINDS");
     }
     return domain;
@@ -144,7 +144,7 @@ function readTopK(reader: YamlReader, value: YamlValue | undefined, find: FindMe
   if (kAt === undefined) reader.complain(value, "top_k.k is missing");
   const k = kAt === undefined ? undefined : reader.number(kAt);
   if (kAt !== undefined && k !== undefined && (!Number.isInteger(k) || k <= 0)) {
-    reader.complain(kAt, `top_k.k must be a whole number above 0, is ${k}`);
+    reader.complain(kAt, `top_k.k must be a whole number above 0, not ${k}`);
   }
   return metric === undefined || k === undefined ? undefined : { metric: metric.name, k };
 }
@@ -155,7 +155,7 @@ function readCorrelation(reader: YamlReader, value: YamlValue | undefined) {
   if (at === undefined) reader.complain(value, "correlation.max is missing");
   const max = at === undefined ? undefined : reader.number(at);
   if (at !== undefined && max !== undefined && (max < 0 || max > 1)) {
-    reader.complain(at, `correlation.max must be 0 to 1, is ${max}`);
+    reader.complain(at, `correlation.max must be 0 to 1, not ${max}`);
   } else if (at !== undefined && max === 1) {
     reader.complain(at, "correlation.max 1 can never bind", "BOUND_NEVER_BINDS");
   }
@@ -168,7 +168,7 @@ function readHysteresis(reader: YamlReader, value: YamlValue | undefined, find: 
   for (const key of ["promote_after", "demote_after", "min_dwell"]) {
     const member = keys.get(key);
     if (member !== undefined) {
-      reader.complain(member, `"${key}" belongs to the full form: the full form is not built yet`);
+      reader.complain(member, `"${key}" belongs to the full form, which is not implemented yet`);
       return undefined;
     }
   }

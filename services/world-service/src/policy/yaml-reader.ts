@@ -23,7 +23,7 @@ export class YamlReader {
     if (tooDeep === undefined) {
       for (const { message, pos } of errors)
         this.#add("POLICY_INVALID", "", pos[0], `not valid YAML: ${message}`);
-    } else this.#add("POLICY_INVALID", "", tooDeep.pos[0], "the document is nested too deep");
+    } else this.#add("POLICY_INVALID", "", tooDeep.pos[0], "the document is nested too deeply");
     this.finish();
     this.root = { path: "", node: document.contents, offset: 0 };
   }
@@ -100,7 +100,7 @@ export class YamlReader {
 
   /** The plain value of a scalar; undefined for anything else. */
   #scalar(value: YamlValue): unknown {
-    if (isAlias(value.node)) this.complain(value, "aliases are not read");
+    if (isAlias(value.node)) this.complain(value, "aliases are not supported");
     return isScalar(value.node) ? value.node.value : undefined;
   }
 

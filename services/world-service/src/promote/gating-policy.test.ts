@@ -53,7 +53,7 @@ describe("refused, with line and column", () => {
     ["a domain that is planned", good.replace("[live]", "[shadow]"), "5:38"],
     ["a cache hit above 0", good.replace("hit: 0", "hit: 1"), "must be 0"],
     ["an unknown key", `${good}extra: 1\n`, '8:1 unknown key "extra"'],
-    ["rules that nobody would evaluate", `${good}risk_limits: {}\n`, "not built yet"],
+    ["rules that nobody would evaluate", `${good}risk_limits: {}\n`, "not implemented yet"],
   ])("%s", (_, text, message) => {
     expect(complaint(text)).toContain(message);
   });

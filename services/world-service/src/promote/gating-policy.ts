@@ -34,7 +34,7 @@ export function parseGatingPolicy(text: string): GatingPolicy {
   ]);
   for (const key of ["divergence_guards", "risk_limits", "execution_model"]) {
     const member = members.get(key);
-    if (member !== undefined) reader.complain(member, `"${key}" is not built yet`);
+    if (member !== undefined) reader.complain(member, `"${key}" is not implemented yet`);
   }
   const fingerprint = members.get("dataset_fingerprint");
   if (fingerprint === undefined) reader.complain(value, "dataset_fingerprint is missing");

@@ -27,7 +27,7 @@ export function targetStage(world: Stage, request: ApplyRequest): Stage {
   if (STAGES.indexOf(request.target) <= STAGES.indexOf(world) + 1) return request.target;
   const next = stageAbove(world) ?? world;
   throw notReachable(
-    `stages rise one at a time: the world is at ${world}, and ${next} comes before ${request.target}`,
+    `stages are raised one at a time: the world is at ${world}, and ${next} comes before ${request.target}`,
     {
       stage: world,
       next,
@@ -129,7 +129,7 @@ function raised(
   const next = stageAbove(stage) ?? stage;
   if (compareStages(mayReach ?? "validate", next) >= 0) return next;
   if (isOpen) return stage;
-  const why = failuresOf(evaluation, strategyId) || "the last evaluation does not let it in";
+  const why = failuresOf(evaluation, strategyId) || "the last evaluation does not admit it";
   throw notReachable(`${strategyId} may not enter ${next}: ${why}`, { strategy_id: strategyId });
 }
 

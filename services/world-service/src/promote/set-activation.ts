@@ -54,7 +54,7 @@ export function updateActivation(
     }
     const current = activationEtag(actor, strategyId);
     if (update.etag !== "" && update.etag !== current) {
-      throw new QmtlError("ETAG_MISMATCH", "the activation was changed meanwhile", {
+      throw new QmtlError("ETAG_MISMATCH", "the activation was changed in the meantime", {
         metadata: { etag: current },
       });
     }

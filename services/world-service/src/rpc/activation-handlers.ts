@@ -216,7 +216,7 @@ function sidesFromProto(side: Side): readonly PositionSide[] {
 }
 
 function notFreezable(): QmtlError {
-  const description = "must be manual or breaker: a rollback holds by itself";
+  const description = "must be manual or breaker: a rollback sets its own hold";
   return new QmtlError("INVALID_FIELD", `hold ${description}`, {
     fields: [{ field: "hold", description }],
   });

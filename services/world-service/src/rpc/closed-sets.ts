@@ -41,7 +41,7 @@ class ClosedSet<N extends string, E extends number> {
   toProto(name: N): E {
     const value = this.#valueOf.get(name);
     if (value !== undefined) return value;
-    throw new Error(`"${name}" is no ${this.#what}`);
+    throw new Error(`"${name}" is not a ${this.#what}`);
   }
 
   /** Our name of a value; INVALID_FIELD with `field` for UNSPECIFIED and for values this version does not know. */

@@ -154,7 +154,7 @@ function withoutGaps(
   field: string,
 ): SeriesColumns {
   if (bucketEnds.length !== returns.length) {
-    throw invalid(`${field}.bucket_end_ms`, "is needed for a series with NaN, one per return");
+    throw invalid(`${field}.bucket_end_ms`, "is required for a series with NaN, one per return");
   }
   const hasValue = (_: number, at: number) => !Number.isNaN(returns[at]);
   return {

@@ -100,7 +100,7 @@ function strategyToProto(s: ComposedStrategy) {
 }
 
 function termToProto({ name, mode, detail, binding }: DecisionTermRow) {
-  if (name === "nothing_selected") throw new Error(`${name} is no term of a strategy`);
+  if (name === "nothing_selected") throw new Error(`${name} is not a term of a strategy`);
   return { name: termNames.toProto(name), allows: modeToProto(mode), detail, binding };
 }
 

@@ -53,7 +53,7 @@ export function rebalancingHandlers(
     upsertAllocations: async (request, context) => {
       const { batch } = request;
       if (batch !== undefined && context.principal.role !== "gateway") {
-        throw new QmtlError("ROLE_REQUIRED", "only a gateway says what it executed", {
+        throw new QmtlError("ROLE_REQUIRED", "only a gateway reports what it executed", {
           fields: [{ field: "batch", description: "must not be set" }],
         });
       }
@@ -138,7 +138,8 @@ function draftFor(
 ): DraftPlan {
   const notional = notionalOf(request.minTradeNotional, "min_trade_notional");
   if (request.mode === RebalanceMode.TARGETS) {
-    if (request.allocationsBefore.length > 0) throw invalid("allocations_before", "is of SCALING");
+    if (request.allocationsBefore.length > 0)
+      throw invalid("allocations_before", "is used by SCALING only");
     return draftTargets(books, after, notional);
   }
   if (request.mode !== RebalanceMode.SCALING) throw invalid("mode", "must be TARGETS or SCALING");
@@ -167,7 +168,7 @@ function planIdOf(
 }
 
 function booksFromProto(books: PlanBooks | undefined, wallMs: number): Books {
-  if (books === undefined) throw invalid("books", "are needed");
+  if (books === undefined) throw invalid("books", "are required");
   const venues = new Map(books.positions.map((p) => [p.instrument, p.venue]));
   for (const mark of books.marks) venues.set(mark.instrument, mark.venue);
   return {

@@ -73,13 +73,14 @@ function stepOf(path: string, given: Given): SettingsChange {
     return timerStep(set, timer, given);
   }
   if (PASSED_OVER.has(path)) return (before) => before;
-  const why = path === "*" ? "* is not taken: name the fields" : `${path} is no field of a world`;
+  const why =
+    path === "*" ? "* is not accepted: name the fields" : `${path} is not a field of a world`;
   throw invalid("update_mask", why);
 }
 
 function settingStep(setting: Setting, given: Given): SettingsChange {
   if (setting in given) return (before) => ({ ...before, [setting]: given[setting] });
-  if (setting === "clock") throw invalid("world.clock", "a world's clock does not change");
+  if (setting === "clock") throw invalid("world.clock", "the clock of a world cannot change");
   return (before) => ({ ...before, [setting]: SETTING_DEFAULTS[setting] });
 }
 
@@ -94,13 +95,13 @@ function timerStep(set: TimerSet, timer: keyof TimerOverrides, given: Given): Se
 function refuseImmutable(before: WorldSettings, after: WorldSettings): void {
   for (const field of ["clock", "source"] as const) {
     if (after[field] !== before[field]) {
-      throw invalid(`world.${field}`, `a world's ${field} does not change`);
+      throw invalid(`world.${field}`, `the ${field} of a world cannot change`);
     }
   }
 }
 
 function invalid(field: string, description: string): QmtlError {
-  return new QmtlError("INVALID_FIELD", `the world cannot be changed so: ${description}`, {
+  return new QmtlError("INVALID_FIELD", `the world cannot be changed in this way: ${description}`, {
     fields: [{ field, description }],
   });
 }

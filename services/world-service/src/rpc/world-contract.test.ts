@@ -363,7 +363,7 @@ describe("shares that nobody has set", () => {
     const worldId = await all.make("a", "b", "c");
 
     const refused = set(worldId, { a: 0.5 }, "too much");
-    await expect(refused).rejects.toThrow("keep what they have (b 0.3333, c 0.3333)");
+    await expect(refused).rejects.toThrow("keep their share (b 0.3333, c 0.3333)");
     expect(await refusalOf(refused)).toEqual({
       reason: "ALLOCATION_INVALID",
       fields: ["allocations[0].strategies"],

@@ -174,7 +174,7 @@ function shownBinding(actor: WorldActor, row: SharedBinding) {
 function nodeFromProto({ nodeId, executionDomain, status, reason }: WorldNode): WorldNodeRow {
   if (nodeId === "") {
     const fields = [{ field: "node.node_id", description: "is empty" }];
-    throw new QmtlError("INVALID_FIELD", "a node needs its id", { fields });
+    throw new QmtlError("INVALID_FIELD", "the id of the node is required", { fields });
   }
   return {
     nodeId,

@@ -8,7 +8,7 @@ export function storeError(error: unknown): unknown {
   const isUnknown = failure.reason === "UNKNOWN_OUTCOME";
   return new QmtlError(
     isUnknown ? "OUTCOME_UNKNOWN" : "STORE_UNAVAILABLE",
-    isUnknown ? "it is not known whether it was stored" : "the store did not take it",
+    isUnknown ? "it is not known whether it was stored" : "the store did not accept it",
     { cause: error, retryAfterMs: OUTAGE_RETRY_MS },
   );
 }

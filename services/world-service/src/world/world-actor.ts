@@ -353,12 +353,12 @@ export class WorldActor {
 const ERRORS = {
   BUSY: ["CONFLICT", "another change of the gate is being committed"],
   APPLY_IN_PROGRESS: ["APPLY_IN_PROGRESS", "an apply is in progress"],
-  APPLY_NOT_IN_FLIGHT: ["CONFLICT", "the run is not in flight any more"],
+  APPLY_NOT_IN_FLIGHT: ["CONFLICT", "the run is no longer in progress"],
   RUN_ID_REUSED: ["RUN_ID_REUSED", "this run id was used with other content"],
   WORLD_HELD: ["WORLD_HELD", "the world is held"],
   HOLD_NOT_FOUND: ["CONFLICT", "the world has no such hold"],
   FREEZE_NOT_IN_FORCE: ["GATE_SHUT", "the freeze is not in force yet: the gate is CLOSING"],
-  TIMERS_INVALID: ["TIMERS_INVALID", "the timers break a rule"],
+  TIMERS_INVALID: ["TIMERS_INVALID", "the timers violate a rule"],
 } as const satisfies Record<ApplyRefusal, readonly [ReasonName, string]>;
 
 /** The error of a refusal, with what the gate looked like. */

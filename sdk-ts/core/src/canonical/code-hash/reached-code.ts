@@ -111,7 +111,7 @@ class Reach {
         (name) => nondeterministicGlobals.has(name) && !module.bindings.has(name),
       );
     if (unclean === undefined) return;
-    const what = `uses ${unclean}, which gives another answer on each run or machine`;
+    const what = `uses ${unclean}, which gives a different result on each run or machine`;
     const node = use.free.get(unclean.split(".")[0]!)?.[0];
     throw this.#error(module, "NONDETERMINISTIC", what, unclean, node);
   }
@@ -139,7 +139,7 @@ class Reach {
       throw this.#error(
         module,
         "MUTABLE_STATE",
-        `reads "${name}", which is never given a value`,
+        `reads "${name}", which is never assigned a value`,
         name,
       );
     }
@@ -251,9 +251,9 @@ function capturedText(names: readonly string[], use: NameUse): string {
   const told = (some: readonly string[]): string => some.map((name) => `"${name}"`).join(", ");
   const changed = names.filter((name) => use.written.has(name));
   if (changed.length > 0) {
-    return `changes ${told(changed)} of the code around it; a node keeps nothing between bars: compute it from a window of more rows (period)`;
+    return `changes ${told(changed)} of the code around it, but a node keeps nothing between bars: compute it from a window of more rows (period)`;
   }
   const [first] = names;
   const fix = first === "this" ? "" : `, as in params: { ${first} }, and read params.${first}`;
-  return `uses ${told(names)} of the code around it; declare it as a param${fix}`;
+  return `uses ${told(names)} of the code around it; declare that as a param${fix}`;
 }

@@ -67,7 +67,7 @@ export function streamRows(
     if (!(node instanceof StreamInput)) return [];
     const feed = feeds.get(node.source)!;
     if (feed.intervalMs !== intervalSeconds * 1_000) {
-      const message = `stream "${name}" says bars of ${intervalText(intervalSeconds * 1_000)}, sources.${node.source}.interval in the configuration ${intervalText(feed.intervalMs)}; make them one`;
+      const message = `stream "${name}" declares bars of ${intervalText(intervalSeconds * 1_000)}, but sources.${node.source}.interval in the configuration is ${intervalText(feed.intervalMs)}; make them equal`;
       throw new StrategyRunError("INTERVAL_MISMATCH", message);
     }
     const columns = node.outputs.map((column) => feed.column(column));

@@ -126,7 +126,7 @@ function nodesetCash(targets: readonly DeclaredTarget[]): number | undefined {
   const other = given.find(({ cash }) => cash !== first?.cash);
   if (first === undefined || other === undefined) return first?.cash;
   const each = `"${first.name}" with ${first.cash}, "${other.name}" with ${other.cash}`;
-  const message = `node sets of one strategy share its cash; the set of ${each}: give both the same initialCash`;
+  const message = `node sets of one strategy share its cash, but they differ: the set of ${each}; give both the same initialCash`;
   throw new StrategyRunError("CASH_AMBIGUOUS", message);
 }
 

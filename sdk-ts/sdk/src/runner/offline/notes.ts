@@ -35,7 +35,7 @@ export function offlineNotes(
     if (same * 20 < bars) continue;
     const of = instruments.length > 1 ? ` of ${traded.symbol}` : "";
     notes.push(
-      `The open equals the previous close on ${same} of ${bars - 1} bars${of}: there a fill at the next open is in effect one at the deciding close.`,
+      `The open equals the previous close on ${same} of ${bars - 1} bars${of}: there a fill at the next open is in effect a fill at the close it was decided on.`,
     );
   }
   return notes;
@@ -46,7 +46,7 @@ export function ruinNote(timesMs: Float64Array, equity: Float64Array): string[] 
   const at = equity.findIndex((value) => value <= 0);
   if (at < 0) return [];
   return [
-    `The equity fell to 0 or below at the bar ending ${day(timesMs[at]!)}: no broker lets it come to that, and the figures mean nothing.`,
+    `The equity fell to 0 or below at the bar ending ${day(timesMs[at]!)}: no broker would allow that, and the figures mean nothing.`,
   ];
 }
 
@@ -81,13 +81,13 @@ function leftNote({ name, rowsLeft }: SourceRows): string[] {
   if (rowsLeft === 0) return [];
   const rows = rowsLeft === 1 ? "1 row" : `${rowsLeft} rows`;
   return [
-    `The ${rows} of source ${name} from its "start" on are for a world and were left out: give "until" to take them in.`,
+    `The ${rows} of source ${name} from its "start" on belong to a world and were left out: give "until" to include them.`,
   ];
 }
 
 function fillNote({ traded }: MarketInstrument): string {
   return traded.sameBarClose === true
-    ? "Orders fill at the close they were decided on: a comparison, not something that could be traded."
+    ? "Orders fill at the close they were decided on: a comparison, which could not be traded."
     : "Orders are decided on a close and fill at the next open.";
 }
 
@@ -119,7 +119,7 @@ function paceNote({ feed, first, end }: TradedRows): string[] {
   if (ratio <= allowed && ratio >= 1 / allowed) return [];
   const told = Number(perYear.toPrecision(3));
   return [
-    `Figures a year take ${feed.periodsPerYear} bars for a year, but the bars of source ${feed.name} come about ${told} times a year: set its periods_per_year.`,
+    `Annualised figures assume ${feed.periodsPerYear} bars per year, but source ${feed.name} has about ${told} bars per year: set its periods_per_year.`,
   ];
 }
 
@@ -131,11 +131,11 @@ interface OddBar {
 
 const ODD: readonly OddBar[] = [
   {
-    what: "without an open or a close: the mark before stays, and nothing fills there",
+    what: "without an open or a close: the previous mark is kept, and nothing fills there",
     isOdd: (open, _high, _low, close) => Number.isNaN(open) || Number.isNaN(close),
   },
   {
-    what: "with an open or a close of 0 or less: no order is sized there, and the returns over it mean nothing",
+    what: "with an open or a close of 0 or less: no order is sized there, and returns across it mean nothing",
     isOdd: (open, _high, _low, close) => open <= 0 || close <= 0,
   },
   {
@@ -193,7 +193,7 @@ export function signalNote(judged: JudgedTarget): string[] {
   const signal = `signal "${target.signalName}" of ${traded.symbol}`;
   const range = rangeOf(judged);
   if (range.before === range.rows) {
-    const why = "its windows are longer than the rows there are, or what it computes is NaN";
+    const why = "its windows are longer than the data, or its result is NaN";
     return [`No order: the ${signal} has no value on any of its ${range.rows} rows; ${why}.`];
   }
   if (result.orders > 0) {
@@ -231,7 +231,7 @@ function sizeOf({ instrument, result, initialCash, currency }: JudgedTarget): st
   const { lotSize, multiplier = 1 } = instrument.traded;
   const lotPrice = Number(lotSize) * multiplier * result.mark;
   if (lotPrice > initialCash) {
-    return `a lot of ${lotSize} costs ${shown(lotPrice)} ${currency}, the strategy has ${shown(initialCash)}`;
+    return `a lot of ${lotSize} costs ${shown(lotPrice)} ${currency}, but the strategy has ${shown(initialCash)}`;
   }
   return "no order could be made of it: too small for a lot, or on the last bar only";
 }

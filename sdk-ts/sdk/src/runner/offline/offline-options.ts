@@ -3,15 +3,15 @@ import { loadConfig, type QmtlConfig } from "../../config/index.ts";
 import { wallClockMs } from "../../rpc/system-clock.ts";
 import { type BarSource, parseTimeText } from "../../sources/index.ts";
 
-/** How an offline run is done. */
+/** Options of an offline run. */
 export interface OfflineOptions {
   /** Configuration file. @default `qmtl.yml`, then `qmtl.yaml` of the working directory */
   readonly configPath?: string | undefined;
-  /** A configuration already loaded; wins over `configPath`. */
+  /** A configuration that is already loaded; takes precedence over `configPath`. */
   readonly config?: QmtlConfig | undefined;
   /**
-   * Rows from somewhere else than files, by the name of the entry of `sources:` they are of: a database, an exchange,
-   * arrays. The entry is still needed for its bars per year and its `start`; its files are not read. Offline only.
+   * Rows that do not come from files but from a database, an exchange or arrays, by the name of their entry in `sources:`.
+   * The entry is still required, for its bars per year and its `start`; its files are not read. Offline only.
    * @default none
    */
   readonly sources?: Readonly<Record<string, BarSource>> | undefined;
@@ -19,33 +19,33 @@ export interface OfflineOptions {
   readonly from?: string | undefined;
   /**
    * Open time of the last bar; a date means its whole day. Later rows are not read into any node.
-   * @default the row before the feed's `start`, else the last row
+   * @default the row before the feed's `start`, otherwise the last row
    */
   readonly until?: string | undefined;
-  /** Cash at the start. @default that of the node sets, else the account's of the configuration (1,000,000) */
+  /** Cash at the start, above 0. @default that of the node sets, otherwise of the account in the configuration (1,000,000) */
   readonly initialCash?: number | undefined;
   /** Leaves out fees and spread; the result and the report say so. @default false */
   readonly noCosts?: boolean | undefined;
-  /** Costs instead of those of the account. */
+  /** Costs instead of those of the account. @default those of the account */
   readonly costs?: TradingCosts | undefined;
-  /** Fills market orders at the close they were decided on. Looks ahead: for comparison only. @default false */
+  /** Fills market orders at the close they were decided on. This looks ahead: for comparison only. @default false */
   readonly sameBarClose?: boolean | undefined;
   /**
-   * Entry of `sources:` at whose bucket ends returns are taken. A world judges at the ends of its own feed: name that
-   * one when the strategy trades instruments of several.
+   * Entry of `sources:` at whose bucket ends returns are taken. A world judges at the bucket ends of its own feed: name
+   * that feed if the strategy trades instruments of several.
    *
-   * @default of the mark sources of its instruments the one with the longest interval
+   * @default the one with the longest interval among the mark sources of its instruments
    */
   readonly returnsSource?: string | undefined;
-  /** World the strategy is told it is in. @default "offline" */
+  /** World that the strategy sees as its `worldId`. @default "offline" */
   readonly worldId?: string | undefined;
-  /** File the strategy is written in, a path or `import.meta.url`. @default its class's `module` */
+  /** File in which the strategy is written: a path or `import.meta.url`. @default the `module` of its class */
   readonly module?: string | undefined;
-  /** Called with the rows done and in all. */
+  /** Called with the number of rows done and in total. @default none */
   readonly onProgress?: ((rowsDone: number, rowsTotal: number) => void) | undefined;
-  /** Told of what was left out, one text each. For logs. */
+  /** Called with each thing that was left out, as a text for logs. @default none */
   readonly onProblem?: ((problem: string) => void) | undefined;
-  /** File an HTML report is written to. @default none */
+  /** File to which an HTML report is written. @default none */
   readonly report?: string | undefined;
   /** Clock of the report's date, milliseconds since the epoch. @default the system's */
   readonly now?: (() => number) | undefined;

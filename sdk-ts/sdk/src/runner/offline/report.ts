@@ -89,6 +89,6 @@ function figuresOf({ metrics, orders, returns, buyAndHold }: OfflineResult): Rep
     },
     { name: "Profit factor", value: metrics.get("profit_factor"), note: "gains ÷ losses" },
     { name: "Orders", value: orders.length, format: "count" },
-    { name: "Turnover", value: metrics.get("turnover"), note: "times a year" },
+    { name: "Turnover", value: metrics.get("turnover"), note: "times per year" },
   ];
 }

@@ -7,32 +7,32 @@ import type { StrategyFill } from "../../strategy/index.ts";
 export interface ResultNode {
   /** `"blake3:"` and 64 hex digits. */
   readonly id: string;
-  /** As messages and reports show it. */
+  /** Name in messages and reports. */
   readonly name: string;
   /** Such as `StreamInput`, `sma`, `ProcessingNode`. */
   readonly type: string;
 }
 
-/** Work done after the target, for this strategy alone; node evaluations are counted apart. */
+/** Work done after the targets, for this strategy only; node evaluations are counted separately. */
 export interface StepsAfterTarget {
   readonly targetChanges: number;
   readonly orders: number;
   readonly fills: number;
-  /** Moments at which the books were marked. */
+  /** Number of times the books were marked. */
   readonly bars: number;
 }
 
 /** Money paid for trading, in the account's currency. */
 export interface ResultCosts {
   readonly fees: number;
-  /** Inside the fill prices. */
+  /** Part of the fill prices. */
   readonly spread: number;
 }
 
-/** What became of one instrument. Money in the account's currency. */
+/** Result for one instrument. Money is in the account's currency. */
 export interface ResultInstrument {
   readonly instrument: string;
-  /** Entry of `sources:` its orders filled on. */
+  /** Entry of `sources:` on whose bars its orders filled. */
   readonly markSource: string;
   /** Bars traded. */
   readonly bars: number;
@@ -40,7 +40,7 @@ export interface ResultInstrument {
   readonly warmupRows: number;
   readonly orders: number;
   readonly fills: number;
-  /** Held at the end, units as a decimal string, negative for short. */
+  /** Units held at the end, as a decimal string; negative = short. */
   readonly quantity: string;
   /** Per unit; 0 while flat. */
   readonly averageCost: number;
@@ -56,13 +56,13 @@ export interface ResultInstrument {
 export interface OfflineResult {
   /** Name of the strategy. */
   readonly strategyName: string;
-  /** Inputs before readers. */
+  /** Nodes that ran, each after its inputs. */
   readonly nodes: readonly ResultNode[];
   /** The nodes as they were declared, with their ids. */
   readonly graph: IdentifiedGraph;
-  /** Rows each node was computed on, by node id, those before the first traded bar included. Sources have none. */
+  /** Rows on which each node was computed, by node id, including those before the first traded bar. Sources have none. */
   readonly evaluations: ReadonlyMap<string, number>;
-  /** What was traded, by symbol. */
+  /** Instruments that were traded, by symbol. */
   readonly instruments: readonly ResultInstrument[];
   /** Rows of the returns' feed before its first traded bar: they warm the nodes and are not traded. */
   readonly warmupRows: number;
@@ -74,37 +74,37 @@ export interface OfflineResult {
   readonly returnTimesMs: Float64Array;
   /** Every metric of the registry that has a value. */
   readonly metrics: MetricValues;
-  /** Moments at which bars ended, of any instrument or of the returns' feed, milliseconds, increasing; `length = bars`. */
+  /** Times at which bars of any instrument or of the returns' feed ended, milliseconds, increasing; `length = bars`. */
   readonly timesMs: Float64Array;
-  /** Equity then, each instrument at its last close, in the account's currency; `length = bars`. */
+  /** Equity at `timesMs`, each instrument at its last close, in the account's currency; `length = bars`. */
   readonly equity: Float64Array;
   /** In the order they happened. */
   readonly fills: readonly StrategyFill[];
   /** In the order they were made. */
   readonly orders: readonly Readonly<RouterOrder>[];
-  /** Paid in all. */
+  /** Total paid. */
   readonly costs: ResultCosts;
-  /** Of all money. */
+  /** Currency of all amounts. */
   readonly currency: string;
-  /** True: fees and spread were left out, for one instrument at least, and every report must say so. */
+  /** True if fees and spread were left out for at least one instrument; every report must say so. */
   readonly noCosts: boolean;
   /** Traded notional ÷ equity, per year. */
   readonly turnover: number;
   /** Buy-and-hold of the instruments at equal weights over the same bars, under the same rules. */
   readonly buyAndHold: BuyAndHoldResult;
-  /** What a reader must know of the data and the run, one sentence each. */
+  /** What a reader must know about the data and the run, one sentence each. */
   readonly notes: readonly string[];
-  /** Names the rows that were read: the as-of of this backtest. */
+  /** Fingerprint of the rows that were read: the as-of of this backtest. */
   readonly datasetFingerprint: string;
 }
 
-/** Result of holding the instruments all the time, for comparison. */
+/** Result of buying and holding the instruments, for comparison. */
 export interface BuyAndHoldResult {
-  /** On the clock of the strategy's returns. */
+  /** Returns on the clock of the strategy's returns. */
   readonly returns: ReturnSeries;
   /** Every metric of the registry that has a value. */
   readonly metrics: MetricValues;
-  /** At the moments of the strategy's equity, in the account's currency. */
+  /** Equity at the times of the strategy's equity, in the account's currency. */
   readonly equity: Float64Array;
   /** Number of orders. */
   readonly orders: number;

@@ -227,7 +227,9 @@ describe("an offline run refuses, and says what to change:", () => {
     await expect(Runner.offline(strategy, { config, ...range })).rejects.toMatchObject({
       reason: "RANGE_EMPTY",
     });
-    expect(strategy.told.at(-2)).toContain("no bar between from and until: the last one up to");
+    expect(strategy.told.at(-2)).toContain(
+      "no bar between from and until: the last bar up to until",
+    );
   });
 
   test("a history that begins at the feed's start, telling what start means", async () => {
@@ -236,7 +238,7 @@ describe("an offline run refuses, and says what to change:", () => {
     const run = Runner.offline(Threshold, { config: { ...config, sources: { day: own } } });
 
     await expect(run).rejects.toThrow(
-      'from its "start" (2019-06-01) on, and a backtest takes those',
+      'at or after its "start" (2019-06-01), and a backtest uses those',
     );
   });
 

@@ -88,7 +88,7 @@ async function backtest(
   const feeds = new Map<string, SourceRows>();
   for (const name of options.sources.keys()) {
     if (options.config.sources[name] !== undefined) continue;
-    const message = `the option "sources" names "${name}", the configuration has no such source`;
+    const message = `the option "sources" names "${name}", but the configuration has no such source`;
     throw new StrategyRunError("SOURCE_UNKNOWN", message);
   }
   for (const name of new Set([...sourcesOf(identified), ...tagged, ...traded])) {
@@ -169,10 +169,10 @@ function tradedRows(feed: SourceRows, options: CompiledOfflineOptions): TradedRo
   const isHeld = options.untilMs === undefined && start !== null;
   const why =
     rows > 0
-      ? `the last one up to then is of ${day(openTimeMs[rows - 1]!)}`
+      ? `the last bar up to until is of ${day(openTimeMs[rows - 1]!)}`
       : isHeld
-        ? `all its bars are from its "start" (${start}) on, and a backtest takes those before it: move start, or give until`
-        : `its first one is later than until`;
+        ? `all its bars are at or after its "start" (${start}), and a backtest uses those before it: move start, or give until`
+        : `its first bar is later than until`;
   const message = `source "${feed.name}" has no bar between from and until: ${why}`;
   throw new StrategyRunError("RANGE_EMPTY", message);
 }

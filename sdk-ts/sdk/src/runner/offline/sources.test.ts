@@ -59,9 +59,9 @@ describe("a source of one's own", () => {
   });
 
   test.each<readonly [string, Partial<BarTable>, string]>([
-    ["rows out of order", { openTimeMs: walk.openTimeMs.toReversed() }, "open times must rise"],
+    ["rows out of order", { openTimeMs: walk.openTimeMs.toReversed() }, "open times must increase"],
     ["a short column", { columns: new Map([["close", new Float64Array(3)]]) }, "has 3 values"],
-    ["no row", { rows: 0 }, "the table says 0 rows"],
+    ["no row", { rows: 0 }, "the table has 0 rows"],
   ])("with %s is refused", async (_, change, told) => {
     await using project = await barsProject({ x: walk }, { instruments: { x: {} } });
     const sources = { x: new Rows({ ...walk, ...change }) };

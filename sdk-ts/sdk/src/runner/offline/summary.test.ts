@@ -90,7 +90,7 @@ describe("the summary of an offline run", () => {
 
     expect(lines[0]).toMatch(/^Rising: 59 returns, \d+ orders$/);
     expect(lineOf(lines, "sharpe")).toMatch(/ -?[\d.]+ +a year of 365 bars, zero rate$/);
-    expect(lineOf(lines, "sharpe_per_bar")).toMatch(/ a bar of 1d, not annualised$/);
+    expect(lineOf(lines, "sharpe_per_bar")).toMatch(/ per bar of 1d, not annualised$/);
     expect(lineOf(lines, "cagr")).toMatch(/ -?[\d.]+ % in a year of 365 bars$/);
     expect(lineOf(lines, "turnover")).toMatch(/ times the equity in a year of 365 bars$/);
     expect(lineOf(lines, "buy and hold")).toMatch(/sharpe -?[\d.]+, cagr -?[\d.]+, total_return/);
@@ -103,7 +103,9 @@ describe("the summary of an offline run", () => {
     const one = await summary(Rising, barsOfCloses([100]));
 
     expect(lineOf(flat, "sharpe")).toMatch(/ none: no return differs from 0$/);
-    expect(lineOf(one, "sharpe")).toMatch(/ none: there is no return, two bars make the first$/);
+    expect(lineOf(one, "sharpe")).toMatch(
+      / none: there is no return, the first one takes two bars$/,
+    );
   });
 
   test("says why there is no order: no value, no threshold reached, no lot", async () => {
@@ -124,8 +126,8 @@ describe("the summary of an offline run", () => {
     const bars = randomWalkBars({ count: 12_000, interval: "1m", volatility: 0.0001 });
     const lines = await summary(Minutes, bars);
 
-    expect(lineOf(lines, "sharpe_per_bar")).toMatch(/ a bar of 1m, not annualised$/);
-    expect(lines.join()).toContain("come about 526000 times a year: set its periods_per_year");
+    expect(lineOf(lines, "sharpe_per_bar")).toMatch(/ per bar of 1m, not annualised$/);
+    expect(lines.join()).toContain("has about 526000 bars per year: set its periods_per_year");
     const right = await summary(Minutes, bars, { periodsPerYear: 525_600 });
     expect(right.join()).not.toContain("periods_per_year");
   });

@@ -54,7 +54,7 @@ function meaningOf(name: string, value: number, returns: ReturnSeries): string |
     case "sharpe":
       return `${year}, zero rate`;
     case "sharpe_per_bar":
-      return `a bar of ${intervalText(returns.intervalSeconds * 1_000)}, not annualised`;
+      return `per bar of ${intervalText(returns.intervalSeconds * 1_000)}, not annualised`;
     case "volatility":
       return `${percent} in ${year}`;
     case "cagr":
@@ -76,11 +76,13 @@ function meaningOf(name: string, value: number, returns: ReturnSeries): string |
 
 function whyNone(name: string, { samples, returns }: ReturnSeries): string {
   const isFlat = !Array.from(returns).some((value) => Number.isFinite(value) && value !== 0);
-  if (samples === 0) return "none: there is no return, two bars make the first";
+  if (samples === 0) return "none: there is no return, the first one takes two bars";
   if (isFlat) return "none: no return differs from 0";
   if (name === "profit_factor") return "none: no bar lost";
-  if (samples === 1) return "none: one return has no deviation";
-  return name.startsWith("sharpe") ? "none: all returns are equal" : "none: beyond every number";
+  if (samples === 1) return "none: a single return has no deviation";
+  return name.startsWith("sharpe")
+    ? "none: all returns are equal"
+    : "none: beyond the range of numbers";
 }
 
 function equityText({ equity, currency, costs, noCosts }: OfflineResult): string {

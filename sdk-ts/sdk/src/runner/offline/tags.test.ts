@@ -91,7 +91,7 @@ describe("a tag query offline", () => {
     // 100 + (k mod 4) + 10 + (k mod 3) reaches 114 first with k = 2; the order fills at the next open.
     expect(result.fills[0]?.eventTimeMs).toBe(Date.UTC(2020, 0, 1 + 3));
     expect(problems).toEqual([]);
-    expect(told).toEqual(["queue q-C of the tag map is left out: sources: has no entry for it"]);
+    expect(told).toEqual(['queue q-C of the tag map is left out: "sources:" has no entry for it']);
   });
 
   test("finds the strategy's own streams that carry a tag", async () => {

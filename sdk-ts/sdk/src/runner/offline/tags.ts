@@ -57,7 +57,7 @@ export function findOfflineTags(
       if (found.has(nodeId)) continue;
       const entry = config.sources[source];
       if (entry === undefined) {
-        onProblem(`queue ${name} of the tag map is left out: sources: has no entry for it`);
+        onProblem(`queue ${name} of the tag map is left out: "sources:" has no entry for it`);
         continue;
       }
       const intervalMs = intervalSeconds * 1_000;

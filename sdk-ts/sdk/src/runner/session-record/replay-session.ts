@@ -52,7 +52,9 @@ export async function replaySession(
   options: Pick<OfflineOptions, "config" | "configPath" | "module"> = {},
 ): Promise<ReplayOutcome> {
   if (record.journal.length === 0) {
-    throw new SessionRecordError("the record has no journal: its session was not ended in order");
+    throw new SessionRecordError(
+      "the record has no journal: its session did not end in an orderly way",
+    );
   }
   const compiled = compileOfflineOptions(options);
   const worldId = record.header.world_id;
@@ -170,7 +172,7 @@ function rerun(
     }
     const stated = targets.get(op.instrument)?.get(op.bucket) ?? Number.NaN;
     if (Number.isNaN(stated)) {
-      missing.push(`${op.instrument} at ${iso(op.bucket)}: the nodes give no target now`);
+      missing.push(`${op.instrument} at ${iso(op.bucket)}: the nodes give no target in the replay`);
       continue;
     }
     const weight = weights.findLast(({ from_ms }) => from_ms <= op.bucket);
@@ -217,10 +219,11 @@ function compare(
   for (const order of recorded) {
     const now = again.get(order.id);
     again.delete(order.id);
-    if (now === undefined) differences.push(`${told(order)} is not made now`);
-    else if (now.lots !== order.lots) differences.push(`${told(order)} has ${now.lots} lots now`);
+    if (now === undefined) differences.push(`${told(order)} is not made in the replay`);
+    else if (now.lots !== order.lots)
+      differences.push(`${told(order)} has ${now.lots} lots in the replay`);
     else if (now.bucket !== order.bucket)
-      differences.push(`${told(order)} is of ${iso(now.bucket)} now`);
+      differences.push(`${told(order)} is of ${iso(now.bucket)} in the replay`);
     else same++;
   }
   for (const order of again.values()) differences.push(`${told(order)} was not in the session`);
@@ -244,7 +247,7 @@ function readOp(entry: number, body: unknown): ReplayOp {
   try {
     return parseReplayOp(body);
   } catch (cause) {
-    const message = `journal entry ${entry} holds no operation a replay knows`;
+    const message = `journal entry ${entry} has no operation that a replay knows`;
     throw new SessionRecordError(message, { cause });
   }
 }

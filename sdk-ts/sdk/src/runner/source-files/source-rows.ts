@@ -174,14 +174,14 @@ function checkBarTable(name: string, table: BarTable): void {
     const what = `source "${name}": "${column}"`;
     if (!(values instanceof Float64Array)) throw new FeedError(`${what} must be a Float64Array`);
     if (values.length !== rows) {
-      throw new FeedError(`${what} has ${values.length} values, the table says ${rows} rows`);
+      throw new FeedError(`${what} has ${values.length} values, but the table has ${rows} rows`);
     }
   }
   if (rows === 0) throw new FeedError(`source "${name}" has no rows`);
   for (let row = 0; row < rows; row++) {
     const isLate = row === 0 || openTimeMs[row]! > openTimeMs[row - 1]!;
     if (isLate && bucketEndMs[row]! > openTimeMs[row]!) continue;
-    const fix = "open times must rise and each bar end after it opens";
+    const fix = "open times must increase, and each bar must end after it opens";
     throw new FeedError(`source "${name}", row ${row} (open ${openTimeMs[row]} ms): ${fix}`);
   }
 }

@@ -121,7 +121,7 @@ function checkStrategy(given: unknown): asserts given is StrategyClass | Strateg
   const what = typeof given === "function" ? `${given.name || "a function"}` : typeof given;
   const fix =
     "give a class that extends Strategy, or an instance of one; of a file, loadStrategy(file)";
-  throw new StrategyRunError("STRATEGY_NOT_EXPORTED", `${what} is no strategy: ${fix}`);
+  throw new StrategyRunError("STRATEGY_NOT_EXPORTED", `${what} is not a strategy: ${fix}`);
 }
 
 function inPlace<T>(what: string, module: string | undefined, action: () => T): T {
@@ -170,7 +170,7 @@ function compileTwice(strategy: Strategy, context: StrategyContext): StrategyGra
     [...after].find(([content]) => !before.has(content)) ??
     [...before].find(([content]) => !after.has(content));
   if (odd === undefined) return graph;
-  const problem = `declared other nodes the second time, among them "${odd[1].name}"; it must not depend on a clock, chance or what it did before`;
+  const problem = `declared different nodes when it ran a second time, among them "${odd[1].name}"; it must not depend on a clock, chance or what it did before`;
   throw new DeclarationError("NODES_DIFFER", `${strategy.name}.setup`, problem);
 }
 
@@ -240,6 +240,6 @@ function makeNodeHasher(hashCode: HashCode): HashNode {
 
 function unknownModule(strategyName: string): StrategyRunError {
   const fix = "add `static readonly module = import.meta.url;` to the class, or use loadStrategy";
-  const message = `strategy "${strategyName}" has functions of its own and its file is not known: ${fix}`;
+  const message = `strategy "${strategyName}" has functions of its own, but its file is not known: ${fix}`;
   return new StrategyRunError("MODULE_UNKNOWN", message);
 }

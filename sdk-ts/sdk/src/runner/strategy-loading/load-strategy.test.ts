@@ -155,7 +155,7 @@ test("a class of the author's own that is called Strategy is no copy of the SDK"
 test("a folder is refused as such", async () => {
   await expect(loadStrategy(folder)).rejects.toMatchObject({
     reason: "STRATEGY_IMPORT_FAILED",
-    message: expect.stringContaining("is no file"),
+    message: expect.stringContaining("is not a file"),
   });
 });
 
@@ -170,7 +170,7 @@ test("as Node runs it, a file that fails says where: syntax, a throw, a missing 
     ],
     ["text.ts", 'throw "just a text";', "just a text", "text.ts"],
     ["import.ts", 'import "../nowhere.ts";', "nowhere.ts", "import.ts"],
-    ["enum.ts", "export enum Side { long, short }", "write no enum", "enum.ts"],
+    ["enum.ts", "export enum Side { long, short }", "use no enum", "enum.ts"],
     ["script.cjs", `require("./waits.mjs");`, "a strategy is an ES module", "script.cjs"],
     ["old/script.ts", start, '"type": "module" in package.json', "script.ts:1"],
   ];

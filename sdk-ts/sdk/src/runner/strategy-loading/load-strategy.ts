@@ -53,8 +53,8 @@ function onlyOne(path: string, { classes, nearMisses }: StrategyExports) {
 
 async function importFile(path: string, file: string): Promise<object> {
   const stat = statSync(file, { throwIfNoEntry: false });
-  if (stat === undefined) throw refused(`there is no file ${path}`);
-  if (!stat.isFile()) throw refused(`${path} is no file; name the strategy's .ts file`);
+  if (stat === undefined) throw refused(`no file exists at ${path}`);
+  if (!stat.isFile()) throw refused(`${path} is not a file; name the strategy's .ts file`);
   try {
     return await import(pathToFileURL(file).href);
   } catch (cause) {
@@ -70,7 +70,7 @@ function fixOf(cause: unknown): string {
   if (!(cause instanceof Error)) return "";
   const code = "code" in cause ? cause.code : undefined;
   if (code === "ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX") {
-    return "; types are only taken out: write no enum, no namespace and no parameter property";
+    return "; types are only removed, not compiled: use no enum, no namespace and no parameter property";
   }
   const isScript = /^(Cannot use import statement outside a module|Unexpected token 'export')/;
   if (code === "ERR_REQUIRE_ASYNC_MODULE" || isScript.test(cause.message)) {
@@ -121,7 +121,7 @@ function extendsStrategy(value: unknown): value is StrategyClass {
 
 function nearMiss(name: string, value: unknown): string | undefined {
   if (value instanceof Strategy) {
-    return `"${name}" is an instance of ${value.constructor.name}; export the class, a run makes its own instance`;
+    return `"${name}" is an instance of ${value.constructor.name}; export the class, because a run makes its own instance`;
   }
   if (extendsStrategy(value)) return `"${name}" is abstract: give it a setup()`;
   return undefined;

@@ -280,7 +280,7 @@ export class RouterGate implements OrderGate {
     this.#isWorldGone = isGone;
     if (!isGone || wasGone) return;
     this.#ports.logger.warn(
-      "WorldService knows no such world any more, and this gateway does; no order leaves. Unless it was deleted: WorldService has another store than before, restore it",
+      "WorldService no longer knows this world, but this gateway does; no order leaves. Unless the world was deleted, WorldService's store is not the one it had before: restore it",
       { world: this.#ports.worldId },
     );
   }

@@ -16,7 +16,7 @@ test("a WorldService that knows a world of this gateway no more is warned of onc
   await bench.promote({ A: 1 });
   const gate = bench.orders.gates.get("w1")!;
   const warnings = () =>
-    bench.warnings.filter((each) => each.startsWith("WorldService knows no such world any more"));
+    bench.warnings.filter((each) => each.startsWith("WorldService no longer knows this world"));
 
   bench.world.isGone = true;
   await gate.beat();

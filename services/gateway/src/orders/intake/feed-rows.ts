@@ -98,7 +98,7 @@ export class FeedRows {
     const reported = this.#reporterOf(source)?.reported;
     const isReported = isBooked && ((await reported?.reached(row, clock, longestMs)) ?? true);
     if (isReported) return;
-    const what = isBooked ? "returns were not answered" : "bars are not booked";
+    const what = isBooked ? "a report of returns was not answered" : "bars are not booked";
     throw new QmtlError("BARRIER_HELD", `row ${row} of ${source}: its ${what} yet`, {
       retryAfterMs: 200,
     });

@@ -73,7 +73,7 @@ test("a halt that is not stored when the gateway stops is named as lost at error
   const lost = bench.errors.filter(({ text }) => text.startsWith("halt lost"));
   expect(lost).toMatchObject([
     {
-      text: "halt lost: it was never stored and ends with this process; halt again",
+      text: "halt lost: it was never stored and ends with this process; halt again after the start",
       fields: { haltId, scope, reason, principal },
     },
   ]);

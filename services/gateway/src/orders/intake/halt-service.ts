@@ -74,7 +74,7 @@ export class HaltService {
     const { clock, newId, leases, halts, worlds, subjects } = this.#ports;
     await subjects.check(place).catch((failure: unknown) => {
       if (!isStoreOutage(failure)) throw failure;
-      const message = `whether there is a ${place.scope} ${place.target} cannot be looked up now`;
+      const message = `cannot look up now whether there is a ${place.scope} ${place.target}`;
       const options = { retryAfterMs: storeAgainMs, cause: failure };
       throw new QmtlError("STORE_UNAVAILABLE", message, options);
     });
@@ -110,13 +110,16 @@ export class HaltService {
     for (const halt of halts.list()) {
       if (halts.isStored(halt.haltId)) continue;
       const { haltId, scope, target, reason, principal } = halt;
-      logger.error("halt lost: it was never stored and ends with this process; halt again", {
-        haltId,
-        scope,
-        target,
-        reason,
-        principal,
-      });
+      logger.error(
+        "halt lost: it was never stored and ends with this process; halt again after the start",
+        {
+          haltId,
+          scope,
+          target,
+          reason,
+          principal,
+        },
+      );
     }
   }
 

@@ -121,7 +121,7 @@ function refuse(router: AccountRouter, plan: RebalancePlan, worlds: readonly str
   if (plan.accountRevision !== head) {
     throw new QmtlError(
       "ACCOUNT_REVISION_STALE",
-      `the plan is of revision ${plan.accountRevision}, the account is at ${head}`,
+      `the plan is of revision ${plan.accountRevision}, but the account is at ${head}`,
       { metadata: { account_revision: String(head) } },
     );
   }

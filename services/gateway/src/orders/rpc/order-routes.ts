@@ -82,9 +82,13 @@ export function orderHandlers(orders: GatewayOrders) {
     },
     async *watchOrders({ filter: message, cursor }, { signal }) {
       if (message?.workingOnly === true) {
-        throw new QmtlError("INVALID_FIELD", "an order that ends is a change, too", {
-          fields: [{ field: "filter.working_only", description: "must not be set" }],
-        });
+        throw new QmtlError(
+          "INVALID_FIELD",
+          "every change of an order is watched, including its end",
+          {
+            fields: [{ field: "filter.working_only", description: "must not be set" }],
+          },
+        );
       }
       yield* watchOrders(orders, await filterFrom(orders, message), cursor, signal);
     },
@@ -167,7 +171,7 @@ function durationToProto(ms: number): MessageInitShape<typeof DurationSchema> {
 /** The session of the call's ticket; the server's access check has refused a call without one. */
 function sessionOf({ session }: Pick<CallContext, "session">): SessionScope {
   if (session !== undefined) return session;
-  throw new QmtlError("TICKET_INVALID", "a ticket is needed: IssueTicket gives one");
+  throw new QmtlError("TICKET_INVALID", "a ticket is required: IssueTicket gives one");
 }
 
 async function filterFrom(
@@ -290,7 +294,7 @@ function fieldOfScope(scope: CancelScope): string {
 
 function orderNotFound(clientOrderId: string): QmtlError {
   return new QmtlError("ORDER_NOT_FOUND", `no order ${clientOrderId}`, {
-    fields: [{ field: "client_order_id", description: "names no order of the journal" }],
+    fields: [{ field: "client_order_id", description: "is not an order of the journal" }],
     metadata: { client_order_id: clientOrderId },
   });
 }

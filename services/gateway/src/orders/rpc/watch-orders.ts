@@ -131,7 +131,7 @@ const filterKey = ({ account, world, strategy }: OrderFilter): string =>
   JSON.stringify([account, world, strategy]);
 
 function trimmed(account: string): QmtlError {
-  return new QmtlError("TRIMMED", `the journal of ${account} does not reach that far any more`, {
+  return new QmtlError("TRIMMED", `the journal of ${account} no longer reaches back that far`, {
     metadata: { account_id: account },
   });
 }

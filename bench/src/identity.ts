@@ -1,10 +1,4 @@
-import {
-  blake3Hex,
-  canonicalNodeText,
-  initCanonical,
-  nodeId,
-  parseNodeId,
-} from "@qmtl/core/canonical";
+import { blake3Hex, canonicalNodeText, nodeId, parseNodeId } from "@qmtl/core/canonical";
 import type { BenchRow } from "./bench-row.ts";
 import { interleavedMedians } from "./engine-stopwatch.ts";
 import { limitRow, referenceRow } from "./limit-row.ts";
@@ -19,7 +13,6 @@ export interface IdentityBenchOptions {
 /** Node ids a second, against BLAKE3 over the same canonical text made beforehand. */
 export async function identityBench(options: IdentityBenchOptions = {}): Promise<BenchRow[]> {
   const { nodes = 20_000, samples = 7 } = options;
-  await initCanonical();
   const input = { port: "close", node_id: parseNodeId(`blake3:${"ab".repeat(32)}`) };
   const all = Array.from({ length: nodes }, (_, at) => ({
     node_type: "sma",

@@ -1,16 +1,9 @@
 import { readFileSync } from "node:fs";
-import {
-  blake3Hex,
-  type CanonicalNode,
-  computeKey,
-  initCanonical,
-  jcs,
-  nodeId,
-} from "@qmtl/core/canonical";
+import { blake3Hex, type CanonicalNode, computeKey, jcs, nodeId } from "@qmtl/core/canonical";
 import { type GateState, stateHash } from "@qmtl/core/gate";
 import { CsvSource, column, PositionTargetNode, Strategy, StreamInput } from "@qmtl/sdk";
 import { identifyStrategy } from "@qmtl/sdk/platform";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 const page = readFileSync(new URL("../../docs/protocol.md", import.meta.url), "utf8");
 const hash = (text: string): string => `blake3:${blake3Hex(text)}`;
@@ -60,8 +53,6 @@ class Bars extends Strategy {
 }
 
 describe("docs/protocol.md", () => {
-  beforeAll(initCanonical);
-
   test("shows canonical texts of nodes, each with its id", () => {
     const texts = nodesOnPage();
     const nodes = texts.map((text) => JSON.parse(text) as CanonicalNode);

@@ -79,7 +79,6 @@ export {
   type GatewayKey,
   PRINCIPAL_HEADER,
   signPrincipal,
-  verifyPrincipal,
 } from "./principal-signature.ts";
 export { PrincipalSigner, signatureReuseMsMax } from "./principal-signer.ts";
 export { PushStream } from "./push-stream.ts";

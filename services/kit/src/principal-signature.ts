@@ -50,15 +50,6 @@ export function signPrincipal(principal: CallPrincipal, key: GatewayKey, nowMs: 
   return `${body}.${macOf(body, key).toString("base64url")}`;
 }
 
-/** The principal a header stands for. PRINCIPAL_UNSIGNED when it is forged, of an unknown gateway, or expired. */
-export function verifyPrincipal(
-  header: string,
-  gateways: readonly GatewayKey[],
-  nowMs: number,
-): CallPrincipal {
-  return principalOf(checkSignature(header, gateways), nowMs);
-}
-
 /** What a signature vouches for, whenever that is. */
 export interface SignedClaims {
   readonly gw: string;

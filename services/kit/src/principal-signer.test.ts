@@ -1,10 +1,16 @@
 import { expect, test } from "vitest";
-import { verifyPrincipal } from "./principal-signature.ts";
+import { createPrincipalCheck } from "./principal.ts";
 import { PrincipalSigner, signatureReuseMsMax } from "./principal-signer.ts";
 import { ManualClock } from "./testing/manual-clock.ts";
 
 const key = { gatewayId: "gw-1", secret: Buffer.alloc(32, 7) };
 const ann = { name: "ann", role: "operator" } as const;
+
+/** Whom a service takes the caller for. */
+function believed(header: string, clock: ManualClock) {
+  const check = createPrincipalCheck({ gateways: [key], signedOnly: true, clock });
+  return check({ header: () => header, isLoopback: false });
+}
 
 test("calls of one principal share a signature for ten seconds, and others have their own", () => {
   const clock = new ManualClock();
@@ -17,7 +23,7 @@ test("calls of one principal share a signature for ten seconds, and others have 
   clock.advance(1);
   const second = signer.sign(ann);
   expect(second).not.toBe(first);
-  expect(verifyPrincipal(second, [key], clock.nowMs())).toEqual(ann);
+  expect(believed(second, clock)).toEqual(ann);
 });
 
 test("a signature used for the last time is still good for most of its life", () => {
@@ -27,5 +33,5 @@ test("a signature used for the last time is still good for most of its life", ()
   clock.advance(signatureReuseMsMax - 1);
   const header = signer.sign(ann);
   clock.advance(40_000);
-  expect(verifyPrincipal(header, [key], clock.nowMs())).toEqual(ann);
+  expect(believed(header, clock)).toEqual(ann);
 });

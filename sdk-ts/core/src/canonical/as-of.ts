@@ -97,21 +97,6 @@ export function pinsEverySource({ asOf, pins }: PinnedData): boolean {
   return asOf !== "" && asOf !== asOfNone && Object.keys(pins).length === 0;
 }
 
-/** Two contexts conflict where they pin one source to different data. */
-export function doPinsConflict(a: PinnedData, b: PinnedData): boolean {
-  if (pinsEverySource(a)) {
-    return pinsEverySource(b) ? a.asOf !== b.asOf : isOtherThan(a.asOf, b.pins);
-  }
-  if (pinsEverySource(b)) return isOtherThan(b.asOf, a.pins);
-  return Object.entries(a.pins).some(
-    ([source, fingerprint]) => Object.hasOwn(b.pins, source) && b.pins[source] !== fingerprint,
-  );
-}
-
-function isOtherThan(asOf: string, pins: SourcePins): boolean {
-  return Object.values(pins).some((fingerprint) => fingerprint !== asOf);
-}
-
 function pinsHash(pins: SourcePins): string {
   return `blake3:${blake3Hex(jcs({ ...pins }))}`;
 }

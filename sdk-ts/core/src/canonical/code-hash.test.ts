@@ -15,7 +15,7 @@ import { transformSync } from "esbuild";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeNodes } from "../../../../e2e/fixtures/code-hash/strategy.ts";
-import { CodeHashError, codeHash, openCodeHasher } from "./index.ts";
+import { CodeHashError, openCodeHasher } from "./index.ts";
 
 const fixture = fileURLToPath(new URL("../../../../e2e/fixtures/code-hash", import.meta.url));
 const vectors = fileURLToPath(new URL("../../../../e2e/vectors/code-hash.json", import.meta.url));
@@ -126,15 +126,15 @@ describe("the same code", () => {
 /** Hashes a function of a module given as texts; the function is taken from its own text. */
 function hashOf(source: string, fnText: string, files: Record<string, string> = {}): string {
   const all = new Map(Object.entries({ "/p/strategy.ts": source, ...files }));
-  return codeHash({
-    fn: runtimeFunction(fnText),
+  const hasher = openCodeHasher({
     modulePath: "/p/strategy.ts",
     readFile: (path) => {
       const text = all.get(path);
       if (text === undefined) throw new Error(`no file ${path}`);
       return text;
     },
-  }).hash;
+  });
+  return hasher(runtimeFunction(fnText)).hash;
 }
 
 /** A function object with this very text, without the names around it. */

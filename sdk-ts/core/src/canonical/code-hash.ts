@@ -25,8 +25,6 @@ export interface CodeHash {
 }
 
 export interface CodeHashOptions {
-  /** The function as the program runs it. */
-  readonly fn: ComputeFunction;
   /** Absolute path of the file it was loaded from, as run: `.ts` under type stripping, `.js` after a build. */
   readonly modulePath: string;
   /** Reads a source file as text; throws when there is none. @default reads the disk */
@@ -34,7 +32,8 @@ export interface CodeHashOptions {
 }
 
 /**
- * Hash of a compute function's meaning as written.
+ * Hashes compute functions of one module by their meaning as written. Each file is read once, and taken as it is at first
+ * reading.
  *
  * The function's text finds its place in the module (or in a file the module imports by relative path, or else in a
  * package these import, other than this one); from there its free names are followed to constants, helpers and imports of the same package, transitively, to the name and
@@ -44,18 +43,11 @@ export interface CodeHashOptions {
  * version of an npm package it calls differs. Module code it does not reach does not count. Out of scope: expressions of
  * constants alone that a compiler folds (`1 < 2 ? a : b`, `null ?? a`); string sums are covered.
  *
- * Cost: about 1 ms for each file reached. For many functions of one module use {@link openCodeHasher}.
+ * Cost: about 1 ms for each file reached.
  *
  * @throws {CodeHashError} when the hash would not cover what the function does; see its reasons.
  */
-export function codeHash(options: CodeHashOptions): CodeHash {
-  return openCodeHasher(options)(options.fn);
-}
-
-/** Hashes many functions of one module, reading each file once. Files are taken as they are at first reading. */
-export function openCodeHasher(
-  options: Omit<CodeHashOptions, "fn">,
-): (fn: ComputeFunction) => CodeHash {
+export function openCodeHasher(options: CodeHashOptions): (fn: ComputeFunction) => CodeHash {
   const tree = new SourceTree(options.readFile);
   const entry = tree.module(resolve(options.modulePath));
   return (fn) => {

@@ -6,9 +6,6 @@ import { type NodeId, parseNodeId } from "./node-id.ts";
 /** Key of a node's outputs in one compute context. Caches, node leases and queues are keyed by it. */
 export type ComputeKey = string & { readonly __brand: "ComputeKey" };
 
-/** Key of one validation result. */
-export type EvalKey = string & { readonly __brand: "EvalKey" };
-
 /** Where a computation runs. */
 export type ExecutionDomain = "backtest" | "dryrun" | "live" | "shadow";
 
@@ -38,51 +35,16 @@ export function computeKey(key: { readonly nodeId: NodeId } & ComputeContext): C
   if (key.worldId === "") throw bad("worldId", "is empty");
   if (key.partition === "") throw bad("partition", "is empty");
   assertDomain(key.executionDomain);
-  return hashed<ComputeKey>([
-    key.nodeId,
-    key.worldId,
-    key.executionDomain,
-    key.asOf,
-    key.partition,
-  ]);
+  return hashed([key.nodeId, key.worldId, key.executionDomain, key.asOf, key.partition]);
 }
 
 /** Compute key of a pure source node, shared by all worlds: world, domain and as-of `""`, partition `global`. */
 export function sourceComputeKey(nodeId: NodeId): ComputeKey {
-  return hashed<ComputeKey>([parseNodeId(nodeId, "nodeId"), "", "", "", globalPartition]);
+  return hashed([parseNodeId(nodeId, "nodeId"), "", "", "", globalPartition]);
 }
 
-/**
- * `"blake3:" + hex(BLAKE3(JCS([node_id, world_id, execution_domain, contract_id, dataset_fingerprint, code_version,
- * resource_policy])))`: a validation is reused only if all of these agree.
- *
- * @throws {IdentityError} `BAD_CONTEXT` on an empty world or an unknown domain.
- */
-export function evalKey(key: {
-  readonly nodeId: NodeId;
-  readonly worldId: string;
-  readonly executionDomain: ExecutionDomain;
-  readonly contractId: string;
-  readonly datasetFingerprint: string;
-  readonly codeVersion: string;
-  readonly resourcePolicy: string;
-}): EvalKey {
-  parseNodeId(key.nodeId, "nodeId");
-  if (key.worldId === "") throw bad("worldId", "is empty");
-  assertDomain(key.executionDomain);
-  return hashed<EvalKey>([
-    key.nodeId,
-    key.worldId,
-    key.executionDomain,
-    key.contractId,
-    key.datasetFingerprint,
-    key.codeVersion,
-    key.resourcePolicy,
-  ]);
-}
-
-function hashed<Key extends string>(parts: readonly string[]): Key {
-  return `blake3:${blake3Hex(jcs(parts))}` as Key;
+function hashed(parts: readonly string[]): ComputeKey {
+  return `blake3:${blake3Hex(jcs(parts))}` as ComputeKey;
 }
 
 function assertDomain(domain: string): void {

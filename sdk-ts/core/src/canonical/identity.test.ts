@@ -9,14 +9,11 @@ import {
   blake3Hex,
   type CanonicalNode,
   computeKey,
-  evalKey,
   IdentityError,
   jcs,
   type NodeId,
   nodeId,
   nodeIdsCrc32,
-  openBlake3,
-  sortedSet,
   sourceComputeKey,
 } from "./index.ts";
 
@@ -63,19 +60,18 @@ const node: CanonicalNode = {
 };
 
 describe("golden vectors", () => {
+  const ours = { node_id: nodeId, compute_key: computeKey, source_compute_key: sourceComputeKey };
+  /** Kinds that no code of this SDK makes; the second implementation checks them. */
+  const unmade = new Set(["eval_key"]); // ValidationCacheService, whose keys they are, is not part of v1.
+
   test.each(golden.cases)("$kind $id", ({ kind, input, expected }) => {
-    const ours = {
-      node_id: nodeId,
-      compute_key: computeKey,
-      source_compute_key: sourceComputeKey,
-      eval_key: evalKey,
-    };
     const { parts, ...given } = input as { parts: unknown };
+    expect(slowId(parts)).toBe(expected);
+    if (unmade.has(kind)) return;
     const run = ours[kind as keyof typeof ours];
     expect(
       run((kind === "source_compute_key" ? (given as { nodeId: never }).nodeId : given) as never),
     ).toBe(expected);
-    expect(slowId(parts)).toBe(expected);
   });
 
   test.each(crc.cases)("$id", ({ input, expected }) => {
@@ -141,13 +137,10 @@ describe("canonical JSON", () => {
 });
 
 describe("BLAKE3", () => {
-  test("agrees with a second library, in one piece and in many", async () => {
-    const stream = await openBlake3();
+  test("agrees with a second library", () => {
     const bytes = Uint8Array.from({ length: 5000 }, (_, index) => index % 251);
-    for (let at = 0; at < bytes.length; at += 700) stream.update(bytes.subarray(at, at + 700));
 
     expect(blake3Hex(bytes)).toBe(bytesToHex(blake3(bytes)));
-    expect(stream.digestHex()).toBe(blake3Hex(bytes));
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 3000 }), (data) => {
         expect(blake3Hex(data)).toBe(bytesToHex(blake3(data)));
@@ -227,10 +220,6 @@ describe("node ids", () => {
 
   test("seed, timestamp and environment are ordinary params", () => {
     expect(() => assertNoReservedParams({ seed: 1, timestamp: 2, environment: 3 })).not.toThrow();
-  });
-
-  test("sets have one order", () => {
-    expect(sortedSet(["b", "a", "b", "B"])).toEqual(["B", "a", "b"]);
   });
 });
 

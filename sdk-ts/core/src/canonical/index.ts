@@ -4,29 +4,25 @@ export {
   type ConeNode,
   coneOfEach,
   dataOfCone,
-  doPinsConflict,
   type PinnedData,
   pinsEverySource,
   type SourceCone,
   type SourcePins,
   unpinnedSources,
 } from "./as-of.ts";
-export { type Blake3Stream, blake3Hex, initCanonical, openBlake3 } from "./blake3.ts";
+export { blake3Hex } from "./blake3.ts";
 export { CodeHashError, type CodeHashErrorReason } from "./code-hash/code-hash-error.ts";
 export {
   type CodeHash,
   type CodeHashOptions,
   type ComputeFunction,
-  codeHash,
   openCodeHasher,
 } from "./code-hash.ts";
 export {
   type ComputeContext,
   type ComputeKey,
   computeKey,
-  type EvalKey,
   type ExecutionDomain,
-  evalKey,
   globalPartition,
   sourceComputeKey,
 } from "./compute-key.ts";
@@ -40,7 +36,6 @@ export {
   type NodeId,
   nodeId,
   parseNodeId,
-  sortedSet,
 } from "./node-id.ts";
 export { nodeIdsCrc32 } from "./node-ids-crc32.ts";
 export { assertNoReservedParams, isReservedParam, reservedParamNames } from "./reserved-params.ts";

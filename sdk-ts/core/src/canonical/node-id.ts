@@ -20,7 +20,7 @@ export interface CanonicalNode {
   readonly interval_seconds: number;
   /** Window in bars, at least 1. */
   readonly period: number;
-  /** JSON data. Sets (tags, queries) must come sorted: see {@link sortedSet}. Reserved names are refused. */
+  /** JSON data. Sets (tags, queries) must come sorted by UTF-16 code unit, without duplicates. Reserved names are refused. */
   readonly params: unknown;
   /** In the declared order. */
   readonly inputs: readonly CanonicalInput[];
@@ -76,11 +76,6 @@ export function canonicalNodeText(node: CanonicalNode): string {
   // After jcs, which has refused cycles.
   assertNoReservedParams(node.params);
   return text;
-}
-
-/** A set of strings in its canonical order (by UTF-16 code unit), without duplicates. */
-export function sortedSet(items: Iterable<string>): string[] {
-  return [...new Set(items)].sort();
 }
 
 function assertCount(value: number, path: string): void {

@@ -5,7 +5,6 @@ export * from "./instrument-spec.ts";
 export * from "./lots.ts";
 export * from "./offline-account.ts";
 export * from "./order-router.ts";
-export * from "./portfolio.ts";
 export * from "./position.ts";
 export * from "./pretrade.ts";
 export * from "./rebalance/internal-cross.ts";

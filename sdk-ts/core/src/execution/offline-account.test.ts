@@ -115,3 +115,27 @@ test("orders and executions have names of their own, or those of the hash that i
   expect(counted.fills.length).toBe(99);
   expect(hashed.orders[0]!.id).toMatch(/^q[0-9a-f]{31}$/);
 });
+
+test("an instrument at a price below 0 is worth that much when another is sized", () => {
+  const run = new OfflineAccount({
+    instruments: [
+      { symbol: "X", lotSize: "1", noCosts: true },
+      { symbol: "Y", lotSize: "1", noCosts: true },
+    ],
+    capital: 1_000,
+  });
+  run.bar(0, 0, 10, 10, 10, 10);
+  run.decide(0, 0, 0.5);
+  run.bar(0, 1, 10, 10, 10, 10);
+  run.mark();
+
+  run.bar(0, 2, 10, 10, -4, -4);
+  run.bar(1, 0, 1, 1, 1, 1);
+  run.decide(1, 0, 1);
+  run.mark();
+
+  // 500 of cash, and 50 X at −4 each.
+  expect(run.lastEquity).toBe(300);
+  expect(run.orders.at(-1)).toMatchObject({ instrument: "Y", lots: 300 });
+  expect(run.holding(0)).toMatchObject({ mark: -4, unrealisedPnl: -700 });
+});

@@ -1,8 +1,10 @@
 import type { HashHex } from "./client-order-id.ts";
 import type { InstrumentSpec } from "./instrument-spec.ts";
 import { OrderRouter } from "./order-router.ts";
+import type { Mark, RouterLedger } from "./router-ledger.ts";
 import type { BookId, RouterEffect, RouterOrder } from "./router-order.ts";
-import { type CostOptions, SimulatedBroker } from "./simulated-broker.ts";
+import type { Book } from "./router-state.ts";
+import { type BrokerPositions, type CostOptions, SimulatedBroker } from "./simulated-broker.ts";
 import type { SimulatedFill } from "./simulated-order.ts";
 
 /** An instrument as an offline run trades it. */
@@ -61,8 +63,10 @@ interface Line {
   readonly notionalMin: number;
   readonly sameBarClose: boolean;
   readonly broker: SimulatedBroker;
-  units: number;
-  mark: number;
+  /** Of the ledger. */
+  readonly mark: Mark;
+  /** Of the ledger; undefined before the first target. */
+  book: Readonly<Book> | undefined;
   target: number;
   working: number;
   spreadCosts: number;
@@ -79,15 +83,17 @@ const FINISHED_MAX = 16;
  * there, `decide` for every target, then `mark`; with one instrument `step` does all three. Nothing is allocated where
  * targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full exits stay exact. A NaN
  * target keeps the one before; a NaN close keeps the mark before.
+ *
+ * Cash, marks and positions are those of the router's ledger; nothing here keeps them a second time.
  */
 export class OfflineAccount {
   readonly fills: SimulatedFill[] = [];
   readonly orders: Readonly<RouterOrder>[] = [];
   readonly #router: OrderRouter;
+  readonly #ledger: RouterLedger;
   readonly #lines: readonly Line[];
   #equity: Float64Array;
   #length = 0;
-  #cash: number;
   #lastEquity: number;
   #fees = 0;
   #turnover = 0;
@@ -105,9 +111,9 @@ export class OfflineAccount {
     const memory = { closedOrdersMax: FINISHED_MAX, executionsMax: FINISHED_MAX };
     this.#router = new OrderRouter({ account: "offline", ...shared, ...memory });
     this.#router.setAllocation({ world, strategy, share: 1, equity: capital });
-    this.#lines = instruments.map((instrument) => lineOf(instrument, world, strategy));
+    this.#ledger = this.#router.core.ledger;
+    this.#lines = instruments.map((one) => this.#newLine(one, world, strategy));
     this.#equity = new Float64Array(rowsExpected);
-    this.#cash = capital;
     this.#lastEquity = capital;
   }
 
@@ -129,11 +135,10 @@ export class OfflineAccount {
     if (line.working > 0 || line.sameBarClose) {
       const { instrument } = line.id;
       const rows = { row, openTimeMs: row - 1, bucketEndMs: row };
-      const bar = { instrument, ...rows, open, high, low, close };
-      this.#bookFills(line, line.broker.onBar(bar));
+      line.broker.onBar({ instrument, ...rows, open, high, low, close });
     }
     if (!Number.isNaN(close)) {
-      line.mark = close;
+      line.mark.price = close;
     }
   }
 
@@ -146,22 +151,19 @@ export class OfflineAccount {
    */
   decide(at: number, row: number, target: number): boolean {
     const line = this.#lines[at]!;
-    if (target === line.target || Number.isNaN(target) || !(line.mark > 0)) {
+    const mark = line.mark.price;
+    if (target === line.target || Number.isNaN(target) || !(mark > 0)) {
       return target === line.target;
-    }
-    for (const { units, id, mark } of this.#lines) {
-      if (units !== 0) {
-        this.#router.core.onMark(id.instrument, mark);
-      }
     }
     line.target = target;
     const { effects } = this.#router.setTarget({
       ...line.id,
       value: target,
       bucket: row,
-      mark: line.mark,
+      mark,
       notionalMin: line.notionalMin,
     });
+    line.book ??= this.#ledger.findBook(line.id);
     for (const effect of effects) {
       this.#send(line, effect);
     }
@@ -170,11 +172,11 @@ export class OfflineAccount {
 
   /** Notes the equity at a bucket end. */
   mark(): void {
-    let equity = this.#cash;
+    let equity = this.#ledger.accountCash;
     for (let at = 0; at < this.#lines.length; at++) {
-      const { units, mark } = this.#lines[at]!;
-      if (units !== 0) {
-        equity += units * mark;
+      const { book, lotUnit, mark } = this.#lines[at]!;
+      if (book !== undefined && book.quantity !== 0) {
+        equity += book.quantity * lotUnit * mark.price;
       }
     }
     if (this.#length === this.#equity.length) {
@@ -206,7 +208,7 @@ export class OfflineAccount {
       fees: this.#fees,
       spreadCosts: sum(({ spreadCosts }) => spreadCosts),
       turnover: this.#turnover,
-      realisedPnl: sum(({ id }) => this.#router.core.book(id)?.realisedPnl ?? 0),
+      realisedPnl: sum(({ book }) => book?.realisedPnl ?? 0),
       barsDone: this.#length,
     };
   }
@@ -222,11 +224,10 @@ export class OfflineAccount {
   }
 
   holding(at = 0): OfflinePosition {
-    const { id, units, mark, spreadCosts } = this.#lines[at]!;
-    const book = this.#router.core.book(id);
+    const { book, lotUnit, mark, spreadCosts } = this.#lines[at]!;
     const { quantity: lots = 0, averageCost = 0, realisedPnl = 0, fees = 0 } = book ?? {};
-    const unrealisedPnl = units === 0 ? 0 : units * (mark - averageCost);
-    return { lots, averageCost, mark, realisedPnl, unrealisedPnl, fees, spreadCosts };
+    const unrealisedPnl = lots === 0 ? 0 : lots * lotUnit * (mark.price - averageCost);
+    return { lots, averageCost, mark: mark.price, realisedPnl, unrealisedPnl, fees, spreadCosts };
   }
 
   get workingOrders(): number {
@@ -249,25 +250,43 @@ export class OfflineAccount {
       return;
     }
     this.#router.core.onAccepted(id);
-    this.#bookFills(line, outcome.fills);
   }
 
-  #bookFills(line: Line, fills: readonly SimulatedFill[]): void {
-    if (fills.length === 0) {
-      return;
-    }
-    for (const fill of fills) {
-      const { orderId, executionId, lots, price, fee } = fill;
-      this.#router.core.onFill({ orderId, executionId, lots, price, fee });
-      line.working--;
-      this.fills.push(fill);
-      this.#fees += fee;
-      line.spreadCosts += fill.spreadCost;
-      const units = lots * line.lotUnit;
-      this.#cash -= units * price + fee;
-      this.#turnover += Math.abs(units * price) / this.#lastEquity;
-    }
-    line.units = (this.#router.core.book(line.id)?.quantity ?? 0) * line.lotUnit;
+  #bookFill(line: Line, fill: SimulatedFill): void {
+    const { orderId, executionId, lots, price, fee } = fill;
+    this.#router.core.onFill({ orderId, executionId, lots, price, fee });
+    line.working--;
+    this.fills.push(fill);
+    this.#fees += fee;
+    line.spreadCosts += fill.spreadCost;
+    this.#turnover += Math.abs(lots * line.lotUnit * price) / this.#lastEquity;
+  }
+
+  #newLine(instrument: OfflineInstrument, world: string, strategy: string): Line {
+    const id = { world, strategy, instrument: instrument.symbol };
+    const positions: BrokerPositions = {
+      lotsOf: () => line.book?.quantity ?? 0,
+      bookFill: (fill) => this.#bookFill(line, fill),
+    };
+    const line: Line = {
+      id,
+      lotUnit: Number(instrument.lotSize) * (instrument.multiplier ?? 1),
+      notionalMin: instrument.notionalMin ?? 0,
+      sameBarClose: instrument.sameBarClose ?? false,
+      broker: new SimulatedBroker({
+        ...instrument,
+        instruments: [instrument],
+        barsMax: 2,
+        finishedMax: FINISHED_MAX,
+        positions,
+      }),
+      mark: this.#ledger.marks.of(instrument.symbol),
+      book: undefined,
+      target: 0,
+      working: 0,
+      spreadCosts: 0,
+    };
+    return line;
   }
 
   #grow(): void {
@@ -275,24 +294,4 @@ export class OfflineAccount {
     grown.set(this.#equity);
     this.#equity = grown;
   }
-}
-
-function lineOf(instrument: OfflineInstrument, world: string, strategy: string): Line {
-  return {
-    id: { world, strategy, instrument: instrument.symbol },
-    lotUnit: Number(instrument.lotSize) * (instrument.multiplier ?? 1),
-    notionalMin: instrument.notionalMin ?? 0,
-    sameBarClose: instrument.sameBarClose ?? false,
-    broker: new SimulatedBroker({
-      ...instrument,
-      instruments: [instrument],
-      barsMax: 2,
-      finishedMax: FINISHED_MAX,
-    }),
-    units: 0,
-    mark: Number.NaN,
-    target: 0,
-    working: 0,
-    spreadCosts: 0,
-  };
 }

@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { applyTrade, flatPosition } from "./position.ts";
+import { applyTrade, type Position } from "./position.ts";
+
+const flatPosition = (): Position => ({ quantity: 0, averageCost: 0 });
 
 test("a flip realises the old side whole and starts at the fill price", () => {
   const position = { quantity: 10, averageCost: 100 };

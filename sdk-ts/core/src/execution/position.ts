@@ -5,11 +5,6 @@ export interface Position {
   averageCost: number;
 }
 
-/** A flat position. */
-export function flatPosition(): Position {
-  return { quantity: 0, averageCost: 0 };
-}
-
 /**
  * Books a trade into a position, in place, and returns the realised P&L per unit of `quantity`'s measure
  * (multiply by the lot unit when quantities are lots).

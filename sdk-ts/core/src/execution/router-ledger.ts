@@ -15,6 +15,41 @@ export class UnknownInstrument extends RangeError {
   }
 }
 
+/** Last price of an instrument; NaN before the first. */
+export interface Mark {
+  price: number;
+}
+
+/** Marks of an account's instruments, in the order in which the first of each came. */
+export class Marks implements Iterable<readonly [instrument: string, price: number]> {
+  readonly #marks = new Map<string, Mark>();
+
+  /** The mark of an instrument, for a caller that reads and writes it bar by bar. */
+  of(instrument: string): Mark {
+    const found = this.#marks.get(instrument);
+    if (found !== undefined) return found;
+    const mark = { price: Number.NaN };
+    this.#marks.set(instrument, mark);
+    return mark;
+  }
+
+  /** Undefined before the first price. */
+  get(instrument: string): number | undefined {
+    const price = this.#marks.get(instrument)?.price ?? Number.NaN;
+    return Number.isNaN(price) ? undefined : price;
+  }
+
+  set(instrument: string, price: number): void {
+    this.of(instrument).price = price;
+  }
+
+  *[Symbol.iterator](): Generator<readonly [instrument: string, price: number]> {
+    for (const [instrument, { price }] of this.#marks) {
+      if (!Number.isNaN(price)) yield [instrument, price];
+    }
+  }
+}
+
 /** A strategy's capital and return at a sealed bucket. */
 export interface SealedReturn {
   readonly world: string;
@@ -35,7 +70,7 @@ export interface SealedReturn {
 export class RouterLedger {
   accountCash: number;
   limits: PretradeLimits;
-  readonly marks = new Map<string, number>();
+  readonly marks = new Marks();
   readonly strategies = new Map<string, StrategyAccount>();
   readonly books = new Map<string, Book>();
   /** Accounts and books by world and strategy: a lookup builds no key. */

@@ -1,5 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { SimulatedBroker, type SimulatedBrokerOptions } from "./simulated-broker.ts";
+import {
+  type BrokerPositions,
+  SimulatedBroker,
+  type SimulatedBrokerOptions,
+} from "./simulated-broker.ts";
 import type { SimulatedBar, SimulatedOrder } from "./simulated-order.ts";
 import type { TradingCosts } from "./trading-costs.ts";
 
@@ -252,4 +256,26 @@ test("costs must be sound, and the one that is not is named", () => {
     "costs.halfSpreadBps must be basis points, 0 or above, not undefined",
   );
   expect(broker({ feeBps: 0, halfSpreadBps: Infinity })).toThrow(RangeError);
+});
+
+test("where an account keeps the positions, each fill is booked there before the next order is looked at", () => {
+  let held = 10;
+  const booked: number[] = [];
+  const positions: BrokerPositions = {
+    lotsOf: () => held,
+    bookFill: ({ lots }) => {
+      held += lots;
+      booked.push(lots);
+    },
+  };
+  const broker = new SimulatedBroker({ ...FREE, positions });
+  broker.accept(order({ id: "a", lots: -7, reduceOnly: true }));
+  broker.accept(order({ id: "b", lots: -7, reduceOnly: true }));
+
+  broker.onBar(bar(2, 100));
+
+  expect(booked).toEqual([-7, -3]);
+  expect(broker.lotsOf("X")).toBe(0);
+  expect(broker.drainCancelled()).toEqual(["b"]);
+  expect(broker.snapshot().positions).toEqual([]);
 });

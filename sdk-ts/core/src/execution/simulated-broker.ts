@@ -25,6 +25,14 @@ export type CostOptions =
   | { readonly costs: TradingCosts; readonly noCosts?: false }
   | { readonly noCosts: true };
 
+/** Where positions are kept that reduce-only orders look at. */
+export interface BrokerPositions {
+  /** Signed lots that a sub-account holds of an instrument. */
+  lotsOf(instrument: string, book: string): number;
+  /** Books a fill the moment it is made: the next order is filled against what is held then. */
+  bookFill(fill: SimulatedFill): void;
+}
+
 export type SimulatedBrokerOptions = CostOptions & {
   readonly instruments: readonly InstrumentSpec[];
   /**
@@ -36,6 +44,8 @@ export type SimulatedBrokerOptions = CostOptions & {
   readonly barsMax?: number;
   /** Finished orders remembered, so that the same id is not taken twice. @default 10000 */
   readonly finishedMax?: number;
+  /** Positions kept by an account whose only broker this is. @default positions of the broker's own */
+  readonly positions?: BrokerPositions;
 };
 
 export type OrderOutcome = "filled" | "cancelled";
@@ -65,8 +75,8 @@ export class SimulatedBroker {
   readonly #barsMax: number;
   readonly #working = new Map<string, SimulatedOrder>();
   readonly #finished: BoundedLog<OrderOutcome>;
-  readonly #positions = new Map<string, number>();
-  readonly #keys = new PositionKeys();
+  readonly #own = new OwnPositions();
+  readonly #positions: BrokerPositions;
   readonly #bars = new Map<string, SimulatedBar[]>();
   readonly #cancelled: string[] = [];
   /** End of the latest bar no longer kept, by instrument. */
@@ -79,17 +89,19 @@ export class SimulatedBroker {
     this.#sameBarClose = options.sameBarClose ?? false;
     this.#barsMax = options.barsMax ?? 64;
     this.#finished = new BoundedLog(options.finishedMax ?? 10_000);
+    this.#positions = options.positions ?? this.#own;
     if (snapshot !== undefined) {
       this.#load(structuredClone(snapshot));
     }
   }
 
+  /** Positions that an account keeps are not part of it. */
   snapshot(): SimulatedBrokerSnapshot {
     return structuredClone({
       version: 2,
       working: [...this.#working.values()],
       finished: this.#finished.entries(),
-      positions: [...this.#positions],
+      positions: [...this.#own.lots],
       bars: [...this.#bars.values()].flat(),
       cancelled: this.#cancelled,
       forgotten: [...this.#forgotten],
@@ -171,24 +183,22 @@ export class SimulatedBroker {
     return this.#cancelled.splice(0);
   }
 
-  /** Net lots held of an instrument over all sub-accounts. */
+  /** Net lots held of an instrument over all sub-accounts, of the broker's own positions. */
   netLots(instrument: string): number {
-    let net = 0;
-    for (const [key, lots] of this.#positions) {
-      net += key.startsWith(positionPrefix(instrument)) ? lots : 0;
-    }
-    return net;
+    return this.#own.netLots(instrument);
   }
 
   /** Lots a sub-account holds. */
   lotsOf(instrument: string, book = ""): number {
-    return this.#positions.get(this.#keys.keyOf(instrument, book)) ?? 0;
+    return this.#positions.lotsOf(instrument, book);
   }
 
-  /** Books an internal cross: signed lots move into a sub-account without a trade. The caller nets them to 0. */
+  /**
+   * Books an internal cross in the broker's own positions: signed lots move into a sub-account without a trade. The
+   * caller nets them to 0.
+   */
   transfer(instrument: string, book: string, lots: number): void {
-    const key = this.#keys.keyOf(instrument, book);
-    this.#positions.set(key, (this.#positions.get(key) ?? 0) + lots);
+    this.#own.move(instrument, book, lots);
   }
 
   #tryFill(
@@ -228,8 +238,7 @@ export class SimulatedBroker {
     const { lotUnit } = this.#instruments.get(order.instrument)!;
     const book = order.book ?? "";
     const price = paysSpread ? priceAcrossSpread(raw, lots, this.costs) : raw;
-    this.transfer(order.instrument, book, lots);
-    return {
+    const fill: SimulatedFill = {
       executionId: `${order.id}:${bar.row}`,
       orderId: order.id,
       instrument: order.instrument,
@@ -241,6 +250,8 @@ export class SimulatedBroker {
       row: bar.row,
       bucketEndMs: bar.bucketEndMs,
     };
+    this.#positions.bookFill(fill);
+    return fill;
   }
 
   /** The part of an order that reduces its sub-account's position. */
@@ -275,7 +286,7 @@ export class SimulatedBroker {
       this.#finished.set(id, outcome);
     }
     for (const [key, lots] of snapshot.positions) {
-      this.#positions.set(key, lots);
+      this.#own.lots.set(key, lots);
     }
     for (const bar of snapshot.bars) {
       const bars = this.#bars.get(bar.instrument) ?? [];
@@ -288,12 +299,35 @@ export class SimulatedBroker {
   }
 }
 
-/** Keys of sub-accounts' positions, each made once: a string that is built anew is hashed anew. */
-class PositionKeys {
+/** A broker's own record of positions, by instrument and sub-account. */
+class OwnPositions implements BrokerPositions {
+  readonly lots = new Map<string, number>();
+  /** Each key is made once: a string that is built anew is hashed anew. */
   readonly #keys = new Map<string, Map<string, string>>();
 
+  lotsOf(instrument: string, book: string): number {
+    return this.lots.get(this.#keyOf(instrument, book)) ?? 0;
+  }
+
+  bookFill({ instrument, book, lots }: SimulatedFill): void {
+    this.move(instrument, book, lots);
+  }
+
+  move(instrument: string, book: string, lots: number): void {
+    const key = this.#keyOf(instrument, book);
+    this.lots.set(key, (this.lots.get(key) ?? 0) + lots);
+  }
+
+  netLots(instrument: string): number {
+    let net = 0;
+    for (const [key, lots] of this.lots) {
+      net += key.startsWith(positionPrefix(instrument)) ? lots : 0;
+    }
+    return net;
+  }
+
   /** Carries the length of the instrument, so that no choice of names makes two alike. */
-  keyOf(instrument: string, book: string): string {
+  #keyOf(instrument: string, book: string): string {
     let ofInstrument = this.#keys.get(instrument);
     if (ofInstrument === undefined) {
       ofInstrument = new Map();

@@ -1,28 +1,5 @@
 import { wholeLots } from "./lots.ts";
 
-/** Units worth `value` at `price`. NaN for a price that is not above 0. */
-export function quantityOfValue(value: number, price: number): number {
-  return price > 0 ? value / price : Number.NaN;
-}
-
-/** Units worth `percent` (0.1 = 10 %) of `equity` at `price`. */
-export function quantityOfPercent(equity: number, percent: number, price: number): number {
-  return quantityOfValue(equity * percent, price);
-}
-
-/**
- * Units to trade so that the position becomes `percent` of `equity`: (equity × percent − held × price) ÷ price.
- * A negative percent is a short. Equity is cash plus market value at the same price.
- */
-export function quantityToTargetPercent(
-  equity: number,
-  percent: number,
-  held: number,
-  price: number,
-): number {
-  return quantityOfValue(equity * percent - held * price, price);
-}
-
 /** A quantity reduced by an activation weight, clamped to [0, 1]; NaN weights count as 0. */
 export function weightedQuantity(quantity: number, weight: number): number {
   return quantity * (weight > 0 ? Math.min(1, weight) : 0);

@@ -1,13 +1,14 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { Portfolio } from "./portfolio.ts";
+import { AccountCore } from "./account-core.ts";
+import { OfflineAccount } from "./offline-account.ts";
+import { OrderRouter } from "./order-router.ts";
 import { planMultiScaling } from "./rebalance/multi-world-plan.ts";
 import {
   planWorldScaling,
   type ScalingDelta,
   type ScalingPosition,
 } from "./rebalance/scaling-plan.ts";
-import { quantityOfPercent, quantityOfValue, quantityToTargetPercent } from "./sizing.ts";
 
 interface Case<I, O> {
   id: string;
@@ -30,27 +31,31 @@ interface SizingInput {
   fill?: [number, number];
 }
 
+const book = { world: "w", strategy: "s", instrument: "X" } as const;
+const shared = {
+  account: "a",
+  instruments: [{ symbol: "X", lotSize: "1" }],
+  hashHex: String,
+  orderId: () => "o",
+};
+
+/** Sizes are made by the order router: a target is a fraction of the capital, and it sends what is missing to it. */
 test.each(vectors<SizingInput, number>("sizing"))("$id $name", ({ input, expected }) => {
-  const { value, percent = 0, price } = input;
-  const portfolio = new Portfolio(input.cash_before_fill ?? input.cash ?? 0);
-  if (input.fill !== undefined) {
-    portfolio.applyFill({ symbol: "X", quantity: input.fill[0], price: input.fill[1] });
+  const { value, price, fill } = input;
+  // An amount of money is the whole of a capital of that amount.
+  const initialCash = value ?? input.cash_before_fill ?? input.cash ?? 0;
+  const router = new OrderRouter({ ...shared, initialCash });
+  router.setAllocation({ ...book, share: 1, equity: initialCash });
+  if (fill !== undefined) {
+    const [lots, paid] = fill;
+    router.core.onFill({ orderId: "o", executionId: "e", lots, price: paid, fee: 0, book });
   }
-  const isPlainPercent = input.cash === 10_000;
+  const fraction = value === undefined ? input.percent! : 1;
 
-  const quantity =
-    value !== undefined
-      ? quantityOfValue(value, price)
-      : isPlainPercent
-        ? quantityOfPercent(portfolio.totalValue(), percent, price)
-        : quantityToTargetPercent(
-            portfolio.totalValue(),
-            percent,
-            portfolio.quantityOf("X"),
-            price,
-          );
+  const { effects } = router.setTarget({ ...book, value: fraction, bucket: 1, mark: price });
 
-  expect(quantity).toBeCloseTo(expected, 9);
+  const sent = effects.map((effect) => (effect.kind === "send" ? effect.order.lots : Number.NaN));
+  expect(sent).toEqual([expected]);
 });
 
 interface PortfolioInput {
@@ -67,29 +72,62 @@ interface PortfolioExpected {
   >;
 }
 
-test.each(vectors<PortfolioInput, PortfolioExpected>("portfolio"))(
-  "$id $name",
-  ({ input, expected }) => {
-    const portfolio = new Portfolio(input.cash);
-    for (const fill of input.fills) {
-      portfolio.applyFill(fill);
-    }
-    for (const [symbol, mark] of Object.entries(input.marks ?? {})) {
-      portfolio.mark(symbol, mark);
-    }
+const portfolios = vectors<PortfolioInput, PortfolioExpected>("portfolio");
 
-    expect(portfolio.cash).toBeCloseTo(expected.cash, 9);
-    expect(portfolio.totalValue()).toBeCloseTo(expected.total_value, 9);
-    expect(portfolio.positions().size).toBe(Object.keys(expected.positions).length);
-    for (const [symbol, line] of Object.entries(expected.positions)) {
-      const held = portfolio.positions().get(symbol)!;
-      expect(held.quantity).toBe(line.quantity);
-      expect(held.averageCost).toBeCloseTo(line.avg_cost, 9);
-      expect(held.marketPrice).toBeCloseTo(line.market_price, 9);
-      expect(held.unrealisedPnl).toBeCloseTo(line.unrealized_pnl, 9);
-    }
-  },
-);
+/** The running account books fills as they are reported; its marks are the closes of bars, here of the bar of each fill. */
+test.each(portfolios)("$id $name: fills booked by the account", ({ input, expected }) => {
+  const account = new AccountCore({ ...shared, initialCash: input.cash });
+  const mark = (instrument: string, close: number) =>
+    account.apply({ op: "bar", bucket: 1, marks: [{ instrument, close }], worlds: [] });
+  for (const [at, { symbol, quantity: lots, price, commission: fee }] of input.fills.entries()) {
+    const report = { orderId: `o${at}`, executionId: `e${at}`, lots, price, fee };
+    expect(account.onFill({ ...report, book: { ...book, instrument: symbol } })).toBe("booked");
+    mark(symbol, price);
+  }
+  for (const [symbol, price] of Object.entries(input.marks ?? {})) mark(symbol, price);
+
+  expect(account.snapshot().accountCash).toBeCloseTo(expected.cash, 9);
+  expect(account.equity()).toBeCloseTo(expected.total_value, 9);
+  const held = account.books().filter(({ quantity }) => quantity !== 0);
+  expect(held.map(({ instrument }) => instrument)).toEqual(Object.keys(expected.positions));
+  for (const { instrument, quantity, averageCost } of held) {
+    const line = expected.positions[instrument]!;
+    expect(quantity).toBe(line.quantity);
+    expect(averageCost).toBeCloseTo(line.avg_cost, 9);
+    expect(account.mark(instrument)).toBeCloseTo(line.market_price, 9);
+  }
+});
+
+/** Each fill comes of the target that wants just its quantity, at the close of a bar with the price of the fill. */
+test.each(portfolios)("$id $name: traded by the offline account", ({ input, expected }) => {
+  const { price, quantity, commission } = input.fills[0]!;
+  const feeBps = (commission / (price * Math.abs(quantity))) * 1e4;
+  const costs = { feeBps, halfSpreadBps: 0 };
+  const account = new OfflineAccount({
+    instruments: [{ symbol: "X", lotSize: "1", costs }],
+    capital: input.cash,
+  });
+  let row = 0;
+  const bar = (at: number, target: number) => account.step(row++, at, at, at, at, target);
+  for (const fill of input.fills) {
+    bar(fill.price, Number.NaN);
+    const wanted = account.holding().lots + fill.quantity;
+    bar(fill.price, (wanted * fill.price) / account.lastEquity);
+    bar(fill.price, Number.NaN);
+  }
+  if (input.marks !== null) bar(input.marks.X!, Number.NaN);
+
+  const fills = account.fills.map(({ lots, price: at, fee }) => [lots, at, fee]);
+  expect(fills).toEqual(input.fills.map((fill) => [fill.quantity, fill.price, fill.commission]));
+  expect(account.lastEquity).toBeCloseTo(expected.total_value, 9);
+  const { lots, averageCost, mark, unrealisedPnl } = account.holding();
+  const line = expected.positions.X;
+  expect(lots).toBe(line?.quantity ?? 0);
+  expect(averageCost).toBeCloseTo(line?.avg_cost ?? 0, 9);
+  expect(unrealisedPnl).toBeCloseTo(line?.unrealized_pnl ?? 0, 9);
+  if (line !== undefined) expect(mark).toBeCloseTo(line.market_price, 9);
+  expect(account.lastEquity - lots * mark).toBeCloseTo(expected.cash, 9);
+});
 
 interface PositionJson {
   world_id: string;

@@ -1,4 +1,3 @@
-export * from "./compute-context.ts";
 export * from "./elapsed-clock.ts";
 export * from "./gate-check.ts";
 export * from "./gate-delta.ts";
@@ -13,8 +12,6 @@ export {
   isRestrictiveModeChange,
   type ModeTerm,
   modeAllowsOrders,
-  type ParsedMode,
-  parseMode,
 } from "./modes.ts";
 export * from "./order-permit.ts";
 export { type SessionInput, sessionStep } from "./session.ts";

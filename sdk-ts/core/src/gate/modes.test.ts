@@ -1,41 +1,6 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { contextOfMode, safeContext } from "./compute-context.ts";
-import { effectiveMode, isRestrictiveModeChange, parseMode } from "./modes.ts";
+import { effectiveMode, isRestrictiveModeChange } from "./modes.ts";
 import { checkTimers, LIVE_TIMERS, PAPER_TIMERS } from "./timers.ts";
-
-interface Vector {
-  readonly id: string;
-  readonly input: { effective_mode?: unknown; execution_domain?: unknown; as_of?: string };
-  readonly expected: Record<string, unknown>;
-}
-
-function vectors(name: string): Vector[] {
-  const text = readFileSync(
-    new URL(`../../../../e2e/vectors/${name}.json`, import.meta.url),
-    "utf8",
-  );
-  return (JSON.parse(text) as { cases: Vector[] }).cases;
-}
-
-const onWire = (c: ReturnType<typeof safeContext>) => ({
-  execution_domain: c.executionDomain,
-  downgraded: c.isDowngraded,
-  reason: c.reason,
-  safe_mode: c.isSafeMode,
-});
-
-describe("golden cases", () => {
-  test.each(vectors("mode"))("$id", ({ input, expected }) => {
-    const context = contextOfMode(input.effective_mode, input.as_of);
-
-    expect({ canonical_mode: context.mode, ...onWire(context) }).toMatchObject(expected);
-  });
-
-  test.each(vectors("downgrade"))("$id", ({ input, expected }) => {
-    expect(onWire(safeContext(input.execution_domain, input.as_of))).toMatchObject(expected);
-  });
-});
 
 describe("effective mode", () => {
   test("is the lowest term, and says which bound it", () => {
@@ -66,7 +31,6 @@ describe("effective mode", () => {
     expect(isRestrictiveModeChange("live", "paper")).toBe(true);
     expect(isRestrictiveModeChange("paper", "compute-only")).toBe(true);
     expect(isRestrictiveModeChange("compute-only", "paper")).toBe(false);
-    expect(parseMode(" Paper_Trading ")).toEqual({ mode: "paper", isKnown: true });
   });
 });
 

@@ -33,17 +33,6 @@ const RANK_OF = {
   live: 3,
 } as const satisfies Record<EffectiveMode, number>;
 
-const MODE_NAMES: ReadonlyMap<string, EffectiveMode> = new Map<string, EffectiveMode>([
-  ["validate", "validate"],
-  ["computeonly", "compute-only"],
-  ["paper", "paper"],
-  ["papertrade", "paper"],
-  ["papertrading", "paper"],
-  ["live", "live"],
-  ["active", "live"],
-  ["shadow", "shadow"],
-]);
-
 /** The execution domain of a mode, by the table above. */
 export function domainOfMode(mode: EffectiveMode): ExecutionDomain {
   return DOMAIN_OF[mode];
@@ -52,23 +41,6 @@ export function domainOfMode(mode: EffectiveMode): ExecutionDomain {
 /** Whether a mode lets orders out at all: paper and live do. */
 export function modeAllowsOrders(mode: EffectiveMode): boolean {
   return mode === "paper" || mode === "live";
-}
-
-/** A mode as it was read, and whether the text was known. */
-export interface ParsedMode {
-  /** The mode; `validate` when the text was not known. */
-  readonly mode: EffectiveMode;
-  /** False when the input was no known mode: the caller must treat it as a downgrade. */
-  readonly isKnown: boolean;
-}
-
-/**
- * Reads a mode. Case, spaces, `_` and `-` do not matter; `active` reads as live, `papertrade` and
- * `paper_trading` as paper. Anything else, also a value that is not text, is validate and not known.
- */
-export function parseMode(value: unknown): ParsedMode {
-  const mode = typeof value === "string" ? MODE_NAMES.get(foldName(value)) : undefined;
-  return mode === undefined ? { mode: "validate", isKnown: false } : { mode, isKnown: true };
 }
 
 /** One thing that limits a mode: a stage, data currency, sample sufficiency, `allow_live`, a breaker. */
@@ -113,9 +85,4 @@ export function effectiveMode(terms: readonly ModeTerm[]): BoundMode {
 export function isRestrictiveModeChange(from: EffectiveMode, to: EffectiveMode): boolean {
   if (from === to) return false;
   return modeAllowsOrders(from) && (!modeAllowsOrders(to) || RANK_OF[to] !== RANK_OF[from]);
-}
-
-/** Lower case without spaces, `_` and `-`. */
-export function foldName(text: string): string {
-  return text.toLowerCase().replace(/[\s_-]/g, "");
 }

@@ -13,7 +13,6 @@ export {
   type BoundProblem,
   boundProblem,
   type ComparisonMetric,
-  canBind,
   findMetric,
   listMetrics,
   type Metric,
@@ -21,7 +20,6 @@ export {
 } from "./registry.ts";
 export {
   finiteReturns,
-  firstReturns,
   makeReturnSeries,
   type ReturnSeries,
   type SeriesSource,

@@ -4,11 +4,9 @@ import { describe, expect, test } from "vitest";
 import {
   alphaPerformance,
   boundProblem,
-  canBind,
   computeMetrics,
   drawdownCurve,
   findMetric,
-  firstReturns,
   listMetrics,
   makeReturnSeries,
   maxDrawdownRatio,
@@ -108,12 +106,6 @@ describe("single metrics", () => {
       { seed: 17, numRuns: 300 },
     );
   });
-
-  test("the first returns of a series are a series", () => {
-    const cut = firstReturns(series([0.1, 0.2, 0.3], { turnover: [1, 2, 3] }), 2);
-
-    expect(cut).toMatchObject({ returns: [0.1, 0.2], turnover: [1, 2], samples: 2 });
-  });
 });
 
 describe("sharpe_shortfall", () => {
@@ -162,6 +154,5 @@ describe("the registry", () => {
     const metric = findMetric(name)!;
 
     expect(boundProblem(metric, bound, value)).toBe(problem);
-    expect(canBind(metric, bound, value)).toBe(problem === undefined);
   });
 });

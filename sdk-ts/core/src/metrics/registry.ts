@@ -203,8 +203,3 @@ export function boundProblem(
   }
   return value >= max ? "NEVER_BINDS" : value < min ? "NEVER_PASSES" : undefined;
 }
-
-/** Whether a bound can fail some values and pass others. */
-export function canBind(metric: Metric, bound: "min" | "max", value: number): boolean {
-  return boundProblem(metric, bound, value) === undefined;
-}

@@ -47,12 +47,3 @@ export function finiteReturns(returns: ArrayLike<number>): Float64Array {
   }
   return values.subarray(0, count);
 }
-
-/** The first `count` returns of a series. */
-export function firstReturns(series: ReturnSeries, count: number): ReturnSeries {
-  const { turnover, samples: _, ...rest } = series;
-  const cut = { ...rest, returns: Array.from(series.returns).slice(0, count) };
-  return makeReturnSeries(
-    turnover === undefined ? cut : { ...cut, turnover: Array.from(turnover).slice(0, count) },
-  );
-}

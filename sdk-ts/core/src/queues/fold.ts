@@ -37,11 +37,6 @@ export type VoidReason =
   | "revisions_unsupported"
   | "undecodable";
 
-/** What the fold says of one record; `seq` is −1 for a START, which has no number. */
-export type FoldVerdict =
-  | { readonly effective: true; readonly seq: number }
-  | { readonly effective: false; readonly reason: VoidReason };
-
 /** The fold of an empty log. Allowed as a reader's start only at offset 0. */
 export function emptyFold(): FoldState {
   return {
@@ -87,13 +82,6 @@ export function foldStep(state: FoldState, record: QueueRecord): VoidReason | nu
   return foldData(state, record);
 }
 
-/** `foldStep` with the verdict as a value. */
-export function foldRecord(state: FoldState, record: QueueRecord): FoldVerdict {
-  const seq = record.kind === "START" ? -1 : state.seq;
-  const reason = foldStep(state, record);
-  return reason === null ? { effective: true, seq } : VOID[reason];
-}
-
 function foldStart(state: FoldState, record: QueueRecord): VoidReason | null {
   if (record.epoch <= state.epoch) return "start_not_newer";
   if (state.epoch === 0 && record.origin !== undefined) {
@@ -125,18 +113,3 @@ function foldData(state: FoldState, record: QueueRecord): VoidReason | null {
   if (record.kind === "END") state.ended = true;
   return null;
 }
-
-const VOID: Readonly<Record<VoidReason, FoldVerdict>> = {
-  start_not_newer: { effective: false, reason: "start_not_newer" },
-  no_start: { effective: false, reason: "no_start" },
-  stale_epoch: { effective: false, reason: "stale_epoch" },
-  epoch_without_start: { effective: false, reason: "epoch_without_start" },
-  ended: { effective: false, reason: "ended" },
-  repeated_seq: { effective: false, reason: "repeated_seq" },
-  future_seq: { effective: false, reason: "future_seq" },
-  wrong_row: { effective: false, reason: "wrong_row" },
-  known_at_fell: { effective: false, reason: "known_at_fell" },
-  watermark_fell: { effective: false, reason: "watermark_fell" },
-  revisions_unsupported: { effective: false, reason: "revisions_unsupported" },
-  undecodable: { effective: false, reason: "undecodable" },
-};

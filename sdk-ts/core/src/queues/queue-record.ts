@@ -42,5 +42,3 @@ export const recordBytesMax = 256 * 1024;
 export const publishRecordsMax = 1_000;
 /** Most bytes in one Publish. */
 export const publishBytesMax = 1024 * 1024;
-/** Largest state snapshot, in bytes. */
-export const snapshotBytesMax = 1024 * 1024;

@@ -116,12 +116,6 @@ export function swapStep(state: SwapState, input: SwapInput): SwapStep {
   }
 }
 
-/** From which keys a row is read: the new ones from `from_row` on, once the swap is committed. */
-export function contextOfRow(state: SwapState, row: number): "old" | "new" {
-  const isCommitted = state.phase === "COMMITTED" || state.phase === "DONE";
-  return isCommitted && state.fromRow !== null && row >= state.fromRow ? "new" : "old";
-}
-
 function onAck(state: SwapState, sessionId: string, fromRow: number, endedRow: number): SwapStep {
   if (state.phase !== "PREPARE" || fromRow !== state.fromRow || !state.runners.has(sessionId))
     return same(state);

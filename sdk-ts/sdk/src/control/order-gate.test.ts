@@ -1,8 +1,10 @@
+import { readFileSync } from "node:fs";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { HeartbeatReplySchema } from "@qmtl/contracts/qmtl/control/v1/session_pb";
+import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { makeHeartbeat } from "@qmtl/core/gate";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { replyFromProto } from "../rpc/index.ts";
 import { fakeGateMessage } from "../testing/fake-gate.ts";
 import { ManualClock } from "../testing/index.ts";
@@ -73,3 +75,74 @@ test.each([
     expect(stateAfter(emitMaxMs + 1)).toMatchObject({ latched: "late_write", lateWrites: 1 });
   },
 );
+
+interface ModeCase {
+  readonly id: string;
+  readonly name: string;
+  readonly input: { readonly effective_mode: string | null; readonly as_of?: string };
+  readonly expected: Readonly<Record<string, unknown>>;
+}
+
+const file = new URL("../../../../e2e/vectors/mode.json", import.meta.url);
+const { cases } = JSON.parse(readFileSync(file, "utf8")) as { cases: ModeCase[] };
+
+/** A number that no version of the contract gives to a mode. */
+const unknownMode = 99 as EffectiveMode;
+/** Why a gate does not take a state, in the words of the vectors. */
+const reasons: Readonly<Record<string, string>> = { UNSPECIFIED_ENUM: "decision_unavailable" };
+
+/** Cases that the running gate deliberately does not follow, by what overrides them, and what it does. */
+const overridden: Readonly<Record<string, { because: string; instead: object }>> = {
+  "mode-10": {
+    because: "qmtl.type.v1.EffectiveMode is a closed enum, not a text: another spelling is unknown",
+    instead: { ...cases.find(({ id }) => id === "mode-07")!.expected },
+  },
+  "mode-11": {
+    because:
+      "ADR 12: a submission without as-of pins its sources or is refused, see plan-contexts.test.ts; a gate knows no data",
+    instead: { execution_domain: "dryrun", downgraded: false, reason: null, safe_mode: false },
+  },
+};
+
+/** A mode as the contract has it. */
+function wireMode(mode: string | null): EffectiveMode {
+  if (mode === null) return EffectiveMode.UNSPECIFIED;
+  const name = mode.toUpperCase().replace("-", "_");
+  return Object.entries(EffectiveMode).find(([known]) => known === name)?.[1] ?? unknownMode;
+}
+
+/** What a strategy's gate makes of its mode, in the words of the vectors. */
+function readMode(mode: EffectiveMode) {
+  const names = ["validate", "compute-only", "paper", "live", "shadow"] as const;
+  const known = names.find((name) => wireMode(name) === mode);
+  const base = { ...facts, mode: known ?? "validate", revision: 1, fence: 1 };
+  const state = fakeGateMessage("w", base);
+  if (known === undefined) {
+    for (const one of state.activations) one.effectiveMode = mode;
+  }
+  const gate = new OrderGate(new ManualClock(), { sessionId: "a", worldId: "w", strategyId: "s" });
+  const nack = gate.take(gateInput(state, ["s"])).find(({ kind }) => kind === "send_nack");
+  const isTaken = gate.state.applied !== null;
+  return {
+    canonical_mode: gate.mode(),
+    execution_domain: gate.shutClaim().domain,
+    downgraded: !isTaken,
+    reason: nack?.kind === "send_nack" ? reasons[nack.reason] : null,
+    safe_mode: !isTaken && gate.refusal(["long", "short"]) === "NO_STATE",
+  };
+}
+
+describe("golden cases of modes", () => {
+  test.each(cases)("$id $name", ({ id, input, expected }) => {
+    const read = readMode(wireMode(input.effective_mode));
+
+    expect(read).toMatchObject(overridden[id]?.instead ?? expected);
+  });
+
+  test("every exception is of a case that the gate does not follow", () => {
+    for (const [id, { because }] of Object.entries(overridden)) {
+      const { input, expected } = cases.find((one) => one.id === id)!;
+      expect(readMode(wireMode(input.effective_mode)), because).not.toMatchObject(expected);
+    }
+  });
+});

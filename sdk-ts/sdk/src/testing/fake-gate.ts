@@ -5,7 +5,7 @@ import {
   GateStateSchema,
 } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { EffectiveMode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { type Activation, stateHash } from "@qmtl/core/gate";
+import { type Activation, type EffectiveMode as Mode, stateHash } from "@qmtl/core/gate";
 import { hashText } from "../control/index.ts";
 
 /** What a test says of a world's gate. */
@@ -13,15 +13,17 @@ export interface FakeGateFacts {
   readonly revision: number;
   readonly fence: number;
   readonly isOpen: boolean;
-  readonly mode: "compute-only" | "paper" | "live";
+  readonly mode: Mode;
   readonly strategyIds: readonly string[];
 }
 
 const wireModes = {
+  validate: EffectiveMode.VALIDATE,
   "compute-only": EffectiveMode.COMPUTE_ONLY,
   paper: EffectiveMode.PAPER,
   live: EffectiveMode.LIVE,
-} as const;
+  shadow: EffectiveMode.SHADOW,
+} as const satisfies Record<Mode, EffectiveMode>;
 
 /** The gate as WorldService would send it, with the hash over all of it. */
 export function fakeGateMessage(worldId: string, facts: FakeGateFacts): GateMessage {

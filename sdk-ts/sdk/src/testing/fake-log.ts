@@ -6,7 +6,7 @@ import {
   RecordFault,
   type QueueRecord as WireRecord,
 } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import { emptyFold, type FoldState, foldRecord } from "@qmtl/core/queues";
+import { emptyFold, type FoldState, foldStep } from "@qmtl/core/queues";
 import { singleRecords } from "../sources/queue-row.ts";
 import { Pulse } from "./pulse.ts";
 
@@ -46,10 +46,10 @@ export class FakeLog {
         ? single.epoch === key.fold.epoch
         : single.epoch === key.fold.epoch && (single.seq ?? 0) < key.fold.seq;
     if (isRepeat) return { effective: true, fault: RecordFault.UNSPECIFIED };
-    const verdict = foldRecord(key.fold, single);
-    if (!verdict.effective) {
+    const reason = foldStep(key.fold, single);
+    if (reason !== null) {
       this.voidRecords++;
-      const isStale = verdict.reason === "stale_epoch" || verdict.reason === "start_not_newer";
+      const isStale = reason === "stale_epoch" || reason === "start_not_newer";
       const fault = isStale ? RecordFault.STALE_EPOCH : RecordFault.REPEATED_SEQ;
       return { effective: false, fault };
     }

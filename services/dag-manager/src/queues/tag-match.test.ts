@@ -1,4 +1,4 @@
-import { doPinsConflict } from "@qmtl/core/canonical";
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { describeEachDatabase } from "../testing/each-database.ts";
 import {
@@ -12,6 +12,16 @@ import {
 } from "../testing/graphs.ts";
 import { openDag, type TestDag } from "../testing/open-dag.ts";
 import { submitGraph } from "../testing/submit.ts";
+
+interface Conflict {
+  readonly id: string;
+  readonly a: { readonly as_of: string; readonly pins: Readonly<Record<string, string>> };
+  readonly b: Conflict["a"];
+  readonly conflict: boolean;
+}
+
+const file = new URL("../../../../e2e/vectors/as-of.json", import.meta.url);
+const golden = JSON.parse(readFileSync(file, "utf8")) as { readonly conflicts: Conflict[] };
 
 const pinned = (pins: Readonly<Record<string, string>>): ContextInit => ({
   ...backtest,
@@ -80,6 +90,33 @@ describeEachDatabase("tag queries over contexts", (databases) => {
     expect(await ask(dag, { ...pinned({}), worldId: "w2" })).toEqual({ found: [], left: 0 });
   });
 
+  test("the database decides about a conflict as the golden cases say, whichever asks", async () => {
+    await using dag = await openDag(databases());
+    const query = { tags: ["signal"], matchAll: false };
+    const said: Record<string, readonly number[]> = {};
+    for (const { id, a, b } of golden.conflicts) {
+      const left: number[] = [];
+      for (const [there, asks] of [[a, b] as const, [b, a] as const]) {
+        const worldId = `${id}-${left.length}`;
+        const contextOf = ({ as_of: asOf, pins }: typeof a) => ({ ...pinned(pins), asOf, worldId });
+        const of = reading(`node of ${worldId}`, Object.keys(there.pins));
+        await submitGraph(dag, worldId, of, contextOf(there));
+        const context = contextOf(asks);
+        const answer = await dag.queues.listQueuesByTag({
+          query,
+          intervalSeconds: 86_400n,
+          context,
+        });
+        expect(answer.queues.length + answer.incompatibleQueues).toBe(1);
+        left.push(answer.incompatibleQueues);
+      }
+      said[id] = left;
+    }
+
+    const expected = golden.conflicts.map(({ id, conflict }) => [id, Array(2).fill(+conflict)]);
+    expect(said).toEqual(Object.fromEntries(expected));
+  });
+
   test("the database decides about a conflict as the rule does", async () => {
     await using dag = await openDag(databases());
     const data = [
@@ -108,7 +145,7 @@ describeEachDatabase("tag queries over contexts", (databases) => {
         context: contextOf(asking),
       });
 
-      const rule = ids.filter((_, at) => !doPinsConflict(known(asking), known(data[at]!)));
+      const rule = ids.filter((_, at) => !doConflict(asking, data[at]!));
       expect(answer.queues.map(({ nodeId }) => nodeId).sort()).toEqual(rule.sort());
       expect(answer.incompatibleQueues).toBe(ids.length - rule.length);
     }
@@ -173,7 +210,19 @@ describeEachDatabase("tag queries over contexts", (databases) => {
   });
 });
 
-/** As the DAG Manager reads it: pins make the as-of. */
-function known({ asOf, pins }: { readonly asOf: string; readonly pins: Record<string, string> }) {
-  return Object.keys(pins).length === 0 ? { asOf, pins } : { asOf: "pinned", pins };
+/** The rule of ADR 12 in words of its own: two contexts conflict where they pin one source to different data. */
+function doConflict(a: Pins, b: Pins): boolean {
+  const text = ({ asOf, pins }: Pins) =>
+    Object.keys(pins).length === 0 && asOf !== "none" ? asOf : undefined;
+  const [ofA, ofB] = [text(a), text(b)];
+  if (ofA !== undefined && ofB !== undefined) return ofA !== ofB;
+  const isOther = (of: string, pins: Pins["pins"]) => Object.values(pins).some((it) => it !== of);
+  if (ofA !== undefined) return isOther(ofA, b.pins);
+  if (ofB !== undefined) return isOther(ofB, a.pins);
+  return Object.entries(a.pins).some(([of, it]) => (b.pins[of] ?? it) !== it);
+}
+
+interface Pins {
+  readonly asOf: string;
+  readonly pins: Readonly<Record<string, string>>;
 }

@@ -62,26 +62,6 @@ export function crossInternally(
   return { crosses, residuals };
 }
 
-/**
- * Shares one external fill among the books it was for, pro rata to what each still lacks. Called fill by fill it
- * never gives a book more than its residual, and all of it once the order is filled whole.
- *
- * @param fillLots signed, of the residuals' sign and at most their sum
- * @param residuals what each book still lacks
- * @returns lots for each residual, in their order
- */
-export function allocateFill(fillLots: number, residuals: readonly ResidualDelta[]): number[] {
-  const total = residuals.reduce((sum, residual) => sum + residual.lots, 0);
-  if (Math.abs(fillLots) > Math.abs(total) || (fillLots !== 0 && fillLots > 0 !== total > 0)) {
-    throw new RangeError(`a fill of ${fillLots} lots does not fit residuals of ${total}`);
-  }
-  const shares = shareProRata(
-    Math.abs(fillLots),
-    residuals.map((residual) => Math.abs(residual.lots)),
-  );
-  return shares.map((share) => (share === 0 ? 0 : Math.sign(fillLots) * share));
-}
-
 function sumAbs(deltas: readonly BookDelta[]): number {
   return deltas.reduce((sum, delta) => sum + Math.abs(delta.deltaLots), 0);
 }

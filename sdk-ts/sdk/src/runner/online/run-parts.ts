@@ -133,30 +133,30 @@ export class RunParts
     return this.#host.clock.elapsedMs();
   }
 
-  publish(key: QueueReplica, records: readonly CarriedRecord[]): void {
-    this.publishers.publish(key, records);
+  publish(replica: QueueReplica, records: readonly CarriedRecord[]): void {
+    this.publishers.publish(replica, records);
   }
 
   release(
-    key: QueueReplica,
+    replica: QueueReplica,
     epoch: number,
     reason: "clean" | "diverged",
     stored: Promise<unknown>,
   ): void {
-    this.leases.release(key, epoch, reason, stored);
+    this.leases.release(replica, epoch, reason, stored);
   }
 
-  snapshot(key: QueueReplica): Promise<unknown> {
-    return this.swap.storeSnapshot(key);
+  snapshot(replica: QueueReplica): Promise<unknown> {
+    return this.swap.storeSnapshot(replica);
   }
 
   // ---- What happens to leases and records.
 
   /** A feed is held only from where it ended: another file is another feed. */
-  mayHold(key: QueueReplica, { feedFingerprint }: NodeLease): boolean {
-    if (!key.identity.isSource || feedFingerprint === "") return true;
+  mayHold(replica: QueueReplica, { feedFingerprint }: NodeLease): boolean {
+    if (!replica.identity.isSource || feedFingerprint === "") return true;
     const { run, graph } = this.#host;
-    const { name } = key.identity;
+    const { name } = replica.identity;
     if (feedFingerprint === graph.feeds.get(name)?.fingerprint) return true;
     const message = `the file of source "${name}" is not the one its queue was begun with`;
     run.fail(new QmtlError("FEED_CHANGED", message));

@@ -153,7 +153,7 @@ export class OnlineClocks {
 }
 
 function isOver(input: OnlineInput): boolean {
-  return input.key.isEnded;
+  return input.replica.isEnded;
 }
 
 function firstRowOf({ inputs }: ClockState): number {
@@ -166,7 +166,7 @@ function lastKnownRow({ inputs }: ClockState): number {
 
 /** As written by an input that has the row; else as worked out for it. */
 function endOf({ inputs }: ClockState, row: number): number {
-  const written = inputs.find(({ key }) => key.row(row)?.content !== undefined);
+  const written = inputs.find(({ replica }) => replica.row(row)?.content !== undefined);
   const ends = (written === undefined ? inputs : [written]).map((each) => inputRowEndMs(each, row));
   return ends.find((end) => !Number.isNaN(end)) ?? Number.NaN;
 }

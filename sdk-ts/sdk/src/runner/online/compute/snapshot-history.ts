@@ -177,28 +177,28 @@ function suppliedRows(
   if (input === undefined) {
     return queueRows(parts, nodeId, parts.wiring.clockOf.get(nodeId) ?? "", from, to);
   }
-  if (!input.key.isWhole && from < input.key.firstRow) return undefined;
+  if (!input.replica.isWhole && from < input.replica.firstRow) return undefined;
   const rows = inputRows(input, to, from);
   return rows.firstRow === from ? rows : undefined;
 }
 
 /** Rows as the queue has them; undefined unless it has all. */
 function queueRows(
-  { clocks, keys }: PastParts,
+  { clocks, replicas }: PastParts,
   nodeId: string,
   clock: string,
   from: number,
   to: number,
 ): BatchInput | undefined {
-  const key = keys.get(nodeId);
+  const replica = replicas.get(nodeId);
   const count = to - from + 1;
-  const width = key === undefined ? 0 : columnCount(key, from, to);
-  if (key === undefined || width < 0) return undefined;
+  const width = replica === undefined ? 0 : columnCount(replica, from, to);
+  if (replica === undefined || width < 0) return undefined;
   const columns = Array.from({ length: width }, () => new Float64Array(count).fill(Number.NaN));
   const missing = new Uint8Array(count);
   const endMs = new Float64Array(count);
   for (let at = 0; at < count; at++) {
-    const found = key.row(from + at);
+    const found = replica.row(from + at);
     if (found === undefined) return undefined;
     endMs[at] = clocks.endMs(clock, from + at);
     if (found.content === undefined) missing[at] = 1;
@@ -210,9 +210,9 @@ function queueRows(
 }
 
 /** Outputs of a queue by its rows; −1 when none of them has values. */
-function columnCount(key: QueueReplica, from: number, to: number): number {
+function columnCount(replica: QueueReplica, from: number, to: number): number {
   for (let row = from; row <= to; row++) {
-    const content = key.row(row)?.content;
+    const content = replica.row(row)?.content;
     if (content !== undefined) return content.values.length;
   }
   return -1;

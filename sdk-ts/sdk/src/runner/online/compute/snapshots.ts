@@ -15,7 +15,7 @@ interface SnapshotCacheOptions {
   readonly queues: Client<typeof QueueService>;
   readonly clock: SdkClock;
   /** Queue of each computed node. */
-  readonly keys: ReadonlyMap<string, QueueReplica>;
+  readonly replicas: ReadonlyMap<string, QueueReplica>;
   /** Length of the state of each node with state. */
   readonly stateLengths: ReadonlyMap<string, number>;
   readonly signal: AbortSignal;
@@ -52,11 +52,11 @@ export class SnapshotCache {
 
   /** Asks for the snapshots and checks what can be checked without the log. */
   async load(): Promise<void> {
-    const { keys, stateLengths, reports } = this.#options;
+    const { replicas, stateLengths, reports } = this.#options;
     const byKey = new Map<string, string>();
     for (const nodeId of stateLengths.keys()) {
-      const key = keys.get(nodeId);
-      if (key !== undefined) byKey.set(key.computeKey, nodeId);
+      const replica = replicas.get(nodeId);
+      if (replica !== undefined) byKey.set(replica.computeKey, nodeId);
     }
     if (byKey.size === 0) return;
     const kept = new Map<string, Kept[]>();
@@ -84,19 +84,19 @@ export class SnapshotCache {
    * of another history: what was read from it on may be too little.
    */
   confirm(): boolean {
-    const { keys, reports } = this.#options;
+    const { replicas, reports } = this.#options;
     let isTrue = true;
     const confirmed = new Map<string, readonly Kept[]>();
     for (const [nodeId, all] of this.#kept) {
-      const key = keys.get(nodeId);
+      const replica = replicas.get(nodeId);
       const own = all.filter((one) => {
-        if (key === undefined || one.row < key.firstRow) return false;
-        const found = key.row(one.row);
+        if (replica === undefined || one.row < replica.firstRow) return false;
+        const found = replica.row(one.row);
         const hash = found?.content?.stateHash;
         const isOwn = hash !== undefined && Buffer.from(hash).equals(one.hash);
         if (isOwn && found?.seq === one.seq) return true;
         isTrue = false;
-        const { name } = key.identity;
+        const { name } = replica.identity;
         reports.problem(
           `a snapshot of node "${name}" at row ${one.row} is ignored: the log differs`,
         );
@@ -178,43 +178,43 @@ export class SnapshotWriter {
     this.#lastMs = ports.clock.nowMs();
   }
 
-  /** Stores the states of the held keys after this row, if the last time is long enough ago. */
-  look(row: number, keys: Iterable<QueueReplica>): void {
+  /** Stores the states of the held queues after this row, if the last time is long enough ago. */
+  look(row: number, replicas: Iterable<QueueReplica>): void {
     const nowMs = this.#ports.clock.nowMs();
     if (row - this.#lastRow < snapshotRows && nowMs - this.#lastMs < snapshotMs) return;
     this.#lastRow = row;
     this.#lastMs = nowMs;
-    this.store([...keys].filter((key) => key.isHeld));
+    this.store([...replicas].filter((replica) => replica.isHeld));
   }
 
-  /** Stores the states of these keys after the last row, once that row is effective. */
-  store(keys: Iterable<QueueReplica>): void {
-    for (const key of keys) {
-      const found = this.#states.stateOf(key.identity.nodeId);
-      if (found !== undefined) this.#waiting.set(key, found);
+  /** Stores the states of these queues after the last row, once that row is effective. */
+  store(replicas: Iterable<QueueReplica>): void {
+    for (const replica of replicas) {
+      const found = this.#states.stateOf(replica.identity.nodeId);
+      if (found !== undefined) this.#waiting.set(replica, found);
     }
     this.send();
   }
 
-  /** Stores the state of a key that is about to be given up; settles when that is done, or cannot be. */
-  async storeLast(key: QueueReplica): Promise<void> {
-    const found = this.#states.stateOf(key.identity.nodeId);
-    if (found !== undefined) this.#waiting.set(key, found);
-    this.send(key);
+  /** Stores the state of a queue that is about to be given up; settles when that is done, or cannot be. */
+  async storeLast(replica: QueueReplica): Promise<void> {
+    const found = this.#states.stateOf(replica.identity.nodeId);
+    if (found !== undefined) this.#waiting.set(replica, found);
+    this.send(replica);
     await this.#sent;
   }
 
   /** Sends what has become effective; of `last` also when it is not held any more. */
   send(last?: QueueReplica): void {
-    const snapshots = [...this.#waiting].flatMap(([key, { row, hash, state }]) => {
-      if (!(key.nextRow > row)) return [];
-      this.#waiting.delete(key);
+    const snapshots = [...this.#waiting].flatMap(([replica, { row, hash, state }]) => {
+      if (!(replica.nextRow > row)) return [];
+      this.#waiting.delete(replica);
       // Lost meanwhile: only a holder's is taken.
-      if (key.phase === "WAITING" && key !== last) return [];
-      const found = key.row(row);
+      if (replica.phase === "WAITING" && replica !== last) return [];
+      const found = replica.row(row);
       if (found?.content === undefined) return [];
       if (!Buffer.from(hash).equals(found.content.stateHash)) return [];
-      const { computeKey } = key;
+      const { computeKey } = replica;
       return [{ computeKey, seq: BigInt(found.seq), row: BigInt(row), stateHash: hash, state }];
     });
     if (snapshots.length === 0) return;

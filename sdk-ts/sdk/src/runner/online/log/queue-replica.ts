@@ -17,7 +17,7 @@ import {
   singleRecords,
 } from "../../../sources/queue-row.ts";
 
-/** A row of a key that is effective; `content` is undefined for a missing one. */
+/** A row of a queue that is effective; `content` is undefined for a missing one. */
 interface EffectiveRow {
   readonly seq: number;
   readonly content: RowContent | undefined;
@@ -27,19 +27,19 @@ interface EffectiveRow {
 export interface ReplicaPort {
   /** Time on the elapsed clock, milliseconds. */
   elapsedMs(): number;
-  publish(key: QueueReplica, records: readonly CarriedRecord[]): void;
+  publish(replica: QueueReplica, records: readonly CarriedRecord[]): void;
   /** Gives the lease up after `stored`: only a holder's snapshot is taken. */
   release(
-    key: QueueReplica,
+    replica: QueueReplica,
     epoch: number,
     reason: "clean" | "diverged",
     stored: Promise<unknown>,
   ): void;
   /** Stores its state; settles when that is done, or cannot be. */
-  snapshot(key: QueueReplica): Promise<unknown>;
+  snapshot(replica: QueueReplica): Promise<unknown>;
 }
 
-/** What a key is; fixed. */
+/** What a queue is; fixed. */
 interface QueueIdentity {
   readonly computeKey: string;
   readonly nodeId: string;
@@ -51,10 +51,7 @@ interface QueueIdentity {
   start(): { readonly content: StartContent; readonly origin: QueueOrigin };
 }
 
-/**
- * One queue as this process sees it: its fold, its effective rows, and this session's claim on it. Variables of this
- * room call it a key; the text that names it is `computeKey`.
- */
+/** One queue as this process sees it: its fold, its effective rows, and this session's claim on it. */
 export class QueueReplica {
   readonly identity: QueueIdentity;
   readonly #port: ReplicaPort;
@@ -207,7 +204,7 @@ export class QueueReplica {
     this.#step({ kind: "diverged", row, localHash, logHash });
   }
 
-  /** Gives the key up cleanly, once its window is effective. */
+  /** Gives the lease up cleanly, once its window is effective. */
   release(): void {
     this.#step({ kind: "release", nowMs: this.#port.elapsedMs() });
   }

@@ -10,6 +10,7 @@ import type { CarriedRecord } from "../../sources/queue-row.ts";
 import { TagMapFile } from "../source-files/tag-map-file.ts";
 import type { ComputedBucket } from "./compute/clocks.ts";
 import { type ContextListener, OnlineContext } from "./compute/context.ts";
+import { RowTrimmer } from "./compute/retention.ts";
 import { type ContextOpener, ContextSwaps } from "./compute/swap.ts";
 import { type LeaseListener, NodeLeases } from "./log/node-leases.ts";
 import { type PublishListener, RunPublishers } from "./log/publisher.ts";
@@ -68,6 +69,7 @@ export class RunParts
   readonly monitor: GateMonitor;
   readonly sender: TargetSender;
   readonly swap: ContextSwaps;
+  readonly #trimmer: RowTrimmer;
   readonly #host: RunHost;
   readonly #ports: RunPorts;
 
@@ -125,6 +127,7 @@ export class RunParts
       computeKeys,
       contextIn(submission, worldId),
     );
+    this.#trimmer = new RowTrimmer(this.sources, this.swap);
   }
 
   // ---- What the queues ask for.
@@ -219,9 +222,12 @@ export class RunParts
     });
   }
 
-  bucketEnded({ row }: ComputedBucket): void {
+  bucketEnded({ row, bucketEndMs }: ComputedBucket): void {
     const { run } = this.#host;
-    run.guard(() => this.swap.ended(row));
+    run.guard(() => {
+      this.swap.ended(row);
+      this.#trimmer.ended(bucketEndMs);
+    });
     run.moveOn();
   }
 

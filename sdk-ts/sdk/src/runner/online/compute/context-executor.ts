@@ -4,7 +4,7 @@ import type { OnlineGraph } from "../session/graph.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import { type ComputedBucket, type OnlineBucket, OnlineClocks } from "./clocks.ts";
 import { shortHash } from "./hashes.ts";
-import { type ComputedPast, computePast, isWhole, type PastParts } from "./history.ts";
+import { type ComputedPast, computePast, isKept, isWhole, type PastParts } from "./history.ts";
 import { evaluationsOf, RowExchange, reportDivergence } from "./row-exchange.ts";
 import { pastFromSnapshots } from "./snapshot-history.ts";
 import type { NodeState, SnapshotCache } from "./snapshots.ts";
@@ -32,7 +32,7 @@ export interface ExecutorListener {
   evaluated(count: number, bucket: ComputedBucket, isFirst: boolean): void;
   /** Private evaluations, made to take nodes over. */
   warmedUp(count: number): void;
-  /** The past is needed from its first row, and a queue was read from a later one. */
+  /** The past is needed from its first row, and a queue was read from a later one, or rows of it were freed. */
   completePast(): void;
 }
 
@@ -57,6 +57,8 @@ export class ContextExecutor {
   #endMs = Number.NaN;
   #doneMs = Number.NEGATIVE_INFINITY;
   #rewired: OnlineWiring | undefined;
+  /** The executor does not fit the wiring or what is held, and rows are still to be read for one that does. */
+  #mustRebuild = false;
   #isEnabled = false;
   #isPumping = false;
 
@@ -85,6 +87,18 @@ export class ContextExecutor {
   /** No bucket follows the last one. */
   get isAtEnd(): boolean {
     return this.isWarm && this.#rewired === undefined && this.#clocks.isAtEnd;
+  }
+
+  /** It goes on from where it stands, and needs no row from before, until what is held or the wiring changes. */
+  get isSettled(): boolean {
+    return this.isWarm && !this.#mustRebuild && this.#rewired === undefined;
+  }
+
+  /** What is known up to the last bucket that ends at `endMs` or before. */
+  partsUntil(endMs: number): PastParts {
+    const clocks = new OnlineClocks(this.#wiring.inputs);
+    clocks.standAt(Math.min(endMs, this.#endMs));
+    return { wiring: this.#wiring, clocks, replicas: this.#options.replicas };
   }
 
   get heldCount(): number {
@@ -148,11 +162,13 @@ export class ContextExecutor {
       if (held.some((replica) => replica.inWindow > 0)) return false;
       this.#wiring = this.#rewired;
       this.#rewired = undefined;
+      this.#mustRebuild = true;
       this.#clocks = new OnlineClocks(this.#wiring.inputs);
       if (this.isWarm) this.#clocks.standAt(this.#endMs);
       return this.#rebuild(held);
     }
     const isSame =
+      !this.#mustRebuild &&
       this.#executor !== undefined &&
       held.length === this.#held.size &&
       held.every(
@@ -175,7 +191,13 @@ export class ContextExecutor {
     const endMs = this.#restoreMs(claimed);
     this.#clocks.standAt(endMs);
     const past = this.#past(held);
-    if (past === undefined) return false;
+    if (past === undefined) {
+      this.#mustRebuild = true;
+      if (this.isWarm) this.#clocks.standAt(this.#endMs);
+      listener.completePast();
+      return false;
+    }
+    this.#mustRebuild = false;
     listener.warmedUp(past.evaluations);
     for (const replica of claimed) {
       // What a query found is in no log: its rows stand as they are.
@@ -207,8 +229,9 @@ export class ContextExecutor {
 
   /** From the newest snapshots where they reach, else all of it; undefined while rows are still to be read. */
   #past(held: readonly QueueReplica[]): ComputedPast | undefined {
-    const { replicas, cache, listener } = this.#options;
+    const { replicas, cache } = this.#options;
     const parts: PastParts = { wiring: this.#wiring, clocks: this.#clocks, replicas };
+    if (!isKept(parts)) return undefined;
     const alone = this.#privateNodes(held);
     if (alone.size === 0) {
       const ids = new Set(held.map((replica) => replica.identity.nodeId));
@@ -216,9 +239,7 @@ export class ContextExecutor {
       const short = pastFromSnapshots(parts, cache.states, supplied, wanted);
       if (short !== undefined) return short;
     }
-    if (isWhole(parts)) return computePast(parts);
-    listener.completePast();
-    return undefined;
+    return isWhole(parts) ? computePast(parts) : undefined;
   }
 
   #privateNodes(held?: readonly QueueReplica[]): ReadonlySet<string> {

@@ -10,6 +10,7 @@ import type { TagListener, TagQueryTracker } from "../log/tag-query-tracker.ts";
 import type { OnlineGraph } from "../session/graph.ts";
 import type { ComputedBucket } from "./clocks.ts";
 import { ContextExecutor, type ExecutorListener } from "./context-executor.ts";
+import { type NeededRows, RowRetention } from "./retention.ts";
 import { snapshotFromRows, stateLengths } from "./snapshot-history.ts";
 import { type NodeState, type NodeStates, SnapshotCache, SnapshotWriter } from "./snapshots.ts";
 import { type OnlineWiring, wire } from "./wiring.ts";
@@ -50,6 +51,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   #cache: SnapshotCache | undefined;
   #wiring: OnlineWiring | undefined;
   #compute: ContextExecutor | undefined;
+  #retention: RowRetention | undefined;
   #completing: Promise<void> | undefined;
   #isFollowing = false;
 
@@ -131,6 +133,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     });
     await cache.load();
     this.#cache = cache;
+    this.#retention = new RowRetention(cache, (asking) => ports.tasks.track(asking));
     const { reports } = ports;
     const { replicas } = this;
     this.#compute = new ContextExecutor({
@@ -236,19 +239,37 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     return this.#options.listener.hasRoom(this);
   }
 
-  /** Reads what lies before the rows that some queues were read from. */
+  /** Reads what lies before the rows that some queues were read from, and what was freed of them. */
   completePast(): void {
-    const { ports, sources } = this.#options;
-    this.#completing ??= completeKeys(
+    const { ports } = this.#options;
+    const inputs = (this.#wiring?.inputs ?? []).map(({ replica }) => replica);
+    const read = [...this.replicas.values(), ...inputs];
+    this.#completing ??= completeReplicas(
       ports,
-      [...this.replicas.values(), ...sources.replicas.values()].filter(
-        (replica) => !replica.isWhole,
-      ),
+      read.filter((replica) => !replica.isWhole),
       this.#stop.signal,
     ).then(() => {
       this.#completing = undefined;
       ports.run.moveOn();
     });
+  }
+
+  /** Rows it still needs after everything up to `endMs` was ended; undefined while it may need any. */
+  neededRows(endMs: number): NeededRows | undefined {
+    const compute = this.#compute;
+    if (compute?.isSettled !== true || this.#completing !== undefined) return undefined;
+    return this.#retention?.look(compute.partsUntil(endMs));
+  }
+
+  /** Frees other rows of its computed nodes and of the queues that its tag queries found. */
+  freeRows(needed: NeededRows): void {
+    for (const [id, replica] of this.replicas) {
+      const clock = this.#wiring?.clockOf.get(id) ?? "";
+      replica.freeBefore(needed.get(clock) ?? Number.NEGATIVE_INFINITY);
+    }
+    for (const { replica, clock } of this.#options.tags.inputs) {
+      replica.freeBefore(needed.get(clock.key) ?? Number.NEGATIVE_INFINITY);
+    }
   }
 
   take(bucket: ComputedBucket): void {
@@ -317,7 +338,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
 }
 
 /** Reads queues from their first record, and gives them the rows they lack. */
-async function completeKeys(
+async function completeReplicas(
   ports: RunPorts,
   replicas: readonly QueueReplica[],
   signal: AbortSignal,

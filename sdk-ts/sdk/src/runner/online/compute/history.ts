@@ -34,10 +34,23 @@ export interface PastParts {
   readonly replicas: ReadonlyMap<string, QueueReplica>;
 }
 
-/** Whether every queue was read from its first record. */
+/** Whether every queue was read from its first record, and nothing of it was freed. */
 export function isWhole({ wiring, replicas }: PastParts): boolean {
   const queues = [...replicas.values(), ...wiring.inputs.map(({ replica }) => replica)];
   return queues.every((replica) => replica.isWhole);
+}
+
+/**
+ * Whether the row that the clocks stand at, and what follows, is here of every queue: nothing goes on before or among
+ * rows that have been freed.
+ */
+export function isKept({ wiring, replicas, clocks }: PastParts): boolean {
+  const stands = (replica: QueueReplica, clock: string): boolean =>
+    !replica.isTrimmed || replica.firstRow <= clocks.lastRow(clock);
+  return (
+    wiring.inputs.every(({ replica, clock }) => stands(replica, clock.key)) &&
+    [...replicas].every(([id, replica]) => stands(replica, wiring.clockOf.get(id) ?? ""))
+  );
 }
 
 /** All nodes over all rows there are. Queues must have been read from their first record. */

@@ -24,9 +24,16 @@ export function lastInputRow({ feed, replica }: OnlineInput): number {
   return feed === undefined ? Number.NaN : feed.rows.startRow - 1;
 }
 
-/** Whether it is decided what an input has at a row: values, nothing, or that it never will. */
+/**
+ * Whether it is decided what an input has at a row: values, nothing, or that it never will.
+ *
+ * @throws {Error} for a row that has been freed: it would be taken for missing, and the values computed would be wrong.
+ */
 export function isInputKnown({ replica }: OnlineInput, row: number): boolean {
   if (replica.row(row) !== undefined) return true;
+  if (replica.isFreed(row)) {
+    throw new Error(`row ${row} of queue ${replica.computeKey} has been freed and is asked for`);
+  }
   return (
     replica.isStarted && (row < replica.firstRow || (replica.isEnded && row >= replica.nextRow))
   );
@@ -41,10 +48,13 @@ export function isInputEnded({ replica }: OnlineInput, row: number): boolean {
 export function inputRowEndMs(input: OnlineInput, row: number): number {
   const { replica, feed, clock } = input;
   if (clock.key === continuousClock(clock.intervalMs).key) return (row + 1) * clock.intervalMs;
+  const freed = replica.lastFreedEnd;
+  const first = Math.min(firstInputRow(input), freed?.row ?? Number.POSITIVE_INFINITY);
   for (let at = row; ; at--) {
-    const written = replica.row(at)?.content?.bucketEndMs;
+    const kept = at === freed?.row ? freed : replica.row(at)?.content;
+    const written = kept?.bucketEndMs;
     const endMs = written ?? feed?.bucketEndMs(at) ?? Number.NaN;
     if (!Number.isNaN(endMs)) return endMs + (row - at) * clock.intervalMs;
-    if (!(at > firstInputRow(input))) return Number.NaN;
+    if (!(at > first)) return Number.NaN;
   }
 }

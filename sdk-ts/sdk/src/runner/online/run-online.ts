@@ -92,8 +92,8 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
   status(): RunStatus {
     const { swap, sources: all, monitor, sender, strategyId = "" } = this.#parts ?? {};
     const context = swap?.current.compute;
-    const sources = [...(all?.keys.values() ?? [])];
-    const held = sources.filter((key) => key.isHeld).length;
+    const sources = [...(all?.replicas.values() ?? [])];
+    const held = sources.filter((replica) => replica.isHeld).length;
     return {
       strategyId,
       connection: this.#connection.now,

@@ -10,6 +10,7 @@ import type { CarriedRecord } from "../../sources/queue-row.ts";
 import { TagMapFile } from "../source-files/tag-map-file.ts";
 import type { ComputedBucket } from "./compute/clocks.ts";
 import { type ContextListener, OnlineContext } from "./compute/context.ts";
+import { RowTrimmer } from "./compute/retention.ts";
 import { type ContextOpener, ContextSwaps } from "./compute/swap.ts";
 import { type LeaseListener, NodeLeases } from "./log/node-leases.ts";
 import { type PublishListener, RunPublishers } from "./log/publisher.ts";
@@ -68,6 +69,7 @@ export class RunParts
   readonly monitor: GateMonitor;
   readonly sender: TargetSender;
   readonly swap: ContextSwaps;
+  readonly #trimmer: RowTrimmer;
   readonly #host: RunHost;
   readonly #ports: RunPorts;
 
@@ -125,6 +127,7 @@ export class RunParts
       computeKeys,
       contextIn(submission, worldId),
     );
+    this.#trimmer = new RowTrimmer(this.sources, this.swap);
   }
 
   // ---- What the queues ask for.
@@ -133,30 +136,30 @@ export class RunParts
     return this.#host.clock.elapsedMs();
   }
 
-  publish(key: QueueReplica, records: readonly CarriedRecord[]): void {
-    this.publishers.publish(key, records);
+  publish(replica: QueueReplica, records: readonly CarriedRecord[]): void {
+    this.publishers.publish(replica, records);
   }
 
   release(
-    key: QueueReplica,
+    replica: QueueReplica,
     epoch: number,
     reason: "clean" | "diverged",
     stored: Promise<unknown>,
   ): void {
-    this.leases.release(key, epoch, reason, stored);
+    this.leases.release(replica, epoch, reason, stored);
   }
 
-  snapshot(key: QueueReplica): Promise<unknown> {
-    return this.swap.storeSnapshot(key);
+  snapshot(replica: QueueReplica): Promise<unknown> {
+    return this.swap.storeSnapshot(replica);
   }
 
   // ---- What happens to leases and records.
 
   /** A feed is held only from where it ended: another file is another feed. */
-  mayHold(key: QueueReplica, { feedFingerprint }: NodeLease): boolean {
-    if (!key.identity.isSource || feedFingerprint === "") return true;
+  mayHold(replica: QueueReplica, { feedFingerprint }: NodeLease): boolean {
+    if (!replica.identity.isSource || feedFingerprint === "") return true;
     const { run, graph } = this.#host;
-    const { name } = key.identity;
+    const { name } = replica.identity;
     if (feedFingerprint === graph.feeds.get(name)?.fingerprint) return true;
     const message = `the file of source "${name}" is not the one its queue was begun with`;
     run.fail(new QmtlError("FEED_CHANGED", message));
@@ -219,9 +222,12 @@ export class RunParts
     });
   }
 
-  bucketEnded({ row }: ComputedBucket): void {
+  bucketEnded({ row, bucketEndMs }: ComputedBucket): void {
     const { run } = this.#host;
-    run.guard(() => this.swap.ended(row));
+    run.guard(() => {
+      this.swap.ended(row);
+      this.#trimmer.ended(bucketEndMs);
+    });
     run.moveOn();
   }
 

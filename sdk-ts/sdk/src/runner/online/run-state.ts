@@ -47,9 +47,9 @@ export class RunState implements TargetCounts {
     inputs: readonly OnlineInput[],
   ): void {
     const { bucketEndMs } = bucket;
-    for (const { nodeId, key, source } of inputs) {
+    for (const { nodeId, replica, source } of inputs) {
       const row = bucket.ends.find((end) => end.source === source)?.row;
-      const bar = row === undefined ? undefined : key.row(row)?.content?.values;
+      const bar = row === undefined ? undefined : replica.row(row)?.content?.values;
       if (row === undefined || bar === undefined) continue;
       this.#options.recorder?.bucket({ nodeId, row, bucketEndMs, values: bar });
       for (const { book, at, target, nodeId: marked } of this.#books) {

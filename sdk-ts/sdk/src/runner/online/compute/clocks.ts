@@ -67,6 +67,11 @@ export class OnlineClocks {
     return row;
   }
 
+  /** Keys of the clocks. */
+  get keys(): readonly string[] {
+    return [...this.#states.keys()];
+  }
+
   /** Last row of a clock up to where this stands. */
   lastRow(clock: string): number {
     return this.#states.get(clock)?.lastRow ?? Number.NaN;
@@ -153,11 +158,16 @@ export class OnlineClocks {
 }
 
 function isOver(input: OnlineInput): boolean {
-  return input.key.isEnded;
+  return input.replica.isEnded;
 }
 
 function firstRowOf({ inputs }: ClockState): number {
   return Math.min(...inputs.map(firstInputRow));
+}
+
+/** First row of an input that has not been freed; −∞ when none has. */
+function firstKeptRow({ replica }: OnlineInput): number {
+  return replica.isTrimmed ? replica.firstRow : Number.NEGATIVE_INFINITY;
 }
 
 function lastKnownRow({ inputs }: ClockState): number {
@@ -166,7 +176,7 @@ function lastKnownRow({ inputs }: ClockState): number {
 
 /** As written by an input that has the row; else as worked out for it. */
 function endOf({ inputs }: ClockState, row: number): number {
-  const written = inputs.find(({ key }) => key.row(row)?.content !== undefined);
+  const written = inputs.find(({ replica }) => replica.row(row)?.content !== undefined);
   const ends = (written === undefined ? inputs : [written]).map((each) => inputRowEndMs(each, row));
   return ends.find((end) => !Number.isNaN(end)) ?? Number.NaN;
 }
@@ -174,8 +184,9 @@ function endOf({ inputs }: ClockState, row: number): number {
 function rowUntil(state: ClockState, endMs: number): number {
   const first = firstRowOf(state);
   if (Number.isNaN(first)) return Number.NaN;
-  if (endMs === Number.NEGATIVE_INFINITY) return first - 1;
-  let low = first - 1;
+  // Rows that have been freed are not looked through: whoever would stand among them stands before what is kept.
+  let low = Math.max(first, ...state.inputs.map(firstKeptRow)) - 1;
+  if (endMs === Number.NEGATIVE_INFINITY) return low;
   const lasts = state.inputs.map((input) =>
     Math.max(lastInputRow(input), (input.feed?.rows.endRow ?? Number.NEGATIVE_INFINITY) - 1),
   );

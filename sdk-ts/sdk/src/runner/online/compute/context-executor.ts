@@ -4,7 +4,7 @@ import type { OnlineGraph } from "../session/graph.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import { type ComputedBucket, type OnlineBucket, OnlineClocks } from "./clocks.ts";
 import { shortHash } from "./hashes.ts";
-import { type ComputedPast, computePast, isWhole, type PastParts } from "./history.ts";
+import { type ComputedPast, computePast, isKept, isWhole, type PastParts } from "./history.ts";
 import { evaluationsOf, RowExchange, reportDivergence } from "./row-exchange.ts";
 import { pastFromSnapshots } from "./snapshot-history.ts";
 import type { NodeState, SnapshotCache } from "./snapshots.ts";
@@ -14,8 +14,8 @@ import type { OnlineWiring } from "./wiring.ts";
 interface ContextExecutorOptions {
   readonly graph: OnlineGraph;
   readonly wiring: OnlineWiring;
-  /** Keys of the computed nodes in this context. */
-  readonly keys: ReadonlyMap<string, QueueReplica>;
+  /** Queues of the computed nodes in this context. */
+  readonly replicas: ReadonlyMap<string, QueueReplica>;
   /** Snapshots the log confirms. */
   readonly cache: Pick<SnapshotCache, "states">;
   readonly reports: RunReports;
@@ -32,7 +32,7 @@ export interface ExecutorListener {
   evaluated(count: number, bucket: ComputedBucket, isFirst: boolean): void;
   /** Private evaluations, made to take nodes over. */
   warmedUp(count: number): void;
-  /** The past is needed from its first row, and a queue was read from a later one. */
+  /** The past is needed from its first row, and a queue was read from a later one, or rows of it were freed. */
   completePast(): void;
 }
 
@@ -41,7 +41,7 @@ export interface ExecutorListener {
  * Each bucket is stepped once, as soon as everything it needs is effective.
  *
  * When what is held changes, or what the nodes are wired to, the executor is made anew: the nodes are computed from
- * their newest snapshots or the private history and the effective source rows, rows of keys just claimed are compared
+ * their newest snapshots or the private history and the effective source rows, rows of queues just claimed are compared
  * with their logs, and the step goes on from there.
  */
 export class ContextExecutor {
@@ -57,6 +57,8 @@ export class ContextExecutor {
   #endMs = Number.NaN;
   #doneMs = Number.NEGATIVE_INFINITY;
   #rewired: OnlineWiring | undefined;
+  /** The executor does not fit the wiring or what is held, and rows are still to be read for one that does. */
+  #mustRebuild = false;
   #isEnabled = false;
   #isPumping = false;
 
@@ -87,12 +89,24 @@ export class ContextExecutor {
     return this.isWarm && this.#rewired === undefined && this.#clocks.isAtEnd;
   }
 
+  /** It goes on from where it stands, and needs no row from before, until what is held or the wiring changes. */
+  get isSettled(): boolean {
+    return this.isWarm && !this.#mustRebuild && this.#rewired === undefined;
+  }
+
+  /** What is known up to the last bucket that ends at `endMs` or before. */
+  partsUntil(endMs: number): PastParts {
+    const clocks = new OnlineClocks(this.#wiring.inputs);
+    clocks.standAt(Math.min(endMs, this.#endMs));
+    return { wiring: this.#wiring, clocks, replicas: this.#options.replicas };
+  }
+
   get heldCount(): number {
     return this.#held.size;
   }
 
   get followedCount(): number {
-    return this.#options.keys.size - this.#held.size;
+    return this.#options.replicas.size - this.#held.size;
   }
 
   /** The log was read and leases were asked for once: buckets may be computed. */
@@ -140,51 +154,61 @@ export class ContextExecutor {
 
   /** Makes the executor fit what is held; false while a claim is open. */
   #prepare(): boolean {
-    const keys = [...this.#options.keys.values()];
-    if (keys.some((key) => key.phase === "CLAIMED")) return false;
-    const held = keys.filter((key) => key.isHeld);
+    const replicas = [...this.#options.replicas.values()];
+    if (replicas.some((replica) => replica.phase === "CLAIMED")) return false;
+    const held = replicas.filter((replica) => replica.isHeld);
     if (this.#rewired !== undefined) {
       // What was sent under the old wiring must be in the log: the past is taken from there.
-      if (held.some((key) => key.inWindow > 0)) return false;
+      if (held.some((replica) => replica.inWindow > 0)) return false;
       this.#wiring = this.#rewired;
       this.#rewired = undefined;
+      this.#mustRebuild = true;
       this.#clocks = new OnlineClocks(this.#wiring.inputs);
       if (this.isWarm) this.#clocks.standAt(this.#endMs);
       return this.#rebuild(held);
     }
     const isSame =
+      !this.#mustRebuild &&
       this.#executor !== undefined &&
       held.length === this.#held.size &&
-      held.every((key) => this.#held.has(key.identity.nodeId) && key.phase === "HOLDING");
+      held.every(
+        (replica) => this.#held.has(replica.identity.nodeId) && replica.phase === "HOLDING",
+      );
     if (isSame && !this.#isPrivateDone()) return true;
     return this.#rebuild(held);
   }
 
   #isPrivateDone(): boolean {
     for (const id of this.#private) {
-      if (this.#options.keys.get(id)!.firstRow <= this.#rowOf(id) + 1) return true;
+      if (this.#options.replicas.get(id)!.firstRow <= this.#rowOf(id) + 1) return true;
     }
     return false;
   }
 
   #rebuild(held: readonly QueueReplica[]): boolean {
     const { reports, listener } = this.#options;
-    const claimed = held.filter((key) => key.phase === "RESTORING");
+    const claimed = held.filter((replica) => replica.phase === "RESTORING");
     const endMs = this.#restoreMs(claimed);
     this.#clocks.standAt(endMs);
     const past = this.#past(held);
-    if (past === undefined) return false;
-    listener.warmedUp(past.evaluations);
-    for (const key of claimed) {
-      // What a query found is in no log: its rows stand as they are.
-      if (this.#wiring.queries.has(key.identity.nodeId)) continue;
-      const problem = difference(past, key, this.#rowOf(key.identity.nodeId));
-      if (problem === undefined) continue;
-      key.diverged(problem.row, problem.local, problem.log);
-      reportDivergence(reports, key, problem.row);
+    if (past === undefined) {
+      this.#mustRebuild = true;
+      if (this.isWarm) this.#clocks.standAt(this.#endMs);
+      listener.completePast();
+      return false;
     }
-    const kept = held.filter((key) => key.isHeld);
-    this.#held = new Set(kept.map((key) => key.identity.nodeId));
+    this.#mustRebuild = false;
+    listener.warmedUp(past.evaluations);
+    for (const replica of claimed) {
+      // What a query found is in no log: its rows stand as they are.
+      if (this.#wiring.queries.has(replica.identity.nodeId)) continue;
+      const problem = difference(past, replica, this.#rowOf(replica.identity.nodeId));
+      if (problem === undefined) continue;
+      replica.diverged(problem.row, problem.local, problem.log);
+      reportDivergence(reports, replica, problem.row);
+    }
+    const kept = held.filter((replica) => replica.isHeld);
+    this.#held = new Set(kept.map((replica) => replica.identity.nodeId));
     this.#private = this.#privateNodes();
     const { supplied, wanted } = this.#parts(this.#held, this.#private);
     const { runtime } = this.#wiring;
@@ -192,8 +216,10 @@ export class ContextExecutor {
     const plan = isEmpty ? undefined : compilePlan({ graph: runtime, supplied, wanted });
     this.#executor = plan && restoredExecutor(plan, past, this.#clocks, this.#wiring.queries);
     this.#endMs = endMs;
-    for (const key of claimed) if (key.isHeld) key.restored();
-    const names = claimed.filter((key) => key.isHeld).map((key) => key.identity.name);
+    for (const replica of claimed) if (replica.isHeld) replica.restored();
+    const names = claimed
+      .filter((replica) => replica.isHeld)
+      .map((replica) => replica.identity.name);
     const { row } = this.#clocks;
     if (names.length > 0) {
       reports.event("takeover", `computes ${names.join(", ")} from row ${row + 1} on`, row);
@@ -203,25 +229,24 @@ export class ContextExecutor {
 
   /** From the newest snapshots where they reach, else all of it; undefined while rows are still to be read. */
   #past(held: readonly QueueReplica[]): ComputedPast | undefined {
-    const { keys, cache, listener } = this.#options;
-    const parts: PastParts = { wiring: this.#wiring, clocks: this.#clocks, keys };
+    const { replicas, cache } = this.#options;
+    const parts: PastParts = { wiring: this.#wiring, clocks: this.#clocks, replicas };
+    if (!isKept(parts)) return undefined;
     const alone = this.#privateNodes(held);
     if (alone.size === 0) {
-      const ids = new Set(held.map((key) => key.identity.nodeId));
+      const ids = new Set(held.map((replica) => replica.identity.nodeId));
       const { supplied, wanted } = this.#parts(ids, alone);
       const short = pastFromSnapshots(parts, cache.states, supplied, wanted);
       if (short !== undefined) return short;
     }
-    if (isWhole(parts)) return computePast(parts);
-    listener.completePast();
-    return undefined;
+    return isWhole(parts) ? computePast(parts) : undefined;
   }
 
   #privateNodes(held?: readonly QueueReplica[]): ReadonlySet<string> {
     const alone = new Set<string>();
-    for (const [id, key] of this.#options.keys) {
-      const isHeld = held === undefined ? key.isHeld : held.includes(key);
-      if (!isHeld && key.isStarted && key.firstRow > this.#rowOf(id) + 1) alone.add(id);
+    for (const [id, replica] of this.#options.replicas) {
+      const isHeld = held === undefined ? replica.isHeld : held.includes(replica);
+      if (!isHeld && replica.isStarted && replica.firstRow > this.#rowOf(id) + 1) alone.add(id);
     }
     return alone;
   }
@@ -230,33 +255,37 @@ export class ContextExecutor {
     held: ReadonlySet<string>,
     alone: ReadonlySet<string>,
   ): { readonly supplied: ReadonlySet<string>; readonly wanted: readonly string[] } {
-    const { graph, keys } = this.#options;
+    const { graph, replicas } = this.#options;
     const supplied = new Set(this.#wiring.inputs.map(({ nodeId }) => nodeId));
-    for (const id of keys.keys()) if (!held.has(id) && !alone.has(id)) supplied.add(id);
+    for (const id of replicas.keys()) if (!held.has(id) && !alone.has(id)) supplied.add(id);
     const wanted = new Set([...held, ...graph.targets.map(({ nodeId }) => nodeId)]);
     return { supplied, wanted: [...wanted] };
   }
 
-  /** Moment to go on from: where this process stands, or earlier when a key just claimed ends earlier. */
+  /** Moment to go on from: where this process stands, or earlier when a queue just claimed ends earlier. */
   #restoreMs(claimed: readonly QueueReplica[]): number {
     let endMs = this.isWarm ? this.#endMs : this.#clocks.availableMs();
-    for (const key of claimed) {
-      const clock = this.#wiring.clockOf.get(key.identity.nodeId) ?? "";
-      const end = this.#clocks.endMs(clock, key.nextRow - 1);
+    for (const replica of claimed) {
+      const clock = this.#wiring.clockOf.get(replica.identity.nodeId) ?? "";
+      const end = this.#clocks.endMs(clock, replica.nextRow - 1);
       endMs = Math.min(endMs, Number.isNaN(end) ? Number.NEGATIVE_INFINITY : end);
     }
     return endMs;
   }
 
   #canStep(bucket: OnlineBucket): boolean {
-    const { keys, listener } = this.#options;
+    const { replicas, listener } = this.#options;
     const index = this.#executor?.plan.nodeIndex;
-    for (const [id, key] of keys) {
+    for (const [id, replica] of replicas) {
       const row = bucket.rows.get(this.#wiring.clockOf.get(id) ?? "");
       if (row === undefined) continue;
       if (this.#held.has(id)) {
-        if (key.room === 0 && row >= key.nextProduced) return false;
-      } else if (!this.#private.has(id) && index?.has(id) === true && key.row(row) === undefined) {
+        if (replica.room === 0 && row >= replica.nextProduced) return false;
+      } else if (
+        !this.#private.has(id) &&
+        index?.has(id) === true &&
+        replica.row(row) === undefined
+      ) {
         return false;
       }
     }

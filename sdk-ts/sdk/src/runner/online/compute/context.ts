@@ -10,6 +10,7 @@ import type { TagListener, TagQueryTracker } from "../log/tag-query-tracker.ts";
 import type { OnlineGraph } from "../session/graph.ts";
 import type { ComputedBucket } from "./clocks.ts";
 import { ContextExecutor, type ExecutorListener } from "./context-executor.ts";
+import { type NeededRows, RowRetention } from "./retention.ts";
 import { snapshotFromRows, stateLengths } from "./snapshot-history.ts";
 import { type NodeState, type NodeStates, SnapshotCache, SnapshotWriter } from "./snapshots.ts";
 import { type OnlineWiring, wire } from "./wiring.ts";
@@ -39,7 +40,7 @@ export interface ContextListener {
 
 /** The nodes of a strategy in one compute context: their queues, the leases on them and the computation. */
 export class OnlineContext implements ExecutorListener, NodeStates, TagListener {
-  readonly keys: ReadonlyMap<string, QueueReplica>;
+  readonly replicas: ReadonlyMap<string, QueueReplica>;
   readonly #options: OnlineContextOptions;
   readonly #byKey = new Map<string, QueueReplica>();
   readonly #reader: QueueReader;
@@ -50,22 +51,23 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   #cache: SnapshotCache | undefined;
   #wiring: OnlineWiring | undefined;
   #compute: ContextExecutor | undefined;
+  #retention: RowRetention | undefined;
   #completing: Promise<void> | undefined;
   #isFollowing = false;
 
   constructor(options: OnlineContextOptions) {
     const { ports, graph, computeKeys } = options;
     this.#options = options;
-    this.keys = new Map(
-      graph.computed.map(({ id }) => [id, this.#makeKey(id, computeKeys.get(id)!)] as const),
+    this.replicas = new Map(
+      graph.computed.map(({ id }) => [id, this.#makeReplica(id, computeKeys.get(id)!)] as const),
     );
-    for (const key of this.keys.values()) this.#byKey.set(key.computeKey, key);
-    this.#unasked = new Set(this.keys.values());
+    for (const replica of this.replicas.values()) this.#byKey.set(replica.computeKey, replica);
+    this.#unasked = new Set(this.replicas.values());
     this.#snapshots = new SnapshotWriter(ports, this);
     this.#reader = new QueueReader({
       data: ports.data,
       clock: ports.clock,
-      keys: [...this.keys.values()],
+      keys: [...this.replicas.values()],
       onRecords: (records) => this.#read(records),
       onProblem: (problem) => ports.reports.problem(problem),
       onGone: (failure) => ports.run.fail(failure),
@@ -95,7 +97,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   /** Every input has ended, and everything of them is computed. */
   get isEnded(): boolean {
     const inputs = this.#wiring?.inputs ?? [];
-    const isOver = inputs.length > 0 && inputs.every(({ key }) => key.isEnded);
+    const isOver = inputs.length > 0 && inputs.every(({ replica }) => replica.isEnded);
     return isOver && this.#compute?.isAtEnd === true;
   }
 
@@ -124,16 +126,24 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     const cache = new SnapshotCache({
       queues: ports.queues,
       clock: ports.clock,
-      keys: this.keys,
+      replicas: this.replicas,
       stateLengths: stateLengths(wiring),
       signal: this.#stop.signal,
       reports: ports.reports,
     });
     await cache.load();
     this.#cache = cache;
+    this.#retention = new RowRetention(cache, (asking) => ports.tasks.track(asking));
     const { reports } = ports;
-    const { keys } = this;
-    this.#compute = new ContextExecutor({ graph, wiring, keys, cache, reports, listener: this });
+    const { replicas } = this;
+    this.#compute = new ContextExecutor({
+      graph,
+      wiring,
+      replicas,
+      cache,
+      reports,
+      listener: this,
+    });
   }
 
   /** Before anything was read: begins at the newest snapshots, so that only what comes after them is read. */
@@ -143,13 +153,13 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     if (wiring === undefined || this.#cache === undefined || graph.queries.length > 0) return;
     const from = snapshotFromRows(wiring, this.#cache.states);
     if (from === undefined) return;
-    for (const { key, clock, feed } of sources.inputs) {
+    for (const { replica, clock, feed } of sources.inputs) {
       const row = from.get(clock.key);
-      if (row !== undefined && feed !== undefined && row > feed.rows.startRow) key.beginAt(row);
+      if (row !== undefined && feed !== undefined && row > feed.rows.startRow) replica.beginAt(row);
     }
-    for (const [id, key] of this.keys) {
+    for (const [id, replica] of this.replicas) {
       const row = from.get(wiring.clockOf.get(id) ?? "");
-      if (row !== undefined) key.beginAt(row);
+      if (row !== undefined) replica.beginAt(row);
     }
   }
 
@@ -161,7 +171,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
 
   /** Reads everything from the first record, instead of what was read. */
   async readAgain(): Promise<void> {
-    for (const key of this.keys.values()) key.restart();
+    for (const replica of this.replicas.values()) replica.restart();
     await this.read();
   }
 
@@ -172,14 +182,14 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     this.#isFollowing = true;
     this.ask();
     // With nothing to ask for, nothing is answered.
-    if (this.#unasked.size === this.keys.size) this.#compute?.enable();
+    if (this.#unasked.size === this.replicas.size) this.#compute?.enable();
   }
 
   /** Asks for the leases of the nodes whose rows are known to begin. */
   ask(): void {
     if (!this.#isFollowing || this.#stop.signal.aborted || this.#unasked.size === 0) return;
-    const known = [...this.#unasked].filter((key) => !Number.isNaN(this.#originRow(key)));
-    for (const key of known) this.#unasked.delete(key);
+    const known = [...this.#unasked].filter((replica) => !Number.isNaN(this.#originRow(replica)));
+    for (const replica of known) this.#unasked.delete(replica);
     if (known.length > 0) this.#options.ports.leases.add(known);
   }
 
@@ -216,8 +226,8 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     this.#stop.abort();
     const { ports, tags } = this.#options;
     this.#compute?.stop();
-    const held = [...this.keys.values()].filter((key) => key.phase !== "WAITING");
-    ports.leases.drop(this.keys.values());
+    const held = [...this.replicas.values()].filter((replica) => replica.phase !== "WAITING");
+    ports.leases.drop(this.replicas.values());
     await drainKeys(held, ports.clock);
     await this.#reader.stop();
     await tags.stop();
@@ -229,12 +239,14 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     return this.#options.listener.hasRoom(this);
   }
 
-  /** Reads what lies before the rows that some queues were read from. */
+  /** Reads what lies before the rows that some queues were read from, and what was freed of them. */
   completePast(): void {
-    const { ports, sources } = this.#options;
-    this.#completing ??= completeKeys(
+    const { ports } = this.#options;
+    const inputs = (this.#wiring?.inputs ?? []).map(({ replica }) => replica);
+    const read = [...this.replicas.values(), ...inputs];
+    this.#completing ??= completeReplicas(
       ports,
-      [...this.keys.values(), ...sources.keys.values()].filter((key) => !key.isWhole),
+      read.filter((replica) => !replica.isWhole),
       this.#stop.signal,
     ).then(() => {
       this.#completing = undefined;
@@ -242,9 +254,27 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     });
   }
 
+  /** Rows it still needs after everything up to `endMs` was ended; undefined while it may need any. */
+  neededRows(endMs: number): NeededRows | undefined {
+    const compute = this.#compute;
+    if (compute?.isSettled !== true || this.#completing !== undefined) return undefined;
+    return this.#retention?.look(compute.partsUntil(endMs));
+  }
+
+  /** Frees other rows of its computed nodes and of the queues that its tag queries found. */
+  freeRows(needed: NeededRows): void {
+    for (const [id, replica] of this.replicas) {
+      const clock = this.#wiring?.clockOf.get(id) ?? "";
+      replica.freeBefore(needed.get(clock) ?? Number.NEGATIVE_INFINITY);
+    }
+    for (const { replica, clock } of this.#options.tags.inputs) {
+      replica.freeBefore(needed.get(clock.key) ?? Number.NEGATIVE_INFINITY);
+    }
+  }
+
   take(bucket: ComputedBucket): void {
     this.#options.listener.take(this, bucket);
-    if (bucket.row % 64 === 0) this.#snapshots.look(bucket.row, this.keys.values());
+    if (bucket.row % 64 === 0) this.#snapshots.look(bucket.row, this.replicas.values());
   }
 
   evaluated(count: number, bucket: ComputedBucket, isFirst: boolean): void {
@@ -259,9 +289,9 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     return this.#compute?.stateOf(nodeId);
   }
 
-  /** Stores the state of a key after the last row, if that is effective; settles when that is done, or cannot be. */
-  storeSnapshot(key: QueueReplica): Promise<void> {
-    return this.#snapshots.storeLast(key);
+  /** Stores the state of a queue after the last row, if that is effective; settles when that is done, or cannot be. */
+  storeSnapshot(replica: QueueReplica): Promise<void> {
+    return this.#snapshots.storeLast(replica);
   }
 
   #wire(): OnlineWiring {
@@ -270,24 +300,24 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   }
 
   /** Row a queue of this context would begin at now: the next of the inputs on its clock. */
-  #originRow(key: QueueReplica): number {
-    const clock = this.#wiring?.clockOf.get(key.identity.nodeId);
+  #originRow(replica: QueueReplica): number {
+    const clock = this.#wiring?.clockOf.get(replica.identity.nodeId);
     const inputs = [...this.#options.sources.inputs, ...this.#options.tags.inputs];
     const rows = inputs
       .filter((input) => input.clock.key === clock)
-      .map(({ key: own, feed }) =>
+      .map(({ replica: own, feed }) =>
         own.isStarted ? own.nextRow : (feed?.rows.startRow ?? Number.NaN),
       );
     return rows.length === 0 ? Number.NaN : Math.min(...rows);
   }
 
-  #makeKey(nodeId: string, computeKey: string): QueueReplica {
+  #makeReplica(nodeId: string, computeKey: string): QueueReplica {
     const { ports, graph, sources } = this.#options;
     const node = graph.computed.find((one) => one.id === nodeId)!;
     const build = hostedBuild(graph.identified.hashCode(node.hashable.code));
     const content = { build, feedFingerprint: "" };
     const start = () => {
-      const row = this.#originRow(key);
+      const row = this.#originRow(replica);
       const clock = this.#wiring?.clockOf.get(nodeId);
       const firsts = sources.inputs.filter((input) => input.clock.key === clock);
       const warmFromRow = Math.min(row, ...firsts.map(({ feed }) => feed?.rows.firstRow ?? row));
@@ -296,8 +326,8 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     const { name } = node.declared;
     const windowMax = computedWindowMax;
     const identity = { computeKey, nodeId, name, build, isSource: false, windowMax, start };
-    const key: QueueReplica = new QueueReplica(identity, ports.replicaPort);
-    return key;
+    const replica: QueueReplica = new QueueReplica(identity, ports.replicaPort);
+    return replica;
   }
 
   #read(records: readonly WireRecord[]): void {
@@ -308,12 +338,12 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
 }
 
 /** Reads queues from their first record, and gives them the rows they lack. */
-async function completeKeys(
+async function completeReplicas(
   ports: RunPorts,
-  keys: readonly QueueReplica[],
+  replicas: readonly QueueReplica[],
   signal: AbortSignal,
 ): Promise<void> {
-  const whole = new Map(keys.map((key) => [key.computeKey, key.copy()]));
+  const whole = new Map(replicas.map((replica) => [replica.computeKey, replica.copy()]));
   const reader = new QueueReader({
     data: ports.data,
     clock: ports.clock,
@@ -328,21 +358,21 @@ async function completeKeys(
   signal.addEventListener("abort", end);
   await reader.history();
   signal.removeEventListener("abort", end);
-  for (const key of keys) key.complete(whole.get(key.computeKey)!);
+  for (const replica of replicas) replica.complete(whole.get(replica.computeKey)!);
 }
 
 /** How often and how long a drain looks, milliseconds. */
 const lookMs = 20;
 const drainMsMax = 2_000;
 
-/** Waits until keys that are given up have nothing under way any more, at most two seconds. */
+/** Waits until queues that are given up have nothing under way any more, at most two seconds. */
 async function drainKeys(held: readonly QueueReplica[], clock: SdkClock): Promise<void> {
   const isOpen = (): boolean =>
-    held.some((key) => key.phase !== "WAITING" && key.phase !== "DIVERGED");
+    held.some((replica) => replica.phase !== "WAITING" && replica.phase !== "DIVERGED");
   for (let waitedMs = 0; isOpen() && waitedMs < drainMsMax; waitedMs += lookMs) {
     await new Promise<void>((resolve) => {
       clock.setTimer(resolve, lookMs);
     });
-    for (const key of held) key.tick();
+    for (const replica of held) replica.tick();
   }
 }

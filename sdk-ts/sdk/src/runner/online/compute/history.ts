@@ -31,20 +31,33 @@ export interface PastParts {
   /** Standing where the past ends. */
   readonly clocks: OnlineClocks;
   /** Queues of the computed nodes. */
-  readonly keys: ReadonlyMap<string, QueueReplica>;
+  readonly replicas: ReadonlyMap<string, QueueReplica>;
 }
 
-/** Whether every queue was read from its first record. */
-export function isWhole({ wiring, keys }: PastParts): boolean {
-  const queues = [...keys.values(), ...wiring.inputs.map(({ key }) => key)];
-  return queues.every((key) => key.isWhole);
+/** Whether every queue was read from its first record, and nothing of it was freed. */
+export function isWhole({ wiring, replicas }: PastParts): boolean {
+  const queues = [...replicas.values(), ...wiring.inputs.map(({ replica }) => replica)];
+  return queues.every((replica) => replica.isWhole);
+}
+
+/**
+ * Whether the row that the clocks stand at, and what follows, is here of every queue: nothing goes on before or among
+ * rows that have been freed.
+ */
+export function isKept({ wiring, replicas, clocks }: PastParts): boolean {
+  const stands = (replica: QueueReplica, clock: string): boolean =>
+    !replica.isTrimmed || replica.firstRow <= clocks.lastRow(clock);
+  return (
+    wiring.inputs.every(({ replica, clock }) => stands(replica, clock.key)) &&
+    [...replicas].every(([id, replica]) => stands(replica, wiring.clockOf.get(id) ?? ""))
+  );
 }
 
 /** All nodes over all rows there are. Queues must have been read from their first record. */
 export function computePast(parts: PastParts): ComputedPast {
-  const { wiring, keys, clocks } = parts;
+  const { wiring, replicas, clocks } = parts;
   const { runtime, inputs, queries } = wiring;
-  const all = [...keys.keys()];
+  const all = [...replicas.keys()];
   const rows = inputs.map((input) => inputRows(input, clocks.lastRow(input.clock.key)));
   const columns = new Map(rows.map((each) => [each.nodeId, columnsOf(each)]));
   const isEmpty = rows.every((each) => each.endMs.length === 0);
@@ -63,7 +76,7 @@ export function computePast(parts: PastParts): ComputedPast {
   // What a query found in the past is known from its own queue alone; before that, what it finds now stands in.
   const asked = [...queries];
   const answers = asked.length === 0 ? new Map<string, PastColumns>() : run(rows, asked).columns;
-  const given = [...answers].map(([id, answer]) => withLog(id, answer, keys.get(id)));
+  const given = [...answers].map(([id, answer]) => withLog(id, answer, replicas.get(id)));
   const { columns: computed, states } = run(
     [...rows, ...given],
     all.filter((id) => !queries.has(id)),
@@ -76,7 +89,7 @@ export function computePast(parts: PastParts): ComputedPast {
 
 /** Rows of an input up to `lastRow`: effective where the log has them, those of the file before. */
 export function inputRows(input: OnlineInput, lastRow: number, fromRow?: number): BatchInput {
-  const { nodeId, key, feed } = input;
+  const { nodeId, replica, feed } = input;
   const first = Math.max(firstInputRow(input), fromRow ?? Number.NEGATIVE_INFINITY);
   const count = Number.isNaN(first) ? 0 : Math.max(0, lastRow - first + 1);
   const width = feed?.columns.length ?? 1; // a query reads the first column of what it found
@@ -85,7 +98,7 @@ export function inputRows(input: OnlineInput, lastRow: number, fromRow?: number)
   const endMs = new Float64Array(count);
   for (let at = 0; at < count; at++) {
     const row = first + at;
-    const found = key.row(row);
+    const found = replica.row(row);
     endMs[at] = inputRowEndMs(input, row);
     const isFile = found === undefined && feed !== undefined && !feed.isMissing(row);
     if (!isFile && found?.content === undefined) missing[at] = 1;
@@ -97,11 +110,15 @@ export function inputRows(input: OnlineInput, lastRow: number, fromRow?: number)
   return { nodeId, endMs, firstRow: Number.isNaN(first) ? 0 : first, columns, missing };
 }
 
-function withLog(nodeId: string, answer: PastColumns, key: QueueReplica | undefined): BatchInput {
+function withLog(
+  nodeId: string,
+  answer: PastColumns,
+  replica: QueueReplica | undefined,
+): BatchInput {
   const { firstRow, endMs, values, missing } = answer;
   const columns = values.map((column) => Float64Array.from(column, Number));
   for (let at = 0; at < endMs.length; at++) {
-    const found = key?.row(firstRow + at);
+    const found = replica?.row(firstRow + at);
     if (found === undefined) continue;
     missing[at] = found.content === undefined ? 1 : 0;
     columns.forEach((column, k) => {

@@ -10,7 +10,7 @@ import type { OnlineWiring } from "./wiring.ts";
 
 interface RowExchangeOptions {
   readonly graph: OnlineGraph;
-  readonly keys: ReadonlyMap<string, QueueReplica>;
+  readonly replicas: ReadonlyMap<string, QueueReplica>;
   readonly reports: RunReports;
 }
 
@@ -32,7 +32,7 @@ export class RowExchange {
       const row = node.supplied ? bucket.rows.get(clockKeyOf(plan, handle)) : undefined;
       if (row === undefined) continue;
       const input = wiring.inputs.find(({ nodeId }) => nodeId === node.id);
-      const found = (input?.key ?? this.#options.keys.get(node.id))?.row(row);
+      const found = (input?.replica ?? this.#options.replicas.get(node.id))?.row(row);
       this.#seqs.set(node.id, found?.seq ?? 0);
       isPushed = true;
       if (found?.content === undefined) executor.pushMissing(handle, row, bucket.endMs);
@@ -48,25 +48,25 @@ export class RowExchange {
     bucket: OnlineBucket,
     held: ReadonlySet<string>,
   ): void {
-    const { graph, keys, reports } = this.#options;
+    const { graph, replicas, reports } = this.#options;
     const { endMs } = bucket;
     for (const { id } of graph.computed) {
-      const key = keys.get(id);
+      const replica = replicas.get(id);
       const row = bucket.rows.get(wiring.clockOf.get(id) ?? "");
-      if (key === undefined || row === undefined || !held.has(id)) continue;
+      if (replica === undefined || row === undefined || !held.has(id)) continue;
       const handle = executor.handle(id);
       const isPresent = executor.isPresent(handle);
       const content = isPresent ? this.#content(executor, wiring, id, row, endMs) : undefined;
-      if (row === key.nextProduced) {
-        this.#seqs.set(id, key.produce(row, endMs, content));
+      if (row === replica.nextProduced) {
+        this.#seqs.set(id, replica.produce(row, endMs, content));
         continue;
       }
-      const found = key.row(row);
+      const found = replica.row(row);
       if (found === undefined) continue;
       this.#seqs.set(id, found.seq);
       if (wiring.queries.has(id) || isSameRow(content, found.content)) continue;
-      key.diverged(row, rowText(content), rowText(found.content));
-      reportDivergence(reports, key, row);
+      replica.diverged(row, rowText(content), rowText(found.content));
+      reportDivergence(reports, replica, row);
     }
   }
 

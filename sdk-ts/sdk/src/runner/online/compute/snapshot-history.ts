@@ -5,6 +5,7 @@ import {
   runBatch,
   StepExecutor,
 } from "@qmtl/core/dataflow";
+import { firstInputRow } from "../log/input.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
 import { OnlineClocks } from "./clocks.ts";
 import {
@@ -12,6 +13,7 @@ import {
   clockKeyOf,
   columnsOf,
   inputRows,
+  isWhole,
   type PastColumns,
   type PastParts,
 } from "./history.ts";
@@ -27,14 +29,16 @@ export interface KeptState {
 export type KeptStates = ReadonlyMap<string, readonly KeptState[]>;
 
 /** Where nodes go on from: a moment, and the state of each node with state at it. */
-interface Standing {
+export interface Standing {
   readonly clocks: OnlineClocks;
   readonly states: ReadonlyMap<string, Uint8Array>;
 }
 
 /**
  * The past of some nodes from their newest common snapshot: what came after it is run, what the windows need before
- * it is read. The same bits as the whole past, in less time. Undefined when snapshots or rows do not reach.
+ * it is read. The same bits as the whole past, in less time. Nodes without state have no snapshots: theirs is run from
+ * the earliest row at which the windows can be filled, if rows were freed before. Undefined when snapshots or rows do
+ * not reach.
  *
  * @param supplied nodes whose rows are read from their queues, inputs included
  * @param wanted nodes to be computed
@@ -48,9 +52,18 @@ export function pastFromSnapshots(
   const { wiring, clocks } = parts;
   const given = new Set([...supplied, ...wiring.queries]);
   const asked = wanted.filter((id) => !given.has(id));
-  if (asked.length === 0) return undefined;
-  const plan = compilePlan({ graph: wiring.runtime, supplied: given, wanted: asked });
-  const standing = newestStanding(plan, wiring, kept, clocks);
+  const isAll = isWhole(parts);
+  if (isAll && asked.length === 0) return undefined;
+  if (wanted.length === 0) return noPast;
+  const plan = compilePlan({
+    graph: wiring.runtime,
+    supplied: given,
+    wanted: asked.length === 0 ? wanted : asked,
+  });
+  const standing =
+    isAll || lengthsOf(plan).size > 0
+      ? newestStanding(plan, wiring, kept, clocks)
+      : earliestStanding(plan, parts);
   if (standing === undefined) return undefined;
   const inputs: BatchInput[] = [];
   const history: BatchInput[] = [];
@@ -81,6 +94,14 @@ export function pastFromSnapshots(
   const computedFrom = (id: string): number => result.columns.get(id)?.firstRow ?? 0;
   return { columns, computedFrom, states: result.states, evaluations };
 }
+
+/** Nothing is computed and nothing is read. */
+const noPast: ComputedPast = {
+  columns: new Map(),
+  computedFrom: () => 0,
+  states: new Map(),
+  evaluations: 0,
+};
 
 /**
  * First row of each clock that is read when a process begins at its newest snapshots, by the clock's key; undefined
@@ -113,7 +134,8 @@ export function stateLengths(wiring: OnlineWiring): ReadonlyMap<string, number> 
   return lengthsOf(plan);
 }
 
-function lengthsOf(plan: Plan): ReadonlyMap<string, number> {
+/** Length of the state of each node with state in a plan. */
+export function lengthsOf(plan: Plan): ReadonlyMap<string, number> {
   const executor = new StepExecutor(plan, { chunk: 1 });
   const lengths = new Map<string, number>();
   for (const [handle, node] of plan.nodes.entries()) {
@@ -123,8 +145,8 @@ function lengthsOf(plan: Plan): ReadonlyMap<string, number> {
   return lengths;
 }
 
-/** The newest moment at which every node with state has a snapshot. */
-function newestStanding(
+/** The newest moment at which every node with state has a snapshot, not after where `until` stands. */
+export function newestStanding(
   plan: Plan,
   wiring: OnlineWiring,
   kept: KeptStates,
@@ -153,6 +175,34 @@ function newestStanding(
   return undefined;
 }
 
+/** The earliest moment at which the rows that are kept fill the windows of a plan whose nodes have no state. */
+function earliestStanding(plan: Plan, parts: PastParts): Standing | undefined {
+  const clocks = new OnlineClocks(parts.wiring.inputs);
+  const firsts = new Map<string, number>();
+  for (const [handle, node] of plan.nodes.entries()) {
+    if (!node.supplied && !plan.historyNodes.includes(node.id)) continue;
+    const clock = clockKeyOf(plan, handle);
+    const first = firstRowOf(parts, node.id);
+    firsts.set(clock, Math.max(first, firsts.get(clock) ?? Number.NEGATIVE_INFINITY));
+  }
+  const ends = [...firsts].map(([clock, first]) =>
+    clocks.endMs(clock, first + plan.restoreRows - 1),
+  );
+  clocks.standAt(Math.max(...ends));
+  const isReached = [...firsts].every(([clock, first]) => {
+    const row = clocks.lastRow(clock);
+    return row <= parts.clocks.lastRow(clock) && row - plan.restoreRows + 1 >= first;
+  });
+  return isReached ? { clocks, states: new Map() } : undefined;
+}
+
+/** First row of a node that is here, in its file or in its queue. */
+function firstRowOf({ wiring, replicas }: PastParts, nodeId: string): number {
+  const input = wiring.inputs.find((each) => each.nodeId === nodeId);
+  if (input?.replica.isWhole === true) return firstInputRow(input);
+  return (input?.replica ?? replicas.get(nodeId))?.firstRow ?? Number.NaN;
+}
+
 function statesAt(
   nodes: readonly string[],
   kept: KeptStates,
@@ -177,28 +227,28 @@ function suppliedRows(
   if (input === undefined) {
     return queueRows(parts, nodeId, parts.wiring.clockOf.get(nodeId) ?? "", from, to);
   }
-  if (!input.key.isWhole && from < input.key.firstRow) return undefined;
+  if (!input.replica.isWhole && from < input.replica.firstRow) return undefined;
   const rows = inputRows(input, to, from);
   return rows.firstRow === from ? rows : undefined;
 }
 
 /** Rows as the queue has them; undefined unless it has all. */
 function queueRows(
-  { clocks, keys }: PastParts,
+  { clocks, replicas }: PastParts,
   nodeId: string,
   clock: string,
   from: number,
   to: number,
 ): BatchInput | undefined {
-  const key = keys.get(nodeId);
+  const replica = replicas.get(nodeId);
   const count = to - from + 1;
-  const width = key === undefined ? 0 : columnCount(key, from, to);
-  if (key === undefined || width < 0) return undefined;
+  const width = replica === undefined ? 0 : columnCount(replica, from, to);
+  if (replica === undefined || width < 0) return undefined;
   const columns = Array.from({ length: width }, () => new Float64Array(count).fill(Number.NaN));
   const missing = new Uint8Array(count);
   const endMs = new Float64Array(count);
   for (let at = 0; at < count; at++) {
-    const found = key.row(from + at);
+    const found = replica.row(from + at);
     if (found === undefined) return undefined;
     endMs[at] = clocks.endMs(clock, from + at);
     if (found.content === undefined) missing[at] = 1;
@@ -210,9 +260,9 @@ function queueRows(
 }
 
 /** Outputs of a queue by its rows; −1 when none of them has values. */
-function columnCount(key: QueueReplica, from: number, to: number): number {
+function columnCount(replica: QueueReplica, from: number, to: number): number {
   for (let row = from; row <= to; row++) {
-    const content = key.row(row)?.content;
+    const content = replica.row(row)?.content;
     if (content !== undefined) return content.values.length;
   }
   return -1;

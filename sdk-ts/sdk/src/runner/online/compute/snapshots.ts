@@ -15,7 +15,7 @@ interface SnapshotCacheOptions {
   readonly queues: Client<typeof QueueService>;
   readonly clock: SdkClock;
   /** Queue of each computed node. */
-  readonly keys: ReadonlyMap<string, QueueReplica>;
+  readonly replicas: ReadonlyMap<string, QueueReplica>;
   /** Length of the state of each node with state. */
   readonly stateLengths: ReadonlyMap<string, number>;
   readonly signal: AbortSignal;
@@ -31,6 +31,8 @@ const attemptsMax = 3;
 const againMs = 200;
 const callMsMax = 5_000;
 const keysMax = 1_000;
+/** Snapshots of one node that are held in memory at most: the newest. */
+const statesMax = 8;
 
 /**
  * The snapshots of a context's nodes. One is believed only if it is of this node, as its compute key and the layout of
@@ -52,15 +54,40 @@ export class SnapshotCache {
 
   /** Asks for the snapshots and checks what can be checked without the log. */
   async load(): Promise<void> {
-    const { keys, stateLengths, reports } = this.#options;
+    this.#kept = await this.#believable(attemptsMax);
+  }
+
+  /**
+   * Asks again, while the log is being read, and takes what it confirms up to now. Whether that can be had matters to
+   * nobody but the next one who asks: a failure is not reported, and nothing changes.
+   */
+  async refresh(): Promise<void> {
+    const { replicas } = this.#options;
+    const asked = await this.#believable(1);
+    const merged = new Map(this.#kept);
+    for (const [nodeId, all] of asked) {
+      const own = this.#kept.get(nodeId) ?? [];
+      const nextRow = replicas.get(nodeId)?.nextRow ?? Number.NaN;
+      const isOwn = ({ row }: Kept): boolean => own.some((each) => each.row === row);
+      const news = all.filter((one) => one.row < nextRow && !isOwn(one));
+      const confirmed = news.filter((one) => this.#confirms(nodeId, one) === true);
+      const newest = [...confirmed, ...own].sort((a, b) => b.row - a.row);
+      merged.set(nodeId, newest.slice(0, statesMax));
+    }
+    this.#kept = merged;
+  }
+
+  /** The snapshots there are, without those that cannot be of this node. */
+  async #believable(attempts: number): Promise<ReadonlyMap<string, readonly Kept[]>> {
+    const { replicas, stateLengths, reports } = this.#options;
     const byKey = new Map<string, string>();
     for (const nodeId of stateLengths.keys()) {
-      const key = keys.get(nodeId);
-      if (key !== undefined) byKey.set(key.computeKey, nodeId);
+      const replica = replicas.get(nodeId);
+      if (replica !== undefined) byKey.set(replica.computeKey, nodeId);
     }
-    if (byKey.size === 0) return;
     const kept = new Map<string, Kept[]>();
-    for (const snapshot of await this.#ask([...byKey.keys()].slice(0, keysMax))) {
+    if (byKey.size === 0) return kept;
+    for (const snapshot of await this.#ask([...byKey.keys()].slice(0, keysMax), attempts)) {
       const nodeId = byKey.get(snapshot.computeKey);
       const problem =
         nodeId === undefined
@@ -76,7 +103,7 @@ export class SnapshotCache {
       kept.set(nodeId, own);
     }
     for (const own of kept.values()) own.sort((a, b) => b.row - a.row);
-    this.#kept = kept;
+    return kept;
   }
 
   /**
@@ -84,23 +111,13 @@ export class SnapshotCache {
    * of another history: what was read from it on may be too little.
    */
   confirm(): boolean {
-    const { keys, reports } = this.#options;
     let isTrue = true;
     const confirmed = new Map<string, readonly Kept[]>();
     for (const [nodeId, all] of this.#kept) {
-      const key = keys.get(nodeId);
       const own = all.filter((one) => {
-        if (key === undefined || one.row < key.firstRow) return false;
-        const found = key.row(one.row);
-        const hash = found?.content?.stateHash;
-        const isOwn = hash !== undefined && Buffer.from(hash).equals(one.hash);
-        if (isOwn && found?.seq === one.seq) return true;
-        isTrue = false;
-        const { name } = key.identity;
-        reports.problem(
-          `a snapshot of node "${name}" at row ${one.row} is ignored: the log differs`,
-        );
-        return false;
+        const isConfirmed = this.#confirms(nodeId, one);
+        if (isConfirmed === false) isTrue = false;
+        return isConfirmed === true;
       });
       confirmed.set(nodeId, own);
     }
@@ -108,10 +125,24 @@ export class SnapshotCache {
     return isTrue;
   }
 
-  async #ask(computeKeys: readonly string[]): Promise<readonly NodeSnapshot[]> {
+  /** Whether the log says the same as a snapshot; undefined when the row is not here. */
+  #confirms(nodeId: string, { row, seq, hash }: Kept): boolean | undefined {
+    const { replicas, reports } = this.#options;
+    const replica = replicas.get(nodeId);
+    if (replica === undefined || row < replica.firstRow) return undefined;
+    const found = replica.row(row);
+    const logHash = found?.content?.stateHash;
+    const isOwn = logHash !== undefined && Buffer.from(logHash).equals(hash);
+    if (isOwn && found?.seq === seq) return true;
+    const { name } = replica.identity;
+    reports.problem(`a snapshot of node "${name}" at row ${row} is ignored: the log differs`);
+    return false;
+  }
+
+  async #ask(computeKeys: readonly string[], attempts: number): Promise<readonly NodeSnapshot[]> {
     const found: NodeSnapshot[] = [];
     for (let rest = computeKeys; rest.length > 0; ) {
-      const answer = await this.#askSome(rest);
+      const answer = await this.#askSome(rest, attempts);
       if (answer === undefined) break;
       found.push(...answer.snapshots);
       // One that says nothing new would be asked for ever.
@@ -121,17 +152,20 @@ export class SnapshotCache {
   }
 
   /** One answer; undefined when there is none to be had. */
-  async #askSome(computeKeys: readonly string[]): Promise<GetSnapshotsResponse | undefined> {
+  async #askSome(
+    computeKeys: readonly string[],
+    attempts: number,
+  ): Promise<GetSnapshotsResponse | undefined> {
     const { queues, clock, signal, reports } = this.#options;
     for (let attempt = 1; !signal.aborted; attempt++) {
       try {
         const call = { signal, timeoutMs: callMsMax };
         return await queues.getSnapshots({ computeKeys: [...computeKeys] }, call);
       } catch (failure) {
-        if (signal.aborted) return undefined;
+        if (signal.aborted || attempts === 1) return undefined;
         const problem = failure instanceof Error ? failure.message : String(failure);
         reports.problem(`snapshots are not to be had: ${problem}`);
-        if (attempt === attemptsMax) return undefined;
+        if (attempt === attempts) return undefined;
         await pause(clock, againMs * 2 ** attempt, signal);
       }
     }
@@ -178,43 +212,43 @@ export class SnapshotWriter {
     this.#lastMs = ports.clock.nowMs();
   }
 
-  /** Stores the states of the held keys after this row, if the last time is long enough ago. */
-  look(row: number, keys: Iterable<QueueReplica>): void {
+  /** Stores the states of the held queues after this row, if the last time is long enough ago. */
+  look(row: number, replicas: Iterable<QueueReplica>): void {
     const nowMs = this.#ports.clock.nowMs();
     if (row - this.#lastRow < snapshotRows && nowMs - this.#lastMs < snapshotMs) return;
     this.#lastRow = row;
     this.#lastMs = nowMs;
-    this.store([...keys].filter((key) => key.isHeld));
+    this.store([...replicas].filter((replica) => replica.isHeld));
   }
 
-  /** Stores the states of these keys after the last row, once that row is effective. */
-  store(keys: Iterable<QueueReplica>): void {
-    for (const key of keys) {
-      const found = this.#states.stateOf(key.identity.nodeId);
-      if (found !== undefined) this.#waiting.set(key, found);
+  /** Stores the states of these queues after the last row, once that row is effective. */
+  store(replicas: Iterable<QueueReplica>): void {
+    for (const replica of replicas) {
+      const found = this.#states.stateOf(replica.identity.nodeId);
+      if (found !== undefined) this.#waiting.set(replica, found);
     }
     this.send();
   }
 
-  /** Stores the state of a key that is about to be given up; settles when that is done, or cannot be. */
-  async storeLast(key: QueueReplica): Promise<void> {
-    const found = this.#states.stateOf(key.identity.nodeId);
-    if (found !== undefined) this.#waiting.set(key, found);
-    this.send(key);
+  /** Stores the state of a queue that is about to be given up; settles when that is done, or cannot be. */
+  async storeLast(replica: QueueReplica): Promise<void> {
+    const found = this.#states.stateOf(replica.identity.nodeId);
+    if (found !== undefined) this.#waiting.set(replica, found);
+    this.send(replica);
     await this.#sent;
   }
 
   /** Sends what has become effective; of `last` also when it is not held any more. */
   send(last?: QueueReplica): void {
-    const snapshots = [...this.#waiting].flatMap(([key, { row, hash, state }]) => {
-      if (!(key.nextRow > row)) return [];
-      this.#waiting.delete(key);
+    const snapshots = [...this.#waiting].flatMap(([replica, { row, hash, state }]) => {
+      if (!(replica.nextRow > row)) return [];
+      this.#waiting.delete(replica);
       // Lost meanwhile: only a holder's is taken.
-      if (key.phase === "WAITING" && key !== last) return [];
-      const found = key.row(row);
+      if (replica.phase === "WAITING" && replica !== last) return [];
+      const found = replica.row(row);
       if (found?.content === undefined) return [];
       if (!Buffer.from(hash).equals(found.content.stateHash)) return [];
-      const { computeKey } = key;
+      const { computeKey } = replica;
       return [{ computeKey, seq: BigInt(found.seq), row: BigInt(row), stateHash: hash, state }];
     });
     if (snapshots.length === 0) return;

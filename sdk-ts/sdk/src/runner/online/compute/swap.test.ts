@@ -12,7 +12,7 @@ import { ContextSwaps } from "./swap.ts";
 
 /** A context as far as a change of contexts looks at it; it stands after its last bucket. */
 class FakeContext {
-  readonly keys = new Map();
+  readonly replicas = new Map();
   isWarm = true;
   lastRow = 199;
   endMs = 199;

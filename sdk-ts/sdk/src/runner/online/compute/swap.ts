@@ -102,10 +102,12 @@ export class ContextSwaps implements ContextListener {
     this.#options.evaluations.warmup += count;
   }
 
-  /** Stores the state of a key after the last row, in the contexts it is of. */
-  async storeSnapshot(key: QueueReplica): Promise<void> {
-    const own = this.contexts.filter(({ keys }) => keys.get(key.identity.nodeId) === key);
-    await Promise.all(own.map((context) => context.storeSnapshot(key)));
+  /** Stores the state of a queue after the last row, in the contexts it is of. */
+  async storeSnapshot(replica: QueueReplica): Promise<void> {
+    const own = this.contexts.filter(
+      ({ replicas }) => replicas.get(replica.identity.nodeId) === replica,
+    );
+    await Promise.all(own.map((context) => context.storeSnapshot(replica)));
   }
 
   /** Evaluations of the context for a row are those of a change under way. */
@@ -200,7 +202,7 @@ export class ContextSwaps implements ContextListener {
   }
 
   #isCurrent(message: ContextSwap): boolean {
-    const mine = new Set([...this.#current.keys.values()].map((key) => key.computeKey));
+    const mine = new Set([...this.#current.replicas.values()].map((replica) => replica.computeKey));
     return message.keys.every((key) => mine.has(key.newComputeKey));
   }
 

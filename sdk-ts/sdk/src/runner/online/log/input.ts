@@ -8,41 +8,53 @@ export interface OnlineInput {
   /** Entry of `sources:` whose rows they are; empty for a queue that is computed. */
   readonly source: string;
   readonly clock: ClockSpec;
-  readonly key: QueueReplica;
+  readonly replica: QueueReplica;
   /** The file behind it, for rows before the queue begins; undefined: there is none here. */
   readonly feed: ReplayFeed | undefined;
 }
 
 /** First row there can be of an input; NaN before anything is known of it. */
-export function firstInputRow({ feed, key }: OnlineInput): number {
-  return feed === undefined ? key.firstRow : feed.rows.firstRow;
+export function firstInputRow({ feed, replica }: OnlineInput): number {
+  return feed === undefined ? replica.firstRow : feed.rows.firstRow;
 }
 
 /** Last row of an input that is effective or before its queue; NaN before anything is known of it. */
-export function lastInputRow({ feed, key }: OnlineInput): number {
-  if (key.isStarted) return key.nextRow - 1;
+export function lastInputRow({ feed, replica }: OnlineInput): number {
+  if (replica.isStarted) return replica.nextRow - 1;
   return feed === undefined ? Number.NaN : feed.rows.startRow - 1;
 }
 
-/** Whether it is decided what an input has at a row: values, nothing, or that it never will. */
-export function isInputKnown({ key }: OnlineInput, row: number): boolean {
-  if (key.row(row) !== undefined) return true;
-  return key.isStarted && (row < key.firstRow || (key.isEnded && row >= key.nextRow));
+/**
+ * Whether it is decided what an input has at a row: values, nothing, or that it never will.
+ *
+ * @throws {Error} for a row that has been freed: it would be taken for missing, and the values computed would be wrong.
+ */
+export function isInputKnown({ replica }: OnlineInput, row: number): boolean {
+  if (replica.row(row) !== undefined) return true;
+  if (replica.isFreed(row)) {
+    throw new Error(`row ${row} of queue ${replica.computeKey} has been freed and is asked for`);
+  }
+  return (
+    replica.isStarted && (row < replica.firstRow || (replica.isEnded && row >= replica.nextRow))
+  );
 }
 
 /** Whether an input has ended before a row. */
-export function isInputEnded({ key }: OnlineInput, row: number): boolean {
-  return key.isEnded && row >= key.nextRow;
+export function isInputEnded({ replica }: OnlineInput, row: number): boolean {
+  return replica.isEnded && row >= replica.nextRow;
 }
 
 /** End of the bucket of a row, milliseconds: as written, else by the file, else one interval after the row before. */
 export function inputRowEndMs(input: OnlineInput, row: number): number {
-  const { key, feed, clock } = input;
+  const { replica, feed, clock } = input;
   if (clock.key === continuousClock(clock.intervalMs).key) return (row + 1) * clock.intervalMs;
+  const freed = replica.lastFreedEnd;
+  const first = Math.min(firstInputRow(input), freed?.row ?? Number.POSITIVE_INFINITY);
   for (let at = row; ; at--) {
-    const written = key.row(at)?.content?.bucketEndMs;
+    const kept = at === freed?.row ? freed : replica.row(at)?.content;
+    const written = kept?.bucketEndMs;
     const endMs = written ?? feed?.bucketEndMs(at) ?? Number.NaN;
     if (!Number.isNaN(endMs)) return endMs + (row - at) * clock.intervalMs;
-    if (!(at > firstInputRow(input))) return Number.NaN;
+    if (!(at > first)) return Number.NaN;
   }
 }

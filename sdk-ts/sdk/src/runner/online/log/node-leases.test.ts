@@ -69,7 +69,7 @@ function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {
     listener: { mayHold: () => true, leasesAnswered: () => {} },
     reports: { problem: () => {} },
   });
-  const key = (): QueueReplica =>
+  const replica = (): QueueReplica =>
     new QueueReplica(
       {
         computeKey: "k",
@@ -92,7 +92,7 @@ function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {
     );
   keeper.start();
   onTestFinished(() => keeper.stop());
-  return { clock, keeper, key };
+  return { clock, keeper, replica };
 }
 
 /** The START of an epoch as the log hands it out. */
@@ -108,8 +108,8 @@ test("a lease that the session has from before, with its START in the log, is gi
   const server = new LeaseServer();
   server.epoch = 1;
   server.isHeld = true;
-  const { keeper, key } = rig(server);
-  const own = key();
+  const { keeper, replica } = rig(server);
+  const own = replica();
   own.read(startOf(1));
 
   keeper.add([own]);
@@ -120,8 +120,8 @@ test("a lease that the session has from before, with its START in the log, is gi
 
 test("a queue that is being given up is asked for only afterwards, under a new epoch", async () => {
   const server = new LeaseServer();
-  const { keeper, key } = rig(server);
-  const old = key();
+  const { keeper, replica } = rig(server);
+  const old = replica();
   keeper.add([old]);
   await waitUntil(() => old.phase === "CLAIMED", "the first claim");
   let finish = (): void => {};
@@ -131,7 +131,7 @@ test("a queue that is being given up is asked for only afterwards, under a new e
 
   keeper.drop([old]);
   const asks = server.asks;
-  const next = key();
+  const next = replica();
   keeper.add([next]);
   await new Promise((resolve) => setImmediate(resolve));
   expect([next.phase, server.asks]).toEqual(["WAITING", asks]);
@@ -143,8 +143,8 @@ test("a queue that is being given up is asked for only afterwards, under a new e
 
 test("a lease that nobody has any more is asked for again once its time is over", async () => {
   const server = new LeaseServer();
-  const { clock, keeper, key } = rig(server);
-  const own = key();
+  const { clock, keeper, replica } = rig(server);
+  const own = replica();
   keeper.add([own]);
   await waitUntil(() => own.phase === "CLAIMED", "the first claim");
   server.isHeld = false;
@@ -160,8 +160,8 @@ test("a lease that nobody has any more is asked for again once its time is over"
 
 test("a lease whose last row is held somewhere is given back when everything ends", async () => {
   const server = new LeaseServer();
-  const { keeper, key } = rig(server);
-  const source = key();
+  const { keeper, replica } = rig(server);
+  const source = replica();
   keeper.add([source]);
   await waitUntil(() => source.phase === "CLAIMED", "the claim");
 
@@ -179,7 +179,7 @@ test("a lease granted to a queue that was dropped meanwhile is given back", asyn
   const held = new Promise<void>((resolve) => {
     answer = resolve;
   });
-  const { keeper, key } = rig(server, {
+  const { keeper, replica } = rig(server, {
     // An answer that is read already when the call is given up.
     acquireLeases: async (request) => {
       const granted = await client.acquireLeases(request);
@@ -187,7 +187,7 @@ test("a lease granted to a queue that was dropped meanwhile is given back", asyn
       return granted;
     },
   });
-  const own = key();
+  const own = replica();
   keeper.add([own]);
   await waitUntil(() => server.isHeld, "the grant");
 

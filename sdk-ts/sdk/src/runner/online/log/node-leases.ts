@@ -26,20 +26,20 @@ interface NodeLeasesOptions {
 /** Told of the leases of a session. */
 export interface LeaseListener {
   /** Before a granted lease is used; false gives it back. */
-  mayHold(key: QueueReplica, lease: NodeLease): boolean;
+  mayHold(replica: QueueReplica, lease: NodeLease): boolean;
   /** Leases were asked for or renewed, and there was an answer, with or without grants. */
   leasesAnswered(): void;
 }
 
 const againMs = 200;
 const againMsMax = 4_000;
-/** How often keys look at their own timers, milliseconds. */
+/** How often replicas look at their own timers, milliseconds. */
 const tickMs = 500;
 
-/** Asks for the node leases of the keys it is told, renews those it has, and gives them up. */
+/** Asks for the node leases of the queues it is told, renews those it has, and gives them up. */
 export class NodeLeases {
   readonly #options: NodeLeasesOptions;
-  readonly #keys = new Set<QueueReplica>();
+  readonly #replicas = new Set<QueueReplica>();
   /** Dropped, with something still under way. */
   readonly #leaving = new Set<QueueReplica>();
   readonly #stop = new AbortController();
@@ -64,48 +64,48 @@ export class NodeLeases {
     );
   }
 
-  /** Asks for the leases of these keys from now on, and renews them. */
-  add(keys: Iterable<QueueReplica>): void {
-    for (const key of keys) this.#keys.add(key);
+  /** Asks for the leases of these queues from now on, and renews them. */
+  add(replicas: Iterable<QueueReplica>): void {
+    for (const replica of replicas) this.#replicas.add(replica);
     this.#isNew = true;
     this.poke();
   }
 
-  /** Asks for these keys no longer; leases that are held are given up once their window is effective. */
-  drop(keys: Iterable<QueueReplica>): void {
-    for (const key of keys) {
-      this.#keys.delete(key);
-      if (key.phase === "WAITING" || key.phase === "DIVERGED") continue;
-      this.#leaving.add(key);
-      key.release();
+  /** Asks for these queues no longer; leases that are held are given up once their window is effective. */
+  drop(replicas: Iterable<QueueReplica>): void {
+    for (const replica of replicas) {
+      this.#replicas.delete(replica);
+      if (replica.phase === "WAITING" || replica.phase === "DIVERGED") continue;
+      this.#leaving.add(replica);
+      replica.release();
     }
     this.poke();
   }
 
-  /** Asks again, with the keys that are wanted now. */
+  /** Asks again, with the queues that are wanted now. */
   poke(): void {
     this.#asked?.abort();
     this.#wake?.();
   }
 
-  /** Gives a lease back to the server after `stored`; a key calls this when it has nothing under way any more. */
+  /** Gives a lease back to the server after `stored`; a replica calls this when it has nothing under way any more. */
   release(
-    key: QueueReplica,
+    replica: QueueReplica,
     epoch: number,
     reason: "clean" | "diverged",
     stored: Promise<unknown> = Promise.resolve(),
   ): void {
-    const { computeKey } = key;
+    const { computeKey } = replica;
     const why = reason === "diverged" ? ReleaseReason.DIVERGED : ReleaseReason.STOP;
     const call = stored
-      .then(() => this.#callRelease(key, epoch, why))
+      .then(() => this.#callRelease(replica, epoch, why))
       .catch(() => undefined)
       .finally(() => {
         if (this.#releases.get(computeKey) === call) this.#releases.delete(computeKey);
         this.#wake?.();
       });
     this.#releases.set(computeKey, call);
-    if (reason === "diverged") this.#keys.delete(key);
+    if (reason === "diverged") this.#replicas.delete(replica);
   }
 
   /**
@@ -120,13 +120,13 @@ export class NodeLeases {
     await Promise.all(this.#releases.values());
     const held = [...this.#leaving].filter(({ phase, epoch }) => phase !== "WAITING" && epoch > 0);
     await Promise.allSettled(
-      held.map((key) => this.#callRelease(key, key.epoch, ReleaseReason.STOP)),
+      held.map((replica) => this.#callRelease(replica, replica.epoch, ReleaseReason.STOP)),
     );
   }
 
-  #callRelease(key: QueueReplica, epoch: number, reason: ReleaseReason): Promise<unknown> {
+  #callRelease(replica: QueueReplica, epoch: number, reason: ReleaseReason): Promise<unknown> {
     const { queues, tickets } = this.#options;
-    const leases = [{ computeKey: key.computeKey, leaseEpoch: BigInt(epoch) }];
+    const leases = [{ computeKey: replica.computeKey, leaseEpoch: BigInt(epoch) }];
     return tickets.call((ticket) =>
       queues.releaseLeases({ ticket, leases, reason }, { timeoutMs: 2_000 }),
     );
@@ -162,9 +162,11 @@ export class NodeLeases {
    */
   #wanted(): QueueReplica[] {
     const leaving = new Set(this.#releases.keys());
-    for (const key of this.#leaving) if (key.phase !== "WAITING") leaving.add(key.computeKey);
-    return [...this.#keys].filter(
-      (key) => key.phase === "WAITING" && !key.isEnded && !leaving.has(key.computeKey),
+    for (const replica of this.#leaving)
+      if (replica.phase !== "WAITING") leaving.add(replica.computeKey);
+    return [...this.#replicas].filter(
+      (replica) =>
+        replica.phase === "WAITING" && !replica.isEnded && !leaving.has(replica.computeKey),
     );
   }
 
@@ -182,9 +184,9 @@ export class NodeLeases {
     const { queues, tickets, clock, listener } = this.#options;
     const waitMs = this.#isNew ? 0 : QUEUE_TIMERS.acquireWaitMs;
     this.#isNew = false;
-    const asks = wanted.map((key) => ({
-      computeKey: key.computeKey,
-      build: key.identity.build,
+    const asks = wanted.map((replica) => ({
+      computeKey: replica.computeKey,
+      build: replica.identity.build,
       upstreamsLocal: true,
     }));
     let sentAtMs = clock.elapsedMs();
@@ -196,28 +198,28 @@ export class NodeLeases {
       );
     }, signal);
     this.#options.monitor?.answered();
-    const byKey = new Map(wanted.map((key) => [key.computeKey, key]));
+    const byKey = new Map(wanted.map((replica) => [replica.computeKey, replica]));
     // A long poll is answered long after it was sent: the lease counts from its end at the server, and the
     // first renewal, sent at once, gives it a start of its own.
     for (const lease of leases) {
-      const key = byKey.get(lease.computeKey);
-      if (key === undefined) continue;
+      const replica = byKey.get(lease.computeKey);
+      if (replica === undefined) continue;
       this.#learn(lease);
       // Dropped while the answer was on its way: nobody would renew it or give it up.
-      if (!this.#keys.has(key)) {
-        this.release(key, Number(lease.leaseEpoch), "clean");
+      if (!this.#replicas.has(replica)) {
+        this.release(replica, Number(lease.leaseEpoch), "clean");
         continue;
       }
-      if (!listener.mayHold(key, lease)) {
-        this.release(key, Number(lease.leaseEpoch), "clean");
-        this.#keys.delete(key);
+      if (!listener.mayHold(replica, lease)) {
+        this.release(replica, Number(lease.leaseEpoch), "clean");
+        this.#replicas.delete(replica);
         continue;
       }
       const epoch = Number(lease.leaseEpoch);
-      key.granted(epoch, usableUntil(sentAtMs, this.#leaseMs, this.#marginMs));
+      replica.granted(epoch, usableUntil(sentAtMs, this.#leaseMs, this.#marginMs));
       // The lease is this session's from before, and its START is in the log already: it was given up here while
       // nobody could be told. It cannot be claimed a second time; given back, the next one has a new epoch.
-      if (key.phase === "WAITING") await this.#callRelease(key, epoch, ReleaseReason.STOP);
+      if (replica.phase === "WAITING") await this.#callRelease(replica, epoch, ReleaseReason.STOP);
     }
     if (leases.length > 0) await this.#renew();
     listener.leasesAnswered();
@@ -246,13 +248,13 @@ export class NodeLeases {
 
   async #renew(): Promise<void> {
     const { queues, tickets, clock, listener } = this.#options;
-    const held = [...this.#keys, ...this.#leaving].filter(
-      (key) => key.phase !== "WAITING" && key.epoch > 0,
+    const held = [...this.#replicas, ...this.#leaving].filter(
+      (replica) => replica.phase !== "WAITING" && replica.epoch > 0,
     );
     if (held.length === 0) return;
-    const refs = held.map((key) => ({ key, epoch: key.epoch })).slice(0, leaseKeysMax);
-    const leases = refs.map(({ key, epoch }) => ({
-      computeKey: key.computeKey,
+    const refs = held.map((replica) => ({ replica, epoch: replica.epoch })).slice(0, leaseKeysMax);
+    const leases = refs.map(({ replica, epoch }) => ({
+      computeKey: replica.computeKey,
       leaseEpoch: BigInt(epoch),
     }));
     let sentAtMs = clock.elapsedMs();
@@ -265,11 +267,11 @@ export class NodeLeases {
     let isLost = false;
     renewals.forEach((renewal, at) => {
       const ref = refs[at];
-      if (ref === undefined || ref.key.epoch !== ref.epoch) return;
-      if (renewal.renewed) ref.key.renewed(ref.epoch, until);
+      if (ref === undefined || ref.replica.epoch !== ref.epoch) return;
+      if (renewal.renewed) ref.replica.renewed(ref.epoch, until);
       // Under its own epoch it is refused while the row is written, and for good when it was given up.
-      else if (Number(renewal.currentEpoch) !== ref.epoch || ref.key.isPastUse) {
-        ref.key.leaseLost(Number(renewal.currentEpoch));
+      else if (Number(renewal.currentEpoch) !== ref.epoch || ref.replica.isPastUse) {
+        ref.replica.leaseLost(Number(renewal.currentEpoch));
         isLost = true;
       }
     });
@@ -287,8 +289,9 @@ export class NodeLeases {
     const signal = this.#stop.signal;
     while (!signal.aborted) {
       await pause(this.#options.clock, tickMs, signal);
-      for (const key of [...this.#keys, ...this.#leaving]) key.tick();
-      for (const key of this.#leaving) if (key.phase === "WAITING") this.#leaving.delete(key);
+      for (const replica of [...this.#replicas, ...this.#leaving]) replica.tick();
+      for (const replica of this.#leaving)
+        if (replica.phase === "WAITING") this.#leaving.delete(replica);
     }
   }
 }

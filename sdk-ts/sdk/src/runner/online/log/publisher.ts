@@ -143,9 +143,9 @@ export class RunPublishers {
     this.#options = options;
   }
 
-  publish(key: QueueReplica, records: readonly CarriedRecord[]): void {
-    const { isSource } = key.identity;
-    const name = isSource ? key.computeKey : "computed";
+  publish(replica: QueueReplica, records: readonly CarriedRecord[]): void {
+    const { isSource } = replica.identity;
+    const name = isSource ? replica.computeKey : "computed";
     let publisher = this.#publishers.get(name);
     if (publisher === undefined) {
       publisher = new Publisher({
@@ -155,7 +155,7 @@ export class RunPublishers {
       });
       this.#publishers.set(name, publisher);
     }
-    publisher.send(records.map((record) => wireRecord(key.computeKey, record)));
+    publisher.send(records.map((record) => wireRecord(replica.computeKey, record)));
   }
 
   /** Drops what waits and gives calls up. */

@@ -16,30 +16,37 @@ import {
   type StartContent,
   singleRecords,
 } from "../../../sources/queue-row.ts";
+import { RowBuffer } from "./row-buffer.ts";
 
-/** A row of a key that is effective; `content` is undefined for a missing one. */
+/** A row of a queue that is effective; `content` is undefined for a missing one. */
 interface EffectiveRow {
   readonly seq: number;
   readonly content: RowContent | undefined;
+}
+
+/** Where the bucket of a row ends. */
+interface WrittenEnd {
+  readonly row: number;
+  readonly bucketEndMs: number;
 }
 
 /** What a replica asks of its surroundings. */
 export interface ReplicaPort {
   /** Time on the elapsed clock, milliseconds. */
   elapsedMs(): number;
-  publish(key: QueueReplica, records: readonly CarriedRecord[]): void;
+  publish(replica: QueueReplica, records: readonly CarriedRecord[]): void;
   /** Gives the lease up after `stored`: only a holder's snapshot is taken. */
   release(
-    key: QueueReplica,
+    replica: QueueReplica,
     epoch: number,
     reason: "clean" | "diverged",
     stored: Promise<unknown>,
   ): void;
   /** Stores its state; settles when that is done, or cannot be. */
-  snapshot(key: QueueReplica): Promise<unknown>;
+  snapshot(replica: QueueReplica): Promise<unknown>;
 }
 
-/** What a key is; fixed. */
+/** What a queue is; fixed. */
 interface QueueIdentity {
   readonly computeKey: string;
   readonly nodeId: string;
@@ -52,20 +59,21 @@ interface QueueIdentity {
 }
 
 /**
- * One queue as this process sees it: its fold, its effective rows, and this session's claim on it. Variables of this
- * room call it a key; the text that names it is `computeKey`.
+ * One queue as this process sees it: its fold, its effective rows, and this session's claim on it. Rows are kept from
+ * where it was read until they are freed; the fold knows of all of them.
  */
 export class QueueReplica {
   readonly identity: QueueIdentity;
   readonly #port: ReplicaPort;
-  #rows: EffectiveRow[] = [];
-  #firstRow = Number.NaN;
+  #rows = new RowBuffer<EffectiveRow>();
   #holder: HolderState;
   #build = "";
   /** Row it is read from; undefined: from the first record. */
   #fromRow: number | undefined;
-  /** Rows before the first one here were not read. */
+  /** Rows before the first one here were not read, or have been freed. */
   #isPartial = false;
+  #isTrimmed = false;
+  #lastFreedEnd: WrittenEnd | undefined;
 
   constructor(identity: QueueIdentity, port: ReplicaPort) {
     this.identity = identity;
@@ -79,12 +87,27 @@ export class QueueReplica {
 
   /** Where reading goes on, while no row was read yet; undefined: at the next seq. */
   get fromRow(): number | undefined {
-    return this.#rows.length === 0 ? this.#fromRow : undefined;
+    return this.#rows.size === 0 ? this.#fromRow : undefined;
   }
 
-  /** The log was read from its first row on. */
+  /** All rows of the log are here, from its first one on. */
   get isWhole(): boolean {
     return !this.#isPartial;
+  }
+
+  /** Rows that were here have been freed. */
+  get isTrimmed(): boolean {
+    return this.#isTrimmed;
+  }
+
+  /** Rows that are here. */
+  get keptRows(): number {
+    return this.#rows.size;
+  }
+
+  /** The newest one of the rows freed that has values; undefined for none. */
+  get lastFreedEnd(): WrittenEnd | undefined {
+    return this.#lastFreedEnd;
   }
 
   /** Seq of the next effective record. */
@@ -113,9 +136,9 @@ export class QueueReplica {
     return this.isStarted ? this.#holder.fold.nextRow : Number.NaN;
   }
 
-  /** First row of the queue that was read; NaN before the first START. */
+  /** First row of the queue that is here: the first one that was read and not freed. NaN before the first START. */
   get firstRow(): number {
-    return this.#firstRow;
+    return this.#rows.firstRow;
   }
 
   get lastKnownAtMs(): number {
@@ -151,7 +174,27 @@ export class QueueReplica {
   }
 
   row(row: number): EffectiveRow | undefined {
-    return this.#rows[row - this.#firstRow];
+    return this.#rows.at(row);
+  }
+
+  /** Whether a row was here and has been freed: what it was is to be read from the log. */
+  isFreed(row: number): boolean {
+    return this.#isTrimmed && row < this.firstRow;
+  }
+
+  /** Frees the rows before this one, but never the newest. */
+  freeBefore(row: number): void {
+    const until = Math.min(row, this.nextRow - 1);
+    if (!(until > this.firstRow)) return;
+    for (let at = until - 1; at >= this.firstRow; at--) {
+      const bucketEndMs = this.#rows.at(at)?.content?.bucketEndMs;
+      if (bucketEndMs === undefined) continue;
+      this.#lastFreedEnd = { row: at, bucketEndMs };
+      break;
+    }
+    this.#rows.freeBefore(until);
+    this.#isPartial = true;
+    this.#isTrimmed = true;
   }
 
   /** Is to be read from this row on; before anything was read. */
@@ -163,18 +206,25 @@ export class QueueReplica {
   restart(): void {
     if (this.phase !== "WAITING") throw new Error("a claimed queue cannot be read again");
     this.#holder = startHolder(this.identity.windowMax);
-    this.#rows = [];
-    this.#firstRow = Number.NaN;
+    this.#rows = new RowBuffer();
     this.#fromRow = undefined;
-    this.#isPartial = false;
+    this.#hasAll();
   }
 
-  /** Takes the rows before its own from the same queue, read from its first record on. */
+  /**
+   * Takes the rows before its own from the same queue, read from its first record on. Nothing happens when reading that
+   * one was given up before it came to the first row here.
+   */
   complete(whole: QueueReplica): void {
-    if (!this.#isPartial || Number.isNaN(whole.firstRow)) return;
-    this.#rows = whole.#rows.slice(0, this.#firstRow - whole.firstRow).concat(this.#rows);
-    this.#firstRow = whole.firstRow;
+    if (!this.#isPartial || !(whole.nextRow >= this.firstRow)) return;
+    this.#rows.prepend(whole.#rows);
+    this.#hasAll();
+  }
+
+  #hasAll(): void {
     this.#isPartial = false;
+    this.#isTrimmed = false;
+    this.#lastFreedEnd = undefined;
   }
 
   /** The same queue to be read apart. */
@@ -207,7 +257,7 @@ export class QueueReplica {
     this.#step({ kind: "diverged", row, localHash, logHash });
   }
 
-  /** Gives the key up cleanly, once its window is effective. */
+  /** Gives the lease up cleanly, once its window is effective. */
   release(): void {
     this.#step({ kind: "release", nowMs: this.#port.elapsedMs() });
   }
@@ -242,7 +292,7 @@ export class QueueReplica {
     this.#fromRow = undefined;
     if (seq <= fold.seq || row === undefined) return;
     this.#holder = startHolder(this.identity.windowMax, { ...fold, seq, nextRow: row });
-    this.#firstRow = row;
+    this.#rows.begin(row);
     this.#isPartial = true;
   }
 
@@ -263,7 +313,7 @@ export class QueueReplica {
   /** Keeps what an effective record says. */
   #take(record: CarriedRecord, before: FoldState, after: FoldState): void {
     if (record.kind === "START") {
-      if (Number.isNaN(this.#firstRow)) this.#firstRow = after.nextRow;
+      if (Number.isNaN(this.firstRow)) this.#rows.begin(after.nextRow);
       this.#build = record.start?.build ?? "";
       return;
     }

@@ -23,7 +23,7 @@ interface OnlineSourcesOptions {
 
 /** The source queues of a strategy: read by every process, published by the one that holds them. */
 export class OnlineSources {
-  readonly keys: ReadonlyMap<string, QueueReplica>;
+  readonly replicas: ReadonlyMap<string, QueueReplica>;
   readonly inputs: readonly OnlineInput[];
   readonly #options: OnlineSourcesOptions;
   readonly #holders: readonly ReplayHolder[];
@@ -33,15 +33,18 @@ export class OnlineSources {
   constructor(options: OnlineSourcesOptions) {
     const { ports, graph, computeKeys, entries, evaluations } = options;
     this.#options = options;
-    this.keys = new Map(
-      graph.sources.map(({ nodeId }) => [nodeId, this.#makeKey(nodeId, computeKeys.get(nodeId)!)]),
+    this.replicas = new Map(
+      graph.sources.map(({ nodeId }) => [
+        nodeId,
+        this.#makeReplica(nodeId, computeKeys.get(nodeId)!),
+      ]),
     );
-    for (const key of this.keys.values()) this.#byKey.set(key.computeKey, key);
+    for (const replica of this.replicas.values()) this.#byKey.set(replica.computeKey, replica);
     this.inputs = graph.sources.map(({ nodeId, node, clock, feed }) => {
-      return { nodeId, source: node.source, clock, key: this.keys.get(nodeId)!, feed };
+      return { nodeId, source: node.source, clock, replica: this.replicas.get(nodeId)!, feed };
     });
     this.#holders = graph.sources.map(({ nodeId, node, feed }) => {
-      const claim = this.keys.get(nodeId)!;
+      const claim = this.replicas.get(nodeId)!;
       const speed = entries[node.source]?.speed ?? "max";
       const onProduced = (): void => {
         evaluations.shared++;
@@ -51,7 +54,7 @@ export class OnlineSources {
     this.#reader = new QueueReader({
       data: ports.data,
       clock: ports.clock,
-      keys: [...this.keys.values()],
+      keys: [...this.replicas.values()],
       onRecords: (records) => this.#read(records),
       onProblem: (problem) => ports.reports.problem(problem),
       onGone: (failure) => ports.run.fail(failure),
@@ -65,7 +68,7 @@ export class OnlineSources {
 
   /** Reads everything from the first record, instead of what was read. */
   async readAgain(): Promise<void> {
-    for (const key of this.keys.values()) key.restart();
+    for (const replica of this.replicas.values()) replica.restart();
     await this.read();
   }
 
@@ -77,7 +80,7 @@ export class OnlineSources {
   /** Asks for the leases of a feed's streams from now on. */
   claim(source: string): void {
     const own = this.inputs.filter((input) => input.source === source);
-    this.#options.ports.leases.add(own.map(({ key }) => key));
+    this.#options.ports.leases.add(own.map(({ replica }) => replica));
   }
 
   pump(): void {
@@ -87,14 +90,14 @@ export class OnlineSources {
   /** Publishes no more and gives the leases up. */
   release(): void {
     for (const holder of this.#holders) holder.stop();
-    this.#options.ports.leases.drop(this.keys.values());
+    this.#options.ports.leases.drop(this.replicas.values());
   }
 
   stop(): Promise<void> {
     return this.#reader.stop();
   }
 
-  #makeKey(nodeId: string, computeKey: string): QueueReplica {
+  #makeReplica(nodeId: string, computeKey: string): QueueReplica {
     const { ports, graph } = this.#options;
     const { node, feed } = graph.sources.find((source) => source.nodeId === nodeId)!;
     const build = hostedBuild(graph.identified.hashCode(node.code));

@@ -234,18 +234,18 @@ export class TagQueryTracker {
         throw new Error(`queue ${name} is only read`);
       },
     };
-    const key = new QueueReplica(identity, ports.replicaPort);
+    const replica = new QueueReplica(identity, ports.replicaPort);
     const reader = new QueueReader({
       data: ports.data,
       clock: ports.clock,
-      keys: [key],
+      keys: [replica],
       onRecords: (records) => {
-        for (const record of records) key.read(record);
+        for (const record of records) replica.read(record);
         ports.run.moveOn();
       },
       onProblem: (problem) => ports.reports.problem(problem),
     });
-    const input = { nodeId, source, clock: this.#clockOf(queue), key, feed: undefined };
+    const input = { nodeId, source, clock: this.#clockOf(queue), replica, feed: undefined };
     return { input, reader };
   }
 

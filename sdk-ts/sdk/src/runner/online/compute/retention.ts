@@ -1,0 +1,147 @@
+import { compilePlan, type Plan } from "@qmtl/core/dataflow";
+import type { OnlineSources } from "../log/sources.ts";
+import type { OnlineClocks } from "./clocks.ts";
+import type { PastParts } from "./history.ts";
+import { lengthsOf, newestStanding } from "./snapshot-history.ts";
+import type { SnapshotCache } from "./snapshots.ts";
+import type { OnlineWiring } from "./wiring.ts";
+
+/**
+ * Rows of a queue that are kept at most behind the last bucket that was ended, beside those that the windows of the
+ * nodes reach back over: about 4 MiB per queue.
+ */
+export const keptRowsMax = 4_096;
+/** Buckets that are ended from one look to the next. */
+export const lookBuckets = 64;
+/** Looks after which snapshots are asked for again. */
+const askLooks = 4;
+
+/** Rows that a context may still ask for, by the key of their clock. */
+export type NeededRows = ReadonlyMap<string, number>;
+
+/**
+ * Which rows a context may still ask for. It goes on from its newest snapshots when what it holds changes, so it needs
+ * the rows from there on, and before them those that fill the windows. Without snapshots that the log confirms, it
+ * keeps `keptRowsMax` rows, and reads what it needs of older ones from the log again.
+ */
+export class RowRetention {
+  readonly #cache: Pick<SnapshotCache, "states" | "refresh">;
+  readonly #track: (asking: Promise<void>) => void;
+  /** Last row of each clock at the moment of those snapshots. */
+  #standing: ReadonlyMap<string, number> = new Map();
+  #plan:
+    | { readonly wiring: OnlineWiring; readonly plan: Plan; readonly hasState: boolean }
+    | undefined;
+  #looks = 0;
+  #isAsking = false;
+  #isNew = true;
+
+  /** @param track takes the calls for snapshots, which nobody waits for before the end of the run */
+  constructor(
+    cache: Pick<SnapshotCache, "states" | "refresh">,
+    track: (asking: Promise<void>) => void,
+  ) {
+    this.#cache = cache;
+    this.#track = track;
+  }
+
+  /** Looks what is needed up to where the clocks of `parts` stand: after the last bucket that was ended. */
+  look(parts: PastParts): NeededRows {
+    const { plan, hasState } = this.#planOf(parts.wiring);
+    this.#looks++;
+    if (this.#looks % askLooks === 0) {
+      if (hasState) this.#ask();
+      else this.#isNew = true;
+    }
+    const lastRows = lastRowsOf(parts.clocks);
+    if (this.#isNew) this.#stand(parts);
+    const needed = new Map<string, number>();
+    for (const [key, row] of lastRows) {
+      const oldest = row - keptRowsMax + lookBuckets;
+      const from = Math.max(this.#standing.get(key) ?? Number.NEGATIVE_INFINITY, oldest);
+      needed.set(key, from - plan.restoreRows + 1);
+    }
+    return needed;
+  }
+
+  #ask(): void {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    const asking = this.#cache.refresh().then(() => {
+      this.#isAsking = false;
+      this.#isNew = true;
+    });
+    this.#track(asking);
+  }
+
+  /** Finds the moment it would go on from now. A queue whose log ends earlier may be taken over there. */
+  #stand(parts: PastParts): void {
+    this.#isNew = false;
+    const { wiring, clocks, replicas } = parts;
+    const ends = [...replicas].flatMap(([id, replica]) => {
+      const clock = wiring.clockOf.get(id) ?? "";
+      const isBehind = replica.nextRow <= clocks.lastRow(clock);
+      return isBehind ? [clocks.endMs(clock, replica.nextRow - 1)] : [];
+    });
+    if (ends.length > 0) clocks.standAt(Math.min(...ends));
+    const { plan, hasState } = this.#planOf(wiring);
+    const standing = hasState
+      ? newestStanding(plan, wiring, this.#cache.states, clocks)?.clocks
+      : clocks;
+    if (standing !== undefined) this.#standing = lastRowsOf(standing);
+  }
+
+  /** The computation of every node; what a query found is taken from its own queue. */
+  #planOf(wiring: OnlineWiring): { readonly plan: Plan; readonly hasState: boolean } {
+    if (this.#plan?.wiring !== wiring) {
+      const supplied = [...wiring.inputs.map(({ nodeId }) => nodeId), ...wiring.queries];
+      const wanted = [...wiring.clockOf.keys()];
+      const plan = compilePlan({ graph: wiring.runtime, supplied, wanted });
+      this.#plan = { wiring, plan, hasState: lengthsOf(plan).size > 0 };
+    }
+    return this.#plan;
+  }
+}
+
+function lastRowsOf(clocks: OnlineClocks): ReadonlyMap<string, number> {
+  return new Map(clocks.keys.map((key) => [key, clocks.lastRow(key)]));
+}
+
+/** A context that reads source queues which other contexts may read as well. */
+interface RowsReader {
+  /** Rows it still needs after everything up to `endMs` was ended; undefined while it may need any. */
+  neededRows(endMs: number): NeededRows | undefined;
+  /** Frees other rows of the queues that it reads alone. */
+  freeRows(needed: NeededRows): void;
+}
+
+/** Frees the rows that no context of a run asks for again; looks on every 64th bucket that was ended. */
+export class RowTrimmer {
+  readonly #sources: Pick<OnlineSources, "inputs">;
+  readonly #readers: { readonly contexts: readonly RowsReader[] };
+  #buckets = 0;
+
+  constructor(
+    sources: Pick<OnlineSources, "inputs">,
+    readers: { readonly contexts: readonly RowsReader[] },
+  ) {
+    this.#sources = sources;
+    this.#readers = readers;
+  }
+
+  /** Every row of a bucket was answered: nobody decides on it, or on one before, any more. */
+  ended(endMs: number): void {
+    if (this.#buckets++ % lookBuckets !== 0) return;
+    const { contexts } = this.#readers;
+    const needs = contexts.map((context) => context.neededRows(endMs));
+    for (const { replica, clock } of this.#sources.inputs) {
+      replica.freeBefore(
+        Math.min(...needs.map((needed) => needed?.get(clock.key) ?? Number.NEGATIVE_INFINITY)),
+      );
+    }
+    contexts.forEach((context, at) => {
+      const needed = needs[at];
+      if (needed !== undefined) context.freeRows(needed);
+    });
+  }
+}

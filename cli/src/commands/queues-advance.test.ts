@@ -5,15 +5,15 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { runInProcess } from "./testing/run-in-process.ts";
 
 const day = 86_400_000;
-/** Holds of two feeds; the third has none. */
-const holds = new Map<string, number | undefined>();
+/** Limits of two feeds; the third has none. */
+const limits = new Map<string, number | undefined>();
 const feed = (source: string, passedMs: number) => {
-  const hold = holds.get(source);
+  const limit = limits.get(source);
   return {
     source,
     passedRow: 9n,
     passedBucketEndTime: timestampFromMs(passedMs),
-    ...(hold === undefined ? {} : { untilTime: timestampFromMs(hold) }),
+    ...(limit === undefined ? {} : { untilTime: timestampFromMs(limit) }),
     settled: true,
   };
 };
@@ -23,14 +23,14 @@ beforeAll(async () => {
   const queues = serve(QueueService, {
     advanceFeed: async ({ scope, to }) => {
       const source = scope!.scope.value ?? "";
-      const hold = holds.get(source);
-      if (to.case === "toEnd") holds.set(source, undefined);
-      else if (hold !== undefined) holds.set(source, Math.max(hold, timestampMs(to.value!)));
+      const limit = limits.get(source);
+      if (to.case === "toEnd") limits.set(source, undefined);
+      else if (limit !== undefined) limits.set(source, Math.max(limit, timestampMs(to.value!)));
       return { feeds: [feed(source, 40 * day)] };
     },
     listFeeds: async ({ scope }) => {
       const source = scope!.scope.value ?? "";
-      // The held feed has no row at the end of its hold: a week has two days without.
+      // The limited feed has no row at the end of its limit: a week has two days without.
       return { feeds: [feed(source, source === "held" ? 12 * day : 40 * day)] };
     },
   });
@@ -39,33 +39,33 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 const advance = (...words: readonly string[]) => {
-  holds.clear();
-  holds.set("held", 10 * day);
+  limits.clear();
+  limits.set("held", 10 * day);
   const url = `http://127.0.0.1:${server.port}`;
   return runInProcess("--gateway-url", url, "queues", "advance", ...words);
 };
 
-test("a hold moves to the end of the day that is named", async () => {
+test("a limit moves to the end of the day that is named", async () => {
   const { out, err } = await advance("held", "--to", "1970-01-15");
 
   expect(out).toEqual(["held may run up to 1970-01-16T00:00:00.000Z"]);
   expect(err).toEqual([]);
 });
 
-test("a hold that stands later already is told, and where", async () => {
+test("a limit that stands later already is told, and where", async () => {
   const { out, err } = await advance("held", "--to", "1970-01-05");
 
   expect(out).toEqual(["held may run up to 1970-01-11T00:00:00.000Z"]);
   expect(err).toEqual([
-    "note: the hold of held is already at 1970-01-11T00:00:00.000Z, and moves only forward",
+    "note: the limit of held is already at 1970-01-11T00:00:00.000Z, and moves only forward",
   ]);
 });
 
-test("a feed without a hold does not stop where it was to: that is told, in JSON as well", async () => {
+test("a feed without a limit does not stop where it was to: that is told, in JSON as well", async () => {
   const { err, exitCode } = await advance("free", "--to", "1970-01-05", "--wait", "--json");
 
   expect(exitCode).toBe(0);
-  expect(JSON.parse(err[0]!).note).toContain("free has no hold and runs to its end");
+  expect(JSON.parse(err[0]!).note).toContain("free has no limit and runs to its end");
   expect((await advance("held", "--end")).err).toEqual([]);
 });
 
@@ -77,12 +77,12 @@ test("a feed settles at a day without a row", async () => {
 });
 
 test.each(["2021-04-31", "2021-02-30", "Apr 7 2020", "2020-05-06T00:00:00", "yesterday", "2020"])(
-  "%s is no time a hold could move to: it is refused, and the hold stays",
+  "%s is no time a limit could move to: it is refused, and the limit stays",
   async (text) => {
     const { err, exitCode } = await advance("held", "--to", text);
 
     expect(exitCode).toBe(2);
     expect(err.join(" ")).toContain(`${text} is not a date or RFC 3339 time`);
-    expect(holds.get("held")).toBe(10 * day);
+    expect(limits.get("held")).toBe(10 * day);
   },
 );

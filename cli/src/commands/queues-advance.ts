@@ -12,13 +12,13 @@ import { refuseIdle } from "../refuse-idle.ts";
 import { type CommandSession, withSession } from "../session.ts";
 import { waitFor } from "../wait-for.ts";
 
-/** `qmtl queues advance SOURCE`: the hold of a replay feed. */
+/** `qmtl queues advance SOURCE`: the limit of a replay feed. */
 export function addAdvanceCommand(queues: Command): void {
   queues
     .command("advance <source>")
-    .description("move the hold of a replay feed forward")
+    .description("move the limit of a replay feed forward")
     .option("--to <time>", "date or RFC 3339 time; a date lets the daily bar of that day pass")
-    .option("--end", "remove the hold")
+    .option("--end", "remove the limit")
     .option("--wait", "wait until every runner has finished that row and the router has booked it")
     .option("--timeout <seconds>", "longest wait (default: 120)", numberIn({ min: 0 }))
     .addHelpText("after", "\nExample:\n  qmtl queues advance sp500 --to 2015-02-03 --wait")
@@ -60,12 +60,13 @@ async function advance(
       ? { case: "toEnd", value: true }
       : { case: "untilTime", value: timestampFromMs(untilMs) },
   });
-  const hold = oneFeed(answer.feeds, source);
-  const otherwise = toEnd ? undefined : whyItRunsOn(source, hold.untilTime, untilMs);
+  const limit = oneFeed(answer.feeds, source);
+  const otherwise = toEnd ? undefined : whyItRunsOn(source, limit.untilTime, untilMs);
   if (otherwise !== undefined) printNote(otherwise, session.asJson);
   if (!options.wait) {
-    if (!session.asJson) return console.log(`${source} may run up to ${holdText(hold.untilTime)}`);
-    return printJson(jsonOf(FeedStateSchema, hold));
+    if (!session.asJson)
+      return console.log(`${source} may run up to ${limitText(limit.untilTime)}`);
+    return printJson(jsonOf(FeedStateSchema, limit));
   }
   const settled = await waitFor(
     async () => {
@@ -85,7 +86,7 @@ async function advance(
 }
 
 /**
- * Whether a settled feed is where it was to go. Under a hold it is: no further row may pass, whether or not one ends at
+ * Whether a settled feed is where it was to go. Under a limit it is: no further row may pass, whether or not one ends at
  * that time. Without one its rows tell.
  */
 function isThere(feed: FeedState, untilMs: number | undefined): boolean {
@@ -112,21 +113,21 @@ function oneFeed(feeds: readonly FeedState[], source: string): FeedState {
   throw new CommandError(`the response does not contain feed ${source}`);
 }
 
-/** Why a feed does not stop at the time it was to advance to: a hold only moves forward, and need not be there. */
+/** Why a feed does not stop at the time it was to advance to: a limit only moves forward, and need not be there. */
 function whyItRunsOn(
   source: string,
-  hold: Timestamp | undefined,
+  limit: Timestamp | undefined,
   untilMs: number,
 ): string | undefined {
-  if (hold === undefined)
-    return `${source} has no hold and runs to its end; \`until: start\` in its entry of the platform's qmtl.yml gives it one`;
-  if (timestampMs(hold) <= untilMs) return undefined;
-  return `the hold of ${source} is already at ${timeText(hold)}, and moves only forward`;
+  if (limit === undefined)
+    return `${source} has no limit and runs to its end; \`until: start\` in its entry of the platform's qmtl.yml gives it one`;
+  if (timestampMs(limit) <= untilMs) return undefined;
+  return `the limit of ${source} is already at ${timeText(limit)}, and moves only forward`;
 }
 
-/** Where a hold stands. */
-export function holdText(hold: Timestamp | undefined): string {
-  return hold === undefined ? "its end" : timeText(hold);
+/** The limit of a feed, as text. */
+export function limitText(limit: Timestamp | undefined): string {
+  return limit === undefined ? "its end" : timeText(limit);
 }
 
 /** A time for people; `-` for none. */

@@ -12,9 +12,9 @@ import { intervalSeconds, nameList } from "../option-values.ts";
 import { allOf } from "../pages-of.ts";
 import { printJson, printTable } from "../print.ts";
 import { withSession } from "../session.ts";
-import { addAdvanceCommand, feedOf, holdText, timeText } from "./queues-advance.ts";
+import { addAdvanceCommand, feedOf, limitText, timeText } from "./queues-advance.ts";
 
-/** `qmtl queues …`: who computes what, and the hold of replay feeds. */
+/** `qmtl queues …`: who computes what, and the limits of replay feeds. */
 export function addQueuesCommands(program: Command): void {
   const queues = program.command("queues").description("node queues and replay feeds");
 
@@ -88,7 +88,7 @@ export function addQueuesCommands(program: Command): void {
         const feed = await feedOf(session.client(QueueService), source);
         if (session.asJson) return printJson(jsonOf(FeedStateSchema, feed));
         console.log(
-          `${source}: row ${feed.passedRow} (${timeText(feed.passedBucketEndTime)}), may run up to ${holdText(feed.untilTime)}${feed.settled ? ", settled" : ""}`,
+          `${source}: row ${feed.passedRow} (${timeText(feed.passedBucketEndTime)}), may run up to ${limitText(feed.untilTime)}${feed.settled ? ", settled" : ""}`,
         );
         printTable(
           ["session", "world", "ended row", "dropped"],

@@ -63,7 +63,7 @@ export const sourceSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      "Hold: the feed publishes no bar after this time until the hold is moved. `start` holds before the first bar. Null: no hold.",
+      "Limit: the feed publishes no bar after this time until the limit is moved. `start` stops before the first bar. Null: no limit.",
     ),
   schedule: z
     .enum(["observed", "continuous"])

@@ -773,7 +773,7 @@ type FeedState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Entry under `sources:` of qmtl.yml.
 	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
-	// Last bucket end that may pass. Absent: no hold.
+	// Last bucket end that may pass. Absent: no limit.
 	UntilTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
 	// Last row passed; −1 for none.
 	PassedRow int64 `protobuf:"varint,3,opt,name=passed_row,json=passedRow,proto3" json:"passed_row,omitempty"`

@@ -1601,14 +1601,14 @@ func (*FeedScope_Source) isFeedScope_Scope() {}
 
 func (*FeedScope_WorldId) isFeedScope_Scope() {}
 
-// Moves the hold of replay feeds forward.
+// Moves the limit of replay feeds forward.
 type AdvanceFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Which.
 	Scope *FeedScope `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
-	// To where. An earlier time than the hold stands at changes nothing.
+	// To where. An earlier time than the limit changes nothing.
 	//
 	// Types that are valid to be assigned to To:
 	//
@@ -1698,7 +1698,7 @@ type AdvanceFeedRequest_UntilTime struct {
 }
 
 type AdvanceFeedRequest_ToEnd struct {
-	// True: no hold from now on.
+	// True: no limit from now on.
 	ToEnd bool `protobuf:"varint,4,opt,name=to_end,json=toEnd,proto3,oneof"`
 }
 

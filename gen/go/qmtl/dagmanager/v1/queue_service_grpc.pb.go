@@ -76,7 +76,7 @@ type QueueServiceClient interface {
 	GetSnapshots(ctx context.Context, in *GetSnapshotsRequest, opts ...grpc.CallOption) (*GetSnapshotsResponse, error)
 	// Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	ListFeeds(ctx context.Context, in *ListFeedsRequest, opts ...grpc.CallOption) (*ListFeedsResponse, error)
-	// Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+	// Moves the limit of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	AdvanceFeed(ctx context.Context, in *AdvanceFeedRequest, opts ...grpc.CallOption) (*AdvanceFeedResponse, error)
 	// Enters a runner; a session that was dropped, or is told so by a heartbeat, does it again. NOT_FOUND
 	// SOURCE_NOT_FOUND.
@@ -281,7 +281,7 @@ type QueueServiceServer interface {
 	GetSnapshots(context.Context, *GetSnapshotsRequest) (*GetSnapshotsResponse, error)
 	// Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	ListFeeds(context.Context, *ListFeedsRequest) (*ListFeedsResponse, error)
-	// Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+	// Moves the limit of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	AdvanceFeed(context.Context, *AdvanceFeedRequest) (*AdvanceFeedResponse, error)
 	// Enters a runner; a session that was dropped, or is told so by a heartbeat, does it again. NOT_FOUND
 	// SOURCE_NOT_FOUND.

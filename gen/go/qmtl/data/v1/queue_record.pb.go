@@ -166,7 +166,7 @@ const (
 	RecordFault_RECORD_FAULT_FEED_CHANGED RecordFault = 12
 	// The queue is blocked.
 	RecordFault_RECORD_FAULT_BLOCKED RecordFault = 13
-	// The hold of the feed, or its barrier, has not let the row pass yet; send it again.
+	// The limit of the feed, or its barrier, has not let the row pass yet; send it again.
 	RecordFault_RECORD_FAULT_HELD RecordFault = 15
 	// A START of an epoch that was never granted.
 	RecordFault_RECORD_FAULT_LEASE_MISSING RecordFault = 16

@@ -449,7 +449,7 @@ class FeedState(_message.Message):
     """Names the data of the feed, as its last START did; empty before the first. What a submission pins."""
     @_builtins.property
     def until_time(self) -> _timestamp_pb2.Timestamp:
-        """Last bucket end that may pass. Absent: no hold."""
+        """Last bucket end that may pass. Absent: no limit."""
 
     @_builtins.property
     def passed_bucket_end_time(self) -> _timestamp_pb2.Timestamp:

@@ -829,7 +829,7 @@ Global___FeedScope: _TypeAlias = FeedScope  # noqa: Y015
 
 @_typing.final
 class AdvanceFeedRequest(_message.Message):
-    """Moves the hold of replay feeds forward."""
+    """Moves the limit of replay feeds forward."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -838,7 +838,7 @@ class AdvanceFeedRequest(_message.Message):
     UNTIL_TIME_FIELD_NUMBER: _builtins.int
     TO_END_FIELD_NUMBER: _builtins.int
     to_end: _builtins.bool
-    """True: no hold from now on."""
+    """True: no limit from now on."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""

@@ -205,7 +205,7 @@ class QueueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AdvanceFeed(self, request, context):
-        """Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+        """Moves the limit of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -71,7 +71,7 @@ class QueueServiceStub:
     ListFeeds: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListFeedsRequest, _queue_service_pb2.ListFeedsResponse]
     """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     AdvanceFeed: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.AdvanceFeedRequest, _queue_service_pb2.AdvanceFeedResponse]
-    """Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
+    """Moves the limit of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     CreateReplayRunner: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.CreateReplayRunnerRequest, _queue_service_pb2.CreateReplayRunnerResponse]
     """Enters a runner; a session that was dropped, or is told so by a heartbeat, does it again. NOT_FOUND
     SOURCE_NOT_FOUND.
@@ -130,7 +130,7 @@ class QueueServiceAsyncStub(QueueServiceStub):
     ListFeeds: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListFeedsRequest, _queue_service_pb2.ListFeedsResponse]  # type: ignore[assignment]
     """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     AdvanceFeed: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.AdvanceFeedRequest, _queue_service_pb2.AdvanceFeedResponse]  # type: ignore[assignment]
-    """Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
+    """Moves the limit of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     CreateReplayRunner: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.CreateReplayRunnerRequest, _queue_service_pb2.CreateReplayRunnerResponse]  # type: ignore[assignment]
     """Enters a runner; a session that was dropped, or is told so by a heartbeat, does it again. NOT_FOUND
     SOURCE_NOT_FOUND.
@@ -240,7 +240,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.AdvanceFeedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.AdvanceFeedResponse, _abc.Awaitable[_queue_service_pb2.AdvanceFeedResponse]]:
-        """Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
+        """Moves the limit of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def CreateReplayRunner(

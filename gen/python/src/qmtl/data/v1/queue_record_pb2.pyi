@@ -106,7 +106,7 @@ class _RecordFaultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordFau
     RECORD_FAULT_BLOCKED: _RecordFault.ValueType  # 13
     """The queue is blocked."""
     RECORD_FAULT_HELD: _RecordFault.ValueType  # 15
-    """The hold of the feed, or its barrier, has not let the row pass yet; send it again."""
+    """The limit of the feed, or its barrier, has not let the row pass yet; send it again."""
     RECORD_FAULT_LEASE_MISSING: _RecordFault.ValueType  # 16
     """A START of an epoch that was never granted."""
     RECORD_FAULT_WRONG_REVISION: _RecordFault.ValueType  # 14
@@ -144,7 +144,7 @@ RECORD_FAULT_FEED_CHANGED: RecordFault.ValueType  # 12
 RECORD_FAULT_BLOCKED: RecordFault.ValueType  # 13
 """The queue is blocked."""
 RECORD_FAULT_HELD: RecordFault.ValueType  # 15
-"""The hold of the feed, or its barrier, has not let the row pass yet; send it again."""
+"""The limit of the feed, or its barrier, has not let the row pass yet; send it again."""
 RECORD_FAULT_LEASE_MISSING: RecordFault.ValueType  # 16
 """A START of an epoch that was never granted."""
 RECORD_FAULT_WRONG_REVISION: RecordFault.ValueType  # 14

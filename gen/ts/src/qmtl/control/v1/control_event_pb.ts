@@ -400,7 +400,7 @@ export type FeedState = Message<"qmtl.control.v1.FeedState"> & {
   source: string;
 
   /**
-   * Last bucket end that may pass. Absent: no hold.
+   * Last bucket end that may pass. Absent: no limit.
    *
    * @generated from field: google.protobuf.Timestamp until_time = 2;
    */

@@ -885,7 +885,7 @@ export const FeedScopeSchema: GenMessage<FeedScope> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 20);
 
 /**
- * Moves the hold of replay feeds forward.
+ * Moves the limit of replay feeds forward.
  *
  * @generated from message qmtl.dagmanager.v1.AdvanceFeedRequest
  */
@@ -905,7 +905,7 @@ export type AdvanceFeedRequest = Message<"qmtl.dagmanager.v1.AdvanceFeedRequest"
   scope?: FeedScope | undefined;
 
   /**
-   * To where. An earlier time than the hold stands at changes nothing.
+   * To where. An earlier time than the limit changes nothing.
    *
    * @generated from oneof qmtl.dagmanager.v1.AdvanceFeedRequest.to
    */
@@ -919,7 +919,7 @@ export type AdvanceFeedRequest = Message<"qmtl.dagmanager.v1.AdvanceFeedRequest"
     case: "untilTime";
   } | {
     /**
-     * True: no hold from now on.
+     * True: no limit from now on.
      *
      * @generated from field: bool to_end = 4;
      */
@@ -1516,7 +1516,7 @@ export const QueueService: GenService<{
     output: typeof ListFeedsResponseSchema;
   },
   /**
-   * Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+   * Moves the limit of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
    *
    * @generated from rpc qmtl.dagmanager.v1.QueueService.AdvanceFeed
    */

@@ -655,7 +655,7 @@ export const RecordFault = {
   BLOCKED: 13,
 
   /**
-   * The hold of the feed, or its barrier, has not let the row pass yet; send it again.
+   * The limit of the feed, or its barrier, has not let the row pass yet; send it again.
    *
    * @generated from enum value: RECORD_FAULT_HELD = 15;
    */

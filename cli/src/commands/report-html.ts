@@ -46,7 +46,7 @@ function reportData(
     throw new CommandError(
       `${name}: times_ms has ${timesMs.length} values, equity ${equity.length}`,
     );
-  const facts = Array.isArray(fields.facts) ? fields.facts.map(String) : [];
+  const notes = Array.isArray(fields.notes) ? fields.notes.map(String) : [];
   return {
     title: `Backtest of ${strategy}`,
     madeAtMs,
@@ -68,7 +68,7 @@ function reportData(
     reuse: [],
     evaluations: [],
     timeline: [],
-    notes: [...facts, `Made from ${name}: positions, node reuse and evaluations are left out.`],
+    notes: [...notes, `Made from ${name}: positions, node reuse and evaluations are left out.`],
   };
 }
 

@@ -155,7 +155,7 @@ describe("an HTML report", () => {
         fee: 0.25,
       },
     ],
-    facts: ["A <fact>."],
+    notes: ["A <note>."],
   };
 
   test("is made of what an offline run prints", async () => {
@@ -171,7 +171,7 @@ describe("an HTML report", () => {
       "alpha_performance.sharpe",
       "-1.5",
       "1 fills",
-      "A &lt;fact&gt;.",
+      "A &lt;note&gt;.",
     ])
       expect(html).toContain(text);
   });

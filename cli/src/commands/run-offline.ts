@@ -52,7 +52,7 @@ function summaryOf(result: OfflineResult): Record<string, unknown> {
     costs: result.costs,
     turnover: result.turnover,
     dataset_fingerprint: result.datasetFingerprint,
-    facts: result.notes,
+    notes: result.notes,
     currency: result.currency,
     no_costs: result.noCosts,
     ...seriesOf(result),

@@ -159,17 +159,17 @@ interface ManifestNotes {
 function packageManifest(
   template: string,
   packages: PlatformPackages,
-  facts: ManifestNotes,
+  notes: ManifestNotes,
 ): string {
   const { scripts, devDependencies, optionalDependencies, ...rest } = JSON.parse(template) as {
     scripts: Record<string, string>;
     devDependencies: Record<string, string>;
     optionalDependencies: Record<string, string>;
   };
-  const data = `${scripts.data}${facts.externalSignal ? " --with-signal" : ""}`;
+  const data = `${scripts.data}${notes.externalSignal ? " --with-signal" : ""}`;
   const manifest = {
     ...rest,
-    ...(facts.externalSignal ? { qmtl: { signal_source: "external" } } : {}),
+    ...(notes.externalSignal ? { qmtl: { signal_source: "external" } } : {}),
     scripts: { ...scripts, data },
     dependencies: packages,
     devDependencies,

@@ -47,7 +47,11 @@ export type HolderInput =
   | { readonly kind: "release"; readonly nowMs: number }
   | { readonly kind: "timer"; readonly nowMs: number };
 
-/** What the holder asks of its surroundings, in order. */
+/**
+ * What the holder asks of its surroundings, in order. A runner acts on `append_start`, `send`, `store_snapshot` and
+ * `release_lease` alone: its executor looks at the phase instead of `restore` and `drop_local`, and `NodeLeases` asks
+ * for leases and reads queues by itself. The models act on all of them.
+ */
 export type HolderEffect =
   | { readonly kind: "acquire" }
   | { readonly kind: "append_start"; readonly epoch: number }

@@ -26,6 +26,7 @@ export type FoldRule = (state: FoldState, record: QueueRecord) => VoidReason | n
  * | HOLDING   | record computed, past the usable time | keep it in the window: sent once the lease is renewed           | HOLDING   |
  * | HOLDING   | no progress for the resend time       | send the window again, from the fold's next seq                | HOLDING   |
  * | HOLDING   | release asked                         | wait for the window (bounded); snapshot; release               | WAITING   |
+ * | CLAIMED, RESTORING | release asked                | release                                                        | WAITING   |
  *
  * The holder reads its own queue: a lost or late acknowledgement, a duplicate or a restart of the log's
  * owner changes nothing. Reading the log before START is in it is what this machine must never do: a record

@@ -114,7 +114,10 @@ const tooLarge: Record<string, ControlChange["payload"]> = {
     case: "haltsUpdated",
     value: { halts: many((at) => ({ haltId: `${long}${at}` })) },
   },
-  orderUpdated: { case: "orderUpdated", value: { clientOrderId: "o1", instrument: long.repeat(400) } },
+  orderUpdated: {
+    case: "orderUpdated",
+    value: { clientOrderId: "o1", instrument: long.repeat(400) },
+  },
   submissionUpdated: {
     case: "submissionUpdated",
     value: { contexts: many((at) => ({ worldId: `${long}${at}` })) },

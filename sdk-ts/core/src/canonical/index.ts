@@ -11,6 +11,14 @@ export {
   unpinnedSources,
 } from "./as-of.ts";
 export { blake3Hex } from "./blake3.ts";
+export {
+  type CheckedNode,
+  checkGraph,
+  cycleOf,
+  type GraphCheck,
+  type GraphFinding,
+  type GraphFindingReason,
+} from "./check-graph.ts";
 export { CodeHashError, type CodeHashErrorReason } from "./code-hash/code-hash-error.ts";
 export {
   type CodeHash,

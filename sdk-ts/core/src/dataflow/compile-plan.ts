@@ -1,4 +1,5 @@
-import type { GraphNode, RuntimeGraph } from "./graph.ts";
+import { type CheckedNode, checkGraph, cycleOf } from "../canonical/check-graph.ts";
+import type { GraphInput, GraphNode, RuntimeGraph } from "./graph.ts";
 import { GraphError } from "./graph-error.ts";
 import { intervalText } from "./interval-text.ts";
 import type { Plan, PlanStage } from "./plan.ts";
@@ -131,72 +132,72 @@ function mismatch(node: GraphNode, byId: ReadonlyMap<string, GraphNode>): GraphE
   );
 }
 
-/** Nodes of a graph by id. @throws {GraphError} on a repeated id or an input that names no node or output. */
-function indexNodes(graph: RuntimeGraph): ReadonlyMap<string, GraphNode> {
-  const byId = new Map<string, GraphNode>();
-  for (const node of graph.nodes) {
-    if (byId.has(node.id)) {
-      throw new GraphError("DUPLICATE_NODE", `node "${node.name}": id ${node.id} is used twice`);
-    }
-    byId.set(node.id, node);
+/**
+ * Nodes of a graph by id.
+ * @throws {GraphError} on a repeated id, an input that names no node or output, and a cycle, whose nodes are named in order.
+ */
+function indexNodes({ nodes }: RuntimeGraph): ReadonlyMap<string, GraphNode> {
+  const checked = nodes.map(({ id, inputs }): CheckedNode => {
+    return { nodeId: id, inputs: inputs.map(({ node, delayed }) => ({ nodeId: node, delayed })) };
+  });
+  const { findings } = checkGraph(checked);
+  const [first] = findings;
+  if (first?.reason === "DUPLICATE_NODE") {
+    const { name, id } = nodes[first.node]!;
+    throw new GraphError("DUPLICATE_NODE", `node "${name}": id ${id} is used twice`);
   }
-  for (const node of graph.nodes) {
-    for (const input of node.inputs) {
-      const upstream = byId.get(input.node);
-      if (upstream === undefined) {
-        throw new GraphError(
-          "UNKNOWN_DEPENDENCY",
-          `node "${node.name}" reads "${input.node}" on port "${input.port}", which is not in the graph`,
-        );
-      }
-      if (upstream.outputs[input.output] === undefined) {
-        throw new GraphError(
-          "UNKNOWN_OUTPUT",
-          `node "${node.name}" reads output ${input.output} of "${upstream.name}", which has ${upstream.outputs.length}`,
-        );
-      }
+  const byId = new Map(nodes.map((node) => [node.id, node]));
+  const unknown = first?.reason === "UNKNOWN_DEPENDENCY" ? first : undefined;
+  for (const [at, node] of nodes.entries()) {
+    for (const [place, input] of node.inputs.entries()) {
+      if (unknown?.node === at && unknown.input === place) throw unknownInput(node, input);
+      checkOutput(node, input, byId.get(input.node)!);
     }
+  }
+  if (first?.reason === "GRAPH_HAS_CYCLE") {
+    const names = cycleOf(checked, findings).map((at) => nodes[at]!.name);
+    throw new GraphError("GRAPH_HAS_CYCLE", `the graph has a cycle: ${names.join(" → ")}`);
   }
   return byId;
 }
 
-/**
- * Ids in an order in which every node comes after its inputs; delayed inputs do not count.
- * @throws {GraphError} `GRAPH_HAS_CYCLE`, naming the nodes on the cycle in order.
- */
+function unknownInput(node: GraphNode, input: GraphInput): GraphError {
+  return new GraphError(
+    "UNKNOWN_DEPENDENCY",
+    `node "${node.name}" reads "${input.node}" on port "${input.port}", which is not in the graph`,
+  );
+}
+
+function checkOutput(node: GraphNode, { output }: GraphInput, upstream: GraphNode): void {
+  if (upstream.outputs[output] !== undefined) return;
+  throw new GraphError(
+    "UNKNOWN_OUTPUT",
+    `node "${node.name}" reads output ${output} of "${upstream.name}", which has ${upstream.outputs.length}`,
+  );
+}
+
+/** Ids in an order in which every node comes after its inputs; delayed inputs do not count. The graph has no cycle. */
 function topoOrder(byId: ReadonlyMap<string, GraphNode>): string[] {
   const order: string[] = [];
-  const done = new Set<string>();
-  const onPath = new Set<string>();
+  const seen = new Set<string>();
   const stack: { node: GraphNode; next: number }[] = [];
   const enter = (node: GraphNode) => {
-    onPath.add(node.id);
+    seen.add(node.id);
     stack.push({ node, next: 0 });
   };
   for (const root of byId.values()) {
-    if (!done.has(root.id)) enter(root);
+    if (!seen.has(root.id)) enter(root);
     for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
       const input = top.node.inputs[top.next++];
       if (input === undefined) {
         stack.pop();
-        onPath.delete(top.node.id);
-        done.add(top.node.id);
         order.push(top.node.id);
-      } else if (input.delayed !== true && !done.has(input.node)) {
-        const upstream = byId.get(input.node)!;
-        if (onPath.has(upstream.id)) throw cycleError(stack, upstream);
-        enter(upstream);
+      } else if (input.delayed !== true && !seen.has(input.node)) {
+        enter(byId.get(input.node)!);
       }
     }
   }
   return order;
-}
-
-function cycleError(stack: readonly { node: GraphNode }[], back: GraphNode): GraphError {
-  const names = stack.map((entry) => entry.node.name);
-  const start = stack.findIndex((entry) => entry.node.id === back.id);
-  const cycle = [...names.slice(start), back.name].reverse();
-  return new GraphError("GRAPH_HAS_CYCLE", `the graph has a cycle: ${cycle.join(" → ")}`);
 }
 
 /** Nodes that run together: a single node, or the members of a feedback loop. */

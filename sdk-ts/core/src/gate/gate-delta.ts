@@ -18,14 +18,25 @@ export interface GateDelta extends Omit<GateState, "activations"> {
 /** The delta that leads from `before` to `after`. */
 export function diffGateState(before: GateState, after: GateState): GateDelta {
   const { activations, ...header } = after;
+  const old = leavesOf(before.activations);
   const changed = activations.filter((a) => {
-    const old = before.activations.find((b) => compareActivations(a, b) === 0);
-    return old === undefined || !isSameLeaf(old, a);
+    const leaf = old.get(nameOf(a));
+    return leaf === undefined || !isSameLeaf(leaf, a);
   });
+  const left = leavesOf(activations);
   const removed = before.activations
-    .filter((b) => !activations.some((a) => compareActivations(a, b) === 0))
+    .filter((b) => !left.has(nameOf(b)))
     .map(({ strategyId, side }) => ({ strategyId, side }));
   return { ...header, changed, removed };
+}
+
+function leavesOf(activations: readonly Activation[]): ReadonlyMap<string, Activation> {
+  return new Map(activations.map((a) => [nameOf(a), a]));
+}
+
+/** Sides have no colon, so that no two leaves are named alike. */
+function nameOf({ side, strategyId }: Pick<Activation, "side" | "strategyId">): string {
+  return `${side}:${strategyId}`;
 }
 
 /** A delta as a subscriber of `scope` gets it. */

@@ -78,11 +78,7 @@ function checkedNodes(request: DiffRequest): Node[] {
     const fields = [{ field: "graph", description: "has no nodes" }];
     throw new QmtlError("INVALID_FIELD", "the graph is empty", { fields });
   }
-  if (graph.nodeIdsCrc32 !== nodeIdsCrc32(graph.nodes.map((node) => node.nodeId))) {
-    const fields = [{ field: "graph.node_ids_crc32", description: "is not that of the node ids" }];
-    throw new QmtlError("CRC_MISMATCH", "the node ids were damaged in transport", { fields });
-  }
-  return orderNodes(graph.nodes);
+  return orderNodes(graph);
 }
 
 function checkedContexts(request: DiffRequest): QueueContext[] {

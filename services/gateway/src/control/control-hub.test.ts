@@ -109,6 +109,29 @@ test("who comes back to a gate that is ahead of the events kept gets it whole, n
   await stream.return(undefined);
 });
 
+test("a gate is asked for until it is as new as an event that came without its state", async () => {
+  await using rig = await openHub();
+  const { hub, clock, gates } = rig;
+  const topicKey = "world/w1/gate";
+  const stateOf = (revision: bigint) =>
+    create(GateStateSchema, { worldId: "w1", storeEpoch: 1n, revision });
+  // The first answer is to a question asked before the change.
+  const reload = vi.spyOn(gates, "reload");
+  for (const revision of [1n, 2n]) reload.mockResolvedValueOnce(stateOf(revision));
+  const place = { id: "e2", type: "gate_event", topicKey, storeEpoch: 1n, revision: 2n };
+  const payload = toBinary(ControlEventSchema, create(ControlEventSchema, place));
+
+  hub.take({ key: topicKey, payload, headers: {}, partition: 0, position: 1 });
+  await vi.waitFor(() => expect(reload).toHaveBeenCalledTimes(1));
+  await Promise.resolve();
+  clock.advance(500);
+  expect(reload).toHaveBeenCalledTimes(2);
+  await Promise.resolve();
+  clock.advance(5_000);
+
+  expect(reload).toHaveBeenCalledTimes(2);
+});
+
 const orderKey = "world/w1/order";
 
 function orderEvent(revision: number) {

@@ -14,13 +14,14 @@ import {
   type EncodedEvent,
   encodedEventsOf,
   eventMessages,
+  isWithoutState,
   topicOfKey,
 } from "@qmtl/service-kit/control";
 import { isTransient } from "../peers/breaker.ts";
 import type { EventLog } from "./event-log.ts";
 import type { GateBook } from "./gate-book.ts";
 import { type SnapshotSource, Subscription } from "./subscription.ts";
-import type { AppliedRevision, TopicBook } from "./topic-book.ts";
+import { type AppliedRevision, placeOf, type TopicBook } from "./topic-book.ts";
 import { gateSnapshot, snapshotEvent } from "./topic-snapshot.ts";
 import { TopicWindow } from "./topic-window.ts";
 
@@ -149,11 +150,13 @@ export class ControlHub implements SnapshotSource {
       await gates.ensure(worldId);
       return;
     }
-    if (topics.covers(topicKey, applied)) return;
+    // What an event without a state told is in no other event: an answer to a question asked before is not enough.
+    const isUntold = () => !topics.covers(topicKey, this.#window(topicKey).untold);
+    if (topics.covers(topicKey, applied) && !isUntold()) return;
     for (let tries = 0; tries < loadTriesMax; tries += 1) {
       await topics.load(topicKey);
       const at = topics.snapshot(topicKey, []);
-      if (at === undefined) continue;
+      if (at === undefined || isUntold()) continue;
       const missed = this.#window(topicKey).after(at.storeEpoch, at.revision) ?? [];
       for (const event of missed) topics.apply(event);
       // Older than what the subscriber says it has: there is no newer one, so it said what is not so.
@@ -231,14 +234,21 @@ export class ControlHub implements SnapshotSource {
     if (payload.case === "feedUpdated") this.#completeFeed(payload.value);
     const outcome = this.#window(topicKey).add(event);
     if (outcome === "repeated") return false;
+    const worldId = worldOfGate(topicKey);
+    if (worldId !== undefined && isWithoutState(event)) this.#reload(worldId, placeOf(event));
+    else this.#hand(event, outcome);
+    for (const listener of this.#listeners) listener(event);
+    return true;
+  }
+
+  #hand(event: ControlEvent, outcome: "added" | "gap"): void {
+    const { payload, topicKey } = event;
     if (payload.case === "gateEvent") this.#applyGate(payload.value);
     else this.#ports.topics.apply(event);
     for (const subscription of this.#subscriptions) {
       if (outcome === "gap") subscription.restart(topicKey);
       else subscription.offer(event);
     }
-    for (const listener of this.#listeners) listener(event);
-    return true;
   }
 
   async *#stream(subscription: Subscription, signal: AbortSignal): AsyncGenerator<EncodedMessage> {
@@ -278,14 +288,25 @@ export class ControlHub implements SnapshotSource {
     if (outcome === "gap" || outcome === "unknown") this.#reload(state.worldId);
   }
 
-  /** Asks until there is an answer: a gate with a hole stays where it is, and leases run out meanwhile. */
-  #reload(worldId: string): void {
+  /**
+   * Asks until there is an answer that is not older than an event without a state: a gate with a hole stays where it is,
+   * and leases run out meanwhile. Subscribers that are behind the answer begin anew with it.
+   */
+  #reload(worldId: string, untold?: AppliedRevision): void {
     const { gates, clock, logger } = this.#ports;
-    gates.reload(worldId).catch((error: unknown) => {
-      if (this.#stopping.signal.aborted || !isTransient(error)) return;
-      logger.warn("the gate of a world could not be loaded; trying again", { worldId, error });
-      clock.setTimer(() => this.#reload(worldId), reloadMs);
-    });
+    const again = () => {
+      if (!this.#stopping.signal.aborted) this.#reload(worldId, untold);
+    };
+    gates.reload(worldId).then(
+      (state) => {
+        if (untold !== undefined && isBehind(state, untold)) clock.setTimer(again, reloadMs);
+      },
+      (error: unknown) => {
+        if (this.#stopping.signal.aborted || !isTransient(error)) return;
+        logger.warn("the gate of a world could not be loaded; trying again", { worldId, error });
+        clock.setTimer(again, reloadMs);
+      },
+    );
   }
 
   #window(topicKey: string): TopicWindow {
@@ -308,6 +329,12 @@ export class ControlHub implements SnapshotSource {
       this.#beat();
     }, markMs);
   }
+}
+
+/** Whether a gate is older than an event told. */
+function isBehind(state: GateState, { storeEpoch, revision }: AppliedRevision): boolean {
+  const epoch = Number(state.storeEpoch);
+  return epoch < storeEpoch || (epoch === storeEpoch && Number(state.revision) < revision);
 }
 
 /** World of a key of GATE; undefined for other keys. */

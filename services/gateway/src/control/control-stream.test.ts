@@ -32,7 +32,7 @@ const gateTicket = () =>
     rights: [TicketRight.TRADE],
   });
 
-async function publishGate(revision: number) {
+async function publishGate(revision: number, how?: "without its state") {
   const state = create(GateStateSchema, {
     ...rig.world.gate,
     revision: BigInt(revision),
@@ -44,7 +44,9 @@ async function publishGate(revision: number) {
     topicKey: "world/w1/gate",
     storeEpoch: 1n,
     revision: BigInt(revision),
-    payload: { case: "gateEvent", value: { state, change: GateChange.DECISION } },
+    ...(how === undefined
+      ? { payload: { case: "gateEvent", value: { state, change: GateChange.DECISION } } }
+      : {}),
   });
   await rig.bus.publish("control", event.topicKey, toBinary(ControlEventSchema, event));
 }
@@ -85,6 +87,18 @@ test("a stream begins with a snapshot, goes on without a gap, and resumes exactl
   expect(await readUntil(5, { ticket, lastApplied: applied })).toEqual(["event 4", "event 5"]);
   const other = [{ topicKey, revision: 3n, storeEpoch: 2n }];
   expect(await readUntil(5, { ticket, lastApplied: other })).toEqual(["snapshot 5"]);
+});
+
+test("a change of a gate that is too large for an event is handed out as a snapshot, and what follows as events", async () => {
+  const { ticket } = await gateTicket();
+  const topicKey = "world/w1/gate";
+  const lastApplied = [{ topicKey, revision: 5n, storeEpoch: 1n }];
+  const listening = readUntil(7, { ticket, lastApplied });
+  await publishGate(6, "without its state");
+  expect(await readUntil(6, { ticket, lastApplied })).toEqual(["snapshot 6"]);
+  await publishGate(7);
+
+  expect(await listening).toEqual(["snapshot 6", "event 7"]);
 });
 
 test("a heartbeat is relayed with what its ticket says of the session", async () => {

@@ -134,6 +134,8 @@ type Writer = { readonly schema: ControlSchema; readonly key: string } & (
 
 const phases = [SwapPhase.OPENING, SwapPhase.PREPARE, SwapPhase.COMMIT, SwapPhase.ABORTED];
 const orderStates = [OrderState.PENDING, OrderState.ACCEPTED, OrderState.FILLED];
+/** More than an event of the bus may carry. */
+const tooLarge = "x".repeat(600_000);
 const queue = (name: number) => ({ computeKey: `k${name}`, nodeId: `n${name}` });
 /** The writers of one round, each round with a world, a feed and a submission of its own. */
 const writersOf = (worldId: string): readonly Writer[] => [
@@ -169,7 +171,13 @@ const writersOf = (worldId: string): readonly Writer[] => [
     key: `world/${worldId}/order`,
     payload: (a, b) => ({
       case: "orderUpdated",
-      value: { clientOrderId: `o${a}`, worldId, state: orderStates[b % 3]!, entry: BigInt(b) },
+      value: {
+        clientOrderId: `o${a}`,
+        worldId,
+        state: orderStates[b % 3]!,
+        entry: BigInt(b),
+        instrument: b === 5 ? tooLarge : "",
+      },
     }),
   },
   {
@@ -201,7 +209,7 @@ const writersOf = (worldId: string): readonly Writer[] => [
     key: `world/${worldId}/rebalancing`,
     payload: (a, b) => ({
       case: "rebalancingUpdated",
-      value: { worldId, allocation: a / 10, deltas: b },
+      value: { worldId, allocation: a / 10, deltas: b, batchId: b === 5 ? tooLarge : "" },
     }),
   },
 ];
@@ -348,3 +356,33 @@ test("who comes back after a restart of the gateway goes on with each change, wi
   ]);
   await subscriber.cut();
 });
+
+test("a change that is too large for an event reaches who listens, and who comes back, as a snapshot", async () => {
+  await using platform = await openPlatform();
+  const writer = writersOf("w1").find(({ key }) => key === "world/w1/rebalancing")!;
+  const listening = new ModelSubscriber([writer.key]);
+  const back = new ModelSubscriber([writer.key]);
+  await platform.write(writer, 1, 1);
+  for (const each of [listening, back]) {
+    each.connect(platform.hub);
+    await waitUntil(() => each.held.get(writer.key)?.revision === 1n);
+  }
+  await back.cut();
+
+  await platform.write(writer, 2, 5);
+  await waitUntil(() => listening.held.get(writer.key)?.revision === 2n);
+  back.connect(platform.hub);
+  await expectToHoldTheTruth(platform, [writer], back);
+  await platform.write(writer, 3, 3);
+
+  for (const each of [listening, back]) {
+    await expectToHoldTheTruth(platform, [writer], each);
+    await each.cut();
+  }
+  const { events } = await platform.hub.events.page(writer.key, 100, "");
+  expect(events.map(({ revision, payload }) => [revision, payload.case])).toEqual([
+    [1n, "rebalancingUpdated"],
+    [2n, undefined],
+    [3n, "rebalancingUpdated"],
+  ]);
+}, 60_000);

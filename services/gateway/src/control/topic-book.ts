@@ -4,6 +4,7 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { CallPrincipal } from "@qmtl/service-kit";
 import {
   isTopicChange,
+  isWithoutState,
   readTopic,
   type StoredTopic,
   type TopicName,
@@ -31,6 +32,11 @@ interface TopicBookPorts {
 export interface AppliedRevision {
   readonly revision: number;
   readonly storeEpoch: number;
+}
+
+/** The place of an event in the history of its key. */
+export function placeOf({ storeEpoch, revision }: ControlEvent): AppliedRevision {
+  return { storeEpoch: Number(storeEpoch), revision: Number(revision) };
 }
 
 interface KnownTopic {
@@ -73,11 +79,16 @@ export class TopicBook {
     return loading;
   }
 
-  /** Applies an event; one that follows a gap makes the key unknown. */
+  /** Applies an event; one that follows a gap, or has no state, makes the key unknown. */
   apply(event: ControlEvent): void {
     const { topicKey, payload } = event;
     const known = this.#known.get(topicKey);
-    if (known === undefined || !isTopicChange(payload)) return;
+    if (known === undefined) return;
+    if (isWithoutState(event)) {
+      if (!this.covers(topicKey, placeOf(event))) this.#known.delete(topicKey);
+      return;
+    }
+    if (!isTopicChange(payload)) return;
     const storeEpoch = Number(event.storeEpoch);
     const revision = Number(event.revision);
     const isOld =

@@ -1,4 +1,6 @@
 import type { ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { isWithoutState } from "@qmtl/service-kit/control";
+import type { AppliedRevision } from "./topic-book.ts";
 
 /** Events of one topic key kept for subscribers that come back. */
 const windowEventsMax = 4_096;
@@ -9,6 +11,7 @@ export class TopicWindow {
   #events: ControlEvent[] = [];
   #first = 1;
   #storeEpoch = 0;
+  #untold: AppliedRevision | undefined;
 
   constructor(key: string) {
     this.key = key;
@@ -24,20 +27,32 @@ export class TopicWindow {
     return this.#storeEpoch;
   }
 
+  /** Place of the newest event that came without a state; undefined for none. */
+  get untold(): AppliedRevision | undefined {
+    return this.#untold;
+  }
+
   /**
    * Adds the next event: `added`; `repeated` when it is there or older; `gap` when events before it are missing, or its
-   * store was restored, then the window begins anew with it.
+   * store was restored, then the window begins anew with it, or when it has no state, then behind it.
    */
   add(event: ControlEvent): "added" | "repeated" | "gap" {
     const revision = Number(event.revision);
     const storeEpoch = Number(event.storeEpoch);
     if (storeEpoch < this.#storeEpoch) return "repeated";
-    const isRestored = this.#events.length > 0 && storeEpoch > this.#storeEpoch;
+    const isRestored = this.last > 0 && storeEpoch > this.#storeEpoch;
     this.#storeEpoch = storeEpoch;
-    if (!isRestored && this.#events.length > 0 && revision <= this.last) return "repeated";
-    const isNext = !isRestored && (this.#events.length === 0 || revision === this.last + 1);
+    if (!isRestored && this.last > 0 && revision <= this.last) return "repeated";
+    const isNext = !isRestored && (this.last === 0 || revision === this.last + 1);
     if (!isNext) this.#events = [];
     if (this.#events.length === 0) this.#first = revision;
+    if (isWithoutState(event)) {
+      // Nobody can go on with it: whoever comes back begins with the state.
+      this.#events = [];
+      this.#first = revision + 1;
+      this.#untold = { storeEpoch, revision };
+      return "gap";
+    }
     this.#events.push(event);
     if (this.#events.length > windowEventsMax) {
       this.#events.shift();

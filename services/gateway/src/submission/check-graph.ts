@@ -1,5 +1,11 @@
 import type { Node, StrategyGraph } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { IdentityError, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/core/canonical";
+import {
+  checkGraph as findingsOf,
+  type GraphFinding,
+  IdentityError,
+  nodeId,
+  parseNodeId,
+} from "@qmtl/core/canonical";
 import { type FieldViolation, QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 
 /** Nodes of one graph at most. */
@@ -21,19 +27,53 @@ export function checkGraph(graph: StrategyGraph): void {
     const description = `${nodes.length} nodes, at most ${graphNodesMax}`;
     refuse("GRAPH_TOO_LARGE", "the graph is too large", [{ field: "graph.nodes", description }]);
   }
-  checkFields(nodes);
-  if (nodeIdsCrc32(nodes.map((node) => node.nodeId)) !== graph.nodeIdsCrc32) {
-    const description = "does not match the node ids in the order sent";
-    const fields = [{ field: "graph.node_ids_crc32", description }];
-    refuse("CRC_MISMATCH", "the node ids were damaged in transit", fields);
+  const { findings } = findingsOf(nodes, graph.nodeIdsCrc32);
+  checkFields(nodes, findings);
+  for (const { reason, message, describe } of edgeRefusals) {
+    const fields = findings
+      .filter((finding) => finding.reason === reason)
+      .map((finding) => ({
+        field: `graph.${finding.field}`,
+        description: describe(finding, nodes),
+      }));
+    if (fields.length > 0) refuse(reason, message, fields);
   }
-  checkEdges(nodes);
   checkIds(nodes);
 }
 
-function checkFields(nodes: readonly Node[]): void {
+/** How findings are refused, in this order; a node that is there twice is refused with the fields. */
+const edgeRefusals = [
+  {
+    reason: "CRC_MISMATCH",
+    message: "the node ids were damaged in transit",
+    describe: () => "does not match the node ids in the order sent",
+  },
+  {
+    reason: "UNKNOWN_DEPENDENCY",
+    message: "inputs name unknown nodes",
+    describe: (finding, nodes) => `${inputOf(finding, nodes)} is not part of the graph`,
+  },
+  {
+    reason: "GRAPH_HAS_CYCLE",
+    message: "the graph has a cycle",
+    describe: () => "is on a cycle, or reads one",
+  },
+] as const satisfies readonly {
+  readonly reason: ReasonName;
+  readonly message: string;
+  readonly describe: (finding: GraphFinding, nodes: readonly Node[]) => string;
+}[];
+
+/** Id that an input names. */
+function inputOf(finding: GraphFinding, nodes: readonly Node[]): string {
+  return "input" in finding ? (nodes[finding.node]?.inputs[finding.input]?.nodeId ?? "") : "";
+}
+
+function checkFields(nodes: readonly Node[], findings: readonly GraphFinding[]): void {
   const violations: FieldViolation[] = [];
-  const seen = new Set<string>();
+  const twice = new Set(
+    findings.flatMap((finding) => (finding.reason === "DUPLICATE_NODE" ? [finding.node] : [])),
+  );
   nodes.forEach((node, at) => {
     const missing = (name: string) =>
       violations.push({ field: `graph.nodes[${at}].${name}`, description: "is missing" });
@@ -42,47 +82,11 @@ function checkFields(nodes: readonly Node[]): void {
     if (node.codeHash === "") missing("code_hash");
     if (node.schemaCompatId === "") missing("schema_compat_id");
     if (node.paramsJson === "") missing("params_json");
-    if (seen.has(node.nodeId)) {
+    if (twice.has(at)) {
       violations.push({ field: `graph.nodes[${at}].node_id`, description: "appears twice" });
     }
-    seen.add(node.nodeId);
   });
   if (violations.length > 0) refuse("INVALID_FIELD", "nodes are incomplete", violations);
-}
-
-function checkEdges(nodes: readonly Node[]): void {
-  const at = new Map(nodes.map((node, index) => [node.nodeId, index]));
-  const unknown: FieldViolation[] = [];
-  const waiting = new Map<string, number>();
-  const readers = new Map<string, string[]>();
-  nodes.forEach((node, index) => {
-    node.inputs.forEach((input, port) => {
-      if (!at.has(input.nodeId)) {
-        const field = `graph.nodes[${index}].inputs[${port}].node_id`;
-        unknown.push({ field, description: `${input.nodeId} is not part of the graph` });
-      }
-      const list = readers.get(input.nodeId);
-      if (list === undefined) readers.set(input.nodeId, [node.nodeId]);
-      else list.push(node.nodeId);
-    });
-    waiting.set(node.nodeId, node.inputs.length);
-  });
-  if (unknown.length > 0) refuse("UNKNOWN_DEPENDENCY", "inputs name unknown nodes", unknown);
-  const ready = nodes.filter((node) => node.inputs.length === 0).map((node) => node.nodeId);
-  for (let next = ready.pop(); next !== undefined; next = ready.pop()) {
-    waiting.delete(next);
-    for (const reader of readers.get(next) ?? []) {
-      const left = (waiting.get(reader) ?? 0) - 1;
-      waiting.set(reader, left);
-      if (left === 0) ready.push(reader);
-    }
-  }
-  if (waiting.size === 0) return;
-  const fields = [...waiting.keys()].map((id) => ({
-    field: `graph.nodes[${at.get(id)}].inputs`,
-    description: "is on a cycle, or reads one",
-  }));
-  refuse("GRAPH_HAS_CYCLE", "the graph has a cycle", fields);
 }
 
 function checkIds(nodes: readonly Node[]): void {

@@ -1,14 +1,22 @@
-import { toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { payloadBytesMax } from "../bus/event-bus.ts";
 import { eventsOf } from "../bus/event-messages.ts";
 import type { Db, PgliteHost } from "../db/index.ts";
 import { migrateOutbox } from "../outbox/outbox.ts";
 import { openTestPglite } from "../testing/open-test-pglite.ts";
-import { appendControlEvent, appendCountedEvent, type ControlChange } from "./control-events.ts";
+import {
+  appendControlEvent,
+  appendCountedEvent,
+  appendGateEvent,
+  type ControlChange,
+  isWithoutState,
+} from "./control-events.ts";
 import { countedChangeWrites, countTopics } from "./counted-changes.ts";
+import { readTopic } from "./topic-service.ts";
 import { migrateTopics, raiseStoreEpoch } from "./topic-tables.ts";
 
 let host: PgliteHost;
@@ -99,6 +107,66 @@ describe.each(Object.entries(writers))("a change that is %s", (_, write) => {
     expect(event?.payload.case).toBe(payload.case);
     expect(toBinary(ControlEventSchema, event!).length).toBeLessThanOrEqual(payloadBytesMax);
   });
+});
+
+/** Changes that are too large however short their lists and texts are made. */
+const tooLarge: Record<string, ControlChange["payload"]> = {
+  haltsUpdated: {
+    case: "haltsUpdated",
+    value: { halts: many((at) => ({ haltId: `${long}${at}` })) },
+  },
+  orderUpdated: {
+    case: "orderUpdated",
+    value: { clientOrderId: "o1", instrument: long.repeat(400) },
+  },
+  submissionUpdated: {
+    case: "submissionUpdated",
+    value: { contexts: many((at) => ({ worldId: `${long}${at}` })) },
+  },
+};
+
+describe.each(Object.entries(writers))("a change that is too large and is %s", (_, write) => {
+  test.each(Object.entries(tooLarge))("is told without its payload: %s", async (name, payload) => {
+    await write({ topicKey: "world/a/order", subject: "a", payload });
+
+    const [event] = await written();
+    expect(event).toMatchObject({ topicKey: "world/a/order", revision: 1n, subject: "a" });
+    expect(event?.type).toBe(name.replace("U", "_u"));
+    expect(isWithoutState(event!)).toBe(true);
+  });
+});
+
+test("the state of a key has what was too large for its event", async () => {
+  const { orderUpdated, haltsUpdated } = tooLarge;
+  await writers.appended!({ topicKey: "world/a/order", subject: "o1", payload: orderUpdated! });
+  await writers.appended!({ topicKey: "halt", subject: "", payload: haltsUpdated! });
+
+  const [order] = (await readTopic(db, "gateway", "world/a/order")).changes;
+  const [halts] = (await readTopic(db, "gateway", "halt")).changes;
+
+  expect(order?.payload).toMatchObject(orderUpdated!);
+  expect(halts?.payload.case === "haltsUpdated" && halts.payload.value.halts).toHaveLength(1_000);
+});
+
+test("a gate that is too large is told by its revision and state hash", async () => {
+  const activations = many((at) => ({ strategyId: `${long}${at}` }));
+  const place = { worldId: "a", revision: 7n, storeEpoch: 1n, stateHash: "blake3:7" };
+  const state = create(GateStateSchema, { ...place, activations });
+
+  await db.transaction((tx) => appendGateEvent(tx, "gateway", { state, restrictive: true }, 7));
+
+  const rows = await db.query<{ payload: Uint8Array }>("select payload from gateway.outbox");
+  const [event] = rows.flatMap(({ payload }) => eventsOf("gate_event", payload));
+  const { worldId: subject, ...told } = place;
+  expect(event).toMatchObject({ ...told, subject, type: "gate_event" });
+  expect(isWithoutState(event!)).toBe(true);
+});
+
+test("an event with a payload of a later contract is not one without a state", () => {
+  const later = fromBinary(ControlEventSchema, new Uint8Array([0xa2, 0x06, 0x01, 0x00]));
+
+  expect(later.payload.case).toBeUndefined();
+  expect(isWithoutState(later)).toBe(false);
 });
 
 test("of halts with long reasons every one is told; only the reasons are shorter", async () => {

@@ -66,9 +66,8 @@ export async function appendControlEvent(
   );
   const at = { revision: place!.revision, storeEpoch: place!.store_epoch };
   const event = changeEvent(schema, { ...change, ...at }, nowMs);
-  const bytes = toBinary(ControlEventSchema, event);
-  await writeItem(tx, target, event, bytes);
-  await publish(tx, schema, event, bytes);
+  await writeItem(tx, target, event);
+  await publish(tx, schema, event);
 }
 
 /**
@@ -81,11 +80,10 @@ export async function appendCountedEvent(
   change: CountedChange,
   nowMs: number,
 ): Promise<void> {
-  const event = changeEvent(schema, change, nowMs);
-  await publish(tx, schema, event, toBinary(ControlEventSchema, event));
+  await publish(tx, schema, changeEvent(schema, change, nowMs));
 }
 
-/** The event that a change is told with, short enough for the bus. */
+/** The event of a change, with shorter lists and texts where it would be too large for the bus; see {@link busBytes}. */
 export function changeEvent(
   schema: ControlSchema,
   change: CountedChange,
@@ -108,7 +106,22 @@ export async function appendGateEvent(
   const at = { topicKey, subject: worldId, revision, storeEpoch, nowMs };
   const event = eventOf(schema, at, { case: "gateEvent", value: gateEvent });
   event.stateHash = stateHash;
-  await publish(tx, schema, event, toBinary(ControlEventSchema, event));
+  await publish(tx, schema, event);
+}
+
+/**
+ * An event as the bus carries it. One that is too large, however short its lists and texts were made, goes without its
+ * payload: it says that there is a new state, which its readers ask for. No change is refused for its size.
+ */
+export function busBytes(event: ControlEvent): Uint8Array {
+  const bytes = toBinary(ControlEventSchema, event);
+  if (bytes.length <= payloadBytesMax) return bytes;
+  return toBinary(ControlEventSchema, { ...event, payload: { case: undefined } });
+}
+
+/** An event that was too large for the bus. One with a payload of a later contract is not. */
+export function isWithoutState({ payload, $unknown }: ControlEvent): boolean {
+  return payload.case === undefined && ($unknown?.length ?? 0) === 0;
 }
 
 function eventOf(
@@ -130,7 +143,7 @@ function eventOf(
   });
 }
 
-async function writeItem(tx: Tx, target: string, event: ControlEvent, bytes: Uint8Array) {
+async function writeItem(tx: Tx, target: string, event: ControlEvent) {
   const { payload, topicKey, revision } = event;
   if (!isTopicChange(payload)) return;
   const { name, isOver } = itemOf(payload);
@@ -142,12 +155,13 @@ async function writeItem(tx: Tx, target: string, event: ControlEvent, bytes: Uin
   await tx.query(
     `insert into ${target}.topic_item (topic_key, item, first_revision, event) values ($1, $2, $3, $4)
      on conflict (topic_key, item) do update set event = excluded.event`,
-    [topicKey, name, revision, bytes],
+    [topicKey, name, revision, toBinary(ControlEventSchema, event)],
   );
 }
 
-async function publish(tx: Tx, schema: ControlSchema, event: ControlEvent, payload: Uint8Array) {
+async function publish(tx: Tx, schema: ControlSchema, event: ControlEvent) {
   const { topicKey: key, type } = event;
+  const payload = busBytes(event);
   const revision = Number(event.revision);
   await appendOutbox(tx, schema, { topic: controlTopic, key, type, payload, revision });
 }
@@ -160,9 +174,8 @@ function shortened(event: ControlEvent): ControlEvent {
   const { payload } = event;
   const isTooLarge = () => toBinary(ControlEventSchema, event).length > payloadBytesMax;
   if (payload.case === "tagQueryUpdated") {
-    while (isTooLarge()) {
-      payload.value.queues.length = Math.floor(payload.value.queues.length / 2);
-    }
+    const { queues } = payload.value;
+    while (queues.length > 0 && isTooLarge()) queues.length = Math.floor(queues.length / 2);
   } else if (payload.case === "queuesUpdated" && isTooLarge()) {
     if (payload.value.strategy !== undefined) payload.value.strategy.queues = [];
   } else if (payload.case === "swapUpdated" && isTooLarge()) {

@@ -1,8 +1,7 @@
-import { toBinary } from "@bufbuild/protobuf";
-import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { type EncodedEvent, eventMessages } from "../bus/event-messages.ts";
 import { type Queryable, quotedSchema, type SqlParam } from "../db/index.ts";
 import {
+  busBytes,
   type ControlSchema,
   type CountedChange,
   changeEvent,
@@ -48,7 +47,7 @@ export function countedChangeWrites(
   for (const change of changes) {
     const event = changeEvent(schema, change, nowMs);
     const { type, topicKey } = event;
-    const bytes = toBinary(ControlEventSchema, event);
+    const bytes = busBytes(event);
     const events = byKey.get(topicKey);
     if (events === undefined) byKey.set(topicKey, [{ type, revision: change.revision, bytes }]);
     else events.push({ type, revision: change.revision, bytes });

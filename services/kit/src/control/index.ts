@@ -13,6 +13,7 @@ export {
   type ControlSchema,
   type CountedChange,
   controlTopic,
+  isWithoutState,
   type TopicCount,
 } from "./control-events.ts";
 export { countedChangeWrites, countTopics } from "./counted-changes.ts";

@@ -660,7 +660,8 @@ export type ControlEvent = Message<"qmtl.control.v1.ControlEvent"> & {
 
   /**
    * The payload. A client that knows none of the members skips the event and takes its revision as applied, except of
-   * GATE: there it answers with a Nack and shuts its gate.
+   * GATE: there it answers with a Nack and shuts its gate. Unset for a change above 512 KiB, on the bus and in
+   * ListEvents: its state is to be asked for. A stream hands out a snapshot instead.
    *
    * @generated from oneof qmtl.control.v1.ControlEvent.payload
    */

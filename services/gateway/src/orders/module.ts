@@ -157,14 +157,14 @@ export function wireOrders(deps: OrderPathDeps): GatewayOrders {
   const halts = new Halts();
   const haltStore = new HaltStore(orderEvents);
   const journal = new JournalHub(clock);
-  const ends = new BucketAcks(db);
+  const acks = new BucketAcks(db);
   const leases = new RelayedLeases(deps.leases);
   const accounts = new AccountRegistry({ ...deps, halts, journal, events: orderEvents });
   const gates = new ControlGates(deps.gates);
-  const worlds = new WorldRegistry({ ...deps, gates, leases, halts, accounts, ends });
-  const feeds = new FeedRows({ ...deps, routers: accounts, worlds, ends });
+  const worlds = new WorldRegistry({ ...deps, gates, leases, halts, accounts, acks });
+  const feeds = new FeedRows({ ...deps, routers: accounts, worlds, acks });
   const subjects = new OrderSubjects({ accounts, worlds, peer, strategies });
-  const shared = { accounts, worlds, feeds, ends, barrier };
+  const shared = { accounts, worlds, feeds, acks, barrier };
   const halting = new HaltService({
     ...{ ...deps, ...shared, halts, haltStore, leases, subjects },
     newId: randomUUID,

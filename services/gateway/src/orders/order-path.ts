@@ -33,7 +33,7 @@ interface OrderParts {
   readonly haltStore: HaltStore;
   readonly halting: HaltService;
   readonly journal: JournalHub;
-  readonly ends: BucketAcks;
+  readonly acks: BucketAcks;
   readonly feeds: FeedRows;
   readonly subjects: OrderSubjects;
   readonly targets: TargetIntake;
@@ -82,8 +82,8 @@ export class GatewayOrders implements OrderPath {
     return this.#parts.journal;
   }
 
-  get ends(): BucketAcks {
-    return this.#parts.ends;
+  get acks(): BucketAcks {
+    return this.#parts.acks;
   }
 
   get subjects(): OrderSubjects {
@@ -100,13 +100,13 @@ export class GatewayOrders implements OrderPath {
 
   /** Rebuilds all accounts from their journals and reconciles them, before any order; then follows the gates. */
   async start(): Promise<void> {
-    const { db, clock, logger, accounts, worlds, leases, halts, haltStore, ends, feeds } =
+    const { db, clock, logger, accounts, worlds, leases, halts, haltStore, acks, feeds } =
       this.#parts;
     const folder = fileURLToPath(new URL("../../migrations-orders", import.meta.url));
     await applyMigrations(db, "orders", await readMigrations(folder));
     await haltStore.tellOld(db, clock.nowMs());
     await halts.load(db);
-    await ends.load();
+    await acks.load();
     await worlds.load();
     leases.setStopped(halts.isAllStopped);
     await accounts.open(worlds);
@@ -150,7 +150,7 @@ export class GatewayOrders implements OrderPath {
 
   /** Alone on the account: what is missing to the standing targets. */
   catchUp(router: AccountRouter): Promise<string[]> {
-    return catchUp(router, this.#parts.ends);
+    return catchUp(router, this.#parts.acks);
   }
 
   /** Cancels working orders, gate or no gate; one verdict per order of the scope. */

@@ -43,7 +43,7 @@ export async function readStrategyState(
   await router?.stored(); // what has come of its orders so far counts
   const subject = { account: accountId, world: worldId, strategy: strategyId };
   return {
-    wantedOrders: orders.ends.wantedOf(worldId, strategyId).wanted,
+    wantedOrders: orders.acks.wantedOf(worldId, strategyId).wanted,
     sentOrders: await countSent(orders.db, worldId, strategyId),
     // The paper broker compares the fence in the transaction that accepts.
     tier: router === undefined ? OrderTier.UNSPECIFIED : OrderTier.T3,

@@ -41,7 +41,7 @@ interface WorldRegistryPorts {
   readonly leases: RouterLeases;
   readonly accounts: AccountRegistry;
   readonly halts: Halts;
-  readonly ends: StatedTargets;
+  readonly acks: StatedTargets;
   /** @default the clocks of the machine */
   readonly readClocks?: () => ClockReading;
 }
@@ -148,7 +148,7 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
   armed(worldId: string): void {
     this.#inBackground(async () => {
       await this.#staging.get(worldId);
-      await this.#exclusive(worldId, (router) => catchUp(router, this.#ports.ends, worldId));
+      await this.#exclusive(worldId, (router) => catchUp(router, this.#ports.acks, worldId));
     });
   }
 

@@ -44,7 +44,7 @@ interface FeedRowsPorts {
   readonly feeds: ReadonlyMap<string, FeedSettings>;
   readonly routers: AccountRegistry;
   readonly worlds: WorldRegistry;
-  readonly ends: BucketAcks;
+  readonly acks: BucketAcks;
 }
 
 /** The rows of all feeds: booked on every account they mark, in order, and their returns handed in. */

@@ -24,7 +24,7 @@ interface HaltServicePorts {
   readonly worlds: WorldRegistry;
   readonly accounts: AccountRegistry;
   readonly subjects: OrderSubjects;
-  readonly ends: StatedTargets;
+  readonly acks: StatedTargets;
   readonly outbox: Pick<ControlOutbox, "poke">;
 }
 
@@ -191,7 +191,7 @@ export class HaltService {
 
   /** Ends a halt and catches up with the standing targets; resolves to the orders that made. */
   async resume(halt: Halt, cause: HaltCause): Promise<string[]> {
-    const { db, leases, halts, worlds, ends, outbox } = this.#ports;
+    const { db, leases, halts, worlds, acks, outbox } = this.#ports;
     const before = await lastOrderPosition(db);
     await db.transaction((tx) => this.#remove(tx, halt));
     halts.delete(halt);
@@ -205,7 +205,7 @@ export class HaltService {
       this.#accountsOf(halt).map((router) =>
         router.exclusive(async () => {
           await resumeAccount(router, halt, cause, (tx) => this.#remove(tx, halt));
-          await catchUp(router, ends);
+          await catchUp(router, acks);
         }),
       ),
     );

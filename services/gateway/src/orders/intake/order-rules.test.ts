@@ -141,7 +141,7 @@ test("wanted orders of a shut gate are kept across restarts", async () => {
 
   await bench.restart();
 
-  expect(bench.orders.ends.wantedOf("w1", "A").wanted).toBe(8);
+  expect(bench.orders.acks.wantedOf("w1", "A").wanted).toBe(8);
 });
 
 test("a target of a strategy without capital is taken, and says why it makes no order", async () => {

@@ -13,7 +13,7 @@ interface ReturnsReporterDeps {
   readonly intervalSeconds: number;
   readonly periodsPerYear: number;
   readonly worlds: Pick<WorldRegistry, "gates">;
-  readonly ends: Pick<BucketAcks, "heardOf">;
+  readonly acks: Pick<BucketAcks, "heardOf">;
 }
 
 /** Bars that wait for an answer at most; with more, the oldest are merged into one report anyway. */
@@ -88,7 +88,7 @@ export class ReturnsReporter {
       string,
       { returns: number[]; bucketEnds: number[]; exposed: boolean[] }
     >();
-    const heard = this.#deps.ends.heardOf(worldId);
+    const heard = this.#deps.acks.heardOf(worldId);
     for (const strategyId of heard.keys()) {
       series.set(strategyId, { returns: [], bucketEnds: [], exposed: [] });
     }

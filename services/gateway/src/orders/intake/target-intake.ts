@@ -40,7 +40,7 @@ export interface TargetsCall {
 interface TargetIntakePorts {
   readonly worlds: WorldRegistry;
   readonly feeds: FeedRows;
-  readonly ends: BucketAcks;
+  readonly acks: BucketAcks;
   readonly barrier: BarrierEnds;
   readonly logger: Logger;
   readonly strategies: Pick<SubmittedStrategies, "weightBounds">;
@@ -91,7 +91,7 @@ export class TargetIntake {
   }
 
   async #take(call: TargetsCall, waitMs: number): Promise<readonly TargetVerdict[]> {
-    const { worlds, feeds, ends, accounts } = this.#ports;
+    const { worlds, feeds, acks, accounts } = this.#ports;
     const world = await worlds.open(call.world);
     const router = accounts.of(world.accountId);
     const { claim, targets } = call;
@@ -105,7 +105,7 @@ export class TargetIntake {
       claim,
       targets,
       bounds,
-      alongside: ends.plan({ ...call, sessionId: claim.sessionId }),
+      alongside: acks.plan({ ...call, sessionId: claim.sessionId }),
     }));
     this.#restate(call, router);
     return verdicts;
@@ -135,15 +135,15 @@ export class TargetIntake {
   }
 
   #restate(call: TargetsCall, router: AccountRouter): void {
-    const { worlds, ends } = this.#ports;
+    const { worlds, acks } = this.#ports;
     const gate = worlds.gates.get(call.world);
     for (const { source, row } of call.ends) {
       const edge = router.market.edge(source);
       if (edge === undefined || row > edge.row) continue;
       for (const strategy of call.strategies) {
-        ends.heard(call.world, strategy, edge.bucket);
+        acks.heard(call.world, strategy, edge.bucket);
         if (gate?.emitterOf(strategy) === call.claim.sessionId) {
-          ends.restated(call.world, strategy, edge.bucket);
+          acks.restated(call.world, strategy, edge.bucket);
         }
       }
     }

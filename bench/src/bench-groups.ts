@@ -1,3 +1,4 @@
+import { accountStartBench } from "./account-start.ts";
 import type { BenchRow } from "./bench-row.ts";
 import { durableCommitBench } from "./durable-commit.ts";
 import { engineBench } from "./engine.ts";
@@ -59,6 +60,10 @@ export const benchGroups: readonly BenchGroup[] = [
       "order-path/target-to-accepted-p99",
     ],
     run: orderPathBench,
+  },
+  {
+    names: ["account-start/whole-journal", "account-start/from-snapshot"],
+    run: accountStartBench,
   },
   {
     names: ["submit/rate", "submit/commits", "submit/ack-p95", "submit/completed-p95"],

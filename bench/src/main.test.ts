@@ -1,6 +1,7 @@
 import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { accountStartBench } from "./account-start.ts";
 import { benchGroups } from "./bench-groups.ts";
 import type { BenchRow } from "./bench-row.ts";
 import { durableCommitBench } from "./durable-commit.ts";
@@ -23,6 +24,7 @@ const small: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   server: () => unaryServerBench({ calls: 20, samples: 2 }),
   "fan-out": () => fanOutBench({ subscribers: 4, events: 3, samples: 2 }),
   "order-path": () => orderPathBench({ bars: 4, host }),
+  "account-start": () => accountStartBench({ entries: 60, starts: 2, host }),
 };
 
 for (const [name, run] of Object.entries(small)) {

@@ -34,6 +34,7 @@ export {
   globalPartition,
   sourceComputeKey,
 } from "./compute-key.ts";
+export { exactJson, parseExactJson } from "./exact-json.ts";
 export { IdentityError, type IdentityErrorReason } from "./identity-error.ts";
 export { jcs, jcsDepthMax } from "./jcs.ts";
 export {

@@ -29,4 +29,5 @@ export type * from "./router-state.ts";
 export * from "./simulated-broker.ts";
 export type * from "./simulated-order.ts";
 export * from "./sizing.ts";
+export * from "./snapshot-rows.ts";
 export * from "./trading-costs.ts";

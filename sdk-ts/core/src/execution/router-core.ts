@@ -31,25 +31,25 @@ export class RouterCore {
     this.#fills = new BoundedLog(options.executionsMax ?? 50_000);
     this.batches = new BoundedLog(options.batchesMax ?? 1_000);
     if (snapshot !== undefined) {
-      this.#load(structuredClone(snapshot));
+      this.#load(snapshot);
     }
   }
 
-  /** Plain JSON, independent of later changes. */
+  /** Plain data, independent of later changes. What never changes is shared: targets, terms, fills and limits. */
   snapshot(): RouterSnapshot {
-    return structuredClone({
+    return {
       version: 1,
       accountCash: this.ledger.accountCash,
       openingShut: this.isOpeningShut,
       limits: this.ledger.limits,
       marks: [...this.ledger.marks],
-      strategies: [...this.ledger.strategies.values()],
-      books: [...this.ledger.books.values()],
-      openOrders: [...this.orders.open()],
-      closedOrders: this.orders.closed(),
+      strategies: copies(this.ledger.strategies.values()),
+      books: copies(this.ledger.books.values()),
+      openOrders: copies(this.orders.open()),
+      closedOrders: copies(this.orders.closed()),
       fills: this.#fills.values(),
       batches: this.batches.keys(),
-    });
+    };
   }
 
   /** New mark of an instrument; one that is not above 0 is ignored. */
@@ -214,10 +214,10 @@ export class RouterCore {
     for (const saved of snapshot.strategies) {
       Object.assign(this.ledger.strategyOrNew(saved.world, saved.strategy), saved);
     }
-    for (const book of snapshot.books) {
+    for (const book of copies(snapshot.books)) {
       this.ledger.addBook(book);
     }
-    for (const order of [...snapshot.closedOrders, ...snapshot.openOrders]) {
+    for (const order of copies([...snapshot.closedOrders, ...snapshot.openOrders])) {
       this.orders.add(order);
     }
     for (const fill of snapshot.fills) {
@@ -227,4 +227,8 @@ export class RouterCore {
       this.batches.set(batch, true);
     }
   }
+}
+
+function copies<T extends object>(records: Iterable<T>): T[] {
+  return Array.from(records, (record) => ({ ...record }));
 }

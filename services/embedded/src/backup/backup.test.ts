@@ -87,6 +87,10 @@ async function addOddRows(db: Db): Promise<void> {
       );
     }
     await tx.query(
+      `insert into gateway.account_snapshot values ('odd', 299, 0, $1), ('odd', 299, 1, $1)`,
+      [text],
+    );
+    await tx.query(
       `insert into dag.node values ('n', 't', 60, $1::text[], 's', $2, 'sub', 9007199254740993)`,
       [[text, 'x,"y"', "", "NULL"], bytes],
     );
@@ -228,7 +232,7 @@ describe("verifying", () => {
   test("passes what was written", async () => {
     expect(await verdict(archive)).toBe("good");
     expect(await changed("same", (entry) => [entry])).toBe("good");
-    expect(await verifyRestore({ path: archive, ...quiet })).toMatchObject({ laws: 6 });
+    expect(await verifyRestore({ path: archive, ...quiet })).toMatchObject({ laws: 7 });
   }, 120_000);
 
   test("finds a flipped bit wherever it is, and a file that is cut off anywhere", async () => {
@@ -325,6 +329,14 @@ describe("a restore", () => {
     await expect(contradicts).rejects.toMatchObject({
       reason: "BACKUP_INCONSISTENT",
       message: expect.stringContaining("not so for odd"),
+    });
+    const isBeyond = host.db("gateway").transaction(async (tx) => {
+      await tx.query("delete from gateway.journal where account_id = 'odd' and entry > 298");
+      await checkFacts(tx, manifest);
+    });
+    await expect(isBeyond).rejects.toMatchObject({
+      reason: "BACKUP_INCONSISTENT",
+      message: "a snapshot of an account is of an entry that its journal has; not so for odd",
     });
   });
 

@@ -12,6 +12,12 @@ const laws = [
       having max(entry) - min(entry) + 1 <> count(*)`,
   },
   {
+    needs: ["gateway.account_snapshot", "gateway.journal"],
+    law: "a snapshot of an account is of an entry that its journal has",
+    broken: `select account_id as name from gateway.account_snapshot s where s.piece = 0 and not exists
+      (select from gateway.journal j where j.account_id = s.account_id and j.entry = s.entry)`,
+  },
+  {
     needs: ["dag.queue_record", "dag.queue_head"],
     law: "the records of a queue follow one another without a gap, up to its head",
     broken: `select r.compute_key as name from dag.queue_record r

@@ -146,6 +146,8 @@ interface OrderPathDeps
   readonly strategies: SubmittedStrategies;
   /** @default the clocks of the machine */
   readonly readClocks?: () => ClockReading;
+  /** Entries of an account after a snapshot until the next one is due. @default 10000 */
+  readonly entriesPerSnapshot?: number;
 }
 
 /**

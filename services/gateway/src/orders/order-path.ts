@@ -124,7 +124,7 @@ export class GatewayOrders implements OrderPath {
     await feeds.stop();
     await Promise.all(this.#loops);
     for (const router of accounts.all()) {
-      await router.stored().catch((failure: unknown) => {
+      await router.close().catch((failure: unknown) => {
         logger.error("reports not stored", { account: router.account, error: failure });
       });
     }

@@ -68,7 +68,10 @@ export class AccountRegistry {
     await router.exclusive(async () => {
       await router.rebuild();
       await router.recordSettings();
-      for (const { batchId, crosses } of router.rebalances) await broker.transfer(batchId, crosses);
+      for (const { batchId, crosses } of [...router.rebalances]) {
+        await broker.transfer(batchId, crosses);
+        router.rebalanceTold(batchId);
+      }
       await reconcileAccount(router);
     });
   }

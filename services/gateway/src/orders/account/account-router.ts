@@ -16,6 +16,7 @@ import { bookingWrites, type JournalEntryRow } from "../store/journal-store.ts";
 import type { OrderEvents } from "../store/order-events.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import type { AccountSettings } from "./account-settings.ts";
+import { type AccountSnapshot, basisOf, hashOfEntry } from "./account-snapshot.ts";
 import { Booking, type Permission, type Place } from "./booking.ts";
 import type { JournalHub } from "./journal-hub.ts";
 import { Market } from "./market.ts";
@@ -23,9 +24,16 @@ import type { TradedWorlds } from "./order-gate.ts";
 import { OrderPermission, type WorldRows } from "./order-permission.ts";
 import { type OrderNews, OrderTopic } from "./order-topic.ts";
 import { PendingReports } from "./pending-reports.ts";
-import { emptyCore, type RebuiltBooks, rebuildBooks, type SealedBar } from "./rebuild-books.ts";
+import {
+  type ExecutedRebalance,
+  emptyCore,
+  keepSealedBar,
+  rebuildBooks,
+  type SealedBar,
+} from "./rebuild-books.ts";
 import { RecordedSettings } from "./recorded-settings.ts";
 import { sendOrders } from "./send-orders.ts";
+import { SnapshotKeeper } from "./snapshot-keeper.ts";
 import { entriesOf, ordersAfter, storeBooking } from "./store-booking.ts";
 
 export interface AccountRouterDeps {
@@ -42,6 +50,8 @@ export interface AccountRouterDeps {
   readonly journal: JournalHub;
   readonly events: OrderEvents;
   readonly outbox: Pick<ControlOutbox, "pokeGathering">;
+  /** Entries after a snapshot until the next one is due. @default 10000 */
+  readonly entriesPerSnapshot?: number;
 }
 
 /** Operations of one account that wait at most; more are refused. */
@@ -68,8 +78,8 @@ export class AccountRouter implements WorldRows {
   sequence = 0;
   /** Last bars of the journal, newest last. */
   sealedBars: SealedBar[] = [];
-  /** Executed rebalances of the journal, for the broker's sub-accounts. */
-  rebalances: RebuiltBooks["rebalances"] = [];
+  /** Executed rebalances of which the broker's sub-accounts may not have heard. */
+  rebalances: ExecutedRebalance[] = [];
   readonly permission: Permission;
   /** For direct orders that say reduce_only, of a world that lets those leave a shut gate. */
   readonly reducingPermission: Permission;
@@ -78,14 +88,19 @@ export class AccountRouter implements WorldRows {
   readonly #pending = new PendingReports();
   readonly #notionalMins: ReadonlyMap<string, number>;
   #storeTimer: ClockTimer | undefined;
-  #head = 0;
+  /** The last entry; undefined for none. */
+  #last: JournalEntryRow | undefined;
   #recorded = new RecordedSettings();
+  readonly #snapshots: SnapshotKeeper;
+  /** Bookings that are neither stored nor pending. */
+  readonly #bookings = new Set<Booking>();
   /** The core holds what could not be stored: it must be rebuilt before anything else. */
   #isStale = false;
 
   constructor(deps: AccountRouterDeps) {
     this.deps = deps;
     this.core = emptyCore(deps.settings);
+    this.#snapshots = new SnapshotKeeper(deps);
     this.#topic = new OrderTopic(deps.db, deps.settings, deps.events);
     const { account, instruments } = deps.settings;
     this.#notionalMins = new Map(
@@ -105,32 +120,33 @@ export class AccountRouter implements WorldRows {
 
   /** Number of the last entry; raised by every booking. */
   get head(): number {
-    return this.#head;
+    return this.#last?.entry ?? 0;
   }
 
   /**
-   * Rebuilds everything from the journal, and from what is not stored there yet.
+   * Rebuilds everything from the journal, or from a snapshot and the journal after it, and from what is not stored there
+   * yet.
    *
    * @throws {QmtlError} CONFIG_INVALID when the configuration contradicts the journal
    */
   async rebuild(): Promise<void> {
-    const before = this.#head;
-    const { core, market, recorded, sealedBars, rebalances, difference, head } = await rebuildBooks(
-      this.deps.db,
-      this.deps.settings,
-    );
-    this.sealedBars = sealedBars;
-    this.rebalances = rebalances;
-    this.sequence = 0;
-    this.difference = difference ?? this.difference;
-    this.#head = head;
-    this.#recorded = recorded;
+    const { db, settings, logger } = this.deps;
+    const books = await rebuildBooks(db, settings, logger);
     await this.#topic.load();
     // A transaction whose end was not heard of may have been stored after all, with everything that was pending.
-    if (this.#head > before) this.#pending.clear();
-    this.#pending.applyTo(core);
-    this.core = core;
-    this.market = market;
+    if ((books.last?.entry ?? 0) > this.head) this.#pending.clear();
+    this.#pending.applyTo(books.core);
+    // From here on nothing can fail: either all of it is taken over, or nothing.
+    this.sealedBars = books.sealedBars;
+    this.rebalances = books.rebalances;
+    this.sequence = Math.max(this.sequence, books.sequence);
+    this.difference = books.difference ?? this.difference;
+    this.#last = books.last;
+    this.#recorded = books.recorded;
+    this.#snapshots.startedFrom(books.fromEntry);
+    this.core = books.core;
+    this.market = books.market;
+    this.#bookings.clear();
     this.#isStale = false;
   }
 
@@ -144,11 +160,26 @@ export class AccountRouter implements WorldRows {
     this.#recorded.take(op);
   }
 
+  /** A bar was booked whose returns are told again after a restart, until as many came after it as are told. */
+  barBooked(bar: SealedBar): void {
+    keepSealedBar(this.sealedBars, bar);
+  }
+
+  /** The broker's sub-accounts have heard of a rebalance. */
+  rebalanceTold(batchId: string): void {
+    this.rebalances = this.rebalances.filter((one) => one.batchId !== batchId);
+  }
+
+  /** Stores what is in memory and a snapshot of it, for the next start to begin at. Nothing is to be booked after it. */
+  close(): Promise<void> {
+    return this.exclusive(() => this.#snapshots.end(this.head, () => this.#snapshot()));
+  }
+
   /** Runs alone on this account, with everything stored that is in memory. */
   exclusive<T>(operation: () => Promise<T>): Promise<T> {
     return this.queue.run(async () => {
       await this.#store();
-      return operation();
+      return this.#perform(operation);
     });
   }
 
@@ -156,7 +187,7 @@ export class AccountRouter implements WorldRows {
   exclusiveBooking<T>(operation: () => Promise<T>): Promise<T> {
     return this.queue.run(async () => {
       if (this.#isStale) await this.rebuild();
-      return operation();
+      return this.#perform(operation);
     });
   }
 
@@ -174,7 +205,9 @@ export class AccountRouter implements WorldRows {
   }
 
   booking(): Booking {
-    return new Booking(this.core);
+    const booking = new Booking(this.core);
+    this.#bookings.add(booking);
+    return booking;
   }
 
   /** Where an entry about a world or strategy belongs now. */
@@ -215,7 +248,7 @@ export class AccountRouter implements WorldRows {
     let news: OrderNews;
     try {
       const nowMs = clock.nowMs();
-      rows = entriesOf(booking, this.#head, nowMs);
+      rows = entriesOf(booking, this.head, nowMs);
       const orders = ordersAfter(this.account, booking, this.core, rows, nowMs);
       const writes = bookingWrites(this.account, orders, rows);
       news = await this.#topic.news(orders.made, orders.changed, nowMs);
@@ -231,16 +264,29 @@ export class AccountRouter implements WorldRows {
     if (isOrder) await failpoints.hit("gw.order.after_commit");
     if (isFill) await failpoints.hit("gw.fill.after_commit");
     this.#pending.clear();
-    this.#head += rows.length;
+    this.#bookings.delete(booking);
+    this.#last = rows.at(-1) ?? this.#last;
     this.#topic.stored(news);
     if (news.writes.length > 0) this.deps.outbox.pokeGathering();
     if (rows.length > 0) this.deps.journal.tell(this.account, rows);
+  }
+
+  async #perform<T>(operation: () => Promise<T>): Promise<T> {
+    this.#keepSnapshot();
+    try {
+      return await operation();
+    } finally {
+      // What an operation that failed half-way performed is not in the journal, so it may not stay in the core.
+      if ([...this.#bookings].some((booking) => booking.hasPerformed)) this.#isStale = true;
+      this.#bookings.clear();
+    }
   }
 
   /** Stored with the next booking, or by itself if none comes soon. */
   #keep(reports: Booking): void {
     if (reports.isEmpty) return;
     this.#pending.add(reports);
+    this.#bookings.delete(reports);
     this.#storeTimer ??= this.deps.clock.setTimer(() => {
       this.#storeTimer = undefined;
       this.stored().catch((failure: unknown) => {
@@ -252,6 +298,27 @@ export class AccountRouter implements WorldRows {
   /** Resolves when everything that is in memory now is stored. */
   stored(): Promise<void> {
     return this.exclusive(async () => {});
+  }
+
+  /** Between two operations what is in memory is what the journal gives, unless reports are pending. */
+  #keepSnapshot(): void {
+    if (!this.#pending.isEmpty || !this.#snapshots.isDueAt(this.head)) return;
+    this.#snapshots.begin(this.#snapshot());
+  }
+
+  #snapshot(): AccountSnapshot {
+    if (this.#last === undefined) throw new Error("there is a snapshot of an entry only");
+    const { account, difference, sequence } = this;
+    return {
+      ...{ account, entry: this.#last.entry, entryHash: hashOfEntry(this.#last) },
+      basis: basisOf(this.deps.settings),
+      core: this.core.snapshot(),
+      market: this.market.snapshot(),
+      recorded: this.#recorded.told,
+      sealedBars: [...this.sealedBars],
+      rebalances: [...this.rebalances],
+      ...{ difference, sequence },
+    };
   }
 
   /** Nothing is pending after it. */

@@ -59,8 +59,14 @@ export class Booking {
     return this.lines.length === 0;
   }
 
-  /** Performs an operation and journals it with what follows from it. */
-  apply(kind: JournalKind, op: JournalOp, place: Place, permission: Permission): AccountOutcome {
+  /** Whether the core has performed anything of it that leaves a trace. */
+  get hasPerformed(): boolean {
+    return this.lines.some(({ body }) => body.op !== "note" && body.op !== "compare");
+  }
+
+  /** Performs an operation, as the journal will give it back, and journals it with what follows from it. */
+  apply(kind: JournalKind, asked: JournalOp, place: Place, permission: Permission): AccountOutcome {
+    const op = jsonOf(asked);
     const outcome = this.#core.apply(op);
     this.lines.push({ kind, ...place, body: op });
     this.refused.push(...outcome.refused);
@@ -84,17 +90,15 @@ export class Booking {
   report(orderId: string, state: ReportedState, row: number, reason = ""): void {
     const order = this.#core.order(orderId);
     const place = { world: order?.world ?? "", strategy: order?.strategy ?? "", row };
-    this.#core.apply({ op: "state", order: orderId, state, reason });
-    this.lines.push({
-      kind: "order_state",
-      ...place,
-      body: { op: "state", order: orderId, state, reason },
-    });
+    const op = { op: "state", order: orderId, state, reason } as const;
+    this.#core.apply(op);
+    this.lines.push({ kind: "order_state", ...place, body: op });
     this.touched.add(orderId);
   }
 
   /** A fill; false when it was booked before. */
-  fill(fill: Extract<JournalOp, { op: "fill" }>["fill"], row: number): boolean {
+  fill(told: Extract<JournalOp, { op: "fill" }>["fill"], row: number): boolean {
+    const fill = jsonOf(told);
     const outcome = this.#core.onFill(fill);
     if (outcome === "duplicate" || outcome === "unknown_order") return false;
     const { world, strategy } = this.#core.order(fill.orderId) ??
@@ -108,7 +112,7 @@ export class Booking {
 
   /** An entry that changes nothing in the core. */
   note(kind: JournalKind, place: Place, body: Readonly<Record<string, unknown>>): void {
-    this.lines.push({ kind, ...place, body: { ...body, op: "note" } });
+    this.lines.push({ kind, ...place, body: jsonOf({ ...body, op: "note" }) });
   }
 
   #take(order: Readonly<RouterOrder>, row: number, permission: Permission): void {
@@ -121,6 +125,11 @@ export class Booking {
     if (refusal === undefined) this.sends.push(made);
     else this.report(order.id, "rejected", row, refusal);
   }
+}
+
+/** Data as JSON holds them: no undefined fields, no zero with a sign. */
+function jsonOf<T extends object>(data: T): T {
+  return JSON.parse(JSON.stringify(data)) as T;
 }
 
 /** What an order left under; stored with it. */

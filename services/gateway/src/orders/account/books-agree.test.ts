@@ -3,7 +3,8 @@ import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { OrderBench } from "../testing/order-bench.ts";
+import { booksFromJournal, booksFromSnapshot, booksText } from "../testing/books-text.ts";
+import { OrderBench, paperAccount, replayWorld } from "../testing/order-bench.ts";
 import { toldTopic } from "../testing/told-topics.ts";
 
 let host: PgliteHost;
@@ -98,7 +99,8 @@ async function perform(bench: OrderBench, one: Step, row: number): Promise<numbe
 test("whatever happens, books, fills and broker agree, and nothing opens while the gate is shut", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 25 }), async (steps) => {
-      const bench = await OrderBench.open(host);
+      // A snapshot every few entries, of whatever state the account is in then.
+      const bench = await OrderBench.open(host, paperAccount, replayWorld, 7);
       try {
         await bench.bar(0, 100);
         await bench.promote({ A: 0.4, B: 0.3 });
@@ -146,4 +148,10 @@ async function agree(bench: OrderBench): Promise<void> {
   const snapshot = core.snapshot();
   await bench.router.exclusive(() => bench.router.rebuild());
   expect(bench.router.core.snapshot()).toEqual(snapshot);
+  const begun = await booksFromSnapshot(bench);
+  const whole = await booksFromJournal(bench);
+  expect(begun.fromEntry).toBeGreaterThan(0);
+  expect(whole.fromEntry).toBe(0);
+  expect(whole.core.snapshot()).toEqual(snapshot);
+  expect(booksText(begun)).toBe(booksText(whole));
 }

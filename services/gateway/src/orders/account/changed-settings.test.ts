@@ -16,13 +16,14 @@ const withLimits = (limits: AccountSettings["limits"]): AccountSettings => ({
   limits,
 });
 
-function restartSuite(opened: () => BenchHost): void {
+function restartSuite(opened: () => BenchHost, hasSnapshots = true): void {
   let bench: OrderBench;
   afterEach(() => bench.orders.stop());
 
   /** A has 400,000 of capital and goes from 200,000 long to 400,000 short; a direct order is at work. */
   async function trade(settings: AccountSettings = paperAccount): Promise<void> {
     bench = await OrderBench.open(opened(), settings);
+    if (!hasSnapshots) bench.forgetSnapshots();
     await bench.bar(0, 100);
     await bench.promote({ A: 0.4 });
     await bench.end("A", 0, 0.5);
@@ -48,11 +49,13 @@ function restartSuite(opened: () => BenchHost): void {
       "SELECT entry, body FROM gateway.journal WHERE kind = 'settings' ORDER BY entry",
     );
 
-  /** As a journal was before it told settings. */
-  const forget = () =>
-    bench.db.query(
+  /** As a journal was before it told settings, when there were no snapshots either. */
+  const forget = () => {
+    bench.forgetSnapshots();
+    return bench.db.query(
       `UPDATE gateway.journal SET kind = 'gate', body = '{"op":"note"}' WHERE kind = 'settings'`,
     );
+  };
 
   const orderMax = (orderNotionalMax: number) => withLimits({ orderNotionalMax });
 
@@ -331,7 +334,8 @@ describe("an account started again (PGlite)", () => {
     host = await openTestPglite();
   });
   afterAll(() => host.close());
-  restartSuite(() => host);
+  describe("from a snapshot", () => restartSuite(() => host));
+  describe("from its whole journal", () => restartSuite(() => host, false));
 });
 
 describePostgres("an account started again", (server) => {

@@ -1,10 +1,35 @@
 /** Closes kept per instrument, to size targets that were decided some bars ago. */
 const closesMax = 512;
 
+/** Close of a bar, with the end of its bucket. */
+interface MarketClose {
+  readonly bucket: number;
+  readonly close: number;
+}
+
+/** The whole of a market as plain data. */
+export interface MarketSnapshot {
+  readonly sources: readonly (readonly [source: string, row: number, bucket: number])[];
+  readonly closes: readonly (readonly [instrument: string, closes: readonly MarketClose[]])[];
+}
+
 /** The closes of the last bars by instrument, as the journal has them. */
 export class Market {
-  readonly #closes = new Map<string, { readonly bucket: number; readonly close: number }[]>();
+  readonly #closes = new Map<string, MarketClose[]>();
   readonly #rows = new Map<string, { row: number; bucket: number }>();
+
+  constructor(snapshot: MarketSnapshot = { sources: [], closes: [] }) {
+    for (const [source, row, bucket] of snapshot.sources) this.#rows.set(source, { row, bucket });
+    for (const [instrument, closes] of snapshot.closes) this.#closes.set(instrument, [...closes]);
+  }
+
+  /** Independent of later changes. */
+  snapshot(): MarketSnapshot {
+    return {
+      sources: Array.from(this.#rows, ([source, { row, bucket }]) => [source, row, bucket]),
+      closes: Array.from(this.#closes, ([instrument, closes]) => [instrument, [...closes]]),
+    };
+  }
 
   take(bar: {
     readonly source: string;
@@ -28,7 +53,7 @@ export class Market {
   }
 
   /** Last close with the end of its bucket. */
-  last(instrument: string): { readonly bucket: number; readonly close: number } | undefined {
+  last(instrument: string): MarketClose | undefined {
     return this.#closes.get(instrument)?.at(-1);
   }
 

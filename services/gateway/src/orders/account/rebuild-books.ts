@@ -3,15 +3,19 @@ import {
   AccountCore,
   type AccountOutcome,
   type PretradeLimits,
+  type RouterOptions,
   type SealedReturn,
   UnknownInstrument,
 } from "@qmtl/core/execution";
 import { type FieldViolation, QmtlError } from "@qmtl/sdk/rpc";
+import type { Logger } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { JournalOp } from "../store/journal-op.ts";
-import { readJournal, replayJournal } from "../store/journal-store.ts";
+import { type JournalEntryRow, readJournal, replayJournal } from "../store/journal-store.ts";
 import type { AccountSettings } from "./account-settings.ts";
+import type { AccountSnapshot } from "./account-snapshot.ts";
 import { Market } from "./market.ts";
+import { newestSnapshot } from "./newest-snapshot.ts";
 import { missingInstrument, RecordedSettings } from "./recorded-settings.ts";
 
 /** What replay found that must be told again after a restart. */
@@ -23,6 +27,12 @@ export interface SealedBar {
   readonly sealed: readonly SealedReturn[];
 }
 
+/** What the broker must hear of an executed rebalance. */
+export type ExecutedRebalance = Pick<
+  Extract<JournalOp, { op: "rebalance" }>["input"],
+  "batchId" | "crosses"
+>;
+
 /** What the journal of an account gives. */
 export interface RebuiltBooks {
   readonly core: AccountCore;
@@ -30,65 +40,105 @@ export interface RebuiltBooks {
   readonly recorded: RecordedSettings;
   /** Last bars of the journal, newest last. */
   readonly sealedBars: SealedBar[];
-  /** Executed rebalances of the journal. */
-  readonly rebalances: Extract<JournalOp, { op: "rebalance" }>["input"][];
+  /** Executed rebalances of which the broker may not have heard. */
+  readonly rebalances: ExecutedRebalance[];
   /** Of the last comparison with the broker; undefined before the first. */
   readonly difference: string | undefined;
-  /** Number of the last entry, 0 for none. */
-  readonly head: number;
+  /** Executions of the broker up to here are known to be booked; 0 when none is. */
+  readonly sequence: number;
+  /** The last entry; undefined for none. */
+  readonly last: JournalEntryRow | undefined;
+  /** Entry of the snapshot that replay began at; 0 for the whole journal. */
+  readonly fromEntry: number;
 }
 
 const sealedBarsMax = 64;
 
+/** Adds the newest of the bars that are told again, and forgets what is older than the last of them. */
+export function keepSealedBar(bars: SealedBar[], bar: SealedBar): void {
+  bars.push(bar);
+  if (bars.length > sealedBarsMax) bars.shift();
+}
+
 /** The core of an account without any operation. */
 export function emptyCore(
-  { account, instruments, initialCash, limits }: AccountSettings,
-  limitsBefore: PretradeLimits = limits,
+  settings: AccountSettings,
+  limitsBefore: PretradeLimits = settings.limits,
 ): AccountCore {
-  return new AccountCore({
-    ...{ account, instruments, initialCash },
-    limits: limitsBefore,
-    hashHex: blake3Hex,
-  });
+  return new AccountCore({ ...coreOptions(settings), limits: limitsBefore });
 }
 
 /**
- * Replays the journal of an account. What an operation was decided under comes from the journal, the rest from the
- * configuration, which must be what the books count with.
+ * Replays the journal of an account: what comes after its newest snapshot that can be used, or else all of it. What an
+ * operation was decided under comes from the journal, the rest from the configuration, which must be what the books
+ * count with.
  *
  * @throws {QmtlError} CONFIG_INVALID naming each key under which other books would come of it
  */
 export async function rebuildBooks(
   db: Queryable,
   settings: AccountSettings,
+  logger: Logger,
 ): Promise<RebuiltBooks> {
   const { account } = settings;
-  const core = emptyCore(settings, await firstLimits(db, account));
-  const market = new Market();
-  const recorded = new RecordedSettings();
+  const start = await newestSnapshot(db, settings, logger);
+  const { core, market, recorded, sealedBars, rebalances, ...begun } =
+    start === undefined ? await noBooks(db, settings) : booksOf(start.snapshot, settings);
   const orders = new ReplayedOrders();
-  const sealedBars: SealedBar[] = [];
-  const rebalances: RebuiltBooks["rebalances"] = [];
-  let lastDifference: string | undefined;
-  const take = (op: JournalOp, entry: number): void => {
+  let { difference: lastDifference } = begun;
+  let last = start?.last;
+  await replayJournal(db, account, begun.fromEntry, (op, row) => {
     const outcome = applyTo(core, op, account);
-    orders.take(entry, op, outcome);
+    orders.take(row.entry, op, outcome);
+    last = row;
     const { sealed = [], difference } = outcome;
     lastDifference = difference ?? lastDifference;
     if (op.op === "settings") recorded.take(op);
     if (op.op === "rebalance") rebalances.push(op.input);
     if (op.op !== "bar") return;
     market.take(op);
-    sealedBars.push({ ...op, sealed });
-    if (sealedBars.length > sealedBarsMax) sealedBars.shift();
-  };
-  const head = await replayJournal(db, account, take);
+    const { source, row: sourceRow, bucket, worlds } = op;
+    keepSealedBar(sealedBars, { source, row: sourceRow, bucket, worlds, sealed });
+  });
   const traded = new Set(core.books().map(({ instrument }) => instrument));
   const contradictions = recorded.contradictionsOf(settings, (symbol) => traded.has(symbol));
   if (contradictions.length > 0) throw contradicted(contradictions);
   if (orders.difference !== undefined)
     throw contradicted([otherOrders(account, orders.difference)]);
-  return { core, market, recorded, sealedBars, rebalances, difference: lastDifference, head };
+  return {
+    ...{ ...begun, core, market, recorded, sealedBars, rebalances },
+    ...{ difference: lastDifference, last },
+  };
+}
+
+/** Books before any entry. */
+async function noBooks(
+  db: Queryable,
+  settings: AccountSettings,
+): Promise<Omit<RebuiltBooks, "last">> {
+  return {
+    core: emptyCore(settings, await firstLimits(db, settings.account)),
+    ...{ market: new Market(), recorded: new RecordedSettings(), sealedBars: [], rebalances: [] },
+    ...{ difference: undefined, sequence: 0, fromEntry: 0 },
+  };
+}
+
+/** Books as a snapshot has them. */
+function booksOf(snapshot: AccountSnapshot, settings: AccountSettings): Omit<RebuiltBooks, "last"> {
+  const recorded = new RecordedSettings();
+  recorded.take(snapshot.recorded);
+  const { difference, sequence, entry } = snapshot;
+  return {
+    ...{ core: new AccountCore(coreOptions(settings), snapshot.core), recorded },
+    market: new Market(snapshot.market),
+    sealedBars: [...snapshot.sealedBars],
+    rebalances: [...snapshot.rebalances],
+    ...{ difference, sequence, fromEntry: entry },
+  };
+}
+
+function coreOptions({ account, instruments, initialCash }: AccountSettings): RouterOptions {
+  return { account, instruments, initialCash, hashHex: blake3Hex };
 }
 
 /**

@@ -24,6 +24,17 @@ export class RecordedSettings {
     for (const instrument of instruments) this.#instruments.set(instrument.symbol, instrument);
   }
 
+  /** All that entries have told, as one entry would tell it. */
+  get told(): SettingsOp {
+    return {
+      op: "settings",
+      ...(this.#initialCash === undefined ? {} : { initialCash: this.#initialCash }),
+      ...(this.#currency === undefined ? {} : { currency: this.#currency }),
+      ...(this.#limits === undefined ? {} : { limits: this.#limits }),
+      instruments: [...this.#instruments.values()],
+    };
+  }
+
   /** What is to be journaled of settings; undefined when the journal has it all. */
   changeTo(settings: AccountSettings): SettingsOp | undefined {
     const { initialCash, currency, limits } = settings;

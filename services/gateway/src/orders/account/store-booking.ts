@@ -3,7 +3,6 @@ import type { AccountCore } from "@qmtl/core/execution";
 import { failpoints } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
 import type { Writes } from "../../store/writes.ts";
-import type { JournalOp } from "../store/journal-op.ts";
 import { type BookedOrders, type JournalEntryRow, ordersOf } from "../store/journal-store.ts";
 import type { OrderAfter, OrderChange } from "../store/order-table.ts";
 import type { Booking } from "./booking.ts";
@@ -17,7 +16,7 @@ export function entriesOf(booking: Booking, head: number, nowMs: number): Journa
     worldId: line.world,
     strategyId: line.strategy,
     row: line.row,
-    bodyJson: jcs(jsonOf(line.body)),
+    bodyJson: jcs(line.body),
     timeMs: nowMs,
   }));
 }
@@ -136,9 +135,4 @@ function changedOrders(
     const entry = entryOf(id);
     return [{ id, state, filledLots, reason, filledValue, updateTimeMs: nowMs, entry }];
   });
-}
-
-/** JSON data only: no undefined fields. */
-function jsonOf(body: JournalOp): JournalOp {
-  return JSON.parse(JSON.stringify(body)) as JournalOp;
 }

@@ -11,6 +11,9 @@ const storedBarsMax = paperBarsMax + 1;
 /** Finished orders the broker remembers in memory; the table keeps all. */
 const finishedMax = 10_000;
 
+const lastOrders = `SELECT * FROM paper.accepted_order WHERE account_id = $1
+  ORDER BY position DESC LIMIT ${finishedMax}`;
+
 /** What is in the tables of one account. */
 interface PaperState {
   readonly snapshot: SimulatedBrokerSnapshot;
@@ -34,9 +37,12 @@ export async function loadPaper(
     "SELECT cash FROM paper.cash WHERE account_id = $1",
     [account],
   );
-  const orders = await db.query<OrderRecord>(
-    `SELECT * FROM (SELECT * FROM paper.accepted_order WHERE account_id = $1
-       ORDER BY position DESC LIMIT ${finishedMax}) t ORDER BY position`,
+  const orders = await db.query<Pick<OrderRecord, "order_id" | "outcome" | "report_lost">>(
+    `SELECT order_id, outcome, report_lost FROM (${lastOrders}) t ORDER BY position`,
+    [account],
+  );
+  const working = await db.query<OrderRecord>(
+    `SELECT * FROM (${lastOrders}) t WHERE outcome IS NULL ORDER BY position`,
     [account],
   );
   const holdings = await db.query<{ instrument: string; book: string; lots: number }>(
@@ -55,7 +61,7 @@ export async function loadPaper(
   return {
     snapshot: {
       version: 2,
-      working: orders.filter((order) => order.outcome === null).map(workingOf),
+      working: working.map(workingOf),
       finished: orders.flatMap(({ order_id, outcome }) =>
         outcome === null ? [] : [[order_id, outcome] as const],
       ),

@@ -222,5 +222,7 @@ async function takeBars(
   await router.commit(booking);
   router.isDoubtful = false;
   router.market.take(op);
-  return { source, row: row.row, bucket, worlds, sealed };
+  const bar = { source, row: row.row, bucket, worlds, sealed };
+  router.barBooked(bar);
+  return bar;
 }

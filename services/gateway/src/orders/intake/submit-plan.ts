@@ -78,7 +78,9 @@ export async function submitPlan(
     router.permission,
   );
   await router.commit(booking, keep(booking.sends));
+  router.rebalances.push({ batchId, crosses });
   await router.deps.broker.transfer(batchId, crosses);
+  router.rebalanceTold(batchId);
   const reports = router.booking();
   await sendOrders(router, booking, reports);
   await router.commit(reports);

@@ -115,20 +115,30 @@ export async function readJournal(
 
 const replayPage = 2_000;
 
-/** Reads the journal of an account through, in order. Returns the last entry's number, 0 for none. */
+/** Reads the journal of an account through, in order, from the entry after one on. */
 export async function replayJournal(
   db: Queryable,
   account: string,
-  take: (op: JournalOp, entry: number) => void,
-): Promise<number> {
-  let head = 0;
+  afterEntry: number,
+  take: (op: JournalOp, row: JournalEntryRow) => void,
+): Promise<void> {
+  let head = afterEntry;
   for (;;) {
     const rows = await readJournal(db, account, head, replayPage);
     for (const row of rows) {
       if (row.entry !== head + 1) throw new Error(`journal of ${account}: gap after entry ${head}`);
       head = row.entry;
-      take(JSON.parse(row.bodyJson) as JournalOp, row.entry);
+      take(JSON.parse(row.bodyJson) as JournalOp, row);
     }
-    if (rows.length < replayPage) return head;
+    if (rows.length < replayPage) return;
   }
+}
+
+/** Number of the last entry of an account, 0 for none. */
+export async function lastEntry(db: Queryable, account: string): Promise<number> {
+  const [row] = await db.query<{ entry: number }>(
+    "SELECT coalesce(max(entry), 0) AS entry FROM gateway.journal WHERE account_id = $1",
+    [account],
+  );
+  return row?.entry ?? 0;
 }

@@ -106,12 +106,22 @@ export class OrderBench {
   readonly #paperDb: Db;
   #settings: AccountSettings;
   fault: PaperFault = () => false;
+  /** What happens to the tables between the end and the new start of each restart. */
+  whileDown: () => Promise<unknown> = async () => {};
   /** How far the clocks that leases are counted on are ahead. */
   aheadMs = 0;
   readonly metrics = createMetrics();
   #requests = 0;
 
-  private constructor(host: BenchHost, settings: AccountSettings, world: OrderWorld) {
+  readonly #entriesPerSnapshot: number | undefined;
+
+  private constructor(
+    host: BenchHost,
+    settings: AccountSettings,
+    world: OrderWorld,
+    entriesPerSnapshot: number | undefined,
+  ) {
+    this.#entriesPerSnapshot = entriesPerSnapshot;
     this.#db = new OutageDb(host.db("gateway"));
     this.#paperDb = host.db("paper");
     this.#settings = settings;
@@ -123,8 +133,9 @@ export class OrderBench {
     host: BenchHost,
     settings: AccountSettings = paperAccount,
     world: OrderWorld = replayWorld,
+    entriesPerSnapshot?: number,
   ): Promise<OrderBench> {
-    const bench = new OrderBench(host, settings, world);
+    const bench = new OrderBench(host, settings, world, entriesPerSnapshot);
     for (const schema of ["gateway", "paper"]) {
       await host.db(schema).script(`drop schema if exists ${schema} cascade`);
     }
@@ -140,9 +151,15 @@ export class OrderBench {
     return this.orders.accounts.of("paper");
   }
 
+  /** Accounts start again from their whole journal, as after a crash before the first snapshot. */
+  forgetSnapshots(): void {
+    this.whileDown = () => this.#db.query("DELETE FROM gateway.account_snapshot");
+  }
+
   /** As after a crash and a new start, maybe of another configuration: nothing but the tables stays. */
   async restart(settings = this.#settings): Promise<void> {
     await this.orders.stop();
+    await this.whileDown();
     this.#settings = settings;
     this.orders = this.#new();
     await this.#start();
@@ -387,6 +404,9 @@ export class OrderBench {
           void this.ended.push(`${source} ${sessionId} ${row}`),
         whyUnbooked: () => this.unbooked,
       },
+      ...(this.#entriesPerSnapshot === undefined
+        ? {}
+        : { entriesPerSnapshot: this.#entriesPerSnapshot }),
       clock: systemClock,
       logger: {
         ...silentLogger,

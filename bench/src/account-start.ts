@@ -1,0 +1,54 @@
+import type { PgliteHost } from "@qmtl/service-kit/db";
+import { openTestPglite } from "@qmtl/service-kit/testing";
+import { OrderBench } from "../../services/gateway/src/orders/testing/order-bench.ts";
+import type { BenchRow } from "./bench-row.ts";
+import { stopwatchMs } from "./engine-stopwatch.ts";
+import { limitRow, referenceRow } from "./limit-row.ts";
+import { writeHistory } from "./long-history.ts";
+import { median } from "./samples.ts";
+
+export interface AccountStartOptions {
+  /** Entries of the journal, about. @default 100000 */
+  entries?: number;
+  /** Starts from a snapshot. @default 5 */
+  starts?: number;
+  /** Database to use; its schemas gateway and paper are dropped. @default one of its own */
+  host?: PgliteHost;
+}
+
+/**
+ * The start of the order path with one account that has traded for long, an order per bar, all of them filled: schemas,
+ * books, the paper broker's memory and the comparison with it. Once from the whole journal, then from snapshots.
+ */
+export async function accountStartBench(options: AccountStartOptions = {}): Promise<BenchRow[]> {
+  const { entries = 100_000, starts = 5 } = options;
+  await using own = options.host === undefined ? await openTestPglite() : undefined;
+  const host = (options.host ?? own)!;
+  const path = await OrderBench.open(host);
+  const startMs = async (before: () => Promise<void>): Promise<number> => {
+    let from = 0;
+    path.whileDown = async () => {
+      await before();
+      from = stopwatchMs();
+    };
+    await path.restart();
+    return stopwatchMs() - from;
+  };
+  try {
+    await path.bar(0, 2_000);
+    await path.promote({ A: 1 });
+    const wholeMs = await startMs(async () => {
+      await writeHistory(path, host.db("paper"), entries);
+      await path.db.query("DELETE FROM gateway.account_snapshot");
+    });
+    const tailMs: number[] = [];
+    for (let at = 0; at < starts; at += 1) tailMs.push(await startMs(async () => {}));
+    if (path.router.difference !== "") throw new Error(path.router.difference);
+    return [
+      referenceRow("account-start/whole-journal", wholeMs, "ms", 1),
+      limitRow("account-start/from-snapshot", median(tailMs), "ms", starts, 1_000),
+    ];
+  } finally {
+    await path.orders.stop();
+  }
+}

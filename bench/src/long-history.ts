@@ -1,0 +1,109 @@
+import { jcs } from "@qmtl/core/canonical";
+import type { AccountOp, RouterOrder } from "@qmtl/core/execution";
+import type { Db } from "@qmtl/service-kit/db";
+import { booksFromJournal } from "../../services/gateway/src/orders/testing/books-text.ts";
+import {
+  bucketOf,
+  type OrderBench,
+} from "../../services/gateway/src/orders/testing/order-bench.ts";
+
+const account = "paper";
+const book = { world: "w1", strategy: "A", instrument: "SPX" };
+/** Rows of one statement at most. */
+const rowsMax = 5_000;
+
+/** What a table is given at once. */
+type Row = Readonly<Record<string, string | number | boolean>>;
+
+/**
+ * Writes what the order path would have stored by the time the journal of the account has so many entries, a fill and an
+ * order per bar: journal and orders, and the paper broker's own books. The order path is stopped meanwhile.
+ */
+export async function writeHistory(path: OrderBench, paper: Db, entries: number): Promise<void> {
+  const { core, last } = await booksFromJournal(path);
+  const journal: Row[] = [];
+  const orders: Row[] = [];
+  const accepted: Row[] = [];
+  const executions: Row[] = [];
+  let head = last?.entry ?? 0;
+  const tell = (kind: string, row: number, body: object): void => {
+    const place = kind === "bar" ? ["", ""] : [book.world, book.strategy];
+    head += 1;
+    journal.push({
+      ...{ account_id: account, entry: head, kind, world_id: place[0]!, strategy_id: place[1]! },
+      ...{ source_row: row, body: jcs(body), time_ms: bucketOf(row) },
+    });
+  };
+  const apply = (kind: string, row: number, op: AccountOp, more: object = {}) => {
+    const outcome = core.apply(op);
+    tell(kind, row, { ...op, ...more });
+    return outcome;
+  };
+  const context = { fence: 1, decisionId: "d", sessionId: "s", domain: "dryrun" };
+  const send = (order: Readonly<RouterOrder>, row: number): void => {
+    tell("order", row, { op: "note", order: { ...order }, context: { ...context, row } });
+    const state = { op: "state", order: order.id, state: "accepted", reason: "" } as const;
+    apply("order_state", row, state);
+    const { id, lots, bucket } = order;
+    orders.push({
+      ...{ client_order_id: id, account_id: account, ...idsOf(), lots, filled_lots: lots },
+      ...{ state: "filled", origin: "target", reduce_only: order.reduceOnly, side: order.side },
+      ...{ opening: order.opening, source_row: row, bucket_end_ms: bucket, fence: 1 },
+      ...{ decision_id: "d", session_id: "s", domain: "dryrun", create_time_ms: bucket },
+    });
+    accepted.push({
+      ...{ account_id: account, order_id: id, ...idsOf(), lots, bucket_end_ms: bucket },
+      ...{ reduce_only: order.reduceOnly, fence: 1, decision_id: "d", origin: "target" },
+      ...{ accepted_ms: bucket, outcome: "filled" },
+    });
+  };
+  const fill = ({ id: orderId, lots }: Readonly<RouterOrder>, row: number, price: number): void => {
+    const executionId = `${orderId}:${row}`;
+    const report = { orderId, executionId, lots, price, fee: 1 };
+    apply("fill", row, { op: "fill", fill: report });
+    executions.push({
+      ...{ account_id: account, sequence: executions.length + 1, execution_id: executionId },
+      ...{ order_id: orderId, instrument: book.instrument, lots, price, fee: 1 },
+      ...{ source_row: row, bucket_end_ms: bucketOf(row) },
+    });
+  };
+  for (let row = 1; head < entries; row += 1) {
+    const close = 2_000 + (row % 7);
+    const bucket = bucketOf(row);
+    for (const order of core.openOrders()) fill(order, row, close);
+    const marks = [{ instrument: book.instrument, close }];
+    const bar = { op: "bar", bucket, marks, worlds: [book.world] } as const;
+    apply("bar", row, bar, { source: "sp500", row });
+    const value = row % 2 === 0 ? 0.25 : 0.75;
+    const target = { op: "set_target", ...book, value, bucket, mark: close, act: true } as const;
+    const { effects } = apply("target", row, target, { session: "s", reason: "" });
+    for (const effect of effects) if (effect.kind === "send") send(effect.order, row);
+  }
+  // The last order is filled, so that all of them have ended.
+  for (const order of core.openOrders()) fill(order, executions.length + 2, 2_000);
+  await writeRows(path.db, "gateway.journal", journal);
+  await writeRows(path.db, "gateway.client_order", orders);
+  await writeRows(paper, "paper.accepted_order", accepted);
+  await writeRows(paper, "paper.execution", executions);
+  const lots = core.book(book)?.quantity ?? 0;
+  await writeRows(paper, "paper.holding", [
+    { account_id: account, instrument: book.instrument, book: "w1/A", lots },
+  ]);
+  await paper.query("UPDATE paper.cash SET cash = $1", [core.cash]);
+}
+
+const idsOf = () => ({
+  world_id: book.world,
+  strategy_id: book.strategy,
+  instrument: book.instrument,
+});
+
+async function writeRows(db: Db, table: string, rows: readonly Row[]): Promise<void> {
+  const columns = Object.keys(rows[0] ?? {}).join(", ");
+  for (let at = 0; at < rows.length; at += rowsMax) {
+    await db.query(
+      `INSERT INTO ${table} (${columns}) SELECT ${columns} FROM jsonb_populate_recordset(NULL::${table}, $1::jsonb)`,
+      [JSON.stringify(rows.slice(at, at + rowsMax))],
+    );
+  }
+}

@@ -1,0 +1,145 @@
+import { createHash } from "node:crypto";
+import { exactJson, parseExactJson } from "@qmtl/core/canonical";
+import {
+  type RouterSnapshot,
+  type SnapshotRow,
+  SnapshotUnreadable,
+  snapshotOfRows,
+  snapshotRows,
+} from "@qmtl/core/execution";
+import type { JournalOp } from "../store/journal-op.ts";
+import type { JournalEntryRow } from "../store/journal-store.ts";
+import type { SnapshotKey } from "../store/snapshot-store.ts";
+import type { AccountSettings } from "./account-settings.ts";
+import type { MarketSnapshot } from "./market.ts";
+import type { ExecutedRebalance, SealedBar } from "./rebuild-books.ts";
+
+/**
+ * Format of the pieces. It is raised when pieces hold something else, and when an operation does something else to the
+ * core of an account: a snapshot of another format is not used, and the whole journal is replayed.
+ */
+export const snapshotFormat = 1;
+
+/** Characters of a piece, about: so little that a booking waits no longer than for one of them to be made and stored. */
+const pieceLength = 131_072;
+
+/** What the journal of an account gives up to an entry, and what else a start needs to begin there. */
+export interface AccountSnapshot extends SnapshotKey {
+  /** Hash of that entry: another journal has another one there. */
+  readonly entryHash: string;
+  /** Settings that the core counts with. */
+  readonly basis: SnapshotBasis;
+  readonly core: RouterSnapshot;
+  readonly market: MarketSnapshot;
+  /** Settings as the journal tells them. */
+  readonly recorded: Extract<JournalOp, { op: "settings" }>;
+  readonly sealedBars: readonly SealedBar[];
+  /** Executed rebalances of which the broker may not have heard. */
+  readonly rebalances: readonly ExecutedRebalance[];
+  /** What did not agree with the broker when it was last compared. */
+  readonly difference: string;
+  /** Executions of the broker up to here are booked. */
+  readonly sequence: number;
+}
+
+/** What of an account's settings the core counts with and no entry of the journal changes. */
+interface SnapshotBasis {
+  readonly initialCash: number;
+  readonly currency: string;
+  readonly instruments: readonly {
+    readonly symbol: string;
+    readonly lotSize: string;
+    readonly multiplier: number;
+  }[];
+}
+
+export function basisOf({ initialCash, currency, instruments }: AccountSettings): SnapshotBasis {
+  const counted = instruments.map(({ symbol, lotSize, multiplier = 1 }) => {
+    return { symbol, lotSize, multiplier };
+  });
+  return { initialCash, currency, instruments: counted };
+}
+
+/** Whether a snapshot counts as settings say now. Instruments that are new do not matter. */
+export function isBasisOf(basis: SnapshotBasis, settings: AccountSettings): boolean {
+  const { instruments, ...money } = basisOf(settings);
+  const now = new Map(instruments.map((one) => [one.symbol, exactJson(one)]));
+  const { instruments: before, ...moneyBefore } = basis;
+  return (
+    exactJson(money) === exactJson(moneyBefore) &&
+    before.every((one) => now.get(one.symbol) === exactJson(one))
+  );
+}
+
+/** SHA-256 of a stored entry, lower-case hex. */
+export function hashOfEntry(row: JournalEntryRow): string {
+  const { entry, kind, worldId, strategyId, row: sourceRow, bodyJson, timeMs } = row;
+  const text = JSON.stringify([entry, kind, worldId, strategyId, sourceRow, bodyJson, timeMs]);
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** The pieces that a snapshot is stored in. Each is made when it is asked for; equal snapshots have equal pieces. */
+export function* snapshotPieces(snapshot: AccountSnapshot): Generator<string> {
+  let texts: string[] = [];
+  let length = 0;
+  for (const row of rowsOf(snapshot)) {
+    const text = exactJson(row);
+    texts.push(text);
+    length += text.length + 1;
+    if (length < pieceLength) continue;
+    yield `[${texts.join(",")}]`;
+    texts = [];
+    length = 0;
+  }
+  if (texts.length > 0) yield `[${texts.join(",")}]`;
+}
+
+/**
+ * The snapshot that pieces were made from.
+ *
+ * @throws {SnapshotUnreadable | SyntaxError} for others
+ */
+export function snapshotOfPieces(pieces: readonly string[], key: SnapshotKey): AccountSnapshot {
+  const rows = pieces.flatMap((piece) => listOf(parseExactJson(piece)).map(listOf));
+  const [first, closesCount] = rows[0] ?? [];
+  if (!isHead(first, key) || typeof closesCount !== "number") {
+    throw new SnapshotUnreadable(`not of entry ${key.entry} of account ${key.account}`);
+  }
+  const { sources, ...head } = first;
+  const closes = rows.slice(1, 1 + closesCount).map(closesOf);
+  const core = snapshotOfRows(rows.slice(1 + closesCount), key.account);
+  return { ...head, market: { sources, closes }, core };
+}
+
+/** Everything but the long lists. */
+type SnapshotHead = Omit<AccountSnapshot, "core" | "market"> & Pick<MarketSnapshot, "sources">;
+
+function* rowsOf({ core, market, ...rest }: AccountSnapshot): Generator<SnapshotRow> {
+  const { sources, closes } = market;
+  const head: SnapshotHead = { ...rest, sources };
+  yield [head, closes.length];
+  for (const [instrument, own] of closes) {
+    yield [instrument, own.map(({ bucket, close }) => [bucket, close])];
+  }
+  yield* snapshotRows(core);
+}
+
+function isHead(value: unknown, { account, entry }: SnapshotKey): value is SnapshotHead {
+  if (typeof value !== "object" || value === null) return false;
+  return (
+    "account" in value && value.account === account && "entry" in value && value.entry === entry
+  );
+}
+
+function closesOf([instrument, pairs]: SnapshotRow): MarketSnapshot["closes"][number] {
+  const closes = listOf(pairs).map((pair) => {
+    const [bucket, close] = listOf(pair);
+    return { bucket: Number(bucket), close: Number(close) };
+  });
+  return [String(instrument), closes];
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  if (!Array.isArray(value)) throw new SnapshotUnreadable("a row is no list");
+  return value;
+}

@@ -1,0 +1,32 @@
+import { exactJson } from "@qmtl/core/canonical";
+import { snapshotRows } from "@qmtl/core/execution";
+import { silentLogger } from "@qmtl/service-kit";
+import type { Db } from "@qmtl/service-kit/db";
+import { type RebuiltBooks, rebuildBooks } from "../account/rebuild-books.ts";
+import type { OrderBench } from "./order-bench.ts";
+
+/** All that the journal gives, to the last bit. What a broker has heard of is not in it. */
+export function booksText(books: RebuiltBooks): string {
+  const { core, market, recorded, sealedBars, difference, last } = books;
+  const rows = [...snapshotRows(core.snapshot())];
+  const told = { ...recorded.told, instruments: recorded.told.instruments ?? [] };
+  return exactJson({ rows, market: market.snapshot(), told, sealedBars, difference, last });
+}
+
+/** The books of an account as its newest snapshot and the journal after it give them. */
+export function booksFromSnapshot(bench: OrderBench): Promise<RebuiltBooks> {
+  return rebuildBooks(bench.db, bench.router.deps.settings, silentLogger);
+}
+
+/** The books of an account as its whole journal gives them, whatever snapshots there are. */
+export function booksFromJournal(bench: OrderBench): Promise<RebuiltBooks> {
+  return rebuildBooks(withoutSnapshots(bench.db), bench.router.deps.settings, silentLogger);
+}
+
+function withoutSnapshots(db: Pick<Db, "query" | "script">): Pick<Db, "query" | "script"> {
+  return {
+    query: (sql, params) =>
+      sql.includes("gateway.account_snapshot") ? Promise.resolve([]) : db.query(sql, params),
+    script: (sql) => db.script(sql),
+  };
+}

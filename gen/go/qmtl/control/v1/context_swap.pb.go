@@ -35,7 +35,7 @@ const (
 	SwapPhase_SWAP_PHASE_PREPARE SwapPhase = 2
 	// It is decided.
 	SwapPhase_SWAP_PHASE_COMMIT SwapPhase = 3
-	// The old context goes on.
+	// The old context continues.
 	SwapPhase_SWAP_PHASE_ABORTED SwapPhase = 4
 )
 

@@ -888,7 +888,7 @@ func (x *FeedState) GetFingerprint() string {
 	return ""
 }
 
-// Sent at least every 2 s, so that a silent stream is told from a broken one.
+// Sent at least every 2 s, so that a silent stream can be distinguished from a broken one.
 type ProgressMark struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Last revision per topic key of the ticket.

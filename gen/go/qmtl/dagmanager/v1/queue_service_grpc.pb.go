@@ -66,7 +66,7 @@ type QueueServiceClient interface {
 	// Waits for vacant leases. A session is given the lease it holds again. NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED
 	// TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
 	AcquireLeases(ctx context.Context, in *AcquireLeasesRequest, opts ...grpc.CallOption) (*AcquireLeasesResponse, error)
-	// Renews. Lost leases are told in the answer.
+	// Renews. Lost leases are named in the answer.
 	RenewLeases(ctx context.Context, in *RenewLeasesRequest, opts ...grpc.CallOption) (*RenewLeasesResponse, error)
 	// Gives up.
 	ReleaseLeases(ctx context.Context, in *ReleaseLeasesRequest, opts ...grpc.CallOption) (*ReleaseLeasesResponse, error)
@@ -271,7 +271,7 @@ type QueueServiceServer interface {
 	// Waits for vacant leases. A session is given the lease it holds again. NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED
 	// TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
 	AcquireLeases(context.Context, *AcquireLeasesRequest) (*AcquireLeasesResponse, error)
-	// Renews. Lost leases are told in the answer.
+	// Renews. Lost leases are named in the answer.
 	RenewLeases(context.Context, *RenewLeasesRequest) (*RenewLeasesResponse, error)
 	// Gives up.
 	ReleaseLeases(context.Context, *ReleaseLeasesRequest) (*ReleaseLeasesResponse, error)

@@ -312,7 +312,7 @@ type Cut struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Why.
 	Reason CutReason `protobuf:"varint,1,opt,name=reason,proto3,enum=qmtl.data.v1.CutReason" json:"reason,omitempty"`
-	// State the queue goes on from.
+	// State the queue continues from.
 	StateHash     []byte `protobuf:"bytes,2,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -90,7 +90,7 @@ type TargetDeclaration struct {
 	// The most a target of it may be, as a share of capital, without sign: one above it is not accepted, OVER_LIMIT. 0: no
 	// bound, as without a declaration. Of the strategy's submissions the one counts that was completed last before a
 	// session's first target, of those that name the world if there are any. One that is queued, processed or failed
-	// changes nothing; while none was completed it is the one handed in last. A router that is started again looks anew.
+	// changes nothing; while none was completed it is the one submitted last. A router that is started again looks again.
 	MaxWeight     float64 `protobuf:"fixed64,3,opt,name=max_weight,json=maxWeight,proto3" json:"max_weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -299,7 +299,7 @@ type SubmitStrategyResponse struct {
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The submission.
 	Submission *v11.Submission `protobuf:"bytes,2,opt,name=submission,proto3" json:"submission,omitempty"`
-	// True: the same graph was handed in to the same worlds before.
+	// True: the same graph was submitted to the same worlds before.
 	Duplicate     bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -729,7 +729,7 @@ type ListStrategiesRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Author's name; empty: any.
 	StrategyName string `protobuf:"bytes,2,opt,name=strategy_name,json=strategyName,proto3" json:"strategy_name,omitempty"`
-	// World it was handed in to; empty: any.
+	// World it was submitted to; empty: any.
 	WorldId string `protobuf:"bytes,3,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
 	// At most this many; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`

@@ -1042,8 +1042,8 @@ type WatchOrdersRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Which; absent: all. `working_only` is refused: an order that ends is a change, too.
 	Filter *OrderFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Last cursor received, to go on without gap; the filter must be the same. Empty: first all working orders, then
-	// changes. FAILED_PRECONDITION TRIMMED when it is too old: begin anew.
+	// Last cursor received, to continue without gap; the filter must be the same. Empty: first all working orders, then
+	// changes. FAILED_PRECONDITION TRIMMED when it is too old: start over.
 	Cursor        string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -179,17 +179,17 @@ func (x *WatchEventsRequest) GetFromBeginning() bool {
 	return false
 }
 
-// Events in their order, and where to go on after them.
+// Events in their order, and where to continue after them.
 type WatchEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Number of the log the events are of. It stays while the log lives; another number means that the log was made anew,
+	// Number of the log the events are of. It stays while the log lives; another number means that the log was created again,
 	// and positions begin again. In every answer.
 	LogId uint32 `protobuf:"varint,2,opt,name=log_id,json=logId,proto3" json:"log_id,omitempty"`
 	// At most 256 events; several have at most 1 MiB of payload together. Empty in the first answer when there is none yet.
 	Events []*OutboxEvent `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
-	// Opaque. A call with it goes on after these events.
+	// Opaque. A call with it continues after these events.
 	Cursor        string `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

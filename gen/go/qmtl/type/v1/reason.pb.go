@@ -157,7 +157,7 @@ const (
 	Reason_REASON_QUEUE_BLOCKED Reason = 109
 	// The position asked for is no longer kept; the first one kept is in the metadata.
 	Reason_REASON_TRIMMED Reason = 110
-	// The reader fell behind; go on from the position in the metadata.
+	// The reader fell behind; continue from the position in the metadata.
 	Reason_REASON_RESUME_FROM Reason = 111
 	// Already decided for this bucket.
 	Reason_REASON_SAME_BUCKET Reason = 112
@@ -209,7 +209,7 @@ const (
 	Reason_REASON_DRAINING Reason = 163
 	// Too much at once.
 	Reason_REASON_TOO_MANY_REQUESTS Reason = 164
-	// It may have been done; the same request again tells.
+	// It may have been done; the same request again shows which.
 	Reason_REASON_OUTCOME_UNKNOWN Reason = 165
 	// The row was held at the replay barrier for too long; send it again.
 	Reason_REASON_BARRIER_HELD Reason = 166

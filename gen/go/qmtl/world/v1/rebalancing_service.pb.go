@@ -1279,7 +1279,7 @@ type UpsertAllocationsRequest struct {
 	Etag string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
 	// Why; audited.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	// The batch these allocations were executed by; topic REBALANCING tells it. Of a gateway only, of anybody else
+	// The batch these allocations were executed by; topic REBALANCING reports it. Of a gateway only, of anybody else
 	// PERMISSION_DENIED ROLE_REQUIRED. Absent: the capital moves without a batch.
 	Batch         *ExecutedBatch `protobuf:"bytes,6,opt,name=batch,proto3" json:"batch,omitempty"`
 	unknownFields protoimpl.UnknownFields

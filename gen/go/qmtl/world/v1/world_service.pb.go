@@ -1650,7 +1650,7 @@ func (x *CreateBindingsRequest) GetStrategies() []*StrategyRef {
 	return nil
 }
 
-// Bindings now; binding again is no error.
+// Bindings now; binding again is not an error.
 type CreateBindingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of this message, and what the server supports.
@@ -2544,7 +2544,7 @@ type ListAuditEntriesResponse struct {
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The entries.
 	Entries []*AuditEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
-	// Empty when there are no more now; go on later with `after_entry`.
+	// Empty when there are no more now; continue later with `after_entry`.
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -74,7 +74,7 @@ type WorldServiceClient interface {
 	DeleteBinding(ctx context.Context, in *DeleteBindingRequest, opts ...grpc.CallOption) (*DeleteBindingResponse, error)
 	// Bindings.
 	ListBindings(ctx context.Context, in *ListBindingsRequest, opts ...grpc.CallOption) (*ListBindingsResponse, error)
-	// Sets the state of a node. INVALID_ARGUMENT for what is no node id.
+	// Sets the state of a node. INVALID_ARGUMENT for what is not a node id.
 	UpsertWorldNode(ctx context.Context, in *UpsertWorldNodeRequest, opts ...grpc.CallOption) (*UpsertWorldNodeResponse, error)
 	// Node states.
 	ListWorldNodes(ctx context.Context, in *ListWorldNodesRequest, opts ...grpc.CallOption) (*ListWorldNodesResponse, error)
@@ -264,7 +264,7 @@ type WorldServiceServer interface {
 	DeleteBinding(context.Context, *DeleteBindingRequest) (*DeleteBindingResponse, error)
 	// Bindings.
 	ListBindings(context.Context, *ListBindingsRequest) (*ListBindingsResponse, error)
-	// Sets the state of a node. INVALID_ARGUMENT for what is no node id.
+	// Sets the state of a node. INVALID_ARGUMENT for what is not a node id.
 	UpsertWorldNode(context.Context, *UpsertWorldNodeRequest) (*UpsertWorldNodeResponse, error)
 	// Node states.
 	ListWorldNodes(context.Context, *ListWorldNodesRequest) (*ListWorldNodesResponse, error)

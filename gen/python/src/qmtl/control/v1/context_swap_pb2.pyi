@@ -35,7 +35,7 @@ class _SwapPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SwapPhase.V
     SWAP_PHASE_COMMIT: _SwapPhase.ValueType  # 3
     """It is decided."""
     SWAP_PHASE_ABORTED: _SwapPhase.ValueType  # 4
-    """The old context goes on."""
+    """The old context continues."""
 
 class SwapPhase(_SwapPhase, metaclass=_SwapPhaseEnumTypeWrapper):
     """Phase of a change of compute context."""
@@ -49,7 +49,7 @@ SWAP_PHASE_PREPARE: SwapPhase.ValueType  # 2
 SWAP_PHASE_COMMIT: SwapPhase.ValueType  # 3
 """It is decided."""
 SWAP_PHASE_ABORTED: SwapPhase.ValueType  # 4
-"""The old context goes on."""
+"""The old context continues."""
 Global___SwapPhase: _TypeAlias = SwapPhase  # noqa: Y015
 
 @_typing.final

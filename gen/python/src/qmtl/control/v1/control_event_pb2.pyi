@@ -488,7 +488,7 @@ Global___FeedState: _TypeAlias = FeedState  # noqa: Y015
 
 @_typing.final
 class ProgressMark(_message.Message):
-    """Sent at least every 2 s, so that a silent stream is told from a broken one."""
+    """Sent at least every 2 s, so that a silent stream can be distinguished from a broken one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

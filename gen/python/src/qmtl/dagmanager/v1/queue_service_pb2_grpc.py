@@ -170,7 +170,7 @@ class QueueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RenewLeases(self, request, context):
-        """Renews. Lost leases are told in the answer.
+        """Renews. Lost leases are named in the answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -61,7 +61,7 @@ class QueueServiceStub:
     TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
     """
     RenewLeases: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.RenewLeasesRequest, _queue_service_pb2.RenewLeasesResponse]
-    """Renews. Lost leases are told in the answer."""
+    """Renews. Lost leases are named in the answer."""
     ReleaseLeases: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ReleaseLeasesRequest, _queue_service_pb2.ReleaseLeasesResponse]
     """Gives up."""
     PutSnapshots: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.PutSnapshotsRequest, _queue_service_pb2.PutSnapshotsResponse]
@@ -120,7 +120,7 @@ class QueueServiceAsyncStub(QueueServiceStub):
     TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
     """
     RenewLeases: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.RenewLeasesRequest, _queue_service_pb2.RenewLeasesResponse]  # type: ignore[assignment]
-    """Renews. Lost leases are told in the answer."""
+    """Renews. Lost leases are named in the answer."""
     ReleaseLeases: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ReleaseLeasesRequest, _queue_service_pb2.ReleaseLeasesResponse]  # type: ignore[assignment]
     """Gives up."""
     PutSnapshots: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.PutSnapshotsRequest, _queue_service_pb2.PutSnapshotsResponse]  # type: ignore[assignment]
@@ -200,7 +200,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.RenewLeasesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.RenewLeasesResponse, _abc.Awaitable[_queue_service_pb2.RenewLeasesResponse]]:
-        """Renews. Lost leases are told in the answer."""
+        """Renews. Lost leases are named in the answer."""
 
     @_abc_1.abstractmethod
     def ReleaseLeases(

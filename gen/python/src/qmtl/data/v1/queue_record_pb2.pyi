@@ -196,7 +196,7 @@ class Cut(_message.Message):
     reason: Global___CutReason.ValueType
     """Why."""
     state_hash: _builtins.bytes
-    """State the queue goes on from."""
+    """State the queue continues from."""
     def __init__(
         self,
         *,

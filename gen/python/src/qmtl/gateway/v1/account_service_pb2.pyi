@@ -259,7 +259,7 @@ class ReconcileResponse(_message.Message):
     RECONCILED_FIELD_NUMBER: _builtins.int
     DIFFERENCE_FIELD_NUMBER: _builtins.int
     imported_fills: _builtins.int
-    """Fills imported that no report had told."""
+    """Imported fills that no report had mentioned."""
     settled_orders: _builtins.int
     """Orders of unknown outcome that were settled."""
     reconciled: _builtins.bool
@@ -417,7 +417,7 @@ class ListJournalResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty when there are no more now; go on later with `after_entry`."""
+    """Empty when there are no more now; continue later with `after_entry`."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
         """Version of this message, and what the server supports."""
@@ -454,7 +454,7 @@ class WatchJournalRequest(_message.Message):
     account_id: _builtins.str
     """Account."""
     after_entry: _builtins.int
-    """Only entries after this one. Entries are gap-free, so the last one received goes on without loss."""
+    """Only entries after this one. Entries are gap-free, so the last one received continues without loss."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts; governs every message of the stream."""

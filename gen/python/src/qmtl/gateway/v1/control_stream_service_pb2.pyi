@@ -76,7 +76,7 @@ class IssueTicketRequest(_message.Message):
 
     @_builtins.property
     def origin(self) -> _session_pb2.SessionOrigin:
-        """Where the session runs; named where an apply waits for it. Unset: not told."""
+        """Where the session runs; named where an apply waits for it. Unset: not reported."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class LastApplied(_message.Message):
     topic_key: _builtins.str
     """Topic key."""
     revision: _builtins.int
-    """Revision applied; the stream goes on after it."""
+    """Revision applied; the stream continues after it."""
     store_epoch: _builtins.int
     """Store epoch it is of."""
     def __init__(
@@ -192,7 +192,7 @@ class SubscribeRequest(_message.Message):
     @_builtins.property
     def last_applied(self) -> _containers.RepeatedCompositeFieldContainer[Global___LastApplied]:
         """What was applied before a reconnect. A key that is absent, was restored, or is no longer kept that far gets a
-        snapshot; the others go on without gap.
+        snapshot; the others continue without gap.
         """
 
     def __init__(

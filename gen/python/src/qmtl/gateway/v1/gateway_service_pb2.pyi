@@ -69,7 +69,7 @@ class TargetDeclaration(_message.Message):
     """The most a target of it may be, as a share of capital, without sign: one above it is not accepted, OVER_LIMIT. 0: no
     bound, as without a declaration. Of the strategy's submissions the one counts that was completed last before a
     session's first target, of those that name the world if there are any. One that is queued, processed or failed
-    changes nothing; while none was completed it is the one handed in last. A router that is started again looks anew.
+    changes nothing; while none was completed it is the one submitted last. A router that is started again looks again.
     """
     def __init__(
         self,
@@ -196,7 +196,7 @@ class SubmitStrategyResponse(_message.Message):
     SUBMISSION_FIELD_NUMBER: _builtins.int
     DUPLICATE_FIELD_NUMBER: _builtins.int
     duplicate: _builtins.bool
-    """True: the same graph was handed in to the same worlds before."""
+    """True: the same graph was submitted to the same worlds before."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
         """Version of this message, and what the server supports."""
@@ -424,7 +424,7 @@ class ListStrategiesRequest(_message.Message):
     strategy_name: _builtins.str
     """Author's name; empty: any."""
     world_id: _builtins.str
-    """World it was handed in to; empty: any."""
+    """World it was submitted to; empty: any."""
     page_size: _builtins.int
     """At most this many; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str

@@ -542,8 +542,8 @@ class WatchOrdersRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """Last cursor received, to go on without gap; the filter must be the same. Empty: first all working orders, then
-    changes. FAILED_PRECONDITION TRIMMED when it is too old: begin anew.
+    """Last cursor received, to continue without gap; the filter must be the same. Empty: first all working orders, then
+    changes. FAILED_PRECONDITION TRIMMED when it is too old: start over.
     """
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:

@@ -131,7 +131,7 @@ class OrderServiceServicer:
 
     def CancelOrders(self, request, context):
         """Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
-        order is told in its result.
+        order is reported in its result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -121,7 +121,7 @@ Global___WatchEventsRequest: _TypeAlias = WatchEventsRequest  # noqa: Y015
 
 @_typing.final
 class WatchEventsResponse(_message.Message):
-    """Events in their order, and where to go on after them."""
+    """Events in their order, and where to continue after them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -130,11 +130,11 @@ class WatchEventsResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     log_id: _builtins.int
-    """Number of the log the events are of. It stays while the log lives; another number means that the log was made anew,
+    """Number of the log the events are of. It stays while the log lives; another number means that the log was created again,
     and positions begin again. In every answer.
     """
     cursor: _builtins.str
-    """Opaque. A call with it goes on after these events."""
+    """Opaque. A call with it continues after these events."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
         """Version of this message, and what the server supports."""

@@ -60,7 +60,7 @@ class OutboxServiceServicer:
         """Streams the events kept, then each new one once it is stored, until the caller leaves. The first answer comes at once
         and says that the stream is live. A caller that is slow slows its own stream and nobody else; one that takes nothing
         for a minute loses it with BUFFER_FULL. FAILED_PRECONDITION TRIMMED when events after the cursor are no longer kept, or
-        the log was made anew since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
+        the log was created again since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
         answer. Events of a topic nobody has written to yet come once there are any.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -149,7 +149,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_TRIMMED: _Reason.ValueType  # 110
     """The position asked for is no longer kept; the first one kept is in the metadata."""
     REASON_RESUME_FROM: _Reason.ValueType  # 111
-    """The reader fell behind; go on from the position in the metadata."""
+    """The reader fell behind; continue from the position in the metadata."""
     REASON_SAME_BUCKET: _Reason.ValueType  # 112
     """Already decided for this bucket."""
     REASON_SAMPLES_INSUFFICIENT: _Reason.ValueType  # 113
@@ -201,7 +201,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_TOO_MANY_REQUESTS: _Reason.ValueType  # 164
     """Too much at once."""
     REASON_OUTCOME_UNKNOWN: _Reason.ValueType  # 165
-    """It may have been done; the same request again tells."""
+    """It may have been done; the same request again shows which."""
     REASON_BARRIER_HELD: _Reason.ValueType  # 166
     """The row was held at the replay barrier for too long; send it again."""
     REASON_BUFFER_FULL: _Reason.ValueType  # 167
@@ -350,7 +350,7 @@ REASON_QUEUE_BLOCKED: Reason.ValueType  # 109
 REASON_TRIMMED: Reason.ValueType  # 110
 """The position asked for is no longer kept; the first one kept is in the metadata."""
 REASON_RESUME_FROM: Reason.ValueType  # 111
-"""The reader fell behind; go on from the position in the metadata."""
+"""The reader fell behind; continue from the position in the metadata."""
 REASON_SAME_BUCKET: Reason.ValueType  # 112
 """Already decided for this bucket."""
 REASON_SAMPLES_INSUFFICIENT: Reason.ValueType  # 113
@@ -402,7 +402,7 @@ REASON_DRAINING: Reason.ValueType  # 163
 REASON_TOO_MANY_REQUESTS: Reason.ValueType  # 164
 """Too much at once."""
 REASON_OUTCOME_UNKNOWN: Reason.ValueType  # 165
-"""It may have been done; the same request again tells."""
+"""It may have been done; the same request again shows which."""
 REASON_BARRIER_HELD: Reason.ValueType  # 166
 """The row was held at the replay barrier for too long; send it again."""
 REASON_BUFFER_FULL: Reason.ValueType  # 167

@@ -850,7 +850,7 @@ class UpsertAllocationsRequest(_message.Message):
 
     @_builtins.property
     def batch(self) -> Global___ExecutedBatch:
-        """The batch these allocations were executed by; topic REBALANCING tells it. Of a gateway only, of anybody else
+        """The batch these allocations were executed by; topic REBALANCING reports it. Of a gateway only, of anybody else
         PERMISSION_DENIED ROLE_REQUIRED. Absent: the capital moves without a batch.
         """
 

@@ -866,7 +866,7 @@ Global___CreateBindingsRequest: _TypeAlias = CreateBindingsRequest  # noqa: Y015
 
 @_typing.final
 class CreateBindingsResponse(_message.Message):
-    """Bindings now; binding again is no error."""
+    """Bindings now; binding again is not an error."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1334,7 +1334,7 @@ class ListAuditEntriesResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty when there are no more now; go on later with `after_entry`."""
+    """Empty when there are no more now; continue later with `after_entry`."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
         """Version of this message, and what the server supports."""

@@ -197,7 +197,7 @@ class WorldServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpsertWorldNode(self, request, context):
-        """Sets the state of a node. INVALID_ARGUMENT for what is no node id.
+        """Sets the state of a node. INVALID_ARGUMENT for what is not a node id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -71,7 +71,7 @@ class WorldServiceStub:
     ListBindings: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.ListBindingsRequest, _world_service_pb2.ListBindingsResponse]
     """Bindings."""
     UpsertWorldNode: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.UpsertWorldNodeRequest, _world_service_pb2.UpsertWorldNodeResponse]
-    """Sets the state of a node. INVALID_ARGUMENT for what is no node id."""
+    """Sets the state of a node. INVALID_ARGUMENT for what is not a node id."""
     ListWorldNodes: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.ListWorldNodesRequest, _world_service_pb2.ListWorldNodesResponse]
     """Node states."""
     UpsertEdgeOverride: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.UpsertEdgeOverrideRequest, _world_service_pb2.UpsertEdgeOverrideResponse]
@@ -124,7 +124,7 @@ class WorldServiceAsyncStub(WorldServiceStub):
     ListBindings: _aio.UnaryUnaryMultiCallable[_world_service_pb2.ListBindingsRequest, _world_service_pb2.ListBindingsResponse]  # type: ignore[assignment]
     """Bindings."""
     UpsertWorldNode: _aio.UnaryUnaryMultiCallable[_world_service_pb2.UpsertWorldNodeRequest, _world_service_pb2.UpsertWorldNodeResponse]  # type: ignore[assignment]
-    """Sets the state of a node. INVALID_ARGUMENT for what is no node id."""
+    """Sets the state of a node. INVALID_ARGUMENT for what is not a node id."""
     ListWorldNodes: _aio.UnaryUnaryMultiCallable[_world_service_pb2.ListWorldNodesRequest, _world_service_pb2.ListWorldNodesResponse]  # type: ignore[assignment]
     """Node states."""
     UpsertEdgeOverride: _aio.UnaryUnaryMultiCallable[_world_service_pb2.UpsertEdgeOverrideRequest, _world_service_pb2.UpsertEdgeOverrideResponse]  # type: ignore[assignment]
@@ -228,7 +228,7 @@ class WorldServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _world_service_pb2.UpsertWorldNodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_world_service_pb2.UpsertWorldNodeResponse, _abc.Awaitable[_world_service_pb2.UpsertWorldNodeResponse]]:
-        """Sets the state of a node. INVALID_ARGUMENT for what is no node id."""
+        """Sets the state of a node. INVALID_ARGUMENT for what is not a node id."""
 
     @_abc_1.abstractmethod
     def ListWorldNodes(

@@ -211,7 +211,7 @@ export const SwapPhase = {
   COMMIT: 3,
 
   /**
-   * The old context goes on.
+   * The old context continues.
    *
    * @generated from enum value: SWAP_PHASE_ABORTED = 4;
    */

@@ -466,7 +466,7 @@ export const FeedStateSchema: GenMessage<FeedState> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_control_event, 10);
 
 /**
- * Sent at least every 2 s, so that a silent stream is told from a broken one.
+ * Sent at least every 2 s, so that a silent stream can be distinguished from a broken one.
  *
  * @generated from message qmtl.control.v1.ProgressMark
  */

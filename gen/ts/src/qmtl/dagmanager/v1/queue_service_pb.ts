@@ -1466,7 +1466,7 @@ export const QueueService: GenService<{
     output: typeof AcquireLeasesResponseSchema;
   },
   /**
-   * Renews. Lost leases are told in the answer.
+   * Renews. Lost leases are named in the answer.
    *
    * @generated from rpc qmtl.dagmanager.v1.QueueService.RenewLeases
    */

@@ -64,7 +64,7 @@ export type Cut = Message<"qmtl.data.v1.Cut"> & {
   reason: CutReason;
 
   /**
-   * State the queue goes on from.
+   * State the queue continues from.
    *
    * @generated from field: bytes state_hash = 2;
    */

@@ -272,7 +272,7 @@ export type ReconcileResponse = Message<"qmtl.gateway.v1.ReconcileResponse"> & {
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Fills imported that no report had told.
+   * Imported fills that no report had mentioned.
    *
    * @generated from field: uint32 imported_fills = 2;
    */
@@ -468,7 +468,7 @@ export type ListJournalResponse = Message<"qmtl.gateway.v1.ListJournalResponse">
   entries: JournalEntry[];
 
   /**
-   * Empty when there are no more now; go on later with `after_entry`.
+   * Empty when there are no more now; continue later with `after_entry`.
    *
    * @generated from field: string next_page_token = 3;
    */
@@ -503,7 +503,7 @@ export type WatchJournalRequest = Message<"qmtl.gateway.v1.WatchJournalRequest">
   accountId: string;
 
   /**
-   * Only entries after this one. Entries are gap-free, so the last one received goes on without loss.
+   * Only entries after this one. Entries are gap-free, so the last one received continues without loss.
    *
    * @generated from field: uint64 after_entry = 3;
    */

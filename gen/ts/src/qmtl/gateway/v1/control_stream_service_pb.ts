@@ -90,7 +90,7 @@ export type IssueTicketRequest = Message<"qmtl.gateway.v1.IssueTicketRequest"> &
   sessionId: string;
 
   /**
-   * Where the session runs; named where an apply waits for it. Unset: not told.
+   * Where the session runs; named where an apply waits for it. Unset: not reported.
    *
    * @generated from field: qmtl.control.v1.SessionOrigin origin = 8;
    */
@@ -168,7 +168,7 @@ export type LastApplied = Message<"qmtl.gateway.v1.LastApplied"> & {
   topicKey: string;
 
   /**
-   * Revision applied; the stream goes on after it.
+   * Revision applied; the stream continues after it.
    *
    * @generated from field: uint64 revision = 2;
    */
@@ -211,7 +211,7 @@ export type SubscribeRequest = Message<"qmtl.gateway.v1.SubscribeRequest"> & {
 
   /**
    * What was applied before a reconnect. A key that is absent, was restored, or is no longer kept that far gets a
-   * snapshot; the others go on without gap.
+   * snapshot; the others continue without gap.
    *
    * @generated from field: repeated qmtl.gateway.v1.LastApplied last_applied = 3;
    */

@@ -56,7 +56,7 @@ export type TargetDeclaration = Message<"qmtl.gateway.v1.TargetDeclaration"> & {
    * The most a target of it may be, as a share of capital, without sign: one above it is not accepted, OVER_LIMIT. 0: no
    * bound, as without a declaration. Of the strategy's submissions the one counts that was completed last before a
    * session's first target, of those that name the world if there are any. One that is queued, processed or failed
-   * changes nothing; while none was completed it is the one handed in last. A router that is started again looks anew.
+   * changes nothing; while none was completed it is the one submitted last. A router that is started again looks again.
    *
    * @generated from field: double max_weight = 3;
    */
@@ -189,7 +189,7 @@ export type SubmitStrategyResponse = Message<"qmtl.gateway.v1.SubmitStrategyResp
   submission?: Submission | undefined;
 
   /**
-   * True: the same graph was handed in to the same worlds before.
+   * True: the same graph was submitted to the same worlds before.
    *
    * @generated from field: bool duplicate = 3;
    */
@@ -420,7 +420,7 @@ export type ListStrategiesRequest = Message<"qmtl.gateway.v1.ListStrategiesReque
   strategyName: string;
 
   /**
-   * World it was handed in to; empty: any.
+   * World it was submitted to; empty: any.
    *
    * @generated from field: string world_id = 3;
    */

@@ -590,8 +590,8 @@ export type WatchOrdersRequest = Message<"qmtl.gateway.v1.WatchOrdersRequest"> &
   filter?: OrderFilter | undefined;
 
   /**
-   * Last cursor received, to go on without gap; the filter must be the same. Empty: first all working orders, then
-   * changes. FAILED_PRECONDITION TRIMMED when it is too old: begin anew.
+   * Last cursor received, to continue without gap; the filter must be the same. Empty: first all working orders, then
+   * changes. FAILED_PRECONDITION TRIMMED when it is too old: start over.
    *
    * @generated from field: string cursor = 3;
    */
@@ -981,7 +981,7 @@ export const OrderService: GenService<{
   },
   /**
    * Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
-   * order is told in its result.
+   * order is reported in its result.
    *
    * @generated from rpc qmtl.gateway.v1.OrderService.CancelOrders
    */

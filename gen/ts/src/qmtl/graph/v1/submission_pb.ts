@@ -108,7 +108,7 @@ export const SubmissionSchema: GenMessage<Submission> = /*@__PURE__*/
   messageDesc(file_qmtl_graph_v1_submission, 0);
 
 /**
- * A strategy that was handed in.
+ * A strategy that was submitted.
  *
  * @generated from message qmtl.graph.v1.StrategyInfo
  */
@@ -135,14 +135,14 @@ export type StrategyInfo = Message<"qmtl.graph.v1.StrategyInfo"> & {
   strategyVersion: string;
 
   /**
-   * Worlds it was handed in to.
+   * Worlds it was submitted to.
    *
    * @generated from field: repeated string world_ids = 4;
    */
   worldIds: string[];
 
   /**
-   * When it was handed in first.
+   * When it was submitted first.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 5;
    */

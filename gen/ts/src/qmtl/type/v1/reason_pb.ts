@@ -466,7 +466,7 @@ export const Reason = {
   TRIMMED: 110,
 
   /**
-   * The reader fell behind; go on from the position in the metadata.
+   * The reader fell behind; continue from the position in the metadata.
    *
    * @generated from enum value: REASON_RESUME_FROM = 111;
    */
@@ -648,7 +648,7 @@ export const Reason = {
   TOO_MANY_REQUESTS: 164,
 
   /**
-   * It may have been done; the same request again tells.
+   * It may have been done; the same request again shows which.
    *
    * @generated from enum value: REASON_OUTCOME_UNKNOWN = 165;
    */

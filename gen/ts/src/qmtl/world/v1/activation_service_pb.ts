@@ -115,7 +115,7 @@ export type WaitingSession = Message<"qmtl.world.v1.WaitingSession"> & {
   sessionId: string;
 
   /**
-   * Where it runs, as its client says. Unset: not told.
+   * Where it runs, as its client says. Unset: not reported.
    *
    * @generated from field: qmtl.control.v1.SessionOrigin origin = 2;
    */
@@ -1213,7 +1213,7 @@ export const ActivationService: GenService<{
   },
   /**
    * Promotes; streams each phase as it is committed, at last COMPLETED or ROLLED_BACK. A stream that breaks changes
-   * nothing about the run: the same call again tells where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
+   * nothing about the run: the same call again shows where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
    * FAILED_PRECONDITION WORLD_HELD, MODE_NOT_REACHABLE, LIVE_NOT_ALLOWED.
    *
    * @generated from rpc qmtl.world.v1.ActivationService.Apply

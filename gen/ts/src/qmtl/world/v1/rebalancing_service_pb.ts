@@ -765,7 +765,7 @@ export type UpsertAllocationsRequest = Message<"qmtl.world.v1.UpsertAllocationsR
   reason: string;
 
   /**
-   * The batch these allocations were executed by; topic REBALANCING tells it. Of a gateway only, of anybody else
+   * The batch these allocations were executed by; topic REBALANCING reports it. Of a gateway only, of anybody else
    * PERMISSION_DENIED ROLE_REQUIRED. Absent: the capital moves without a batch.
    *
    * @generated from field: qmtl.world.v1.ExecutedBatch batch = 6;

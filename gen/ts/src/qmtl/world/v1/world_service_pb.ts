@@ -833,7 +833,7 @@ export const CreateBindingsRequestSchema: GenMessage<CreateBindingsRequest> = /*
   messageDesc(file_qmtl_world_v1_world_service, 17);
 
 /**
- * Bindings now; binding again is no error.
+ * Bindings now; binding again is not an error.
  *
  * @generated from message qmtl.world.v1.CreateBindingsResponse
  */
@@ -1336,7 +1336,7 @@ export type ListAuditEntriesResponse = Message<"qmtl.world.v1.ListAuditEntriesRe
   entries: AuditEntry[];
 
   /**
-   * Empty when there are no more now; go on later with `after_entry`.
+   * Empty when there are no more now; continue later with `after_entry`.
    *
    * @generated from field: string next_page_token = 3;
    */
@@ -1668,7 +1668,7 @@ export const WorldService: GenService<{
     output: typeof ListBindingsResponseSchema;
   },
   /**
-   * Sets the state of a node. INVALID_ARGUMENT for what is no node id.
+   * Sets the state of a node. INVALID_ARGUMENT for what is not a node id.
    *
    * @generated from rpc qmtl.world.v1.WorldService.UpsertWorldNode
    */

@@ -74,7 +74,7 @@ type QueueServiceClient interface {
 	PutSnapshots(ctx context.Context, in *PutSnapshotsRequest, opts ...grpc.CallOption) (*PutSnapshotsResponse, error)
 	// Snapshots. NOT_FOUND QUEUE_NOT_FOUND.
 	GetSnapshots(ctx context.Context, in *GetSnapshotsRequest, opts ...grpc.CallOption) (*GetSnapshotsResponse, error)
-	// Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+	// State of replay feeds. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	ListFeeds(ctx context.Context, in *ListFeedsRequest, opts ...grpc.CallOption) (*ListFeedsResponse, error)
 	// Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	AdvanceFeed(ctx context.Context, in *AdvanceFeedRequest, opts ...grpc.CallOption) (*AdvanceFeedResponse, error)
@@ -279,7 +279,7 @@ type QueueServiceServer interface {
 	PutSnapshots(context.Context, *PutSnapshotsRequest) (*PutSnapshotsResponse, error)
 	// Snapshots. NOT_FOUND QUEUE_NOT_FOUND.
 	GetSnapshots(context.Context, *GetSnapshotsRequest) (*GetSnapshotsResponse, error)
-	// Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+	// State of replay feeds. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	ListFeeds(context.Context, *ListFeedsRequest) (*ListFeedsResponse, error)
 	// Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	AdvanceFeed(context.Context, *AdvanceFeedRequest) (*AdvanceFeedResponse, error)

@@ -84,7 +84,7 @@ func (SubmissionState) EnumDescriptor() ([]byte, []int) {
 	return file_qmtl_graph_v1_submission_proto_rawDescGZIP(), []int{0}
 }
 
-// Where a submission stands. Its assignments are read with GatewayService.ListNodeAssignments.
+// State of a submission. Its assignments are read with GatewayService.ListNodeAssignments.
 type Submission struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the submission. Same strategy and worlds, same id.

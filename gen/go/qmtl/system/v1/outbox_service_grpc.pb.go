@@ -26,7 +26,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+// The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
 // the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 //
 // | method      | role    | ticket | internal |
@@ -72,7 +72,7 @@ type OutboxService_WatchEventsClient = grpc.ServerStreamingClient[WatchEventsRes
 // All implementations must embed UnimplementedOutboxServiceServer
 // for forward compatibility.
 //
-// The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+// The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
 // the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 //
 // | method      | role    | ticket | internal |

@@ -198,7 +198,7 @@ class QueueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListFeeds(self, request, context):
-        """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+        """State of replay feeds. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -69,7 +69,7 @@ class QueueServiceStub:
     GetSnapshots: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.GetSnapshotsRequest, _queue_service_pb2.GetSnapshotsResponse]
     """Snapshots. NOT_FOUND QUEUE_NOT_FOUND."""
     ListFeeds: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListFeedsRequest, _queue_service_pb2.ListFeedsResponse]
-    """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
+    """State of replay feeds. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     AdvanceFeed: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.AdvanceFeedRequest, _queue_service_pb2.AdvanceFeedResponse]
     """Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     CreateReplayRunner: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.CreateReplayRunnerRequest, _queue_service_pb2.CreateReplayRunnerResponse]
@@ -128,7 +128,7 @@ class QueueServiceAsyncStub(QueueServiceStub):
     GetSnapshots: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.GetSnapshotsRequest, _queue_service_pb2.GetSnapshotsResponse]  # type: ignore[assignment]
     """Snapshots. NOT_FOUND QUEUE_NOT_FOUND."""
     ListFeeds: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListFeedsRequest, _queue_service_pb2.ListFeedsResponse]  # type: ignore[assignment]
-    """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
+    """State of replay feeds. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     AdvanceFeed: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.AdvanceFeedRequest, _queue_service_pb2.AdvanceFeedResponse]  # type: ignore[assignment]
     """Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     CreateReplayRunner: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.CreateReplayRunnerRequest, _queue_service_pb2.CreateReplayRunnerResponse]  # type: ignore[assignment]
@@ -232,7 +232,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.ListFeedsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.ListFeedsResponse, _abc.Awaitable[_queue_service_pb2.ListFeedsResponse]]:
-        """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
+        """State of replay feeds. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def AdvanceFeed(

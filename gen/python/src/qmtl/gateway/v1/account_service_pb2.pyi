@@ -89,9 +89,9 @@ class ListAccountsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before."""
+    """`next_page_token` of the previous answer."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -161,9 +161,9 @@ class ListPositionsRequest(_message.Message):
     world_id: _builtins.str
     """World; empty: any. An unknown one is NOT_FOUND."""
     page_size: _builtins.int
-    """At most this many; 0: 1,000; above 5,000: 5,000."""
+    """Page size; 0: 1,000; above 5,000: 5,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -378,9 +378,9 @@ class ListJournalRequest(_message.Message):
     after_entry: _builtins.int
     """Only entries after this one."""
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -489,7 +489,7 @@ class WatchJournalResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     LAST_ENTRY_FIELD_NUMBER: _builtins.int
     last_entry: _builtins.int
-    """Last entry of the journal looked at, of whatever kind: `after_entry` for the next call."""
+    """Last entry of the journal that was read, of whatever kind: `after_entry` for the next call."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
         """Version of this message."""

@@ -55,7 +55,7 @@ Global___SubmissionState: _TypeAlias = SubmissionState  # noqa: Y015
 
 @_typing.final
 class Submission(_message.Message):
-    """Where a submission stands. Its assignments are read with GatewayService.ListNodeAssignments."""
+    """State of a submission. Its assignments are read with GatewayService.ListNodeAssignments."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

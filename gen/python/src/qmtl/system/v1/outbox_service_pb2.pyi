@@ -59,7 +59,7 @@ class OutboxEvent(_message.Message):
     ControlEvents of one key in order, each after its length as a varint; 8 KiB at most.
     """
     position: _builtins.int
-    """Place in the log, rising with gaps. The same event always has the same one."""
+    """Position in the log, increasing with gaps. The same event always has the same one."""
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Short texts beside the payload, such as `type` and `revision`."""
@@ -92,7 +92,7 @@ class WatchEventsRequest(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     FROM_BEGINNING_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """Where an earlier call stopped, as its last answer said. Empty: see `from_beginning`."""
+    """Where an earlier call stopped: the cursor of its last answer. Empty: see `from_beginning`."""
     from_beginning: _builtins.bool
     """Without a cursor: true begins at the oldest event kept, false after the newest one."""
     @_builtins.property

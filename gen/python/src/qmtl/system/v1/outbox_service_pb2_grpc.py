@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OutboxServiceStub:
-    """The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+    """The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
     the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 
     | method      | role    | ticket | internal |
@@ -48,7 +48,7 @@ class OutboxServiceStub:
 
 
 class OutboxServiceServicer:
-    """The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+    """The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
     the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 
     | method      | role    | ticket | internal |
@@ -84,7 +84,7 @@ def add_OutboxServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OutboxService:
-    """The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+    """The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
     the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 
     | method      | role    | ticket | internal |

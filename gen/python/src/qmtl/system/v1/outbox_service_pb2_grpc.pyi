@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OutboxServiceStub:
-    """The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+    """The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
     the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 
     | method      | role    | ticket | internal |
@@ -49,7 +49,7 @@ class OutboxServiceStub:
 
 @_typing.type_check_only
 class OutboxServiceAsyncStub(OutboxServiceStub):
-    """The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+    """The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
     the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 
     | method      | role    | ticket | internal |
@@ -67,7 +67,7 @@ class OutboxServiceAsyncStub(OutboxServiceStub):
     """
 
 class OutboxServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+    """The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
     the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 
     | method      | role    | ticket | internal |

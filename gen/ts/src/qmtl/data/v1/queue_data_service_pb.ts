@@ -214,7 +214,7 @@ export const ConsumeRequestSchema: GenMessage<ConsumeRequest> = /*@__PURE__*/
   messageDesc(file_qmtl_data_v1_queue_data_service, 4);
 
 /**
- * Effective records, in seq order per key. STARTs are handed on, too, so that readers can fold.
+ * Effective records, in seq order per key. STARTs are included, so that readers can fold.
  *
  * @generated from message qmtl.data.v1.ConsumeResponse
  */

@@ -82,7 +82,7 @@ export type IssueTicketRequest = Message<"qmtl.gateway.v1.IssueTicketRequest"> &
   topics: Topic[];
 
   /**
-   * Session it is for: the own one, to widen its ticket. Empty: a new one, which is what a process asks for at its
+   * Session it is for: the caller's own, to widen its ticket. Empty: a new one, which is what a process asks for at its
    * start. A session of another principal is refused with TICKET_SCOPE.
    *
    * @generated from field: string session_id = 7;
@@ -118,7 +118,7 @@ export type IssueTicketResponse = Message<"qmtl.gateway.v1.IssueTicketResponse">
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * A JWT signed by the gateway; its claims stand in docs/protocol.md. A secret of the session. Only the principal it was
+   * A JWT signed by the gateway; docs/protocol.md lists its claims. A secret of the session. Only the principal it was
    * issued to can use it.
    *
    * @generated from field: string ticket = 2;
@@ -274,7 +274,7 @@ export type HeartbeatRequest = Message<"qmtl.gateway.v1.HeartbeatRequest"> & {
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Says session, world, strategies and rights.
+   * Carries session, world, strategies and rights.
    *
    * @generated from field: string ticket = 2;
    */

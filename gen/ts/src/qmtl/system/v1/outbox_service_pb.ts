@@ -52,7 +52,7 @@ export type OutboxEvent = Message<"qmtl.system.v1.OutboxEvent"> & {
   headers: { [key: string]: string };
 
   /**
-   * Place in the log, rising with gaps. The same event always has the same one.
+   * Position in the log, increasing with gaps. The same event always has the same one.
    *
    * @generated from field: int64 position = 5;
    */
@@ -87,7 +87,7 @@ export type WatchEventsRequest = Message<"qmtl.system.v1.WatchEventsRequest"> & 
   topics: string[];
 
   /**
-   * Where an earlier call stopped, as its last answer said. Empty: see `from_beginning`.
+   * Where an earlier call stopped: the cursor of its last answer. Empty: see `from_beginning`.
    *
    * @generated from field: string cursor = 3;
    */
@@ -152,7 +152,7 @@ export const WatchEventsResponseSchema: GenMessage<WatchEventsResponse> = /*@__P
   messageDesc(file_qmtl_system_v1_outbox_service, 2);
 
 /**
- * The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+ * The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
  * the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
  *
  * | method      | role    | ticket | internal |

@@ -12,7 +12,7 @@ const WARM_ROWS = 64;
 const WARM_CALLS = 4000;
 const CROSSING = { fast: 10, slow: 30 };
 const COSTS = { capital: 1e6, lotUnit: 0.001, fee: 2e-6, halfSpread: 1e-6 };
-const NS_A_BAR_MAX = 125; // eight million bars a second
+const NS_A_BAR_MAX = 125; // eight million bars per second
 
 /** Bars of a random walk: each opens where the last one closed, and reaches a little beyond both. */
 export interface ExecutionBars extends HandBars {

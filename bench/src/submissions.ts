@@ -11,7 +11,7 @@ import { limitRow, referenceRow } from "./limit-row.ts";
 import { quantile } from "./samples.ts";
 
 export interface SubmissionsOptions {
-  /** Strategies handed in, after some to warm up. @default 80 */
+  /** Strategies submitted, after some to warm up. @default 80 */
   submissions?: number;
 }
 
@@ -20,7 +20,7 @@ const inFlight = 4;
 const nodesEach = 10;
 
 /**
- * Strategies of ten nodes, two of them new each time, handed in to one world four at a time through the gateway of the
+ * Strategies of ten nodes, two of them new each time, submitted to one world four at a time through the gateway of the
  * real platform: until acknowledged (durable), and until completed (bound, compared with the graph, queues assigned).
  */
 export async function submissionsBench(options: SubmissionsOptions = {}): Promise<BenchRow[]> {

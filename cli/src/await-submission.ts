@@ -6,7 +6,7 @@ import { CommandError, ExitCode, RefusalError } from "./exit-codes.ts";
 
 /** Longest wait for the queues of a submission, milliseconds. The submission itself is durable before that. */
 const queuesWaitMsMax = 60_000;
-/** A submission that has not moved for this long is told to wait, milliseconds. */
+/** A submission that has not moved for this long is reported as waiting, milliseconds. */
 const stillMsMax = 2_000;
 
 export interface AwaitOptions {
@@ -20,7 +20,7 @@ export interface AwaitOptions {
 
 /**
  * Waits until the nodes of a submission that the gateway has stored have their queues. Says at once when it does not
- * move: it is kept, and goes on by itself, whether somebody waits for it or not.
+ * move: it is kept, and continues by itself, whether somebody waits for it or not.
  *
  * @throws {CommandError} it has failed, or is not completed in time.
  */

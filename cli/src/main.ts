@@ -28,7 +28,7 @@ export async function makeProgram(names: readonly CommandName[] = commandNames):
     .configureHelp({ showGlobalOptions: true })
     .addHelpText("afterAll", EXIT_CODES)
     .showSuggestionAfterError()
-    // Errors are told by `main`, in JSON where that was asked for; then no help is mixed into it either.
+    // Errors are printed by `main`, in JSON where that was asked for; then no help is mixed into it either.
     .configureOutput({
       outputError: () => {},
       writeErr: (text) => void (process.argv.includes("--json") || process.stderr.write(text)),

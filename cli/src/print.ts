@@ -142,7 +142,7 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
 const inWords = (text: string): string =>
   WORDS.reduce((told, [from, to]) => told.replaceAll(new RegExp(from, "g"), to), text);
 
-/** The message and a line a field, each thing said once: a message that only repeats its fields is left out. */
+/** The message and one line per field, each thing said once: a message that only repeats its fields is left out. */
 function tellFields(
   message: string,
   fields: readonly { readonly field: string; readonly description: string }[],

@@ -12,7 +12,7 @@ import type { CommandSession } from "./session.ts";
 /** A submission whose nodes have their queues. */
 export interface SubmittedStrategy {
   readonly submission: Submission;
-  /** The same graph was handed in to the same world before. */
+  /** The same graph was submitted to the same world before. */
   readonly duplicate: boolean;
   /** The author's names of the nodes, by id. */
   readonly nodeNames: ReadonlyMap<string, string>;
@@ -24,7 +24,7 @@ export interface SubmittedStrategy {
  * Backtests a strategy's declared history and hands its graph in with the series, as a run does first. Nothing runs
  * after that: no lease is taken, no gate opened, no node computed.
  *
- * @throws {QmtlError} what the gateway refuses. An outage before it is handed in is told at once; one after that is
+ * @throws {QmtlError} what the gateway refuses. An outage before it is submitted is reported at once; one after that is
  * waited out for a minute.
  */
 export async function submitStrategy(

@@ -6,7 +6,7 @@ import { ExitCode, RefusalError } from "./exit-codes.ts";
 import { allOf } from "./pages-of.ts";
 import type { CommandSession } from "./session.ts";
 
-/** Names told in one hint at most. */
+/** Largest number of names in one hint. */
 const namesToldMax = 10;
 
 /** What a name that is not known is answered with: the nearest one, or the first few there are. */

@@ -7,9 +7,9 @@ import { printNote } from "./print.ts";
 const endMsMax = 10_000;
 
 /**
- * Waits until what runs here is asked to stop, or cannot go on, and stops it.
+ * Waits until what runs here is asked to stop, or cannot continue, and stops it.
  *
- * @throws why it could not go on. The process ends within ten seconds then, whatever still waits for something.
+ * @throws why it could not continue. The process ends within ten seconds then, whatever still waits for something.
  */
 export async function untilEnded(
   running: Pick<Platform, "lost" | "stop">,
@@ -26,7 +26,7 @@ export async function untilEnded(
   throw refusal;
 }
 
-/** Why a process could not go on, with what to do next. */
+/** Why a process could not continue, with what to do next. */
 function refusalOf(cause: Error): unknown {
   const reason = reasonOf(cause);
   if (reason !== "DB_UNAVAILABLE") return accountHeldRefusal(cause);

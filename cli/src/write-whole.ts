@@ -13,10 +13,10 @@ import { CommandError, ExitCode } from "./exit-codes.ts";
 
 /**
  * Writes a file named on the command line: it appears whole or not at all. One that is replaced keeps its permissions,
- * and the link that names it; what is no file, such as `/dev/null`, is written to. Returns its path.
+ * and the link that names it; what is not a file, such as `/dev/null`, is written to. Returns its path.
  *
  * @param isForced replace one that is there
- * @throws {CommandError} usage, when there is one and `isForced` is not said, or it cannot be written; nothing is
+ * @throws {CommandError} usage, when there is one and `isForced` is false, or it cannot be written; nothing is
  * changed then
  */
 export function writeWhole(path: string, text: string, isForced: boolean): string {

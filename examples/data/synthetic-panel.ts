@@ -16,7 +16,7 @@ export interface PanelBar {
 export interface PanelOptions {
   /** The same seed gives the same bars. @default 20150101 */
   readonly seed?: number;
-  /** Bars of each symbol, one a weekday. @default 1500 */
+  /** Bars of each symbol, one per weekday. @default 1500 */
   readonly count?: number;
   /** First day looked at. @default "2015-01-01" */
   readonly from?: string;

@@ -28,7 +28,7 @@ export function parseCommandLine(line: string): CommandLine {
   return { env, words };
 }
 
-/** The lines of a page's `sh` blocks, in order; a line that ends in `\` goes on with the next. */
+/** The lines of a page's `sh` blocks, in order; a line that ends in `\` continues with the next. */
 export function commandsOf(page: string): string[] {
   const blocks = [...page.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, block = ""]) => block);
   return blocks

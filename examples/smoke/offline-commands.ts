@@ -1,5 +1,5 @@
 // Runs `qmtl` command lines one after another in this process, through the program's own entry: starting it costs more
-// than a backtest. Takes `[{"cwd": …, "args": […]}, …]` as its argument and prints one JSON line a command.
+// than a backtest. Takes `[{"cwd": …, "args": […]}, …]` as its argument and prints one JSON line per command.
 import { pathToFileURL } from "node:url";
 
 interface Task {

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import type { QmtlConfig } from "@qmtl/sdk/config";
 import { type Check, messageOf } from "./check.ts";
 
-/** Less free space than this is told. */
+/** Less free space than this is reported. */
 const freeBytesMin = 1024 ** 3;
 
 /** Services that have a folder of their own beside the one of `qmtl up` when each is a process. */

@@ -65,7 +65,7 @@ const LEADERS = [
   { name: "WorldService leader", table: "world.leadership", owner: "holder", until: "expires_at" },
 ] as const;
 
-/** Who leads now. Nobody is no fault where nothing runs; a table that is not there was never written. */
+/** Who leads now. Having no leader is not a fault where nothing runs; a table that is not there was never written. */
 async function leaderChecks(db: Queryable): Promise<Check[]> {
   const checks: Check[] = [];
   for (const { name, table, owner, until } of LEADERS) {

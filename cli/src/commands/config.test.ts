@@ -141,7 +141,7 @@ describe("a configuration that cannot be used", () => {
     ["comments alone", "# nothing\n", "CONFIG_EMPTY", /the file is empty/],
     ["not YAML", "gateway:\n  port: [1\n", "CONFIG_NOT_YAML", /qmtl\.yml:3:1: /],
     ["a key twice", "gateway:\n  port: 1\n  port: 2\n", "CONFIG_NOT_YAML", /:3:3: .*unique/],
-    ["text", "just text\n", "CONFIG_NOT_YAML", /not a YAML mapping/],
+    ["text", "just text\n", "CONFIG_NOT_YAML", /expected a YAML mapping/],
     [
       "a wrong type at depth",
       "accounts:\n  a:\n    limits: 5\n",

@@ -35,7 +35,7 @@ interface DiffRow {
 
 interface Outcome {
   readonly strategyId: string;
-  /** The same graph was handed in to the same worlds before; undefined where that is not known. */
+  /** The same graph was submitted to the same worlds before; undefined where that is not known. */
   readonly isDuplicate: boolean | undefined;
   readonly newNodes: number;
   readonly reusedNodes: number;
@@ -122,7 +122,7 @@ async function askGateway(session: DagSession, request: SubmitStrategyRequest): 
   if (submission === undefined) throw new CommandError("the response contains no submission");
   const { submissionId, strategyId, newNodes, reusedNodes } = submission;
   const known = { strategyId, isDuplicate: duplicate };
-  // A submission is told again as it was the first time; once it is completed, nothing of it is new any more.
+  // A submission is reported again as it was the first time; once it is completed, nothing of it is new any more.
   if (!duplicate || !(await isCompleted(session, submissionId))) {
     const { plannedKeys } = await import("../graph/planned-keys.ts");
     const planned = plannedKeys(request.graph!, submission.contexts);

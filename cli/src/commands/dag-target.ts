@@ -19,7 +19,7 @@ export interface DagSession extends CommandSession {
 
 /**
  * Runs the action of a `dag` command with its session, and closes it whatever happens. An address that does not answer
- * is told with what to do about it.
+ * is reported with what to do about it.
  */
 export function withDagSession<A extends unknown[]>(
   action: (session: DagSession, ...args: A) => Promise<void>,

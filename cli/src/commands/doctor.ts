@@ -89,7 +89,7 @@ function brokenConfig(failure: ConfigError): Check {
   return { name: "configuration", status: "error", detail, fix };
 }
 
-/** A platform that is not running is no fault of the machine. */
+/** A platform that is not running is not a fault of the machine. */
 function platformCheck({ isThere, status, detail, fix }: ServiceCheck): Check {
   return {
     name: "platform",

@@ -42,7 +42,7 @@ function print(session: CommandSession, event: ControlEvent): void {
   console.log(`${time}  ${event.topicKey}#${event.revision}  ${event.type}${change}${fence}`);
 }
 
-/** Events of a world as they come. A ticket ends after some minutes: the stream goes on with a new one. */
+/** Events of a world as they come. A ticket ends after some minutes: the stream continues with a new one. */
 async function follow(session: CommandSession, worldId: string): Promise<void> {
   const applied = new Map<string, LastApplied>();
   for (;;) {

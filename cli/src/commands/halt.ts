@@ -21,7 +21,7 @@ interface ResumeOptions extends HaltScope {
   reason: string;
 }
 
-/** `qmtl halt` and `qmtl resume`: stop the router, and let it go on. */
+/** `qmtl halt` and `qmtl resume`: stop the router, and let it continue. */
 export function addHaltCommands(program: Command): void {
   program
     .command("halt")

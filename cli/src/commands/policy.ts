@@ -130,7 +130,7 @@ function addCheckingCommands(policy: Command): void {
     .addHelpText("after", "\nExample:\n  qmtl policy validate policy.yml")
     .action(
       withSession(async (session, file: string, options: { world?: string }) => {
-        readTextFile(file); // a file that cannot be read is told before a platform is asked
+        readTextFile(file); // a file that cannot be read is reported before a platform is asked
         const worldId = options.world ?? (await anyWorld(session));
         const { checksum } = await createPolicy(session, worldId, file, true);
         if (session.asJson) return printJson({ valid: true, file, checksum });

@@ -3,7 +3,7 @@ import { readUpTo } from "../input-file.ts";
 
 /** Largest file read, bytes. */
 const fileBytesMax = 256 * 1024 * 1024;
-/** Elements that are no numbers, named at most. */
+/** Elements that are not numbers, named at most. */
 const namedMax = 3;
 
 /** The object of a file for `qmtl report`: a list of returns, and whatever else is with it. */
@@ -36,7 +36,7 @@ export function readReportInput(file: string): ReportInput {
 /**
  * A field as a list of finite numbers.
  *
- * @throws {CommandError} exit code 2, naming what is no number by its index
+ * @throws {CommandError} exit code 2, naming what is not a number by its index
  */
 export function numbersOf(value: unknown, field: string, name: string): number[] {
   if (!Array.isArray(value)) throw bad(`${name}: ${field} must be a list of numbers`);

@@ -12,7 +12,7 @@ const MEANINGS: Readonly<Record<Metric, string>> = {
   samples: "returns",
 };
 
-/** Every alpha metric, in the order in which they are told. */
+/** Every alpha metric, in the order in which they are reported. */
 export const alphaMetrics = Object.keys(MEANINGS) as readonly Metric[];
 
 export interface MarkdownReport {

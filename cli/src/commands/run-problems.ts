@@ -1,4 +1,4 @@
-/** Kinds of problem told apart at most; what comes after goes under one name. */
+/** Largest number of kinds of problem that are told apart; what comes after goes under one name. */
 const kindsMax = 50;
 const otherKind = "other problems";
 

@@ -76,7 +76,7 @@ function paramsOf(json: string): Map<string, string> {
   return new Map(Object.entries(params).map(([key, value]) => [key, JSON.stringify(value)]));
 }
 
-/** An input that only follows a change further up is told as such. */
+/** An input that only follows a change further up is reported as such. */
 function changedInputs(before: Node, after: Node, frozenNames: Names, nowNames: Names): string[] {
   const text = (node: Node, names: Names): string =>
     node.inputs.map(({ port, nodeId: id }) => `${port} = ${names.get(id) ?? id}`).join(", ");

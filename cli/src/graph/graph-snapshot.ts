@@ -43,7 +43,7 @@ export function snapshotText({ strategy, nodes }: GraphSnapshot): string {
   return `${JSON.stringify({ format: snapshotFormat, strategy, graph: json }, null, 2)}\n`;
 }
 
-/** @throws {CommandError} when the file cannot be read, is no snapshot, or was changed by hand. */
+/** @throws {CommandError} when the file cannot be read, is not a snapshot, or was changed by hand. */
 export function readSnapshot(file: string): GraphSnapshot {
   const json = readJsonFile(file);
   if (!isObject(json) || json.format !== snapshotFormat)

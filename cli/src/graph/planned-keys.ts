@@ -27,7 +27,7 @@ const domainNames: ReadonlyMap<ExecutionDomain, DomainName> = new Map([
 
 /**
  * Compute keys that a checked graph has in contexts of its strategy, inputs before readers: what the platform makes when
- * it is handed in.
+ * it is submitted.
  */
 export function plannedKeys(
   { nodes }: StrategyGraph,

@@ -29,17 +29,17 @@ class SourceError extends Error {
  * The faults of a module's tags, without running it: of its exported `TAGS`, and of tags given to nodes.
  *
  * @param path decides between JavaScript and TypeScript
- * @throws {SourceError} where the text is no module
+ * @throws {SourceError} where the text is not a module
  */
 export function lintTags(path: string, text: string): TagFinding[] {
   const program = parse(path, text);
   return [...tagsFindings(text, program), ...checkNodeTags(program)];
 }
 
-/** A text mended as far as it can be. */
+/** A text fixed as far as it can be. */
 export interface MendedSource {
   readonly text: string;
-  /** What was mended, with its places in the text as it was. */
+  /** What was fixed, with its places in the text as it was. */
   readonly mended: readonly TagFinding[];
   /** What is left for the author, with its places in the text as it is now. */
   readonly left: readonly TagFinding[];

@@ -31,6 +31,6 @@ export interface TagFinding {
   readonly message: string;
   /** Where it is, in UTF-16 units from the start of the text. */
   readonly at: number;
-  /** How to mend it; absent where only the author can. */
+  /** How to fix it; absent where only the author can. */
   readonly edits?: readonly TextEdit[];
 }

@@ -10,7 +10,7 @@ export interface WatchedFilesOptions {
   readonly onChange: (paths: readonly string[]) => void;
   /** Told when something cannot be watched. */
   readonly onProblem?: (problem: string) => void;
-  /** Changes that come within this many milliseconds are told together. @default 100 */
+  /** Changes that come within this many milliseconds are reported together. @default 100 */
   readonly quietMs?: number;
   /** Longest wait while changes keep coming, milliseconds. @default 1000 */
   readonly quietMsMax?: number;
@@ -46,7 +46,7 @@ export class WatchedFiles {
     return this.#signatures.size;
   }
 
-  /** Takes the files as they are now, and these with them; what changed before is not told any more. */
+  /** Takes the files as they are now, and these with them; what changed before is no longer told. */
   refresh(paths: readonly string[]): void {
     this.#forget();
     for (const path of [...this.#signatures.keys(), ...paths]) this.#sign(path);
@@ -61,7 +61,7 @@ export class WatchedFiles {
     this.#arm();
   }
 
-  /** Watches a file from what it was when somebody read it; a change since then is told. */
+  /** Watches a file from what it was when somebody read it; a change since then is reported. */
   add(path: string, signature: string): void {
     const isKnown = this.#signatures.has(path);
     if (!this.#sign(path, signature)) return;

@@ -12,7 +12,7 @@ export interface WatchedProcessOptions {
   readonly entry: string;
   /** Arguments of `qmtl`. */
   readonly args: readonly string[];
-  /** Keep what it prints, to be told as events; else it prints for itself. */
+  /** Keep what it prints, to be reported as events; else it prints for itself. */
   readonly asJson: boolean;
   /** The run holds nothing, so it need not end cleanly. */
   readonly endsAtOnce: boolean;
@@ -69,7 +69,7 @@ export function startWatchedProcess(options: WatchedProcessOptions): StartedRun 
   };
 }
 
-/** The last object that is no event is the result; what else comes is told as it comes. */
+/** The last object that is not an event is the result; anything else is reported as it comes. */
 interface Kept {
   result: Record<string, unknown> | undefined;
   failure: Record<string, unknown> | undefined;

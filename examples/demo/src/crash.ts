@@ -26,7 +26,7 @@ export async function crashInApply(stage: Stage): Promise<void> {
   );
   const phase = await settledPhase(stage);
   stage.say(
-    `restarted in ${((performance.now() - began) / 1000).toFixed(1)} s: the apply ${phase === ApplyPhase.COMPLETED ? "went on and completed" : "was rolled back"}`,
+    `restarted in ${((performance.now() - began) / 1000).toFixed(1)} s: the apply ${phase === ApplyPhase.COMPLETED ? "continued and completed" : "was rolled back"}`,
   );
   if (phase === ApplyPhase.ROLLED_BACK) {
     await stage.qmtl.one(

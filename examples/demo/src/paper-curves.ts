@@ -16,7 +16,7 @@ export interface PaperFill {
   readonly origin: string;
 }
 
-/** Value of one unit of a strategy's capital over time; changes of capital by allocation are no return. */
+/** Value of one unit of a strategy's capital over time; changes of capital by allocation are not a return. */
 export interface PaperCurve {
   readonly timesMs: number[];
   readonly equity: number[];

@@ -6,7 +6,7 @@ export interface ProgressStream {
 
 const CELLS = 24;
 
-/** One line that is drawn over and over, at most once a percent. */
+/** One line that is drawn over and over, at most once per percent. */
 export class ProgressBar {
   readonly #stream: ProgressStream;
   #drawn = -1;

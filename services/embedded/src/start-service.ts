@@ -61,7 +61,7 @@ export interface StartedService {
  * configuration. With `storage.kind: postgres` and `bus.kind: kafka` it goes by those.
  *
  * CONFIG_INVALID names every key that is missing for it; DATA_FOLDER_LOCKED; PORT_TAKEN; DB_UNAVAILABLE, PEER_UNAVAILABLE;
- * NOT_LEADER when another gateway holds an account of this one and it is no standby.
+ * NOT_LEADER when another gateway holds an account of this one and it is not a standby.
  */
 export async function startService(
   name: ServiceName,

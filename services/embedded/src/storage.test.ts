@@ -30,7 +30,7 @@ it("says that a store is new, since one that was lost begins just as empty, and 
   await first.close();
   expect(lines).toEqual([
     {
-      text: `a new store was made in ${join(root, "data-world-service")}; if there was one before, stop and restore it`,
+      text: `a new store was created in ${join(root, "data-world-service")}; if there was one before, stop and restore it`,
       fields: { schemas: ["world", "world_bus"] },
     },
   ]);

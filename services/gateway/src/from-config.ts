@@ -104,7 +104,7 @@ export interface Gateway {
   readonly checkTicket: TicketCheck;
   /** Follows the bus, and changes nothing: what a standby may do. @default done by `start` */
   prepare(): Promise<void>;
-  /** Rebuilds the books, follows the bus, goes on with what was open. */
+  /** Rebuilds the books, follows the bus, continues with what was open. */
   start(): Promise<void>;
   /** Finishes what was taken in. May be called twice. */
   stop(): Promise<void>;

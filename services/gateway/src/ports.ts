@@ -49,7 +49,7 @@ export interface SourceBar {
 /** What a ticket says. */
 export interface TicketClaims extends SessionScope {
   readonly topics: readonly TopicName[];
-  /** Where it runs, as its client says. @default not told */
+  /** Where it runs, as its client says. @default not reported */
   readonly origin?: SessionOrigin;
   /** Name of the caller it was issued to; nobody else can use it. */
   readonly principal: string;
@@ -96,7 +96,7 @@ export interface StrategyOrders {
 
 /** The orders of one strategy in one world, for ExplainStrategy. */
 export interface ExplainedOrders {
-  /** What is told of them, as fields of the response. */
+  /** What is reported of them, as fields of the response. */
   readonly fields: Pick<
     MessageInitShape<typeof ExplainStrategyResponseSchema>,
     "halts" | "emitterSessionId" | "tier" | "capital" | "wantedOrders" | "sentOrders"

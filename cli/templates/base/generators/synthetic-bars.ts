@@ -13,7 +13,7 @@ export interface Bar {
 export interface SyntheticBarsOptions {
   /** The same seed gives the same bars. @default 7 */
   readonly seed?: number;
-  /** Number of bars, one a weekday. @default 1040 */
+  /** Number of bars, one per weekday. @default 1040 */
   readonly count?: number;
   /** First day looked at. @default "2018-01-01" */
   readonly from?: string;

@@ -5,7 +5,7 @@ import { loadNode, saveNode } from "./node-state.ts";
 import { CHUNK_ROWS, type Plan } from "./plan.ts";
 import { FeedError } from "./run-error.ts";
 
-/** Where a batch run goes on from. */
+/** Where a batch run continues from. */
 export interface BatchRestore {
   /** Rows of every input, at its front, that only fill the windows (the plan's `restoreRows`). */
   readonly rows: number;

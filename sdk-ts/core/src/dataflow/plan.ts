@@ -82,7 +82,7 @@ export interface Plan {
   readonly nodes: readonly PlanNode[];
   readonly stages: readonly PlanStage[];
   readonly nodeIndex: ReadonlyMap<string, number>;
-  /** Rows to run again, on every clock, so that every window is filled before a restore goes on. */
+  /** Rows to run again, on every clock, so that every window is filled before a restore continues. */
   readonly restoreRows: number;
   /** Nodes whose recorded rows a restore needs, because they cannot be computed from the rows before. */
   readonly historyNodes: readonly string[];

@@ -19,7 +19,7 @@ export class ComputeError extends Error {
   readonly reason = "COMPUTE_FAILED";
   readonly place: FailurePosition;
 
-  /** @param at where the cause was thrown, for example `strategy.ts:12`; told at the end of the message */
+  /** @param at where the cause was thrown, for example `strategy.ts:12`; shown at the end of the message */
   constructor(place: FailurePosition, cause: unknown, at?: string) {
     const text = cause instanceof Error ? cause.message : String(cause);
     super(`${describe(place)} failed: ${text}${at === undefined ? "" : ` (${at})`}`, { cause });

@@ -14,7 +14,7 @@ export interface HolderState {
   readonly epoch: number;
   /** The holder's own fold of its own read of the log. Published means: this fold has accepted it. */
   readonly fold: FoldState;
-  /** Sent and not yet seen effective; seqs go on from the fold's next without gap. */
+  /** Sent and not yet seen effective; seqs continue from the fold's next without gap. */
   readonly window: readonly QueueRecord[];
   readonly windowMax: number;
   /** When START was last sent, or when the window last moved or was sent again. */

@@ -1,7 +1,7 @@
 import type { ContextSwap } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import type { TagMatches } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 
-/** What the control session tells. */
+/** What the control session reports. */
 export interface ControlListener {
   /** Phase, mode or state may have changed. */
   onGate(reason: string): void;
@@ -10,7 +10,7 @@ export interface ControlListener {
   onTags(matches: TagMatches): void;
   /** The stream stands for the first time, or again after a loss; one closed and opened again here is none. */
   onConnected(): void;
-  /** The stream broke, or could not be opened; it is tried again. Not told of a stream closed here. */
+  /** The stream broke, or could not be opened; it is tried again. Not called for a stream closed here. */
   onLost(failure: unknown): void;
   /** The queues are of another store than before: what was read of them may be gone. */
   onQueuesRestored(): void;

@@ -99,7 +99,7 @@ export class ControlSession {
     this.#options.listener.onGate(reason);
   }
 
-  /** Gives the order lease up, tells so once, and ends the stream. May be called twice. */
+  /** Gives the order lease up, says so once, and ends the stream. May be called twice. */
   stop(): Promise<void> {
     this.#stopped ??= this.#end();
     return this.#stopped;
@@ -129,7 +129,7 @@ export class ControlSession {
     const calmMs = Math.min(calmMsMin, totalMsMax ?? calmMsMin);
     let failures = 0;
     let hasty = 0;
-    // What was told last: a stream that is closed here and opened again is no loss, unless one was told before.
+    // What was told last: a stream that is closed here and opened again is not a loss, unless one was told before.
     let isToldUp = false;
     while (!stop.aborted) {
       let failure: unknown = new Error("the stream ended");
@@ -154,7 +154,7 @@ export class ControlSession {
       }
       if (stop.aborted) return;
       if (this.#isReopening) {
-        // One that is closed again and again, for one because its gateway has nothing newer, is no reason to hurry.
+        // One that is closed again and again, for one because its gateway has nothing newer, is not a reason to hurry.
         hasty = this.#elapsedMs() - this.#stoodFromMs < calmMs ? hasty + 1 : 0;
         await pause(
           clock,
@@ -194,7 +194,7 @@ export class ControlSession {
     } catch (failure) {
       if (!hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) throw failure;
       this.#options.tickets.drop(ticket);
-      // A stream ends with the ticket it was opened with: that is no loss, unless the ticket was never good.
+      // A stream ends with the ticket it was opened with: that is not a loss, unless the ticket was never good.
       if (!isUp) throw failure;
       this.#isReopening = true;
     }
@@ -230,7 +230,7 @@ export class ControlSession {
       this.#options.listener.onQueuesRestored();
     }
     if (topicKey !== "") {
-      // A key that nothing has happened to has nothing to go on from.
+      // A key that nothing has happened to has nothing to continue from.
       if (revision > 0n) this.#applied.set(topicKey, { revision, storeEpoch });
       else this.#applied.delete(topicKey);
     }

@@ -11,7 +11,7 @@ export interface TicketKeeperOptions {
   readonly control: Client<typeof ControlStreamService>;
   readonly clock: SdkClock;
   readonly worldId: string;
-  /** Session to go on with, one that this caller was given before. @default a new one */
+  /** Session to continue with, one that this caller was given before. @default a new one */
   readonly sessionId?: string | undefined;
 }
 
@@ -25,7 +25,7 @@ export interface TicketedCalls {
   call<T>(make: (ticket: string) => Promise<T>, signal?: AbortSignal): Promise<T>;
 }
 
-/** When this process started, milliseconds since the epoch; told to people only. */
+/** When this process started, milliseconds since the epoch; shown to people only. */
 const startedAtMs = Math.trunc(performance.timeOrigin);
 /** A ticket with less life left than this opens no stream, milliseconds. */
 const leftMsMin = 6_000;

@@ -15,7 +15,7 @@ export interface NodesetExecution {
 
 const executions = new WeakMap<TargetNode, NodesetExecution>();
 
-/** Attaches the steps after a target to it. They are no part of its identity. */
+/** Attaches the steps after a target to it. They are not part of its identity. */
 export function setExecution(target: TargetNode, execution: NodesetExecution): void {
   executions.set(target, execution);
 }

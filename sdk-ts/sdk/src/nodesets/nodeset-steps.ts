@@ -1,4 +1,4 @@
-/** A step after the target, as `describe()` tells it. */
+/** A step after the target, as `describe()` lists it. */
 export interface NodesetStep {
   /** Which step. */
   readonly name: StepName;

@@ -244,7 +244,7 @@ class Call {
       : Math.max(1, this.#timeoutMs - this.#passedMs());
   }
 
-  /** How long attempts may go on. */
+  /** How long attempts may continue. */
   patienceMs(): number {
     return Math.min(this.#timeoutMs ?? leaderlessMsMax, leaderlessMsMax) - this.#passedMs();
   }

@@ -15,7 +15,7 @@ import { type BacktestSeries, submissionRequest } from "./online/session/submiss
 import { type IdentifiedStrategy, identifyStrategy } from "./strategy-loading/identify-strategy.ts";
 import type { StrategyClass } from "./strategy-loading/strategy-module.ts";
 
-/** How a strategy is made ready to be handed in. */
+/** How a strategy is made ready to be submitted. */
 export interface SubmissionOptions extends Pick<OfflineOptions, "returnsSource"> {
   /** World to run in. */
   readonly worldId: string;
@@ -33,7 +33,7 @@ export interface SubmissionOptions extends Pick<OfflineOptions, "returnsSource">
 
 /**
  * Builds the request that hands a strategy in: its graph, the pins of its sources, its targets and the return series of
- * a backtest of the declared history. It is the one that {@link Runner.run} hands in; nothing is sent and nothing runs
+ * a backtest of the declared history. It is the one that {@link Runner.run} submits; nothing is sent and nothing runs
  * but the backtest.
  *
  * @returns a request under an id of its own: sent twice, it is one submission

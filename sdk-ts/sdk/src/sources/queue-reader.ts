@@ -34,7 +34,7 @@ const againMsMax = 4_000;
 /** A stream without records or keep-alives for this long is opened again, milliseconds. */
 const silentMsMax = 30_000;
 
-/** Reads keys in one stream: first what is there, then what comes; goes on where it was after a break. */
+/** Reads keys in one stream: first what is there, then what comes; continues where it was after a break. */
 export class QueueReader {
   readonly #options: QueueReaderOptions;
   readonly #stop = new AbortController();

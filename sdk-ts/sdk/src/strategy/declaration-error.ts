@@ -26,7 +26,7 @@ export class DeclarationError extends Error {
   /** What is wrong with the field, and what to write instead. */
   readonly problem: string;
 
-  /** @param place where it is written, for example `strategy.ts:12`; told at the end of the message */
+  /** @param place where it is written, for example `strategy.ts:12`; shown at the end of the message */
   constructor(
     reason: DeclarationReason,
     field: string,

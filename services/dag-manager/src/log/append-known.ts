@@ -13,7 +13,7 @@ export interface KnownAppend {
 /**
  * Writes an append of new records, which was folded over heads known before, in one statement that commits by
  * itself: all of it, or nothing when a head has moved, is blocked, or `leader` (undefined: nobody else can)
- * does not lead any more. True when written.
+ * no longer leads. True when written.
  *
  * Every entry moves its key's next offset, so a head at the same offset is the head that was folded over.
  */

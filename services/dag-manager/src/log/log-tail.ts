@@ -11,7 +11,7 @@ interface KeyTail {
 
 /**
  * What this process appended last, and who waits for more. Readers that keep up are served from here,
- * without the database; what is not here any more they read from the log.
+ * without the database; what is no longer here they read from the log.
  */
 export class LogTail {
   readonly #tails = new Map<string, KeyTail>();

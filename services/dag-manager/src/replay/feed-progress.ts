@@ -6,7 +6,7 @@ import { feedTopicKey, readTopic } from "@qmtl/service-kit/control";
 import type { DagStore } from "../store/dag-store.ts";
 import { feedNames, feedStates, feedsOf, tellFeed } from "../store/replay-store.ts";
 
-/** A feed whose rows move is told of this often at most, milliseconds. */
+/** A feed whose rows move is reported this often at most, milliseconds. */
 const tellMs = 1_000;
 /** Keys remembered that are of no feed, at most; beyond it they are looked up again. */
 const otherKeysMax = 100_000;
@@ -61,7 +61,7 @@ export class FeedProgress {
     const keys = [...this.#appended];
     this.#appended.clear();
     this.#telling = this.#tell(keys).catch((error: unknown) => {
-      // The next row brings the next look; who does not lead any more has nothing to tell.
+      // The next row brings the next look; who no longer leads has nothing to tell.
       if (!hasReason(error, "NOT_LEADER")) this.#logger.warn("a feed was not told of", { error });
     });
   }

@@ -9,7 +9,7 @@ const perSecondMax = 1_024;
 /**
  * What an operator runs once after a database was restored from a backup, before the service starts and with every
  * runner stopped: the next epoch of every key, there or yet to come, lies above seconds of the wall clock × 1 024,
- * so above any that was issued (Q20); nobody holds a lease any more; control events go on in a store epoch above those
+ * so above any that was issued (Q20); nobody holds a lease any more; control events continue in a store epoch above those
  * that were seen. One transaction. Resolves to the floor.
  *
  * Rows that were published after the backup are gone; a runner that had read them must start anew.

@@ -42,7 +42,7 @@ export function queueDataHandlers(ports: QueueDataPorts): ServedService {
 }
 
 /**
- * Appends the records of a request of a session; void ones are told apart in the results.
+ * Appends the records of a request of a session; void ones are reported in the results.
  *
  * @throws {QmtlError} TICKET_SCOPE for a key that the session may not publish, or an epoch that another holds (Q12).
  */

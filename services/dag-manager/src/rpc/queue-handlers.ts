@@ -162,7 +162,7 @@ function releaseReason(reason: ReleaseReason): "clean" | "diverged" {
   }
 }
 
-/** Renews the leases of a session, counted from now. One that its ticket does not cover any more is lost. */
+/** Renews the leases of a session, counted from now. One that its ticket no longer covers is lost. */
 async function renewLeases(
   { nodeLeases, rights }: { readonly nodeLeases: NodeLeases; readonly rights: SessionRights },
   leases: readonly GrantedLease[],

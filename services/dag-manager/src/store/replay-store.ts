@@ -79,7 +79,7 @@ export async function worldFeeds(db: Queryable, worldId: string): Promise<string
 
 /** Where feeds stand, ordered by source. @throws {QmtlError} SOURCE_NOT_FOUND for one that is not there. */
 async function feedRows(db: Queryable, sources: readonly string[]): Promise<FeedRow[]> {
-  // One feed is asked for many times a second, and the database plans a statement over a list anew each time.
+  // One feed is asked for many times per second, and the database plans a statement over a list again each time.
   const [only, ...others] = sources;
   const [asked, param] =
     only !== undefined && others.length === 0 ? ["$1", only] : ["any($1::text[])", sources];

@@ -52,7 +52,7 @@ export class ContextSwaps {
     this.#leases = leases;
   }
 
-  /** Aborts what a former process left open: the old contexts go on. */
+  /** Aborts what a former process left open: the old contexts continue. */
   async start(): Promise<void> {
     const { clock } = this.#store;
     await this.#store.write(async (tx) => {

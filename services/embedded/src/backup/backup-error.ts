@@ -12,7 +12,7 @@ export type BackupErrorReason =
   | "FILE_EXISTS"
   /** The file cannot be read or written. */
   | "FILE_UNUSABLE"
-  /** The file is no backup, or not as it was written. */
+  /** The file is not a backup, or not as it was written. */
   | "BACKUP_DAMAGED"
   /** A newer version made it. */
   | "BACKUP_UNSUPPORTED"

@@ -1,6 +1,6 @@
 import { BackupError } from "./backup-error.ts";
 
-/** The layout of the archive; raised when an older reader could not read it any more. */
+/** The layout of the archive; raised when an older reader could no longer read it. */
 export const formatVersion = 1;
 /** First and last entry of an archive. */
 export const formatEntry = "qmtl-backup.json";

@@ -49,7 +49,7 @@ export interface Restored extends Raised {
  * Fills an empty store with a backup and makes it safe to start on: every world is held, and epochs, fences and
  * revisions lie above any that were handed out after the backup. All services are stopped. The archive is checked
  * as a whole first; what breaks off leaves the store as it was, or, on PostgreSQL, one that no service starts on and
- * that a second restore begins anew.
+ * that a second restore starts over.
  *
  * @throws {BackupError} STORE_NOT_EMPTY, STORE_IN_USE, FILE_UNUSABLE, BACKUP_DAMAGED, BACKUP_UNSUPPORTED,
  * BACKUP_INCONSISTENT
@@ -135,7 +135,7 @@ interface RaiseOptions {
   readonly reason: string;
 }
 
-/** Where the restored platform goes on. */
+/** Where the restored platform continues. */
 interface Raised {
   /** Epochs are above this. */
   readonly floor: number;

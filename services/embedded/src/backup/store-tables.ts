@@ -4,7 +4,7 @@ import type { ArchivedColumn, ArchivedMigration, ArchivedSchema } from "./manife
 /** Schemas of the platform, in the order in which they are dumped. Any other is somebody else's. */
 export const platformSchemas = ["dag", "world", "gateway", "paper", "bus"] as const;
 
-/** Rows that are no facts: what a running process holds for the moment, keys to sign with, and the manifest's own. */
+/** Rows that are not facts: what a running process holds for the moment, keys to sign with, and the manifest's own. */
 const leftOut = new Set([
   "migration",
   "leadership",
@@ -24,7 +24,7 @@ export interface StoreTable {
   readonly identityColumn: string | undefined;
   /** Names, `schema.table`, of tables it refers to. */
   readonly refersTo: readonly string[];
-  /** Its rows are no facts, so they are neither dumped nor counted. */
+  /** Its rows are not facts, so they are neither dumped nor counted. */
   readonly isLeftOut: boolean;
 }
 

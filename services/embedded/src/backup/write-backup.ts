@@ -48,7 +48,7 @@ export interface BackupOptions {
 /**
  * Writes all facts of a platform, as of one moment, into one file: a gzipped tar with the rows of every table as
  * lines of JSON, the configuration, and a manifest with counts and hashes. The same from either storage, and to be
- * restored into either. PostgreSQL: one snapshot, services go on running. Embedded: the platform must be stopped.
+ * restored into either. PostgreSQL: one snapshot, services keep running. Embedded: the platform must be stopped.
  *
  * @throws {BackupError} FILE_EXISTS, FILE_UNUSABLE, STORE_EMPTY, STORE_UNFINISHED
  * @throws {DbError} DATA_FOLDER_LOCKED while a platform runs on the folder; DB_UNAVAILABLE
@@ -188,7 +188,7 @@ function jsonOf(value: object): Buffer {
   return Buffer.from(`${JSON.stringify(value, undefined, 1)}\n`);
 }
 
-/** A failure of the file system, which has a code such as ENOSPC, is told as one; any other goes on as it is. */
+/** A failure of the file system, which has a code such as ENOSPC, is reported as one; any other is passed on as it is. */
 function unusable(path: string, cause: unknown): unknown {
   const isOfFile = cause instanceof Error && "code" in cause && "syscall" in cause;
   if (!isOfFile) return cause;

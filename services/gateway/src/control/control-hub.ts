@@ -25,7 +25,7 @@ import { type AppliedRevision, placeOf, type TopicBook } from "./topic-book.ts";
 import { gateSnapshot, snapshotEvent } from "./topic-snapshot.ts";
 import { TopicWindow } from "./topic-window.ts";
 
-/** A silent stream is told from a broken one by a mark this often, milliseconds. */
+/** A silent stream is distinguished from a broken one by a mark this often, milliseconds. */
 const markMs = 2_000;
 /** Topic keys kept at most; the one touched longest ago is forgotten. */
 const topicKeysMax = 10_000;
@@ -177,7 +177,7 @@ export class ControlHub implements SnapshotSource {
     if (known === undefined) throw new QmtlError("PEER_UNAVAILABLE", `no state of ${topicKey}`);
     const { state } = known.snapshot;
     if (state.case === "feed") {
-      // A copy: the state that is kept goes on to others.
+      // A copy: the state that is kept is passed on to others.
       state.value = clone(FeedStateSchema, state.value);
       this.#completeFeed(state.value);
     }

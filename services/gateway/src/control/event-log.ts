@@ -37,7 +37,7 @@ interface EventLogPorts {
 
 /**
  * Control events in the order in which they were read off the bus, for ListEvents. They lie in the gateway's database,
- * so a restart forgets none, and pages go on where they were left. Writing is behind: what a crash loses of it is on
+ * so a restart forgets none, and pages continue where they were left. Writing is behind: what a crash loses of it is on
  * the bus still and is read again.
  */
 export class EventLog {

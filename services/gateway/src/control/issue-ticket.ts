@@ -35,7 +35,7 @@ export interface WantedTicket {
   readonly topics: readonly TopicName[];
   /** Empty: a new session. */
   readonly sessionId: string;
-  /** @default not told */
+  /** @default not reported */
   readonly origin?: SessionOrigin | undefined;
 }
 

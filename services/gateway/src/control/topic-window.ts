@@ -34,7 +34,7 @@ export class TopicWindow {
 
   /**
    * Adds the next event: `added`; `repeated` when it is there or older; `gap` when events before it are missing, or its
-   * store was restored, then the window begins anew with it, or when it has no state, then behind it.
+   * store was restored, then the window starts over with it, or when it has no state, then behind it.
    */
   add(event: ControlEvent): "added" | "repeated" | "gap" {
     const revision = Number(event.revision);

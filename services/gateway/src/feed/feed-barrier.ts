@@ -33,7 +33,7 @@ interface FeedBarrierPorts {
   readonly source: string;
   readonly clock: Clock;
   readonly sessionDeadMs: number;
-  /** A runner was silent for too long and is not waited for any more. */
+  /** A runner was silent for too long and is no longer waited for. */
   readonly onDropped: (sessionId: string) => void;
 }
 

@@ -51,7 +51,7 @@ export class ReplayFeeds implements BarrierEnds {
   readonly #open = new Set<string>();
   /** Sessions dropped since this process started, per feed, newest first. */
   readonly #silent = new Map<string, string[]>();
-  /** Feeds that a session is not counted in any more although it registered. */
+  /** Feeds that a session is no longer counted in although it registered. */
   readonly #unregistered = new Map<string, Set<string>>();
   readonly #unfollow: () => void;
   #isClosed = false;

@@ -31,7 +31,7 @@ export interface LeasedGateway extends Omit<Gateway, "prepare"> {
   readonly leading: LeadershipMonitor | undefined;
   /** Resolves when another gateway took the accounts and this one has ended its work for good; never for a standby. */
   readonly lost: Promise<QmtlError>;
-  /** @throws {QmtlError} NOT_LEADER, naming the holder, when another gateway holds an account and this is no standby. */
+  /** @throws {QmtlError} NOT_LEADER, naming the holder, when another gateway holds an account and this is not a standby. */
   start(): Promise<void>;
 }
 

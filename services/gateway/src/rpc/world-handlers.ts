@@ -19,7 +19,7 @@ interface WorldHandlerPorts {
   readonly world: Peer;
   /** Accounts and sources of the configuration; a world may name no others. */
   readonly config: Pick<QmtlConfig, "accounts" | "sources">;
-  /** Submissions: only a strategy that was handed in can be bound. */
+  /** Submissions: only a strategy that was submitted can be bound. */
   readonly db: Db;
   readonly apply: ApplyPorts;
   readonly decisions: DecisionCache;

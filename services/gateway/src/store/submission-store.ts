@@ -28,12 +28,12 @@ export interface SubmissionRow {
   readonly state: SubmissionStateName;
   readonly stateReason: string;
   readonly attempts: number;
-  /** Raised when the same graph is handed in again; what an older round found is dropped. */
+  /** Raised when the same graph is submitted again; what an older round found is dropped. */
   readonly round: number;
   /** What the last completed round found. */
   readonly result: Submission | undefined;
   readonly createdMs: number;
-  /** Of its key of topic SUBMISSION: raised by each change that is told. */
+  /** Of its key of topic SUBMISSION: raised by each change that is published. */
   readonly revision: number;
 }
 
@@ -203,7 +203,7 @@ export async function openSubmissions(
   return rows.map((row) => row.submission_id);
 }
 
-/** Those of the strategies that were handed in. */
+/** Those of the strategies that were submitted. */
 export async function knownStrategies(
   db: Queryable,
   strategyIds: readonly string[],
@@ -218,8 +218,8 @@ export async function knownStrategies(
 
 /**
  * The most that targets of some strategies may be in a world, by instrument, as the submission says that was completed
- * last; one that names the world goes before the others. While none was completed it is the one handed in last. A
- * declared 0 is no bound.
+ * last; one that names the world goes before the others. While none was completed it is the one submitted last. A
+ * declared 0 is not a bound.
  */
 export async function weightBoundsOf(
   db: Queryable,

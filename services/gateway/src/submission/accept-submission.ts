@@ -41,7 +41,7 @@ interface AcceptedSubmission {
 
 /**
  * Checks a submission whole and stores it; the diff follows by itself. The same graph for the same worlds is one
- * submission: handed in again, its contexts and queues are read again.
+ * submission: submitted again, its contexts and queues are read again.
  *
  * @throws {QmtlError} as GatewayService.SubmitStrategy says; nothing is stored then.
  */

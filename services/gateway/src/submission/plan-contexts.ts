@@ -23,7 +23,7 @@ export function domainOf(mode: EffectiveMode): ExecutionDomain {
 }
 
 /**
- * The compute context of a strategy at a stage, with all its pins: as-of is the text it was handed in with, or made from
+ * The compute context of a strategy at a stage, with all its pins: as-of is the text it was submitted with, or made from
  * them. Live and shadow have no data snapshot.
  */
 export function contextAt(

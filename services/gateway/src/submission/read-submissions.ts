@@ -54,7 +54,7 @@ export async function listNodeAssignments(
     throw new QmtlError("CONFLICT", message, { metadata, code: Code.FailedPrecondition });
   }
   const { round } = row;
-  // Handed in again, its queues are others: a token does not go on over that.
+  // Submitted again, its queues are others: a token does not continue over that.
   const method = "GatewayService.ListNodeAssignments";
   const filters = { method, submissionId, worldId, round };
   const nowMs = clock.nowMs();
@@ -68,7 +68,7 @@ export async function listNodeAssignments(
 }
 
 /**
- * Strategies that were handed in, newest first.
+ * Strategies that were submitted, newest first.
  *
  * @throws {QmtlError} WORLD_NOT_FOUND, PAGE_TOKEN_INVALID.
  */

@@ -12,7 +12,7 @@ import { type SubmissionResult, type SubmissionRow, versionOf } from "../store/s
 /** Times a broken stream of assignments is taken up again within one attempt. */
 const resumesMax = 3;
 
-/** Compares a graph with the global one at the DAG Manager; the stream goes on from its last chunk when it breaks. */
+/** Compares a graph with the global one at the DAG Manager; the stream continues from its last chunk when it breaks. */
 export async function runDiff(
   dag: Peer,
   row: Pick<SubmissionRow, "submissionId" | "strategyId" | "request">,

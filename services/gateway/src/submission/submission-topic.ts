@@ -10,7 +10,7 @@ import { type ChangedSubmission, readSubmissionWithEpoch } from "../store/submis
 import { submissionMessage } from "./submission-message.ts";
 
 /**
- * A change of a submission as topic SUBMISSION tells it: with what its last completed round found; its assignments are
+ * A change of a submission as topic SUBMISSION reports it: with what its last completed round found; its assignments are
  * asked for. Its row counts the revisions of its key.
  */
 export function submissionChange(row: ChangedSubmission): CountedChange {

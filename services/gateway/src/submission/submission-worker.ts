@@ -76,8 +76,8 @@ type Job = Pick<
 
 /**
  * Brings submissions to their end: binds them to their worlds, hands their backtest in, compares their graphs, and
- * stores the queues. An outage is tried again, for ever, with growing pauses, and told in the state's reason; a
- * refusal ends in `failed`. What a former process left open goes on after `start`.
+ * stores the queues. An outage is tried again, for ever, with growing pauses, and reported in the state's reason; a
+ * refusal ends in `failed`. What a former process left open continues after `start`.
  */
 export class SubmissionWorker {
   readonly #ports: SubmissionWorkerPorts;
@@ -298,7 +298,7 @@ async function reportBacktest(
 ): Promise<void> {
   const { backtest } = row.request;
   if (backtest === undefined || backtest.returns.length === 0) return;
-  // Whatever its author calls it: what is handed in with a submission was never measured here.
+  // Whatever its author calls it: what is submitted with a submission was never measured here.
   const series = { ...backtest, domain: ExecutionDomain.BACKTEST };
   const { strategyId } = row;
   const one = {

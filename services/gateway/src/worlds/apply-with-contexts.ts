@@ -173,7 +173,7 @@ async function contextsOf(db: Db, worldId: string, promotions: readonly Promotio
     const row = rows.find(
       (each) => each.strategyId === strategyId && each.worldIds.includes(worldId),
     );
-    // Bound by hand, never handed in here: there is nothing to compute.
+    // Bound by hand, never submitted here: there is nothing to compute.
     if (row === undefined) return [];
     return [{ strategyId, to: contextAt(worldId, stage, row.request) }];
   });
@@ -189,7 +189,7 @@ async function openOne(
   const request = { strategyId, context: to, wait: durationFromMs(openMsMax) };
   const { swap } = await ports.dag.unary(QueueService.method.openContext, request, call);
   if (swap?.phase === SwapPhase.COMMIT) return swap;
-  // The old context goes on; asking for it ends the swap that did not come about.
+  // The old context continues; asking for it ends the swap that did not come about.
   if (swap?.oldContext !== undefined) {
     const back = { strategyId, context: swap.oldContext };
     await ports.dag.unary(QueueService.method.openContext, back, { principal: ports.gateway });

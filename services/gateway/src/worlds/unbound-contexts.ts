@@ -205,7 +205,7 @@ export class UnboundContexts {
     const { db, dag, gateway } = this.#ports;
     const rows = await submissionsOf(db, [strategyId]);
     const row = rows.find((each) => each.worldIds.includes(worldId));
-    // Bound by hand, never handed in here: there is nothing to compute.
+    // Bound by hand, never submitted here: there is nothing to compute.
     if (row === undefined) return;
     const request = { strategyId, context: contextAt(worldId, stage, row.request) };
     const call = { principal: gateway, timeoutMs: callMs };

@@ -37,7 +37,7 @@ export interface TopicSpec {
 export interface SubscribeOptions {
   topics: readonly string[];
   /**
-   * Subscribers of one group share the events and go on where the group stopped. Without it the subscriber gets
+   * Subscribers of one group share the events and continue where the group stopped. Without it the subscriber gets
    * every event and leaves no position behind.
    */
   groupId?: string;

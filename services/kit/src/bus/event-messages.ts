@@ -9,7 +9,7 @@ import {
 const severalType = "control_events";
 /** Bytes of several events in one message at most: a log keeps so many messages, however many events they hold. */
 const severalBytesMax = 8 * 1024;
-/** Types of messages that go on together with others of their key: nobody waits for them in order to act. */
+/** Types of messages that are passed on together with others of their key: nobody waits for them in order to act. */
 const joined: ReadonlySet<string> = new Set([severalType, "order_updated"]);
 
 /** A control event as it is encoded. */

@@ -9,7 +9,7 @@ export interface WatchedRange {
   readonly fromBeginning: boolean;
 }
 
-/** Some events in their order, and where to go on after them. */
+/** Some events in their order, and where to continue after them. */
 export interface WatchedEvents {
   /** Number of the log they are of. */
   readonly logId: number;
@@ -24,8 +24,8 @@ export interface EventSource {
   /**
    * The first answer comes at once, perhaps without events: from then on nothing is missed. Ends when the signal aborts.
    *
-   * @throws {QmtlError} TRIMMED when events after the cursor are gone or the log was made anew; INVALID_FIELD for a
-   * cursor that is none; an outage, after which watching again from the last cursor goes on without a gap.
+   * @throws {QmtlError} TRIMMED when events after the cursor are gone or the log was created again; INVALID_FIELD for a
+   * cursor that is none; an outage, after which watching again from the last cursor continues without a gap.
    */
   watch(range: WatchedRange, signal: AbortSignal): AsyncIterable<WatchedEvents>;
   /** Lets the connection go, if there is one. May be called twice. */

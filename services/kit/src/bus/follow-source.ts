@@ -13,7 +13,7 @@ interface FollowOptions extends Omit<SubscribeOptions, "groupId"> {
   readonly cursor: string | undefined;
   /** Called once, at the first answer: nothing is missed from then on. */
   readonly onLive: () => void;
-  /** Called with each place from which reading may go on. */
+  /** Called with each place from which reading may continue. */
   readonly onCursor: (cursor: string) => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -64,7 +64,7 @@ export async function followSource(source: EventSource, options: FollowOptions):
   }
 }
 
-/** A refusal or an outage is told in a line, anything else with its stack. */
+/** A refusal or an outage is logged in one line, anything else with its stack. */
 function causeOf(error: unknown): LogFields {
   return error instanceof QmtlError ? { reason: error.reason, why: error.message } : { error };
 }

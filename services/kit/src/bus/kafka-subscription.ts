@@ -21,7 +21,7 @@ interface Context {
   monitor: DependencyMonitor | undefined;
 }
 
-/** A reader that got no answer for this long has lost the brokers, milliseconds: they answer four times a second. */
+/** A reader that got no answer for this long has lost the brokers, milliseconds: they answer four times per second. */
 const SILENT_MS_MAX = 8_000;
 /** How often that is looked at, milliseconds. */
 const LOOK_EVERY_MS = 2_000;
@@ -143,7 +143,7 @@ async function startPlaces(
 
 /**
  * At the first join goes to the start places of the partitions assigned and stores them as the group's positions,
- * so that later joins, here or at another member, go on from there.
+ * so that later joins, here or at another member, continue from there.
  */
 function joinOnce(
   consumer: Consumer,

@@ -35,8 +35,8 @@ interface OutboxLogOptions {
 }
 
 /**
- * What a service has told of, kept in its own database and followed by cursor: by the service itself, and by others
- * over gRPC. A cursor names the log and a place in it, so that one of a log that was made anew is recognised.
+ * Events that a service has published, kept in its own database and followed by cursor: by the service itself, and by others
+ * over gRPC. A cursor names the log and a place in it, so that one of a log that was created again is recognised.
  */
 export class OutboxLog implements EventSource {
   readonly name = "own";

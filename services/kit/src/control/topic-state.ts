@@ -25,7 +25,7 @@ export type TopicChange = Exclude<
 /** The thing a change is about, within its topic key; a later change of the same thing replaces it. */
 interface TopicItem {
   readonly name: string;
-  /** It is no part of the state any more. */
+  /** It is no longer part of the state. */
   readonly isOver: boolean;
 }
 

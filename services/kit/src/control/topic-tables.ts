@@ -24,7 +24,7 @@ export async function migrateTopics(db: Db): Promise<void> {
 }
 
 /**
- * The store was restored from a backup: its topic keys, there or yet to come, go on in a store epoch above any that a
+ * The store was restored from a backup: its topic keys, there or yet to come, continue in a store epoch above any that a
  * subscriber may have seen.
  */
 export async function raiseStoreEpoch(tx: Tx, schema: string, floor: number): Promise<void> {

@@ -52,7 +52,7 @@ export class PgliteStatements {
     return { name, messages: [...this.#closeStale(), parse], isNew: true };
   }
 
-  /** Closes a statement that failed to be parsed, or that does not fit its tables any more. */
+  /** Closes a statement that failed to be parsed, or that no longer fits its tables. */
   forget(sql: string): void {
     const known = this.#prepared.get(sql);
     if (known === undefined) return;

@@ -89,13 +89,13 @@ export interface RowLeadershipOptions {
   /** How often a leader renews, and how often one that waits looks at the latest, milliseconds. */
   readonly renewMs: number;
   /**
-   * How long this process goes on as the leader, and grants, after a renewal was sent that succeeded, milliseconds: less
+   * How long this process continues as the leader, and grants, after a renewal was sent that succeeded, milliseconds: less
    * than `leaderMs`. With 0 the first renewal that fails ends it. @default `leaderMs` − 100
    */
   readonly unrenewedMs?: number;
 }
 
-/** What a leader takes off its own lease, milliseconds. */
+/** Margin a leader subtracts from its own lease, milliseconds. */
 const grantMarginMs = 100;
 
 /**

@@ -26,7 +26,7 @@ interface OutageLines {
   readonly ends: string;
 }
 
-/** How the outages of a dependency are told. */
+/** How the outages of a dependency are logged. */
 interface DependencyLines extends OutageLines {
   /** Lines of an outage before the first answer: whoever was started first waits. @default an outage like any other */
   readonly atStart?: OutageLines;
@@ -154,7 +154,7 @@ export class OutageLog {
     return this.#monitor(workOf(peer), { begins, ends: `the ${peer} can work again` });
   }
 
-  /** What reports that the database in a folder was lost, which ends the process: told once, as an outage without end. */
+  /** What reports that the database in a folder was lost, which ends the process: logged once, as an outage without end. */
   monitorFolder(folder: string): DependencyMonitor {
     const begins = `the database of folder ${folder} was lost, so this process ends; nothing that was stored is lost: start it again`;
     return this.#monitor(DATABASE, { ...silence(DATABASE), begins, endsProcess: true });
@@ -187,7 +187,7 @@ export class OutageLog {
 
   /**
    * `inner`, but for warnings and errors whose `error` or `failure` is an outage: one that was logged is counted, any
-   * other is told by its reason and a short text. A stack says nothing of what is down.
+   * other is logged by its reason and a short text. A stack says nothing of what is down.
    */
   quiet(inner: Logger = this.logger): Logger {
     const tell = (
@@ -226,7 +226,7 @@ export class OutageLog {
 /** Longest text of a failure in a line, characters. */
 const WHY_CHARS_MAX = 300;
 
-/** A failure as an outage is told: its stable reason and the first line of its text. */
+/** A failure as an outage is logged: its stable reason and the first line of its text. */
 function shortCause(failure: unknown): LogFields {
   if (!(failure instanceof Error)) return { why: String(failure).slice(0, WHY_CHARS_MAX) };
   const [why = ""] = failure.message.split("\n");

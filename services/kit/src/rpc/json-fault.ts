@@ -14,7 +14,7 @@ const DEPTH_MAX = 100;
 
 /**
  * Where a JSON text breaks the rules of a message, with the path in proto names: a key that is not known or is there twice, two
- * members of one choice, a value that is no value of its field. Undefined for a text that is no JSON, or breaks none.
+ * members of one choice, a value that is not a value of its field. Undefined for a text that is not JSON, or breaks none.
  *
  * The decoder says that something is wrong, but names no more than the innermost field.
  */

@@ -29,7 +29,7 @@ const DEPTH_MAX = 100;
 
 interface FieldRule {
   readonly name: string;
-  /** Elements at most; undefined for a field that is no list or map. */
+  /** Elements at most; undefined for a field that is not a list or map. */
   readonly itemsMax: number | undefined;
   /** Bytes of one value at most; undefined where only the size of the request bounds it. */
   readonly bytesMax: number | undefined;

@@ -66,7 +66,7 @@ export function webHandler(options: WebHandlerOptions): WebHandler {
   };
 }
 
-/** How long an answered caller may go on sending, milliseconds. */
+/** How long an answered caller may continue sending, milliseconds. */
 const REST_MS_MAX = 1_000;
 
 /** An HTTP/2 stream that is answered ends, also when its request is not there whole. HTTP/1.1 has a bound of its own. */

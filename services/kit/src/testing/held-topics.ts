@@ -31,7 +31,7 @@ export class HeldTopics {
     return this.#held.get(topicKey);
   }
 
-  /** What a stream opened now goes on after; a key at revision 0 is not named, and gets a snapshot. */
+  /** What a stream opened now continues after; a key at revision 0 is not named, and gets a snapshot. */
   lastApplied(): { topicKey: string; storeEpoch: bigint; revision: bigint }[] {
     return [...this.#held]
       .filter(([, { revision }]) => revision > 0n)

@@ -51,7 +51,7 @@ export async function fetchKafkaJars(): Promise<void> {
   }
 }
 
-/** Runs Maven, again after a failure: it goes on where a repository failed it. */
+/** Runs Maven, again after a failure: it continues where a repository failed it. */
 async function fetched(args: readonly string[], cwd: string): Promise<void> {
   const options = { cwd, timeout: 300_000, maxBuffer: 16 * 1024 * 1024 };
   for (let tries = 1; ; tries += 1) {

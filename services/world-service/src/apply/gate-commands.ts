@@ -34,7 +34,7 @@ interface CommandInputs {
  * | freeze  | –                                                               | fence + 1, hold; a run in flight is rolled back  |
  * | resume  | no such hold; run in flight; last hold and not CLOSED           | hold removed; the last one opens the gate        |
  * | change  | run in flight                                                   | restrictive: required revision raised            |
- * | refresh | –                                                               | decision's time to live begins anew, no revision |
+ * | refresh | –                                                               | decision's time to live starts over, no revision |
  * | set_lease | a timer rule would break                                      | raising lifts G at once, lowering after one old G |
  */
 export function decideCommand(facts: CommandInputs, command: GateCommand): Decided {

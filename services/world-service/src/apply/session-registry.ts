@@ -6,7 +6,7 @@ export interface SessionClaim {
   readonly sessionId: string;
   readonly kind: SessionKind;
   readonly scope: GateScope;
-  /** @default not told */
+  /** @default not reported */
   readonly origin?: SessionOrigin;
 }
 
@@ -102,7 +102,7 @@ export class SessionRegistry {
     this.#sessions.set(sessionId, { ...known, aliveUntilMs: later, grantedRevision: revision });
   }
 
-  /** The session has stopped for good and holds nothing: its lease is not alive any more. */
+  /** The session has stopped for good and holds nothing: its lease is no longer alive. */
   released(sessionId: string): void {
     const known = this.#sessions.get(sessionId);
     if (known !== undefined) {

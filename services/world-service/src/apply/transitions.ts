@@ -104,7 +104,7 @@ export function freeze(
   return { row: frozen, run: base?.run ?? finished };
 }
 
-/** CLOSING → CLOSED of a held world: no usable lease of an older fence can exist any more. */
+/** CLOSING → CLOSED of a held world: no usable lease of an older fence can still exist. */
 export function close(row: GateRow, run: ApplyRun | null): NextState {
   return { row: revise(row, { gate: "CLOSED" }), run };
 }

@@ -62,7 +62,7 @@ export function appendPolicyEvent(
   return appendControlEvent(tx, "world", { topicKey, subject: worldId, payload }, nowMs);
 }
 
-/** A batch that a gateway executed, as topic REBALANCING tells it of one world. */
+/** A batch that a gateway executed, as topic REBALANCING reports it of one world. */
 interface EmittedBatch {
   readonly batchId: string;
   /** Position changes of the batch in this world. */
@@ -93,7 +93,7 @@ export async function appendRebalancingEvents(
   }
 }
 
-/** The batch that topic REBALANCING told last of a world. */
+/** The batch that topic REBALANCING last reported for a world. */
 export async function lastToldBatch(tx: Tx, worldId: string): Promise<EmittedBatch | undefined> {
   const { changes } = await readTopic(tx, "world", worldTopicKey(worldId, "rebalancing"));
   const payload = changes.at(-1)?.payload;

@@ -15,8 +15,8 @@ interface NewBinding {
 }
 
 /**
- * Binds strategies to a world; binding again is no error and keeps stage, share and place. One that was taken out
- * begins anew, at validate and without a share of its own.
+ * Binds strategies to a world; binding again is not an error and keeps stage, share and place. One that was taken out
+ * starts over, at validate and without a share of its own.
  */
 export function bindStrategies(
   worlds: Worlds,

@@ -60,7 +60,7 @@ function isDifferent(actor: WorldActor, composition: Composition): boolean {
 /**
  * On idle ticks: the terms are judged again (data grow old by themselves), and the standing decision
  * gets its full life back at half of it while a session is live. A lease length that does not fit the
- * world's stage (paper, live) any more is changed.
+ * world's stage (paper, live) any longer is changed.
  */
 export async function keepDecisionAlive(actor: WorldActor, ports: ServicePorts): Promise<void> {
   const isLeaseOld = actor.row.leaseMs !== actor.timers.leaseMs;

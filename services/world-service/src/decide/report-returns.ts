@@ -13,7 +13,7 @@ import type { WorldActor } from "../world/world-actor.ts";
 import { seriesKey } from "../world/world-state.ts";
 import { isReassessmentDue, reassess } from "./reassess.ts";
 
-/** Returns handed in for one strategy. */
+/** Returns reported for one strategy. */
 export interface ReportedReturns {
   readonly strategyId: string;
   readonly domain: SeriesDomain;

@@ -12,7 +12,7 @@ export interface RunStep {
 
 /**
  * The phases of a run from its first, each as soon as it is committed, to the last. Ends early when
- * `signal` aborts: the run goes on.
+ * `signal` aborts: the run continues.
  *
  * @throws {QmtlError} NOT_LEADER or STORE_UNAVAILABLE when the world stops in the middle
  */

@@ -40,7 +40,7 @@ type SettingsChange = (before: WorldSettings) => WorldSettings;
  * its default. Without a mask those that are set change: a client of an older version cannot clear what it does not
  * know. Within timers each stands for itself, unless the mask names them whole.
  *
- * INVALID_FIELD with `update_mask` for "*" and for a path that is no field of a world. The change itself throws
+ * INVALID_FIELD with `update_mask` for "*" and for a path that is not a field of a world. The change itself throws
  * INVALID_FIELD for another clock or source.
  */
 export function settingsChange(world: World, paths: readonly string[]): SettingsChange {

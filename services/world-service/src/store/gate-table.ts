@@ -24,7 +24,7 @@ export interface PhaseTime {
 /** A session that was waited for. */
 interface WaitingSession {
   readonly sessionId: string;
-  /** @default not told */
+  /** @default not reported */
   readonly origin?: SessionOrigin;
 }
 

@@ -38,7 +38,7 @@ export async function readWorld(db: Queryable, worldId: string): Promise<WorldRo
   return record === undefined ? undefined : worldOf(record);
 }
 
-/** Adds a world. A world made again goes on with the audit count of the one before. */
+/** Adds a world. A world made again continues with the audit count of the one before. */
 export async function insertWorld(db: Queryable, row: WorldRow): Promise<void> {
   await db.query(
     `INSERT INTO world.world (world_id, body, version, stage, policy_version, allocation, created_ms, audit_entries)
@@ -84,7 +84,7 @@ export async function deleteWorld(db: Queryable, worldId: string): Promise<void>
   await db.query("DELETE FROM world.world WHERE world_id = $1", [worldId]);
 }
 
-/** Where the numbers of a world of one name go on. */
+/** Where the numbers of a world of one name continue. */
 interface RetiredWorld {
   readonly revision: number;
   readonly fence: number;

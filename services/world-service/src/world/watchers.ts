@@ -16,7 +16,7 @@ export class Watchers {
     });
   }
 
-  /** Lets everybody go on. */
+  /** Lets everybody continue. */
   notify(): void {
     for (const done of [...this.#waiting]) done();
   }

@@ -157,7 +157,7 @@ export class WorldActor {
     return answer;
   }
 
-  /** The same for what may not be needed any more when its turn comes: then `ask` returns undefined, and nothing is done. */
+  /** The same for what may no longer be needed when its turn comes: then `ask` returns undefined, and nothing is done. */
   proposeIf(
     ask: (row: GateRow) => GateCommand | undefined,
     extra: CommitExtra | (() => CommitExtra) = {},

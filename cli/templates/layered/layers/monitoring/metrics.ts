@@ -1,4 +1,4 @@
-/** What is told of a run. */
+/** What is shown of a run. */
 export interface MonitoredRun {
   readonly strategyName: string;
   /** By name of the metric registry. */

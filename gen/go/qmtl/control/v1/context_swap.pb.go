@@ -35,7 +35,7 @@ const (
 	SwapPhase_SWAP_PHASE_PREPARE SwapPhase = 2
 	// It is decided.
 	SwapPhase_SWAP_PHASE_COMMIT SwapPhase = 3
-	// The old context goes on.
+	// The old context continues.
 	SwapPhase_SWAP_PHASE_ABORTED SwapPhase = 4
 )
 
@@ -84,7 +84,7 @@ func (SwapPhase) EnumDescriptor() ([]byte, []int) {
 	return file_qmtl_control_v1_context_swap_proto_rawDescGZIP(), []int{0}
 }
 
-// A running strategy moves to another compute context at a row edge.
+// A running strategy moves to another compute context at a row boundary.
 type ContextSwap struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the swap.
@@ -266,11 +266,11 @@ type SwapAnswer struct {
 	Phase SwapPhase `protobuf:"varint,2,opt,name=phase,proto3,enum=qmtl.control.v1.SwapPhase" json:"phase,omitempty"`
 	// Last row the runner ended.
 	EndedRow int64 `protobuf:"varint,3,opt,name=ended_row,json=endedRow,proto3" json:"ended_row,omitempty"`
-	// OPENING: row up to which the new keys are warm.
+	// OPENING: last row for which the new keys are warm.
 	WarmRow int64 `protobuf:"varint,4,opt,name=warm_row,json=warmRow,proto3" json:"warm_row,omitempty"`
-	// True: it refuses; the swap is aborted.
+	// True: the runner refuses, and the swap is aborted.
 	Refused bool `protobuf:"varint,5,opt,name=refused,proto3" json:"refused,omitempty"`
-	// PREPARE: `from_row` that is answered; an answer to an older one does not count.
+	// PREPARE: the `from_row` that this answers; an answer to an older one does not count.
 	FromRow       int64 `protobuf:"varint,6,opt,name=from_row,json=fromRow,proto3" json:"from_row,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

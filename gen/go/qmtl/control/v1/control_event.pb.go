@@ -25,7 +25,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What a control stream is about. Each topic has topic keys, each with its own gap-free revision:
+// Subject of a control stream. Each topic has topic keys, each with its own gap-free revision:
 //
 // | topic       | topic keys           | state (snapshot) | changes             |
 // | ----------- | -------------------- | ---------------- | ------------------- |
@@ -57,9 +57,9 @@ const (
 	Topic_TOPIC_HALT Topic = 6
 	// Capital of the world.
 	Topic_TOPIC_REBALANCING Topic = 7
-	// Submissions of the strategies the ticket names.
+	// Submissions of the strategies that the ticket names.
 	Topic_TOPIC_SUBMISSION Topic = 8
-	// Replay feeds of the world: hold and runners.
+	// Replay feeds of the world: limit and runners.
 	Topic_TOPIC_FEED Topic = 9
 )
 
@@ -245,7 +245,7 @@ type QueuesState struct {
 	// Per strategy of the ticket; of all strategies when it names none. Above 10,000 queues the rest is left out and
 	// `truncated` says so; read it with ListNodeAssignments.
 	Strategies []*StrategyQueues `protobuf:"bytes,2,rep,name=strategies,proto3" json:"strategies,omitempty"`
-	// Changes of context that are not decided.
+	// Changes of context that are still open.
 	Swaps []*ContextSwap `protobuf:"bytes,3,rep,name=swaps,proto3" json:"swaps,omitempty"`
 	// True: not all queues are here.
 	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
@@ -366,7 +366,7 @@ func (x *QueuesUpdated) GetStrategy() *StrategyQueues {
 	return nil
 }
 
-// What matches a tag query in one world.
+// Queues that match a tag query in one world.
 type TagMatches struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The query.
@@ -604,7 +604,7 @@ func (x *HaltsState) GetHalts() []*v11.Halt {
 	return nil
 }
 
-// What happened to the capital of a world last.
+// Last change of the capital of a world.
 type RebalancingState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// World.
@@ -784,12 +784,12 @@ type FeedState struct {
 	// Sessions that were dropped because they fell silent, since this gateway started; at most 100, newest first. A
 	// session that is heard again registers again.
 	DroppedSessionIds []string `protobuf:"bytes,6,rep,name=dropped_session_ids,json=droppedSessionIds,proto3" json:"dropped_session_ids,omitempty"`
-	// True: every runner has ended the passed row, the router has booked it, and the hold lets no further row pass: it
-	// stands at the end of the passed row, or the next row lies behind it. Without a hold the first two.
+	// True: every runner has ended the passed row, the router has booked it, and the limit lets no further row pass: it
+	// stands at the end of the passed row, or the next row lies behind it. Without a limit the first two.
 	Settled bool `protobuf:"varint,7,opt,name=settled,proto3" json:"settled,omitempty"`
 	// True: the feed has ended.
 	Ended bool `protobuf:"varint,8,opt,name=ended,proto3" json:"ended,omitempty"`
-	// Names the data of the feed, as its last START did; empty before the first. What a submission pins.
+	// Names the data of the feed, as in its last START; empty before the first. A submission pins this.
 	Fingerprint   string `protobuf:"bytes,9,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -888,7 +888,7 @@ func (x *FeedState) GetFingerprint() string {
 	return ""
 }
 
-// Sent at least every 2 s, so that a silent stream is told from a broken one.
+// Sent at least every 2 s, so that a silent stream can be distinguished from a broken one.
 type ProgressMark struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Last revision per topic key of the ticket.
@@ -934,7 +934,7 @@ func (x *ProgressMark) GetRevisions() map[string]uint64 {
 	return nil
 }
 
-// State of one topic key, at the revision of the event that carries it. What follows are its changes.
+// State of one topic key, at the revision of the event that carries it. Its changes follow.
 type Snapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The state.
@@ -1145,15 +1145,15 @@ func (*Snapshot_Feed) isSnapshot_State() {}
 // On the bus: topic "control", key `topic_key`; per key in revision order; at least once; kept 24 h.
 type ControlEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version this event is written in.
+	// Schema version of this event.
 	SchemaVersion *v12.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Unique per event; the same event delivered twice has the same.
+	// Unique per event; an event that is delivered twice keeps its id.
 	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	// Service that made it, such as "qmtl/world-service".
+	// Service that produced it, such as "qmtl/world-service".
 	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
 	// Name of the payload, such as "gate_event".
 	Type string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
-	// What it is about: the id of the world, strategy, order, …
+	// Subject: the id of the world, strategy, order, …
 	Subject string `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
 	// When.
 	Time *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
@@ -1167,7 +1167,8 @@ type ControlEvent struct {
 	// Hash of the state after the event; GATE only.
 	StateHash string `protobuf:"bytes,10,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	// The payload. A client that knows none of the members skips the event and takes its revision as applied, except of
-	// GATE: there it answers with a Nack and shuts its gate.
+	// GATE: there it answers with a Nack and shuts its gate. Unset for a change above 512 KiB, on the bus and in
+	// ListEvents: its state is to be asked for. A stream hands out a snapshot instead.
 	//
 	// Types that are valid to be assigned to Payload:
 	//
@@ -1433,7 +1434,7 @@ type ControlEvent_QueuesUpdated struct {
 }
 
 type ControlEvent_SwapUpdated struct {
-	// Change of QUEUE: a swap moved on.
+	// Change of QUEUE: a swap reached another phase.
 	SwapUpdated *ContextSwap `protobuf:"bytes,25,opt,name=swap_updated,json=swapUpdated,proto3,oneof"`
 }
 
@@ -1463,7 +1464,7 @@ type ControlEvent_SubmissionUpdated struct {
 }
 
 type ControlEvent_FeedUpdated struct {
-	// Change of FEED. Not sent for every row: on a change of hold or runners, and at most once per second for rows.
+	// Change of FEED. Not sent for every row: on a change of limit or runners, and at most once per second for rows.
 	FeedUpdated *FeedState `protobuf:"bytes,31,opt,name=feed_updated,json=feedUpdated,proto3,oneof"`
 }
 

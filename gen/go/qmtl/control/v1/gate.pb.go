@@ -30,7 +30,7 @@ const (
 	Gate_GATE_UNSPECIFIED Gate = 0
 	// Leases may be granted.
 	Gate_GATE_OPEN Gate = 1
-	// A freeze is committed; an old lease may still run.
+	// A freeze is committed; an old lease may still be valid.
 	Gate_GATE_CLOSING Gate = 2
 	// The freeze is in force: no session can hold a usable lease of an older fence.
 	Gate_GATE_CLOSED Gate = 3
@@ -79,7 +79,7 @@ func (Gate) EnumDescriptor() ([]byte, []int) {
 	return file_qmtl_control_v1_gate_proto_rawDescGZIP(), []int{0}
 }
 
-// Phase of the apply run that touched the gate last.
+// Phase of the apply run that last changed the gate.
 type ApplyPhase int32
 
 const (
@@ -291,7 +291,7 @@ type Hold struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Kind; at most one hold of each.
 	Kind HoldKind `protobuf:"varint,1,opt,name=kind,proto3,enum=qmtl.control.v1.HoldKind" json:"kind,omitempty"`
-	// Why, for people. Not part of the state hash.
+	// Reason, for people. Not part of the state hash.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -354,7 +354,7 @@ type GateActivation struct {
 	Weight float64 `protobuf:"fixed64,4,opt,name=weight,proto3" json:"weight,omitempty"`
 	// True: no orders at all.
 	Freeze bool `protobuf:"varint,5,opt,name=freeze,proto3" json:"freeze,omitempty"`
-	// True: working orders may finish, no new ones.
+	// True: working orders may finish, but no new ones are sent.
 	Drain bool `protobuf:"varint,6,opt,name=drain,proto3" json:"drain,omitempty"`
 	// The strategy's own mode; never above the world's.
 	EffectiveMode v1.EffectiveMode `protobuf:"varint,7,opt,name=effective_mode,json=effectiveMode,proto3,enum=qmtl.type.v1.EffectiveMode" json:"effective_mode,omitempty"`
@@ -505,11 +505,11 @@ type GateState struct {
 	StoreEpoch uint64 `protobuf:"varint,2,opt,name=store_epoch,json=storeEpoch,proto3" json:"store_epoch,omitempty"`
 	// Gap-free per world and store epoch.
 	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
-	// Raised by every freeze, never otherwise, never down.
+	// Raised by every freeze and by nothing else; never lowered.
 	Fence uint64 `protobuf:"varint,4,opt,name=fence,proto3" json:"fence,omitempty"`
 	// The gate.
 	Gate Gate `protobuf:"varint,5,opt,name=gate,proto3,enum=qmtl.control.v1.Gate" json:"gate,omitempty"`
-	// Run in flight, or the last one; empty for none.
+	// Run in progress, or the last one; empty for none.
 	RunId string `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// Phase of that run.
 	Phase ApplyPhase `protobuf:"varint,7,opt,name=phase,proto3,enum=qmtl.control.v1.ApplyPhase" json:"phase,omitempty"`
@@ -519,9 +519,9 @@ type GateState struct {
 	Decision *GateDecision `protobuf:"bytes,9,opt,name=decision,proto3" json:"decision,omitempty"`
 	// Ordered by strategy id, then side.
 	Activations []*GateActivation `protobuf:"bytes,10,rep,name=activations,proto3" json:"activations,omitempty"`
-	// Revision of the last restrictive change; no session that applied less is renewed.
+	// Revision of the last restrictive change; a session that has applied less is not renewed.
 	RequiredRevision uint64 `protobuf:"varint,11,opt,name=required_revision,json=requiredRevision,proto3" json:"required_revision,omitempty"`
-	// "blake3:…" over the canonical JSON of all of the above; the object stands in docs/protocol.md. A session states the
+	// "blake3:…" over the canonical JSON of all of the above; docs/protocol.md shows the object. A session states the
 	// hash of the part its ticket covers.
 	StateHash     string `protobuf:"bytes,12,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -649,7 +649,7 @@ type GateEvent struct {
 	State *GateState `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
 	// What changed.
 	Change GateChange `protobuf:"varint,2,opt,name=change,proto3,enum=qmtl.control.v1.GateChange" json:"change,omitempty"`
-	// True: it only takes permissions away; such events overtake others in buffers.
+	// True: it only removes permissions; such events overtake others in buffers.
 	Restrictive   bool `protobuf:"varint,3,opt,name=restrictive,proto3" json:"restrictive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -48,7 +48,7 @@ const (
 	RefuseReason_REFUSE_REASON_NOT_EMITTER RefuseReason = 8
 	// It did not ask for one.
 	RefuseReason_REFUSE_REASON_NOT_ASKED RefuseReason = 9
-	// There is no such world, or none any more.
+	// The world does not exist, or no longer exists.
 	RefuseReason_REFUSE_REASON_WORLD_NOT_FOUND RefuseReason = 10
 )
 
@@ -170,8 +170,8 @@ func (NackReason) EnumDescriptor() ([]byte, []int) {
 	return file_qmtl_control_v1_session_proto_rawDescGZIP(), []int{1}
 }
 
-// Where a session runs, and since when, as its client says: for people, who have to find the process that an apply waits
-// for. Nothing is decided by it.
+// Where a session runs, and since when, as reported by its client: for people, who have to find the process that an
+// apply waits for. Nothing is decided by it.
 type SessionOrigin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The process, such as its host and process id: "trader-3:4711".
@@ -226,11 +226,11 @@ func (x *SessionOrigin) GetStartTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// Renewal, acknowledgement and liveness of a session in one. Sent at once after applying any revision of the gate, else
-// every `renew_interval`. Session, world, strategies and what the session may do come from its ticket.
+// Renewal, acknowledgement and sign of life of a session in one message. Sent at once after applying any revision of
+// the gate, else every `renew_interval`. Session, world, strategies and what the session may do come from its ticket.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Rises with every heartbeat of the session, from 1; lower ones are ignored.
+	// Increases with every heartbeat of the session, from 1; lower ones are ignored.
 	HeartbeatSeq uint64 `protobuf:"varint,1,opt,name=heartbeat_seq,json=heartbeatSeq,proto3" json:"heartbeat_seq,omitempty"`
 	// Store epoch of the gate state applied; 0 with revision 0: none yet.
 	StoreEpoch uint64 `protobuf:"varint,2,opt,name=store_epoch,json=storeEpoch,proto3" json:"store_epoch,omitempty"`
@@ -242,11 +242,11 @@ type Heartbeat struct {
 	StateHash string `protobuf:"bytes,5,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	// True: no order can pass the session's gate check now.
 	GateShut bool `protobuf:"varint,6,opt,name=gate_shut,json=gateShut,proto3" json:"gate_shut,omitempty"`
-	// Orders that passed the check and are not written yet.
+	// Orders that passed the check but are not yet written.
 	InFlight uint32 `protobuf:"varint,7,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	// True: asks for an order lease. Refused without TRADE.
 	WantLease bool `protobuf:"varint,8,opt,name=want_lease,json=wantLease,proto3" json:"want_lease,omitempty"`
-	// Orders written later than allowed since the start; must be 0.
+	// Orders written too late since the start; must be 0.
 	LateWrites uint32 `protobuf:"varint,9,opt,name=late_writes,json=lateWrites,proto3" json:"late_writes,omitempty"`
 	// True: the session ends now; it gives up its order leases, and no apply waits for it.
 	Release       bool `protobuf:"varint,10,opt,name=release,proto3" json:"release,omitempty"`
@@ -429,7 +429,7 @@ type HeartbeatReply struct {
 	Lease *durationpb.Duration `protobuf:"bytes,7,opt,name=lease,proto3" json:"lease,omitempty"`
 	// Taken off at the session.
 	Margin *durationpb.Duration `protobuf:"bytes,8,opt,name=margin,proto3" json:"margin,omitempty"`
-	// What is left of the decision's time to live.
+	// Remaining time to live of the decision.
 	DecisionRemaining *durationpb.Duration `protobuf:"bytes,9,opt,name=decision_remaining,json=decisionRemaining,proto3" json:"decision_remaining,omitempty"`
 	// Why not granted.
 	RefuseReason RefuseReason `protobuf:"varint,10,opt,name=refuse_reason,json=refuseReason,proto3,enum=qmtl.control.v1.RefuseReason" json:"refuse_reason,omitempty"`

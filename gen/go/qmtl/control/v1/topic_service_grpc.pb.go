@@ -26,7 +26,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// What a topic key says now, for a gateway that has not read the key's whole history off the bus. Served by every
+// Current state of a topic key, for a gateway that has not read the key's whole history off the bus. Served by every
 // service that writes control events; called by gateways only.
 //
 // | method        | role    | ticket | internal |
@@ -59,7 +59,7 @@ func (c *topicServiceClient) GetTopicState(ctx context.Context, in *GetTopicStat
 // All implementations must embed UnimplementedTopicServiceServer
 // for forward compatibility.
 //
-// What a topic key says now, for a gateway that has not read the key's whole history off the bus. Served by every
+// Current state of a topic key, for a gateway that has not read the key's whole history off the bus. Served by every
 // service that writes control events; called by gateways only.
 //
 // | method        | role    | ticket | internal |

@@ -37,7 +37,7 @@ type DiffRequest struct {
 	Contexts []*v1.ComputeContext `protobuf:"bytes,4,rep,name=contexts,proto3" json:"contexts,omitempty"`
 	// Version label; empty: "v1".
 	StrategyVersion string `protobuf:"bytes,5,opt,name=strategy_version,json=strategyVersion,proto3" json:"strategy_version,omitempty"`
-	// First chunk wanted, to go on after a break.
+	// First chunk wanted, to continue after a break.
 	FromChunk uint32 `protobuf:"varint,6,opt,name=from_chunk,json=fromChunk,proto3" json:"from_chunk,omitempty"`
 	// True: answers what would happen; nothing is stored.
 	ValidateOnly bool `protobuf:"varint,7,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`

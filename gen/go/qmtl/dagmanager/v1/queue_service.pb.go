@@ -92,9 +92,9 @@ type ListQueuesByTagRequest struct {
 	IntervalSeconds int64 `protobuf:"varint,3,opt,name=interval_seconds,json=intervalSeconds,proto3" json:"interval_seconds,omitempty"`
 	// Context the queues must be compatible with. Absent: source queues only.
 	Context *v1.ComputeContext `protobuf:"bytes,4,opt,name=context,proto3" json:"context,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -365,9 +365,9 @@ type ListQueueStatsRequest struct {
 	StrategyId string `protobuf:"bytes,3,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
 	// World; empty: any.
 	WorldId string `protobuf:"bytes,4,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -573,7 +573,7 @@ func (x *LeaseAsk) GetUpstreamsLocal() bool {
 	return false
 }
 
-// Asks to hold keys; answered when one falls vacant, or after the wait.
+// Asks for the leases of keys; answered when one becomes free, or after the wait.
 type AcquireLeasesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
@@ -653,7 +653,7 @@ type NodeLease struct {
 	ComputeKey string `protobuf:"bytes,1,opt,name=compute_key,json=computeKey,proto3" json:"compute_key,omitempty"`
 	// Epoch; never issued twice.
 	LeaseEpoch uint64 `protobuf:"varint,2,opt,name=lease_epoch,json=leaseEpoch,proto3" json:"lease_epoch,omitempty"`
-	// Length, counted by the holder from before it asked.
+	// Duration, counted by the holder from before it asked.
 	Lease *durationpb.Duration `protobuf:"bytes,3,opt,name=lease,proto3" json:"lease,omitempty"`
 	// Taken off at the holder.
 	Margin *durationpb.Duration `protobuf:"bytes,4,opt,name=margin,proto3" json:"margin,omitempty"`
@@ -1194,7 +1194,7 @@ type NodeSnapshot struct {
 	Seq uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
 	// Row.
 	Row int64 `protobuf:"varint,3,opt,name=row,proto3" json:"row,omitempty"`
-	// Must equal the record's state hash to be believed.
+	// Must equal the record's state hash, otherwise the snapshot is not used.
 	StateHash []byte `protobuf:"bytes,4,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	// Canonical state; the format is the build's own; at most 1 MiB.
 	State         []byte `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
@@ -1768,9 +1768,9 @@ type ListFeedsRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Which; absent: all.
 	Scope *FeedScope `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1903,7 +1903,7 @@ type CreateReplayRunnerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Says session, world and strategies.
+	// Carries session, world and strategies.
 	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// Feeds it reads, entered together.
 	Sources       []string `protobuf:"bytes,3,rep,name=sources,proto3" json:"sources,omitempty"`
@@ -2209,7 +2209,7 @@ func (x *OpenContextRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
-// Where the change of context stands.
+// State of the change of context.
 type OpenContextResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of this message, and what the server supports.
@@ -2392,7 +2392,7 @@ func (x *CloseContextResponse) GetClosed() bool {
 	return false
 }
 
-// A runner says what it can do with a PREPARE, or that its new keys are warm (OPENING).
+// A runner answers a PREPARE, or reports that its new keys are warm (OPENING).
 type AnswerSwapRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.

@@ -66,7 +66,7 @@ type QueueServiceClient interface {
 	// Waits for vacant leases. A session is given the lease it holds again. NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED
 	// TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
 	AcquireLeases(ctx context.Context, in *AcquireLeasesRequest, opts ...grpc.CallOption) (*AcquireLeasesResponse, error)
-	// Renews. Lost leases are told in the answer.
+	// Renews. Lost leases are named in the answer.
 	RenewLeases(ctx context.Context, in *RenewLeasesRequest, opts ...grpc.CallOption) (*RenewLeasesResponse, error)
 	// Gives up.
 	ReleaseLeases(ctx context.Context, in *ReleaseLeasesRequest, opts ...grpc.CallOption) (*ReleaseLeasesResponse, error)
@@ -74,7 +74,7 @@ type QueueServiceClient interface {
 	PutSnapshots(ctx context.Context, in *PutSnapshotsRequest, opts ...grpc.CallOption) (*PutSnapshotsResponse, error)
 	// Snapshots. NOT_FOUND QUEUE_NOT_FOUND.
 	GetSnapshots(ctx context.Context, in *GetSnapshotsRequest, opts ...grpc.CallOption) (*GetSnapshotsResponse, error)
-	// Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+	// State of replay feeds. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	ListFeeds(ctx context.Context, in *ListFeedsRequest, opts ...grpc.CallOption) (*ListFeedsResponse, error)
 	// Moves the limit of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	AdvanceFeed(ctx context.Context, in *AdvanceFeedRequest, opts ...grpc.CallOption) (*AdvanceFeedResponse, error)
@@ -271,7 +271,7 @@ type QueueServiceServer interface {
 	// Waits for vacant leases. A session is given the lease it holds again. NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED
 	// TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
 	AcquireLeases(context.Context, *AcquireLeasesRequest) (*AcquireLeasesResponse, error)
-	// Renews. Lost leases are told in the answer.
+	// Renews. Lost leases are named in the answer.
 	RenewLeases(context.Context, *RenewLeasesRequest) (*RenewLeasesResponse, error)
 	// Gives up.
 	ReleaseLeases(context.Context, *ReleaseLeasesRequest) (*ReleaseLeasesResponse, error)
@@ -279,7 +279,7 @@ type QueueServiceServer interface {
 	PutSnapshots(context.Context, *PutSnapshotsRequest) (*PutSnapshotsResponse, error)
 	// Snapshots. NOT_FOUND QUEUE_NOT_FOUND.
 	GetSnapshots(context.Context, *GetSnapshotsRequest) (*GetSnapshotsResponse, error)
-	// Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+	// State of replay feeds. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	ListFeeds(context.Context, *ListFeedsRequest) (*ListFeedsResponse, error)
 	// Moves the limit of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	AdvanceFeed(context.Context, *AdvanceFeedRequest) (*AdvanceFeedResponse, error)

@@ -401,7 +401,7 @@ func (x *ConsumeRequest) GetHistoryOnly() bool {
 	return false
 }
 
-// Effective records, in seq order per key. STARTs are handed on, too, so that readers can fold.
+// Effective records, in seq order per key. STARTs are included, so that readers can fold.
 type ConsumeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of this message.

@@ -37,12 +37,12 @@ const (
 // A stream that carries publishing, targets and heartbeats of a runner may be added beside these calls as
 // qmtl.gateway.v1.RunnerService; it carries QueueRecord, TargetUpdate, Heartbeat and SwapAnswer as they are.
 type QueueDataServiceClient interface {
-	// Appends records. The same record again is effective; void ones are told apart in the results, never as an error.
+	// Appends records. The same record again is effective; void ones are reported in the results, never as an error.
 	// Rows of a replay source are held at the barrier until every runner has ended the row before. INVALID_ARGUMENT
 	// RECORD_TOO_LARGE; NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED TICKET_SCOPE; UNAVAILABLE BARRIER_HELD.
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
 	// Streams effective records. A reader that falls more than 4,096 records behind is ended with FAILED_PRECONDITION
-	// RESUME_FROM and goes on from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
+	// RESUME_FROM and continues from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
 	// longer kept, or lies beyond the end of the log: what was read there is gone, as after a restore of an older backup.
 	// NOT_FOUND QUEUE_NOT_FOUND for a key that this store never had.
 	Consume(ctx context.Context, in *ConsumeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ConsumeResponse], error)
@@ -99,12 +99,12 @@ type QueueDataService_ConsumeClient = grpc.ServerStreamingClient[ConsumeResponse
 // A stream that carries publishing, targets and heartbeats of a runner may be added beside these calls as
 // qmtl.gateway.v1.RunnerService; it carries QueueRecord, TargetUpdate, Heartbeat and SwapAnswer as they are.
 type QueueDataServiceServer interface {
-	// Appends records. The same record again is effective; void ones are told apart in the results, never as an error.
+	// Appends records. The same record again is effective; void ones are reported in the results, never as an error.
 	// Rows of a replay source are held at the barrier until every runner has ended the row before. INVALID_ARGUMENT
 	// RECORD_TOO_LARGE; NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED TICKET_SCOPE; UNAVAILABLE BARRIER_HELD.
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
 	// Streams effective records. A reader that falls more than 4,096 records behind is ended with FAILED_PRECONDITION
-	// RESUME_FROM and goes on from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
+	// RESUME_FROM and continues from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
 	// longer kept, or lies beyond the end of the log: what was read there is gone, as after a restore of an older backup.
 	// NOT_FOUND QUEUE_NOT_FOUND for a key that this store never had.
 	Consume(*ConsumeRequest, grpc.ServerStreamingServer[ConsumeResponse]) error

@@ -24,7 +24,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Why a START does not continue what was there.
+// Why a START does not continue the data before it.
 type CutReason int32
 
 const (
@@ -160,7 +160,7 @@ const (
 	RecordFault_RECORD_FAULT_KNOWN_AT_FELL RecordFault = 9
 	// Its watermark is below an earlier one's.
 	RecordFault_RECORD_FAULT_WATERMARK_FELL RecordFault = 10
-	// It has not the shape its columns demand.
+	// It does not have the shape that its columns require.
 	RecordFault_RECORD_FAULT_MALFORMED RecordFault = 11
 	// Another feed than that of the last START.
 	RecordFault_RECORD_FAULT_FEED_CHANGED RecordFault = 12
@@ -312,7 +312,7 @@ type Cut struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Why.
 	Reason CutReason `protobuf:"varint,1,opt,name=reason,proto3,enum=qmtl.data.v1.CutReason" json:"reason,omitempty"`
-	// State the queue goes on from.
+	// State the queue continues from.
 	StateHash     []byte `protobuf:"bytes,2,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -508,7 +508,7 @@ type Rows struct {
 	Count uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
 	// Little-endian float64 per row: end of the bucket.
 	BucketEndMs []byte `protobuf:"bytes,3,opt,name=bucket_end_ms,json=bucketEndMs,proto3" json:"bucket_end_ms,omitempty"`
-	// Little-endian float64 per row: when it was known, by the clock of the source. Never falls.
+	// Little-endian float64 per row: when it was known, by the clock of the source. Never decreases.
 	KnownAtMs []byte `protobuf:"bytes,4,opt,name=known_at_ms,json=knownAtMs,proto3" json:"known_at_ms,omitempty"`
 	// One entry per F64 column, in the order of the node's columns: little-endian float64 per row, NaN canonical
 	// (0x7ff8000000000000). One entry per BYTES column: the value; such rows come alone.
@@ -521,7 +521,7 @@ type Rows struct {
 	// 8 bytes: hash of the input windows, on each 64th row of a node without state; such rows come alone. Else empty. For
 	// audits, not compared: a window may reach back before the log, where one process has other rows than another.
 	WindowHash []byte `protobuf:"bytes,8,opt,name=window_hash,json=windowHash,proto3" json:"window_hash,omitempty"`
-	// 0: the rows are new. From 1: a later revision of rows that are there.
+	// 0: the rows are new. From 1: a later revision of existing rows.
 	Revision uint32 `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
 	// One entry per DICTIONARY column, in the order of the node's columns.
 	Dictionaries  []*DictionaryColumn `protobuf:"bytes,10,rep,name=dictionaries,proto3" json:"dictionaries,omitempty"`

@@ -139,9 +139,9 @@ type ListAccountsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before.
+	// `next_page_token` of the previous answer.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -271,9 +271,9 @@ type ListPositionsRequest struct {
 	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	// World; empty: any. An unknown one is NOT_FOUND.
 	WorldId string `protobuf:"bytes,3,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// At most this many; 0: 1,000; above 5,000: 5,000.
+	// Page size; 0: 1,000; above 5,000: 5,000.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -468,7 +468,7 @@ type ReconcileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Fills imported that no report had told.
+	// Imported fills that no report had mentioned.
 	ImportedFills uint32 `protobuf:"varint,2,opt,name=imported_fills,json=importedFills,proto3" json:"imported_fills,omitempty"`
 	// Orders of unknown outcome that were settled.
 	SettledOrders uint32 `protobuf:"varint,3,opt,name=settled_orders,json=settledOrders,proto3" json:"settled_orders,omitempty"`
@@ -702,9 +702,9 @@ type ListJournalRequest struct {
 	AfterEntry uint64 `protobuf:"varint,3,opt,name=after_entry,json=afterEntry,proto3" json:"after_entry,omitempty"`
 	// Kinds wanted; empty: all.
 	Kinds []v11.JournalKind `protobuf:"varint,4,rep,packed,name=kinds,proto3,enum=qmtl.order.v1.JournalKind" json:"kinds,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -789,7 +789,7 @@ type ListJournalResponse struct {
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The entries.
 	Entries []*v11.JournalEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
-	// Empty when there are no more now; go on later with `after_entry`.
+	// Empty when there are no more now; continue later with `after_entry`.
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -853,7 +853,7 @@ type WatchJournalRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Account.
 	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// Only entries after this one. Entries are gap-free, so the last one received goes on without loss.
+	// Only entries after this one. Entries are gap-free, so the last one received continues without loss.
 	AfterEntry uint64 `protobuf:"varint,3,opt,name=after_entry,json=afterEntry,proto3" json:"after_entry,omitempty"`
 	// Kinds wanted; empty: all.
 	Kinds         []v11.JournalKind `protobuf:"varint,4,rep,packed,name=kinds,proto3,enum=qmtl.order.v1.JournalKind" json:"kinds,omitempty"`
@@ -926,7 +926,7 @@ type WatchJournalResponse struct {
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Entries; empty in a keep-alive, which comes at least every 2 s.
 	Entries []*v11.JournalEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
-	// Last entry of the journal looked at, of whatever kind: `after_entry` for the next call.
+	// Last entry of the journal that was read, of whatever kind: `after_entry` for the next call.
 	LastEntry     uint64 `protobuf:"varint,3,opt,name=last_entry,json=lastEntry,proto3" json:"last_entry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -50,10 +50,10 @@ type IssueTicketRequest struct {
 	Rights []v1.TicketRight `protobuf:"varint,5,rep,packed,name=rights,proto3,enum=qmtl.type.v1.TicketRight" json:"rights,omitempty"`
 	// Topics of the control stream. Empty: GATE and HALT.
 	Topics []v11.Topic `protobuf:"varint,6,rep,packed,name=topics,proto3,enum=qmtl.control.v1.Topic" json:"topics,omitempty"`
-	// Session it is for: the own one, to widen its ticket. Empty: a new one, which is what a process asks for at its
+	// Session it is for: the caller's own, to widen its ticket. Empty: a new one, which is what a process asks for at its
 	// start. A session of another principal is refused with TICKET_SCOPE.
 	SessionId string `protobuf:"bytes,7,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// Where the session runs; named where an apply waits for it. Unset: not told.
+	// Where the session runs; named where an apply waits for it. Unset: not reported.
 	Origin        *v11.SessionOrigin `protobuf:"bytes,8,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -150,7 +150,7 @@ type IssueTicketResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// A JWT signed by the gateway; its claims stand in docs/protocol.md. A secret of the session. Only the principal it was
+	// A JWT signed by the gateway; docs/protocol.md lists its claims. A secret of the session. Only the principal it was
 	// issued to can use it.
 	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// Session it is for.
@@ -233,7 +233,7 @@ type LastApplied struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Topic key.
 	TopicKey string `protobuf:"bytes,1,opt,name=topic_key,json=topicKey,proto3" json:"topic_key,omitempty"`
-	// Revision applied; the stream goes on after it.
+	// Revision applied; the stream continues after it.
 	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	// Store epoch it is of.
 	StoreEpoch    uint64 `protobuf:"varint,3,opt,name=store_epoch,json=storeEpoch,proto3" json:"store_epoch,omitempty"`
@@ -300,7 +300,7 @@ type SubscribeRequest struct {
 	// From IssueTicket.
 	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// What was applied before a reconnect. A key that is absent, was restored, or is no longer kept that far gets a
-	// snapshot; the others go on without gap.
+	// snapshot; the others continue without gap.
 	LastApplied   []*LastApplied `protobuf:"bytes,3,rep,name=last_applied,json=lastApplied,proto3" json:"last_applied,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -426,7 +426,7 @@ type HeartbeatRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Says session, world, strategies and rights.
+	// Carries session, world, strategies and rights.
 	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// The heartbeat.
 	Heartbeat     *v11.Heartbeat `protobuf:"bytes,3,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`

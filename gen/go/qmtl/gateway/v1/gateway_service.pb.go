@@ -87,10 +87,10 @@ type TargetDeclaration struct {
 	NodeId string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	// Instrument it is for.
 	Instrument string `protobuf:"bytes,2,opt,name=instrument,proto3" json:"instrument,omitempty"`
-	// The most a target of it may be, as a share of capital, without sign: one above it is not accepted, OVER_LIMIT. 0: no
+	// Largest target as a share of capital, without sign: a larger one is not accepted, OVER_LIMIT. 0: no
 	// bound, as without a declaration. Of the strategy's submissions the one counts that was completed last before a
 	// session's first target, of those that name the world if there are any. One that is queued, processed or failed
-	// changes nothing; while none was completed it is the one handed in last. A router that is started again looks anew.
+	// changes nothing; while none was completed it is the one submitted last. A router that is started again looks again.
 	MaxWeight     float64 `protobuf:"fixed64,3,opt,name=max_weight,json=maxWeight,proto3" json:"max_weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -158,9 +158,9 @@ type SubmitStrategyRequest struct {
 	StrategyName string `protobuf:"bytes,3,opt,name=strategy_name,json=strategyName,proto3" json:"strategy_name,omitempty"`
 	// The graph.
 	Graph *v11.StrategyGraph `protobuf:"bytes,4,opt,name=graph,proto3" json:"graph,omitempty"`
-	// Worlds it shall run in; each gets its own compute context. Empty: registered only.
+	// Worlds it is to run in; each gets its own compute context. Empty: registered only.
 	WorldIds []string `protobuf:"bytes,5,rep,name=world_ids,json=worldIds,proto3" json:"world_ids,omitempty"`
-	// Data each source of the graph is pinned to: one entry per source, no other. A graph without sources has none.
+	// Data each source of the graph is pinned to: one entry per source, and no other. A graph without sources has none.
 	Pins []*v1.SourcePin `protobuf:"bytes,6,rep,name=pins,proto3" json:"pins,omitempty"`
 	// Knowledge time or snapshot name that pins every source at once, instead of `pins`. Opaque.
 	AsOf string `protobuf:"bytes,7,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
@@ -299,7 +299,7 @@ type SubmitStrategyResponse struct {
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The submission.
 	Submission *v11.Submission `protobuf:"bytes,2,opt,name=submission,proto3" json:"submission,omitempty"`
-	// True: the same graph was handed in to the same worlds before.
+	// True: the same graph was submitted to the same worlds before.
 	Duplicate     bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -585,9 +585,9 @@ type ListNodeAssignmentsRequest struct {
 	SubmissionId string `protobuf:"bytes,2,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	// World; empty: all. Source nodes belong to every world.
 	WorldId string `protobuf:"bytes,3,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// At most this many; 0: 1,000; above 5,000: 5,000.
+	// Page size; 0: 1,000; above 5,000: 5,000.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -729,11 +729,11 @@ type ListStrategiesRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Author's name; empty: any.
 	StrategyName string `protobuf:"bytes,2,opt,name=strategy_name,json=strategyName,proto3" json:"strategy_name,omitempty"`
-	// World it was handed in to; empty: any.
+	// World it was submitted to; empty: any.
 	WorldId string `protobuf:"bytes,3,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -868,7 +868,7 @@ func (x *ListStrategiesResponse) GetNextPageToken() string {
 	return ""
 }
 
-// Asks why a strategy is where it is.
+// Asks why a strategy has its present mode.
 type ExplainStrategyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
@@ -945,7 +945,7 @@ type ExplainStrategyResponse struct {
 	Terms []*v12.DecisionTerm `protobuf:"bytes,4,rep,name=terms,proto3" json:"terms,omitempty"`
 	// Rules of the last evaluation.
 	Rules []*v12.RuleTrace `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
-	// Evaluation the rules come from; empty: none is stored, and they tell how it would be judged now.
+	// Evaluation the rules come from; empty: none is stored, and they show how it would be judged now.
 	EvaluationId string `protobuf:"bytes,6,opt,name=evaluation_id,json=evaluationId,proto3" json:"evaluation_id,omitempty"`
 	// Gate of the world.
 	Gate v13.Gate `protobuf:"varint,7,opt,name=gate,proto3,enum=qmtl.control.v1.Gate" json:"gate,omitempty"`
@@ -1112,9 +1112,9 @@ type ListEventsRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Topic key, such as "world/w1/gate"; empty: all.
 	TopicKey string `protobuf:"bytes,2,opt,name=topic_key,json=topicKey,proto3" json:"topic_key,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -44,7 +44,7 @@ const (
 // | ExplainStrategy     | viewer     | –      |
 // | ListEvents          | viewer     | –      |
 type GatewayServiceClient interface {
-	// Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
+	// Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
 	// INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
 	// GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
 	SubmitStrategy(ctx context.Context, in *SubmitStrategyRequest, opts ...grpc.CallOption) (*SubmitStrategyResponse, error)
@@ -56,7 +56,7 @@ type GatewayServiceClient interface {
 	ListNodeAssignments(ctx context.Context, in *ListNodeAssignmentsRequest, opts ...grpc.CallOption) (*ListNodeAssignmentsResponse, error)
 	// Strategies, by name or world.
 	ListStrategies(ctx context.Context, in *ListStrategiesRequest, opts ...grpc.CallOption) (*ListStrategiesResponse, error)
-	// Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
+	// Why a strategy has its present mode. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
 	ExplainStrategy(ctx context.Context, in *ExplainStrategyRequest, opts ...grpc.CallOption) (*ExplainStrategyResponse, error)
 	// Control events kept, oldest first. NOT_FOUND WORLD_NOT_FOUND, SUBMISSION_NOT_FOUND, SOURCE_NOT_FOUND for a key of what
 	// never was there.
@@ -166,7 +166,7 @@ func (c *gatewayServiceClient) ListEvents(ctx context.Context, in *ListEventsReq
 // | ExplainStrategy     | viewer     | –      |
 // | ListEvents          | viewer     | –      |
 type GatewayServiceServer interface {
-	// Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
+	// Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
 	// INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
 	// GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
 	SubmitStrategy(context.Context, *SubmitStrategyRequest) (*SubmitStrategyResponse, error)
@@ -178,7 +178,7 @@ type GatewayServiceServer interface {
 	ListNodeAssignments(context.Context, *ListNodeAssignmentsRequest) (*ListNodeAssignmentsResponse, error)
 	// Strategies, by name or world.
 	ListStrategies(context.Context, *ListStrategiesRequest) (*ListStrategiesResponse, error)
-	// Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
+	// Why a strategy has its present mode. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
 	ExplainStrategy(context.Context, *ExplainStrategyRequest) (*ExplainStrategyResponse, error)
 	// Control events kept, oldest first. NOT_FOUND WORLD_NOT_FOUND, SUBMISSION_NOT_FOUND, SOURCE_NOT_FOUND for a key of what
 	// never was there.

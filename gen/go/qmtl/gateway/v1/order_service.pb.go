@@ -31,7 +31,7 @@ type SetTargetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Says session, world and strategies.
+	// Carries session, world and strategies.
 	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// Targets and ends.
 	Update        *v11.TargetUpdate `protobuf:"bytes,3,opt,name=update,proto3" json:"update,omitempty"`
@@ -159,7 +159,7 @@ type SubmitOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Says session, world and strategies.
+	// Carries session, world and strategies.
 	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// What the sender's gate rests on.
 	Claim *v11.GateClaim `protobuf:"bytes,3,opt,name=claim,proto3" json:"claim,omitempty"`
@@ -236,7 +236,7 @@ func (x *SubmitOrdersRequest) GetRequestId() string {
 	return ""
 }
 
-// What became of one direct order.
+// Result of one direct order.
 type OrderResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// True: in the journal, and it or a part of it may leave.
@@ -905,9 +905,9 @@ type ListOrdersRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Which; absent: all.
 	Filter *OrderFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1040,10 +1040,10 @@ type WatchOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts; governs every message of the stream.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Which; absent: all. `working_only` is refused: an order that ends is a change, too.
+	// Which; absent: all. `working_only` is refused: every change of an order is watched, including its end.
 	Filter *OrderFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Last cursor received, to go on without gap; the filter must be the same. Empty: first all working orders, then
-	// changes. FAILED_PRECONDITION TRIMMED when it is too old: begin anew.
+	// Last cursor received, to continue without gap; the filter must be the same. Empty: first all working orders, then
+	// changes. FAILED_PRECONDITION TRIMMED when it is too old: start over.
 	Cursor        string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1549,9 +1549,9 @@ type ListHaltsRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Only halts that cover this; absent: all.
 	Covering *v11.HaltTarget `protobuf:"bytes,2,opt,name=covering,proto3" json:"covering,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -34,7 +34,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// The one way out: every order passes here.
+// The only way out: every order passes through here.
 //
 // | method       | role                                                  | ticket |
 // | ------------ | ----------------------------------------------------- | ------ |
@@ -48,17 +48,17 @@ const (
 // | Resume       | operator                                              | –      |
 // | ListHalts    | viewer                                                | –      |
 type OrderServiceClient interface {
-	// Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+	// Takes targets and ends rows. OK for a good ticket; refusals are in the results, and the end still counts.
 	// Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
 	// UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
 	// there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
 	// a planned field.
 	SetTargets(ctx context.Context, in *SetTargetsRequest, opts ...grpc.CallOption) (*SetTargetsResponse, error)
-	// Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+	// Takes direct orders, each once; refusals are in the results, and a refused order is forgotten. PERMISSION_DENIED
 	// TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
 	SubmitOrders(ctx context.Context, in *SubmitOrdersRequest, opts ...grpc.CallOption) (*SubmitOrdersResponse, error)
 	// Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
-	// order is told in its result.
+	// order is reported in its result.
 	CancelOrders(ctx context.Context, in *CancelOrdersRequest, opts ...grpc.CallOption) (*CancelOrdersResponse, error)
 	// One order. NOT_FOUND ORDER_NOT_FOUND.
 	GetOrder(ctx context.Context, in *GetOrderRequest, opts ...grpc.CallOption) (*GetOrderResponse, error)
@@ -188,7 +188,7 @@ func (c *orderServiceClient) ListHalts(ctx context.Context, in *ListHaltsRequest
 // All implementations must embed UnimplementedOrderServiceServer
 // for forward compatibility.
 //
-// The one way out: every order passes here.
+// The only way out: every order passes through here.
 //
 // | method       | role                                                  | ticket |
 // | ------------ | ----------------------------------------------------- | ------ |
@@ -202,17 +202,17 @@ func (c *orderServiceClient) ListHalts(ctx context.Context, in *ListHaltsRequest
 // | Resume       | operator                                              | –      |
 // | ListHalts    | viewer                                                | –      |
 type OrderServiceServer interface {
-	// Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+	// Takes targets and ends rows. OK for a good ticket; refusals are in the results, and the end still counts.
 	// Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
 	// UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
 	// there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
 	// a planned field.
 	SetTargets(context.Context, *SetTargetsRequest) (*SetTargetsResponse, error)
-	// Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+	// Takes direct orders, each once; refusals are in the results, and a refused order is forgotten. PERMISSION_DENIED
 	// TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
 	SubmitOrders(context.Context, *SubmitOrdersRequest) (*SubmitOrdersResponse, error)
 	// Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
-	// order is told in its result.
+	// order is reported in its result.
 	CancelOrders(context.Context, *CancelOrdersRequest) (*CancelOrdersResponse, error)
 	// One order. NOT_FOUND ORDER_NOT_FOUND.
 	GetOrder(context.Context, *GetOrderRequest) (*GetOrderResponse, error)

@@ -379,7 +379,7 @@ func (x *ColumnSpec) GetKind() ColumnKind {
 
 // One node of a strategy graph. Its id is
 // "blake3:" + hex(BLAKE3(JCS({node_type, interval_seconds, period, params, inputs, schema_compat_id, code_hash}))),
-// see docs/protocol.md; the name, the tags and where it runs are no part of it.
+// see docs/protocol.md; the name, the tags and where it runs are not part of it.
 type Node struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "blake3:" and 64 hex digits. The gateway recomputes it and refuses a mismatch.

@@ -84,7 +84,7 @@ func (SubmissionState) EnumDescriptor() ([]byte, []int) {
 	return file_qmtl_graph_v1_submission_proto_rawDescGZIP(), []int{0}
 }
 
-// Where a submission stands. Its assignments are read with GatewayService.ListNodeAssignments.
+// State of a submission. Its assignments are read with GatewayService.ListNodeAssignments.
 type Submission struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the submission. Same strategy and worlds, same id.
@@ -220,7 +220,7 @@ func (x *Submission) GetAttempts() uint32 {
 	return 0
 }
 
-// A strategy that was handed in.
+// A strategy that was submitted.
 type StrategyInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id.
@@ -229,9 +229,9 @@ type StrategyInfo struct {
 	StrategyName string `protobuf:"bytes,2,opt,name=strategy_name,json=strategyName,proto3" json:"strategy_name,omitempty"`
 	// Version label.
 	StrategyVersion string `protobuf:"bytes,3,opt,name=strategy_version,json=strategyVersion,proto3" json:"strategy_version,omitempty"`
-	// Worlds it was handed in to.
+	// Worlds it was submitted to.
 	WorldIds []string `protobuf:"bytes,4,rep,name=world_ids,json=worldIds,proto3" json:"world_ids,omitempty"`
-	// When it was handed in first.
+	// When it was submitted first.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// Who handed it in first.
 	Principal     string `protobuf:"bytes,6,opt,name=principal,proto3" json:"principal,omitempty"`

@@ -200,7 +200,7 @@ type Balance struct {
 	Currency string `protobuf:"bytes,1,opt,name=currency,proto3" json:"currency,omitempty"`
 	// All of it.
 	Total *v1.Decimal `protobuf:"bytes,2,opt,name=total,proto3" json:"total,omitempty"`
-	// Of it, bound by working orders and positions.
+	// Part of it that is bound by working orders and positions.
 	Locked *v1.Decimal `protobuf:"bytes,3,opt,name=locked,proto3" json:"locked,omitempty"`
 	// Borrowed. Absent: not known, or none.
 	Borrowed      *v1.Decimal `protobuf:"bytes,4,opt,name=borrowed,proto3" json:"borrowed,omitempty"`
@@ -493,7 +493,7 @@ type Account struct {
 	Equity *v1.Decimal `protobuf:"bytes,6,opt,name=equity,proto3" json:"equity,omitempty"`
 	// Raised by every booking; plans are bound to it.
 	Revision uint64 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
-	// False: a difference is unexplained; opening orders are shut.
+	// False: a difference is unexplained, and opening orders are refused.
 	Reconciled bool `protobuf:"varint,8,opt,name=reconciled,proto3" json:"reconciled,omitempty"`
 	// What is unexplained, for people.
 	Difference string `protobuf:"bytes,9,opt,name=difference,proto3" json:"difference,omitempty"`
@@ -648,7 +648,7 @@ func (x *Account) GetFinancing() *Financing {
 	return nil
 }
 
-// A position of a strategy; or, in rows for the whole account, what the journal and the broker say of an instrument.
+// A position of a strategy; or, in rows for the whole account, what the journal and the broker report for an instrument.
 type Position struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Account.

@@ -181,7 +181,7 @@ func (*HaltTarget_WorldId) isHaltTarget_Target() {}
 
 func (*HaltTarget_StrategyId) isHaltTarget_Target() {}
 
-// A halt in force: no new order that it covers leaves, a reduction neither; what works stays unless Halt cancels it, and
+// A halt in force: no new order that it covers leaves, not even a reduction; what works stays unless Halt cancels it, and
 // Halt with flatten closes. Targets it covers are kept, and caught up with after Resume, which alone ends it.
 type Halt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`

@@ -284,7 +284,7 @@ const (
 	TimeInForce_TIME_IN_FORCE_DAY TimeInForce = 2
 	// What can be filled at once, the rest is cancelled. [3]
 	TimeInForce_TIME_IN_FORCE_IMMEDIATE_OR_CANCEL TimeInForce = 3
-	// Whole at once, or not at all. [4]
+	// All at once, or not at all. [4]
 	TimeInForce_TIME_IN_FORCE_FILL_OR_KILL TimeInForce = 4
 	// Until `expire_time`. [6]
 	TimeInForce_TIME_IN_FORCE_GOOD_TILL_DATE TimeInForce = 5
@@ -760,7 +760,7 @@ type Order struct {
 	Type OrderType `protobuf:"varint,11,opt,name=type,proto3,enum=qmtl.order.v1.OrderType" json:"type,omitempty"`
 	// LIMIT, STOP_LIMIT.
 	LimitPrice *v1.Decimal `protobuf:"bytes,12,opt,name=limit_price,json=limitPrice,proto3" json:"limit_price,omitempty"`
-	// STOP, STOP_LIMIT, MARKET_IF_TOUCHED; TRAILING_STOP: where it stands now.
+	// STOP, STOP_LIMIT, MARKET_IF_TOUCHED; TRAILING_STOP: its present value.
 	StopPrice *v1.Decimal `protobuf:"bytes,13,opt,name=stop_price,json=stopPrice,proto3" json:"stop_price,omitempty"`
 	// How long it works.
 	TimeInForce TimeInForce `protobuf:"varint,14,opt,name=time_in_force,json=timeInForce,proto3,enum=qmtl.order.v1.TimeInForce" json:"time_in_force,omitempty"`
@@ -790,7 +790,7 @@ type Order struct {
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// Why it was refused or stopped. Unspecified: neither.
 	Reason v1.Reason `protobuf:"varint,27,opt,name=reason,proto3,enum=qmtl.type.v1.Reason" json:"reason,omitempty"`
-	// The same for people, with the broker's words.
+	// The same for people, with the message of the broker.
 	ReasonText string `protobuf:"bytes,28,opt,name=reason_text,json=reasonText,proto3" json:"reason_text,omitempty"`
 	// Journal entry of its last change. Of two messages about one order the one with the higher entry is the later.
 	Entry uint64 `protobuf:"varint,29,opt,name=entry,proto3" json:"entry,omitempty"`

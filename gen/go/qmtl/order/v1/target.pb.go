@@ -1069,7 +1069,7 @@ func (x *FeedRow) GetRow() int64 {
 	return 0
 }
 
-// What a runner says at the end of a bucket, on a change, and each time its gate arms.
+// What a runner sends at the end of a bucket, on a change, and each time its gate arms.
 type TargetUpdate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the sender's gate rests on.

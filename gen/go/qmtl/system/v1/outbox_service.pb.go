@@ -35,7 +35,7 @@ type OutboxEvent struct {
 	Payload []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
 	// Short texts beside the payload, such as `type` and `revision`.
 	Headers map[string]string `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Place in the log, rising with gaps. The same event always has the same one.
+	// Position in the log, increasing with gaps. The same event always has the same one.
 	Position      int64 `protobuf:"varint,5,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -113,7 +113,7 @@ type WatchEventsRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Topics to follow.
 	Topics []string `protobuf:"bytes,2,rep,name=topics,proto3" json:"topics,omitempty"`
-	// Where an earlier call stopped, as its last answer said. Empty: see `from_beginning`.
+	// Where an earlier call stopped: the cursor of its last answer. Empty: see `from_beginning`.
 	Cursor string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// Without a cursor: true begins at the oldest event kept, false after the newest one.
 	FromBeginning bool `protobuf:"varint,4,opt,name=from_beginning,json=fromBeginning,proto3" json:"from_beginning,omitempty"`
@@ -179,17 +179,17 @@ func (x *WatchEventsRequest) GetFromBeginning() bool {
 	return false
 }
 
-// Events in their order, and where to go on after them.
+// Events in their order, and where to continue after them.
 type WatchEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Number of the log the events are of. It stays while the log lives; another number means that the log was made anew,
+	// Number of the log the events are of. It stays while the log lives; another number means that the log was created again,
 	// and positions begin again. In every answer.
 	LogId uint32 `protobuf:"varint,2,opt,name=log_id,json=logId,proto3" json:"log_id,omitempty"`
 	// At most 256 events; several have at most 1 MiB of payload together. Empty in the first answer when there is none yet.
 	Events []*OutboxEvent `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
-	// Opaque. A call with it goes on after these events.
+	// Opaque. A call with it continues after these events.
 	Cursor        string `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

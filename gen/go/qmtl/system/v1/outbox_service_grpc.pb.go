@@ -26,7 +26,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+// The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
 // the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 //
 // | method      | role    | ticket | internal |
@@ -36,7 +36,7 @@ type OutboxServiceClient interface {
 	// Streams the events kept, then each new one once it is stored, until the caller leaves. The first answer comes at once
 	// and says that the stream is live. A caller that is slow slows its own stream and nobody else; one that takes nothing
 	// for a minute loses it with BUFFER_FULL. FAILED_PRECONDITION TRIMMED when events after the cursor are no longer kept, or
-	// the log was made anew since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
+	// the log was created again since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
 	// answer. Events of a topic nobody has written to yet come once there are any.
 	WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error)
 }
@@ -72,7 +72,7 @@ type OutboxService_WatchEventsClient = grpc.ServerStreamingClient[WatchEventsRes
 // All implementations must embed UnimplementedOutboxServiceServer
 // for forward compatibility.
 //
-// The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+// The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
 // the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 //
 // | method      | role    | ticket | internal |
@@ -82,7 +82,7 @@ type OutboxServiceServer interface {
 	// Streams the events kept, then each new one once it is stored, until the caller leaves. The first answer comes at once
 	// and says that the stream is live. A caller that is slow slows its own stream and nobody else; one that takes nothing
 	// for a minute loses it with BUFFER_FULL. FAILED_PRECONDITION TRIMMED when events after the cursor are no longer kept, or
-	// the log was made anew since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
+	// the log was created again since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
 	// answer. Events of a topic nobody has written to yet come once there are any.
 	WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error
 	mustEmbedUnimplementedOutboxServiceServer()

@@ -26,7 +26,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// What every server of the platform says of itself. Served by the gateway, the DAG Manager and WorldService.
+// What every server of the platform reports about itself. Served by the gateway, the DAG Manager and WorldService.
 //
 // | method          | role                          | ticket |
 // | --------------- | ----------------------------- | ------ |
@@ -58,7 +58,7 @@ func (c *systemServiceClient) GetCapabilities(ctx context.Context, in *GetCapabi
 // All implementations must embed UnimplementedSystemServiceServer
 // for forward compatibility.
 //
-// What every server of the platform says of itself. Served by the gateway, the DAG Manager and WorldService.
+// What every server of the platform reports about itself. Served by the gateway, the DAG Manager and WorldService.
 //
 // | method          | role                          | ticket |
 // | --------------- | ----------------------------- | ------ |

@@ -39,9 +39,9 @@ const (
 	Reason_REASON_GRAPH_HAS_CYCLE Reason = 2
 	// An input names a node that is not part of the graph.
 	Reason_REASON_UNKNOWN_DEPENDENCY Reason = 3
-	// The content of a node makes another id.
+	// The content of a node gives another id.
 	Reason_REASON_NODE_ID_MISMATCH Reason = 4
-	// The checksum of the node ids does not fit.
+	// The checksum does not match the node ids.
 	Reason_REASON_CRC_MISMATCH Reason = 5
 	// More nodes or bytes than a submission may have.
 	Reason_REASON_GRAPH_TOO_LARGE Reason = 6
@@ -107,11 +107,11 @@ const (
 	Reason_REASON_ETAG_MISMATCH Reason = 70
 	// The request id was used for other content.
 	Reason_REASON_REQUEST_ID_REUSED Reason = 71
-	// Another apply run is in flight.
+	// Another apply run is in progress.
 	Reason_REASON_APPLY_IN_PROGRESS Reason = 72
 	// The run id was used for other content.
 	Reason_REASON_RUN_ID_REUSED Reason = 73
-	// The account was booked on since.
+	// The account has had a booking since.
 	Reason_REASON_ACCOUNT_REVISION_STALE Reason = 74
 	// The state does not allow it; the message says what stands in the way.
 	Reason_REASON_CONFLICT Reason = 75
@@ -121,7 +121,7 @@ const (
 	Reason_REASON_SCHEMA_VERSION_REQUIRED Reason = 91
 	// A hold keeps the world frozen.
 	Reason_REASON_WORLD_HELD Reason = 92
-	// A freeze has raised the world fence since.
+	// A freeze has raised the fence of the world since.
 	Reason_REASON_FENCE_STALE Reason = 93
 	// The gate of the world is shut.
 	Reason_REASON_GATE_SHUT Reason = 94
@@ -141,7 +141,7 @@ const (
 	Reason_REASON_BUCKET_STALE Reason = 101
 	// Above a limit of the account, above the weight that a submission declares, or beyond what is left to reduce.
 	Reason_REASON_OVER_LIMIT Reason = 102
-	// An unexplained difference shuts opening orders.
+	// Opening orders are refused because of an unexplained difference.
 	Reason_REASON_ACCOUNT_UNRECONCILED Reason = 103
 	// The lease is held under a later epoch.
 	Reason_REASON_LEASE_LOST Reason = 104
@@ -157,13 +157,13 @@ const (
 	Reason_REASON_QUEUE_BLOCKED Reason = 109
 	// The position asked for is no longer kept; the first one kept is in the metadata.
 	Reason_REASON_TRIMMED Reason = 110
-	// The reader fell behind; go on from the position in the metadata.
+	// The reader fell behind; continue from the position in the metadata.
 	Reason_REASON_RESUME_FROM Reason = 111
 	// Already decided for this bucket.
 	Reason_REASON_SAME_BUCKET Reason = 112
 	// Too few samples.
 	Reason_REASON_SAMPLES_INSUFFICIENT Reason = 113
-	// The plan was not made from the own books.
+	// The plan was not made from the gateway's own books.
 	Reason_REASON_PLAN_NOT_EXECUTABLE Reason = 114
 	// The mode cannot be reached from here by this call.
 	Reason_REASON_MODE_NOT_REACHABLE Reason = 115
@@ -193,7 +193,7 @@ const (
 	Reason_REASON_TICKET_EXPIRED Reason = 142
 	// The caller is not known.
 	Reason_REASON_PRINCIPAL_UNKNOWN Reason = 143
-	// The role of the caller does not suffice; the metadata names the roles that do.
+	// The role of the caller is not sufficient; the metadata names the roles that are.
 	Reason_REASON_ROLE_REQUIRED Reason = 144
 	// Live trading is not allowed here.
 	Reason_REASON_LIVE_NOT_ALLOWED Reason = 145
@@ -209,7 +209,7 @@ const (
 	Reason_REASON_DRAINING Reason = 163
 	// Too much at once.
 	Reason_REASON_TOO_MANY_REQUESTS Reason = 164
-	// It may have been done; the same request again tells.
+	// It may have been done; the same request again shows which.
 	Reason_REASON_OUTCOME_UNKNOWN Reason = 165
 	// The row was held at the replay barrier for too long; send it again.
 	Reason_REASON_BARRIER_HELD Reason = 166

@@ -168,7 +168,7 @@ type WaitingSession struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Session; as `exclude_sessions` takes it.
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// Where it runs, as its client says. Unset: not told.
+	// Where it runs, as its client says. Unset: not reported.
 	Origin        *v1.SessionOrigin `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -452,7 +452,7 @@ type UpdateActivationRequest struct {
 	Weight *float64 `protobuf:"fixed64,5,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
 	// True: no orders at all. False lifts a freeze of this kind; the gate of the world is not touched.
 	Freeze *bool `protobuf:"varint,6,opt,name=freeze,proto3,oneof" json:"freeze,omitempty"`
-	// True: working orders may finish, no new ones.
+	// True: working orders may finish, but no new ones are sent.
 	Drain *bool `protobuf:"varint,7,opt,name=drain,proto3,oneof" json:"drain,omitempty"`
 	// From GetActivation; empty: unconditional.
 	Etag string `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
@@ -623,7 +623,7 @@ func (x *UpdateActivationResponse) GetEffectiveTime() *timestamppb.Timestamp {
 // Which strategies an apply switches.
 type ApplyPlan struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// On; empty with `deactivate` empty: those the last evaluation lets in.
+	// On; empty with `deactivate` empty: those that the last evaluation admits.
 	Activate []string `protobuf:"bytes,1,rep,name=activate,proto3" json:"activate,omitempty"`
 	// Off.
 	Deactivate    []string `protobuf:"bytes,2,rep,name=deactivate,proto3" json:"deactivate,omitempty"`
@@ -734,7 +734,7 @@ type ApplyRequest struct {
 	// Stage to raise to; one step above the present one, or the present one to switch strategies only. There is no
 	// default: unspecified and unknown values are refused.
 	TargetMode v11.EffectiveMode `protobuf:"varint,4,opt,name=target_mode,json=targetMode,proto3,enum=qmtl.type.v1.EffectiveMode" json:"target_mode,omitempty"`
-	// Which strategies. Absent: those the last evaluation lets in.
+	// Which strategies. Absent: those that the last evaluation admits.
 	Plan *ApplyPlan `protobuf:"bytes,5,opt,name=plan,proto3" json:"plan,omitempty"`
 	// Sessions not waited for; they get no lease.
 	ExcludeSessions []string `protobuf:"bytes,6,rep,name=exclude_sessions,json=excludeSessions,proto3" json:"exclude_sessions,omitempty"`
@@ -982,7 +982,7 @@ type PlanApplyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
 	SchemaVersion *v11.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// The apply, as it is going to be sent.
+	// The apply as it will be sent.
 	Apply         *ApplyRequest `protobuf:"bytes,2,opt,name=apply,proto3" json:"apply,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1597,9 +1597,9 @@ type ListApplyRunsRequest struct {
 	SchemaVersion *v11.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// World.
 	WorldId string `protobuf:"bytes,2,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -57,7 +57,7 @@ type ActivationServiceClient interface {
 	// Weight, freeze, drain. NOT_FOUND ACTIVATION_NOT_FOUND; ABORTED ETAG_MISMATCH.
 	UpdateActivation(ctx context.Context, in *UpdateActivationRequest, opts ...grpc.CallOption) (*UpdateActivationResponse, error)
 	// Promotes; streams each phase as it is committed, at last COMPLETED or ROLLED_BACK. A stream that breaks changes
-	// nothing about the run: the same call again tells where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
+	// nothing about the run: the same call again shows where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
 	// FAILED_PRECONDITION WORLD_HELD, MODE_NOT_REACHABLE, LIVE_NOT_ALLOWED.
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ApplyResponse], error)
 	// What an apply would switch, decided as Apply decides it, with the same refusals; nothing is changed. Asked by a
@@ -218,7 +218,7 @@ type ActivationServiceServer interface {
 	// Weight, freeze, drain. NOT_FOUND ACTIVATION_NOT_FOUND; ABORTED ETAG_MISMATCH.
 	UpdateActivation(context.Context, *UpdateActivationRequest) (*UpdateActivationResponse, error)
 	// Promotes; streams each phase as it is committed, at last COMPLETED or ROLLED_BACK. A stream that breaks changes
-	// nothing about the run: the same call again tells where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
+	// nothing about the run: the same call again shows where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
 	// FAILED_PRECONDITION WORLD_HELD, MODE_NOT_REACHABLE, LIVE_NOT_ALLOWED.
 	Apply(*ApplyRequest, grpc.ServerStreamingServer[ApplyResponse]) error
 	// What an apply would switch, decided as Apply decides it, with the same refusals; nothing is changed. Asked by a

@@ -494,7 +494,7 @@ type StrategyTrace struct {
 	StageBefore v1.EffectiveMode `protobuf:"varint,2,opt,name=stage_before,json=stageBefore,proto3,enum=qmtl.type.v1.EffectiveMode" json:"stage_before,omitempty"`
 	// Stage after: lowered at once; raised only by Apply.
 	StageAfter v1.EffectiveMode `protobuf:"varint,3,opt,name=stage_after,json=stageAfter,proto3,enum=qmtl.type.v1.EffectiveMode" json:"stage_after,omitempty"`
-	// The most Apply may raise it to.
+	// Highest stage to which Apply may raise it.
 	MayReach v1.EffectiveMode `protobuf:"varint,4,opt,name=may_reach,json=mayReach,proto3,enum=qmtl.type.v1.EffectiveMode" json:"may_reach,omitempty"`
 	// True: it passed.
 	Selected bool `protobuf:"varint,5,opt,name=selected,proto3" json:"selected,omitempty"`

@@ -804,9 +804,9 @@ type ListMetricsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before.
+	// `next_page_token` of the previous answer.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -38,7 +38,7 @@ const (
 // | GetPolicy        | viewer   | –      |
 // | SetDefaultPolicy | operator | –      |
 type PolicyServiceClient interface {
-	// Checks a policy whole, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
+	// Checks the whole policy, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
 	// METRIC_UNKNOWN, BOUND_NEVER_BINDS; ABORTED REQUEST_ID_REUSED.
 	CreatePolicy(ctx context.Context, in *CreatePolicyRequest, opts ...grpc.CallOption) (*CreatePolicyResponse, error)
 	// Policies, without their documents.
@@ -110,7 +110,7 @@ func (c *policyServiceClient) SetDefaultPolicy(ctx context.Context, in *SetDefau
 // | GetPolicy        | viewer   | –      |
 // | SetDefaultPolicy | operator | –      |
 type PolicyServiceServer interface {
-	// Checks a policy whole, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
+	// Checks the whole policy, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
 	// METRIC_UNKNOWN, BOUND_NEVER_BINDS; ABORTED REQUEST_ID_REUSED.
 	CreatePolicy(context.Context, *CreatePolicyRequest) (*CreatePolicyResponse, error)
 	// Policies, without their documents.

@@ -1266,7 +1266,7 @@ func (x *ExecutedBatch) GetDeltasByWorld() map[string]uint32 {
 	return nil
 }
 
-// Sets allocations and says so to watchers. Worlds not named keep theirs.
+// Sets allocations and notifies watchers. Worlds not named keep theirs.
 type UpsertAllocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
@@ -1279,7 +1279,7 @@ type UpsertAllocationsRequest struct {
 	Etag string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
 	// Why; audited.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	// The batch these allocations were executed by; topic REBALANCING tells it. Of a gateway only, of anybody else
+	// The batch these allocations were executed by; topic REBALANCING reports it. Of a gateway only, of anybody else
 	// PERMISSION_DENIED ROLE_REQUIRED. Absent: the capital moves without a batch.
 	Batch         *ExecutedBatch `protobuf:"bytes,6,opt,name=batch,proto3" json:"batch,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1429,9 +1429,9 @@ type ListAllocationsRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// World; empty: all.
 	WorldId string `protobuf:"bytes,2,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -92,7 +92,7 @@ type SessionClaim struct {
 	Kind SessionKind `protobuf:"varint,3,opt,name=kind,proto3,enum=qmtl.world.v1.SessionKind" json:"kind,omitempty"`
 	// Strategies of its ticket; the scope of its state hash. Empty for a router: all.
 	StrategyIds []string `protobuf:"bytes,4,rep,name=strategy_ids,json=strategyIds,proto3" json:"strategy_ids,omitempty"`
-	// Where it runs, as its ticket says. Unset: not told.
+	// Where it runs, as its ticket says. Unset: not reported.
 	Origin        *v1.SessionOrigin `protobuf:"bytes,5,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -283,7 +283,7 @@ type LeaseTimers struct {
 	FreezeTimeout *durationpb.Duration `protobuf:"bytes,5,opt,name=freeze_timeout,json=freezeTimeout,proto3" json:"freeze_timeout,omitempty"`
 	// Wait for acknowledgements of SWITCH.
 	SwitchAck *durationpb.Duration `protobuf:"bytes,6,opt,name=switch_ack,json=switchAck,proto3" json:"switch_ack,omitempty"`
-	// No heartbeat this long means not live.
+	// Without a heartbeat for this long, a session is not live.
 	SessionDead   *durationpb.Duration `protobuf:"bytes,7,opt,name=session_dead,json=sessionDead,proto3" json:"session_dead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -386,7 +386,7 @@ type World struct {
 	AllowLive bool `protobuf:"varint,6,opt,name=allow_live,json=allowLive,proto3" json:"allow_live,omitempty"`
 	// Data older than this lowers to compute-only. Absent: seven days.
 	MaxLag *durationpb.Duration `protobuf:"bytes,7,opt,name=max_lag,json=maxLag,proto3" json:"max_lag,omitempty"`
-	// Life of a decision. Absent: 300 s.
+	// Lifetime of a decision. Absent: 300 s.
 	DecisionTtl *durationpb.Duration `protobuf:"bytes,8,opt,name=decision_ttl,json=decisionTtl,proto3" json:"decision_ttl,omitempty"`
 	// What happens on demotion.
 	OnDemote DemotePolicy `protobuf:"varint,9,opt,name=on_demote,json=onDemote,proto3,enum=qmtl.world.v1.DemotePolicy" json:"on_demote,omitempty"`
@@ -402,9 +402,9 @@ type World struct {
 	PaperTimers *LeaseTimers `protobuf:"bytes,13,opt,name=paper_timers,json=paperTimers,proto3" json:"paper_timers,omitempty"`
 	// Timers of live.
 	LiveTimers *LeaseTimers `protobuf:"bytes,14,opt,name=live_timers,json=liveTimers,proto3" json:"live_timers,omitempty"`
-	// Standing share of the account's equity, 0..1. Set with RebalancingService.UpsertAllocations.
+	// Standing share of the account's equity, 0..1. Set it with RebalancingService.UpsertAllocations.
 	Allocation float64 `protobuf:"fixed64,15,opt,name=allocation,proto3" json:"allocation,omitempty"`
-	// Policy in force; 0: none. Set with PolicyService.SetDefaultPolicy.
+	// Policy in force; 0: none. Set it with PolicyService.SetDefaultPolicy.
 	PolicyVersion uint32 `protobuf:"varint,16,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
 	// When it was made.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
@@ -1177,9 +1177,9 @@ type ListWorldsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before.
+	// `next_page_token` of the previous answer.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1308,7 +1308,7 @@ type UpdateWorldRequest struct {
 	// The world: `world_id`, the fields that change, and `etag`.
 	World *World `protobuf:"bytes,2,opt,name=world,proto3" json:"world,omitempty"`
 	// Fields that change, such as "display_name" or "paper_timers.lease". A field named and not set is cleared. Absent:
-	// the fields that are set. "*" is refused. Output-only fields are passed over; an immutable one with another value is
+	// the fields that are set. "*" is refused. Output-only fields are ignored; an immutable one with another value is
 	// refused.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1421,7 +1421,7 @@ func (x *UpdateWorldResponse) GetWorld() *World {
 	return nil
 }
 
-// Deletes a world nothing is active in.
+// Deletes a world in which nothing is active.
 type DeleteWorldRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
@@ -1650,7 +1650,7 @@ func (x *CreateBindingsRequest) GetStrategies() []*StrategyRef {
 	return nil
 }
 
-// Bindings now; binding again is no error.
+// Bindings now; binding again is not an error.
 type CreateBindingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of this message, and what the server supports.
@@ -1705,7 +1705,7 @@ func (x *CreateBindingsResponse) GetBindings() []*Binding {
 	return nil
 }
 
-// Takes a strategy out of a world.
+// Removes a strategy from a world.
 type DeleteBindingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
@@ -1831,9 +1831,9 @@ type ListBindingsRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// World.
 	WorldId string `protobuf:"bytes,2,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2078,9 +2078,9 @@ type ListWorldNodesRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// World.
 	WorldId string `protobuf:"bytes,2,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2325,9 +2325,9 @@ type ListEdgeOverridesRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// World.
 	WorldId string `protobuf:"bytes,2,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2464,9 +2464,9 @@ type ListAuditEntriesRequest struct {
 	WorldId string `protobuf:"bytes,2,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
 	// Only entries after this one.
 	AfterEntry uint64 `protobuf:"varint,3,opt,name=after_entry,json=afterEntry,proto3" json:"after_entry,omitempty"`
-	// At most this many; 0: 100; above 1,000: 1,000.
+	// Page size; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// `next_page_token` of the answer before; the other fields must be the same.
+	// `next_page_token` of the previous answer; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2544,7 +2544,7 @@ type ListAuditEntriesResponse struct {
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The entries.
 	Entries []*AuditEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
-	// Empty when there are no more now; go on later with `after_entry`.
+	// Empty when there are no more now; continue later with `after_entry`.
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

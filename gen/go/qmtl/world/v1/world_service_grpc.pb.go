@@ -56,7 +56,7 @@ const (
 // | ListEdgeOverrides  | viewer                            | –      |
 // | ListAuditEntries   | viewer                            | –      |
 type WorldServiceClient interface {
-	// Makes a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
+	// Creates a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
 	// SOURCE_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
 	CreateWorld(ctx context.Context, in *CreateWorldRequest, opts ...grpc.CallOption) (*CreateWorldResponse, error)
 	// A world. NOT_FOUND WORLD_NOT_FOUND.
@@ -70,11 +70,11 @@ type WorldServiceClient interface {
 	DeleteWorld(ctx context.Context, in *DeleteWorldRequest, opts ...grpc.CallOption) (*DeleteWorldResponse, error)
 	// Binds strategies. NOT_FOUND WORLD_NOT_FOUND.
 	CreateBindings(ctx context.Context, in *CreateBindingsRequest, opts ...grpc.CallOption) (*CreateBindingsResponse, error)
-	// Takes a strategy out of a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND.
+	// Removes a strategy from a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND.
 	DeleteBinding(ctx context.Context, in *DeleteBindingRequest, opts ...grpc.CallOption) (*DeleteBindingResponse, error)
 	// Bindings.
 	ListBindings(ctx context.Context, in *ListBindingsRequest, opts ...grpc.CallOption) (*ListBindingsResponse, error)
-	// Sets the state of a node. INVALID_ARGUMENT for what is no node id.
+	// Sets the state of a node. INVALID_ARGUMENT for what is not a node id.
 	UpsertWorldNode(ctx context.Context, in *UpsertWorldNodeRequest, opts ...grpc.CallOption) (*UpsertWorldNodeResponse, error)
 	// Node states.
 	ListWorldNodes(ctx context.Context, in *ListWorldNodesRequest, opts ...grpc.CallOption) (*ListWorldNodesResponse, error)
@@ -246,7 +246,7 @@ func (c *worldServiceClient) ListAuditEntries(ctx context.Context, in *ListAudit
 // | ListEdgeOverrides  | viewer                            | –      |
 // | ListAuditEntries   | viewer                            | –      |
 type WorldServiceServer interface {
-	// Makes a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
+	// Creates a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
 	// SOURCE_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
 	CreateWorld(context.Context, *CreateWorldRequest) (*CreateWorldResponse, error)
 	// A world. NOT_FOUND WORLD_NOT_FOUND.
@@ -260,11 +260,11 @@ type WorldServiceServer interface {
 	DeleteWorld(context.Context, *DeleteWorldRequest) (*DeleteWorldResponse, error)
 	// Binds strategies. NOT_FOUND WORLD_NOT_FOUND.
 	CreateBindings(context.Context, *CreateBindingsRequest) (*CreateBindingsResponse, error)
-	// Takes a strategy out of a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND.
+	// Removes a strategy from a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND.
 	DeleteBinding(context.Context, *DeleteBindingRequest) (*DeleteBindingResponse, error)
 	// Bindings.
 	ListBindings(context.Context, *ListBindingsRequest) (*ListBindingsResponse, error)
-	// Sets the state of a node. INVALID_ARGUMENT for what is no node id.
+	// Sets the state of a node. INVALID_ARGUMENT for what is not a node id.
 	UpsertWorldNode(context.Context, *UpsertWorldNodeRequest) (*UpsertWorldNodeResponse, error)
 	// Node states.
 	ListWorldNodes(context.Context, *ListWorldNodesRequest) (*ListWorldNodesResponse, error)

@@ -2,10 +2,10 @@ import { intervalText } from "@qmtl/core/dataflow";
 import { listMetrics, type MetricValues, type ReturnSeries } from "@qmtl/core/metrics";
 import type { OfflineResult, ResultInstrument } from "./result.ts";
 
-/** Not told: the head line says how many returns there are, and a backtest falls short of itself by 0. */
+/** Not shown: the head line says how many returns there are, and a backtest falls short of itself by 0. */
 const UNTOLD: ReadonlySet<string> = new Set(["samples", "sharpe_shortfall"]);
 
-/** Metrics of buy and hold that are told beside those of the strategy. */
+/** Metrics of buy and hold that are shown beside those of the strategy. */
 const COMPARED: readonly string[] = ["sharpe", "cagr", "total_return", "max_drawdown_ratio"];
 
 /**

@@ -22,7 +22,7 @@ interface FiledMatch {
 export interface OfflineTags {
   /** Queues by id of the tag query node. */
   readonly matches: ReadonlyMap<string, readonly TagMatch[]>;
-  /** Queues that are no streams of the strategy itself. */
+  /** Queues that are not streams of the strategy itself. */
   readonly filed: readonly FiledMatch[];
 }
 

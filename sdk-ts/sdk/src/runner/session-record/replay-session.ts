@@ -21,7 +21,7 @@ import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
 import { parseReplayOp, type ReplayOp } from "./replay-op.ts";
 import { type SessionRecord, SessionRecordError, type SessionRow } from "./session-record.ts";
 
-/** Differences told; there may be more. */
+/** Differences listed; there may be more. */
 export const replayDifferencesMax = 20;
 
 /** What a replay found about the orders of origin `target`. */

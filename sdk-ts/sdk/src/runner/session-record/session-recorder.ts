@@ -41,7 +41,7 @@ const againMs = 200;
 /**
  * Writes the record of one session: rows as they are consumed, the activation's weights when they change, and at the
  * end the account's journal. Each line is handed to the operating system at once, so that a crash loses the journal
- * only. The header is written when the gateway has told the world's account, at the latest at the end.
+ * only. The header is written when the gateway has named the world's account, at the latest at the end.
  *
  * Weights are asked for beside the run, once per bucket: a change while a bucket is under way may be dated to the next.
  */
@@ -181,7 +181,7 @@ export class FileSessionRecorder implements SessionRecorder {
     this.#write(headerOf(this.#options, strategyId, this.#account));
   }
 
-  /** Asks until nothing newer is to be asked for. Never rejects: the run goes on without. */
+  /** Asks until nothing newer is to be asked for. Never rejects: the run continues without. */
   async #ask(): Promise<void> {
     while (this.#mustAsk && !this.#stop.signal.aborted) {
       this.#mustAsk = false;
@@ -226,7 +226,7 @@ export class FileSessionRecorder implements SessionRecorder {
     }
   }
 
-  /** A disk that is full must not end the run; the end of the session tells. */
+  /** A disk that is full must not end the run; the end of the session reports it. */
   #write(line: SessionRecordLine): void {
     if (this.#failure !== undefined) return;
     try {

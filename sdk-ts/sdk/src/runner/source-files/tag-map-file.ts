@@ -51,7 +51,7 @@ export class TagMapFile {
     return this.#read()[keyOf(query)];
   }
 
-  /** Keeps what a query found. A file that cannot be written is told, and the run goes on. */
+  /** Keeps what a query found. A file that cannot be written is reported, and the run continues. */
   put(query: AskedQuery, queues: readonly QueueDescriptor[]): void {
     const mappings = this.#read();
     const key = keyOf(query);

@@ -94,7 +94,7 @@ function refused(message: string, options?: ErrorOptions): StrategyRunError {
 interface StrategyExports {
   /** Classes by export name. */
   readonly classes: ReadonlyMap<string, StrategyClass>;
-  /** Why an export is no strategy that can be run, by export name, with the fix. */
+  /** Why an export is not a strategy that can be run, by export name, with the fix. */
   readonly nearMisses: ReadonlyMap<string, string>;
 }
 

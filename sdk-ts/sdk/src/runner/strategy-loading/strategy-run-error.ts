@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
  * - `STRATEGY_IMPORT_FAILED`: its file is not there, does not parse, or threw when it was imported.
  * - `STRATEGY_NOT_EXPORTED`: the file exports no strategy class, or none of the name asked for; or what was to be run is none.
  * - `STRATEGY_AMBIGUOUS`: the file exports several and no name was given.
- * - `STRATEGY_SETUP_FAILED`: its constructor or `setup` threw something that is no refusal of a declaration.
+ * - `STRATEGY_SETUP_FAILED`: its constructor or `setup` threw something that is not a refusal of a declaration.
  * - `DEPENDENCY_CONFLICT`: it extends the `Strategy` of another copy of this package.
  * - `MODULE_UNKNOWN`: a node has a function and nobody said which file the strategy is written in.
  * - `SOURCE_UNKNOWN`, `COLUMN_UNKNOWN`, `INTERVAL_MISMATCH`: a stream does not fit `sources:` of the configuration.

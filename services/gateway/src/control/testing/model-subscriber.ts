@@ -15,7 +15,7 @@ export class ModelSubscriber {
     this.#keys = keys;
   }
 
-  /** Opens a stream that goes on after what was applied. */
+  /** Opens a stream that continues after what was applied. */
   connect(hub: ControlHub): void {
     this.#stop = new AbortController();
     const applied = new Map(

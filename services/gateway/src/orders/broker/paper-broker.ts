@@ -52,7 +52,7 @@ interface TakenOrder extends ArrivedOrder {
   readonly writes?: Writes;
 }
 
-/** Bars stored between two deletions of those that are not kept any more. */
+/** Bars stored between two deletions of those that are no longer kept. */
 const forgetBarsEvery = 64;
 
 /**

@@ -18,7 +18,7 @@ interface OrderWorldsPorts {
 
 /**
  * The settings of the worlds that trade here: as WorldService has them, as they are stored while that does not answer.
- * They are read again all the time, for a change of them is not told.
+ * They are read again all the time, because a change of them is not announced.
  */
 export class OrderWorlds {
   readonly #ports: OrderWorldsPorts;

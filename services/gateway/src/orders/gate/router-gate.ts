@@ -78,7 +78,7 @@ const renewMsDefault = 2_000;
 const leaseMsDefault = 10_000;
 /** How long a stop waits for its farewell to be answered. */
 const releaseMsMax = 500;
-/** Nothing is later than this: a loss is told once. */
+/** Nothing is later than this: a loss is reported once. */
 const TOLD = readingAt(Number.MAX_VALUE);
 
 /**
@@ -97,7 +97,7 @@ export class RouterGate implements OrderGate {
   #wasArmed = false;
   #isWorldGone = false;
   #opened: { readonly fence: number; readonly ms: number } | undefined;
-  /** Strategy → its emitter as WorldService told it last; while the gate is shut nobody becomes one. */
+  /** Strategy → its emitter as WorldService last reported it; while the gate is shut nobody becomes one. */
   #lastEmitters: ReadonlyMap<string, string> = new Map();
   /** Heartbeat that was answered with them. */
   #emittersSeq = 0;
@@ -137,12 +137,12 @@ export class RouterGate implements OrderGate {
     return this.#state.latched === "late_write";
   }
 
-  /** Emitter of a strategy as WorldService told it last, while the gate has a lease. */
+  /** Emitter of a strategy as WorldService last reported it, while the gate has a lease. */
   emitterOf(strategyId: string): string | undefined {
     return this.#state.lease?.emitterFor.get(strategyId);
   }
 
-  /** Its emitter as WorldService told it last, with a lease or without. */
+  /** Its emitter as WorldService last reported it, with a lease or without. */
   lastEmitterOf(strategyId: string): string | undefined {
     return this.#lastEmitters.get(strategyId);
   }

@@ -1,6 +1,6 @@
 import type { OrderWorld, WorldShares } from "../store/order-world.ts";
 
-/** Returns of one strategy of one world, to be handed in. */
+/** Returns of one strategy of one world, to be reported. */
 export interface ReturnsReport {
   readonly strategyId: string;
   readonly domain: "dryrun" | "live";

@@ -47,7 +47,7 @@ interface FeedRowsPorts {
   readonly acks: BucketAcks;
 }
 
-/** The rows of all feeds: booked on every account they mark, in order, and their returns handed in. */
+/** The rows of all feeds: booked on every account they mark, in order, and their returns reported. */
 export class FeedRows {
   readonly #ports: FeedRowsPorts;
   readonly #booked = new Map<string, RowWaiters>();
@@ -72,7 +72,7 @@ export class FeedRows {
     await run;
   }
 
-  /** Bars of the last rows were booked, but it is not known whether their returns were answered: told again. */
+  /** Bars of the last rows were booked, but it is not known whether their returns were answered: reported again. */
   resume(): void {
     for (const router of this.#ports.routers.all()) {
       for (const bar of router.sealedBars) {

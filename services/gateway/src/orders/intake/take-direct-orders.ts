@@ -84,7 +84,7 @@ export async function takeDirectOrders(
     return verdicts;
   } catch (failure) {
     if (!(failure instanceof PermissionLost)) throw failure;
-    // Nothing of the call was stored, refused orders neither.
+    // Nothing of the call was stored, not even refused orders.
     const lost = verdicts.map(({ accepted, reason }) =>
       refused(accepted ? failure.reason : reason),
     );
@@ -184,7 +184,7 @@ function refuseBucket(
   return hasMark ? undefined : "MARK_INVALID";
 }
 
-/** Whole lots and terms, or why they are no order. */
+/** Whole lots and terms, or why they are not an order. */
 function readOrder(
   router: AccountRouter,
   { instrument, quantity, terms, price }: StatedOrder,

@@ -21,7 +21,7 @@ export const orderEvents: OrderEvents = {
 
 /**
  * The state of a world's topic ORDER: its working orders, as the store has them. Orders of accounts that the
- * configuration does not name any more are told in lots of 1.
+ * configuration no longer names are shown in lots of 1.
  */
 export async function readOrderTopic(
   db: Queryable,

@@ -40,7 +40,7 @@ import { watchOrders } from "./watch-orders.ts";
 
 /** Who may cancel any order. */
 const { exempt } = accessOf(OrderService.method.cancelOrders);
-/** Halts told in the answer of Halt and Resume at most; the rest is read with ListHalts. */
+/** Largest number of halts in the answer of Halt and Resume; the rest is read with ListHalts. */
 const haltsToldMax = 1_000;
 
 /** OrderService over the order path. */

@@ -135,7 +135,7 @@ async function storeAllocations(
   await rebalancing.upsertAllocations({ requestId, allocations, reason: cause, batch });
 }
 
-/** Executed before: nothing is sent, but what WorldService may not have stored is told again. */
+/** Executed before: nothing is sent, but what WorldService may not have stored is sent again. */
 async function repeat(
   kept: Uint8Array,
   request: ExecuteRebalanceRequest,

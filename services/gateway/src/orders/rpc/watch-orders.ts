@@ -15,10 +15,10 @@ type Heads = Map<string, number>;
 
 /**
  * First the working orders, page by page, then each order after a change; from a cursor only what changed since, without
- * gap. An order is told as it is when it is read: a change may be told together with the next. An empty answer says that
+ * gap. An order is shown as it is when it is read: a change may be combined with the next. An empty answer says that
  * the stream is alive.
  *
- * PAGE_TOKEN_INVALID for a cursor of another filter; TRIMMED for one of a journal that is not this one any more.
+ * PAGE_TOKEN_INVALID for a cursor of another filter; TRIMMED for one of a journal that is no longer this one.
  */
 export async function* watchOrders(
   orders: GatewayOrders,
@@ -30,7 +30,7 @@ export async function* watchOrders(
   const accounts = [...orders.accounts.ids()].filter(
     (account) => filter.account === "" || account === filter.account,
   );
-  // Watched before anything is read: what comes meanwhile is told after it.
+  // Watched before anything is read: what comes meanwhile follows it.
   const stream = orders.journal.watchAll(accounts);
   signal.addEventListener("abort", () => stream.end(), { once: true });
   const isWanted = (order: { account: string; world: string; strategy: string }): boolean =>

@@ -35,7 +35,7 @@ class _SwapPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SwapPhase.V
     SWAP_PHASE_COMMIT: _SwapPhase.ValueType  # 3
     """It is decided."""
     SWAP_PHASE_ABORTED: _SwapPhase.ValueType  # 4
-    """The old context goes on."""
+    """The old context continues."""
 
 class SwapPhase(_SwapPhase, metaclass=_SwapPhaseEnumTypeWrapper):
     """Phase of a change of compute context."""
@@ -49,12 +49,12 @@ SWAP_PHASE_PREPARE: SwapPhase.ValueType  # 2
 SWAP_PHASE_COMMIT: SwapPhase.ValueType  # 3
 """It is decided."""
 SWAP_PHASE_ABORTED: SwapPhase.ValueType  # 4
-"""The old context goes on."""
+"""The old context continues."""
 Global___SwapPhase: _TypeAlias = SwapPhase  # noqa: Y015
 
 @_typing.final
 class ContextSwap(_message.Message):
-    """A running strategy moves to another compute context at a row edge."""
+    """A running strategy moves to another compute context at a row boundary."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -157,11 +157,11 @@ class SwapAnswer(_message.Message):
     ended_row: _builtins.int
     """Last row the runner ended."""
     warm_row: _builtins.int
-    """OPENING: row up to which the new keys are warm."""
+    """OPENING: last row for which the new keys are warm."""
     refused: _builtins.bool
-    """True: it refuses; the swap is aborted."""
+    """True: the runner refuses, and the swap is aborted."""
     from_row: _builtins.int
-    """PREPARE: `from_row` that is answered; an answer to an older one does not count."""
+    """PREPARE: the `from_row` that this answers; an answer to an older one does not count."""
     def __init__(
         self,
         *,

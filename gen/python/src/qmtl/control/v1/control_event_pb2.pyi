@@ -50,12 +50,12 @@ class _TopicEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Topic.ValueType
     TOPIC_REBALANCING: _Topic.ValueType  # 7
     """Capital of the world."""
     TOPIC_SUBMISSION: _Topic.ValueType  # 8
-    """Submissions of the strategies the ticket names."""
+    """Submissions of the strategies that the ticket names."""
     TOPIC_FEED: _Topic.ValueType  # 9
-    """Replay feeds of the world: hold and runners."""
+    """Replay feeds of the world: limit and runners."""
 
 class Topic(_Topic, metaclass=_TopicEnumTypeWrapper):
-    """What a control stream is about. Each topic has topic keys, each with its own gap-free revision:
+    """Subject of a control stream. Each topic has topic keys, each with its own gap-free revision:
 
     | topic       | topic keys           | state (snapshot) | changes             |
     | ----------- | -------------------- | ---------------- | ------------------- |
@@ -87,9 +87,9 @@ TOPIC_HALT: Topic.ValueType  # 6
 TOPIC_REBALANCING: Topic.ValueType  # 7
 """Capital of the world."""
 TOPIC_SUBMISSION: Topic.ValueType  # 8
-"""Submissions of the strategies the ticket names."""
+"""Submissions of the strategies that the ticket names."""
 TOPIC_FEED: Topic.ValueType  # 9
-"""Replay feeds of the world: hold and runners."""
+"""Replay feeds of the world: limit and runners."""
 Global___Topic: _TypeAlias = Topic  # noqa: Y015
 
 @_typing.final
@@ -172,7 +172,7 @@ class QueuesState(_message.Message):
 
     @_builtins.property
     def swaps(self) -> _containers.RepeatedCompositeFieldContainer[_context_swap_pb2.ContextSwap]:
-        """Changes of context that are not decided."""
+        """Changes of context that are still open."""
 
     def __init__(
         self,
@@ -220,7 +220,7 @@ Global___QueuesUpdated: _TypeAlias = QueuesUpdated  # noqa: Y015
 
 @_typing.final
 class TagMatches(_message.Message):
-    """What matches a tag query in one world."""
+    """Queues that match a tag query in one world."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -342,7 +342,7 @@ Global___HaltsState: _TypeAlias = HaltsState  # noqa: Y015
 
 @_typing.final
 class RebalancingState(_message.Message):
-    """What happened to the capital of a world last."""
+    """Last change of the capital of a world."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -440,13 +440,13 @@ class FeedState(_message.Message):
     passed_row: _builtins.int
     """Last row passed; −1 for none."""
     settled: _builtins.bool
-    """True: every runner has ended the passed row, the router has booked it, and the hold lets no further row pass: it
-    stands at the end of the passed row, or the next row lies behind it. Without a hold the first two.
+    """True: every runner has ended the passed row, the router has booked it, and the limit lets no further row pass: it
+    stands at the end of the passed row, or the next row lies behind it. Without a limit the first two.
     """
     ended: _builtins.bool
     """True: the feed has ended."""
     fingerprint: _builtins.str
-    """Names the data of the feed, as its last START did; empty before the first. What a submission pins."""
+    """Names the data of the feed, as in its last START; empty before the first. A submission pins this."""
     @_builtins.property
     def until_time(self) -> _timestamp_pb2.Timestamp:
         """Last bucket end that may pass. Absent: no limit."""
@@ -488,7 +488,7 @@ Global___FeedState: _TypeAlias = FeedState  # noqa: Y015
 
 @_typing.final
 class ProgressMark(_message.Message):
-    """Sent at least every 2 s, so that a silent stream is told from a broken one."""
+    """Sent at least every 2 s, so that a silent stream can be distinguished from a broken one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -532,7 +532,7 @@ Global___ProgressMark: _TypeAlias = ProgressMark  # noqa: Y015
 
 @_typing.final
 class Snapshot(_message.Message):
-    """State of one topic key, at the revision of the event that carries it. What follows are its changes."""
+    """State of one topic key, at the revision of the event that carries it. Its changes follow."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -636,13 +636,13 @@ class ControlEvent(_message.Message):
     SUBMISSION_UPDATED_FIELD_NUMBER: _builtins.int
     FEED_UPDATED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Unique per event; the same event delivered twice has the same."""
+    """Unique per event; an event that is delivered twice keeps its id."""
     source: _builtins.str
-    """Service that made it, such as "qmtl/world-service"."""
+    """Service that produced it, such as "qmtl/world-service"."""
     type: _builtins.str
     """Name of the payload, such as "gate_event"."""
     subject: _builtins.str
-    """What it is about: the id of the world, strategy, order, …"""
+    """Subject: the id of the world, strategy, order, …"""
     topic_key: _builtins.str
     """Topic key, such as "world/w1/gate". Empty in progress marks."""
     store_epoch: _builtins.int
@@ -655,7 +655,7 @@ class ControlEvent(_message.Message):
     """Hash of the state after the event; GATE only."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version this event is written in."""
+        """Schema version of this event."""
 
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
@@ -683,7 +683,7 @@ class ControlEvent(_message.Message):
 
     @_builtins.property
     def swap_updated(self) -> _context_swap_pb2.ContextSwap:
-        """Change of QUEUE: a swap moved on."""
+        """Change of QUEUE: a swap reached another phase."""
 
     @_builtins.property
     def tag_query_updated(self) -> Global___TagMatches:
@@ -707,7 +707,7 @@ class ControlEvent(_message.Message):
 
     @_builtins.property
     def feed_updated(self) -> Global___FeedState:
-        """Change of FEED. Not sent for every row: on a change of hold or runners, and at most once per second for rows."""
+        """Change of FEED. Not sent for every row: on a change of limit or runners, and at most once per second for rows."""
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ class _GateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Gate.ValueType],
     GATE_OPEN: _Gate.ValueType  # 1
     """Leases may be granted."""
     GATE_CLOSING: _Gate.ValueType  # 2
-    """A freeze is committed; an old lease may still run."""
+    """A freeze is committed; an old lease may still be valid."""
     GATE_CLOSED: _Gate.ValueType  # 3
     """The freeze is in force: no session can hold a usable lease of an older fence."""
 
@@ -43,7 +43,7 @@ GATE_UNSPECIFIED: Gate.ValueType  # 0
 GATE_OPEN: Gate.ValueType  # 1
 """Leases may be granted."""
 GATE_CLOSING: Gate.ValueType  # 2
-"""A freeze is committed; an old lease may still run."""
+"""A freeze is committed; an old lease may still be valid."""
 GATE_CLOSED: Gate.ValueType  # 3
 """The freeze is in force: no session can hold a usable lease of an older fence."""
 Global___Gate: _TypeAlias = Gate  # noqa: Y015
@@ -68,7 +68,7 @@ class _ApplyPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ApplyPhase
     """Taken back; the world is held."""
 
 class ApplyPhase(_ApplyPhase, metaclass=_ApplyPhaseEnumTypeWrapper):
-    """Phase of the apply run that touched the gate last."""
+    """Phase of the apply run that last changed the gate."""
 
 APPLY_PHASE_UNSPECIFIED: ApplyPhase.ValueType  # 0
 """No run yet."""
@@ -179,7 +179,7 @@ class Hold(_message.Message):
     kind: Global___HoldKind.ValueType
     """Kind; at most one hold of each."""
     reason: _builtins.str
-    """Why, for people. Not part of the state hash."""
+    """Reason, for people. Not part of the state hash."""
     def __init__(
         self,
         *,
@@ -218,7 +218,7 @@ class GateActivation(_message.Message):
     freeze: _builtins.bool
     """True: no orders at all."""
     drain: _builtins.bool
-    """True: working orders may finish, no new ones."""
+    """True: working orders may finish, but no new ones are sent."""
     effective_mode: _execution_pb2.EffectiveMode.ValueType
     """The strategy's own mode; never above the world's."""
     def __init__(
@@ -291,17 +291,17 @@ class GateState(_message.Message):
     revision: _builtins.int
     """Gap-free per world and store epoch."""
     fence: _builtins.int
-    """Raised by every freeze, never otherwise, never down."""
+    """Raised by every freeze and by nothing else; never lowered."""
     gate: Global___Gate.ValueType
     """The gate."""
     run_id: _builtins.str
-    """Run in flight, or the last one; empty for none."""
+    """Run in progress, or the last one; empty for none."""
     phase: Global___ApplyPhase.ValueType
     """Phase of that run."""
     required_revision: _builtins.int
-    """Revision of the last restrictive change; no session that applied less is renewed."""
+    """Revision of the last restrictive change; a session that has applied less is not renewed."""
     state_hash: _builtins.str
-    """"blake3:…" over the canonical JSON of all of the above; the object stands in docs/protocol.md. A session states the
+    """"blake3:…" over the canonical JSON of all of the above; docs/protocol.md shows the object. A session states the
     hash of the part its ticket covers.
     """
     @_builtins.property
@@ -352,7 +352,7 @@ class GateEvent(_message.Message):
     change: Global___GateChange.ValueType
     """What changed."""
     restrictive: _builtins.bool
-    """True: it only takes permissions away; such events overtake others in buffers."""
+    """True: it only removes permissions; such events overtake others in buffers."""
     @_builtins.property
     def state(self) -> Global___GateState:
         """State after the change, whole."""

@@ -48,7 +48,7 @@ class _RefuseReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefuseRe
     REFUSE_REASON_NOT_ASKED: _RefuseReason.ValueType  # 9
     """It did not ask for one."""
     REFUSE_REASON_WORLD_NOT_FOUND: _RefuseReason.ValueType  # 10
-    """There is no such world, or none any more."""
+    """The world does not exist, or no longer exists."""
 
 class RefuseReason(_RefuseReason, metaclass=_RefuseReasonEnumTypeWrapper):
     """Why no lease was granted."""
@@ -74,7 +74,7 @@ REFUSE_REASON_NOT_EMITTER: RefuseReason.ValueType  # 8
 REFUSE_REASON_NOT_ASKED: RefuseReason.ValueType  # 9
 """It did not ask for one."""
 REFUSE_REASON_WORLD_NOT_FOUND: RefuseReason.ValueType  # 10
-"""There is no such world, or none any more."""
+"""The world does not exist, or no longer exists."""
 Global___RefuseReason: _TypeAlias = RefuseReason  # noqa: Y015
 
 class _NackReason:
@@ -111,8 +111,8 @@ Global___NackReason: _TypeAlias = NackReason  # noqa: Y015
 
 @_typing.final
 class SessionOrigin(_message.Message):
-    """Where a session runs, and since when, as its client says: for people, who have to find the process that an apply waits
-    for. Nothing is decided by it.
+    """Where a session runs, and since when, as reported by its client: for people, who have to find the process that an
+    apply waits for. Nothing is decided by it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -141,8 +141,8 @@ Global___SessionOrigin: _TypeAlias = SessionOrigin  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):
-    """Renewal, acknowledgement and liveness of a session in one. Sent at once after applying any revision of the gate, else
-    every `renew_interval`. Session, world, strategies and what the session may do come from its ticket.
+    """Renewal, acknowledgement and sign of life of a session in one message. Sent at once after applying any revision of
+    the gate, else every `renew_interval`. Session, world, strategies and what the session may do come from its ticket.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -158,7 +158,7 @@ class Heartbeat(_message.Message):
     LATE_WRITES_FIELD_NUMBER: _builtins.int
     RELEASE_FIELD_NUMBER: _builtins.int
     heartbeat_seq: _builtins.int
-    """Rises with every heartbeat of the session, from 1; lower ones are ignored."""
+    """Increases with every heartbeat of the session, from 1; lower ones are ignored."""
     store_epoch: _builtins.int
     """Store epoch of the gate state applied; 0 with revision 0: none yet."""
     revision: _builtins.int
@@ -170,11 +170,11 @@ class Heartbeat(_message.Message):
     gate_shut: _builtins.bool
     """True: no order can pass the session's gate check now."""
     in_flight: _builtins.int
-    """Orders that passed the check and are not written yet."""
+    """Orders that passed the check but are not yet written."""
     want_lease: _builtins.bool
     """True: asks for an order lease. Refused without TRADE."""
     late_writes: _builtins.int
-    """Orders written later than allowed since the start; must be 0."""
+    """Orders written too late since the start; must be 0."""
     release: _builtins.bool
     """True: the session ends now; it gives up its order leases, and no apply waits for it."""
     def __init__(
@@ -271,7 +271,7 @@ class HeartbeatReply(_message.Message):
 
     @_builtins.property
     def decision_remaining(self) -> _duration_pb2.Duration:
-        """What is left of the decision's time to live."""
+        """Remaining time to live of the decision."""
 
     @_builtins.property
     def renew_interval(self) -> _duration_pb2.Duration:

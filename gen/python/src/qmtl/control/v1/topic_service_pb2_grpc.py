@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TopicServiceStub:
-    """What a topic key says now, for a gateway that has not read the key's whole history off the bus. Served by every
+    """Current state of a topic key, for a gateway that has not read the key's whole history off the bus. Served by every
     service that writes control events; called by gateways only.
 
     | method        | role    | ticket | internal |
@@ -48,7 +48,7 @@ class TopicServiceStub:
 
 
 class TopicServiceServicer:
-    """What a topic key says now, for a gateway that has not read the key's whole history off the bus. Served by every
+    """Current state of a topic key, for a gateway that has not read the key's whole history off the bus. Served by every
     service that writes control events; called by gateways only.
 
     | method        | role    | ticket | internal |
@@ -80,7 +80,7 @@ def add_TopicServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TopicService:
-    """What a topic key says now, for a gateway that has not read the key's whole history off the bus. Served by every
+    """Current state of a topic key, for a gateway that has not read the key's whole history off the bus. Served by every
     service that writes control events; called by gateways only.
 
     | method        | role    | ticket | internal |

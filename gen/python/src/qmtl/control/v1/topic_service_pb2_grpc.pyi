@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TopicServiceStub:
-    """What a topic key says now, for a gateway that has not read the key's whole history off the bus. Served by every
+    """Current state of a topic key, for a gateway that has not read the key's whole history off the bus. Served by every
     service that writes control events; called by gateways only.
 
     | method        | role    | ticket | internal |
@@ -44,7 +44,7 @@ class TopicServiceStub:
 
 @_typing.type_check_only
 class TopicServiceAsyncStub(TopicServiceStub):
-    """What a topic key says now, for a gateway that has not read the key's whole history off the bus. Served by every
+    """Current state of a topic key, for a gateway that has not read the key's whole history off the bus. Served by every
     service that writes control events; called by gateways only.
 
     | method        | role    | ticket | internal |
@@ -57,7 +57,7 @@ class TopicServiceAsyncStub(TopicServiceStub):
     """State and revision of one topic key, read together, by any instance over the store."""
 
 class TopicServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What a topic key says now, for a gateway that has not read the key's whole history off the bus. Served by every
+    """Current state of a topic key, for a gateway that has not read the key's whole history off the bus. Served by every
     service that writes control events; called by gateways only.
 
     | method        | role    | ticket | internal |

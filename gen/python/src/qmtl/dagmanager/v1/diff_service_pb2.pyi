@@ -40,7 +40,7 @@ class DiffRequest(_message.Message):
     strategy_version: _builtins.str
     """Version label; empty: "v1"."""
     from_chunk: _builtins.int
-    """First chunk wanted, to go on after a break."""
+    """First chunk wanted, to continue after a break."""
     validate_only: _builtins.bool
     """True: answers what would happen; nothing is stored."""
     submission_id: _builtins.str

@@ -66,9 +66,9 @@ class ListQueuesByTagRequest(_message.Message):
     interval_seconds: _builtins.int
     """Interval, which must be equal; seconds."""
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -212,9 +212,9 @@ class ListQueueStatsRequest(_message.Message):
     world_id: _builtins.str
     """World; empty: any."""
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -307,7 +307,7 @@ Global___LeaseAsk: _TypeAlias = LeaseAsk  # noqa: Y015
 
 @_typing.final
 class AcquireLeasesRequest(_message.Message):
-    """Asks to hold keys; answered when one falls vacant, or after the wait."""
+    """Asks for the leases of keys; answered when one becomes free, or after the wait."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -367,7 +367,7 @@ class NodeLease(_message.Message):
     """Fingerprint of the feed at the last START; sources only."""
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
-        """Length, counted by the holder from before it asked."""
+        """Duration, counted by the holder from before it asked."""
 
     @_builtins.property
     def margin(self) -> _duration_pb2.Duration:
@@ -647,7 +647,7 @@ class NodeSnapshot(_message.Message):
     row: _builtins.int
     """Row."""
     state_hash: _builtins.bytes
-    """Must equal the record's state hash to be believed."""
+    """Must equal the record's state hash, otherwise the snapshot is not used."""
     state: _builtins.bytes
     """Canonical state; the format is the build's own; at most 1 MiB."""
     def __init__(
@@ -910,9 +910,9 @@ class ListFeedsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -981,7 +981,7 @@ class CreateReplayRunnerRequest(_message.Message):
     TICKET_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
     ticket: _builtins.str
-    """Says session, world and strategies."""
+    """Carries session, world and strategies."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -1139,7 +1139,7 @@ Global___OpenContextRequest: _TypeAlias = OpenContextRequest  # noqa: Y015
 
 @_typing.final
 class OpenContextResponse(_message.Message):
-    """Where the change of context stands."""
+    """State of the change of context."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1233,7 +1233,7 @@ Global___CloseContextResponse: _TypeAlias = CloseContextResponse  # noqa: Y015
 
 @_typing.final
 class AnswerSwapRequest(_message.Message):
-    """A runner says what it can do with a PREPARE, or that its new keys are warm (OPENING)."""
+    """A runner answers a PREPARE, or reports that its new keys are warm (OPENING)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -61,7 +61,7 @@ class QueueServiceStub:
     TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
     """
     RenewLeases: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.RenewLeasesRequest, _queue_service_pb2.RenewLeasesResponse]
-    """Renews. Lost leases are told in the answer."""
+    """Renews. Lost leases are named in the answer."""
     ReleaseLeases: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ReleaseLeasesRequest, _queue_service_pb2.ReleaseLeasesResponse]
     """Gives up."""
     PutSnapshots: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.PutSnapshotsRequest, _queue_service_pb2.PutSnapshotsResponse]
@@ -69,7 +69,7 @@ class QueueServiceStub:
     GetSnapshots: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.GetSnapshotsRequest, _queue_service_pb2.GetSnapshotsResponse]
     """Snapshots. NOT_FOUND QUEUE_NOT_FOUND."""
     ListFeeds: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListFeedsRequest, _queue_service_pb2.ListFeedsResponse]
-    """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
+    """State of replay feeds. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     AdvanceFeed: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.AdvanceFeedRequest, _queue_service_pb2.AdvanceFeedResponse]
     """Moves the limit of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     CreateReplayRunner: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.CreateReplayRunnerRequest, _queue_service_pb2.CreateReplayRunnerResponse]
@@ -120,7 +120,7 @@ class QueueServiceAsyncStub(QueueServiceStub):
     TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
     """
     RenewLeases: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.RenewLeasesRequest, _queue_service_pb2.RenewLeasesResponse]  # type: ignore[assignment]
-    """Renews. Lost leases are told in the answer."""
+    """Renews. Lost leases are named in the answer."""
     ReleaseLeases: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ReleaseLeasesRequest, _queue_service_pb2.ReleaseLeasesResponse]  # type: ignore[assignment]
     """Gives up."""
     PutSnapshots: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.PutSnapshotsRequest, _queue_service_pb2.PutSnapshotsResponse]  # type: ignore[assignment]
@@ -128,7 +128,7 @@ class QueueServiceAsyncStub(QueueServiceStub):
     GetSnapshots: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.GetSnapshotsRequest, _queue_service_pb2.GetSnapshotsResponse]  # type: ignore[assignment]
     """Snapshots. NOT_FOUND QUEUE_NOT_FOUND."""
     ListFeeds: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListFeedsRequest, _queue_service_pb2.ListFeedsResponse]  # type: ignore[assignment]
-    """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
+    """State of replay feeds. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     AdvanceFeed: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.AdvanceFeedRequest, _queue_service_pb2.AdvanceFeedResponse]  # type: ignore[assignment]
     """Moves the limit of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     CreateReplayRunner: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.CreateReplayRunnerRequest, _queue_service_pb2.CreateReplayRunnerResponse]  # type: ignore[assignment]
@@ -200,7 +200,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.RenewLeasesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.RenewLeasesResponse, _abc.Awaitable[_queue_service_pb2.RenewLeasesResponse]]:
-        """Renews. Lost leases are told in the answer."""
+        """Renews. Lost leases are named in the answer."""
 
     @_abc_1.abstractmethod
     def ReleaseLeases(
@@ -232,7 +232,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.ListFeedsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.ListFeedsResponse, _abc.Awaitable[_queue_service_pb2.ListFeedsResponse]]:
-        """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
+        """State of replay feeds. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def AdvanceFeed(

@@ -195,7 +195,7 @@ Global___ConsumeRequest: _TypeAlias = ConsumeRequest  # noqa: Y015
 
 @_typing.final
 class ConsumeResponse(_message.Message):
-    """Effective records, in seq order per key. STARTs are handed on, too, so that readers can fold."""
+    """Effective records, in seq order per key. STARTs are included, so that readers can fold."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -43,13 +43,13 @@ class QueueDataServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> QueueDataServiceAsyncStub: ...
     Publish: _grpc.UnaryUnaryMultiCallable[_queue_data_service_pb2.PublishRequest, _queue_data_service_pb2.PublishResponse]
-    """Appends records. The same record again is effective; void ones are told apart in the results, never as an error.
+    """Appends records. The same record again is effective; void ones are reported in the results, never as an error.
     Rows of a replay source are held at the barrier until every runner has ended the row before. INVALID_ARGUMENT
     RECORD_TOO_LARGE; NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED TICKET_SCOPE; UNAVAILABLE BARRIER_HELD.
     """
     Consume: _grpc.UnaryStreamMultiCallable[_queue_data_service_pb2.ConsumeRequest, _queue_data_service_pb2.ConsumeResponse]
     """Streams effective records. A reader that falls more than 4,096 records behind is ended with FAILED_PRECONDITION
-    RESUME_FROM and goes on from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
+    RESUME_FROM and continues from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
     longer kept, or lies beyond the end of the log: what was read there is gone, as after a restore of an older backup.
     NOT_FOUND QUEUE_NOT_FOUND for a key that this store never had.
     """
@@ -69,13 +69,13 @@ class QueueDataServiceAsyncStub(QueueDataServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Publish: _aio.UnaryUnaryMultiCallable[_queue_data_service_pb2.PublishRequest, _queue_data_service_pb2.PublishResponse]  # type: ignore[assignment]
-    """Appends records. The same record again is effective; void ones are told apart in the results, never as an error.
+    """Appends records. The same record again is effective; void ones are reported in the results, never as an error.
     Rows of a replay source are held at the barrier until every runner has ended the row before. INVALID_ARGUMENT
     RECORD_TOO_LARGE; NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED TICKET_SCOPE; UNAVAILABLE BARRIER_HELD.
     """
     Consume: _aio.UnaryStreamMultiCallable[_queue_data_service_pb2.ConsumeRequest, _queue_data_service_pb2.ConsumeResponse]  # type: ignore[assignment]
     """Streams effective records. A reader that falls more than 4,096 records behind is ended with FAILED_PRECONDITION
-    RESUME_FROM and goes on from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
+    RESUME_FROM and continues from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
     longer kept, or lies beyond the end of the log: what was read there is gone, as after a restore of an older backup.
     NOT_FOUND QUEUE_NOT_FOUND for a key that this store never had.
     """
@@ -98,7 +98,7 @@ class QueueDataServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_data_service_pb2.PublishRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_data_service_pb2.PublishResponse, _abc.Awaitable[_queue_data_service_pb2.PublishResponse]]:
-        """Appends records. The same record again is effective; void ones are told apart in the results, never as an error.
+        """Appends records. The same record again is effective; void ones are reported in the results, never as an error.
         Rows of a replay source are held at the barrier until every runner has ended the row before. INVALID_ARGUMENT
         RECORD_TOO_LARGE; NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED TICKET_SCOPE; UNAVAILABLE BARRIER_HELD.
         """
@@ -110,7 +110,7 @@ class QueueDataServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_queue_data_service_pb2.ConsumeResponse], _abc.AsyncIterator[_queue_data_service_pb2.ConsumeResponse]]:
         """Streams effective records. A reader that falls more than 4,096 records behind is ended with FAILED_PRECONDITION
-        RESUME_FROM and goes on from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
+        RESUME_FROM and continues from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
         longer kept, or lies beyond the end of the log: what was read there is gone, as after a restore of an older backup.
         NOT_FOUND QUEUE_NOT_FOUND for a key that this store never had.
         """

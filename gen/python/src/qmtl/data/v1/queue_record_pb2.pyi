@@ -33,7 +33,7 @@ class _CutReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CutReason.V
     """An operator accepted another state."""
 
 class CutReason(_CutReason, metaclass=_CutReasonEnumTypeWrapper):
-    """Why a START does not continue what was there."""
+    """Why a START does not continue the data before it."""
 
 CUT_REASON_UNSPECIFIED: CutReason.ValueType  # 0
 """Not stated. Refused."""
@@ -100,7 +100,7 @@ class _RecordFaultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordFau
     RECORD_FAULT_WATERMARK_FELL: _RecordFault.ValueType  # 10
     """Its watermark is below an earlier one's."""
     RECORD_FAULT_MALFORMED: _RecordFault.ValueType  # 11
-    """It has not the shape its columns demand."""
+    """It does not have the shape that its columns require."""
     RECORD_FAULT_FEED_CHANGED: _RecordFault.ValueType  # 12
     """Another feed than that of the last START."""
     RECORD_FAULT_BLOCKED: _RecordFault.ValueType  # 13
@@ -138,7 +138,7 @@ RECORD_FAULT_KNOWN_AT_FELL: RecordFault.ValueType  # 9
 RECORD_FAULT_WATERMARK_FELL: RecordFault.ValueType  # 10
 """Its watermark is below an earlier one's."""
 RECORD_FAULT_MALFORMED: RecordFault.ValueType  # 11
-"""It has not the shape its columns demand."""
+"""It does not have the shape that its columns require."""
 RECORD_FAULT_FEED_CHANGED: RecordFault.ValueType  # 12
 """Another feed than that of the last START."""
 RECORD_FAULT_BLOCKED: RecordFault.ValueType  # 13
@@ -196,7 +196,7 @@ class Cut(_message.Message):
     reason: Global___CutReason.ValueType
     """Why."""
     state_hash: _builtins.bytes
-    """State the queue goes on from."""
+    """State the queue continues from."""
     def __init__(
         self,
         *,
@@ -304,7 +304,7 @@ class Rows(_message.Message):
     bucket_end_ms: _builtins.bytes
     """Little-endian float64 per row: end of the bucket."""
     known_at_ms: _builtins.bytes
-    """Little-endian float64 per row: when it was known, by the clock of the source. Never falls."""
+    """Little-endian float64 per row: when it was known, by the clock of the source. Never decreases."""
     state_hash: _builtins.bytes
     """8 bytes per row: hash of the node's state after the row; empty for nodes without state."""
     window_hash: _builtins.bytes
@@ -312,7 +312,7 @@ class Rows(_message.Message):
     audits, not compared: a window may reach back before the log, where one process has other rows than another.
     """
     revision: _builtins.int
-    """0: the rows are new. From 1: a later revision of rows that are there."""
+    """0: the rows are new. From 1: a later revision of existing rows."""
     @_builtins.property
     def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """One entry per F64 column, in the order of the node's columns: little-endian float64 per row, NaN canonical

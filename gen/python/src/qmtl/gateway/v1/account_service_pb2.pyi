@@ -89,9 +89,9 @@ class ListAccountsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before."""
+    """`next_page_token` of the previous answer."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -161,9 +161,9 @@ class ListPositionsRequest(_message.Message):
     world_id: _builtins.str
     """World; empty: any. An unknown one is NOT_FOUND."""
     page_size: _builtins.int
-    """At most this many; 0: 1,000; above 5,000: 5,000."""
+    """Page size; 0: 1,000; above 5,000: 5,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -259,7 +259,7 @@ class ReconcileResponse(_message.Message):
     RECONCILED_FIELD_NUMBER: _builtins.int
     DIFFERENCE_FIELD_NUMBER: _builtins.int
     imported_fills: _builtins.int
-    """Fills imported that no report had told."""
+    """Imported fills that no report had mentioned."""
     settled_orders: _builtins.int
     """Orders of unknown outcome that were settled."""
     reconciled: _builtins.bool
@@ -378,9 +378,9 @@ class ListJournalRequest(_message.Message):
     after_entry: _builtins.int
     """Only entries after this one."""
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -417,7 +417,7 @@ class ListJournalResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty when there are no more now; go on later with `after_entry`."""
+    """Empty when there are no more now; continue later with `after_entry`."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
         """Version of this message, and what the server supports."""
@@ -454,7 +454,7 @@ class WatchJournalRequest(_message.Message):
     account_id: _builtins.str
     """Account."""
     after_entry: _builtins.int
-    """Only entries after this one. Entries are gap-free, so the last one received goes on without loss."""
+    """Only entries after this one. Entries are gap-free, so the last one received continues without loss."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts; governs every message of the stream."""
@@ -489,7 +489,7 @@ class WatchJournalResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     LAST_ENTRY_FIELD_NUMBER: _builtins.int
     last_entry: _builtins.int
-    """Last entry of the journal looked at, of whatever kind: `after_entry` for the next call."""
+    """Last entry of the journal that was read, of whatever kind: `after_entry` for the next call."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
         """Version of this message."""

@@ -51,7 +51,7 @@ class IssueTicketRequest(_message.Message):
     world_id: _builtins.str
     """World the ticket covers. Empty: no world, for FEED alone."""
     session_id: _builtins.str
-    """Session it is for: the own one, to widen its ticket. Empty: a new one, which is what a process asks for at its
+    """Session it is for: the caller's own, to widen its ticket. Empty: a new one, which is what a process asks for at its
     start. A session of another principal is refused with TICKET_SCOPE.
     """
     @_builtins.property
@@ -76,7 +76,7 @@ class IssueTicketRequest(_message.Message):
 
     @_builtins.property
     def origin(self) -> _session_pb2.SessionOrigin:
-        """Where the session runs; named where an apply waits for it. Unset: not told."""
+        """Where the session runs; named where an apply waits for it. Unset: not reported."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class IssueTicketResponse(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     TOPIC_KEYS_FIELD_NUMBER: _builtins.int
     ticket: _builtins.str
-    """A JWT signed by the gateway; its claims stand in docs/protocol.md. A secret of the session. Only the principal it was
+    """A JWT signed by the gateway; docs/protocol.md lists its claims. A secret of the session. Only the principal it was
     issued to can use it.
     """
     session_id: _builtins.str
@@ -156,7 +156,7 @@ class LastApplied(_message.Message):
     topic_key: _builtins.str
     """Topic key."""
     revision: _builtins.int
-    """Revision applied; the stream goes on after it."""
+    """Revision applied; the stream continues after it."""
     store_epoch: _builtins.int
     """Store epoch it is of."""
     def __init__(
@@ -192,7 +192,7 @@ class SubscribeRequest(_message.Message):
     @_builtins.property
     def last_applied(self) -> _containers.RepeatedCompositeFieldContainer[Global___LastApplied]:
         """What was applied before a reconnect. A key that is absent, was restored, or is no longer kept that far gets a
-        snapshot; the others go on without gap.
+        snapshot; the others continue without gap.
         """
 
     def __init__(
@@ -254,7 +254,7 @@ class HeartbeatRequest(_message.Message):
     TICKET_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     ticket: _builtins.str
-    """Says session, world, strategies and rights."""
+    """Carries session, world, strategies and rights."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""

@@ -66,10 +66,10 @@ class TargetDeclaration(_message.Message):
     instrument: _builtins.str
     """Instrument it is for."""
     max_weight: _builtins.float
-    """The most a target of it may be, as a share of capital, without sign: one above it is not accepted, OVER_LIMIT. 0: no
+    """Largest target as a share of capital, without sign: a larger one is not accepted, OVER_LIMIT. 0: no
     bound, as without a declaration. Of the strategy's submissions the one counts that was completed last before a
     session's first target, of those that name the world if there are any. One that is queued, processed or failed
-    changes nothing; while none was completed it is the one handed in last. A router that is started again looks anew.
+    changes nothing; while none was completed it is the one submitted last. A router that is started again looks again.
     """
     def __init__(
         self,
@@ -144,11 +144,11 @@ class SubmitStrategyRequest(_message.Message):
 
     @_builtins.property
     def world_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Worlds it shall run in; each gets its own compute context. Empty: registered only."""
+        """Worlds it is to run in; each gets its own compute context. Empty: registered only."""
 
     @_builtins.property
     def pins(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.SourcePin]:
-        """Data each source of the graph is pinned to: one entry per source, no other. A graph without sources has none."""
+        """Data each source of the graph is pinned to: one entry per source, and no other. A graph without sources has none."""
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -196,7 +196,7 @@ class SubmitStrategyResponse(_message.Message):
     SUBMISSION_FIELD_NUMBER: _builtins.int
     DUPLICATE_FIELD_NUMBER: _builtins.int
     duplicate: _builtins.bool
-    """True: the same graph was handed in to the same worlds before."""
+    """True: the same graph was submitted to the same worlds before."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
         """Version of this message, and what the server supports."""
@@ -352,9 +352,9 @@ class ListNodeAssignmentsRequest(_message.Message):
     world_id: _builtins.str
     """World; empty: all. Source nodes belong to every world."""
     page_size: _builtins.int
-    """At most this many; 0: 1,000; above 5,000: 5,000."""
+    """Page size; 0: 1,000; above 5,000: 5,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -424,11 +424,11 @@ class ListStrategiesRequest(_message.Message):
     strategy_name: _builtins.str
     """Author's name; empty: any."""
     world_id: _builtins.str
-    """World it was handed in to; empty: any."""
+    """World it was submitted to; empty: any."""
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -486,7 +486,7 @@ Global___ListStrategiesResponse: _TypeAlias = ListStrategiesResponse  # noqa: Y0
 
 @_typing.final
 class ExplainStrategyRequest(_message.Message):
-    """Asks why a strategy is where it is."""
+    """Asks why a strategy has its present mode."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -542,7 +542,7 @@ class ExplainStrategyResponse(_message.Message):
     execution_domain: _execution_pb2.ExecutionDomain.ValueType
     """Domain orders may go to."""
     evaluation_id: _builtins.str
-    """Evaluation the rules come from; empty: none is stored, and they tell how it would be judged now."""
+    """Evaluation the rules come from; empty: none is stored, and they show how it would be judged now."""
     gate: _gate_pb2.Gate.ValueType
     """Gate of the world."""
     emitter_session_id: _builtins.str
@@ -621,9 +621,9 @@ class ListEventsRequest(_message.Message):
     topic_key: _builtins.str
     """Topic key, such as "world/w1/gate"; empty: all."""
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""

@@ -97,7 +97,7 @@ class GatewayServiceServicer:
     """
 
     def SubmitStrategy(self, request, context):
-        """Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
+        """Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
         INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
         GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
         """
@@ -134,7 +134,7 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainStrategy(self, request, context):
-        """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
+        """Why a strategy has its present mode. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

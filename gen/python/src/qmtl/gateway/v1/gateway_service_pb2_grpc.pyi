@@ -45,7 +45,7 @@ class GatewayServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GatewayServiceAsyncStub: ...
     SubmitStrategy: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.SubmitStrategyRequest, _gateway_service_pb2.SubmitStrategyResponse]
-    """Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
+    """Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
     INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
     GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
     """
@@ -58,7 +58,7 @@ class GatewayServiceStub:
     ListStrategies: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListStrategiesRequest, _gateway_service_pb2.ListStrategiesResponse]
     """Strategies, by name or world."""
     ExplainStrategy: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ExplainStrategyRequest, _gateway_service_pb2.ExplainStrategyResponse]
-    """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND."""
+    """Why a strategy has its present mode. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListEventsRequest, _gateway_service_pb2.ListEventsResponse]
     """Control events kept, oldest first. NOT_FOUND WORLD_NOT_FOUND, SUBMISSION_NOT_FOUND, SOURCE_NOT_FOUND for a key of what
     never was there.
@@ -81,7 +81,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitStrategy: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.SubmitStrategyRequest, _gateway_service_pb2.SubmitStrategyResponse]  # type: ignore[assignment]
-    """Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
+    """Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
     INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
     GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
     """
@@ -94,7 +94,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     ListStrategies: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListStrategiesRequest, _gateway_service_pb2.ListStrategiesResponse]  # type: ignore[assignment]
     """Strategies, by name or world."""
     ExplainStrategy: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ExplainStrategyRequest, _gateway_service_pb2.ExplainStrategyResponse]  # type: ignore[assignment]
-    """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND."""
+    """Why a strategy has its present mode. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListEventsRequest, _gateway_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Control events kept, oldest first. NOT_FOUND WORLD_NOT_FOUND, SUBMISSION_NOT_FOUND, SOURCE_NOT_FOUND for a key of what
     never was there.
@@ -120,7 +120,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.SubmitStrategyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.SubmitStrategyResponse, _abc.Awaitable[_gateway_service_pb2.SubmitStrategyResponse]]:
-        """Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
+        """Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
         INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
         GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
         """
@@ -163,7 +163,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.ExplainStrategyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.ExplainStrategyResponse, _abc.Awaitable[_gateway_service_pb2.ExplainStrategyResponse]]:
-        """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND."""
+        """Why a strategy has its present mode. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListEvents(

@@ -36,7 +36,7 @@ class SetTargetsRequest(_message.Message):
     TICKET_FIELD_NUMBER: _builtins.int
     UPDATE_FIELD_NUMBER: _builtins.int
     ticket: _builtins.str
-    """Says session, world and strategies."""
+    """Carries session, world and strategies."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -108,7 +108,7 @@ class SubmitOrdersRequest(_message.Message):
     ORDERS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ticket: _builtins.str
-    """Says session, world and strategies."""
+    """Carries session, world and strategies."""
     request_id: _builtins.str
     """Idempotency key, kept 24 h. The same id with other content is ABORTED REQUEST_ID_REUSED."""
     @_builtins.property
@@ -142,7 +142,7 @@ Global___SubmitOrdersRequest: _TypeAlias = SubmitOrdersRequest  # noqa: Y015
 
 @_typing.final
 class OrderResult(_message.Message):
-    """What became of one direct order."""
+    """Result of one direct order."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -471,9 +471,9 @@ class ListOrdersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -542,8 +542,8 @@ class WatchOrdersRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """Last cursor received, to go on without gap; the filter must be the same. Empty: first all working orders, then
-    changes. FAILED_PRECONDITION TRIMMED when it is too old: begin anew.
+    """Last cursor received, to continue without gap; the filter must be the same. Empty: first all working orders, then
+    changes. FAILED_PRECONDITION TRIMMED when it is too old: start over.
     """
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
@@ -551,7 +551,7 @@ class WatchOrdersRequest(_message.Message):
 
     @_builtins.property
     def filter(self) -> Global___OrderFilter:
-        """Which; absent: all. `working_only` is refused: an order that ends is a change, too."""
+        """Which; absent: all. `working_only` is refused: every change of an order is watched, including its end."""
 
     def __init__(
         self,
@@ -803,9 +803,9 @@ class ListHaltsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OrderServiceStub:
-    """The one way out: every order passes here.
+    """The only way out: every order passes through here.
 
     | method       | role                                                  | ticket |
     | ------------ | ----------------------------------------------------- | ------ |
@@ -95,7 +95,7 @@ class OrderServiceStub:
 
 
 class OrderServiceServicer:
-    """The one way out: every order passes here.
+    """The only way out: every order passes through here.
 
     | method       | role                                                  | ticket |
     | ------------ | ----------------------------------------------------- | ------ |
@@ -111,7 +111,7 @@ class OrderServiceServicer:
     """
 
     def SetTargets(self, request, context):
-        """Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+        """Takes targets and ends rows. OK for a good ticket; refusals are in the results, and the end still counts.
         Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
         UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
         there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
@@ -122,7 +122,7 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SubmitOrders(self, request, context):
-        """Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+        """Takes direct orders, each once; refusals are in the results, and a refused order is forgotten. PERMISSION_DENIED
         TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -131,7 +131,7 @@ class OrderServiceServicer:
 
     def CancelOrders(self, request, context):
         """Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
-        order is told in its result.
+        order is reported in its result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -239,7 +239,7 @@ def add_OrderServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderService:
-    """The one way out: every order passes here.
+    """The only way out: every order passes through here.
 
     | method       | role                                                  | ticket |
     | ------------ | ----------------------------------------------------- | ------ |

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OrderServiceStub:
-    """The one way out: every order passes here.
+    """The only way out: every order passes through here.
 
     | method       | role                                                  | ticket |
     | ------------ | ----------------------------------------------------- | ------ |
@@ -47,19 +47,19 @@ class OrderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OrderServiceAsyncStub: ...
     SetTargets: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.SetTargetsRequest, _order_service_pb2.SetTargetsResponse]
-    """Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+    """Takes targets and ends rows. OK for a good ticket; refusals are in the results, and the end still counts.
     Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
     UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
     there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
     a planned field.
     """
     SubmitOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.SubmitOrdersRequest, _order_service_pb2.SubmitOrdersResponse]
-    """Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+    """Takes direct orders, each once; refusals are in the results, and a refused order is forgotten. PERMISSION_DENIED
     TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
     """
     CancelOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrdersRequest, _order_service_pb2.CancelOrdersResponse]
     """Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
-    order is told in its result.
+    order is reported in its result.
     """
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
     """One order. NOT_FOUND ORDER_NOT_FOUND."""
@@ -81,7 +81,7 @@ class OrderServiceStub:
 
 @_typing.type_check_only
 class OrderServiceAsyncStub(OrderServiceStub):
-    """The one way out: every order passes here.
+    """The only way out: every order passes through here.
 
     | method       | role                                                  | ticket |
     | ------------ | ----------------------------------------------------- | ------ |
@@ -98,19 +98,19 @@ class OrderServiceAsyncStub(OrderServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetTargets: _aio.UnaryUnaryMultiCallable[_order_service_pb2.SetTargetsRequest, _order_service_pb2.SetTargetsResponse]  # type: ignore[assignment]
-    """Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+    """Takes targets and ends rows. OK for a good ticket; refusals are in the results, and the end still counts.
     Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
     UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
     there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
     a planned field.
     """
     SubmitOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.SubmitOrdersRequest, _order_service_pb2.SubmitOrdersResponse]  # type: ignore[assignment]
-    """Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+    """Takes direct orders, each once; refusals are in the results, and a refused order is forgotten. PERMISSION_DENIED
     TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
     """
     CancelOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrdersRequest, _order_service_pb2.CancelOrdersResponse]  # type: ignore[assignment]
     """Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
-    order is told in its result.
+    order is reported in its result.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]  # type: ignore[assignment]
     """One order. NOT_FOUND ORDER_NOT_FOUND."""
@@ -131,7 +131,7 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """Halts in force."""
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The one way out: every order passes here.
+    """The only way out: every order passes through here.
 
     | method       | role                                                  | ticket |
     | ------------ | ----------------------------------------------------- | ------ |
@@ -152,7 +152,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.SetTargetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.SetTargetsResponse, _abc.Awaitable[_order_service_pb2.SetTargetsResponse]]:
-        """Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+        """Takes targets and ends rows. OK for a good ticket; refusals are in the results, and the end still counts.
         Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
         UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
         there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
@@ -165,7 +165,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.SubmitOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.SubmitOrdersResponse, _abc.Awaitable[_order_service_pb2.SubmitOrdersResponse]]:
-        """Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+        """Takes direct orders, each once; refusals are in the results, and a refused order is forgotten. PERMISSION_DENIED
         TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
         """
 
@@ -176,7 +176,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.CancelOrdersResponse, _abc.Awaitable[_order_service_pb2.CancelOrdersResponse]]:
         """Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
-        order is told in its result.
+        order is reported in its result.
         """
 
     @_abc_1.abstractmethod

@@ -197,7 +197,7 @@ Global___ColumnSpec: _TypeAlias = ColumnSpec  # noqa: Y015
 class Node(_message.Message):
     """One node of a strategy graph. Its id is
     "blake3:" + hex(BLAKE3(JCS({node_type, interval_seconds, period, params, inputs, schema_compat_id, code_hash}))),
-    see docs/protocol.md; the name, the tags and where it runs are no part of it.
+    see docs/protocol.md; the name, the tags and where it runs are not part of it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -55,7 +55,7 @@ Global___SubmissionState: _TypeAlias = SubmissionState  # noqa: Y015
 
 @_typing.final
 class Submission(_message.Message):
-    """Where a submission stands. Its assignments are read with GatewayService.ListNodeAssignments."""
+    """State of a submission. Its assignments are read with GatewayService.ListNodeAssignments."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -121,7 +121,7 @@ Global___Submission: _TypeAlias = Submission  # noqa: Y015
 
 @_typing.final
 class StrategyInfo(_message.Message):
-    """A strategy that was handed in."""
+    """A strategy that was submitted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -141,11 +141,11 @@ class StrategyInfo(_message.Message):
     """Who handed it in first."""
     @_builtins.property
     def world_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Worlds it was handed in to."""
+        """Worlds it was submitted to."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was handed in first."""
+        """When it was submitted first."""
 
     def __init__(
         self,

@@ -152,7 +152,7 @@ class Balance(_message.Message):
 
     @_builtins.property
     def locked(self) -> _value_pb2.Decimal:
-        """Of it, bound by working orders and positions."""
+        """Part of it that is bound by working orders and positions."""
 
     @_builtins.property
     def borrowed(self) -> _value_pb2.Decimal:
@@ -322,7 +322,7 @@ class Account(_message.Message):
     revision: _builtins.int
     """Raised by every booking; plans are bound to it."""
     reconciled: _builtins.bool
-    """False: a difference is unexplained; opening orders are shut."""
+    """False: a difference is unexplained, and opening orders are refused."""
     difference: _builtins.str
     """What is unexplained, for people."""
     @_builtins.property
@@ -386,7 +386,7 @@ Global___Account: _TypeAlias = Account  # noqa: Y015
 
 @_typing.final
 class Position(_message.Message):
-    """A position of a strategy; or, in rows for the whole account, what the journal and the broker say of an instrument."""
+    """A position of a strategy; or, in rows for the whole account, what the journal and the broker report for an instrument."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

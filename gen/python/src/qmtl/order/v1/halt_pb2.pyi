@@ -74,7 +74,7 @@ Global___HaltTarget: _TypeAlias = HaltTarget  # noqa: Y015
 
 @_typing.final
 class Halt(_message.Message):
-    """A halt in force: no new order that it covers leaves, a reduction neither; what works stays unless Halt cancels it, and
+    """A halt in force: no new order that it covers leaves, not even a reduction; what works stays unless Halt cancels it, and
     Halt with flatten closes. Targets it covers are kept, and caught up with after Resume, which alone ends it.
     """
 

@@ -198,7 +198,7 @@ class _TimeInForceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TimeInFor
     TIME_IN_FORCE_IMMEDIATE_OR_CANCEL: _TimeInForce.ValueType  # 3
     """What can be filled at once, the rest is cancelled. [3]"""
     TIME_IN_FORCE_FILL_OR_KILL: _TimeInForce.ValueType  # 4
-    """Whole at once, or not at all. [4]"""
+    """All at once, or not at all. [4]"""
     TIME_IN_FORCE_GOOD_TILL_DATE: _TimeInForce.ValueType  # 5
     """Until `expire_time`. [6]"""
     TIME_IN_FORCE_AT_OPEN: _TimeInForce.ValueType  # 6
@@ -218,7 +218,7 @@ TIME_IN_FORCE_DAY: TimeInForce.ValueType  # 2
 TIME_IN_FORCE_IMMEDIATE_OR_CANCEL: TimeInForce.ValueType  # 3
 """What can be filled at once, the rest is cancelled. [3]"""
 TIME_IN_FORCE_FILL_OR_KILL: TimeInForce.ValueType  # 4
-"""Whole at once, or not at all. [4]"""
+"""All at once, or not at all. [4]"""
 TIME_IN_FORCE_GOOD_TILL_DATE: TimeInForce.ValueType  # 5
 """Until `expire_time`. [6]"""
 TIME_IN_FORCE_AT_OPEN: TimeInForce.ValueType  # 6
@@ -492,7 +492,7 @@ class Order(_message.Message):
     reason: _reason_pb2.Reason.ValueType
     """Why it was refused or stopped. Unspecified: neither."""
     reason_text: _builtins.str
-    """The same for people, with the broker's words."""
+    """The same for people, with the message of the broker."""
     entry: _builtins.int
     """Journal entry of its last change. Of two messages about one order the one with the higher entry is the later."""
     venue_order_id: _builtins.str
@@ -521,7 +521,7 @@ class Order(_message.Message):
 
     @_builtins.property
     def stop_price(self) -> _value_pb2.Decimal:
-        """STOP, STOP_LIMIT, MARKET_IF_TOUCHED; TRAILING_STOP: where it stands now."""
+        """STOP, STOP_LIMIT, MARKET_IF_TOUCHED; TRAILING_STOP: its present value."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:

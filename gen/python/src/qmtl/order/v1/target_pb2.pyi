@@ -536,7 +536,7 @@ Global___FeedRow: _TypeAlias = FeedRow  # noqa: Y015
 
 @_typing.final
 class TargetUpdate(_message.Message):
-    """What a runner says at the end of a bucket, on a change, and each time its gate arms."""
+    """What a runner sends at the end of a bucket, on a change, and each time its gate arms."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -59,7 +59,7 @@ class OutboxEvent(_message.Message):
     ControlEvents of one key in order, each after its length as a varint; 8 KiB at most.
     """
     position: _builtins.int
-    """Place in the log, rising with gaps. The same event always has the same one."""
+    """Position in the log, increasing with gaps. The same event always has the same one."""
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Short texts beside the payload, such as `type` and `revision`."""
@@ -92,7 +92,7 @@ class WatchEventsRequest(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     FROM_BEGINNING_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """Where an earlier call stopped, as its last answer said. Empty: see `from_beginning`."""
+    """Where an earlier call stopped: the cursor of its last answer. Empty: see `from_beginning`."""
     from_beginning: _builtins.bool
     """Without a cursor: true begins at the oldest event kept, false after the newest one."""
     @_builtins.property
@@ -121,7 +121,7 @@ Global___WatchEventsRequest: _TypeAlias = WatchEventsRequest  # noqa: Y015
 
 @_typing.final
 class WatchEventsResponse(_message.Message):
-    """Events in their order, and where to go on after them."""
+    """Events in their order, and where to continue after them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -130,11 +130,11 @@ class WatchEventsResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     log_id: _builtins.int
-    """Number of the log the events are of. It stays while the log lives; another number means that the log was made anew,
+    """Number of the log the events are of. It stays while the log lives; another number means that the log was created again,
     and positions begin again. In every answer.
     """
     cursor: _builtins.str
-    """Opaque. A call with it goes on after these events."""
+    """Opaque. A call with it continues after these events."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
         """Version of this message, and what the server supports."""

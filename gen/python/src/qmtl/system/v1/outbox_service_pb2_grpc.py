@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OutboxServiceStub:
-    """The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+    """The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
     the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 
     | method      | role    | ticket | internal |
@@ -48,7 +48,7 @@ class OutboxServiceStub:
 
 
 class OutboxServiceServicer:
-    """The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+    """The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
     the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 
     | method      | role    | ticket | internal |
@@ -60,7 +60,7 @@ class OutboxServiceServicer:
         """Streams the events kept, then each new one once it is stored, until the caller leaves. The first answer comes at once
         and says that the stream is live. A caller that is slow slows its own stream and nobody else; one that takes nothing
         for a minute loses it with BUFFER_FULL. FAILED_PRECONDITION TRIMMED when events after the cursor are no longer kept, or
-        the log was made anew since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
+        the log was created again since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
         answer. Events of a topic nobody has written to yet come once there are any.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -84,7 +84,7 @@ def add_OutboxServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OutboxService:
-    """The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+    """The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
     the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 
     | method      | role    | ticket | internal |

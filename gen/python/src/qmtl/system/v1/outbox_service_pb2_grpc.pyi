@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OutboxServiceStub:
-    """The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+    """The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
     the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 
     | method      | role    | ticket | internal |
@@ -43,13 +43,13 @@ class OutboxServiceStub:
     """Streams the events kept, then each new one once it is stored, until the caller leaves. The first answer comes at once
     and says that the stream is live. A caller that is slow slows its own stream and nobody else; one that takes nothing
     for a minute loses it with BUFFER_FULL. FAILED_PRECONDITION TRIMMED when events after the cursor are no longer kept, or
-    the log was made anew since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
+    the log was created again since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
     answer. Events of a topic nobody has written to yet come once there are any.
     """
 
 @_typing.type_check_only
 class OutboxServiceAsyncStub(OutboxServiceStub):
-    """The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+    """The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
     the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 
     | method      | role    | ticket | internal |
@@ -62,12 +62,12 @@ class OutboxServiceAsyncStub(OutboxServiceStub):
     """Streams the events kept, then each new one once it is stored, until the caller leaves. The first answer comes at once
     and says that the stream is live. A caller that is slow slows its own stream and nobody else; one that takes nothing
     for a minute loses it with BUFFER_FULL. FAILED_PRECONDITION TRIMMED when events after the cursor are no longer kept, or
-    the log was made anew since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
+    the log was created again since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
     answer. Events of a topic nobody has written to yet come once there are any.
     """
 
 class OutboxServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+    """The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
     the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
 
     | method      | role    | ticket | internal |
@@ -84,7 +84,7 @@ class OutboxServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams the events kept, then each new one once it is stored, until the caller leaves. The first answer comes at once
         and says that the stream is live. A caller that is slow slows its own stream and nobody else; one that takes nothing
         for a minute loses it with BUFFER_FULL. FAILED_PRECONDITION TRIMMED when events after the cursor are no longer kept, or
-        the log was made anew since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
+        the log was created again since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
         answer. Events of a topic nobody has written to yet come once there are any.
         """
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SystemServiceStub:
-    """What every server of the platform says of itself. Served by the gateway, the DAG Manager and WorldService.
+    """What every server of the platform reports about itself. Served by the gateway, the DAG Manager and WorldService.
 
     | method          | role                          | ticket |
     | --------------- | ----------------------------- | ------ |
@@ -47,7 +47,7 @@ class SystemServiceStub:
 
 
 class SystemServiceServicer:
-    """What every server of the platform says of itself. Served by the gateway, the DAG Manager and WorldService.
+    """What every server of the platform reports about itself. Served by the gateway, the DAG Manager and WorldService.
 
     | method          | role                          | ticket |
     | --------------- | ----------------------------- | ------ |
@@ -78,7 +78,7 @@ def add_SystemServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SystemService:
-    """What every server of the platform says of itself. Served by the gateway, the DAG Manager and WorldService.
+    """What every server of the platform reports about itself. Served by the gateway, the DAG Manager and WorldService.
 
     | method          | role                          | ticket |
     | --------------- | ----------------------------- | ------ |

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SystemServiceStub:
-    """What every server of the platform says of itself. Served by the gateway, the DAG Manager and WorldService.
+    """What every server of the platform reports about itself. Served by the gateway, the DAG Manager and WorldService.
 
     | method          | role                          | ticket |
     | --------------- | ----------------------------- | ------ |
@@ -43,7 +43,7 @@ class SystemServiceStub:
 
 @_typing.type_check_only
 class SystemServiceAsyncStub(SystemServiceStub):
-    """What every server of the platform says of itself. Served by the gateway, the DAG Manager and WorldService.
+    """What every server of the platform reports about itself. Served by the gateway, the DAG Manager and WorldService.
 
     | method          | role                          | ticket |
     | --------------- | ----------------------------- | ------ |
@@ -55,7 +55,7 @@ class SystemServiceAsyncStub(SystemServiceStub):
     """Schema ranges, flags and planned parts."""
 
 class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What every server of the platform says of itself. Served by the gateway, the DAG Manager and WorldService.
+    """What every server of the platform reports about itself. Served by the gateway, the DAG Manager and WorldService.
 
     | method          | role                          | ticket |
     | --------------- | ----------------------------- | ------ |

@@ -31,9 +31,9 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_UNKNOWN_DEPENDENCY: _Reason.ValueType  # 3
     """An input names a node that is not part of the graph."""
     REASON_NODE_ID_MISMATCH: _Reason.ValueType  # 4
-    """The content of a node makes another id."""
+    """The content of a node gives another id."""
     REASON_CRC_MISMATCH: _Reason.ValueType  # 5
-    """The checksum of the node ids does not fit."""
+    """The checksum does not match the node ids."""
     REASON_GRAPH_TOO_LARGE: _Reason.ValueType  # 6
     """More nodes or bytes than a submission may have."""
     REASON_POLICY_INVALID: _Reason.ValueType  # 7
@@ -99,11 +99,11 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_REQUEST_ID_REUSED: _Reason.ValueType  # 71
     """The request id was used for other content."""
     REASON_APPLY_IN_PROGRESS: _Reason.ValueType  # 72
-    """Another apply run is in flight."""
+    """Another apply run is in progress."""
     REASON_RUN_ID_REUSED: _Reason.ValueType  # 73
     """The run id was used for other content."""
     REASON_ACCOUNT_REVISION_STALE: _Reason.ValueType  # 74
-    """The account was booked on since."""
+    """The account has had a booking since."""
     REASON_CONFLICT: _Reason.ValueType  # 75
     """The state does not allow it; the message says what stands in the way."""
     REASON_SCHEMA_VERSION_UNSUPPORTED: _Reason.ValueType  # 90
@@ -113,7 +113,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_WORLD_HELD: _Reason.ValueType  # 92
     """A hold keeps the world frozen."""
     REASON_FENCE_STALE: _Reason.ValueType  # 93
-    """A freeze has raised the world fence since."""
+    """A freeze has raised the fence of the world since."""
     REASON_GATE_SHUT: _Reason.ValueType  # 94
     """The gate of the world is shut."""
     REASON_LEASE_MISSING: _Reason.ValueType  # 95
@@ -133,7 +133,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_OVER_LIMIT: _Reason.ValueType  # 102
     """Above a limit of the account, above the weight that a submission declares, or beyond what is left to reduce."""
     REASON_ACCOUNT_UNRECONCILED: _Reason.ValueType  # 103
-    """An unexplained difference shuts opening orders."""
+    """Opening orders are refused because of an unexplained difference."""
     REASON_LEASE_LOST: _Reason.ValueType  # 104
     """The lease is held under a later epoch."""
     REASON_STALE_EPOCH: _Reason.ValueType  # 105
@@ -149,13 +149,13 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_TRIMMED: _Reason.ValueType  # 110
     """The position asked for is no longer kept; the first one kept is in the metadata."""
     REASON_RESUME_FROM: _Reason.ValueType  # 111
-    """The reader fell behind; go on from the position in the metadata."""
+    """The reader fell behind; continue from the position in the metadata."""
     REASON_SAME_BUCKET: _Reason.ValueType  # 112
     """Already decided for this bucket."""
     REASON_SAMPLES_INSUFFICIENT: _Reason.ValueType  # 113
     """Too few samples."""
     REASON_PLAN_NOT_EXECUTABLE: _Reason.ValueType  # 114
-    """The plan was not made from the own books."""
+    """The plan was not made from the gateway's own books."""
     REASON_MODE_NOT_REACHABLE: _Reason.ValueType  # 115
     """The mode cannot be reached from here by this call."""
     REASON_CONTEXT_NOT_WARM: _Reason.ValueType  # 116
@@ -185,7 +185,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_PRINCIPAL_UNKNOWN: _Reason.ValueType  # 143
     """The caller is not known."""
     REASON_ROLE_REQUIRED: _Reason.ValueType  # 144
-    """The role of the caller does not suffice; the metadata names the roles that do."""
+    """The role of the caller is not sufficient; the metadata names the roles that are."""
     REASON_LIVE_NOT_ALLOWED: _Reason.ValueType  # 145
     """Live trading is not allowed here."""
     REASON_PRINCIPAL_UNSIGNED: _Reason.ValueType  # 146
@@ -201,7 +201,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_TOO_MANY_REQUESTS: _Reason.ValueType  # 164
     """Too much at once."""
     REASON_OUTCOME_UNKNOWN: _Reason.ValueType  # 165
-    """It may have been done; the same request again tells."""
+    """It may have been done; the same request again shows which."""
     REASON_BARRIER_HELD: _Reason.ValueType  # 166
     """The row was held at the replay barrier for too long; send it again."""
     REASON_BUFFER_FULL: _Reason.ValueType  # 167
@@ -232,9 +232,9 @@ REASON_GRAPH_HAS_CYCLE: Reason.ValueType  # 2
 REASON_UNKNOWN_DEPENDENCY: Reason.ValueType  # 3
 """An input names a node that is not part of the graph."""
 REASON_NODE_ID_MISMATCH: Reason.ValueType  # 4
-"""The content of a node makes another id."""
+"""The content of a node gives another id."""
 REASON_CRC_MISMATCH: Reason.ValueType  # 5
-"""The checksum of the node ids does not fit."""
+"""The checksum does not match the node ids."""
 REASON_GRAPH_TOO_LARGE: Reason.ValueType  # 6
 """More nodes or bytes than a submission may have."""
 REASON_POLICY_INVALID: Reason.ValueType  # 7
@@ -300,11 +300,11 @@ REASON_ETAG_MISMATCH: Reason.ValueType  # 70
 REASON_REQUEST_ID_REUSED: Reason.ValueType  # 71
 """The request id was used for other content."""
 REASON_APPLY_IN_PROGRESS: Reason.ValueType  # 72
-"""Another apply run is in flight."""
+"""Another apply run is in progress."""
 REASON_RUN_ID_REUSED: Reason.ValueType  # 73
 """The run id was used for other content."""
 REASON_ACCOUNT_REVISION_STALE: Reason.ValueType  # 74
-"""The account was booked on since."""
+"""The account has had a booking since."""
 REASON_CONFLICT: Reason.ValueType  # 75
 """The state does not allow it; the message says what stands in the way."""
 REASON_SCHEMA_VERSION_UNSUPPORTED: Reason.ValueType  # 90
@@ -314,7 +314,7 @@ REASON_SCHEMA_VERSION_REQUIRED: Reason.ValueType  # 91
 REASON_WORLD_HELD: Reason.ValueType  # 92
 """A hold keeps the world frozen."""
 REASON_FENCE_STALE: Reason.ValueType  # 93
-"""A freeze has raised the world fence since."""
+"""A freeze has raised the fence of the world since."""
 REASON_GATE_SHUT: Reason.ValueType  # 94
 """The gate of the world is shut."""
 REASON_LEASE_MISSING: Reason.ValueType  # 95
@@ -334,7 +334,7 @@ REASON_BUCKET_STALE: Reason.ValueType  # 101
 REASON_OVER_LIMIT: Reason.ValueType  # 102
 """Above a limit of the account, above the weight that a submission declares, or beyond what is left to reduce."""
 REASON_ACCOUNT_UNRECONCILED: Reason.ValueType  # 103
-"""An unexplained difference shuts opening orders."""
+"""Opening orders are refused because of an unexplained difference."""
 REASON_LEASE_LOST: Reason.ValueType  # 104
 """The lease is held under a later epoch."""
 REASON_STALE_EPOCH: Reason.ValueType  # 105
@@ -350,13 +350,13 @@ REASON_QUEUE_BLOCKED: Reason.ValueType  # 109
 REASON_TRIMMED: Reason.ValueType  # 110
 """The position asked for is no longer kept; the first one kept is in the metadata."""
 REASON_RESUME_FROM: Reason.ValueType  # 111
-"""The reader fell behind; go on from the position in the metadata."""
+"""The reader fell behind; continue from the position in the metadata."""
 REASON_SAME_BUCKET: Reason.ValueType  # 112
 """Already decided for this bucket."""
 REASON_SAMPLES_INSUFFICIENT: Reason.ValueType  # 113
 """Too few samples."""
 REASON_PLAN_NOT_EXECUTABLE: Reason.ValueType  # 114
-"""The plan was not made from the own books."""
+"""The plan was not made from the gateway's own books."""
 REASON_MODE_NOT_REACHABLE: Reason.ValueType  # 115
 """The mode cannot be reached from here by this call."""
 REASON_CONTEXT_NOT_WARM: Reason.ValueType  # 116
@@ -386,7 +386,7 @@ REASON_TICKET_EXPIRED: Reason.ValueType  # 142
 REASON_PRINCIPAL_UNKNOWN: Reason.ValueType  # 143
 """The caller is not known."""
 REASON_ROLE_REQUIRED: Reason.ValueType  # 144
-"""The role of the caller does not suffice; the metadata names the roles that do."""
+"""The role of the caller is not sufficient; the metadata names the roles that are."""
 REASON_LIVE_NOT_ALLOWED: Reason.ValueType  # 145
 """Live trading is not allowed here."""
 REASON_PRINCIPAL_UNSIGNED: Reason.ValueType  # 146
@@ -402,7 +402,7 @@ REASON_DRAINING: Reason.ValueType  # 163
 REASON_TOO_MANY_REQUESTS: Reason.ValueType  # 164
 """Too much at once."""
 REASON_OUTCOME_UNKNOWN: Reason.ValueType  # 165
-"""It may have been done; the same request again tells."""
+"""It may have been done; the same request again shows which."""
 REASON_BARRIER_HELD: Reason.ValueType  # 166
 """The row was held at the replay barrier for too long; send it again."""
 REASON_BUFFER_FULL: Reason.ValueType  # 167

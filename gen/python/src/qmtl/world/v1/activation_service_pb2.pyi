@@ -104,7 +104,7 @@ class WaitingSession(_message.Message):
     """Session; as `exclude_sessions` takes it."""
     @_builtins.property
     def origin(self) -> _session_pb2.SessionOrigin:
-        """Where it runs, as its client says. Unset: not told."""
+        """Where it runs, as its client says. Unset: not reported."""
 
     def __init__(
         self,
@@ -260,7 +260,7 @@ class UpdateActivationRequest(_message.Message):
     freeze: _builtins.bool
     """True: no orders at all. False lifts a freeze of this kind; the gate of the world is not touched."""
     drain: _builtins.bool
-    """True: working orders may finish, no new ones."""
+    """True: working orders may finish, but no new ones are sent."""
     etag: _builtins.str
     """From GetActivation; empty: unconditional."""
     reason: _builtins.str
@@ -353,7 +353,7 @@ class ApplyPlan(_message.Message):
     DEACTIVATE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def activate(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """On; empty with `deactivate` empty: those the last evaluation lets in."""
+        """On; empty with `deactivate` empty: those that the last evaluation admits."""
 
     @_builtins.property
     def deactivate(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -430,7 +430,7 @@ class ApplyRequest(_message.Message):
 
     @_builtins.property
     def plan(self) -> Global___ApplyPlan:
-        """Which strategies. Absent: those the last evaluation lets in."""
+        """Which strategies. Absent: those that the last evaluation admits."""
 
     @_builtins.property
     def exclude_sessions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -545,7 +545,7 @@ class PlanApplyRequest(_message.Message):
 
     @_builtins.property
     def apply(self) -> Global___ApplyRequest:
-        """The apply, as it is going to be sent."""
+        """The apply as it will be sent."""
 
     def __init__(
         self,
@@ -858,9 +858,9 @@ class ListApplyRunsRequest(_message.Message):
     world_id: _builtins.str
     """World."""
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""

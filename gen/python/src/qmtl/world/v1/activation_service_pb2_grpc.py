@@ -140,7 +140,7 @@ class ActivationServiceServicer:
 
     def Apply(self, request, context):
         """Promotes; streams each phase as it is committed, at last COMPLETED or ROLLED_BACK. A stream that breaks changes
-        nothing about the run: the same call again tells where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
+        nothing about the run: the same call again shows where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
         FAILED_PRECONDITION WORLD_HELD, MODE_NOT_REACHABLE, LIVE_NOT_ALLOWED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

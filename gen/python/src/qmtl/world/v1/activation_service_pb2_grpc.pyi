@@ -55,7 +55,7 @@ class ActivationServiceStub:
     """Weight, freeze, drain. NOT_FOUND ACTIVATION_NOT_FOUND; ABORTED ETAG_MISMATCH."""
     Apply: _grpc.UnaryStreamMultiCallable[_activation_service_pb2.ApplyRequest, _activation_service_pb2.ApplyResponse]
     """Promotes; streams each phase as it is committed, at last COMPLETED or ROLLED_BACK. A stream that breaks changes
-    nothing about the run: the same call again tells where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
+    nothing about the run: the same call again shows where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
     FAILED_PRECONDITION WORLD_HELD, MODE_NOT_REACHABLE, LIVE_NOT_ALLOWED.
     """
     PlanApply: _grpc.UnaryUnaryMultiCallable[_activation_service_pb2.PlanApplyRequest, _activation_service_pb2.PlanApplyResponse]
@@ -100,7 +100,7 @@ class ActivationServiceAsyncStub(ActivationServiceStub):
     """Weight, freeze, drain. NOT_FOUND ACTIVATION_NOT_FOUND; ABORTED ETAG_MISMATCH."""
     Apply: _aio.UnaryStreamMultiCallable[_activation_service_pb2.ApplyRequest, _activation_service_pb2.ApplyResponse]  # type: ignore[assignment]
     """Promotes; streams each phase as it is committed, at last COMPLETED or ROLLED_BACK. A stream that breaks changes
-    nothing about the run: the same call again tells where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
+    nothing about the run: the same call again shows where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
     FAILED_PRECONDITION WORLD_HELD, MODE_NOT_REACHABLE, LIVE_NOT_ALLOWED.
     """
     PlanApply: _aio.UnaryUnaryMultiCallable[_activation_service_pb2.PlanApplyRequest, _activation_service_pb2.PlanApplyResponse]  # type: ignore[assignment]
@@ -166,7 +166,7 @@ class ActivationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_activation_service_pb2.ApplyResponse], _abc.AsyncIterator[_activation_service_pb2.ApplyResponse]]:
         """Promotes; streams each phase as it is committed, at last COMPLETED or ROLLED_BACK. A stream that breaks changes
-        nothing about the run: the same call again tells where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
+        nothing about the run: the same call again shows where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
         FAILED_PRECONDITION WORLD_HELD, MODE_NOT_REACHABLE, LIVE_NOT_ALLOWED.
         """
 

@@ -302,7 +302,7 @@ class StrategyTrace(_message.Message):
     stage_after: _execution_pb2.EffectiveMode.ValueType
     """Stage after: lowered at once; raised only by Apply."""
     may_reach: _execution_pb2.EffectiveMode.ValueType
-    """The most Apply may raise it to."""
+    """Highest stage to which Apply may raise it."""
     selected: _builtins.bool
     """True: it passed."""
     @_builtins.property

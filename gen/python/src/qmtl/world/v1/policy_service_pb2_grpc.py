@@ -76,7 +76,7 @@ class PolicyServiceServicer:
     """
 
     def CreatePolicy(self, request, context):
-        """Checks a policy whole, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
+        """Checks the whole policy, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
         METRIC_UNKNOWN, BOUND_NEVER_BINDS; ABORTED REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -42,7 +42,7 @@ class PolicyServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PolicyServiceAsyncStub: ...
     CreatePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.CreatePolicyRequest, _policy_service_pb2.CreatePolicyResponse]
-    """Checks a policy whole, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
+    """Checks the whole policy, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
     METRIC_UNKNOWN, BOUND_NEVER_BINDS; ABORTED REQUEST_ID_REUSED.
     """
     ListPolicies: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListPoliciesRequest, _policy_service_pb2.ListPoliciesResponse]
@@ -66,7 +66,7 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreatePolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.CreatePolicyRequest, _policy_service_pb2.CreatePolicyResponse]  # type: ignore[assignment]
-    """Checks a policy whole, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
+    """Checks the whole policy, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
     METRIC_UNKNOWN, BOUND_NEVER_BINDS; ABORTED REQUEST_ID_REUSED.
     """
     ListPolicies: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ListPoliciesRequest, _policy_service_pb2.ListPoliciesResponse]  # type: ignore[assignment]
@@ -93,7 +93,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_service_pb2.CreatePolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.CreatePolicyResponse, _abc.Awaitable[_policy_service_pb2.CreatePolicyResponse]]:
-        """Checks a policy whole, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
+        """Checks the whole policy, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
         METRIC_UNKNOWN, BOUND_NEVER_BINDS; ABORTED REQUEST_ID_REUSED.
         """
 

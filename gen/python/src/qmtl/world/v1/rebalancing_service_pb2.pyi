@@ -824,7 +824,7 @@ Global___ExecutedBatch: _TypeAlias = ExecutedBatch  # noqa: Y015
 
 @_typing.final
 class UpsertAllocationsRequest(_message.Message):
-    """Sets allocations and says so to watchers. Worlds not named keep theirs."""
+    """Sets allocations and notifies watchers. Worlds not named keep theirs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -850,7 +850,7 @@ class UpsertAllocationsRequest(_message.Message):
 
     @_builtins.property
     def batch(self) -> Global___ExecutedBatch:
-        """The batch these allocations were executed by; topic REBALANCING tells it. Of a gateway only, of anybody else
+        """The batch these allocations were executed by; topic REBALANCING reports it. Of a gateway only, of anybody else
         PERMISSION_DENIED ROLE_REQUIRED. Absent: the capital moves without a batch.
         """
 
@@ -919,9 +919,9 @@ class ListAllocationsRequest(_message.Message):
     world_id: _builtins.str
     """World; empty: all."""
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""

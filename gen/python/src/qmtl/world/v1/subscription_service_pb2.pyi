@@ -72,7 +72,7 @@ class SessionClaim(_message.Message):
 
     @_builtins.property
     def origin(self) -> _session_pb2.SessionOrigin:
-        """Where it runs, as its ticket says. Unset: not told."""
+        """Where it runs, as its ticket says. Unset: not reported."""
 
     def __init__(
         self,

@@ -189,7 +189,7 @@ class LeaseTimers(_message.Message):
 
     @_builtins.property
     def session_dead(self) -> _duration_pb2.Duration:
-        """No heartbeat this long means not live."""
+        """Without a heartbeat for this long, a session is not live."""
 
     def __init__(
         self,
@@ -260,9 +260,9 @@ class World(_message.Message):
     cancel_protective: _builtins.bool
     """True: a freeze cancels protective orders, too."""
     allocation: _builtins.float
-    """Standing share of the account's equity, 0..1. Set with RebalancingService.UpsertAllocations."""
+    """Standing share of the account's equity, 0..1. Set it with RebalancingService.UpsertAllocations."""
     policy_version: _builtins.int
-    """Policy in force; 0: none. Set with PolicyService.SetDefaultPolicy."""
+    """Policy in force; 0: none. Set it with PolicyService.SetDefaultPolicy."""
     etag: _builtins.str
     """Changes with every update. In UpdateWorld: empty: unconditional."""
     @_builtins.property
@@ -271,7 +271,7 @@ class World(_message.Message):
 
     @_builtins.property
     def decision_ttl(self) -> _duration_pb2.Duration:
-        """Life of a decision. Absent: 300 s."""
+        """Lifetime of a decision. Absent: 300 s."""
 
     @_builtins.property
     def paper_timers(self) -> Global___LeaseTimers:
@@ -623,9 +623,9 @@ class ListWorldsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before."""
+    """`next_page_token` of the previous answer."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -699,7 +699,7 @@ class UpdateWorldRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Fields that change, such as "display_name" or "paper_timers.lease". A field named and not set is cleared. Absent:
-        the fields that are set. "*" is refused. Output-only fields are passed over; an immutable one with another value is
+        the fields that are set. "*" is refused. Output-only fields are ignored; an immutable one with another value is
         refused.
         """
 
@@ -750,7 +750,7 @@ Global___UpdateWorldResponse: _TypeAlias = UpdateWorldResponse  # noqa: Y015
 
 @_typing.final
 class DeleteWorldRequest(_message.Message):
-    """Deletes a world nothing is active in."""
+    """Deletes a world in which nothing is active."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -866,7 +866,7 @@ Global___CreateBindingsRequest: _TypeAlias = CreateBindingsRequest  # noqa: Y015
 
 @_typing.final
 class CreateBindingsResponse(_message.Message):
-    """Bindings now; binding again is no error."""
+    """Bindings now; binding again is not an error."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -896,7 +896,7 @@ Global___CreateBindingsResponse: _TypeAlias = CreateBindingsResponse  # noqa: Y0
 
 @_typing.final
 class DeleteBindingRequest(_message.Message):
-    """Takes a strategy out of a world."""
+    """Removes a strategy from a world."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -967,9 +967,9 @@ class ListBindingsRequest(_message.Message):
     world_id: _builtins.str
     """World."""
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -1097,9 +1097,9 @@ class ListWorldNodesRequest(_message.Message):
     world_id: _builtins.str
     """World."""
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -1227,9 +1227,9 @@ class ListEdgeOverridesRequest(_message.Message):
     world_id: _builtins.str
     """World."""
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -1300,9 +1300,9 @@ class ListAuditEntriesRequest(_message.Message):
     after_entry: _builtins.int
     """Only entries after this one."""
     page_size: _builtins.int
-    """At most this many; 0: 100; above 1,000: 1,000."""
+    """Page size; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the answer before; the other fields must be the same."""
+    """`next_page_token` of the previous answer; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
         """Versions the caller accepts."""
@@ -1334,7 +1334,7 @@ class ListAuditEntriesResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty when there are no more now; go on later with `after_entry`."""
+    """Empty when there are no more now; continue later with `after_entry`."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
         """Version of this message, and what the server supports."""

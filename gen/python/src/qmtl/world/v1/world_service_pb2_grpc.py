@@ -139,7 +139,7 @@ class WorldServiceServicer:
     """
 
     def CreateWorld(self, request, context):
-        """Makes a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
+        """Creates a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
         SOURCE_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -183,7 +183,7 @@ class WorldServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteBinding(self, request, context):
-        """Takes a strategy out of a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND.
+        """Removes a strategy from a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,7 +197,7 @@ class WorldServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpsertWorldNode(self, request, context):
-        """Sets the state of a node. INVALID_ARGUMENT for what is no node id.
+        """Sets the state of a node. INVALID_ARGUMENT for what is not a node id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,7 +51,7 @@ class WorldServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WorldServiceAsyncStub: ...
     CreateWorld: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.CreateWorldRequest, _world_service_pb2.CreateWorldResponse]
-    """Makes a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
+    """Creates a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
     SOURCE_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
     """
     GetWorld: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.GetWorldRequest, _world_service_pb2.GetWorldResponse]
@@ -67,11 +67,11 @@ class WorldServiceStub:
     CreateBindings: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.CreateBindingsRequest, _world_service_pb2.CreateBindingsResponse]
     """Binds strategies. NOT_FOUND WORLD_NOT_FOUND."""
     DeleteBinding: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.DeleteBindingRequest, _world_service_pb2.DeleteBindingResponse]
-    """Takes a strategy out of a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND."""
+    """Removes a strategy from a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND."""
     ListBindings: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.ListBindingsRequest, _world_service_pb2.ListBindingsResponse]
     """Bindings."""
     UpsertWorldNode: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.UpsertWorldNodeRequest, _world_service_pb2.UpsertWorldNodeResponse]
-    """Sets the state of a node. INVALID_ARGUMENT for what is no node id."""
+    """Sets the state of a node. INVALID_ARGUMENT for what is not a node id."""
     ListWorldNodes: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.ListWorldNodesRequest, _world_service_pb2.ListWorldNodesResponse]
     """Node states."""
     UpsertEdgeOverride: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.UpsertEdgeOverrideRequest, _world_service_pb2.UpsertEdgeOverrideResponse]
@@ -104,7 +104,7 @@ class WorldServiceAsyncStub(WorldServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateWorld: _aio.UnaryUnaryMultiCallable[_world_service_pb2.CreateWorldRequest, _world_service_pb2.CreateWorldResponse]  # type: ignore[assignment]
-    """Makes a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
+    """Creates a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
     SOURCE_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
     """
     GetWorld: _aio.UnaryUnaryMultiCallable[_world_service_pb2.GetWorldRequest, _world_service_pb2.GetWorldResponse]  # type: ignore[assignment]
@@ -120,11 +120,11 @@ class WorldServiceAsyncStub(WorldServiceStub):
     CreateBindings: _aio.UnaryUnaryMultiCallable[_world_service_pb2.CreateBindingsRequest, _world_service_pb2.CreateBindingsResponse]  # type: ignore[assignment]
     """Binds strategies. NOT_FOUND WORLD_NOT_FOUND."""
     DeleteBinding: _aio.UnaryUnaryMultiCallable[_world_service_pb2.DeleteBindingRequest, _world_service_pb2.DeleteBindingResponse]  # type: ignore[assignment]
-    """Takes a strategy out of a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND."""
+    """Removes a strategy from a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND."""
     ListBindings: _aio.UnaryUnaryMultiCallable[_world_service_pb2.ListBindingsRequest, _world_service_pb2.ListBindingsResponse]  # type: ignore[assignment]
     """Bindings."""
     UpsertWorldNode: _aio.UnaryUnaryMultiCallable[_world_service_pb2.UpsertWorldNodeRequest, _world_service_pb2.UpsertWorldNodeResponse]  # type: ignore[assignment]
-    """Sets the state of a node. INVALID_ARGUMENT for what is no node id."""
+    """Sets the state of a node. INVALID_ARGUMENT for what is not a node id."""
     ListWorldNodes: _aio.UnaryUnaryMultiCallable[_world_service_pb2.ListWorldNodesRequest, _world_service_pb2.ListWorldNodesResponse]  # type: ignore[assignment]
     """Node states."""
     UpsertEdgeOverride: _aio.UnaryUnaryMultiCallable[_world_service_pb2.UpsertEdgeOverrideRequest, _world_service_pb2.UpsertEdgeOverrideResponse]  # type: ignore[assignment]
@@ -160,7 +160,7 @@ class WorldServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _world_service_pb2.CreateWorldRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_world_service_pb2.CreateWorldResponse, _abc.Awaitable[_world_service_pb2.CreateWorldResponse]]:
-        """Makes a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
+        """Creates a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
         SOURCE_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
         """
 
@@ -212,7 +212,7 @@ class WorldServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _world_service_pb2.DeleteBindingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_world_service_pb2.DeleteBindingResponse, _abc.Awaitable[_world_service_pb2.DeleteBindingResponse]]:
-        """Takes a strategy out of a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND."""
+        """Removes a strategy from a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListBindings(
@@ -228,7 +228,7 @@ class WorldServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _world_service_pb2.UpsertWorldNodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_world_service_pb2.UpsertWorldNodeResponse, _abc.Awaitable[_world_service_pb2.UpsertWorldNodeResponse]]:
-        """Sets the state of a node. INVALID_ARGUMENT for what is no node id."""
+        """Sets the state of a node. INVALID_ARGUMENT for what is not a node id."""
 
     @_abc_1.abstractmethod
     def ListWorldNodes(

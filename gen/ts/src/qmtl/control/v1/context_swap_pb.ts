@@ -16,7 +16,7 @@ export const file_qmtl_control_v1_context_swap: GenFile = /*@__PURE__*/
   fileDesc("CiJxbXRsL2NvbnRyb2wvdjEvY29udGV4dF9zd2FwLnByb3RvEg9xbXRsLmNvbnRyb2wudjEikAIKC0NvbnRleHRTd2FwEg8KB3N3YXBfaWQYASABKAkSEwoLc3RyYXRlZ3lfaWQYAiABKAkSEAoId29ybGRfaWQYAyABKAkSKQoFcGhhc2UYBCABKA4yGi5xbXRsLmNvbnRyb2wudjEuU3dhcFBoYXNlEhAKCGZyb21fcm93GAUgASgDEjEKC29sZF9jb250ZXh0GAYgASgLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0EjEKC25ld19jb250ZXh0GAcgASgLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0EiYKBGtleXMYCCADKAsyGC5xbXRsLmNvbnRyb2wudjEuS2V5U3dhcCJMCgdLZXlTd2FwEg8KB25vZGVfaWQYASABKAkSFwoPb2xkX2NvbXB1dGVfa2V5GAIgASgJEhcKD25ld19jb21wdXRlX2tleRgDIAEoCSKnAQoKU3dhcEFuc3dlchIaCgdzd2FwX2lkGAEgASgJQgm6SAZyBBABGGQSNQoFcGhhc2UYAiABKA4yGi5xbXRsLmNvbnRyb2wudjEuU3dhcFBoYXNlQgq6SAeCAQQQASAAEhEKCWVuZGVkX3JvdxgDIAEoAxIQCgh3YXJtX3JvdxgEIAEoAxIPCgdyZWZ1c2VkGAUgASgIEhAKCGZyb21fcm93GAYgASgDKoYBCglTd2FwUGhhc2USGgoWU1dBUF9QSEFTRV9VTlNQRUNJRklFRBAAEhYKElNXQVBfUEhBU0VfT1BFTklORxABEhYKElNXQVBfUEhBU0VfUFJFUEFSRRACEhUKEVNXQVBfUEhBU0VfQ09NTUlUEAMSFgoSU1dBUF9QSEFTRV9BQk9SVEVEEARCTQoSaW8ucW10bC5jb250cm9sLnYxUAFaNWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL2NvbnRyb2wvdjE7Y29udHJvbHYxYgZwcm90bzM", [file_buf_validate_validate, file_qmtl_type_v1_execution]);
 
 /**
- * A running strategy moves to another compute context at a row edge.
+ * A running strategy moves to another compute context at a row boundary.
  *
  * @generated from message qmtl.control.v1.ContextSwap
  */
@@ -148,21 +148,21 @@ export type SwapAnswer = Message<"qmtl.control.v1.SwapAnswer"> & {
   endedRow: bigint;
 
   /**
-   * OPENING: row up to which the new keys are warm.
+   * OPENING: last row for which the new keys are warm.
    *
    * @generated from field: int64 warm_row = 4;
    */
   warmRow: bigint;
 
   /**
-   * True: it refuses; the swap is aborted.
+   * True: the runner refuses, and the swap is aborted.
    *
    * @generated from field: bool refused = 5;
    */
   refused: boolean;
 
   /**
-   * PREPARE: `from_row` that is answered; an answer to an older one does not count.
+   * PREPARE: the `from_row` that this answers; an answer to an older one does not count.
    *
    * @generated from field: int64 from_row = 6;
    */
@@ -211,7 +211,7 @@ export const SwapPhase = {
   COMMIT: 3,
 
   /**
-   * The old context goes on.
+   * The old context continues.
    *
    * @generated from enum value: SWAP_PHASE_ABORTED = 4;
    */

@@ -113,7 +113,7 @@ export type QueuesState = Message<"qmtl.control.v1.QueuesState"> & {
   strategies: StrategyQueues[];
 
   /**
-   * Changes of context that are not decided.
+   * Changes of context that are still open.
    *
    * @generated from field: repeated qmtl.control.v1.ContextSwap swaps = 3;
    */
@@ -163,7 +163,7 @@ export const QueuesUpdatedSchema: GenMessage<QueuesUpdated> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_control_event, 3);
 
 /**
- * What matches a tag query in one world.
+ * Queues that match a tag query in one world.
  *
  * @generated from message qmtl.control.v1.TagMatches
  */
@@ -289,7 +289,7 @@ export const HaltsStateSchema: GenMessage<HaltsState> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_control_event, 7);
 
 /**
- * What happened to the capital of a world last.
+ * Last change of the capital of a world.
  *
  * @generated from message qmtl.control.v1.RebalancingState
  */
@@ -436,8 +436,8 @@ export type FeedState = Message<"qmtl.control.v1.FeedState"> & {
   droppedSessionIds: string[];
 
   /**
-   * True: every runner has ended the passed row, the router has booked it, and the hold lets no further row pass: it
-   * stands at the end of the passed row, or the next row lies behind it. Without a hold the first two.
+   * True: every runner has ended the passed row, the router has booked it, and the limit lets no further row pass: it
+   * stands at the end of the passed row, or the next row lies behind it. Without a limit the first two.
    *
    * @generated from field: bool settled = 7;
    */
@@ -451,7 +451,7 @@ export type FeedState = Message<"qmtl.control.v1.FeedState"> & {
   ended: boolean;
 
   /**
-   * Names the data of the feed, as its last START did; empty before the first. What a submission pins.
+   * Names the data of the feed, as in its last START; empty before the first. A submission pins this.
    *
    * @generated from field: string fingerprint = 9;
    */
@@ -466,7 +466,7 @@ export const FeedStateSchema: GenMessage<FeedState> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_control_event, 10);
 
 /**
- * Sent at least every 2 s, so that a silent stream is told from a broken one.
+ * Sent at least every 2 s, so that a silent stream can be distinguished from a broken one.
  *
  * @generated from message qmtl.control.v1.ProgressMark
  */
@@ -487,7 +487,7 @@ export const ProgressMarkSchema: GenMessage<ProgressMark> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_control_event, 11);
 
 /**
- * State of one topic key, at the revision of the event that carries it. What follows are its changes.
+ * State of one topic key, at the revision of the event that carries it. Its changes follow.
  *
  * @generated from message qmtl.control.v1.Snapshot
  */
@@ -588,21 +588,21 @@ export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
  */
 export type ControlEvent = Message<"qmtl.control.v1.ControlEvent"> & {
   /**
-   * Version this event is written in.
+   * Schema version of this event.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Unique per event; the same event delivered twice has the same.
+   * Unique per event; an event that is delivered twice keeps its id.
    *
    * @generated from field: string id = 2;
    */
   id: string;
 
   /**
-   * Service that made it, such as "qmtl/world-service".
+   * Service that produced it, such as "qmtl/world-service".
    *
    * @generated from field: string source = 3;
    */
@@ -616,7 +616,7 @@ export type ControlEvent = Message<"qmtl.control.v1.ControlEvent"> & {
   type: string;
 
   /**
-   * What it is about: the id of the world, strategy, order, …
+   * Subject: the id of the world, strategy, order, …
    *
    * @generated from field: string subject = 5;
    */
@@ -707,7 +707,7 @@ export type ControlEvent = Message<"qmtl.control.v1.ControlEvent"> & {
     case: "queuesUpdated";
   } | {
     /**
-     * Change of QUEUE: a swap moved on.
+     * Change of QUEUE: a swap reached another phase.
      *
      * @generated from field: qmtl.control.v1.ContextSwap swap_updated = 25;
      */
@@ -755,7 +755,7 @@ export type ControlEvent = Message<"qmtl.control.v1.ControlEvent"> & {
     case: "submissionUpdated";
   } | {
     /**
-     * Change of FEED. Not sent for every row: on a change of hold or runners, and at most once per second for rows.
+     * Change of FEED. Not sent for every row: on a change of limit or runners, and at most once per second for rows.
      *
      * @generated from field: qmtl.control.v1.FeedState feed_updated = 31;
      */
@@ -772,7 +772,7 @@ export const ControlEventSchema: GenMessage<ControlEvent> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_control_event, 13);
 
 /**
- * What a control stream is about. Each topic has topic keys, each with its own gap-free revision:
+ * Subject of a control stream. Each topic has topic keys, each with its own gap-free revision:
  *
  * | topic       | topic keys           | state (snapshot) | changes             |
  * | ----------- | -------------------- | ---------------- | ------------------- |
@@ -846,14 +846,14 @@ export const Topic = {
   REBALANCING: 7,
 
   /**
-   * Submissions of the strategies the ticket names.
+   * Submissions of the strategies that the ticket names.
    *
    * @generated from enum value: TOPIC_SUBMISSION = 8;
    */
   SUBMISSION: 8,
 
   /**
-   * Replay feeds of the world: hold and runners.
+   * Replay feeds of the world: limit and runners.
    *
    * @generated from enum value: TOPIC_FEED = 9;
    */
@@ -861,7 +861,7 @@ export const Topic = {
 } as const;
 
 /**
- * What a control stream is about. Each topic has topic keys, each with its own gap-free revision:
+ * Subject of a control stream. Each topic has topic keys, each with its own gap-free revision:
  *
  * | topic       | topic keys           | state (snapshot) | changes             |
  * | ----------- | -------------------- | ---------------- | ------------------- |

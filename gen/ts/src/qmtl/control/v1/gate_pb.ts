@@ -28,7 +28,7 @@ export type Hold = Message<"qmtl.control.v1.Hold"> & {
   kind: HoldKind;
 
   /**
-   * Why, for people. Not part of the state hash.
+   * Reason, for people. Not part of the state hash.
    *
    * @generated from field: string reason = 2;
    */
@@ -84,7 +84,7 @@ export type GateActivation = Message<"qmtl.control.v1.GateActivation"> & {
   freeze: boolean;
 
   /**
-   * True: working orders may finish, no new ones.
+   * True: working orders may finish, but no new ones are sent.
    *
    * @generated from field: bool drain = 6;
    */
@@ -161,7 +161,7 @@ export type GateState = Message<"qmtl.control.v1.GateState"> & {
   revision: bigint;
 
   /**
-   * Raised by every freeze, never otherwise, never down.
+   * Raised by every freeze and by nothing else; never lowered.
    *
    * @generated from field: uint64 fence = 4;
    */
@@ -175,7 +175,7 @@ export type GateState = Message<"qmtl.control.v1.GateState"> & {
   gate: Gate;
 
   /**
-   * Run in flight, or the last one; empty for none.
+   * Run in progress, or the last one; empty for none.
    *
    * @generated from field: string run_id = 6;
    */
@@ -210,14 +210,14 @@ export type GateState = Message<"qmtl.control.v1.GateState"> & {
   activations: GateActivation[];
 
   /**
-   * Revision of the last restrictive change; no session that applied less is renewed.
+   * Revision of the last restrictive change; a session that has applied less is not renewed.
    *
    * @generated from field: uint64 required_revision = 11;
    */
   requiredRevision: bigint;
 
   /**
-   * "blake3:…" over the canonical JSON of all of the above; the object stands in docs/protocol.md. A session states the
+   * "blake3:…" over the canonical JSON of all of the above; docs/protocol.md shows the object. A session states the
    * hash of the part its ticket covers.
    *
    * @generated from field: string state_hash = 12;
@@ -253,7 +253,7 @@ export type GateEvent = Message<"qmtl.control.v1.GateEvent"> & {
   change: GateChange;
 
   /**
-   * True: it only takes permissions away; such events overtake others in buffers.
+   * True: it only removes permissions; such events overtake others in buffers.
    *
    * @generated from field: bool restrictive = 3;
    */
@@ -288,7 +288,7 @@ export const Gate = {
   OPEN: 1,
 
   /**
-   * A freeze is committed; an old lease may still run.
+   * A freeze is committed; an old lease may still be valid.
    *
    * @generated from enum value: GATE_CLOSING = 2;
    */
@@ -316,7 +316,7 @@ export const GateSchema: GenEnum<Gate> = /*@__PURE__*/
   enumDesc(file_qmtl_control_v1_gate, 0);
 
 /**
- * Phase of the apply run that touched the gate last.
+ * Phase of the apply run that last changed the gate.
  *
  * @generated from enum qmtl.control.v1.ApplyPhase
  */
@@ -365,7 +365,7 @@ export const ApplyPhase = {
 } as const;
 
 /**
- * Phase of the apply run that touched the gate last.
+ * Phase of the apply run that last changed the gate.
  *
  * @generated from enum qmtl.control.v1.ApplyPhase
  */

@@ -16,8 +16,8 @@ export const file_qmtl_control_v1_session: GenFile = /*@__PURE__*/
   fileDesc("Ch1xbXRsL2NvbnRyb2wvdjEvc2Vzc2lvbi5wcm90bxIPcW10bC5jb250cm9sLnYxIlkKDVNlc3Npb25PcmlnaW4SGAoHcHJvY2VzcxgBIAEoCUIHukgEcgIYZBIuCgpzdGFydF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLeAQoJSGVhcnRiZWF0Eh4KDWhlYXJ0YmVhdF9zZXEYASABKARCB7pIBDICIAASEwoLc3RvcmVfZXBvY2gYAiABKAQSEAoIcmV2aXNpb24YAyABKAQSDQoFZmVuY2UYBCABKAQSGwoKc3RhdGVfaGFzaBgFIAEoCUIHukgEcgIYZBIRCglnYXRlX3NodXQYBiABKAgSEQoJaW5fZmxpZ2h0GAcgASgNEhIKCndhbnRfbGVhc2UYCCABKAgSEwoLbGF0ZV93cml0ZXMYCSABKA0SDwoHcmVsZWFzZRgKIAEoCCIyCgdFbWl0dGVyEhMKC3N0cmF0ZWd5X2lkGAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkiwgMKDkhlYXJ0YmVhdFJlcGx5EhUKDWhlYXJ0YmVhdF9zZXEYASABKAQSDwoHZ3JhbnRlZBgCIAEoCBIQCghsZWFzZV9pZBgDIAEoCRINCgVmZW5jZRgEIAEoBBIZChFyZXF1aXJlZF9yZXZpc2lvbhgFIAEoBBIqCghlbWl0dGVycxgGIAMoCzIYLnFtdGwuY29udHJvbC52MS5FbWl0dGVyEigKBWxlYXNlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEikKBm1hcmdpbhgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI1ChJkZWNpc2lvbl9yZW1haW5pbmcYCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNAoNcmVmdXNlX3JlYXNvbhgKIAEoDjIdLnFtdGwuY29udHJvbC52MS5SZWZ1c2VSZWFzb24SMQoOcmVuZXdfaW50ZXJ2YWwYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoIZW1pdF9tYXgYDCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24irAEKBE5hY2sSFQoNaGVhcnRiZWF0X3NlcRgBIAEoBBIQCghyZXZpc2lvbhgCIAEoBBINCgVmZW5jZRgDIAEoBBIXCgZydW5faWQYBCABKAlCB7pIBHICGGQSNwoGcmVhc29uGAUgASgOMhsucW10bC5jb250cm9sLnYxLk5hY2tSZWFzb25CCrpIB4IBBBABIAASGgoSbGFzdF9nb29kX3JldmlzaW9uGAYgASgEKt0CCgxSZWZ1c2VSZWFzb24SHQoZUkVGVVNFX1JFQVNPTl9VTlNQRUNJRklFRBAAEhgKFFJFRlVTRV9SRUFTT05fRlJPWkVOEAESGAoUUkVGVVNFX1JFQVNPTl9CRUhJTkQQAhIfChtSRUZVU0VfUkVBU09OX0hBU0hfTUlTTUFUQ0gQAxIiCh5SRUZVU0VfUkVBU09OX0RFQ0lTSU9OX0VYUElSRUQQBBIcChhSRUZVU0VfUkVBU09OX05PVF9BQ1RJVkUQBRIcChhSRUZVU0VfUkVBU09OX05PVF9MRUFERVIQBhIaChZSRUZVU0VfUkVBU09OX0VYQ0xVREVEEAcSHQoZUkVGVVNFX1JFQVNPTl9OT1RfRU1JVFRFUhAIEhsKF1JFRlVTRV9SRUFTT05fTk9UX0FTS0VEEAkSIQodUkVGVVNFX1JFQVNPTl9XT1JMRF9OT1RfRk9VTkQQCiqRAQoKTmFja1JlYXNvbhIbChdOQUNLX1JFQVNPTl9VTlNQRUNJRklFRBAAEhMKD05BQ0tfUkVBU09OX0dBUBABEh0KGU5BQ0tfUkVBU09OX0hBU0hfTUlTTUFUQ0gQAhIbChdOQUNLX1JFQVNPTl9VTkRFQ09EQUJMRRADEhUKEU5BQ0tfUkVBU09OX09USEVSEARCTQoSaW8ucW10bC5jb250cm9sLnYxUAFaNWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL2NvbnRyb2wvdjE7Y29udHJvbHYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
- * Where a session runs, and since when, as its client says: for people, who have to find the process that an apply waits
- * for. Nothing is decided by it.
+ * Where a session runs, and since when, as reported by its client: for people, who have to find the process that an
+ * apply waits for. Nothing is decided by it.
  *
  * @generated from message qmtl.control.v1.SessionOrigin
  */
@@ -45,14 +45,14 @@ export const SessionOriginSchema: GenMessage<SessionOrigin> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_session, 0);
 
 /**
- * Renewal, acknowledgement and liveness of a session in one. Sent at once after applying any revision of the gate, else
- * every `renew_interval`. Session, world, strategies and what the session may do come from its ticket.
+ * Renewal, acknowledgement and sign of life of a session in one message. Sent at once after applying any revision of
+ * the gate, else every `renew_interval`. Session, world, strategies and what the session may do come from its ticket.
  *
  * @generated from message qmtl.control.v1.Heartbeat
  */
 export type Heartbeat = Message<"qmtl.control.v1.Heartbeat"> & {
   /**
-   * Rises with every heartbeat of the session, from 1; lower ones are ignored.
+   * Increases with every heartbeat of the session, from 1; lower ones are ignored.
    *
    * @generated from field: uint64 heartbeat_seq = 1;
    */
@@ -94,7 +94,7 @@ export type Heartbeat = Message<"qmtl.control.v1.Heartbeat"> & {
   gateShut: boolean;
 
   /**
-   * Orders that passed the check and are not written yet.
+   * Orders that passed the check but are not yet written.
    *
    * @generated from field: uint32 in_flight = 7;
    */
@@ -108,7 +108,7 @@ export type Heartbeat = Message<"qmtl.control.v1.Heartbeat"> & {
   wantLease: boolean;
 
   /**
-   * Orders written later than allowed since the start; must be 0.
+   * Orders written too late since the start; must be 0.
    *
    * @generated from field: uint32 late_writes = 9;
    */
@@ -221,7 +221,7 @@ export type HeartbeatReply = Message<"qmtl.control.v1.HeartbeatReply"> & {
   margin?: Duration | undefined;
 
   /**
-   * What is left of the decision's time to live.
+   * Remaining time to live of the decision.
    *
    * @generated from field: google.protobuf.Duration decision_remaining = 9;
    */
@@ -391,7 +391,7 @@ export const RefuseReason = {
   NOT_ASKED: 9,
 
   /**
-   * There is no such world, or none any more.
+   * The world does not exist, or no longer exists.
    *
    * @generated from enum value: REFUSE_REASON_WORLD_NOT_FOUND = 10;
    */

@@ -90,7 +90,7 @@ export const GetTopicStateResponseSchema: GenMessage<GetTopicStateResponse> = /*
   messageDesc(file_qmtl_control_v1_topic_service, 1);
 
 /**
- * What a topic key says now, for a gateway that has not read the key's whole history off the bus. Served by every
+ * Current state of a topic key, for a gateway that has not read the key's whole history off the bus. Served by every
  * service that writes control events; called by gateways only.
  *
  * | method        | role    | ticket | internal |

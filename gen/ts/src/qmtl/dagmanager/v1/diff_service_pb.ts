@@ -62,7 +62,7 @@ export type DiffRequest = Message<"qmtl.dagmanager.v1.DiffRequest"> & {
   strategyVersion: string;
 
   /**
-   * First chunk wanted, to go on after a break.
+   * First chunk wanted, to continue after a break.
    *
    * @generated from field: uint32 from_chunk = 6;
    */

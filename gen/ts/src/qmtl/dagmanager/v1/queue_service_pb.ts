@@ -63,14 +63,14 @@ export type ListQueuesByTagRequest = Message<"qmtl.dagmanager.v1.ListQueuesByTag
   context?: ComputeContext | undefined;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 5;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 6;
    */
@@ -231,14 +231,14 @@ export type ListQueueStatsRequest = Message<"qmtl.dagmanager.v1.ListQueueStatsRe
   worldId: string;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 5;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 6;
    */
@@ -323,7 +323,7 @@ export const LeaseAskSchema: GenMessage<LeaseAsk> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 5);
 
 /**
- * Asks to hold keys; answered when one falls vacant, or after the wait.
+ * Asks for the leases of keys; answered when one becomes free, or after the wait.
  *
  * @generated from message qmtl.dagmanager.v1.AcquireLeasesRequest
  */
@@ -385,7 +385,7 @@ export type NodeLease = Message<"qmtl.dagmanager.v1.NodeLease"> & {
   leaseEpoch: bigint;
 
   /**
-   * Length, counted by the holder from before it asked.
+   * Duration, counted by the holder from before it asked.
    *
    * @generated from field: google.protobuf.Duration lease = 3;
    */
@@ -693,7 +693,7 @@ export type NodeSnapshot = Message<"qmtl.dagmanager.v1.NodeSnapshot"> & {
   row: bigint;
 
   /**
-   * Must equal the record's state hash to be believed.
+   * Must equal the record's state hash, otherwise the snapshot is not used.
    *
    * @generated from field: bytes state_hash = 4;
    */
@@ -984,14 +984,14 @@ export type ListFeedsRequest = Message<"qmtl.dagmanager.v1.ListFeedsRequest"> & 
   scope?: FeedScope | undefined;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 4;
    */
@@ -1054,7 +1054,7 @@ export type CreateReplayRunnerRequest = Message<"qmtl.dagmanager.v1.CreateReplay
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Says session, world and strategies.
+   * Carries session, world and strategies.
    *
    * @generated from field: string ticket = 2;
    */
@@ -1209,7 +1209,7 @@ export const OpenContextRequestSchema: GenMessage<OpenContextRequest> = /*@__PUR
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 29);
 
 /**
- * Where the change of context stands.
+ * State of the change of context.
  *
  * @generated from message qmtl.dagmanager.v1.OpenContextResponse
  */
@@ -1307,7 +1307,7 @@ export const CloseContextResponseSchema: GenMessage<CloseContextResponse> = /*@_
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 32);
 
 /**
- * A runner says what it can do with a PREPARE, or that its new keys are warm (OPENING).
+ * A runner answers a PREPARE, or reports that its new keys are warm (OPENING).
  *
  * @generated from message qmtl.dagmanager.v1.AnswerSwapRequest
  */
@@ -1466,7 +1466,7 @@ export const QueueService: GenService<{
     output: typeof AcquireLeasesResponseSchema;
   },
   /**
-   * Renews. Lost leases are told in the answer.
+   * Renews. Lost leases are named in the answer.
    *
    * @generated from rpc qmtl.dagmanager.v1.QueueService.RenewLeases
    */
@@ -1506,7 +1506,7 @@ export const QueueService: GenService<{
     output: typeof GetSnapshotsResponseSchema;
   },
   /**
-   * Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+   * State of replay feeds. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
    *
    * @generated from rpc qmtl.dagmanager.v1.QueueService.ListFeeds
    */

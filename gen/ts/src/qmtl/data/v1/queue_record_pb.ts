@@ -64,7 +64,7 @@ export type Cut = Message<"qmtl.data.v1.Cut"> & {
   reason: CutReason;
 
   /**
-   * State the queue goes on from.
+   * State the queue continues from.
    *
    * @generated from field: bytes state_hash = 2;
    */
@@ -183,7 +183,7 @@ export type Rows = Message<"qmtl.data.v1.Rows"> & {
   bucketEndMs: Uint8Array;
 
   /**
-   * Little-endian float64 per row: when it was known, by the clock of the source. Never falls.
+   * Little-endian float64 per row: when it was known, by the clock of the source. Never decreases.
    *
    * @generated from field: bytes known_at_ms = 4;
    */
@@ -221,7 +221,7 @@ export type Rows = Message<"qmtl.data.v1.Rows"> & {
   windowHash: Uint8Array;
 
   /**
-   * 0: the rows are new. From 1: a later revision of rows that are there.
+   * 0: the rows are new. From 1: a later revision of existing rows.
    *
    * @generated from field: uint32 revision = 9;
    */
@@ -462,7 +462,7 @@ export const FoldStateSchema: GenMessage<FoldState> = /*@__PURE__*/
   messageDesc(file_qmtl_data_v1_queue_record, 9);
 
 /**
- * Why a START does not continue what was there.
+ * Why a START does not continue the data before it.
  *
  * @generated from enum qmtl.data.v1.CutReason
  */
@@ -490,7 +490,7 @@ export const CutReason = {
 } as const;
 
 /**
- * Why a START does not continue what was there.
+ * Why a START does not continue the data before it.
  *
  * @generated from enum qmtl.data.v1.CutReason
  */
@@ -634,7 +634,7 @@ export const RecordFault = {
   WATERMARK_FELL: 10,
 
   /**
-   * It has not the shape its columns demand.
+   * It does not have the shape that its columns require.
    *
    * @generated from enum value: RECORD_FAULT_MALFORMED = 11;
    */

@@ -90,14 +90,14 @@ export type ListAccountsRequest = Message<"qmtl.gateway.v1.ListAccountsRequest">
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 2;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before.
+   * `next_page_token` of the previous answer.
    *
    * @generated from field: string page_token = 3;
    */
@@ -174,14 +174,14 @@ export type ListPositionsRequest = Message<"qmtl.gateway.v1.ListPositionsRequest
   worldId: string;
 
   /**
-   * At most this many; 0: 1,000; above 5,000: 5,000.
+   * Page size; 0: 1,000; above 5,000: 5,000.
    *
    * @generated from field: int32 page_size = 4;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 5;
    */
@@ -272,7 +272,7 @@ export type ReconcileResponse = Message<"qmtl.gateway.v1.ReconcileResponse"> & {
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Fills imported that no report had told.
+   * Imported fills that no report had mentioned.
    *
    * @generated from field: uint32 imported_fills = 2;
    */
@@ -426,14 +426,14 @@ export type ListJournalRequest = Message<"qmtl.gateway.v1.ListJournalRequest"> &
   kinds: JournalKind[];
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 5;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 6;
    */
@@ -468,7 +468,7 @@ export type ListJournalResponse = Message<"qmtl.gateway.v1.ListJournalResponse">
   entries: JournalEntry[];
 
   /**
-   * Empty when there are no more now; go on later with `after_entry`.
+   * Empty when there are no more now; continue later with `after_entry`.
    *
    * @generated from field: string next_page_token = 3;
    */
@@ -503,7 +503,7 @@ export type WatchJournalRequest = Message<"qmtl.gateway.v1.WatchJournalRequest">
   accountId: string;
 
   /**
-   * Only entries after this one. Entries are gap-free, so the last one received goes on without loss.
+   * Only entries after this one. Entries are gap-free, so the last one received continues without loss.
    *
    * @generated from field: uint64 after_entry = 3;
    */
@@ -545,7 +545,7 @@ export type WatchJournalResponse = Message<"qmtl.gateway.v1.WatchJournalResponse
   entries: JournalEntry[];
 
   /**
-   * Last entry of the journal looked at, of whatever kind: `after_entry` for the next call.
+   * Last entry of the journal that was read, of whatever kind: `after_entry` for the next call.
    *
    * @generated from field: uint64 last_entry = 3;
    */

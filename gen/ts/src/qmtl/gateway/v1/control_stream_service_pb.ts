@@ -82,7 +82,7 @@ export type IssueTicketRequest = Message<"qmtl.gateway.v1.IssueTicketRequest"> &
   topics: Topic[];
 
   /**
-   * Session it is for: the own one, to widen its ticket. Empty: a new one, which is what a process asks for at its
+   * Session it is for: the caller's own, to widen its ticket. Empty: a new one, which is what a process asks for at its
    * start. A session of another principal is refused with TICKET_SCOPE.
    *
    * @generated from field: string session_id = 7;
@@ -90,7 +90,7 @@ export type IssueTicketRequest = Message<"qmtl.gateway.v1.IssueTicketRequest"> &
   sessionId: string;
 
   /**
-   * Where the session runs; named where an apply waits for it. Unset: not told.
+   * Where the session runs; named where an apply waits for it. Unset: not reported.
    *
    * @generated from field: qmtl.control.v1.SessionOrigin origin = 8;
    */
@@ -118,7 +118,7 @@ export type IssueTicketResponse = Message<"qmtl.gateway.v1.IssueTicketResponse">
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * A JWT signed by the gateway; its claims stand in docs/protocol.md. A secret of the session. Only the principal it was
+   * A JWT signed by the gateway; docs/protocol.md lists its claims. A secret of the session. Only the principal it was
    * issued to can use it.
    *
    * @generated from field: string ticket = 2;
@@ -168,7 +168,7 @@ export type LastApplied = Message<"qmtl.gateway.v1.LastApplied"> & {
   topicKey: string;
 
   /**
-   * Revision applied; the stream goes on after it.
+   * Revision applied; the stream continues after it.
    *
    * @generated from field: uint64 revision = 2;
    */
@@ -211,7 +211,7 @@ export type SubscribeRequest = Message<"qmtl.gateway.v1.SubscribeRequest"> & {
 
   /**
    * What was applied before a reconnect. A key that is absent, was restored, or is no longer kept that far gets a
-   * snapshot; the others go on without gap.
+   * snapshot; the others continue without gap.
    *
    * @generated from field: repeated qmtl.gateway.v1.LastApplied last_applied = 3;
    */
@@ -274,7 +274,7 @@ export type HeartbeatRequest = Message<"qmtl.gateway.v1.HeartbeatRequest"> & {
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Says session, world, strategies and rights.
+   * Carries session, world, strategies and rights.
    *
    * @generated from field: string ticket = 2;
    */

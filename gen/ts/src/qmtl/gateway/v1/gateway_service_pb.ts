@@ -53,10 +53,10 @@ export type TargetDeclaration = Message<"qmtl.gateway.v1.TargetDeclaration"> & {
   instrument: string;
 
   /**
-   * The most a target of it may be, as a share of capital, without sign: one above it is not accepted, OVER_LIMIT. 0: no
+   * Largest target as a share of capital, without sign: a larger one is not accepted, OVER_LIMIT. 0: no
    * bound, as without a declaration. Of the strategy's submissions the one counts that was completed last before a
    * session's first target, of those that name the world if there are any. One that is queued, processed or failed
-   * changes nothing; while none was completed it is the one handed in last. A router that is started again looks anew.
+   * changes nothing; while none was completed it is the one submitted last. A router that is started again looks again.
    *
    * @generated from field: double max_weight = 3;
    */
@@ -105,14 +105,14 @@ export type SubmitStrategyRequest = Message<"qmtl.gateway.v1.SubmitStrategyReque
   graph?: StrategyGraph | undefined;
 
   /**
-   * Worlds it shall run in; each gets its own compute context. Empty: registered only.
+   * Worlds it is to run in; each gets its own compute context. Empty: registered only.
    *
    * @generated from field: repeated string world_ids = 5;
    */
   worldIds: string[];
 
   /**
-   * Data each source of the graph is pinned to: one entry per source, no other. A graph without sources has none.
+   * Data each source of the graph is pinned to: one entry per source, and no other. A graph without sources has none.
    *
    * @generated from field: repeated qmtl.type.v1.SourcePin pins = 6;
    */
@@ -189,7 +189,7 @@ export type SubmitStrategyResponse = Message<"qmtl.gateway.v1.SubmitStrategyResp
   submission?: Submission | undefined;
 
   /**
-   * True: the same graph was handed in to the same worlds before.
+   * True: the same graph was submitted to the same worlds before.
    *
    * @generated from field: bool duplicate = 3;
    */
@@ -343,14 +343,14 @@ export type ListNodeAssignmentsRequest = Message<"qmtl.gateway.v1.ListNodeAssign
   worldId: string;
 
   /**
-   * At most this many; 0: 1,000; above 5,000: 5,000.
+   * Page size; 0: 1,000; above 5,000: 5,000.
    *
    * @generated from field: int32 page_size = 4;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 5;
    */
@@ -420,21 +420,21 @@ export type ListStrategiesRequest = Message<"qmtl.gateway.v1.ListStrategiesReque
   strategyName: string;
 
   /**
-   * World it was handed in to; empty: any.
+   * World it was submitted to; empty: any.
    *
    * @generated from field: string world_id = 3;
    */
   worldId: string;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 4;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 5;
    */
@@ -484,7 +484,7 @@ export const ListStrategiesResponseSchema: GenMessage<ListStrategiesResponse> = 
   messageDesc(file_qmtl_gateway_v1_gateway_service, 10);
 
 /**
- * Asks why a strategy is where it is.
+ * Asks why a strategy has its present mode.
  *
  * @generated from message qmtl.gateway.v1.ExplainStrategyRequest
  */
@@ -560,7 +560,7 @@ export type ExplainStrategyResponse = Message<"qmtl.gateway.v1.ExplainStrategyRe
   rules: RuleTrace[];
 
   /**
-   * Evaluation the rules come from; empty: none is stored, and they tell how it would be judged now.
+   * Evaluation the rules come from; empty: none is stored, and they show how it would be judged now.
    *
    * @generated from field: string evaluation_id = 6;
    */
@@ -659,14 +659,14 @@ export type ListEventsRequest = Message<"qmtl.gateway.v1.ListEventsRequest"> & {
   topicKey: string;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 4;
    */
@@ -773,7 +773,7 @@ export const OrderTierSchema: GenEnum<OrderTier> = /*@__PURE__*/
  */
 export const GatewayService: GenService<{
   /**
-   * Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
+   * Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
    * INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
    * GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
    *
@@ -825,7 +825,7 @@ export const GatewayService: GenService<{
     output: typeof ListStrategiesResponseSchema;
   },
   /**
-   * Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
+   * Why a strategy has its present mode. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
    *
    * @generated from rpc qmtl.gateway.v1.GatewayService.ExplainStrategy
    */

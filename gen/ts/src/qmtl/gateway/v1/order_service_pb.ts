@@ -41,7 +41,7 @@ export type SetTargetsRequest = Message<"qmtl.gateway.v1.SetTargetsRequest"> & {
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Says session, world and strategies.
+   * Carries session, world and strategies.
    *
    * @generated from field: string ticket = 2;
    */
@@ -111,7 +111,7 @@ export type SubmitOrdersRequest = Message<"qmtl.gateway.v1.SubmitOrdersRequest">
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Says session, world and strategies.
+   * Carries session, world and strategies.
    *
    * @generated from field: string ticket = 2;
    */
@@ -147,7 +147,7 @@ export const SubmitOrdersRequestSchema: GenMessage<SubmitOrdersRequest> = /*@__P
   messageDesc(file_qmtl_gateway_v1_order_service, 2);
 
 /**
- * What became of one direct order.
+ * Result of one direct order.
  *
  * @generated from message qmtl.gateway.v1.OrderResult
  */
@@ -513,14 +513,14 @@ export type ListOrdersRequest = Message<"qmtl.gateway.v1.ListOrdersRequest"> & {
   filter?: OrderFilter | undefined;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 4;
    */
@@ -583,15 +583,15 @@ export type WatchOrdersRequest = Message<"qmtl.gateway.v1.WatchOrdersRequest"> &
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Which; absent: all. `working_only` is refused: an order that ends is a change, too.
+   * Which; absent: all. `working_only` is refused: every change of an order is watched, including its end.
    *
    * @generated from field: qmtl.gateway.v1.OrderFilter filter = 2;
    */
   filter?: OrderFilter | undefined;
 
   /**
-   * Last cursor received, to go on without gap; the filter must be the same. Empty: first all working orders, then
-   * changes. FAILED_PRECONDITION TRIMMED when it is too old: begin anew.
+   * Last cursor received, to continue without gap; the filter must be the same. Empty: first all working orders, then
+   * changes. FAILED_PRECONDITION TRIMMED when it is too old: start over.
    *
    * @generated from field: string cursor = 3;
    */
@@ -880,14 +880,14 @@ export type ListHaltsRequest = Message<"qmtl.gateway.v1.ListHaltsRequest"> & {
   covering?: HaltTarget | undefined;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 4;
    */
@@ -937,7 +937,7 @@ export const ListHaltsResponseSchema: GenMessage<ListHaltsResponse> = /*@__PURE_
   messageDesc(file_qmtl_gateway_v1_order_service, 22);
 
 /**
- * The one way out: every order passes here.
+ * The only way out: every order passes through here.
  *
  * | method       | role                                                  | ticket |
  * | ------------ | ----------------------------------------------------- | ------ |
@@ -955,7 +955,7 @@ export const ListHaltsResponseSchema: GenMessage<ListHaltsResponse> = /*@__PURE_
  */
 export const OrderService: GenService<{
   /**
-   * Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+   * Takes targets and ends rows. OK for a good ticket; refusals are in the results, and the end still counts.
    * Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
    * UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
    * there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
@@ -969,7 +969,7 @@ export const OrderService: GenService<{
     output: typeof SetTargetsResponseSchema;
   },
   /**
-   * Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+   * Takes direct orders, each once; refusals are in the results, and a refused order is forgotten. PERMISSION_DENIED
    * TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
    *
    * @generated from rpc qmtl.gateway.v1.OrderService.SubmitOrders
@@ -981,7 +981,7 @@ export const OrderService: GenService<{
   },
   /**
    * Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
-   * order is told in its result.
+   * order is reported in its result.
    *
    * @generated from rpc qmtl.gateway.v1.OrderService.CancelOrders
    */

@@ -147,7 +147,7 @@ export const ColumnSpecSchema: GenMessage<ColumnSpec> = /*@__PURE__*/
 /**
  * One node of a strategy graph. Its id is
  * "blake3:" + hex(BLAKE3(JCS({node_type, interval_seconds, period, params, inputs, schema_compat_id, code_hash}))),
- * see docs/protocol.md; the name, the tags and where it runs are no part of it.
+ * see docs/protocol.md; the name, the tags and where it runs are not part of it.
  *
  * @generated from message qmtl.graph.v1.Node
  */

@@ -17,7 +17,7 @@ export const file_qmtl_graph_v1_submission: GenFile = /*@__PURE__*/
   fileDesc("Ch5xbXRsL2dyYXBoL3YxL3N1Ym1pc3Npb24ucHJvdG8SDXFtdGwuZ3JhcGgudjEixQIKClN1Ym1pc3Npb24SFQoNc3VibWlzc2lvbl9pZBgBIAEoCRITCgtzdHJhdGVneV9pZBgCIAEoCRIVCg1zdHJhdGVneV9uYW1lGAMgASgJEi0KBXN0YXRlGAQgASgOMh4ucW10bC5ncmFwaC52MS5TdWJtaXNzaW9uU3RhdGUSFAoMc3RhdGVfcmVhc29uGAUgASgJEhEKCW5ld19ub2RlcxgGIAEoDRIUCgxyZXVzZWRfbm9kZXMYByABKA0SEwoLc2VudGluZWxfaWQYCCABKAkSLgoIY29udGV4dHMYCSADKAsyHC5xbXRsLnR5cGUudjEuQ29tcHV0ZUNvbnRleHQSLwoLY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGF0dGVtcHRzGAsgASgNIqsBCgxTdHJhdGVneUluZm8SEwoLc3RyYXRlZ3lfaWQYASABKAkSFQoNc3RyYXRlZ3lfbmFtZRgCIAEoCRIYChBzdHJhdGVneV92ZXJzaW9uGAMgASgJEhEKCXdvcmxkX2lkcxgEIAMoCRIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcHJpbmNpcGFsGAYgASgJKq4BCg9TdWJtaXNzaW9uU3RhdGUSIAocU1VCTUlTU0lPTl9TVEFURV9VTlNQRUNJRklFRBAAEhsKF1NVQk1JU1NJT05fU1RBVEVfUVVFVUVEEAESHwobU1VCTUlTU0lPTl9TVEFURV9QUk9DRVNTSU5HEAISHgoaU1VCTUlTU0lPTl9TVEFURV9DT01QTEVURUQQAxIbChdTVUJNSVNTSU9OX1NUQVRFX0ZBSUxFRBAEQkcKEGlvLnFtdGwuZ3JhcGgudjFQAVoxZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZ3JhcGgvdjE7Z3JhcGh2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_qmtl_type_v1_execution]);
 
 /**
- * Where a submission stands. Its assignments are read with GatewayService.ListNodeAssignments.
+ * State of a submission. Its assignments are read with GatewayService.ListNodeAssignments.
  *
  * @generated from message qmtl.graph.v1.Submission
  */
@@ -108,7 +108,7 @@ export const SubmissionSchema: GenMessage<Submission> = /*@__PURE__*/
   messageDesc(file_qmtl_graph_v1_submission, 0);
 
 /**
- * A strategy that was handed in.
+ * A strategy that was submitted.
  *
  * @generated from message qmtl.graph.v1.StrategyInfo
  */
@@ -135,14 +135,14 @@ export type StrategyInfo = Message<"qmtl.graph.v1.StrategyInfo"> & {
   strategyVersion: string;
 
   /**
-   * Worlds it was handed in to.
+   * Worlds it was submitted to.
    *
    * @generated from field: repeated string world_ids = 4;
    */
   worldIds: string[];
 
   /**
-   * When it was handed in first.
+   * When it was submitted first.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 5;
    */

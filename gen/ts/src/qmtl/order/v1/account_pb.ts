@@ -40,7 +40,7 @@ export type Balance = Message<"qmtl.order.v1.Balance"> & {
   total?: Decimal | undefined;
 
   /**
-   * Of it, bound by working orders and positions.
+   * Part of it that is bound by working orders and positions.
    *
    * @generated from field: qmtl.type.v1.Decimal locked = 3;
    */
@@ -236,7 +236,7 @@ export type Account = Message<"qmtl.order.v1.Account"> & {
   revision: bigint;
 
   /**
-   * False: a difference is unexplained; opening orders are shut.
+   * False: a difference is unexplained, and opening orders are refused.
    *
    * @generated from field: bool reconciled = 8;
    */
@@ -300,7 +300,7 @@ export const AccountSchema: GenMessage<Account> = /*@__PURE__*/
   messageDesc(file_qmtl_order_v1_account, 4);
 
 /**
- * A position of a strategy; or, in rows for the whole account, what the journal and the broker say of an instrument.
+ * A position of a strategy; or, in rows for the whole account, what the journal and the broker report for an instrument.
  *
  * @generated from message qmtl.order.v1.Position
  */

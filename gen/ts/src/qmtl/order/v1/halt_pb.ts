@@ -84,7 +84,7 @@ export const HaltTargetSchema: GenMessage<HaltTarget> = /*@__PURE__*/
   messageDesc(file_qmtl_order_v1_halt, 1);
 
 /**
- * A halt in force: no new order that it covers leaves, a reduction neither; what works stays unless Halt cancels it, and
+ * A halt in force: no new order that it covers leaves, not even a reduction; what works stays unless Halt cancels it, and
  * Halt with flatten closes. Targets it covers are kept, and caught up with after Resume, which alone ends it.
  *
  * @generated from message qmtl.order.v1.Halt

@@ -278,7 +278,7 @@ export type Order = Message<"qmtl.order.v1.Order"> & {
   limitPrice?: Decimal | undefined;
 
   /**
-   * STOP, STOP_LIMIT, MARKET_IF_TOUCHED; TRAILING_STOP: where it stands now.
+   * STOP, STOP_LIMIT, MARKET_IF_TOUCHED; TRAILING_STOP: its present value.
    *
    * @generated from field: qmtl.type.v1.Decimal stop_price = 13;
    */
@@ -383,7 +383,7 @@ export type Order = Message<"qmtl.order.v1.Order"> & {
   reason: Reason;
 
   /**
-   * The same for people, with the broker's words.
+   * The same for people, with the message of the broker.
    *
    * @generated from field: string reason_text = 28;
    */
@@ -789,7 +789,7 @@ export const TimeInForce = {
   IMMEDIATE_OR_CANCEL: 3,
 
   /**
-   * Whole at once, or not at all. [4]
+   * All at once, or not at all. [4]
    *
    * @generated from enum value: TIME_IN_FORCE_FILL_OR_KILL = 4;
    */

@@ -500,7 +500,7 @@ export const FeedRowSchema: GenMessage<FeedRow> = /*@__PURE__*/
   messageDesc(file_qmtl_order_v1_target, 9);
 
 /**
- * What a runner says at the end of a bucket, on a change, and each time its gate arms.
+ * What a runner sends at the end of a bucket, on a change, and each time its gate arms.
  *
  * @generated from message qmtl.order.v1.TargetUpdate
  */

@@ -52,7 +52,7 @@ export type OutboxEvent = Message<"qmtl.system.v1.OutboxEvent"> & {
   headers: { [key: string]: string };
 
   /**
-   * Place in the log, rising with gaps. The same event always has the same one.
+   * Position in the log, increasing with gaps. The same event always has the same one.
    *
    * @generated from field: int64 position = 5;
    */
@@ -87,7 +87,7 @@ export type WatchEventsRequest = Message<"qmtl.system.v1.WatchEventsRequest"> & 
   topics: string[];
 
   /**
-   * Where an earlier call stopped, as its last answer said. Empty: see `from_beginning`.
+   * Where an earlier call stopped: the cursor of its last answer. Empty: see `from_beginning`.
    *
    * @generated from field: string cursor = 3;
    */
@@ -109,7 +109,7 @@ export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PUR
   messageDesc(file_qmtl_system_v1_outbox_service, 1);
 
 /**
- * Events in their order, and where to go on after them.
+ * Events in their order, and where to continue after them.
  *
  * @generated from message qmtl.system.v1.WatchEventsResponse
  */
@@ -122,7 +122,7 @@ export type WatchEventsResponse = Message<"qmtl.system.v1.WatchEventsResponse"> 
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Number of the log the events are of. It stays while the log lives; another number means that the log was made anew,
+   * Number of the log the events are of. It stays while the log lives; another number means that the log was created again,
    * and positions begin again. In every answer.
    *
    * @generated from field: uint32 log_id = 2;
@@ -137,7 +137,7 @@ export type WatchEventsResponse = Message<"qmtl.system.v1.WatchEventsResponse"> 
   events: OutboxEvent[];
 
   /**
-   * Opaque. A call with it goes on after these events.
+   * Opaque. A call with it continues after these events.
    *
    * @generated from field: string cursor = 4;
    */
@@ -152,7 +152,7 @@ export const WatchEventsResponseSchema: GenMessage<WatchEventsResponse> = /*@__P
   messageDesc(file_qmtl_system_v1_outbox_service, 2);
 
 /**
- * The events a service tells of, for deployments without a broker: each service keeps its own and streams them. Served by
+ * The events of a service, for deployments without a broker: each service keeps its own and streams them. Served by
  * the DAG Manager and WorldService where `bus.kind` is `direct`, and called by gateways.
  *
  * | method      | role    | ticket | internal |
@@ -166,7 +166,7 @@ export const OutboxService: GenService<{
    * Streams the events kept, then each new one once it is stored, until the caller leaves. The first answer comes at once
    * and says that the stream is live. A caller that is slow slows its own stream and nobody else; one that takes nothing
    * for a minute loses it with BUFFER_FULL. FAILED_PRECONDITION TRIMMED when events after the cursor are no longer kept, or
-   * the log was made anew since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
+   * the log was created again since: begin again with `from_beginning`. INVALID_FIELD for a cursor that is not one of an
    * answer. Events of a topic nobody has written to yet come once there are any.
    *
    * @generated from rpc qmtl.system.v1.OutboxService.WatchEvents

@@ -67,7 +67,7 @@ export const GetCapabilitiesResponseSchema: GenMessage<GetCapabilitiesResponse> 
   messageDesc(file_qmtl_system_v1_system_service, 1);
 
 /**
- * What every server of the platform says of itself. Served by the gateway, the DAG Manager and WorldService.
+ * What every server of the platform reports about itself. Served by the gateway, the DAG Manager and WorldService.
  *
  * | method          | role                          | ticket |
  * | --------------- | ----------------------------- | ------ |

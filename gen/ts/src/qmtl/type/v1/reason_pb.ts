@@ -53,14 +53,14 @@ export const Reason = {
   UNKNOWN_DEPENDENCY: 3,
 
   /**
-   * The content of a node makes another id.
+   * The content of a node gives another id.
    *
    * @generated from enum value: REASON_NODE_ID_MISMATCH = 4;
    */
   NODE_ID_MISMATCH: 4,
 
   /**
-   * The checksum of the node ids does not fit.
+   * The checksum does not match the node ids.
    *
    * @generated from enum value: REASON_CRC_MISMATCH = 5;
    */
@@ -291,7 +291,7 @@ export const Reason = {
   REQUEST_ID_REUSED: 71,
 
   /**
-   * Another apply run is in flight.
+   * Another apply run is in progress.
    *
    * @generated from enum value: REASON_APPLY_IN_PROGRESS = 72;
    */
@@ -305,7 +305,7 @@ export const Reason = {
   RUN_ID_REUSED: 73,
 
   /**
-   * The account was booked on since.
+   * The account has had a booking since.
    *
    * @generated from enum value: REASON_ACCOUNT_REVISION_STALE = 74;
    */
@@ -340,7 +340,7 @@ export const Reason = {
   WORLD_HELD: 92,
 
   /**
-   * A freeze has raised the world fence since.
+   * A freeze has raised the fence of the world since.
    *
    * @generated from enum value: REASON_FENCE_STALE = 93;
    */
@@ -410,7 +410,7 @@ export const Reason = {
   OVER_LIMIT: 102,
 
   /**
-   * An unexplained difference shuts opening orders.
+   * Opening orders are refused because of an unexplained difference.
    *
    * @generated from enum value: REASON_ACCOUNT_UNRECONCILED = 103;
    */
@@ -466,7 +466,7 @@ export const Reason = {
   TRIMMED: 110,
 
   /**
-   * The reader fell behind; go on from the position in the metadata.
+   * The reader fell behind; continue from the position in the metadata.
    *
    * @generated from enum value: REASON_RESUME_FROM = 111;
    */
@@ -487,7 +487,7 @@ export const Reason = {
   SAMPLES_INSUFFICIENT: 113,
 
   /**
-   * The plan was not made from the own books.
+   * The plan was not made from the gateway's own books.
    *
    * @generated from enum value: REASON_PLAN_NOT_EXECUTABLE = 114;
    */
@@ -592,7 +592,7 @@ export const Reason = {
   PRINCIPAL_UNKNOWN: 143,
 
   /**
-   * The role of the caller does not suffice; the metadata names the roles that do.
+   * The role of the caller is not sufficient; the metadata names the roles that are.
    *
    * @generated from enum value: REASON_ROLE_REQUIRED = 144;
    */
@@ -648,7 +648,7 @@ export const Reason = {
   TOO_MANY_REQUESTS: 164,
 
   /**
-   * It may have been done; the same request again tells.
+   * It may have been done; the same request again shows which.
    *
    * @generated from enum value: REASON_OUTCOME_UNKNOWN = 165;
    */

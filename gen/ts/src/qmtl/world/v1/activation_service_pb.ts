@@ -115,7 +115,7 @@ export type WaitingSession = Message<"qmtl.world.v1.WaitingSession"> & {
   sessionId: string;
 
   /**
-   * Where it runs, as its client says. Unset: not told.
+   * Where it runs, as its client says. Unset: not reported.
    *
    * @generated from field: qmtl.control.v1.SessionOrigin origin = 2;
    */
@@ -304,7 +304,7 @@ export type UpdateActivationRequest = Message<"qmtl.world.v1.UpdateActivationReq
   freeze?: boolean | undefined;
 
   /**
-   * True: working orders may finish, no new ones.
+   * True: working orders may finish, but no new ones are sent.
    *
    * @generated from field: optional bool drain = 7;
    */
@@ -375,7 +375,7 @@ export const UpdateActivationResponseSchema: GenMessage<UpdateActivationResponse
  */
 export type ApplyPlan = Message<"qmtl.world.v1.ApplyPlan"> & {
   /**
-   * On; empty with `deactivate` empty: those the last evaluation lets in.
+   * On; empty with `deactivate` empty: those that the last evaluation admits.
    *
    * @generated from field: repeated string activate = 1;
    */
@@ -454,7 +454,7 @@ export type ApplyRequest = Message<"qmtl.world.v1.ApplyRequest"> & {
   targetMode: EffectiveMode;
 
   /**
-   * Which strategies. Absent: those the last evaluation lets in.
+   * Which strategies. Absent: those that the last evaluation admits.
    *
    * @generated from field: qmtl.world.v1.ApplyPlan plan = 5;
    */
@@ -601,7 +601,7 @@ export type PlanApplyRequest = Message<"qmtl.world.v1.PlanApplyRequest"> & {
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * The apply, as it is going to be sent.
+   * The apply as it will be sent.
    *
    * @generated from field: qmtl.world.v1.ApplyRequest apply = 2;
    */
@@ -952,14 +952,14 @@ export type ListApplyRunsRequest = Message<"qmtl.world.v1.ListApplyRunsRequest">
   worldId: string;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 4;
    */
@@ -1213,7 +1213,7 @@ export const ActivationService: GenService<{
   },
   /**
    * Promotes; streams each phase as it is committed, at last COMPLETED or ROLLED_BACK. A stream that breaks changes
-   * nothing about the run: the same call again tells where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
+   * nothing about the run: the same call again shows where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
    * FAILED_PRECONDITION WORLD_HELD, MODE_NOT_REACHABLE, LIVE_NOT_ALLOWED.
    *
    * @generated from rpc qmtl.world.v1.ActivationService.Apply

@@ -177,7 +177,7 @@ export type StrategyTrace = Message<"qmtl.world.v1.StrategyTrace"> & {
   stageAfter: EffectiveMode;
 
   /**
-   * The most Apply may raise it to.
+   * Highest stage to which Apply may raise it.
    *
    * @generated from field: qmtl.type.v1.EffectiveMode may_reach = 4;
    */

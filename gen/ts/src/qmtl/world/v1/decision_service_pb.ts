@@ -450,14 +450,14 @@ export type ListMetricsRequest = Message<"qmtl.world.v1.ListMetricsRequest"> & {
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 2;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before.
+   * `next_page_token` of the previous answer.
    *
    * @generated from field: string page_token = 3;
    */

@@ -186,14 +186,14 @@ export type ListPoliciesRequest = Message<"qmtl.world.v1.ListPoliciesRequest"> &
   worldId: string;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 4;
    */
@@ -389,7 +389,7 @@ export const SetDefaultPolicyResponseSchema: GenMessage<SetDefaultPolicyResponse
  */
 export const PolicyService: GenService<{
   /**
-   * Checks a policy whole, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
+   * Checks the whole policy, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
    * METRIC_UNKNOWN, BOUND_NEVER_BINDS; ABORTED REQUEST_ID_REUSED.
    *
    * @generated from rpc qmtl.world.v1.PolicyService.CreatePolicy

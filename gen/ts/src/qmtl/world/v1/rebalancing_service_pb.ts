@@ -724,7 +724,7 @@ export const ExecutedBatchSchema: GenMessage<ExecutedBatch> = /*@__PURE__*/
   messageDesc(file_qmtl_world_v1_rebalancing_service, 14);
 
 /**
- * Sets allocations and says so to watchers. Worlds not named keep theirs.
+ * Sets allocations and notifies watchers. Worlds not named keep theirs.
  *
  * @generated from message qmtl.world.v1.UpsertAllocationsRequest
  */
@@ -765,7 +765,7 @@ export type UpsertAllocationsRequest = Message<"qmtl.world.v1.UpsertAllocationsR
   reason: string;
 
   /**
-   * The batch these allocations were executed by; topic REBALANCING tells it. Of a gateway only, of anybody else
+   * The batch these allocations were executed by; topic REBALANCING reports it. Of a gateway only, of anybody else
    * PERMISSION_DENIED ROLE_REQUIRED. Absent: the capital moves without a batch.
    *
    * @generated from field: qmtl.world.v1.ExecutedBatch batch = 6;
@@ -836,14 +836,14 @@ export type ListAllocationsRequest = Message<"qmtl.world.v1.ListAllocationsReque
   worldId: string;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 4;
    */

@@ -53,7 +53,7 @@ export type SessionClaim = Message<"qmtl.world.v1.SessionClaim"> & {
   strategyIds: string[];
 
   /**
-   * Where it runs, as its ticket says. Unset: not told.
+   * Where it runs, as its ticket says. Unset: not reported.
    *
    * @generated from field: qmtl.control.v1.SessionOrigin origin = 5;
    */

@@ -71,7 +71,7 @@ export type LeaseTimers = Message<"qmtl.world.v1.LeaseTimers"> & {
   switchAck?: Duration | undefined;
 
   /**
-   * No heartbeat this long means not live.
+   * Without a heartbeat for this long, a session is not live.
    *
    * @generated from field: google.protobuf.Duration session_dead = 7;
    */
@@ -142,7 +142,7 @@ export type World = Message<"qmtl.world.v1.World"> & {
   maxLag?: Duration | undefined;
 
   /**
-   * Life of a decision. Absent: 300 s.
+   * Lifetime of a decision. Absent: 300 s.
    *
    * @generated from field: google.protobuf.Duration decision_ttl = 8;
    */
@@ -193,14 +193,14 @@ export type World = Message<"qmtl.world.v1.World"> & {
   liveTimers?: LeaseTimers | undefined;
 
   /**
-   * Standing share of the account's equity, 0..1. Set with RebalancingService.UpsertAllocations.
+   * Standing share of the account's equity, 0..1. Set it with RebalancingService.UpsertAllocations.
    *
    * @generated from field: double allocation = 15;
    */
   allocation: number;
 
   /**
-   * Policy in force; 0: none. Set with PolicyService.SetDefaultPolicy.
+   * Policy in force; 0: none. Set it with PolicyService.SetDefaultPolicy.
    *
    * @generated from field: uint32 policy_version = 16;
    */
@@ -592,14 +592,14 @@ export type ListWorldsRequest = Message<"qmtl.world.v1.ListWorldsRequest"> & {
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 2;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before.
+   * `next_page_token` of the previous answer.
    *
    * @generated from field: string page_token = 3;
    */
@@ -670,7 +670,7 @@ export type UpdateWorldRequest = Message<"qmtl.world.v1.UpdateWorldRequest"> & {
 
   /**
    * Fields that change, such as "display_name" or "paper_timers.lease". A field named and not set is cleared. Absent:
-   * the fields that are set. "*" is refused. Output-only fields are passed over; an immutable one with another value is
+   * the fields that are set. "*" is refused. Output-only fields are ignored; an immutable one with another value is
    * refused.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 3;
@@ -714,7 +714,7 @@ export const UpdateWorldResponseSchema: GenMessage<UpdateWorldResponse> = /*@__P
   messageDesc(file_qmtl_world_v1_world_service, 13);
 
 /**
- * Deletes a world nothing is active in.
+ * Deletes a world in which nothing is active.
  *
  * @generated from message qmtl.world.v1.DeleteWorldRequest
  */
@@ -833,7 +833,7 @@ export const CreateBindingsRequestSchema: GenMessage<CreateBindingsRequest> = /*
   messageDesc(file_qmtl_world_v1_world_service, 17);
 
 /**
- * Bindings now; binding again is no error.
+ * Bindings now; binding again is not an error.
  *
  * @generated from message qmtl.world.v1.CreateBindingsResponse
  */
@@ -861,7 +861,7 @@ export const CreateBindingsResponseSchema: GenMessage<CreateBindingsResponse> = 
   messageDesc(file_qmtl_world_v1_world_service, 18);
 
 /**
- * Takes a strategy out of a world.
+ * Removes a strategy from a world.
  *
  * @generated from message qmtl.world.v1.DeleteBindingRequest
  */
@@ -944,14 +944,14 @@ export type ListBindingsRequest = Message<"qmtl.world.v1.ListBindingsRequest"> &
   worldId: string;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 4;
    */
@@ -1077,14 +1077,14 @@ export type ListWorldNodesRequest = Message<"qmtl.world.v1.ListWorldNodesRequest
   worldId: string;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 4;
    */
@@ -1210,14 +1210,14 @@ export type ListEdgeOverridesRequest = Message<"qmtl.world.v1.ListEdgeOverridesR
   worldId: string;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 4;
    */
@@ -1294,14 +1294,14 @@ export type ListAuditEntriesRequest = Message<"qmtl.world.v1.ListAuditEntriesReq
   afterEntry: bigint;
 
   /**
-   * At most this many; 0: 100; above 1,000: 1,000.
+   * Page size; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 4;
    */
   pageSize: number;
 
   /**
-   * `next_page_token` of the answer before; the other fields must be the same.
+   * `next_page_token` of the previous answer; the other fields must be the same.
    *
    * @generated from field: string page_token = 5;
    */
@@ -1336,7 +1336,7 @@ export type ListAuditEntriesResponse = Message<"qmtl.world.v1.ListAuditEntriesRe
   entries: AuditEntry[];
 
   /**
-   * Empty when there are no more now; go on later with `after_entry`.
+   * Empty when there are no more now; continue later with `after_entry`.
    *
    * @generated from field: string next_page_token = 3;
    */
@@ -1586,7 +1586,7 @@ export const NodeStatusSchema: GenEnum<NodeStatus> = /*@__PURE__*/
  */
 export const WorldService: GenService<{
   /**
-   * Makes a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
+   * Creates a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
    * SOURCE_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
    *
    * @generated from rpc qmtl.world.v1.WorldService.CreateWorld
@@ -1648,7 +1648,7 @@ export const WorldService: GenService<{
     output: typeof CreateBindingsResponseSchema;
   },
   /**
-   * Takes a strategy out of a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND.
+   * Removes a strategy from a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND.
    *
    * @generated from rpc qmtl.world.v1.WorldService.DeleteBinding
    */
@@ -1668,7 +1668,7 @@ export const WorldService: GenService<{
     output: typeof ListBindingsResponseSchema;
   },
   /**
-   * Sets the state of a node. INVALID_ARGUMENT for what is no node id.
+   * Sets the state of a node. INVALID_ARGUMENT for what is not a node id.
    *
    * @generated from rpc qmtl.world.v1.WorldService.UpsertWorldNode
    */

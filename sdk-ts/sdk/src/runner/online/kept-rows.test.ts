@@ -7,6 +7,7 @@ import { loadConfig } from "../../config/index.ts";
 import { singleRecords } from "../../sources/queue-row.ts";
 import {
   column,
+  ema,
   PositionTargetNode,
   returns,
   rsi,
@@ -21,19 +22,21 @@ import { runOnline } from "./run-online.ts";
 import type { OnlineRun } from "./session/online-run.ts";
 
 const historyRows = 60;
-const feedRows = 1_800;
+const feedRows = 1_500;
 /** The feed is held here while something is changed. */
-const heldRow = historyRows + 1_500;
+const heldRow = historyRows + 1_300;
 const rows = replayBars(historyRows, feedRows);
 
 class Wave extends Strategy {
-  constructor() {
-    super({ defaultInterval: "1d", defaultPeriod: 1 });
+  readonly length: number;
+  constructor(length: number) {
+    super({ name: `Wave${length}`, defaultInterval: "1d", defaultPeriod: 1 });
+    this.length = length;
   }
   setup(): void {
     const bars = new StreamInput({ source: "feed", columns: ["open", "high", "low", "close"] });
     const close = column(bars, "close");
-    const signal = rsi(returns(close), 3);
+    const signal = rsi(ema(returns(close), 4), this.length);
     const thresholds = { longEnter: 60, longExit: 30, shortEnter: 20, shortExit: 40 };
     this.addNodes([
       sma(signal, 5),
@@ -53,10 +56,10 @@ accounts: {paper: {instruments: [X]}}
 const config = loadConfig({ path: join(folder, "qmtl.yml"), env: {} });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const identified = identifyStrategy(new Wave(), {
-  worldId: "w1",
-  module: fileURLToPath(import.meta.url),
-});
+const module = fileURLToPath(import.meta.url);
+const identified = identifyStrategy(new Wave(3), { worldId: "w1", module });
+/** Has the source and the average in common with the other one. */
+const sharing = identifyStrategy(new Wave(5), { worldId: "w1", module });
 
 const open: OnlineRun[] = [];
 /** Most rows that any queue of a process kept, as seen whenever rows were freed. */
@@ -76,10 +79,10 @@ afterEach(async () => {
   keptMost = 0;
 });
 
-async function start(gateway: FakeGateway, sessionId: string) {
+async function start(gateway: FakeGateway, sessionId: string, strategy = identified) {
   const problems: string[] = [];
   const events: string[] = [];
-  const run = await runOnline(identified, {
+  const run = await runOnline(strategy, {
     worldId: gateway.worldId,
     config,
     connection: gateway.connection(),
@@ -174,6 +177,23 @@ describe("a run over many rows", () => {
     const nodes = identified.graph.nodes.length;
     expect(second.run.status().evaluations.warmup - warmup).toBeLessThan(nodes * 700);
     expect(gateway.reads.length).toBe(reads);
+    expect(keptMost).toBeLessThan(1_100);
+  });
+
+  test("keeps few of them also where it holds some nodes and another run holds others", async () => {
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows + 600);
+    const first = await start(gateway, "a");
+    await waitUntil(() => gateway.runners.get("a") === historyRows + 600, "row 600 ended");
+    const second = await start(gateway, "b", sharing);
+    await waitUntil(() => gateway.runners.has("b"), "the second in the runner set");
+    expect(second.run.status().holderOf).toBeGreaterThan(0);
+    expect(second.run.status().followed).toBeGreaterThan(0);
+
+    gateway.advance(Number.POSITIVE_INFINITY);
+    await Promise.all([first.run.done, second.run.done]);
+
+    expect(logOf(gateway)).toEqual(before.log);
     expect(keptMost).toBeLessThan(1_100);
   });
 

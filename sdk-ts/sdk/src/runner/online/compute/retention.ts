@@ -67,7 +67,7 @@ export class RowRetention {
   #ask(): void {
     if (this.#isAsking) return;
     this.#isAsking = true;
-    const asking = this.#cache.refresh().then(() => {
+    const asking = this.#cache.refresh().finally(() => {
       this.#isAsking = false;
       this.#isNew = true;
     });

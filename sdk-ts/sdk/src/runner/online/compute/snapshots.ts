@@ -179,7 +179,10 @@ function problemOf({ stateHash, state }: NodeSnapshot, length: number): string |
   return undefined;
 }
 
-/** Rows after which held states are stored, and time after which they are anyway. */
+/**
+ * Held states are stored at the multiples of these rows, at which every process stores: where some hold one node and
+ * some another, a context goes on from a moment at which all of them have a state. And after this time anyway.
+ */
 const snapshotRows = 512;
 const snapshotMs = 60_000;
 
@@ -215,7 +218,8 @@ export class SnapshotWriter {
   /** Stores the states of the held queues after this row, if the last time is long enough ago. */
   look(row: number, replicas: Iterable<QueueReplica>): void {
     const nowMs = this.#ports.clock.nowMs();
-    if (row - this.#lastRow < snapshotRows && nowMs - this.#lastMs < snapshotMs) return;
+    const isSameRows = Math.floor(row / snapshotRows) === Math.floor(this.#lastRow / snapshotRows);
+    if (isSameRows && nowMs - this.#lastMs < snapshotMs) return;
     this.#lastRow = row;
     this.#lastMs = nowMs;
     this.store([...replicas].filter((replica) => replica.isHeld));

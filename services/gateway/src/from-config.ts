@@ -45,7 +45,7 @@ import {
 import { contractsOf } from "./peers/forward.ts";
 import { Peer } from "./peers/peer.ts";
 import { PeerProbe } from "./peers/peer-probe.ts";
-import type { ControlOutbox, OrderPath } from "./ports.ts";
+import type { ControlOutbox, BarBookings } from "./ports.ts";
 import { controlHandlers } from "./rpc/control-handlers.ts";
 import { gatewayHandlers } from "./rpc/gateway-handlers.ts";
 import { queueServices } from "./rpc/queue-handlers.ts";
@@ -228,7 +228,7 @@ async function openFeeds(
   const guarded = (db: Db): Db => deps.accounts?.guarded(db) ?? db;
   const [db, paperDb] = [guarded(deps.db), guarded(deps.paperDb)];
   const { dag, gateway, metrics, keys, gates, leases, world, outbox } = base;
-  let path: OrderPath = unopened;
+  let path: BarBookings = unopened;
   const booker = new BarBooker({ dag, gateway, keys, orders: () => path });
   const sessionDeadMs = config.world_service.default_lease.session_dead_ms;
   const feeds = new ReplayFeeds({
@@ -295,7 +295,7 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
 }
 
 /** Stands in until the order path is opened, which is before the first call. */
-const unopened: OrderPath = {
+const unopened: BarBookings = {
   onBars: () => Promise.reject(new Error("a bar before the order path was opened")),
   bookedRow: () => -1,
 };

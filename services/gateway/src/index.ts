@@ -13,7 +13,7 @@ export type {
 } from "./orders/module.ts";
 export type {
   ExplainedOrders,
-  OrderPath,
+  BarBookings,
   SourceBar,
   StrategyOrders,
   TicketClaims,

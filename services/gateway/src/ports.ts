@@ -56,7 +56,7 @@ export interface TicketClaims extends SessionScope {
 }
 
 /** The order path as the feeds see it. */
-export interface OrderPath {
+export interface BarBookings {
   /** Books bars of a feed, in row order, each once: fills at the open, marks at the close, returns. Resolves when durable. */
   onBars(bars: readonly SourceBar[]): Promise<void>;
   /** Last row of a feed that is booked, -1 for none. */

@@ -6,23 +6,23 @@ const tag = "$double";
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 /**
- * JSON text of plain data from which each double comes back bit for bit: `-0`, `NaN` and the infinities are told as
+ * JSON text of plain data from which each double comes back bit for bit: `-0`, `NaN` and the infinities are written as
  * `{"$double":"-0"}`, every other number in its shortest form. Keys are sorted, `undefined` properties are left out, and
  * there is no space: equal data have equal text.
  *
  * @throws {TypeError} for what is no plain data, or is nested deeper than {@link jcsDepthMax}
  */
 export function exactJson(value: unknown): string {
-  return JSON.stringify(told(value, 0));
+  return JSON.stringify(encoded(value, 0));
 }
 
 /** What {@link exactJson} was given. @throws {SyntaxError} for text that is no JSON */
 export function parseExactJson(text: string): unknown {
   const value = JSON.parse(text) as Json;
-  return text.includes(tag) ? heard(value) : value;
+  return text.includes(tag) ? decoded(value) : value;
 }
 
-function told(value: unknown, depth: number): Json {
+function encoded(value: unknown, depth: number): Json {
   if (value === null || typeof value === "boolean" || typeof value === "string") return value;
   if (typeof value === "number") {
     if (Number.isFinite(value) && !Object.is(value, -0)) return value;
@@ -30,23 +30,23 @@ function told(value: unknown, depth: number): Json {
   }
   if (typeof value !== "object") throw new TypeError(`a ${typeof value} is no data`);
   if (depth >= jcsDepthMax) throw new TypeError(`nested deeper than ${jcsDepthMax} levels`);
-  if (Array.isArray(value)) return value.map((item: unknown) => told(item, depth + 1));
+  if (Array.isArray(value)) return value.map((item: unknown) => encoded(item, depth + 1));
   const entries = Object.entries(value).filter(([, member]) => member !== undefined);
   entries.sort(([a], [b]) => (a < b ? -1 : 1));
   const sorted: Record<string, Json> = {};
   for (const [key, member] of entries) {
     if (key === tag || key === "__proto__") throw new TypeError(`a key may not be ${key}`);
-    sorted[key] = told(member, depth + 1);
+    sorted[key] = encoded(member, depth + 1);
   }
   return sorted;
 }
 
-function heard(value: Json): Json {
+function decoded(value: Json): Json {
   if (typeof value !== "object" || value === null) return value;
-  if (isList(value)) return value.map(heard);
+  if (isList(value)) return value.map(decoded);
   const number = value[tag];
   if (typeof number === "string") return Number(number);
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, heard(member)]));
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, decoded(member)]));
 }
 
 function isList(value: Exclude<Json, null>): value is readonly Json[] {

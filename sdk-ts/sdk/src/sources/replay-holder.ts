@@ -17,7 +17,7 @@ interface SourceClaim {
   produceEnd(): void;
 }
 
-export interface ReplayHolderOptions {
+export interface ReplaySenderOptions {
   readonly feed: ReplayFeed;
   readonly claim: SourceClaim;
   readonly clock: SdkClock;
@@ -33,12 +33,12 @@ const none = new Uint8Array();
  * so that a barrier never has more than one to hold. A bucket the file has no row for is published as missing.
  * Nothing that is effective is repeated or corrected.
  */
-export class ReplayHolder {
-  readonly #options: ReplayHolderOptions;
+export class ReplaySender {
+  readonly #options: ReplaySenderOptions;
   #timer: SdkTimer | undefined;
   #isPaused = false;
 
-  constructor(options: ReplayHolderOptions) {
+  constructor(options: ReplaySenderOptions) {
     this.#options = options;
   }
 

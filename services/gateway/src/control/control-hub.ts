@@ -151,12 +151,12 @@ export class ControlHub implements SnapshotSource {
       return;
     }
     // What an event without a state told is in no other event: an answer to a question asked before is not enough.
-    const isUntold = () => !topics.covers(topicKey, this.#window(topicKey).untold);
-    if (topics.covers(topicKey, applied) && !isUntold()) return;
+    const hasUnloaded = () => !topics.covers(topicKey, this.#window(topicKey).withoutState);
+    if (topics.covers(topicKey, applied) && !hasUnloaded()) return;
     for (let tries = 0; tries < loadTriesMax; tries += 1) {
       await topics.load(topicKey);
       const at = topics.snapshot(topicKey, []);
-      if (at === undefined || isUntold()) continue;
+      if (at === undefined || hasUnloaded()) continue;
       const missed = this.#window(topicKey).after(at.storeEpoch, at.revision) ?? [];
       for (const event of missed) topics.apply(event);
       // Older than what the subscriber says it has: there is no newer one, so it said what is not so.
@@ -292,14 +292,14 @@ export class ControlHub implements SnapshotSource {
    * Asks until there is an answer that is not older than an event without a state: a gate with a hole stays where it is,
    * and leases run out meanwhile. Subscribers that are behind the answer begin anew with it.
    */
-  #reload(worldId: string, untold?: AppliedRevision): void {
+  #reload(worldId: string, withoutState?: AppliedRevision): void {
     const { gates, clock, logger } = this.#ports;
     const again = () => {
-      if (!this.#stopping.signal.aborted) this.#reload(worldId, untold);
+      if (!this.#stopping.signal.aborted) this.#reload(worldId, withoutState);
     };
     gates.reload(worldId).then(
       (state) => {
-        if (untold !== undefined && isBehind(state, untold)) clock.setTimer(again, reloadMs);
+        if (withoutState !== undefined && isBehind(state, withoutState)) clock.setTimer(again, reloadMs);
       },
       (error: unknown) => {
         if (this.#stopping.signal.aborted || !isTransient(error)) return;

@@ -11,7 +11,7 @@ export class TopicWindow {
   #events: ControlEvent[] = [];
   #first = 1;
   #storeEpoch = 0;
-  #untold: AppliedRevision | undefined;
+  #withoutState: AppliedRevision | undefined;
 
   constructor(key: string) {
     this.key = key;
@@ -28,8 +28,8 @@ export class TopicWindow {
   }
 
   /** Place of the newest event that came without a state; undefined for none. */
-  get untold(): AppliedRevision | undefined {
-    return this.#untold;
+  get withoutState(): AppliedRevision | undefined {
+    return this.#withoutState;
   }
 
   /**
@@ -50,7 +50,7 @@ export class TopicWindow {
       // Nobody can go on with it: whoever comes back begins with the state.
       this.#events = [];
       this.#first = revision + 1;
-      this.#untold = { storeEpoch, revision };
+      this.#withoutState = { storeEpoch, revision };
       return "gap";
     }
     this.#events.push(event);

@@ -1,7 +1,7 @@
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { CallPrincipal } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
-import type { OrderPath, SourceBar } from "../ports.ts";
+import type { BarBookings, SourceBar } from "../ports.ts";
 import type { SourceKeys } from "./source-keys.ts";
 
 /** Bars handed to the order path at once when many were missed. */
@@ -12,7 +12,7 @@ interface BarBookerPorts {
   readonly gateway: CallPrincipal;
   readonly keys: SourceKeys;
   /** The order path, once it is opened. */
-  readonly orders: () => OrderPath;
+  readonly orders: () => BarBookings;
 }
 
 /** Hands the bars of feeds to the order path: in row order, each row once, also across restarts. */

@@ -14,7 +14,7 @@ import type {
   ControlOutbox,
   GateView,
   LeaseRelay,
-  OrderPath,
+  BarBookings,
   StrategyOrders,
 } from "../ports.ts";
 import { strategyIdOf, weightBoundsOf } from "../store/submission-store.ts";
@@ -27,14 +27,14 @@ import { PaperBroker } from "./broker/paper-broker.ts";
 import { PAPER_FAULT_ENV, readPaperFault } from "./broker/paper-fault.ts";
 import type { WorldPeer } from "./gate/world-peer.ts";
 import { WorldRegistry } from "./gate/world-registry.ts";
-import { BucketAcks } from "./intake/bucket-acks.ts";
+import { RunnerEnds } from "./intake/bucket-acks.ts";
 import type { SubmittedStrategies } from "./intake/declared-weights.ts";
 import { DirectOrderIntake } from "./intake/direct-order-intake.ts";
 import { FeedRows, type FeedSettings, feedsOf } from "./intake/feed-rows.ts";
 import { HaltService } from "./intake/halt-service.ts";
 import { OrderSubjects } from "./intake/order-subjects.ts";
 import { TargetIntake } from "./intake/target-intake.ts";
-import { GatewayOrders } from "./order-path.ts";
+import { OrderPath } from "./order-path.ts";
 import { accountRoutes } from "./rpc/account-routes.ts";
 import { orderEvents, readOrderTopic } from "./rpc/order-events.ts";
 import { ControlGates } from "./rpc/order-gate-state.ts";
@@ -69,7 +69,7 @@ export interface OrderModuleDeps {
 
 /** The order path as the gateway runs it. */
 export interface OrderModule {
-  readonly path: OrderPath;
+  readonly path: BarBookings;
   /** OrderService, AccountService, RebalancingExecutionService and what else is about orders. */
   readonly services: readonly ServedService[];
   /** For ExplainStrategy. */
@@ -154,12 +154,12 @@ interface OrderPathDeps
  * Makes the order path. `start` rebuilds the books and reconciles them; call it before any bar is booked and the gates
  * open.
  */
-export function wireOrders(deps: OrderPathDeps): GatewayOrders {
+export function wireOrders(deps: OrderPathDeps): OrderPath {
   const { db, clock, barrier, peer, strategies } = deps;
   const halts = new Halts();
   const haltStore = new HaltStore(orderEvents);
   const journal = new JournalHub(clock);
-  const acks = new BucketAcks(db);
+  const acks = new RunnerEnds(db);
   const leases = new RelayedLeases(deps.leases);
   const accounts = new AccountRegistry({ ...deps, halts, journal, events: orderEvents });
   const gates = new ControlGates(deps.gates);
@@ -174,5 +174,5 @@ export function wireOrders(deps: OrderPathDeps): GatewayOrders {
   const targets = new TargetIntake({ ...deps, ...shared });
   const directOrders = new DirectOrderIntake({ ...shared, db, clock, answers: directAnswers });
   const parts = { ...deps, ...shared, leases, halts, haltStore, journal, subjects };
-  return new GatewayOrders({ ...parts, halting, targets, directOrders });
+  return new OrderPath({ ...parts, halting, targets, directOrders });
 }

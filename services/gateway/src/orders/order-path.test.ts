@@ -182,7 +182,7 @@ describe("restart", () => {
         session: "session-A",
         reason: "",
       } as const;
-      booking.apply("target", op, router.place("w1", "A"), router.permission);
+      booking.apply("target", op, router.journalPlace("w1", "A"), router.permission);
       await router.commit(booking);
     });
 

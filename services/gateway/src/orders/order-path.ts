@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
 import { applyMigrations, type Db, readMigrations } from "@qmtl/service-kit/db";
-import type { OrderPath, SourceBar } from "../ports.ts";
+import type { BarBookings, SourceBar } from "../ports.ts";
 import type { AccountRegistry } from "./account/account-registry.ts";
 import type { AccountRouter } from "./account/account-router.ts";
 import { type CancelScope, type CancelVerdict, cancelOrders } from "./account/cancel-orders.ts";
@@ -10,7 +10,7 @@ import type { JournalHub } from "./account/journal-hub.ts";
 import { type Reconciled, reconcileAccount } from "./account/reconcile-account.ts";
 import type { RouterGate, RouterLeases } from "./gate/router-gate.ts";
 import type { WorldRegistry } from "./gate/world-registry.ts";
-import type { BucketAcks } from "./intake/bucket-acks.ts";
+import type { RunnerEnds } from "./intake/bucket-acks.ts";
 import type { DirectOrderIntake } from "./intake/direct-order-intake.ts";
 import type { FeedRows } from "./intake/feed-rows.ts";
 import type { HaltService } from "./intake/halt-service.ts";
@@ -33,7 +33,7 @@ interface OrderParts {
   readonly haltStore: HaltStore;
   readonly halting: HaltService;
   readonly journal: JournalHub;
-  readonly acks: BucketAcks;
+  readonly acks: RunnerEnds;
   readonly feeds: FeedRows;
   readonly subjects: OrderSubjects;
   readonly targets: TargetIntake;
@@ -41,7 +41,7 @@ interface OrderParts {
 }
 
 /** The order path of a gateway: accounts, gates, feeds, halts, and what is asked of all of them. */
-export class GatewayOrders implements OrderPath {
+export class OrderPath implements BarBookings {
   readonly #parts: OrderParts;
   readonly #stopped = new AbortController();
   #loops: Promise<void>[] = [];
@@ -82,7 +82,7 @@ export class GatewayOrders implements OrderPath {
     return this.#parts.journal;
   }
 
-  get acks(): BucketAcks {
+  get acks(): RunnerEnds {
     return this.#parts.acks;
   }
 
@@ -104,7 +104,7 @@ export class GatewayOrders implements OrderPath {
       this.#parts;
     const folder = fileURLToPath(new URL("../../migrations-orders", import.meta.url));
     await applyMigrations(db, "orders", await readMigrations(folder));
-    await haltStore.tellOld(db, clock.nowMs());
+    await haltStore.announceOld(db, clock.nowMs());
     await halts.load(db);
     await acks.load();
     await worlds.load();

@@ -1,6 +1,6 @@
 import { OrderTier } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { WorldPeer } from "./gate/world-peer.ts";
-import type { GatewayOrders } from "./order-path.ts";
+import type { OrderPath } from "./order-path.ts";
 import type { Halt } from "./store/halts.ts";
 import { countSent } from "./store/order-table.ts";
 
@@ -33,7 +33,7 @@ interface StrategyState {
  * @throws {QmtlError} WORLD_NOT_FOUND; PEER_UNAVAILABLE for a world it has not read yet.
  */
 export async function readStrategyState(
-  orders: GatewayOrders,
+  orders: OrderPath,
   peer: Pick<WorldPeer, "world">,
   worldId: string,
   strategyId: string,

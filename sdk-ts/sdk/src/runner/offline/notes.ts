@@ -117,9 +117,9 @@ function paceNote({ feed, first, end }: TradedRows): string[] {
   const allowed = spanMs < weekMs ? 10 : spanMs < yearMs / 2 ? 1.6 : 1.25;
   const ratio = perYear / feed.periodsPerYear;
   if (ratio <= allowed && ratio >= 1 / allowed) return [];
-  const told = Number(perYear.toPrecision(3));
+  const rounded = Number(perYear.toPrecision(3));
   return [
-    `Annualised figures assume ${feed.periodsPerYear} bars per year, but source ${feed.name} has about ${told} bars per year: set its periods_per_year.`,
+    `Annualised figures assume ${feed.periodsPerYear} bars per year, but source ${feed.name} has about ${rounded} bars per year: set its periods_per_year.`,
   ];
 }
 

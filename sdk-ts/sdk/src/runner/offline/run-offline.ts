@@ -50,7 +50,7 @@ export async function runOffline(
       throw placedFailure(error, identified.module);
     });
     result = traded;
-    await tell(strategy, events);
+    await callBack(strategy, events);
     if (compiled.report !== undefined) {
       await writeOfflineReport(compiled.report, result, compiled.now());
     }
@@ -152,7 +152,7 @@ async function backtest(
   return { result, events: trading.events };
 }
 
-async function tell(strategy: Strategy, events: readonly TradeEvent[]): Promise<void> {
+async function callBack(strategy: Strategy, events: readonly TradeEvent[]): Promise<void> {
   for (const event of events) {
     const answer =
       event.kind === "fill" ? strategy.onFill(event.fill) : strategy.onSignal(event.signal);

@@ -3,7 +3,7 @@ import { listMetrics, type MetricValues, type ReturnSeries } from "@qmtl/core/me
 import type { OfflineResult, ResultInstrument } from "./result.ts";
 
 /** Not shown: the head line says how many returns there are, and a backtest falls short of itself by 0. */
-const UNTOLD: ReadonlySet<string> = new Set(["samples", "sharpe_shortfall"]);
+const NOT_SHOWN: ReadonlySet<string> = new Set(["samples", "sharpe_shortfall"]);
 
 /** Metrics of buy and hold that are shown beside those of the strategy. */
 const COMPARED: readonly string[] = ["sharpe", "cagr", "total_return", "max_drawdown_ratio"];
@@ -37,8 +37,8 @@ function shown(value: number): string {
 }
 
 function metricLines(metrics: MetricValues, returns: ReturnSeries): string[] {
-  const told = listMetrics().filter(({ name }) => !UNTOLD.has(name));
-  return told.map((metric) => {
+  const listed = listMetrics().filter(({ name }) => !NOT_SHOWN.has(name));
+  return listed.map((metric) => {
     const value = metrics.get(metric.name);
     if (value === undefined) return line(metric.name, whyNone(metric.name, returns));
     const meaning = meaningOf(metric.name, value, returns) ?? metric.description;
@@ -97,6 +97,6 @@ function money(value: number | undefined): string {
 
 function instrumentText(one: ResultInstrument): string {
   const { instrument, orders, quantity, mark, realisedPnl, unrealisedPnl, costs } = one;
-  const told = `realised ${money(realisedPnl)}, unrealised ${money(unrealisedPnl)}, fees ${money(costs.fees)}`;
-  return `${instrument.padEnd(28)} ${orders} orders, holds ${quantity} at ${mark}; ${told}`;
+  const figures = `realised ${money(realisedPnl)}, unrealised ${money(unrealisedPnl)}, fees ${money(costs.fees)}`;
+  return `${instrument.padEnd(28)} ${orders} orders, holds ${quantity} at ${mark}; ${figures}`;
 }

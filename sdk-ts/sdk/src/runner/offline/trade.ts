@@ -142,7 +142,7 @@ class TradingRun {
       for (let k = 0; k < replays.length; k++) {
         if (replays[k]!.nextEndMs === nowMs) replays[k]!.play(account);
       }
-      if (account.fills.length > this.#fills.length) this.#tellFills();
+      if (account.fills.length > this.#fills.length) this.#collectFills();
       for (let k = 0; k < instrumentTargets.length; k++) this.#take(instrumentTargets[k]!, nowMs);
       if (nowMs < barMs) continue;
       account.mark();
@@ -227,10 +227,10 @@ class TradingRun {
       target.replay.begunRow(nowMs),
       target.standing,
     );
-    this.#tellFills();
+    this.#collectFills();
   }
 
-  #tellFills(): void {
+  #collectFills(): void {
     const { fills } = this.#account;
     while (this.#fills.length < fills.length) {
       const fill = this.#strategyFill(fills[this.#fills.length]!);

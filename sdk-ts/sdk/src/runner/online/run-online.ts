@@ -1,7 +1,7 @@
 import type { ExecutionDomain } from "@qmtl/core/gate";
 import { pause, reconnectDelayMs, systemClock, TicketKeeper } from "../../control/index.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
-import { StrategyCalls } from "./orders/strategy-calls.ts";
+import { StrategyCallbacks } from "./orders/strategy-calls.ts";
 import { RunParts } from "./run-parts.ts";
 import { RunState } from "./run-state.ts";
 import { ConnectionMonitor } from "./session/connection-monitor.ts";
@@ -46,7 +46,7 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
   readonly #tasks: RunTasks;
   readonly #reporter: RunReporter;
   readonly #connection: ConnectionMonitor;
-  readonly #calls: StrategyCalls;
+  readonly #calls: StrategyCallbacks;
   readonly #domainMax: ExecutionDomain | null;
   readonly #stopping = new AbortController();
   #parts: RunParts | undefined;
@@ -74,7 +74,7 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
     this.#reporter = reports;
     this.#tasks = new RunTasks(reports);
     this.#connection = new ConnectionMonitor(this.#services.url, clock, reports);
-    this.#calls = new StrategyCalls(graph, options, this.#services, clock, reports);
+    this.#calls = new StrategyCallbacks(graph, options, this.#services, clock, reports);
     const { control } = this.#services;
     this.#tickets = new TicketKeeper({ control, clock, worldId, sessionId });
   }
@@ -265,7 +265,7 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
       () => parts?.leases.stop(),
       () => parts?.publishers.stop(),
       () => parts?.sources.stop(),
-      () => this.#tasks.settled(),
+      () => this.#tasks.ended(),
       () => parts?.monitor.session.stop(),
       () => this.#services.close(),
       () => this.#graph.identified.strategy.onFinish(),

@@ -19,8 +19,8 @@ import type { RunPorts } from "./log/run-ports.ts";
 import { OnlineSources, RunnerSets } from "./log/sources.ts";
 import { TagQueryTracker } from "./log/tag-query-tracker.ts";
 import { type GateListener, GateMonitor } from "./orders/gate-monitor.ts";
-import type { StrategyCalls } from "./orders/strategy-calls.ts";
-import { type DecisionListener, TargetSender } from "./orders/target-sender.ts";
+import type { StrategyCallbacks } from "./orders/strategy-calls.ts";
+import { type BucketListener, TargetSender } from "./orders/target-sender.ts";
 import type { RunState } from "./run-state.ts";
 import { type ConnectionMonitor, DagManagerMonitor } from "./session/connection-monitor.ts";
 import type { OnlineGraph } from "./session/graph.ts";
@@ -40,7 +40,7 @@ interface RunHost {
   readonly reports: RunReports;
   readonly tasks: RunTasks;
   readonly state: RunState;
-  readonly calls: StrategyCalls;
+  readonly calls: StrategyCallbacks;
   readonly connection: ConnectionMonitor;
   /** Highest domain orders leave in; null: as the world grants. */
   readonly domainMax: ExecutionDomain | null;
@@ -58,7 +58,7 @@ export class RunParts
     LeaseListener,
     PublishListener,
     GateListener,
-    DecisionListener,
+    BucketListener,
     ContextOpener
 {
   readonly strategyId: string;
@@ -214,11 +214,11 @@ export class RunParts
 
   // ---- What becomes of a bucket.
 
-  bucketDecided(bucket: ComputedBucket, values: readonly number[], isGateShut: boolean): void {
+  targetsFixed(bucket: ComputedBucket, values: readonly number[], isGateShut: boolean): void {
     const { run, state, calls } = this.#host;
     run.guard(() => {
-      state.decided(bucket, values, isGateShut, this.sources.inputs);
-      calls.decided(bucket, values);
+      state.targetsFixed(bucket, values, isGateShut, this.sources.inputs);
+      calls.targetsFixed(bucket, values);
     });
   }
 

@@ -40,7 +40,7 @@ export class RunState implements TargetCounts {
   }
 
   /** A bucket was decided: the books take it, the recorder its inputs. */
-  decided(
+  targetsFixed(
     bucket: ComputedBucket,
     values: readonly number[],
     isGateShut: boolean,

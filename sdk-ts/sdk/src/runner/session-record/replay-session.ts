@@ -219,14 +219,14 @@ function compare(
   for (const order of recorded) {
     const now = again.get(order.id);
     again.delete(order.id);
-    if (now === undefined) differences.push(`${told(order)} is not made in the replay`);
+    if (now === undefined) differences.push(`${textOf(order)} is not made in the replay`);
     else if (now.lots !== order.lots)
-      differences.push(`${told(order)} has ${now.lots} lots in the replay`);
+      differences.push(`${textOf(order)} has ${now.lots} lots in the replay`);
     else if (now.bucket !== order.bucket)
-      differences.push(`${told(order)} is of ${iso(now.bucket)} in the replay`);
+      differences.push(`${textOf(order)} is of ${iso(now.bucket)} in the replay`);
     else same++;
   }
-  for (const order of again.values()) differences.push(`${told(order)} was not in the session`);
+  for (const order of again.values()) differences.push(`${textOf(order)} was not in the session`);
   return {
     identical: differences.length === 0,
     total: recorded.length,
@@ -235,7 +235,7 @@ function compare(
   };
 }
 
-function told({ id, instrument, lots, bucket }: RecordedOrder): string {
+function textOf({ id, instrument, lots, bucket }: RecordedOrder): string {
   return `order ${id} (${lots} lots of ${instrument}, ${iso(bucket)})`;
 }
 

@@ -17,9 +17,9 @@ import type { OrderEvents } from "../store/order-events.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import type { AccountSettings } from "./account-settings.ts";
 import { type AccountSnapshot, basisOf, hashOfEntry } from "./account-snapshot.ts";
-import { Booking, type Permission, type Place } from "./booking.ts";
+import { Booking, type Permission, type JournalPlace } from "./booking.ts";
 import type { JournalHub } from "./journal-hub.ts";
-import { Market } from "./market.ts";
+import { BookedMarks } from "./market.ts";
 import type { TradedWorlds } from "./order-gate.ts";
 import { OrderPermission, type WorldRows } from "./order-permission.ts";
 import { type OrderNews, OrderTopic } from "./order-topic.ts";
@@ -68,7 +68,7 @@ export class AccountRouter implements WorldRows {
   readonly deps: AccountRouterDeps;
   readonly queue = new SerialQueue({ waitingMax: waitingOperationsMax, refusal: tooManyWait });
   core: AccountCore;
-  market = new Market();
+  market = new BookedMarks();
   /** What does not agree with the broker; empty when reconciled. */
   difference = "not reconciled yet";
   reconcileTimeMs = 0;
@@ -155,7 +155,7 @@ export class AccountRouter implements WorldRows {
     const op = this.#recorded.changeTo(this.deps.settings);
     if (op === undefined) return;
     const booking = this.booking();
-    booking.apply("settings", op, this.place(""), this.permission);
+    booking.apply("settings", op, this.journalPlace(""), this.permission);
     await this.commit(booking);
     this.#recorded.take(op);
   }
@@ -211,25 +211,25 @@ export class AccountRouter implements WorldRows {
   }
 
   /** Where an entry about a world or strategy belongs now. */
-  place(world: string, strategy = ""): Place {
+  journalPlace(world: string, strategy = ""): JournalPlace {
     return { world, strategy, row: this.rowOf(world) };
   }
 
   /** Row of its feed that a world is at; −1 before the first. */
   rowOf(world: string): number {
     const source = this.deps.worlds.worldOf(world)?.source ?? "";
-    return this.market.edge(source)?.row ?? -1;
+    return this.market.lastRow(source)?.row ?? -1;
   }
 
   /** End of the bucket that decisions are taken on now. */
   bucketOf(world: string): number {
     const found = this.deps.worlds.worldOf(world);
-    const edge = found === undefined ? undefined : this.market.edge(found.source);
+    const edge = found === undefined ? undefined : this.market.lastRow(found.source);
     return edge?.bucket ?? this.deps.clock.nowMs();
   }
 
   /** Commits, then sends and cancels. What came of it is in memory when this resolves, and stored within 25 ms. */
-  async settle(booking: Booking, alongside?: (tx: Tx) => Promise<void>): Promise<void> {
+  async commitAndSend(booking: Booking, alongside?: (tx: Tx) => Promise<void>): Promise<void> {
     await this.commit(booking, alongside);
     if (booking.sends.length === 0 && booking.cancels.length === 0) return;
     const reports = this.booking();
@@ -268,7 +268,7 @@ export class AccountRouter implements WorldRows {
     this.#last = rows.at(-1) ?? this.#last;
     this.#topic.stored(news);
     if (news.writes.length > 0) this.deps.outbox.pokeGathering();
-    if (rows.length > 0) this.deps.journal.tell(this.account, rows);
+    if (rows.length > 0) this.deps.journal.publish(this.account, rows);
   }
 
   async #perform<T>(operation: () => Promise<T>): Promise<T> {

@@ -28,7 +28,7 @@ export async function bookAdjustment(
   const kept = await keptAnswer(db, "adjustment", requestId, requestHash);
   if (kept !== undefined) return Number(Buffer.from(kept).toString());
   const booking = router.booking();
-  const place = router.place("");
+  const place = router.journalPlace("");
   booking.note("adjustment", place, { instrument, quantity, reason, principal });
   if (instrument === "") {
     const op = { op: "adjust_cash", cash: Number(quantity) } as const;

@@ -27,7 +27,7 @@ export type Permission = (order: Readonly<RouterOrder>) => {
 };
 
 /** Where an entry belongs. */
-export interface Place {
+export interface JournalPlace {
   readonly world: string;
   readonly strategy: string;
   readonly row: number;
@@ -65,7 +65,7 @@ export class Booking {
   }
 
   /** Performs an operation, as the journal will give it back, and journals it with what follows from it. */
-  apply(kind: JournalKind, asked: JournalOp, place: Place, permission: Permission): AccountOutcome {
+  apply(kind: JournalKind, asked: JournalOp, place: JournalPlace, permission: Permission): AccountOutcome {
     const op = jsonOf(asked);
     const outcome = this.#core.apply(op);
     this.lines.push({ kind, ...place, body: op });
@@ -111,7 +111,7 @@ export class Booking {
   }
 
   /** An entry that changes nothing in the core. */
-  note(kind: JournalKind, place: Place, body: Readonly<Record<string, unknown>>): void {
+  note(kind: JournalKind, place: JournalPlace, body: Readonly<Record<string, unknown>>): void {
     this.lines.push({ kind, ...place, body: jsonOf({ ...body, op: "note" }) });
   }
 

@@ -32,11 +32,11 @@ export async function cancelOrders(
   const booking = router.booking();
   const meant = router.core.openOrders().filter((order) => isMeant(router, scope, order));
   for (const { id, world, strategy } of meant) {
-    const place = router.place(world, strategy);
+    const place = router.journalPlace(world, strategy);
     booking.note("order_state", place, { cancel: id, reason, principal });
     booking.apply("order_state", { op: "cancel_order", order: id }, place, router.permission);
   }
-  await router.settle(booking);
+  await router.commitAndSend(booking);
   const sent = new Set(booking.cancels);
   return meant.map(({ id }) => ({
     order: id,

@@ -1,7 +1,7 @@
 import type { AccountRouter } from "./account-router.ts";
 
 /** When strategies stated their targets last. */
-export interface StatedTargets {
+export interface StatedTimes {
   /** End of the bucket that the emitter of a strategy ended last, so its targets stand as of then. */
   restatedAt(world: string, strategy: string): number | undefined;
 }
@@ -13,7 +13,7 @@ export interface StatedTargets {
  */
 export async function catchUp(
   router: AccountRouter,
-  targets: StatedTargets,
+  targets: StatedTimes,
   onlyWorld?: string,
 ): Promise<string[]> {
   const { core, deps } = router;
@@ -38,8 +38,8 @@ export async function catchUp(
     const now = settings.isReplay ? bucket : deps.clock.nowMs();
     if (now - Math.max(oldest, statedAt) > settings.maxLagMs) continue;
     const op = { op: "rearm", world, strategy, bucket } as const;
-    booking.apply("gate", op, router.place(world, strategy), router.permission);
+    booking.apply("gate", op, router.journalPlace(world, strategy), router.permission);
   }
-  await router.settle(booking);
+  await router.commitAndSend(booking);
   return booking.sends.map(({ order }) => order.id);
 }

@@ -22,7 +22,7 @@ export class JournalHub {
     this.#clock = clock;
   }
 
-  tell(account: string, rows: readonly JournalEntryRow[]): void {
+  publish(account: string, rows: readonly JournalEntryRow[]): void {
     for (const [stream, accounts] of this.#streams) {
       if (accounts.includes(account)) stream.push({ account, rows });
     }

@@ -14,7 +14,7 @@ export interface MarketSnapshot {
 }
 
 /** The closes of the last bars by instrument, as the journal has them. */
-export class Market {
+export class BookedMarks {
   readonly #closes = new Map<string, MarketClose[]>();
   readonly #rows = new Map<string, { row: number; bucket: number }>();
 
@@ -53,12 +53,12 @@ export class Market {
   }
 
   /** Last close with the end of its bucket. */
-  last(instrument: string): MarketClose | undefined {
+  lastMark(instrument: string): MarketClose | undefined {
     return this.#closes.get(instrument)?.at(-1);
   }
 
   /** Last row of a source and the end of its bucket. */
-  edge(source: string): { readonly row: number; readonly bucket: number } | undefined {
+  lastRow(source: string): { readonly row: number; readonly bucket: number } | undefined {
     return this.#rows.get(source);
   }
 

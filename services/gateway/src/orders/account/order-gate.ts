@@ -8,7 +8,7 @@ import type {
 import type { OrderWorld } from "../store/order-world.ts";
 
 /** The gate of one world as an account asks it: whether an order may leave, and under what. */
-export interface OrderGate {
+export interface WorldGate {
   /** State applied last; null before the first, which means shut. */
   readonly applied: GateState | null;
   /** The gate is open and this gateway holds a lease of it. */
@@ -39,7 +39,7 @@ export interface OrderGate {
 
 /** The worlds that trade here, as an account knows them. */
 export interface TradedWorlds {
-  gateOf(worldId: string): OrderGate | undefined;
+  gateOf(worldId: string): WorldGate | undefined;
   worldOf(worldId: string): OrderWorld | undefined;
   /** Fence stored for a world, while no state is applied; 0 for none. */
   storedFenceOf(worldId: string): number;

@@ -14,7 +14,7 @@ import type { JournalOp } from "../store/journal-op.ts";
 import { type JournalEntryRow, readJournal, replayJournal } from "../store/journal-store.ts";
 import type { AccountSettings } from "./account-settings.ts";
 import type { AccountSnapshot } from "./account-snapshot.ts";
-import { Market } from "./market.ts";
+import { BookedMarks } from "./market.ts";
 import { newestSnapshot } from "./newest-snapshot.ts";
 import { missingInstrument, RecordedSettings } from "./recorded-settings.ts";
 
@@ -36,7 +36,7 @@ export type ExecutedRebalance = Pick<
 /** What the journal of an account gives. */
 export interface RebuiltBooks {
   readonly core: AccountCore;
-  readonly market: Market;
+  readonly market: BookedMarks;
   readonly recorded: RecordedSettings;
   /** Last bars of the journal, newest last. */
   readonly sealedBars: SealedBar[];
@@ -118,7 +118,7 @@ async function noBooks(
 ): Promise<Omit<RebuiltBooks, "last">> {
   return {
     core: emptyCore(settings, await firstLimits(db, settings.account)),
-    ...{ market: new Market(), recorded: new RecordedSettings(), sealedBars: [], rebalances: [] },
+    ...{ market: new BookedMarks(), recorded: new RecordedSettings(), sealedBars: [], rebalances: [] },
     ...{ difference: undefined, sequence: 0, fromEntry: 0 },
   };
 }
@@ -130,7 +130,7 @@ function booksOf(snapshot: AccountSnapshot, settings: AccountSettings): Omit<Reb
   const { difference, sequence, entry } = snapshot;
   return {
     ...{ core: new AccountCore(coreOptions(settings), snapshot.core), recorded },
-    market: new Market(snapshot.market),
+    market: new BookedMarks(snapshot.market),
     sealedBars: [...snapshot.sealedBars],
     rebalances: [...snapshot.rebalances],
     ...{ difference, sequence, fromEntry: entry },

@@ -32,7 +32,7 @@ export async function reconcileAccount(router: AccountRouter): Promise<Reconcile
   const compared = booking.apply(
     "reconcile",
     { op: "compare", positions, cash },
-    router.place(""),
+    router.journalPlace(""),
     router.permission,
   );
   const difference = compared.difference ?? "";

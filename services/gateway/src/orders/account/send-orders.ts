@@ -113,6 +113,6 @@ function decidedMs(router: AccountRouter, order: Readonly<RouterOrder>): number 
     .books()
     .filter((book) => book.world === world)
     .map((book) => sources.get(book.instrument) ?? "");
-  const ends = [...new Set(marked)].map((source) => router.market.edge(source)?.bucket ?? bucket);
+  const ends = [...new Set(marked)].map((source) => router.market.lastRow(source)?.bucket ?? bucket);
   return Math.max(bucket, ...ends);
 }

@@ -28,7 +28,7 @@ export async function applyGate(
   const before = routerGate.applied;
   routerGate.adopt(state, stateHash);
   const booking = router.booking();
-  const place = router.place(world.worldId);
+  const place = router.journalPlace(world.worldId);
   const { revision, fence, gate } = state;
   if (before?.fence !== fence || before.gate !== gate) {
     booking.note("gate", place, { world: world.worldId, revision, fence, gate });
@@ -51,9 +51,9 @@ export async function applyGate(
       onDemote: world.onDemote,
       bucket,
     } as const;
-    booking.apply("demote", op, router.place(world.worldId, strategy), router.permission);
+    booking.apply("demote", op, router.journalPlace(world.worldId, strategy), router.permission);
   }
-  await router.settle(booking);
+  await router.commitAndSend(booking);
   await failpoints.hit("gw.gate.after_commit");
 }
 
@@ -82,7 +82,7 @@ export async function beginStages(
   for (const strategy of strategies) {
     const share = shares.ratio * (shares.strategies.get(strategy) ?? 0);
     const input = { world, strategy, share, equity, beginsStage: true };
-    const place = router.place(world, strategy);
+    const place = router.journalPlace(world, strategy);
     booking.apply("capital", { op: "allocate", input, bucket }, place, router.permission);
   }
   await router.commit(booking);
@@ -97,7 +97,7 @@ export async function loseLease(
   if (world.onLeaseLost === "hold") return;
   const scope =
     strategy === undefined ? { world: world.worldId } : { world: world.worldId, strategy };
-  const place = router.place(world.worldId, strategy);
+  const place = router.journalPlace(world.worldId, strategy);
   const booking = router.booking();
   booking.note("gate", place, { world: world.worldId, lease: "lost", does: world.onLeaseLost });
   booking.apply("gate", { op: "cancel", scope, protective: false }, place, router.permission);
@@ -106,7 +106,7 @@ export async function loseLease(
     const op = { op: "flatten", scope, bucket, origin: "lease_lost" } as const;
     booking.apply("gate", op, place, router.permission);
   }
-  await router.settle(booking);
+  await router.commitAndSend(booking);
 }
 
 /** Strategies that are in a stage with orders. */

@@ -24,7 +24,7 @@ import {
   usableLeft,
 } from "@qmtl/core/gate";
 import { type Clock, type ClockTimer, type Logger, sleep } from "@qmtl/service-kit";
-import type { OrderGate } from "../account/order-gate.ts";
+import type { WorldGate } from "../account/order-gate.ts";
 
 /** A reply with the pace that WorldService asks for. */
 export interface RouterGateReply {
@@ -86,7 +86,7 @@ const TOLD = readingAt(Number.MAX_VALUE);
  * like any other. What is applied changes only between orders, for the caller applies states and writes orders one
  * at a time.
  */
-export class RouterGate implements OrderGate {
+export class RouterGate implements WorldGate {
   readonly #ports: RouterGatePorts;
   #state: SessionState;
   #timer: ClockTimer | undefined;

@@ -7,7 +7,7 @@ import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
-import { catchUp, type StatedTargets } from "../account/catch-up.ts";
+import { catchUp, type StatedTimes } from "../account/catch-up.ts";
 import type { StatedClaim, TradedWorlds } from "../account/order-gate.ts";
 import { readGateFences } from "../store/gate-fence.ts";
 import type { Halts } from "../store/halts.ts";
@@ -41,7 +41,7 @@ interface WorldRegistryPorts {
   readonly leases: RouterLeases;
   readonly accounts: AccountRegistry;
   readonly halts: Halts;
-  readonly acks: StatedTargets;
+  readonly acks: StatedTimes;
   /** @default the clocks of the machine */
   readonly readClocks?: () => ClockReading;
 }

@@ -1,12 +1,12 @@
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
-import type { StatedTargets } from "../account/catch-up.ts";
+import type { StatedTimes } from "../account/catch-up.ts";
 import { readWantedOrders, type StatedEnd, writeWantedOrders } from "../store/wanted-orders.ts";
 
 /** Sessions remembered in memory; the table keeps all. */
 const sessionsMax = 10_000;
 
 /** Which strategies' runners were heard of and when, and what they wanted while shut. */
-export class BucketAcks implements StatedTargets {
+export class RunnerEnds implements StatedTimes {
   readonly #db: Queryable;
   readonly #stated = new Map<string, StatedEnd>();
   readonly #heard = new Map<string, Map<string, number>>();

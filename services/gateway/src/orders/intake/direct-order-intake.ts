@@ -71,7 +71,7 @@ export class DirectOrderIntake {
       await Promise.all(checks);
     }
     // An order never meets an older book than the one it was decided on.
-    await feeds.settled(source, Math.max(...rows), waitMs);
+    await feeds.untilBooked(source, Math.max(...rows), waitMs);
     if (call.isArmed) await worlds.ready(call.world, call.claim, call.orders);
     return router.exclusive(async () => {
       const before = await this.#kept(call);

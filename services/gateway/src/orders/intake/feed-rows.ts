@@ -11,7 +11,7 @@ import { takeReport } from "../account/send-orders.ts";
 import type { BrokerBar } from "../broker/broker-port.ts";
 import type { WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
-import type { BucketAcks } from "./bucket-acks.ts";
+import type { RunnerEnds } from "./bucket-acks.ts";
 import { ReturnsReporter } from "./returns-reporter.ts";
 import { RowWaiters } from "./row-waiters.ts";
 
@@ -44,7 +44,7 @@ interface FeedRowsPorts {
   readonly feeds: ReadonlyMap<string, FeedSettings>;
   readonly routers: AccountRegistry;
   readonly worlds: WorldRegistry;
-  readonly acks: BucketAcks;
+  readonly acks: RunnerEnds;
 }
 
 /** The rows of all feeds: booked on every account they mark, in order, and their returns reported. */
@@ -87,7 +87,7 @@ export class FeedRows {
    * Resolves when a row is booked and its returns were answered: a target never meets an older book, and what
    * follows the end of a row finds its returns. BARRIER_HELD after 20 s, or `waitMsMax` if that is less.
    */
-  async settled(source: string, row: number, waitMsMax: number): Promise<void> {
+  async untilBooked(source: string, row: number, waitMsMax: number): Promise<void> {
     if (row < 0 || !this.isMarked(source)) return;
     const { clock } = this.#ports;
     const gate = this.#gateOf(source);
@@ -199,7 +199,7 @@ async function takeBars(
   row: BarRow,
   worlds: readonly string[],
 ): Promise<SealedBar | undefined> {
-  const edge = router.market.edge(row.source);
+  const edge = router.market.lastRow(row.source);
   if (edge !== undefined && row.row <= edge.row) return undefined;
   if (router.isDoubtful) await reconcileAccount(router);
   // Until the end of this function the broker may know fills that the journal does not.
@@ -211,7 +211,7 @@ async function takeBars(
   const marks = bars
     .filter(({ close }) => close > 0 && Number.isFinite(close))
     .filter(({ instrument }) => {
-      const last = router.market.last(instrument);
+      const last = router.market.lastMark(instrument);
       return last === undefined || row.bucket > last.bucket;
     })
     .map(({ instrument, close }) => ({ instrument, close }));

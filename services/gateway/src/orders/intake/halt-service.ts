@@ -5,7 +5,7 @@ import { type Db, DbUnavailable, type Tx, UnknownOutcome } from "@qmtl/service-k
 import type { ControlOutbox } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
-import { catchUp, type StatedTargets } from "../account/catch-up.ts";
+import { catchUp, type StatedTimes } from "../account/catch-up.ts";
 import type { RouterLeases } from "../gate/router-gate.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { HaltStore } from "../store/halt-store.ts";
@@ -24,7 +24,7 @@ interface HaltServicePorts {
   readonly worlds: WorldRegistry;
   readonly accounts: AccountRegistry;
   readonly subjects: OrderSubjects;
-  readonly acks: StatedTargets;
+  readonly acks: StatedTimes;
   readonly outbox: Pick<ControlOutbox, "poke">;
 }
 
@@ -243,7 +243,7 @@ async function haltAccount(
 ): Promise<{ cancelled: string[]; flattened: string[] }> {
   const booking = router.booking();
   const scope = scopeOf(halt);
-  const place = router.place(scope.world ?? "", scope.strategy ?? "");
+  const place = router.journalPlace(scope.world ?? "", scope.strategy ?? "");
   const { haltId, scope: covers, target, reason, principal } = halt;
   booking.note("halt", place, { haltId, scope: covers, target, reason, principal, ...actions });
   if (actions.cancel) {
@@ -254,10 +254,10 @@ async function haltAccount(
       const bucket = router.bucketOf(world);
       const part = { ...scope, world };
       const op = { op: "flatten", scope: part, bucket, origin: "halt_flatten" } as const;
-      booking.apply("halt", op, router.place(world), router.permission);
+      booking.apply("halt", op, router.journalPlace(world), router.permission);
     }
   }
-  await router.settle(booking, alongside);
+  await router.commitAndSend(booking, alongside);
   const cancelled = booking.cancels.filter((id) => router.core.order(id)?.state === "cancelled");
   return { cancelled, flattened: booking.sends.map(({ order }) => order.id) };
 }
@@ -271,7 +271,7 @@ async function resumeAccount(
 ): Promise<void> {
   const booking = router.booking();
   const { haltId, scope, target } = halt;
-  booking.note("resume", router.place(""), { haltId, scope, target, reason, principal });
+  booking.note("resume", router.journalPlace(""), { haltId, scope, target, reason, principal });
   await router.commit(booking, alongside);
 }
 

@@ -251,8 +251,8 @@ test("what the broker answered outlives a transaction that fails before it is st
       session: "session-A",
       reason: "",
     } as const;
-    booking.apply("target", op, router.place("w1", "A"), router.permission);
-    await router.settle(booking);
+    booking.apply("target", op, router.journalPlace("w1", "A"), router.permission);
+    await router.commitAndSend(booking);
     const failing = router.commit(router.booking(), () => Promise.reject(new Error("no room")));
     await expect(failing).rejects.toThrow("no room");
     expect(router.core.openOrders().map(({ state }) => state)).toEqual(["accepted"]);

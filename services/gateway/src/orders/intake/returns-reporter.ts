@@ -3,7 +3,7 @@ import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
 import type { SealedBar } from "../account/rebuild-books.ts";
 import type { ReturnsReport, WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
-import type { BucketAcks } from "./bucket-acks.ts";
+import type { RunnerEnds } from "./bucket-acks.ts";
 import type { RowWaiters } from "./row-waiters.ts";
 
 interface ReturnsReporterDeps {
@@ -13,7 +13,7 @@ interface ReturnsReporterDeps {
   readonly intervalSeconds: number;
   readonly periodsPerYear: number;
   readonly worlds: Pick<WorldRegistry, "gates">;
-  readonly acks: Pick<BucketAcks, "heardOf">;
+  readonly acks: Pick<RunnerEnds, "heardOf">;
 }
 
 /** Bars that wait for an answer at most; with more, the oldest are merged into one report anyway. */

@@ -60,21 +60,21 @@ export async function submitPlan(
   const bucket = Math.max(...worlds.map((world) => router.bucketOf(world)));
   const booking = router.booking();
   const equity = router.core.equity();
-  booking.note("allocation", router.place(worlds[0] ?? ""), { batch: batchId, reason, principal });
+  booking.note("allocation", router.journalPlace(worlds[0] ?? ""), { batch: batchId, reason, principal });
   for (const { world, strategy, share } of plan.shares) {
     const input = { world, strategy, share, equity };
-    const place = router.place(world, strategy);
+    const place = router.journalPlace(world, strategy);
     booking.apply("allocation", { op: "allocate", input, bucket }, place, router.permission);
   }
   for (const cross of plan.crosses) {
-    booking.note("cross", router.place(cross.buyer.world, cross.buyer.strategy), { cross });
+    booking.note("cross", router.journalPlace(cross.buyer.world, cross.buyer.strategy), { cross });
   }
   const crosses = plan.crosses.flatMap(sidesOf);
   const input = { batchId, bucket, crosses, quantities: quantitiesOf(router, plan, worlds) };
   booking.apply(
     "allocation",
     { op: "rebalance", input },
-    router.place(worlds[0] ?? ""),
+    router.journalPlace(worlds[0] ?? ""),
     router.permission,
   );
   await router.commit(booking, keep(booking.sends));

@@ -10,7 +10,7 @@ import { Decimal } from "decimal.js";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
 import { reasonOfHeld, reasonOfRefusal } from "../account/gate-reasons.ts";
-import type { OrderGate, StatedClaim } from "../account/order-gate.ts";
+import type { WorldGate, StatedClaim } from "../account/order-gate.ts";
 import { PermissionLost } from "../account/order-permission.ts";
 import type { Halt } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";
@@ -80,7 +80,7 @@ export async function takeDirectOrders(
   const booking = router.booking();
   const verdicts = turn.orders.map((order) => takeOne(router, turn, order, booking));
   try {
-    await router.settle(booking, turn.keep(verdicts));
+    await router.commitAndSend(booking, turn.keep(verdicts));
     return verdicts;
   } catch (failure) {
     if (!(failure instanceof PermissionLost)) throw failure;
@@ -123,7 +123,7 @@ function takeOne(
     ...(notionalMin === undefined ? {} : { notionalMin }),
     ...{ session: claim.sessionId, request: requestId },
   } as const;
-  const place = router.place(world.worldId, strategy);
+  const place = router.journalPlace(world.worldId, strategy);
   const permission = needsGate(world, order) ? router.permission : router.reducingPermission;
   booking.apply("plain", op, place, permission);
   const made = booking.made.slice(before).map((outgoing) => outgoing.order);
@@ -146,7 +146,7 @@ function needsGate(world: OrderWorld, { reduceOnly }: StatedOrder): boolean {
 
 function refuse(
   router: AccountRouter,
-  gate: OrderGate,
+  gate: WorldGate,
   { world, claim, isArmed }: DirectOrderTurn,
   order: StatedOrder,
 ): string | undefined {
@@ -167,7 +167,7 @@ function refuse(
 /** A bucket must have closed within `max_lag`, have a mark and, if its order needs the gate, have closed after that opened. */
 function refuseBucket(
   router: AccountRouter,
-  gate: OrderGate,
+  gate: WorldGate,
   { world }: DirectOrderTurn,
   order: StatedOrder,
 ): string | undefined {
@@ -212,7 +212,7 @@ function isOnTick(price: string, tick: number): boolean {
 /** What takes the position toward zero whole, the rest by the weight of its side; a reduce-only order as it is stated. */
 function weightedLots(
   router: AccountRouter,
-  gate: OrderGate,
+  gate: WorldGate,
   world: OrderWorld,
   { strategy, instrument, reduceOnly }: StatedOrder,
   lots: number,

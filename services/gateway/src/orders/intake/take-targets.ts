@@ -59,7 +59,7 @@ export async function takeTargets(
   const stores = turns.flatMap(({ alongside }) => (alongside === undefined ? [] : [alongside]));
   const alongside = storingAll(stores);
   try {
-    await router.settle(booking, alongside);
+    await router.commitAndSend(booking, alongside);
   } catch (failure) {
     if (!(failure instanceof PermissionLost)) throw failure;
     if (turns.length > 1) return takeEach(router, turns);
@@ -122,7 +122,7 @@ function takeOne(
       session: claim.sessionId,
       reason: target.reason,
     },
-    router.place(world.worldId, strategy),
+    router.journalPlace(world.worldId, strategy),
     router.permission,
   );
   const made = booking.made.slice(before);

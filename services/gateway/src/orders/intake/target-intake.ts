@@ -5,7 +5,7 @@ import type { AccountRegistry } from "../account/account-registry.ts";
 import { type AccountRouter, waitingOperationsMax } from "../account/account-router.ts";
 import type { StatedClaim } from "../account/order-gate.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
-import type { BucketAcks } from "./bucket-acks.ts";
+import type { RunnerEnds } from "./bucket-acks.ts";
 import { DeclaredWeights, type SubmittedStrategies } from "./declared-weights.ts";
 import type { FeedRows } from "./feed-rows.ts";
 import { checkKnownRow } from "./known-row.ts";
@@ -40,7 +40,7 @@ export interface TargetsCall {
 interface TargetIntakePorts {
   readonly worlds: WorldRegistry;
   readonly feeds: FeedRows;
-  readonly acks: BucketAcks;
+  readonly acks: RunnerEnds;
   readonly barrier: BarrierEnds;
   readonly logger: Logger;
   readonly strategies: Pick<SubmittedStrategies, "weightBounds">;
@@ -97,7 +97,7 @@ export class TargetIntake {
     const { claim, targets } = call;
     // Rows that are never booked are not waited for: that would end in a refusal that explains nothing.
     if (this.#isUnbooked(call)) return targets.map(() => refused("CONFIG_INVALID"));
-    await Promise.all(call.ends.map(({ source, row }) => feeds.settled(source, row, waitMs)));
+    await Promise.all(call.ends.map(({ source, row }) => feeds.untilBooked(source, row, waitMs)));
     if (targets.length > 0 && call.isArmed) await worlds.ready(call.world, claim, targets);
     const bounds = await this.#declared.of(claim.sessionId, call.world, targets);
     const verdicts = await this.#intakeOf(router).take(() => ({
@@ -138,7 +138,7 @@ export class TargetIntake {
     const { worlds, acks } = this.#ports;
     const gate = worlds.gates.get(call.world);
     for (const { source, row } of call.ends) {
-      const edge = router.market.edge(source);
+      const edge = router.market.lastRow(source);
       if (edge === undefined || row > edge.row) continue;
       for (const strategy of call.strategies) {
         acks.heard(call.world, strategy, edge.bucket);

@@ -24,7 +24,7 @@ import {
 import type { AccountRouter } from "../account/account-router.ts";
 import { type PositionView, viewPositions } from "../account/account-view.ts";
 import { bookAdjustment } from "../account/book-adjustment.ts";
-import type { GatewayOrders } from "../order-path.ts";
+import type { OrderPath } from "../order-path.ts";
 import type { JournalKind as StoredKind } from "../store/journal-op.ts";
 import { type JournalEntryRow, readJournal } from "../store/journal-store.ts";
 import { namingField } from "./naming-field.ts";
@@ -34,12 +34,12 @@ const positionPages = { usual: 1_000, max: 5_000 };
 const watchPage = 1_000;
 
 /** AccountService over the order path. */
-export function accountRoutes(orders: GatewayOrders): ServedService {
+export function accountRoutes(orders: OrderPath): ServedService {
   return serve(AccountService, accountHandlers(orders));
 }
 
 /** Its methods. */
-export function accountHandlers(orders: GatewayOrders) {
+export function accountHandlers(orders: OrderPath) {
   const routerOf = (accountId: string): Promise<AccountRouter> =>
     namingField("account_id", () => orders.accounts.of(accountId));
   return {
@@ -116,7 +116,7 @@ export function accountHandlers(orders: GatewayOrders) {
 
 /** What is stored after an entry, then what comes, each entry once and in order; empty answers say that it is alive. */
 async function* watchJournal(
-  orders: GatewayOrders,
+  orders: OrderPath,
   router: AccountRouter,
   { afterEntry, kinds }: { readonly afterEntry: number; readonly kinds: readonly string[] },
   signal: AbortSignal,
@@ -146,7 +146,7 @@ async function* watchJournal(
 }
 
 function accountToProto(
-  orders: GatewayOrders,
+  orders: OrderPath,
   router: AccountRouter,
 ): MessageInitShape<typeof AccountSchema> {
   const { core, account, deps, difference } = router;

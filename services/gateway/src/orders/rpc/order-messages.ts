@@ -11,7 +11,7 @@ import {
 import { Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { type InstrumentSpec, quantityFromLots } from "@qmtl/core/execution";
 import { reasonToProto } from "@qmtl/sdk/rpc";
-import type { GatewayOrders } from "../order-path.ts";
+import type { OrderPath } from "../order-path.ts";
 import type { Halt, HaltCoverage } from "../store/halts.ts";
 import type { StoredOrder } from "../store/order-table.ts";
 import { decimalOf } from "./order-decimal.ts";
@@ -48,7 +48,7 @@ const TYPES: Readonly<Record<string, OrderType>> = {
 
 /** Instruments of an order's account. */
 export function instrumentsOf(
-  orders: Pick<GatewayOrders, "accounts">,
+  orders: Pick<OrderPath, "accounts">,
   { account }: Pick<StoredOrder, "account">,
 ): readonly InstrumentSpec[] {
   return orders.accounts.get(account)?.deps.settings.instruments ?? [];

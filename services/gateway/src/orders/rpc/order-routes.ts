@@ -25,7 +25,7 @@ import {
 } from "@qmtl/service-kit";
 import { waitingTime } from "../../waiting-time.ts";
 import type { CancelScope } from "../account/cancel-orders.ts";
-import type { GatewayOrders } from "../order-path.ts";
+import type { OrderPath } from "../order-path.ts";
 import type { HaltCoverage, HaltSubject } from "../store/halts.ts";
 import {
   listOrders,
@@ -44,12 +44,12 @@ const { exempt } = accessOf(OrderService.method.cancelOrders);
 const haltsToldMax = 1_000;
 
 /** OrderService over the order path. */
-export function orderRoutes(orders: GatewayOrders): ServedService {
+export function orderRoutes(orders: OrderPath): ServedService {
   return serve(OrderService, orderHandlers(orders));
 }
 
 /** Its methods. */
-export function orderHandlers(orders: GatewayOrders) {
+export function orderHandlers(orders: OrderPath) {
   const { clock, db } = orders;
   const toProto = (order: StoredOrder) => orderMessage(instrumentsOf(orders, order), order);
   const haltMessage = (halt: ReturnType<typeof orders.halts.list>[number]) =>
@@ -139,7 +139,7 @@ export function orderHandlers(orders: GatewayOrders) {
 
 /** See `TargetIntake.set`. */
 export async function setTargets(
-  orders: GatewayOrders,
+  orders: OrderPath,
   request: SetTargetsRequest,
   session: SessionScope,
   waitMs: number,
@@ -150,7 +150,7 @@ export async function setTargets(
 
 /** See `DirectOrderIntake.submit`. */
 export async function submitOrders(
-  orders: GatewayOrders,
+  orders: OrderPath,
   request: SubmitOrdersRequest,
   session: SessionScope,
   waitMs: number,
@@ -175,7 +175,7 @@ function sessionOf({ session }: Pick<CallContext, "session">): SessionScope {
 }
 
 async function filterFrom(
-  orders: GatewayOrders,
+  orders: OrderPath,
   message: FilterMessage | undefined,
 ): Promise<OrderFilter> {
   const filter = {
@@ -192,7 +192,7 @@ async function filterFrom(
 }
 
 /** Throws ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND under the field of a message that names the place. */
-function checkPlace(orders: GatewayOrders, message: string, place: HaltCoverage): Promise<void> {
+function checkPlace(orders: OrderPath, message: string, place: HaltCoverage): Promise<void> {
   return namingField(fieldOf(message, place), () => orders.subjects.check(place));
 }
 
@@ -202,7 +202,7 @@ function fieldOf(message: string, { scope }: HaltCoverage): string {
 
 /** What `covering` names, so that the halts of everything and of its account are found, too. */
 async function subjectOf(
-  orders: GatewayOrders,
+  orders: OrderPath,
   target: Parameters<typeof haltPlaceFrom>[0],
 ): Promise<HaltSubject> {
   const place = haltPlaceFrom(target);
@@ -219,7 +219,7 @@ function whichHalt(which: ResumeRequest["which"]) {
 }
 
 async function cancelOrders(
-  orders: GatewayOrders,
+  orders: OrderPath,
   { scope, reason }: CancelOrdersRequest,
   { principal, session }: CallContext,
 ): Promise<MessageInitShape<typeof OrderService.method.cancelOrders.output>> {
@@ -245,7 +245,7 @@ async function cancelOrders(
 }
 
 async function cancelScopeFrom(
-  orders: GatewayOrders,
+  orders: OrderPath,
   scope: CancelOrdersRequest["scope"],
 ): Promise<CancelScope> {
   switch (scope.case) {

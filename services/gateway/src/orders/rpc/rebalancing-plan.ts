@@ -41,7 +41,7 @@ export function booksOf(
       };
     }),
     marks: instruments.flatMap(({ symbol, venue }) => {
-      const last = market.last(symbol);
+      const last = market.lastMark(symbol);
       if (last === undefined || !traded.has(symbol)) return [];
       const time = timestampFromMs(last.bucket);
       return [{ venue, instrument: symbol, price: decimalOf(last.close), time }];

@@ -26,7 +26,7 @@ import { type CallContext, type ServedService, serve } from "@qmtl/service-kit";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { OutgoingOrder } from "../account/booking.ts";
 import { type RebalancePlan, submitPlan } from "../intake/submit-plan.ts";
-import type { GatewayOrders } from "../order-path.ts";
+import type { OrderPath } from "../order-path.ts";
 import { keepAnswer, keptAnswer } from "../store/kept-answers.ts";
 import { namingField } from "./naming-field.ts";
 import { decimalOf } from "./order-decimal.ts";
@@ -41,7 +41,7 @@ const reasonMax = 1_000;
 
 /** RebalancingExecutionService over the order path; plans are asked for as this gateway. */
 export function rebalancingRoutes(
-  orders: GatewayOrders,
+  orders: OrderPath,
   rebalancing: WorldClients["rebalancing"],
 ): ServedService {
   return serve(RebalancingExecutionService, {
@@ -52,7 +52,7 @@ export function rebalancingRoutes(
 
 /** Plans with the account's own books; stores and sends nothing. */
 export async function previewRebalance(
-  orders: GatewayOrders,
+  orders: OrderPath,
   rebalancing: WorldClients["rebalancing"],
   { order, perStrategy }: PreviewRebalanceRequest,
   context: Pick<CallContext, "schemaVersion">,
@@ -76,7 +76,7 @@ export async function previewRebalance(
 
 /** Plans with the account's own books, and executes once per batch id. */
 export async function executeRebalance(
-  orders: GatewayOrders,
+  orders: OrderPath,
   rebalancing: WorldClients["rebalancing"],
   request: ExecuteRebalanceRequest,
   context: Pick<CallContext, "principal" | "schemaVersion">,
@@ -115,7 +115,7 @@ export async function executeRebalance(
   return answer(sent);
 }
 
-function routerOf(orders: GatewayOrders, { accountId }: RebalanceOrder): Promise<AccountRouter> {
+function routerOf(orders: OrderPath, { accountId }: RebalanceOrder): Promise<AccountRouter> {
   return namingField("order.account_id", () => orders.accounts.of(accountId));
 }
 

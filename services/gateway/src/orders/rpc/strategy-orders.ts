@@ -1,16 +1,16 @@
 import type { ExplainedOrders, StrategyOrders } from "../../ports.ts";
 import type { WorldPeer } from "../gate/world-peer.ts";
-import type { GatewayOrders } from "../order-path.ts";
+import type { OrderPath } from "../order-path.ts";
 import { readStrategyState } from "../strategy-state.ts";
 import { decimalOf } from "./order-decimal.ts";
 import { haltToProto } from "./order-messages.ts";
 
 /** The part of an ExplainStrategy response that is about orders. */
 export class StrategyOrderReader implements StrategyOrders {
-  readonly #orders: GatewayOrders;
+  readonly #orders: OrderPath;
   readonly #peer: Pick<WorldPeer, "world">;
 
-  constructor(orders: GatewayOrders, peer: Pick<WorldPeer, "world">) {
+  constructor(orders: OrderPath, peer: Pick<WorldPeer, "world">) {
     this.#orders = orders;
     this.#peer = peer;
   }

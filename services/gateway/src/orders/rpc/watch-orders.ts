@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { WatchOrdersResponseSchema } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { GatewayOrders } from "../order-path.ts";
+import type { OrderPath } from "../order-path.ts";
 import { ordersOf, readJournal } from "../store/journal-store.ts";
 import { listOrders, type OrderFilter, readOrders } from "../store/order-table.ts";
 import { instrumentsOf, orderMessage } from "./order-messages.ts";
@@ -21,7 +21,7 @@ type Heads = Map<string, number>;
  * PAGE_TOKEN_INVALID for a cursor of another filter; TRIMMED for one of a journal that is no longer this one.
  */
 export async function* watchOrders(
-  orders: GatewayOrders,
+  orders: OrderPath,
   filter: OrderFilter,
   cursor: string,
   signal: AbortSignal,
@@ -79,7 +79,7 @@ export async function* watchOrders(
 }
 
 async function* initialOrders(
-  orders: GatewayOrders,
+  orders: OrderPath,
   filter: OrderFilter,
   cursor: () => string,
 ): AsyncGenerator<Answer> {

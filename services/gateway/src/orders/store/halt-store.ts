@@ -24,7 +24,7 @@ export class HaltStore {
   }
 
   /** Tells of halts that were stored before there was a topic. */
-  async tellOld(db: Db, nowMs: number): Promise<void> {
+  async announceOld(db: Db, nowMs: number): Promise<void> {
     const { revision } = await readTopic(db, "gateway", haltTopicKey);
     if (revision > 0) return;
     await db.transaction(async (tx) => {

@@ -26,7 +26,7 @@ import type { PaperFault } from "../broker/paper-fault.ts";
 import type { WeightBounds } from "../intake/declared-weights.ts";
 import type { HaltActions, HaltService } from "../intake/halt-service.ts";
 import { wireOrders } from "../module.ts";
-import type { GatewayOrders } from "../order-path.ts";
+import type { OrderPath } from "../order-path.ts";
 import { setTargets, submitOrders } from "../rpc/order-routes.ts";
 import type { HaltCoverage } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";
@@ -101,7 +101,7 @@ export class OrderBench {
   readonly boundsRead: string[] = [];
   /** Last row of the log, as the barrier knows it. */
   logRow = Number.POSITIVE_INFINITY;
-  orders: GatewayOrders;
+  orders: OrderPath;
   readonly #db: OutageDb;
   readonly #paperDb: Db;
   #settings: AccountSettings;
@@ -362,7 +362,7 @@ export class OrderBench {
     await this.orders.start();
   }
 
-  #new(): GatewayOrders {
+  #new(): OrderPath {
     return wireOrders({
       db: this.#db,
       accounts: [this.#settings],

@@ -29,7 +29,7 @@ export interface KeptState {
 export type KeptStates = ReadonlyMap<string, readonly KeptState[]>;
 
 /** Where nodes go on from: a moment, and the state of each node with state at it. */
-export interface Standing {
+export interface Checkpoint {
   readonly clocks: OnlineClocks;
   readonly states: ReadonlyMap<string, Uint8Array>;
 }
@@ -151,7 +151,7 @@ export function newestStanding(
   wiring: OnlineWiring,
   kept: KeptStates,
   until: OnlineClocks | undefined,
-): Standing | undefined {
+): Checkpoint | undefined {
   const nodes = [...lengthsOf(plan).keys()];
   const [first] = nodes;
   if (first === undefined) return undefined;
@@ -176,7 +176,7 @@ export function newestStanding(
 }
 
 /** The earliest moment at which the rows that are kept fill the windows of a plan whose nodes have no state. */
-function earliestStanding(plan: Plan, parts: PastParts): Standing | undefined {
+function earliestStanding(plan: Plan, parts: PastParts): Checkpoint | undefined {
   const clocks = new OnlineClocks(parts.wiring.inputs);
   const firsts = new Map<string, number>();
   for (const [handle, node] of plan.nodes.entries()) {

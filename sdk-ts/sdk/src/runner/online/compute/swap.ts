@@ -43,7 +43,7 @@ interface Swap {
   phase: SwapPhase;
   fromRow: number;
   /** The last answer, so that none is given twice. */
-  told: string;
+  answered: string;
 }
 
 /**
@@ -63,7 +63,7 @@ export class ContextSwaps implements ContextListener {
   #handed: ComputedBucket | undefined;
   #endedRow = -1;
   /** Answers, one call at a time. */
-  #telling: Promise<void> = Promise.resolve();
+  #answering: Promise<void> = Promise.resolve();
   /** The wait before an answer is repeated: aborted when there is a newer one to give, or none. */
   #repeatWait = new AbortController();
 
@@ -147,7 +147,7 @@ export class ContextSwaps implements ContextListener {
   warm(): void {
     const swap = this.#swap;
     if (swap?.phase !== SwapPhase.OPENING || !swap.to.isWarm) return;
-    this.#tell(swap, SwapPhase.OPENING, swap.to.lastRow);
+    this.#answer(swap, SwapPhase.OPENING, swap.to.lastRow);
   }
 
   /** A phase, from the stream or in an answer; repeats and old ones change nothing. */
@@ -181,7 +181,7 @@ export class ContextSwaps implements ContextListener {
     swap.fromRow = fromRow;
     if (phase === SwapPhase.OPENING) this.warm();
     if (!isNews) return;
-    if (phase === SwapPhase.PREPARE) this.#tell(swap, SwapPhase.PREPARE, 0);
+    if (phase === SwapPhase.PREPARE) this.#answer(swap, SwapPhase.PREPARE, 0);
     if (phase === SwapPhase.COMMIT) {
       this.#options.ports.reports.event(
         "swap",
@@ -198,7 +198,7 @@ export class ContextSwaps implements ContextListener {
     this.#stop.abort();
     this.#repeatWait.abort();
     await Promise.all([...this.contexts.map((context) => context.stop()), ...this.#leaving]);
-    await this.#telling;
+    await this.#answering;
   }
 
   #isCurrent(message: ContextSwap): boolean {
@@ -210,7 +210,7 @@ export class ContextSwaps implements ContextListener {
     const keys = new Map(message.keys.map((key) => [key.nodeId, key.newComputeKey]));
     const to = this.#options.contexts.openContext(keys, message.newContext, this);
     const { swapId: id, phase } = message;
-    const swap: Swap = { id, to, phase, fromRow: 0, told: "" };
+    const swap: Swap = { id, to, phase, fromRow: 0, answered: "" };
     if (phase !== SwapPhase.OPENING) swap.phase = SwapPhase.OPENING;
     this.#swap = swap;
     this.#options.ports.reports.event(
@@ -284,24 +284,24 @@ export class ContextSwaps implements ContextListener {
     this.#swap = undefined;
     this.#rows.delete(old);
     this.#leave(old);
-    this.#tell(swap, SwapPhase.COMMIT, 0);
+    this.#answer(swap, SwapPhase.COMMIT, 0);
   }
 
   /** Answers a phase; repeated until it is taken and the phase is over. */
-  #tell(swap: Swap, phase: SwapPhase, warmRow: number): void {
+  #answer(swap: Swap, phase: SwapPhase, warmRow: number): void {
     const { fromRow } = swap;
-    const told = `${phase}/${fromRow}/${warmRow}`;
-    if (told === swap.told) return;
-    swap.told = told;
+    const answered = `${phase}/${fromRow}/${warmRow}`;
+    if (answered === swap.answered) return;
+    swap.answered = answered;
     this.#repeatWait.abort();
     const repeatWait = new AbortController();
     this.#repeatWait = repeatWait;
     const { ports } = this.#options;
     const signal = this.#stop.signal;
-    this.#telling = this.#telling.then(async () => {
+    this.#answering = this.#answering.then(async () => {
       const isDue = () =>
         !signal.aborted &&
-        swap.told === told &&
+        swap.answered === answered &&
         (phase === SwapPhase.COMMIT || (this.#swap === swap && swap.phase === phase));
       for (let failures = 0; isDue(); failures++) {
         const endedRow = this.#handed?.row ?? this.#endedRow;

@@ -9,11 +9,11 @@ import { waitUntil } from "../../../testing/wait-until.ts";
 import { Publisher } from "./publisher.ts";
 
 test.each([
-  { isHeld: true, problems: [] },
-  { isHeld: false, problems: [expect.stringContaining("too late")] },
+  { mayWaitAtBarrier: true, problems: [] },
+  { mayWaitAtBarrier: false, problems: [expect.stringContaining("too late")] },
 ])(
-  "a row held beyond the deadline of its call is sent again (a barrier may hold it: $isHeld)",
-  async ({ isHeld, problems }) => {
+  "a row held beyond the deadline of its call is sent again (a barrier may hold it: $mayWaitAtBarrier)",
+  async ({ mayWaitAtBarrier, problems }) => {
     const clock = new ManualClock();
     const told: string[] = [];
     let calls = 0;
@@ -30,7 +30,7 @@ test.each([
       clock,
       tickets: { call: (make) => make("t") },
       timeoutMs: 30_000,
-      isHeld,
+      mayWaitAtBarrier,
       listener: { recordRefused: () => {} },
       reports: { problem: (problem) => void told.push(problem) },
     });

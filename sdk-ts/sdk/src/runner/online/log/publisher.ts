@@ -19,7 +19,7 @@ interface PublisherOptions {
   /** How long one call may take: long for a source, whose rows a barrier may hold. */
   readonly timeoutMs: number;
   /** A barrier may hold the rows for as long as an operator likes: running into the deadline is no problem. @default false */
-  readonly isHeld?: boolean;
+  readonly mayWaitAtBarrier?: boolean;
   /** Records in one call at most. */
   readonly batchMax?: number;
   readonly listener: PublishListener;
@@ -117,7 +117,7 @@ export class Publisher {
   /** The channel repeats a held call by itself, so the end of a wait may come as the end of the time for it. */
   #isWait(failure: unknown): boolean {
     const isLate = failure instanceof QmtlError && failure.code === Code.DeadlineExceeded;
-    return isLate && this.#options.isHeld === true;
+    return isLate && this.#options.mayWaitAtBarrier === true;
   }
 }
 
@@ -151,7 +151,7 @@ export class RunPublishers {
       publisher = new Publisher({
         ...this.#options,
         timeoutMs: isSource ? heldMsMax : computedMsMax,
-        ...(isSource ? { batchMax: 1, isHeld: true } : {}),
+        ...(isSource ? { batchMax: 1, mayWaitAtBarrier: true } : {}),
       });
       this.#publishers.set(name, publisher);
     }

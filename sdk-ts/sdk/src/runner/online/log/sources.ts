@@ -3,7 +3,7 @@ import { sourceWindowMax } from "@qmtl/core/queues";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { pause } from "../../../control/index.ts";
 import { QueueReader } from "../../../sources/queue-reader.ts";
-import { ReplayHolder } from "../../../sources/replay-holder.ts";
+import { ReplaySender } from "../../../sources/replay-holder.ts";
 import type { OnlineGraph } from "../session/graph.ts";
 import type { Evaluations } from "../session/online-run.ts";
 import type { OnlineInput } from "./input.ts";
@@ -26,7 +26,7 @@ export class OnlineSources {
   readonly replicas: ReadonlyMap<string, QueueReplica>;
   readonly inputs: readonly OnlineInput[];
   readonly #options: OnlineSourcesOptions;
-  readonly #holders: readonly ReplayHolder[];
+  readonly #holders: readonly ReplaySender[];
   readonly #reader: QueueReader;
   readonly #byKey = new Map<string, QueueReplica>();
 
@@ -49,7 +49,7 @@ export class OnlineSources {
       const onProduced = (): void => {
         evaluations.shared++;
       };
-      return new ReplayHolder({ feed, claim, clock: ports.clock, speed, onProduced });
+      return new ReplaySender({ feed, claim, clock: ports.clock, speed, onProduced });
     });
     this.#reader = new QueueReader({
       data: ports.data,

@@ -83,7 +83,7 @@ export class GateMonitor implements ControlListener {
     const { reports, listener } = this.#options;
     const refusal = this.gate.refusal(["long", "short"]);
     const isArmed = refusal === null;
-    this.#tellDomain();
+    this.#reportDomain();
     if (isArmed === this.#isArmed) return;
     this.#isArmed = isArmed;
     if (isArmed) {
@@ -131,7 +131,7 @@ export class GateMonitor implements ControlListener {
   }
 
   /** Reports once that the world grants more than this side lets out. */
-  #tellDomain(): void {
+  #reportDomain(): void {
     const { isAboveDomain } = this.gate;
     if (isAboveDomain === this.#isAboveDomain) return;
     this.#isAboveDomain = isAboveDomain;

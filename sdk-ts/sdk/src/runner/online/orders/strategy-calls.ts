@@ -12,7 +12,7 @@ import type { RunReports } from "../session/run-reporter.ts";
 import type { OnlineServices } from "../session/services.ts";
 
 /** What a strategy's author is told while it runs: changed targets and fills. */
-export class StrategyCalls {
+export class StrategyCallbacks {
   readonly #graph: OnlineGraph;
   readonly #options: OnlineOptions;
   readonly #services: OnlineServices;
@@ -54,7 +54,7 @@ export class StrategyCalls {
   }
 
   /** A bucket was decided: targets that changed are told. */
-  decided({ row, bucketEndMs }: ComputedBucket, values: readonly number[]): void {
+  targetsFixed({ row, bucketEndMs }: ComputedBucket, values: readonly number[]): void {
     const { targets, identified } = this.#graph;
     targets.forEach(({ name: node, instrument }, at) => {
       const target = values[at] ?? 0;

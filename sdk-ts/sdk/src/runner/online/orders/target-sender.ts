@@ -34,7 +34,7 @@ interface TargetSenderOptions {
   readonly session: Pick<ControlSession, "ticket" | "dropTicket" | "follow">;
   readonly counts: TargetCounts;
   readonly reports: RunReports;
-  readonly listener: DecisionListener;
+  readonly listener: BucketListener;
 }
 
 /** What a run has counted; the gateway is told with each call. */
@@ -44,9 +44,9 @@ export interface TargetCounts {
 }
 
 /** Told of the buckets whose targets are sent. */
-export interface DecisionListener {
+export interface BucketListener {
   /** Before the bucket is sent: the simulated book takes it. Values in the order of the targets. */
-  bucketDecided(bucket: ComputedBucket, values: readonly number[], isGateShut: boolean): void;
+  targetsFixed(bucket: ComputedBucket, values: readonly number[], isGateShut: boolean): void;
   /** Every row of the bucket is answered. */
   bucketEnded(bucket: ComputedBucket): void;
 }
@@ -179,7 +179,7 @@ export class TargetSender implements BucketTaker {
     this.#targets.decide(bucket.targets);
     this.#decided = bucket;
     const { gate, listener } = this.#options;
-    listener.bucketDecided(bucket, this.values, this.#targets.isShut(gate));
+    listener.targetsFixed(bucket, this.values, this.#targets.isShut(gate));
   }
 
   /** Ends every row of the bucket decided last. */

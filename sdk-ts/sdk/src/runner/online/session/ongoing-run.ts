@@ -28,7 +28,7 @@ export class RunTasks {
   }
 
   /** Resolves when everything under way has ended. */
-  async settled(): Promise<void> {
+  async ended(): Promise<void> {
     await Promise.all(this.#tasks);
   }
 }

@@ -61,7 +61,7 @@ export class RunReporter implements RunReports {
   readonly #ending: AbortSignal | undefined;
   #lastEvent: RepeatedEvent | undefined;
   /** Problems told lately: when, and how often each came since. */
-  readonly #told = new Map<string, { atMs: number; more: number }>();
+  readonly #recent = new Map<string, { atMs: number; more: number }>();
 
   /** @param ending aborts when the run ends: no problem counts from then on. @default never */
   constructor(options: ReportOptions, clock: Pick<SdkClock, "nowMs">, ending?: AbortSignal) {
@@ -86,17 +86,17 @@ export class RunReporter implements RunReports {
     }
     if (last !== undefined && last.more > 0) this.#tellRepeated(last, nowMs);
     this.#lastEvent = row < 0 ? { kind, message, atMs: nowMs, more: 0 } : undefined;
-    this.#tell(kind, message, row);
+    this.#emit(kind, message, row);
   }
 
   #tellRepeated(last: RepeatedEvent, nowMs: number): void {
     const { kind, message, more } = last;
     last.atMs = nowMs;
     last.more = 0;
-    this.#tell(kind, `${message} (${more} more ${more === 1 ? "time" : "times"})`, -1);
+    this.#emit(kind, `${message} (${more} more ${more === 1 ? "time" : "times"})`, -1);
   }
 
-  #tell(kind: OnlineEvent["kind"], message: string, row: number): void {
+  #emit(kind: OnlineEvent["kind"], message: string, row: number): void {
     try {
       this.#options.onEvent?.(row < 0 ? { kind, message } : { kind, message, row });
     } catch (error) {
@@ -116,15 +116,15 @@ export class RunReporter implements RunReports {
   /** Told once; while it comes again and again, once a minute with its count. */
   #problem(problem: string): void {
     const nowMs = this.#clock.nowMs();
-    const told = this.#told.get(problem);
-    if (told !== undefined && nowMs - told.atMs < againMs) {
-      told.more += 1;
+    const recent = this.#recent.get(problem);
+    if (recent !== undefined && nowMs - recent.atMs < againMs) {
+      recent.more += 1;
       return;
     }
-    const more = told?.more ?? 0;
-    this.#told.delete(problem);
-    this.#told.set(problem, { atMs: nowMs, more: 0 });
-    if (this.#told.size > problemsMax) this.#told.delete(this.#told.keys().next().value ?? "");
+    const more = recent?.more ?? 0;
+    this.#recent.delete(problem);
+    this.#recent.set(problem, { atMs: nowMs, more: 0 });
+    if (this.#recent.size > problemsMax) this.#recent.delete(this.#recent.keys().next().value ?? "");
     const times = more === 0 ? "" : ` (and ${more} more ${more === 1 ? "time" : "times"} before)`;
     try {
       this.#options.onProblem?.(problem + times);

@@ -45,7 +45,7 @@ import {
 import { contractsOf } from "./peers/forward.ts";
 import { Peer } from "./peers/peer.ts";
 import { PeerProbe } from "./peers/peer-probe.ts";
-import type { ControlOutbox, BarBookings } from "./ports.ts";
+import type { BarBookings, ControlOutbox } from "./ports.ts";
 import { controlHandlers } from "./rpc/control-handlers.ts";
 import { gatewayHandlers } from "./rpc/gateway-handlers.ts";
 import { queueServices } from "./rpc/queue-handlers.ts";

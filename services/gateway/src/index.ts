@@ -12,8 +12,8 @@ export type {
   OrderModuleDeps,
 } from "./orders/module.ts";
 export type {
-  ExplainedOrders,
   BarBookings,
+  ExplainedOrders,
   SourceBar,
   StrategyOrders,
   TicketClaims,

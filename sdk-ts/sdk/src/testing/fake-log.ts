@@ -7,7 +7,7 @@ import {
   type QueueRecord as WireRecord,
 } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { emptyFold, type FoldState, foldStep } from "@qmtl/core/queues";
-import { singleRecords } from "../sources/queue-row.ts";
+import { singleRecords } from "../runner/online/log/wire-records.ts";
 import { Pulse } from "./pulse.ts";
 
 /** Version every message states. */

@@ -299,7 +299,8 @@ export class ControlHub implements SnapshotSource {
     };
     gates.reload(worldId).then(
       (state) => {
-        if (withoutState !== undefined && isBehind(state, withoutState)) clock.setTimer(again, reloadMs);
+        if (withoutState !== undefined && isBehind(state, withoutState))
+          clock.setTimer(again, reloadMs);
       },
       (error: unknown) => {
         if (this.#stopping.signal.aborted || !isTransient(error)) return;

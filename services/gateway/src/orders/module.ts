@@ -10,11 +10,11 @@ import type { StoredTopic } from "@qmtl/service-kit/control";
 import { applyMigrations, type Db, readMigrations } from "@qmtl/service-kit/db";
 import type { Peer } from "../peers/peer.ts";
 import type {
+  BarBookings,
   BarrierEnds,
   ControlOutbox,
   GateView,
   LeaseRelay,
-  BarBookings,
   StrategyOrders,
 } from "../ports.ts";
 import { strategyIdOf, weightBoundsOf } from "../store/submission-store.ts";

@@ -5,7 +5,6 @@ import { fileURLToPath } from "node:url";
 import { JournalKind } from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { loadConfig } from "../../config/index.ts";
-import { singleRecords } from "../../sources/queue-row.ts";
 import type { ReplayRows } from "../../sources/replay-feed.ts";
 import {
   PositionTargetNode,
@@ -17,6 +16,7 @@ import {
 } from "../../strategy/index.ts";
 import { FakeGateway, replayBars, waitUntil } from "../../testing/index.ts";
 import { identifyStrategy } from "../strategy-loading/identify-strategy.ts";
+import { singleRecords } from "./log/wire-records.ts";
 import { runOnline } from "./run-online.ts";
 import type { OnlineRun } from "./session/online-run.ts";
 

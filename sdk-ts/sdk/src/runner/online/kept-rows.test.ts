@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { loadConfig } from "../../config/index.ts";
-import { singleRecords } from "../../sources/queue-row.ts";
 import {
   column,
   ema,
@@ -18,6 +17,7 @@ import {
 import { FakeGateway, replayBars, waitUntil } from "../../testing/index.ts";
 import { identifyStrategy } from "../strategy-loading/identify-strategy.ts";
 import { QueueReplica } from "./log/queue-replica.ts";
+import { singleRecords } from "./log/wire-records.ts";
 import { runOnline } from "./run-online.ts";
 import type { OnlineRun } from "./session/online-run.ts";
 

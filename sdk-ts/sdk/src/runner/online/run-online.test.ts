@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { loadConfig } from "../../config/index.ts";
-import { singleRecords } from "../../sources/queue-row.ts";
 import {
   column,
   PositionTargetNode,
@@ -16,6 +15,7 @@ import {
 } from "../../strategy/index.ts";
 import { FakeGateway, replayBars, waitUntil } from "../../testing/index.ts";
 import { identifyStrategy } from "../strategy-loading/identify-strategy.ts";
+import { singleRecords } from "./log/wire-records.ts";
 import { runOnline } from "./run-online.ts";
 import type { OnlineRun } from "./session/online-run.ts";
 import type { OnlineEvent } from "./session/run-reporter.ts";

@@ -17,7 +17,7 @@ import type { OrderEvents } from "../store/order-events.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import type { AccountSettings } from "./account-settings.ts";
 import { type AccountSnapshot, basisOf, hashOfEntry } from "./account-snapshot.ts";
-import { Booking, type Permission, type JournalPlace } from "./booking.ts";
+import { Booking, type JournalPlace, type Permission } from "./booking.ts";
 import type { JournalHub } from "./journal-hub.ts";
 import { BookedMarks } from "./market.ts";
 import type { TradedWorlds } from "./order-gate.ts";

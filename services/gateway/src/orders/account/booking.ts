@@ -65,7 +65,12 @@ export class Booking {
   }
 
   /** Performs an operation, as the journal will give it back, and journals it with what follows from it. */
-  apply(kind: JournalKind, asked: JournalOp, place: JournalPlace, permission: Permission): AccountOutcome {
+  apply(
+    kind: JournalKind,
+    asked: JournalOp,
+    place: JournalPlace,
+    permission: Permission,
+  ): AccountOutcome {
     const op = jsonOf(asked);
     const outcome = this.#core.apply(op);
     this.lines.push({ kind, ...place, body: op });

@@ -118,7 +118,12 @@ async function noBooks(
 ): Promise<Omit<RebuiltBooks, "last">> {
   return {
     core: emptyCore(settings, await firstLimits(db, settings.account)),
-    ...{ market: new BookedMarks(), recorded: new RecordedSettings(), sealedBars: [], rebalances: [] },
+    ...{
+      market: new BookedMarks(),
+      recorded: new RecordedSettings(),
+      sealedBars: [],
+      rebalances: [],
+    },
     ...{ difference: undefined, sequence: 0, fromEntry: 0 },
   };
 }

@@ -113,6 +113,8 @@ function decidedMs(router: AccountRouter, order: Readonly<RouterOrder>): number 
     .books()
     .filter((book) => book.world === world)
     .map((book) => sources.get(book.instrument) ?? "");
-  const ends = [...new Set(marked)].map((source) => router.market.lastRow(source)?.bucket ?? bucket);
+  const ends = [...new Set(marked)].map(
+    (source) => router.market.lastRow(source)?.bucket ?? bucket,
+  );
   return Math.max(bucket, ...ends);
 }

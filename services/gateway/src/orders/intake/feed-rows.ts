@@ -60,7 +60,7 @@ export class FeedRows {
 
   /** Last row that is booked, −1 for none. */
   bookedRow(source: string): number {
-    return this.#gateOf(source).row;
+    return this.#bookedOf(source).row;
   }
 
   async onBars(bars: readonly SourceBar[]): Promise<void> {
@@ -76,7 +76,7 @@ export class FeedRows {
   resume(): void {
     for (const router of this.#ports.routers.all()) {
       for (const bar of router.sealedBars) {
-        this.#gateOf(bar.source).advance(bar.row);
+        this.#bookedOf(bar.source).advance(bar.row);
         if (bar.worlds.length > 0) this.#reporterOf(bar.source)?.push(bar);
         else this.#reporterOf(bar.source)?.reported.advance(bar.row);
       }
@@ -90,15 +90,15 @@ export class FeedRows {
   async untilBooked(source: string, row: number, waitMsMax: number): Promise<void> {
     if (row < 0 || !this.isMarked(source)) return;
     const { clock } = this.#ports;
-    const gate = this.#gateOf(source);
+    const booked = this.#bookedOf(source);
     const longestMs = Math.min(rowWaitMsMax, waitMsMax);
-    const waitMs = gate.row < 0 ? Math.min(firstRowWaitMsMax, longestMs) : longestMs;
-    const isBooked = await gate.reached(row, clock, waitMs);
-    if (!isBooked && gate.row < 0) return;
+    const waitMs = booked.row < 0 ? Math.min(firstRowWaitMsMax, longestMs) : longestMs;
+    const isBooked = await booked.reached(row, clock, waitMs);
+    if (!isBooked && booked.row < 0) return;
     const reported = this.#reporterOf(source)?.reported;
     const isReported = isBooked && ((await reported?.reached(row, clock, longestMs)) ?? true);
     if (isReported) return;
-    const what = isBooked ? "a report of returns was not answered" : "bars are not booked";
+    const what = isBooked ? "report of returns was not answered" : "bars are not booked";
     throw new QmtlError("BARRIER_HELD", `row ${row} of ${source}: its ${what} yet`, {
       retryAfterMs: 200,
     });
@@ -130,7 +130,7 @@ export class FeedRows {
       if (own.length > 0) reporter?.push(sealed);
       else reporter?.reported.advance(row.row);
     }
-    this.#gateOf(source).advance(row.row);
+    this.#bookedOf(source).advance(row.row);
   }
 
   /** Every feed that marks an instrument is configured; the bars of others go nowhere. */
@@ -138,13 +138,13 @@ export class FeedRows {
     return (this.#ports.feeds.get(source)?.intervalSeconds ?? 0) * 1_000;
   }
 
-  #gateOf(source: string): RowWaiters {
-    let gate = this.#booked.get(source);
-    if (gate === undefined) {
-      gate = new RowWaiters();
-      this.#booked.set(source, gate);
+  #bookedOf(source: string): RowWaiters {
+    let booked = this.#booked.get(source);
+    if (booked === undefined) {
+      booked = new RowWaiters();
+      this.#booked.set(source, booked);
     }
-    return gate;
+    return booked;
   }
 
   #reporterOf(source: string): ReturnsReporter | undefined {

@@ -60,7 +60,11 @@ export async function submitPlan(
   const bucket = Math.max(...worlds.map((world) => router.bucketOf(world)));
   const booking = router.booking();
   const equity = router.core.equity();
-  booking.note("allocation", router.journalPlace(worlds[0] ?? ""), { batch: batchId, reason, principal });
+  booking.note("allocation", router.journalPlace(worlds[0] ?? ""), {
+    batch: batchId,
+    reason,
+    principal,
+  });
   for (const { world, strategy, share } of plan.shares) {
     const input = { world, strategy, share, equity };
     const place = router.journalPlace(world, strategy);

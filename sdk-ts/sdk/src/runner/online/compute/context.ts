@@ -1,8 +1,8 @@
 import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { computedWindowMax } from "@qmtl/core/queues";
 import type { SdkClock } from "../../../control/index.ts";
-import { QueueReader } from "../../../sources/queue-reader.ts";
 import { inputRowEndMs, lastInputRow } from "../log/input.ts";
+import { QueueReader } from "../log/queue-reader.ts";
 import { hostedBuild, QueueReplica } from "../log/queue-replica.ts";
 import type { RunPorts } from "../log/run-ports.ts";
 import type { OnlineSources } from "../log/sources.ts";

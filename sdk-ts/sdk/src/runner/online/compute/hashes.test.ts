@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { RowContent } from "../../../sources/queue-row.ts";
+import type { RowContent } from "../log/wire-records.ts";
 import { isSameRow, shortHash } from "./hashes.ts";
 
 const hashOf = (text: string) => shortHash(new TextEncoder().encode(text));

@@ -1,6 +1,6 @@
 import { blake3Hex } from "@qmtl/core/canonical";
 import type { StepExecutor } from "@qmtl/core/dataflow";
-import { float64Bytes, type RowContent } from "../../../sources/queue-row.ts";
+import { float64Bytes, type RowContent } from "../log/wire-records.ts";
 
 /** Bytes of the hash of a state or a window. */
 const hashBytes = 8;

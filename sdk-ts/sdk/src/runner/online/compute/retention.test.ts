@@ -3,7 +3,6 @@ import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { describe, expect, test } from "vitest";
-import { type CarriedRecord, singleRecords, wireRecord } from "../../../sources/queue-row.ts";
 import {
   column,
   ema,
@@ -18,6 +17,7 @@ import { FakeLog, ManualClock, replayBars } from "../../../testing/index.ts";
 import { identifyStrategy } from "../../strategy-loading/identify-strategy.ts";
 import { isInputKnown, type OnlineInput } from "../log/input.ts";
 import { QueueReplica } from "../log/queue-replica.ts";
+import { type CarriedRecord, singleRecords, wireRecord } from "../log/wire-records.ts";
 import { type OnlineGraph, onlineGraph } from "../session/graph.ts";
 import { ContextExecutor } from "./context-executor.ts";
 import { isKept } from "./history.ts";

@@ -1,6 +1,6 @@
 import type { StepExecutor } from "@qmtl/core/dataflow";
-import type { RowContent } from "../../../sources/queue-row.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
+import type { RowContent } from "../log/wire-records.ts";
 import type { OnlineGraph } from "../session/graph.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { OnlineBucket } from "./clocks.ts";

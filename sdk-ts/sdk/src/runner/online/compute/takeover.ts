@@ -1,6 +1,6 @@
 import { type Plan, StepExecutor } from "@qmtl/core/dataflow";
-import type { RowContent } from "../../../sources/queue-row.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
+import type { RowContent } from "../log/wire-records.ts";
 import type { OnlineClocks } from "./clocks.ts";
 import { isSameRow, rowText, shortHash } from "./hashes.ts";
 import { type ComputedPast, pastValues } from "./history.ts";

@@ -8,9 +8,9 @@ import { publishRecordsMax } from "@qmtl/core/queues";
 import { pause, type SdkClock } from "../../../control/clock.ts";
 import type { TicketedCalls } from "../../../control/ticket-keeper.ts";
 import { hasReason, QmtlError } from "../../../rpc/qmtl-error.ts";
-import { type CarriedRecord, wireRecord } from "../../../sources/queue-row.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { QueueReplica } from "./queue-replica.ts";
+import { type CarriedRecord, wireRecord } from "./wire-records.ts";
 
 interface PublisherOptions {
   readonly data: Client<typeof QueueDataService>;

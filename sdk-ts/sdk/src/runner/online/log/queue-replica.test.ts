@@ -1,9 +1,9 @@
 import { observedClock } from "@qmtl/core/dataflow";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type CarriedRecord, wireRecord } from "../../../sources/queue-row.ts";
 import { inputRowEndMs, type OnlineInput } from "./input.ts";
 import { QueueReplica } from "./queue-replica.ts";
+import { type CarriedRecord, wireRecord } from "./wire-records.ts";
 
 const firstRow = 1_000;
 const intervalMs = 1_000;

@@ -10,13 +10,13 @@ import {
   startHolder,
   windowRoom,
 } from "@qmtl/core/queues";
+import { RowBuffer } from "./row-buffer.ts";
 import {
   type CarriedRecord,
   type RowContent,
   type StartContent,
   singleRecords,
-} from "../../../sources/queue-row.ts";
-import { RowBuffer } from "./row-buffer.ts";
+} from "./wire-records.ts";
 
 /** A row of a queue that is effective; `content` is undefined for a missing one. */
 interface EffectiveRow {

@@ -2,12 +2,12 @@ import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/que
 import { sourceWindowMax } from "@qmtl/core/queues";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { pause } from "../../../control/index.ts";
-import { QueueReader } from "../../../sources/queue-reader.ts";
-import { ReplaySender } from "../../../sources/replay-holder.ts";
 import type { OnlineGraph } from "../session/graph.ts";
 import type { Evaluations } from "../session/online-run.ts";
 import type { OnlineInput } from "./input.ts";
+import { QueueReader } from "./queue-reader.ts";
 import { hostedBuild, QueueReplica } from "./queue-replica.ts";
+import { ReplaySender } from "./replay-sender.ts";
 import type { RunPorts } from "./run-ports.ts";
 
 interface OnlineSourcesOptions {

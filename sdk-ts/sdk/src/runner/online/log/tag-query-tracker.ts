@@ -4,11 +4,11 @@ import { type ClockSpec, continuousClock, observedClock } from "@qmtl/core/dataf
 import { computedWindowMax } from "@qmtl/core/queues";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { pause } from "../../../control/index.ts";
-import { QueueReader } from "../../../sources/queue-reader.ts";
 import type { TagMatch } from "../../../strategy/graphs.ts";
 import type { TagMapFile } from "../../source-files/tag-map-file.ts";
 import type { OnlineGraph, OnlineQuery } from "../session/graph.ts";
 import type { OnlineInput } from "./input.ts";
+import { QueueReader } from "./queue-reader.ts";
 import { QueueReplica } from "./queue-replica.ts";
 import type { RunPorts } from "./run-ports.ts";
 

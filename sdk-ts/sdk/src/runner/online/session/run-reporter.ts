@@ -124,7 +124,8 @@ export class RunReporter implements RunReports {
     const more = recent?.more ?? 0;
     this.#recent.delete(problem);
     this.#recent.set(problem, { atMs: nowMs, more: 0 });
-    if (this.#recent.size > problemsMax) this.#recent.delete(this.#recent.keys().next().value ?? "");
+    if (this.#recent.size > problemsMax)
+      this.#recent.delete(this.#recent.keys().next().value ?? "");
     const times = more === 0 ? "" : ` (and ${more} more ${more === 1 ? "time" : "times"} before)`;
     try {
       this.#options.onProblem?.(problem + times);

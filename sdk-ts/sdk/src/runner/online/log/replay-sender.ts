@@ -1,6 +1,6 @@
-import type { SdkClock, SdkTimer } from "../control/clock.ts";
-import type { RowContent } from "./queue-row.ts";
-import type { ReplayFeed } from "./replay-feed.ts";
+import type { SdkClock, SdkTimer } from "../../../control/clock.ts";
+import type { ReplayFeed } from "../../../sources/replay-feed.ts";
+import type { RowContent } from "./wire-records.ts";
 
 /** The claim on a source's queue that a replay publishes under. */
 interface SourceClaim {

@@ -1,8 +1,8 @@
 import type { Client } from "@connectrpc/connect";
 import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import { pause, type SdkClock } from "../control/clock.ts";
-import { hasReason, QmtlError } from "../rpc/index.ts";
+import { pause, type SdkClock } from "../../../control/clock.ts";
+import { hasReason, QmtlError } from "../../../rpc/index.ts";
 
 /** A key that is read: the reader's place in it is the fold's. */
 interface ReadKey {

@@ -2,7 +2,7 @@ import { Command, CommanderError } from "commander";
 import { addCommands, type CommandName, commandNames, neededCommands } from "./command-modules.ts";
 import { ExitCode, exitCodeOf } from "./exit-codes.ts";
 import { printFailure } from "./print.ts";
-import { tellStandstill } from "./tell-standstill.ts";
+import { reportStandstill } from "./report-standstill.ts";
 import { usageErrorOf } from "./usage-error.ts";
 
 const EXIT_CODES = `
@@ -42,7 +42,7 @@ export async function makeProgram(names: readonly CommandName[] = commandNames):
 export async function main(argv: readonly string[]): Promise<void> {
   const program = await makeProgram(neededCommands(argv.slice(2)));
   if (argv.length <= 2) return program.outputHelp();
-  const ended = tellStandstill(argv.includes("--json"));
+  const ended = reportStandstill(argv.includes("--json"));
   try {
     await program.parseAsync([...argv]);
   } catch (failure) {

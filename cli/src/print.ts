@@ -109,7 +109,7 @@ export function printFailure(failure: unknown, asJson: boolean): void {
     );
     return;
   }
-  const { message, lines } = tellFields(error.message, fields);
+  const { message, lines } = printFields(error.message, fields);
   console.error(`error: ${message}${reason === undefined ? "" : ` [${reason}]`}`);
   for (const line of lines) console.error(`  ${line}`);
   if (hint !== undefined) console.error(`hint: ${hint}`);
@@ -143,7 +143,7 @@ const inWords = (text: string): string =>
   WORDS.reduce((told, [from, to]) => told.replaceAll(new RegExp(from, "g"), to), text);
 
 /** The message and one line per field, each thing said once: a message that only repeats its fields is left out. */
-function tellFields(
+function printFields(
   message: string,
   fields: readonly { readonly field: string; readonly description: string }[],
 ): { readonly message: string; readonly lines: readonly string[] } {

@@ -7,15 +7,15 @@ import { allOf } from "./pages-of.ts";
 import type { CommandSession } from "./session.ts";
 
 /** Largest number of names in one hint. */
-const namesToldMax = 10;
+const suggestionsMax = 10;
 
 /** What a name that is not known is answered with: the nearest one, or the first few there are. */
 export function suggestionFor(name: string, known: readonly string[]): string {
   const near = nearestName(name, known);
   if (near !== undefined) return `did you mean ${near}?`;
   if (known.length === 0) return "there is none yet;";
-  const more = known.length > namesToldMax ? ", …" : "";
-  return `there is ${known.slice(0, namesToldMax).join(", ")}${more};`;
+  const more = known.length > suggestionsMax ? ", …" : "";
+  return `there is ${known.slice(0, suggestionsMax).join(", ")}${more};`;
 }
 
 /** A strategy name that a world does not have. */

@@ -40,7 +40,7 @@ export async function contradictions(connection: Pick<Connection, "client">): Pr
   if (strategies.length === 0) return [];
   const { queues } = await connection.client(QueueService).listQueueStats({ pageSize: 1 });
   const worldIds = [...new Set(strategies.flatMap((one) => one.worldIds))].sort();
-  const gone = await worldsUnheardOf(connection, worldIds);
+  const gone = await worldsMissing(connection, worldIds);
   return [
     ...(queues.length > 0 ? [] : [lost("DAG Manager", "has no queue")]),
     ...(gone.length === 0 ? [] : [lost("WorldService", `knows no world ${gone.join(", ")}`)]),
@@ -48,7 +48,7 @@ export async function contradictions(connection: Pick<Connection, "client">): Pr
 }
 
 /** Worlds without an audit; that of a deleted one is kept. */
-async function worldsUnheardOf(
+async function worldsMissing(
   connection: Pick<Connection, "client">,
   worldIds: readonly string[],
 ): Promise<string[]> {

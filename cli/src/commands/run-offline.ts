@@ -31,7 +31,7 @@ export async function runOffline(
     config: settings.config,
     noCosts: options.noCosts === true,
     onProgress: settings.asJson ? () => {} : bar.update,
-    onProblem: (problem) => problems.tell(problem),
+    onProblem: (problem) => problems.report(problem),
     ...(options.from === undefined ? {} : { from: options.from }),
     ...(options.until === undefined ? {} : { until: options.until }),
     ...(options.report === undefined ? {} : { report: options.report }),

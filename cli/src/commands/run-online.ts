@@ -34,7 +34,7 @@ export async function runOnline(
     config: session.config,
     gatewayUrl: session.gatewayUrl,
     onEvent: (event) => printEvent(session, event, sessionId()),
-    onProblem: (problem) => problems.tell(problem),
+    onProblem: (problem) => problems.report(problem),
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(options.record === undefined ? {} : { record: options.record }),
   });

@@ -10,10 +10,10 @@ describe("the problems of a run", () => {
   test("each kind is told once when it comes, and at the end with its count if it came again", () => {
     const { problems, lines } = told(false);
 
-    problems.tell("connect ECONNREFUSED 127.0.0.1:7700");
-    problems.tell("lease of blake3:0a1b2c3d4e5f is lost at row 5");
-    problems.tell("lease of blake3:ffeeddccbbaa is lost at row 17");
-    problems.tell("lease of blake3:ffeeddccbbaa is lost at row 18");
+    problems.report("connect ECONNREFUSED 127.0.0.1:7700");
+    problems.report("lease of blake3:0a1b2c3d4e5f is lost at row 5");
+    problems.report("lease of blake3:ffeeddccbbaa is lost at row 17");
+    problems.report("lease of blake3:ffeeddccbbaa is lost at row 18");
     expect(lines).toEqual([
       "problem: connect ECONNREFUSED 127.0.0.1:7700",
       "problem: lease of blake3:0a1b2c3d4e5f is lost at row 5",
@@ -28,7 +28,7 @@ describe("the problems of a run", () => {
   test("are objects for programs", () => {
     const { problems, lines } = told(true);
 
-    problems.tell('a "quoted" one');
+    problems.report('a "quoted" one');
 
     expect(lines.map((line) => JSON.parse(line))).toEqual([
       { event: "problem", problem: 'a "quoted" one', count: 1 },
@@ -38,7 +38,8 @@ describe("the problems of a run", () => {
   test("are bounded: beyond fifty kinds the others are counted under one name", () => {
     const { problems, lines } = told(false);
 
-    for (const name of Array.from({ length: 80 }, (_, k) => "x".repeat(k + 1))) problems.tell(name);
+    for (const name of Array.from({ length: 80 }, (_, k) => "x".repeat(k + 1)))
+      problems.report(name);
 
     expect(lines).toHaveLength(51);
     expect(problems.kinds.at(-1)).toEqual({ problem: "other problems", count: 30 });

@@ -35,7 +35,7 @@ export class RunProblems {
   }
 
   /** Takes a problem. */
-  tell(problem: string): void {
+  report(problem: string): void {
     const own = kindOf(problem);
     const isRoom = this.#kinds.has(own) || this.#kinds.size < kindsMax;
     const kind = isRoom ? own : otherKind;

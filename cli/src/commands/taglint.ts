@@ -47,13 +47,13 @@ ${RULES}`,
           const { mended, ...after } =
             fix === true ? mendTags(file, text) : { text, mended: [], left: lintTags(file, text) };
           if (after.text !== text) writeWhole(file, after.text, true);
-          for (const finding of mended) tellFinding(file, text, finding, true, asJson);
-          for (const finding of after.left) tellFinding(file, after.text, finding, false, asJson);
+          for (const finding of mended) printFinding(file, text, finding, true, asJson);
+          for (const finding of after.left) printFinding(file, after.text, finding, false, asJson);
           count.fixed += mended.length;
           count.findings += after.left.length;
         } catch (failure) {
           count.unreadable++;
-          tellUnreadable(file, failure, asJson);
+          printUnreadable(file, failure, asJson);
         }
       }
       if (asJson) printJson(count);
@@ -73,7 +73,7 @@ function readSource(file: string): string {
   }
 }
 
-function tellFinding(
+function printFinding(
   file: string,
   text: string,
   { rule, message, at }: TagFinding,
@@ -88,7 +88,7 @@ function tellFinding(
     );
 }
 
-function tellUnreadable(file: string, failure: unknown, asJson: boolean): void {
+function printUnreadable(file: string, failure: unknown, asJson: boolean): void {
   const error = failure instanceof Error ? failure.message : String(failure);
   const at = failure instanceof Error && "at" in failure ? Number(failure.at) : undefined;
   const place = at === undefined ? {} : placeOf(readSource(file), at);

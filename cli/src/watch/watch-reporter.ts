@@ -27,7 +27,7 @@ const namedMax = 3;
 export function watchReporter(options: WatchReporterOptions): (event: WatchEvent) => void {
   return options.asJson
     ? (event) => options.print(JSON.stringify(eventObject(event)))
-    : (event) => tellPerson(event, options);
+    : (event) => printForPerson(event, options);
 }
 
 function eventObject(event: WatchEvent): Record<string, unknown> {
@@ -50,7 +50,7 @@ function eventObject(event: WatchEvent): Record<string, unknown> {
   }
 }
 
-function tellPerson(event: WatchEvent, options: WatchReporterOptions): void {
+function printForPerson(event: WatchEvent, options: WatchReporterOptions): void {
   const { note, folder, watched } = options;
   if (event.kind === "changed") {
     options.makeRoom();

@@ -13,7 +13,7 @@ import { STORY_WORLD } from "../crash/story-world.ts";
 import { waitFor } from "../crash/wait-for.ts";
 import { type Stack, startStack } from "../harness/start-stack.ts";
 import { OperatorDeeds } from "./operator-deeds.ts";
-import { isAsStored } from "./told-and-stored.ts";
+import { isAsStored } from "./sent-and-stored.ts";
 import { WireSubscriber } from "./wire-subscriber.ts";
 
 const worldId = STORY_WORLD;

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { findViolations } from "./check-story.ts";
 import { planPoints } from "./kill-plan.ts";
-import { tellStory } from "./tell-story.ts";
+import { runStory } from "./run-story.ts";
 
 /** Before and after each commit of an apply and of an order, and killed from outside in between. */
 const points = [
@@ -40,7 +40,7 @@ const points = [
 ];
 
 test("a platform in one folder dies 32 times: no order outside permission, none twice, nothing acknowledged is lost", async () => {
-  const { deaths, record } = await tellStory({ seed: 1, plan: planPoints(1, points) });
+  const { deaths, record } = await runStory({ seed: 1, plan: planPoints(1, points) });
 
   expect(findViolations(record)).toEqual([]);
   expect(deaths.filter(({ isReached }) => !isReached)).toEqual([]);

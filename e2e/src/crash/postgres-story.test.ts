@@ -2,7 +2,7 @@ import { describePostgres } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import { findViolations } from "./check-story.ts";
 import { planPoints } from "./kill-plan.ts";
-import { tellStory } from "./tell-story.ts";
+import { runStory } from "./run-story.ts";
 
 const points = [
   "dag.swap.after_commit",
@@ -21,7 +21,7 @@ describePostgres("a platform over a database server", (server) => {
   test("dies 10 times: no order outside permission, none twice, nothing acknowledged is lost", async () => {
     const dsn = await server().createDatabase();
 
-    const { deaths, record } = await tellStory({ seed: 2, plan: planPoints(2, points), dsn });
+    const { deaths, record } = await runStory({ seed: 2, plan: planPoints(2, points), dsn });
 
     expect(findViolations(record)).toEqual([]);
     expect(deaths.filter(({ isReached }) => !isReached)).toEqual([]);

@@ -5,8 +5,8 @@ import { parseArgs } from "node:util";
 import { openTestPostgres } from "@qmtl/service-kit/testing";
 import { findViolations } from "./check-story.ts";
 import { planKills, planPoints } from "./kill-plan.ts";
+import { runStory } from "./run-story.ts";
 import type { StoryRecord } from "./story-record.ts";
-import { tellStory } from "./tell-story.ts";
 
 /** Kills of one story; a longer soak tells more stories. */
 const STORY_KILLS = 20;
@@ -46,7 +46,7 @@ async function soak(): Promise<boolean> {
     const offset = Number(values.offset) + killed;
     try {
       const plan = points === undefined ? planKills(seed, kills, offset) : planPoints(seed, points);
-      const story = await tellStory({ seed, plan, ...dsn, onStep: tell, onProblem: murmur });
+      const story = await runStory({ seed, plan, ...dsn, onStep: tell, onProblem: murmur });
       const violations = findViolations(story.record);
       for (const { point, isReached } of story.deaths) {
         const name = isReached || point === "random" ? point : `${point} (not reached)`;

@@ -7,7 +7,7 @@ import { setCurrentContext } from "../store/context-store.ts";
 import { insertNodes, insertSentinel, tieNodes } from "../store/graph-store.ts";
 import { insertQueues } from "../store/queue-store.ts";
 import { hasOpenSwap } from "../store/swap-store.ts";
-import { tellTagQueries } from "../store/tag-query-store.ts";
+import { emitTagQueries } from "../store/tag-query-store.ts";
 import type { DiffPlan } from "./plan-diff.ts";
 
 export interface DiffOrigin {
@@ -44,16 +44,16 @@ export async function storeDiff(
       .filter(({ of }) => of === undefined || of === context)
       .map(({ queue }) => queue);
     inForceAnew.push(...queues.filter(({ isSource }) => !isSource));
-    await tellWorld(tx, context.worldId, strategyId, queues.map(queueDescriptor), nowMs);
+    await emitWorldQueues(tx, context.worldId, strategyId, queues.map(queueDescriptor), nowMs);
   }
   const queries = plan.assignments.map(({ node }) => node).filter((node) => node.tagQuery);
   const worldIds = contexts.map(({ worldId }) => worldId);
   const newSources = plan.newQueues.filter(({ isSource }) => isSource);
-  await tellTagQueries(tx, queries, worldIds, [...newSources, ...inForceAnew], nowMs);
+  await emitTagQueries(tx, queries, worldIds, [...newSources, ...inForceAnew], nowMs);
 }
 
 /** Tells the queues of a strategy in the context that is in force in its world. */
-export async function tellWorld(
+export async function emitWorldQueues(
   tx: Tx,
   worldId: string,
   strategyId: string,

@@ -4,10 +4,10 @@ import { hasReason } from "@qmtl/sdk/rpc";
 import type { ClockTimer, Logger } from "@qmtl/service-kit";
 import { feedTopicKey, readTopic } from "@qmtl/service-kit/control";
 import type { DagStore } from "../store/dag-store.ts";
-import { feedNames, feedStates, feedsOf, tellFeed } from "../store/replay-store.ts";
+import { emitFeedState, feedNames, feedStates, feedsOf } from "../store/replay-store.ts";
 
 /** A feed whose rows move is reported this often at most, milliseconds. */
-const tellMs = 1_000;
+const emitMs = 1_000;
 /** Keys remembered that are of no feed, at most; beyond it they are looked up again. */
 const otherKeysMax = 100_000;
 
@@ -37,7 +37,7 @@ export class FeedProgress {
         const told = changes.at(-1)?.payload;
         const now = create(FeedStateSchema, state!);
         const isTold = told?.case === "feedUpdated" && equals(FeedStateSchema, told.value, now);
-        if (!isTold) await tellFeed(tx, source, clock.nowMs());
+        if (!isTold) await emitFeedState(tx, source, clock.nowMs());
       }
     });
   }
@@ -46,7 +46,7 @@ export class FeedProgress {
   appended(computeKey: string): void {
     if (this.#isStopped || this.#others.has(computeKey)) return;
     this.#appended.add(computeKey);
-    this.#timer ??= this.#store.clock.setTimer(() => this.#look(), tellMs);
+    this.#timer ??= this.#store.clock.setTimer(() => this.#look(), emitMs);
   }
 
   /** Ends the timer, and waits for what is being written. */
@@ -60,20 +60,20 @@ export class FeedProgress {
     this.#timer = undefined;
     const keys = [...this.#appended];
     this.#appended.clear();
-    this.#telling = this.#tell(keys).catch((error: unknown) => {
+    this.#telling = this.#emit(keys).catch((error: unknown) => {
       // The next row brings the next look; who no longer leads has nothing to tell.
       if (!hasReason(error, "NOT_LEADER")) this.#logger.warn("a feed was not told of", { error });
     });
   }
 
-  async #tell(keys: readonly string[]): Promise<void> {
+  async #emit(keys: readonly string[]): Promise<void> {
     const feeds = await feedsOf(this.#store.db, keys);
     if (this.#others.size >= otherKeysMax) this.#others.clear();
     for (const key of keys) if (!feeds.has(key)) this.#others.add(key);
     const sources = [...new Set(feeds.values())].sort();
     if (sources.length === 0) return;
     await this.#store.write(async (tx) => {
-      for (const source of sources) await tellFeed(tx, source, this.#store.clock.nowMs());
+      for (const source of sources) await emitFeedState(tx, source, this.#store.clock.nowMs());
     });
     this.#store.changed();
   }

@@ -18,13 +18,13 @@ import type { DagStore } from "../store/dag-store.ts";
 import {
   addRunner,
   advanceFeed,
+  emitFeedState,
   type FeedMessage,
   feedNames,
   feedStates,
   lockFeeds,
   removeRunner,
   runnerSources,
-  tellFeed,
   worldFeeds,
 } from "../store/replay-store.ts";
 
@@ -48,7 +48,7 @@ export async function advanceFeeds(
     await lockFeeds(tx, sources);
     for (const source of sources) {
       const isMoved = await advanceFeed(tx, source, untilMs);
-      if (isMoved) await tellFeed(tx, source, store.clock.nowMs());
+      if (isMoved) await emitFeedState(tx, source, store.clock.nowMs());
     }
     await failpoints.hit("dag.advance.before_commit");
     return feedStates(tx, sources);
@@ -93,7 +93,7 @@ export async function createReplayRunner(
     await lockFeeds(tx, ordered);
     for (const source of ordered) {
       const isAdded = await addRunner(tx, source, { sessionId, worldId, strategyIds }, nowMs);
-      if (isAdded) await tellFeed(tx, source, nowMs);
+      if (isAdded) await emitFeedState(tx, source, nowMs);
     }
     return feedStates(tx, ordered);
   });
@@ -119,7 +119,7 @@ export async function deleteReplayRunner(
     await lockFeeds(tx, sources);
     for (const source of sources) {
       const isRemoved = await removeRunner(tx, source, sessionId);
-      if (isRemoved) await tellFeed(tx, source, store.clock.nowMs());
+      if (isRemoved) await emitFeedState(tx, source, store.clock.nowMs());
     }
   });
   store.changed();

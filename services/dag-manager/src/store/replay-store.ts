@@ -52,7 +52,7 @@ export async function ensureFeeds(
        on conflict (source) do nothing returning source`,
       [source, untilMs, nowMs],
     );
-    if (added.length > 0) await tellFeed(tx, source, nowMs);
+    if (added.length > 0) await emitFeedState(tx, source, nowMs);
   }
 }
 
@@ -189,7 +189,7 @@ export async function beginFeed(tx: Tx, source: string, row: number, nowMs: numb
     "update dag.replay_runner set from_row = $2 where source = $1 and from_row < $2 returning session_id",
     [source, row],
   );
-  if (moved.length > 0) await tellFeed(tx, source, nowMs);
+  if (moved.length > 0) await emitFeedState(tx, source, nowMs);
 }
 
 /** Sessions that run a strategy in a world, over all feeds. */
@@ -220,7 +220,7 @@ export async function feedsOf(
 }
 
 /** Tells where a feed stands. */
-export async function tellFeed(tx: Tx, source: string, nowMs: number): Promise<void> {
+export async function emitFeedState(tx: Tx, source: string, nowMs: number): Promise<void> {
   const [value] = await feedStates(tx, [source]);
   const payload = { case: "feedUpdated" as const, value: value! };
   const topicKey = feedTopicKey(source);

@@ -22,7 +22,7 @@ interface TagQueryRow {
  * change: of those, and of every query that one of `changed` matches, in each world it is asked in. `changed` are queues
  * that come into force or go out of it.
  */
-export async function tellTagQueries(
+export async function emitTagQueries(
   tx: Tx,
   nodes: readonly Node[],
   worldIds: readonly string[],
@@ -46,7 +46,7 @@ export async function tellTagQueries(
       }
     }
   }
-  for (const { query, worldId } of told.values()) await tellMatches(tx, query, worldId, nowMs);
+  for (const { query, worldId } of told.values()) await emitMatches(tx, query, worldId, nowMs);
 }
 
 async function upsertTagQuery(
@@ -98,7 +98,7 @@ function doesMatch(query: TagQueryRow, queue: QueueRow): boolean {
   return query.match_all ? query.tags.every(has) : query.tags.some(has);
 }
 
-async function tellMatches(
+async function emitMatches(
   tx: Tx,
   query: TagQueryRow,
   worldId: string,

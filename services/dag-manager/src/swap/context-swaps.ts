@@ -7,7 +7,7 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { SerialQueue, type SessionScope, sleep } from "@qmtl/service-kit";
-import { tellWorld } from "../diff/store-diff.ts";
+import { emitWorldQueues } from "../diff/store-diff.ts";
 import {
   computeKeyOf,
   contextMessage,
@@ -25,7 +25,7 @@ import { strategyNodes } from "../store/graph-store.ts";
 import { knownQueues, strategySourceRow } from "../store/queue-store.ts";
 import { runnerSessions } from "../store/replay-store.ts";
 import { lastCommittedSwap, openSwaps, swapById, writeSwap } from "../store/swap-store.ts";
-import { tellTagQueries } from "../store/tag-query-store.ts";
+import { emitTagQueries } from "../store/tag-query-store.ts";
 import { keysIn, ownKeys, planSwap } from "./plan-swap.ts";
 import { RunningSwap } from "./running-swap.ts";
 
@@ -268,9 +268,9 @@ async function closeContext(
     const sources = await knownQueues(tx, sourceKeys);
     await closeCurrentContext(tx, strategyId, worldId);
     const gone = [...computed.values()].map(({ queue }) => queue);
-    await tellTagQueries(tx, [], [], gone, nowMs);
+    await emitTagQueries(tx, [], [], gone, nowMs);
     const left = [...sources.values()].map(({ queue }) => queueDescriptor(queue));
-    await tellWorld(tx, worldId, strategyId, left, nowMs);
+    await emitWorldQueues(tx, worldId, strategyId, left, nowMs);
     return true;
   });
   if (isClosed) store.changed();

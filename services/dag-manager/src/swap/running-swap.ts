@@ -13,7 +13,7 @@ import {
 } from "@qmtl/core/queues";
 import { failpoints } from "@qmtl/service-kit";
 import type { Tx } from "@qmtl/service-kit/db";
-import { tellWorld } from "../diff/store-diff.ts";
+import { emitWorldQueues } from "../diff/store-diff.ts";
 import { computeKeyOf, type QueueContext, sourceContext } from "../graph/queue-context.ts";
 import { type QueueRow, queueDescriptor } from "../graph/queue-row.ts";
 import { setCurrentContext } from "../store/context-store.ts";
@@ -21,7 +21,7 @@ import type { DagStore } from "../store/dag-store.ts";
 import { strategyNodes } from "../store/graph-store.ts";
 import { knownQueues } from "../store/queue-store.ts";
 import { swapById, writeSwap } from "../store/swap-store.ts";
-import { tellTagQueries } from "../store/tag-query-store.ts";
+import { emitTagQueries } from "../store/tag-query-store.ts";
 
 /**
  * One swap on its way: the machine of the queue protocol, driven by what runners say, with each phase
@@ -120,14 +120,14 @@ export class RunningSwap {
   }
 
   /** From now on the strategy's queues in its world are those of the new context. */
-  async #tellQueues(tx: Tx): Promise<void> {
+  async #emitQueues(tx: Tx): Promise<void> {
     const { strategyId, worldId } = this.#message;
     const newKeys = new Map(this.#message.keys.map((one) => [one.nodeId, one.newComputeKey]));
     const nodes = await strategyNodes(tx, strategyId);
     const keys = nodes.map((node) => newKeys.get(node.nodeId) ?? computeKeyOf(node, sourceContext));
     const known = await knownQueues(tx, keys);
     const queues = keys.flatMap((key) => known.get(key)?.queue ?? []).map(queueDescriptor);
-    await tellWorld(tx, worldId, strategyId, queues, this.#store.clock.nowMs());
+    await emitWorldQueues(tx, worldId, strategyId, queues, this.#store.clock.nowMs());
   }
 
   async #commit(state: SwapState, fromRow: number): Promise<void> {
@@ -138,8 +138,8 @@ export class RunningSwap {
       await this.#store.write(async (tx) => {
         await setCurrentContext(tx, message.strategyId, this.#to, clock.nowMs());
         await writeSwap(tx, message, clock.nowMs());
-        await tellTagQueries(tx, [], [], await swappedQueues(tx, message), clock.nowMs());
-        await this.#tellQueues(tx);
+        await emitTagQueries(tx, [], [], await swappedQueues(tx, message), clock.nowMs());
+        await this.#emitQueues(tx);
         await failpoints.hit("dag.swap.before_commit");
       });
     } catch (error) {

@@ -81,13 +81,13 @@ export class OutboxLog implements EventSource {
 
   async *watch(range: WatchedRange, signal: AbortSignal): AsyncGenerator<WatchedEvents> {
     let last = await this.#startOf(range);
-    yield this.#told([], last);
+    yield this.#toWatched([], last);
     const positions = new Map(range.topics.map((topic) => [topic, last]));
     for await (const events of this.#followed.batches(positions, signal)) {
       // Looked at after reading: what was deleted before it was read is noted by then.
       if ((await this.#trimmedTo()) > last) throw trimmed("was not read before it was deleted");
       last = events.at(-1)?.position ?? last;
-      yield this.#told(events, last);
+      yield this.#toWatched(events, last);
     }
   }
 
@@ -117,7 +117,7 @@ export class OutboxLog implements EventSource {
     );
   }
 
-  #told(events: WatchedEvents["events"], position: number): WatchedEvents {
+  #toWatched(events: WatchedEvents["events"], position: number): WatchedEvents {
     const logId = this.#logId;
     return {
       logId,

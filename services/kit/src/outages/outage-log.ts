@@ -190,14 +190,10 @@ export class OutageLog {
    * other is logged by its reason and a short text. A stack says nothing of what is down.
    */
   quiet(inner: Logger = this.logger): Logger {
-    const tell = (
-      level: "warn" | "error",
-      message: string,
-      fields: LogFields | undefined,
-    ): void => {
+    const log = (level: "warn" | "error", message: string, fields: LogFields | undefined): void => {
       const outage = outageOf(fields?.error ?? fields?.failure);
       if (outage === undefined) inner[level](message, fields);
-      else if (this.#isTold(outage.subject, message)) inner.debug(message, fields);
+      else if (this.#isLogged(outage.subject, message)) inner.debug(message, fields);
       else {
         const { error: _error, failure: _failure, ...others } = fields ?? {};
         inner[level](message, { ...others, ...shortCause(outage.failure) });
@@ -206,13 +202,13 @@ export class OutageLog {
     return {
       debug: (message, fields) => inner.debug(message, fields),
       info: (message, fields) => inner.info(message, fields),
-      warn: (message, fields) => tell("warn", message, fields),
-      error: (message, fields) => tell("error", message, fields),
+      warn: (message, fields) => log("warn", message, fields),
+      error: (message, fields) => log("error", message, fields),
       child: (fields) => this.quiet(inner.child(fields)),
     };
   }
 
-  #isTold(subject: string, message: string): boolean {
+  #isLogged(subject: string, message: string): boolean {
     const names = [subject, workOf(subject)];
     return names.some((name) => this.#dependencies.get(name)?.cover(message) ?? false);
   }

@@ -136,7 +136,7 @@ function ownTrailer(
   const text = lastMessage(envelope, trailerFlag, header?.get("grpc-encoding"));
   if (text === undefined) return envelope;
   const trailer = trailerParse(text);
-  return tellReason(trailer, asked) ? enveloped(trailerFlag, trailerSerialize(trailer)) : envelope;
+  return writeReason(trailer, asked) ? enveloped(trailerFlag, trailerSerialize(trailer)) : envelope;
 }
 
 async function* thenTrailer(
@@ -144,11 +144,11 @@ async function* thenTrailer(
   { body, trailer }: UniversalServerResponse,
 ): AsyncIterable<Uint8Array> {
   yield* body ?? [];
-  if (trailer !== undefined) tellReason(trailer, asked);
+  if (trailer !== undefined) writeReason(trailer, asked);
 }
 
 /** Adds the details to a trailer of gRPC that has a refusal without; true when it did. */
-function tellReason(trailer: Headers, asked: AskedCall): boolean {
+function writeReason(trailer: Headers, asked: AskedCall): boolean {
   const error = findTrailerError(trailer);
   if (error === undefined || error.details.length > 0) return false;
   setTrailerStatus(trailer, ownRefusal(error, asked));

@@ -48,7 +48,7 @@ class WriteThrough extends ArrivingCall {
  * What grpc-js refuses by itself, such as a message that is too large or whose compression is broken, gets a reason. It speaks to the
  * innermost call, past every wrapper.
  */
-function tellReasons(call: ServerInterceptingCallInterface, bytesMax: number): void {
+function writeReasons(call: ServerInterceptingCallInterface, bytesMax: number): void {
   const send = call.sendStatus.bind(call);
   call.sendStatus = ({ code = status.UNKNOWN, details = "", metadata = null, ...rest }) => {
     const isTold = metadata !== null && metadata.get("grpc-status-details-bin").length > 0;
@@ -75,7 +75,7 @@ const REFUSED_BY_LIBRARY: ReadonlyMap<number, Code> = new Map([
 export const callInterceptor =
   (intake: RequestIntake, bytesMax: number): ServerInterceptor =>
   (method, call) => {
-    tellReasons(call, bytesMax);
+    writeReasons(call, bytesMax);
     if (method.requestStream) return new ServerInterceptingCall(call);
     return method.responseStream ? new WriteThrough(call, intake) : new ArrivingCall(call, intake);
   };

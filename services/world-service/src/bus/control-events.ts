@@ -94,7 +94,7 @@ export async function appendRebalancingEvents(
 }
 
 /** The batch that topic REBALANCING last reported for a world. */
-export async function lastToldBatch(tx: Tx, worldId: string): Promise<EmittedBatch | undefined> {
+export async function lastEmittedBatch(tx: Tx, worldId: string): Promise<EmittedBatch | undefined> {
   const { changes } = await readTopic(tx, "world", worldTopicKey(worldId, "rebalancing"));
   const payload = changes.at(-1)?.payload;
   if (payload?.case !== "rebalancingUpdated" || payload.value.batchId === "") return undefined;

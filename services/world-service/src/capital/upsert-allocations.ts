@@ -1,7 +1,7 @@
 import { jcs } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Tx } from "@qmtl/service-kit/db";
-import { appendRebalancingEvents, lastToldBatch } from "../bus/control-events.ts";
+import { appendRebalancingEvents, lastEmittedBatch } from "../bus/control-events.ts";
 import { appendAllocation, writeShares } from "../store/allocation-table.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import { hashText } from "../store/hash-text.ts";
@@ -188,7 +188,7 @@ async function changesOf(tx: Tx, { allocations, batch }: AllocationChange) {
   for (const { worldId, ratio } of allocations) {
     const told =
       batch === undefined
-        ? await lastToldBatch(tx, worldId)
+        ? await lastEmittedBatch(tx, worldId)
         : { batchId: batch.batchId, deltas: batch.deltasByWorld[worldId] ?? 0 };
     changes.push({ worldId, ratio, batch: told });
   }

@@ -70,7 +70,7 @@ export class AccountRegistry {
       await router.recordSettings();
       for (const { batchId, crosses } of [...router.rebalances]) {
         await broker.transfer(batchId, crosses);
-        router.rebalanceTold(batchId);
+        router.rebalanceTransferred(batchId);
       }
       await reconcileAccount(router);
     });

@@ -166,7 +166,7 @@ export class AccountRouter implements WorldRows {
   }
 
   /** The broker's sub-accounts have heard of a rebalance. */
-  rebalanceTold(batchId: string): void {
+  rebalanceTransferred(batchId: string): void {
     this.rebalances = this.rebalances.filter((one) => one.batchId !== batchId);
   }
 
@@ -314,7 +314,7 @@ export class AccountRouter implements WorldRows {
       basis: basisOf(this.deps.settings),
       core: this.core.snapshot(),
       market: this.market.snapshot(),
-      recorded: this.#recorded.told,
+      recorded: this.#recorded.journaled,
       sealedBars: [...this.sealedBars],
       rebalances: [...this.rebalances],
       ...{ difference, sequence },

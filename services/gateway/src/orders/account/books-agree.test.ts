@@ -4,8 +4,8 @@ import { openTestPglite } from "@qmtl/service-kit/testing";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { booksFromJournal, booksFromSnapshot, booksText } from "../testing/books-text.ts";
+import { emittedTopic } from "../testing/emitted-topics.ts";
 import { OrderBench, paperAccount, replayWorld } from "../testing/order-bench.ts";
-import { toldTopic } from "../testing/told-topics.ts";
 
 let host: PgliteHost;
 
@@ -127,7 +127,7 @@ test("whatever happens, books, fills and broker agree, and nothing opens while t
 
 /** Each change was told once, in order, and what was told adds up to what is so. */
 async function expectToldWhole(bench: OrderBench, key: "world/w1/order" | "halt"): Promise<void> {
-  const { revisions, revision, folded, stored, truth } = await toldTopic(bench, key);
+  const { revisions, revision, folded, stored, truth } = await emittedTopic(bench, key);
   expect(revisions).toEqual(Array.from({ length: revision }, (_, at) => at + 1));
   expect([key, stored]).toEqual([key, truth]);
   expect([key, folded]).toEqual([key, truth]);

@@ -25,7 +25,7 @@ export class RecordedSettings {
   }
 
   /** All that entries have told, as one entry would tell it. */
-  get told(): SettingsOp {
+  get journaled(): SettingsOp {
     return {
       op: "settings",
       ...(this.#initialCash === undefined ? {} : { initialCash: this.#initialCash }),

@@ -3,8 +3,8 @@ import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Halts } from "../store/halts.ts";
+import { emittedTopic } from "../testing/emitted-topics.ts";
 import { OrderBench } from "../testing/order-bench.ts";
-import { toldTopic } from "../testing/told-topics.ts";
 
 let host: PgliteHost;
 let bench: OrderBench;
@@ -44,7 +44,7 @@ test("a halt is in force while the database is down, says that it is not stored,
   await waitUntil(() => isStored(halt.haltId), { what: "the halt is stored" });
   expect((await Halts.load(bench.db)).list()).toEqual([halt]);
   expect((await bench.list()).map(({ state }) => state)).toEqual(["cancelled"]);
-  const { revisions, folded, truth } = await toldTopic(bench, "halt");
+  const { revisions, folded, truth } = await emittedTopic(bench, "halt");
   expect([revisions, folded]).toEqual([[1], truth]);
 });
 

@@ -84,7 +84,7 @@ export async function submitPlan(
   await router.commit(booking, keep(booking.sends));
   router.rebalances.push({ batchId, crosses });
   await router.deps.broker.transfer(batchId, crosses);
-  router.rebalanceTold(batchId);
+  router.rebalanceTransferred(batchId);
   const reports = router.booking();
   await sendOrders(router, booking, reports);
   await router.commit(reports);

@@ -41,7 +41,7 @@ import { watchOrders } from "./watch-orders.ts";
 /** Who may cancel any order. */
 const { exempt } = accessOf(OrderService.method.cancelOrders);
 /** Largest number of halts in the answer of Halt and Resume; the rest is read with ListHalts. */
-const haltsToldMax = 1_000;
+const haltsListedMax = 1_000;
 
 /** OrderService over the order path. */
 export function orderRoutes(orders: OrderPath): ServedService {
@@ -54,7 +54,7 @@ export function orderHandlers(orders: OrderPath) {
   const toProto = (order: StoredOrder) => orderMessage(instrumentsOf(orders, order), order);
   const haltMessage = (halt: ReturnType<typeof orders.halts.list>[number]) =>
     haltToProto(halt, orders.halts.isStored(halt.haltId));
-  const inForce = () => orders.halts.list().slice(0, haltsToldMax).map(haltMessage);
+  const inForce = () => orders.halts.list().slice(0, haltsListedMax).map(haltMessage);
   return {
     async setTargets(request, context) {
       return setTargets(orders, request, sessionOf(context), waitingTime(context.timeoutMs));

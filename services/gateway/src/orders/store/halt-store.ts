@@ -14,13 +14,13 @@ export class HaltStore {
   /** Stores a halt, and tells of it if that changed what is in force. */
   async store(tx: Tx, halt: Halt, nowMs: number): Promise<void> {
     await lockHalts(tx);
-    if (await insertHalt(tx, halt)) await this.#tell(tx, nowMs);
+    if (await insertHalt(tx, halt)) await this.#emit(tx, nowMs);
   }
 
   /** Removes a halt, and tells of it if there was one. */
   async remove(tx: Tx, place: HaltCoverage, nowMs: number): Promise<void> {
     await lockHalts(tx);
-    if (await deleteHalt(tx, place)) await this.#tell(tx, nowMs);
+    if (await deleteHalt(tx, place)) await this.#emit(tx, nowMs);
   }
 
   /** Tells of halts that were stored before there was a topic. */
@@ -29,11 +29,11 @@ export class HaltStore {
     if (revision > 0) return;
     await db.transaction(async (tx) => {
       await lockHalts(tx);
-      if ((await Halts.load(tx)).list().length > 0) await this.#tell(tx, nowMs);
+      if ((await Halts.load(tx)).list().length > 0) await this.#emit(tx, nowMs);
     });
   }
 
-  async #tell(tx: Tx, nowMs: number): Promise<void> {
+  async #emit(tx: Tx, nowMs: number): Promise<void> {
     const payload = this.#events.haltsUpdated((await Halts.load(tx)).list());
     const change = { topicKey: haltTopicKey, subject: "halt", payload };
     await appendControlEvent(tx, "gateway", change, nowMs);

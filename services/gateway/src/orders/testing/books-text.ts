@@ -9,7 +9,7 @@ import type { OrderBench } from "./order-bench.ts";
 export function booksText(books: RebuiltBooks): string {
   const { core, market, recorded, sealedBars, difference, last } = books;
   const rows = [...snapshotRows(core.snapshot())];
-  const told = { ...recorded.told, instruments: recorded.told.instruments ?? [] };
+  const told = { ...recorded.journaled, instruments: recorded.journaled.instruments ?? [] };
   return exactJson({ rows, market: market.snapshot(), told, sealedBars, difference, last });
 }
 

@@ -81,15 +81,15 @@ export class RunReporter implements RunReports {
     const nowMs = this.#clock.nowMs();
     if (last !== undefined && row < 0 && last.kind === kind && last.message === message) {
       last.more += 1;
-      if (nowMs - last.atMs >= againMs) this.#tellRepeated(last, nowMs);
+      if (nowMs - last.atMs >= againMs) this.#emitRepeated(last, nowMs);
       return;
     }
-    if (last !== undefined && last.more > 0) this.#tellRepeated(last, nowMs);
+    if (last !== undefined && last.more > 0) this.#emitRepeated(last, nowMs);
     this.#lastEvent = row < 0 ? { kind, message, atMs: nowMs, more: 0 } : undefined;
     this.#emit(kind, message, row);
   }
 
-  #tellRepeated(last: RepeatedEvent, nowMs: number): void {
+  #emitRepeated(last: RepeatedEvent, nowMs: number): void {
     const { kind, message, more } = last;
     last.atMs = nowMs;
     last.more = 0;

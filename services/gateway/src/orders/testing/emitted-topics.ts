@@ -20,7 +20,7 @@ import type { OrderBench } from "./order-bench.ts";
 type Key = "halt" | "world/w1/order";
 
 /** A topic key as it was told, as it is stored for who asks, and as the tables it tells of have it. */
-export async function toldTopic(bench: OrderBench, topicKey: Key) {
+export async function emittedTopic(bench: OrderBench, topicKey: Key) {
   await bench.router.stored();
   const { db } = bench;
   const stored =

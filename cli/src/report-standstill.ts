@@ -6,7 +6,7 @@ import { printFailure } from "./print.ts";
  *
  * @returns to be called when the command has come to its end
  */
-export function tellStandstill(asJson: boolean): () => void {
+export function reportStandstill(asJson: boolean): () => void {
   const tell = (): void => {
     if (process.exitCode !== undefined) return; // somebody ended the process
     process.exitCode = ExitCode.usage;

@@ -48,7 +48,7 @@ const SHORT_LIFE = ["--liftoff-only"];
  * Submits two strategies, promotes them to paper and lets bars pass, while the platform dies again and again; then
  * stops it and reads what it left. The same seed plans the same deaths; the races are the machine's own.
  */
-export async function tellStory(options: StoryOptions): Promise<Story> {
+export async function runStory(options: StoryOptions): Promise<Story> {
   const folder = await mkdtemp(join(tmpdir(), "qmtl-story-"));
   try {
     const config = await writeStoryFiles(folder, options.seed);

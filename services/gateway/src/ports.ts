@@ -55,7 +55,7 @@ export interface TicketClaims extends SessionScope {
   readonly principal: string;
 }
 
-/** The order path as the feeds see it. */
+/** The order path as the feeds see it. Implemented by `OrderPath`. */
 export interface BarBookings {
   /** Books bars of a feed, in row order, each once: fills at the open, marks at the close, returns. Resolves when durable. */
   onBars(bars: readonly SourceBar[]): Promise<void>;

@@ -1,7 +1,7 @@
 import type { ExecutionDomain } from "@qmtl/core/gate";
 import { pause, reconnectDelayMs, systemClock, TicketKeeper } from "../../control/index.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
-import { StrategyCallbacks } from "./orders/strategy-calls.ts";
+import { StrategyCallbacks } from "./orders/strategy-callbacks.ts";
 import { RunParts } from "./run-parts.ts";
 import { RunState } from "./run-state.ts";
 import { ConnectionMonitor } from "./session/connection-monitor.ts";

@@ -19,7 +19,7 @@ import { OnlineSources, RunnerSets } from "./log/sources.ts";
 import { TagQueryTracker } from "./log/tag-query-tracker.ts";
 import type { CarriedRecord } from "./log/wire-records.ts";
 import { type GateListener, GateMonitor } from "./orders/gate-monitor.ts";
-import type { StrategyCallbacks } from "./orders/strategy-calls.ts";
+import type { StrategyCallbacks } from "./orders/strategy-callbacks.ts";
 import { type BucketListener, TargetSender } from "./orders/target-sender.ts";
 import type { RunState } from "./run-state.ts";
 import { type ConnectionMonitor, DagManagerMonitor } from "./session/connection-monitor.ts";

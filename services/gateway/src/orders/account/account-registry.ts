@@ -3,8 +3,8 @@ import type { CounterMetric, Metrics } from "@qmtl/service-kit";
 import type { Broker } from "../broker/broker-port.ts";
 import { AccountRouter, type AccountRouterDeps } from "./account-router.ts";
 import type { AccountSettings } from "./account-settings.ts";
-import type { TradedWorlds } from "./order-gate.ts";
 import { reconcileAccount } from "./reconcile-account.ts";
+import type { TradedWorlds } from "./world-gate.ts";
 
 interface AccountRegistryDeps
   extends Omit<AccountRouterDeps, "settings" | "broker" | "worlds" | "lateOrders"> {

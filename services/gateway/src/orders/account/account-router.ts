@@ -17,10 +17,9 @@ import type { OrderEvents } from "../store/order-events.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import type { AccountSettings } from "./account-settings.ts";
 import { type AccountSnapshot, basisOf, hashOfEntry } from "./account-snapshot.ts";
+import { BookedMarks } from "./booked-marks.ts";
 import { Booking, type JournalPlace, type Permission } from "./booking.ts";
 import type { JournalHub } from "./journal-hub.ts";
-import { BookedMarks } from "./market.ts";
-import type { TradedWorlds } from "./order-gate.ts";
 import { OrderPermission, type WorldRows } from "./order-permission.ts";
 import { type OrderNews, OrderTopic } from "./order-topic.ts";
 import { PendingReports } from "./pending-reports.ts";
@@ -35,6 +34,7 @@ import { RecordedSettings } from "./recorded-settings.ts";
 import { sendOrders } from "./send-orders.ts";
 import { SnapshotKeeper } from "./snapshot-keeper.ts";
 import { entriesOf, ordersAfter, storeBooking } from "./store-booking.ts";
+import type { TradedWorlds } from "./world-gate.ts";
 
 export interface AccountRouterDeps {
   readonly settings: AccountSettings;

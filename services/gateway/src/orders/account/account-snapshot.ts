@@ -11,7 +11,7 @@ import type { JournalOp } from "../store/journal-op.ts";
 import type { JournalEntryRow } from "../store/journal-store.ts";
 import type { SnapshotKey } from "../store/snapshot-store.ts";
 import type { AccountSettings } from "./account-settings.ts";
-import type { MarketSnapshot } from "./market.ts";
+import type { MarketSnapshot } from "./booked-marks.ts";
 import type { ExecutedRebalance, SealedBar } from "./rebuild-books.ts";
 
 /**

@@ -5,7 +5,7 @@ import { lockGateFence } from "../store/gate-fence.ts";
 import { type Halts, isHalted } from "../store/halts.ts";
 import type { OrderContext, OutgoingOrder, Permission } from "./booking.ts";
 import { reasonOfRefusal } from "./gate-reasons.ts";
-import type { TradedWorlds } from "./order-gate.ts";
+import type { TradedWorlds } from "./world-gate.ts";
 
 /** Origins by which the router itself closes positions: neither a gate nor a halt stops them. */
 const CLOSING: ReadonlySet<OrderOrigin> = new Set<OrderOrigin>([

@@ -14,7 +14,7 @@ import type { JournalOp } from "../store/journal-op.ts";
 import { type JournalEntryRow, readJournal, replayJournal } from "../store/journal-store.ts";
 import type { AccountSettings } from "./account-settings.ts";
 import type { AccountSnapshot } from "./account-snapshot.ts";
-import { BookedMarks } from "./market.ts";
+import { BookedMarks } from "./booked-marks.ts";
 import { newestSnapshot } from "./newest-snapshot.ts";
 import { missingInstrument, RecordedSettings } from "./recorded-settings.ts";
 

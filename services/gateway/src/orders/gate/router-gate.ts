@@ -24,7 +24,7 @@ import {
   usableLeft,
 } from "@qmtl/core/gate";
 import { type Clock, type ClockTimer, type Logger, sleep } from "@qmtl/service-kit";
-import type { WorldGate } from "../account/order-gate.ts";
+import type { WorldGate } from "../account/world-gate.ts";
 
 /** A reply with the pace that WorldService asks for. */
 export interface RouterGateReply {

@@ -8,7 +8,7 @@ import type { Db } from "@qmtl/service-kit/db";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
 import { catchUp, type StatedTimes } from "../account/catch-up.ts";
-import type { StatedClaim, TradedWorlds } from "../account/order-gate.ts";
+import type { StatedClaim, TradedWorlds } from "../account/world-gate.ts";
 import { readGateFences } from "../store/gate-fence.ts";
 import type { Halts } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";

@@ -3,8 +3,8 @@ import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
 import type { SealedBar } from "../account/rebuild-books.ts";
 import type { ReturnsReport, WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
-import type { RunnerEnds } from "./bucket-acks.ts";
 import type { RowWaiters } from "./row-waiters.ts";
+import type { RunnerEnds } from "./runner-ends.ts";
 
 interface ReturnsReporterDeps {
   readonly peer: WorldPeer;

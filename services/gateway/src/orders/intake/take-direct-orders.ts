@@ -10,8 +10,8 @@ import { Decimal } from "decimal.js";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
 import { reasonOfHeld, reasonOfRefusal } from "../account/gate-reasons.ts";
-import type { StatedClaim, WorldGate } from "../account/order-gate.ts";
 import { PermissionLost } from "../account/order-permission.ts";
+import type { StatedClaim, WorldGate } from "../account/world-gate.ts";
 import type { Halt } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 

@@ -2,8 +2,8 @@ import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
 import { reasonOfHeld, reasonOfRefusal } from "../account/gate-reasons.ts";
-import type { StatedClaim } from "../account/order-gate.ts";
 import { PermissionLost } from "../account/order-permission.ts";
+import type { StatedClaim } from "../account/world-gate.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import type { WeightBounds } from "./declared-weights.ts";
 

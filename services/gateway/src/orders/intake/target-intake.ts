@@ -3,12 +3,12 @@ import type { Logger, SessionScope } from "@qmtl/service-kit";
 import type { BarrierEnds } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import { type AccountRouter, waitingOperationsMax } from "../account/account-router.ts";
-import type { StatedClaim } from "../account/order-gate.ts";
+import type { StatedClaim } from "../account/world-gate.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
-import type { RunnerEnds } from "./bucket-acks.ts";
 import { DeclaredWeights, type SubmittedStrategies } from "./declared-weights.ts";
 import type { FeedRows } from "./feed-rows.ts";
 import { checkKnownRow } from "./known-row.ts";
+import type { RunnerEnds } from "./runner-ends.ts";
 import {
   type StatedTarget,
   type TargetsTurn,

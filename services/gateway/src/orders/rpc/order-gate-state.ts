@@ -20,7 +20,7 @@ import type {
 } from "@qmtl/core/gate";
 import type { SessionScope } from "@qmtl/service-kit";
 import type { GateView } from "../../ports.ts";
-import type { StatedClaim } from "../account/order-gate.ts";
+import type { StatedClaim } from "../account/world-gate.ts";
 import type { AppliedGate, AppliedGates } from "../gate/world-registry.ts";
 
 const GATES: Readonly<Record<number, Gate>> = {

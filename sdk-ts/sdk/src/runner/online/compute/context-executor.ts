@@ -22,7 +22,7 @@ interface ContextExecutorOptions {
   readonly listener: ExecutorListener;
 }
 
-/** Takes what a context's executor computes. */
+/** Takes what a context's executor computes. Implemented by `OnlineContext`. */
 export interface ExecutorListener {
   /** Whether more buckets are taken now. */
   readonly hasRoom: boolean;

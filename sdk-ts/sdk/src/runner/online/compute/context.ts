@@ -26,7 +26,7 @@ interface OnlineContextOptions {
   readonly listener: ContextListener;
 }
 
-/** Takes what a context computes. */
+/** Takes what a context computes. Implemented by `ContextSwaps`. */
 export interface ContextListener {
   /** Whether more buckets of a context are taken now. */
   hasRoom(context: OnlineContext): boolean;

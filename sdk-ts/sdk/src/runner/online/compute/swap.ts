@@ -15,7 +15,7 @@ interface ContextSwapsOptions {
   readonly evaluations: Evaluations;
 }
 
-/** Opens compute contexts. */
+/** Opens compute contexts. Implemented by `RunParts`. */
 export interface ContextOpener {
   /** Opens a context for computed nodes with these keys; not started. */
   openContext(
@@ -25,7 +25,7 @@ export interface ContextOpener {
   ): OnlineContext;
 }
 
-/** Takes the buckets whose targets are to be sent. */
+/** Takes the buckets whose targets are to be sent. Implemented by `TargetSender`. */
 export interface BucketTaker {
   /** Whether more buckets are taken now. */
   readonly hasRoom: boolean;

@@ -23,7 +23,7 @@ interface NodeLeasesOptions {
   readonly reports: Pick<RunReports, "problem">;
 }
 
-/** Told of the leases of a session. */
+/** Notified of the leases of a session. Implemented by `RunParts`. */
 export interface LeaseListener {
   /** Before a granted lease is used; false gives it back. */
   mayHold(replica: QueueReplica, lease: NodeLease): boolean;

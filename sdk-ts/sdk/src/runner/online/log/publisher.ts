@@ -26,7 +26,7 @@ interface PublisherOptions {
   readonly reports: Pick<RunReports, "problem">;
 }
 
-/** Told of the records of a session. */
+/** Notified of the records of a session. Implemented by `RunParts`. */
 export interface PublishListener {
   /** A record is not effective and never will be. */
   recordRefused(fault: RecordFault): void;

@@ -30,7 +30,7 @@ interface WrittenEnd {
   readonly bucketEndMs: number;
 }
 
-/** What a replica asks of its surroundings. */
+/** What a replica asks of its surroundings. Implemented by `RunParts`. */
 export interface ReplicaPort {
   /** Time on the elapsed clock, milliseconds. */
   elapsedMs(): number;
@@ -159,6 +159,7 @@ export class QueueReplica {
     return this.#holder.window.length;
   }
 
+  /** Its own START was read back: RESTORING or HOLDING. CLAIMED has the lease, too, and sends nothing yet. */
   get isHeld(): boolean {
     return this.phase === "RESTORING" || this.phase === "HOLDING";
   }

@@ -28,7 +28,7 @@ interface GateMonitorOptions {
   readonly listener: GateListener;
 }
 
-/** Told of what comes by the control stream. */
+/** Notified of what the control stream brings. Implemented by `RunParts`. */
 export interface GateListener {
   /** Orders may leave from now on. */
   gateArmed(): void;

@@ -43,7 +43,7 @@ export interface TargetCounts {
   readonly evaluations: Evaluations;
 }
 
-/** Told of the buckets whose targets are sent. */
+/** Notified of the buckets whose targets are sent. Implemented by `RunParts`. */
 export interface BucketListener {
   /** Before the bucket is sent: the simulated book takes it. Values in the order of the targets. */
   targetsFixed(bucket: ComputedBucket, values: readonly number[], isGateShut: boolean): void;

@@ -7,7 +7,7 @@ import type {
 } from "@qmtl/core/gate";
 import type { OrderWorld } from "../store/order-world.ts";
 
-/** The gate of one world as an account asks it: whether an order may leave, and under what. */
+/** The gate of one world as an account asks it: whether an order may leave, and under what. Implemented by `RouterGate`. */
 export interface WorldGate {
   /** State applied last; null before the first, which means shut. */
   readonly applied: GateState | null;
@@ -37,7 +37,7 @@ export interface WorldGate {
   end(permit: OrderPermit): boolean;
 }
 
-/** The worlds that trade here, as an account knows them. */
+/** The worlds that trade here, as an account knows them. Implemented by `WorldRegistry`. */
 export interface TradedWorlds {
   gateOf(worldId: string): WorldGate | undefined;
   worldOf(worldId: string): OrderWorld | undefined;

@@ -21,7 +21,7 @@ export interface Mark {
 }
 
 /** Marks of an account's instruments, in the order in which the first of each came. */
-export class Marks implements Iterable<readonly [instrument: string, price: number]> {
+class Marks implements Iterable<readonly [instrument: string, price: number]> {
   readonly #marks = new Map<string, Mark>();
 
   /** The mark of an instrument, for a caller that reads and writes it bar by bar. */

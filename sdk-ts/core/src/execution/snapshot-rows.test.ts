@@ -223,20 +223,23 @@ describe("a snapshot of a router as rows", () => {
     const target = { world, strategy: "s", instrument: "X", value: 1, mark: 10 };
     account.apply({ op: "set_target", ...target, bucket: 1 });
     const rows = [...snapshotRows(account.snapshot())];
-    const [head = [], order = []] = rows;
+    const [head = [], s = [], t = [], book = [], order = []] = rows;
     const [rest, ...counts] = head;
+    const before = [s, t, book];
 
     expect(snapshotOfRows(rows, "main").openOrders).toEqual(account.openOrders());
+    expect(snapshotOfRows(rows, "main").strategies).toEqual(account.strategies());
     for (const bad of [
       [],
       [[]],
-      [[{ ...(rest as object), version: 2 }, ...counts], order],
-      [[rest, 1, 0], order],
-      [head],
-      [head, order, order],
-      [head, order.slice(1)],
-      [head, [7, ...order.slice(1)]],
-      [head, order.map((cell) => String(cell))],
+      [[{ ...(rest as object), version: 2 }, ...counts], ...before, order],
+      [[rest, ...counts.slice(1)], ...before, order],
+      [head, ...before],
+      [head, ...before, order, order],
+      [head, [7], t, book, order],
+      [head, ...before, order.slice(1)],
+      [head, ...before, [7, ...order.slice(1)]],
+      [head, ...before, order.map((cell) => String(cell))],
     ]) {
       expect(() => snapshotOfRows(bad, "main")).toThrow(SnapshotUnreadable);
     }
@@ -256,7 +259,7 @@ test("the same operations lead to the state that they led to when the format got
 
   expect([fills.length, closedOrders.length, books.length]).toEqual([5, 4, 4]);
   expect(createHash("sha256").update(stateOf(account)).digest("hex")).toBe(
-    "936ecc5545181498d481faf740f4e2e495fb93b47498eadb01639326da9ca205",
+    "ac5cc9203a72cab4b5a9c2c11de14f45399f751c33beec7247ec3c760ff48efe",
   );
 });
 

@@ -1,5 +1,5 @@
 import type { BookId, RouterOrder } from "./router-order.ts";
-import type { BookedFill, RouterSnapshot } from "./router-state.ts";
+import type { Book, BookedFill, RouterSnapshot, StrategyAccount } from "./router-state.ts";
 
 /** A row of a snapshot: plain data, whose doubles are to be stored bit for bit. */
 export type SnapshotRow = readonly unknown[];
@@ -11,14 +11,16 @@ export class SnapshotUnreadable extends Error {
 
 /**
  * A snapshot as rows, some ten thousand of them on an account that has traded for long: first what there is little of,
- * then one for each order and fill, which names its book by its place among the books. A snapshot does not change, so
- * the rows may be taken one by one while its router goes on.
+ * then one for each strategy, book, order and fill. Orders and fills name their book by its place among the books. A
+ * snapshot does not change, so the rows may be taken one by one while its router goes on.
  */
 export function* snapshotRows(snapshot: RouterSnapshot): Generator<SnapshotRow> {
-  const { openOrders, closedOrders, fills, ...rest } = snapshot;
-  const counts = [openOrders.length, closedOrders.length, fills.length] as const;
-  yield [rest, ...counts];
-  const places = new Map(snapshot.books.map((book, place) => [keyOf(book), place]));
+  const { strategies, books, openOrders, closedOrders, fills, ...rest } = snapshot;
+  const lists = [strategies, books, openOrders, closedOrders, fills] as const;
+  yield [rest, ...lists.map((list) => list.length)];
+  for (const strategy of strategies) yield [strategy];
+  for (const book of books) yield [book];
+  const places = new Map(books.map((book, place) => [keyOf(book), place]));
   const placeOf = (id: BookId): number => {
     const place = places.get(keyOf(id));
     if (place === undefined) throw new Error(`no book of ${id.instrument} of ${id.strategy}`);
@@ -37,35 +39,50 @@ export function* snapshotRows(snapshot: RouterSnapshot): Generator<SnapshotRow> 
 export function snapshotOfRows(rows: readonly SnapshotRow[], account: string): RouterSnapshot {
   const [head] = rows;
   if (head === undefined || !isHead(head)) throw new SnapshotUnreadable("no head of version 1");
-  const [rest, openCount, closedCount, fillCount] = head;
-  const closedFrom = 1 + openCount;
-  const fillsFrom = closedFrom + closedCount;
-  if (rows.length !== fillsFrom + fillCount) {
-    throw new SnapshotUnreadable(`${rows.length} rows instead of ${fillsFrom + fillCount}`);
+  const [rest, ...counts] = head;
+  const length = counts.reduce((sum, count) => sum + count, 1);
+  if (rows.length !== length) {
+    throw new SnapshotUnreadable(`${rows.length} rows instead of ${length}`);
   }
-  const { books } = rest;
+  let at = 1;
+  const [strategies, bookRows, open, closed, fills] = counts.map((count) => {
+    at += count;
+    return rows.slice(at - count, at);
+  }) as [SnapshotRow[], SnapshotRow[], SnapshotRow[], SnapshotRow[], SnapshotRow[]];
+  const books = bookRows.map((row) => recordOf<Book>(row));
   return {
     ...rest,
-    openOrders: rows.slice(1, closedFrom).map((row) => orderOf(row, books, account)),
-    closedOrders: rows.slice(closedFrom, fillsFrom).map((row) => orderOf(row, books, account)),
-    fills: rows.slice(fillsFrom).map((row) => fillOf(row, books)),
+    strategies: strategies.map((row) => recordOf<StrategyAccount>(row)),
+    books,
+    openOrders: open.map((row) => orderOf(row, books, account)),
+    closedOrders: closed.map((row) => orderOf(row, books, account)),
+    fills: fills.map((row) => fillOf(row, books)),
   };
 }
 
 type HeadRow = readonly [
-  rest: Omit<RouterSnapshot, "openOrders" | "closedOrders" | "fills">,
-  openCount: number,
-  closedCount: number,
-  fillCount: number,
+  rest: Omit<RouterSnapshot, "strategies" | "books" | "openOrders" | "closedOrders" | "fills">,
+  strategies: number,
+  books: number,
+  open: number,
+  closed: number,
+  fills: number,
 ];
 
 function isHead(row: SnapshotRow): row is HeadRow {
   const [rest, ...counts] = row;
-  if (typeof rest !== "object" || rest === null || !("version" in rest && "books" in rest)) {
-    return false;
+  if (typeof rest !== "object" || rest === null || !("version" in rest)) return false;
+  const isCounted = counts.length === 5 && counts.every((count) => Number.isSafeInteger(count));
+  return isCounted && rest.version === 1;
+}
+
+/** What is a record in its row. */
+function recordOf<T extends StrategyAccount | Book>(row: SnapshotRow): T {
+  const [record] = row;
+  if (row.length !== 1 || typeof record !== "object" || record === null) {
+    throw new SnapshotUnreadable("a row is no record");
   }
-  const isCounted = counts.length === 3 && counts.every((count) => Number.isSafeInteger(count));
-  return isCounted && rest.version === 1 && Array.isArray(rest.books);
+  return record as T;
 }
 
 type OrderRow = readonly [

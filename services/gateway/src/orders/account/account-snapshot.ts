@@ -101,26 +101,33 @@ export function* snapshotPieces(snapshot: AccountSnapshot): Generator<string> {
  */
 export function snapshotOfPieces(pieces: readonly string[], key: SnapshotKey): AccountSnapshot {
   const rows = pieces.flatMap((piece) => listOf(parseExactJson(piece)).map(listOf));
-  const [first, closesCount] = rows[0] ?? [];
-  if (!isHead(first, key) || typeof closesCount !== "number") {
+  const [first, closesCount, barsCount] = rows[0] ?? [];
+  const isCounted = typeof closesCount === "number" && typeof barsCount === "number";
+  if (!isCounted || !isHead(first, key)) {
     throw new SnapshotUnreadable(`not of entry ${key.entry} of account ${key.account}`);
   }
   const { sources, ...head } = first;
-  const closes = rows.slice(1, 1 + closesCount).map(closesOf);
-  const core = snapshotOfRows(rows.slice(1 + closesCount), key.account);
-  return { ...head, market: { sources, closes }, core };
+  const barsFrom = 1 + closesCount;
+  const coreFrom = barsFrom + barsCount;
+  const closes = rows.slice(1, barsFrom).map(closesOf);
+  const sealedBars = rows.slice(barsFrom, coreFrom).map(sealedBarOf);
+  const core = snapshotOfRows(rows.slice(coreFrom), key.account);
+  return { ...head, market: { sources, closes }, sealedBars, core };
 }
 
 /** Everything but the long lists. */
-type SnapshotHead = Omit<AccountSnapshot, "core" | "market"> & Pick<MarketSnapshot, "sources">;
+type SnapshotHead = Omit<AccountSnapshot, "core" | "market" | "sealedBars"> &
+  Pick<MarketSnapshot, "sources">;
 
-function* rowsOf({ core, market, ...rest }: AccountSnapshot): Generator<SnapshotRow> {
+function* rowsOf(snapshot: AccountSnapshot): Generator<SnapshotRow> {
+  const { core, market, sealedBars, ...rest } = snapshot;
   const { sources, closes } = market;
   const head: SnapshotHead = { ...rest, sources };
-  yield [head, closes.length];
+  yield [head, closes.length, sealedBars.length];
   for (const [instrument, own] of closes) {
     yield [instrument, own.map(({ bucket, close }) => [bucket, close])];
   }
+  for (const bar of sealedBars) yield [bar];
   yield* snapshotRows(core);
 }
 
@@ -137,6 +144,15 @@ function closesOf([instrument, pairs]: SnapshotRow): MarketSnapshot["closes"][nu
     return { bucket: Number(bucket), close: Number(close) };
   });
   return [String(instrument), closes];
+}
+
+function sealedBarOf([bar]: SnapshotRow): SealedBar {
+  if (!isSealedBar(bar)) throw new SnapshotUnreadable("a row is no bar");
+  return bar;
+}
+
+function isSealedBar(value: unknown): value is SealedBar {
+  return typeof value === "object" && value !== null && "sealed" in value && "worlds" in value;
 }
 
 function listOf(value: unknown): readonly unknown[] {

@@ -67,6 +67,7 @@ export async function readPieces(
       [account, entry, from, Math.min(from + piecesPage - 1, count)],
     );
     for (const { body } of rows) bodies.push(body);
+    if (rows.length < piecesPage) break;
   }
   return bodies;
 }

@@ -176,7 +176,7 @@ function commonOf({ config, storage, clock, logger, metrics }: StartContext) {
   return { bus: storage.bus, clock, logger, config, metrics };
 }
 
-/** The server of a service that only gateways, and callers with a key, may knock at. */
+/** The server of a service that only gateways, and callers with a key, may call. */
 function serverBehind({ keys, gateways, clock, tls, logger }: StartContext) {
   return {
     principalOf: createPrincipalCheck({ gateways, keys, clock }),

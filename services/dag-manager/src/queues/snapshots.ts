@@ -14,7 +14,7 @@ import { knownQueues } from "../store/queue-store.ts";
 
 /** Snapshots kept per key. */
 const snapshotsKept = 3;
-/** Bytes of snapshots in one answer at most; a key has at most 3 MiB of them. */
+/** Largest number of bytes of snapshots in one answer; a key has at most 3 MiB of them. */
 const answerBytesMax = 8 * 1024 * 1024;
 
 /** Stores snapshots that the log confirms: the record at their seq is of their row and carries their hash (Q10). */

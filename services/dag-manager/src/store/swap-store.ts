@@ -20,7 +20,7 @@ function phaseNameOf({ swapId, phase }: ContextSwap): string {
   return name;
 }
 
-/** Writes a swap as it stands now, and tells of it. */
+/** Writes a swap as it stands now, and publishes it. */
 export async function writeSwap(tx: Tx, swap: ContextSwap, nowMs: number): Promise<void> {
   const { swapId, strategyId, worldId } = swap;
   await tx.query(

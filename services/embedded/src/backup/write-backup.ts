@@ -81,7 +81,7 @@ export async function writeBackup(options: BackupOptions): Promise<Manifest> {
   }
 }
 
-/** Makes the finished archive appear; one that came meanwhile is not replaced unasked. */
+/** Makes the finished archive appear; one that came meanwhile is not replaced without being asked. */
 async function put(partial: string, path: string, isReplacing: boolean): Promise<void> {
   if (!isReplacing && existsSync(path)) throw isThere(path);
   await rename(partial, path).catch((cause: unknown) => {

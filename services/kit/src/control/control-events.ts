@@ -84,7 +84,7 @@ export async function appendCountedEvent(
   await publish(tx, schema, event, toBinary(ControlEventSchema, event));
 }
 
-/** The event that a change is told with, short enough for the bus. */
+/** The event that announces a change, short enough for the bus. */
 export function changeEvent(
   schema: ControlSchema,
   change: CountedChange,

@@ -203,7 +203,7 @@ function beyondLoopback(name: ServiceName, config: QmtlConfig): string | undefin
   return hosts[name].find(([, each]) => !each.every(isLoopbackHost))?.[0];
 }
 
-/** The host of an address, or of each of several with commas between them. */
+/** The host of an address, or of each of several separated by commas. */
 function hostnamesOf(urls: string): string[] {
   return urls.split(",").map((url) => new URL(url.trim()).hostname);
 }

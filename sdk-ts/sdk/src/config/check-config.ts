@@ -108,7 +108,7 @@ function* checkPlatform(config: QmtlConfig): Generator<ConfigConflict> {
   }
 }
 
-/** Beyond loopback everybody can knock: then callers must be known and the wire encrypted. */
+/** Beyond loopback everybody can connect: then callers must be known and the wire encrypted. */
 function* checkDoors(config: QmtlConfig): Generator<ConfigConflict> {
   const missing = [
     ...(config.security.tls === null ? ["security.tls"] : []),

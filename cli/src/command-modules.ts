@@ -7,7 +7,7 @@ const halt = async () => (await import("./commands/halt.ts")).addHaltCommands;
 
 /**
  * Where each command comes from, in the order of `qmtl --help`. A module is loaded when its command is called: half of
- * the start-up time of a short command would else be spent on loading all the others.
+ * the start-up time of a short command would otherwise be spent on loading all the others.
  */
 const commandModules = {
   project: async () => (await import("./commands/project.ts")).addProjectCommands,

@@ -28,7 +28,7 @@ export class CommandError extends Error {
   }
 }
 
-/** A refusal of the platform told in other words, under its stable reason. */
+/** A refusal of the platform, reworded, under its stable reason. */
 export class RefusalError extends CommandError {
   readonly reason: string;
   constructor(message: string, exitCode: ExitCode, hint: string, reason: string) {

@@ -57,7 +57,7 @@ const SENTENCES: Readonly<Record<string, (body: Body) => string | undefined>> = 
   note: noteSentence,
 };
 
-/** The first entry of a kind tells all, a later one what has changed. */
+/** The first entry of a kind says everything, a later one what has changed. */
 function settingsSentence(body: Body): string | undefined {
   const { initialCash, currency, limits, instruments } = body;
   const { orderNotionalMax, grossNotionalMax } = fieldsOf(limits);

@@ -33,7 +33,7 @@ const dayMs = 86_400_000;
 const driftADay = 0.0002;
 
 /**
- * Four made-up prices over the same days. ε are independent draws of mean 0 and deviation 1:
+ * Four invented prices over the same days. ε are independent draws of mean 0 and deviation 1:
  *
  * - market: `m(t) = carry(t) · m(t−1) + 0.7 % · ε`, `carry(t)` = {@link carryShare} in spells of togetherness, else 0
  * - LEAD: `m(t) + 0.4 % · ε`

@@ -1,7 +1,7 @@
 import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** Lines kept in memory at most; more are written out. */
+/** Largest number of lines kept in memory; more are written out. */
 const linesMax = 256;
 
 /** A file of JSON values, one per line. Replaces what is there; its folder is made. */

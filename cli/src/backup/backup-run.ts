@@ -12,7 +12,7 @@ export interface BackupRun {
 
 const labels = { backup: "backing up", check: "checking", restore: "restoring" } as const;
 
-/** Runs a step that Ctrl-C breaks off, leaving nothing half done; failures come with what to do next. */
+/** Runs a step that Ctrl-C interrupts, leaving nothing half done; failures come with what to do next. */
 export async function withBackupRun<T>(work: (run: BackupRun) => Promise<T>): Promise<T> {
   const stopping = new AbortController();
   const stop = (): void => {

@@ -38,7 +38,7 @@ export function checkClock(nowMs: number, readings: readonly ClockReading[]): Ch
   return { name, status, detail, fix };
 }
 
-/** Time of day of the gateway's machine, from its HTTP server; undefined when it does not tell. Right to a second. */
+/** Time of day of the gateway's machine, from its HTTP server; undefined when it does not say. Right to a second. */
 export async function readGatewayClock(
   config: QmtlConfig,
   nowMs: () => number,

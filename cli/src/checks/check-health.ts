@@ -20,7 +20,7 @@ const PARTS: Readonly<Record<string, { readonly name: string; readonly fix: stri
   disk: { name: "gateway disk", fix: "free some space on the disk of storage.data_dir" },
 };
 
-/** What the gateway that answers says of the store and bus it uses, its disk, and the services behind it. */
+/** What the gateway that answers reports about the store and bus it uses, its disk, and the services behind it. */
 export async function checkHealth(config: QmtlConfig): Promise<Check[]> {
   const url = config.sdk.gateway_url;
   const connection = connectTo(url, url.startsWith("https:") ? clientTls(config) : {});

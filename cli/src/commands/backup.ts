@@ -23,7 +23,7 @@ The file is a gzipped tar, readable only by its owner: the rows of every table a
 file, and a manifest with counts and hashes. API keys and other secrets are not in it: back up what qmtl.yml refers to.
 Embedded storage: stop \`qmtl up\` first. PostgreSQL: services keep running.`;
 
-/** `qmtl backup`: all facts of the platform in one file, or a look whether such a file is whole. */
+/** `qmtl backup`: all data of the platform in one file, or a check that such a file is complete. */
 export function addBackupCommand(program: Command): void {
   program
     .command("backup")

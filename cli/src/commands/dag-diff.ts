@@ -42,7 +42,7 @@ interface Outcome {
   readonly rows: readonly DiffRow[];
 }
 
-/** `qmtl dag diff FILE`: what handing a strategy in would do. */
+/** `qmtl dag diff FILE`: what submitting a strategy would do. */
 export function addDagDiffCommand(dag: Command): void {
   dag
     .command("diff <file>")

@@ -16,7 +16,7 @@ interface SnapshotOptions extends GlobalOptions {
   export?: string;
 }
 
-/** `qmtl dag snapshot`: freezes the canonical ids of a strategy's nodes, and tells what changed. No platform is asked. */
+/** `qmtl dag snapshot`: freezes the canonical ids of a strategy's nodes, and reports what changed. No platform is asked. */
 export function addDagSnapshotCommand(dag: Command): void {
   dag
     .command("snapshot")

@@ -14,7 +14,7 @@ import { enumName, printJson } from "../print.ts";
 import { ruleText } from "../rule-text.ts";
 import { withSession } from "../session.ts";
 
-/** `qmtl explain WORLD STRATEGY`: why a strategy is where it is. */
+/** `qmtl explain WORLD STRATEGY`: why a strategy has its present mode. */
 export function addExplainCommand(program: Command): void {
   program
     .command("explain <world> <strategy>")

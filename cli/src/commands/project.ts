@@ -70,7 +70,7 @@ function shellWord(path: string): string {
   return /^[\p{L}\p{N}_./~@+-]+$/u.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
-/** Names divided by commas, without blanks and empty ones. */
+/** Names separated by commas, without blanks and empty ones. */
 function names(text: string): string[] {
   return text
     .split(",")

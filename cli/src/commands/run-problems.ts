@@ -15,7 +15,7 @@ export interface RunProblemsOptions {
 }
 
 /**
- * Tells the problems of a run: each kind once when it first comes, and at the end those that came again, with their
+ * Reports the problems of a run: each kind once when it first comes, and at the end those that came again, with their
  * count. Two texts are of one kind when only numbers and ids differ. One line each; objects
  * `{event: "problem", problem, count}` for programs.
  */

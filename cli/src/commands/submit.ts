@@ -9,7 +9,7 @@ interface SubmitCommandOptions {
   export?: string;
 }
 
-/** `qmtl submit FILE --world W`: hands a strategy in without running it. */
+/** `qmtl submit FILE --world W`: submits a strategy without running it. */
 export function addSubmitCommand(program: Command): void {
   program
     .command("submit <file>")

@@ -22,7 +22,7 @@ export interface CompletionArgument {
 /** A command as completion sees it: what is shown in its help, and nothing that is hidden. */
 export interface CompletionCommand {
   readonly name: string;
-  /** Names from below the program down, divided by blanks; empty for the program itself. */
+  /** Names from below the program down, separated by blanks; empty for the program itself. */
   readonly path: string;
   readonly about: string;
   /** Its own options; those of the program are taken by every command. */
@@ -64,7 +64,7 @@ export function completionTree(
   };
 }
 
-/** Tells the options that are not among others, by their flag. */
+/** The options that are not among others, by their flag. */
 export function isNoneOf(
   others: readonly CompletionOption[],
 ): (option: CompletionOption) => boolean {

@@ -7,7 +7,7 @@ import {
 } from "./completion-tree.ts";
 import type { CompletionValue } from "./completion-value.ts";
 
-/** The completion of a program for zsh, one function a command; no process is started. */
+/** The completion of a program for zsh, one function per command; no process is started. */
 export function zshScript(program: CompletionCommand): string {
   const { name, options } = program;
   const functions = allCommands(program).map((each) => functionOf(each, name, options));

@@ -17,7 +17,7 @@ export interface WatchReporterOptions {
   readonly clearLine: () => void;
 }
 
-/** Files named in one line at most. */
+/** Largest number of files named in one line. */
 const namedMax = 3;
 
 /**

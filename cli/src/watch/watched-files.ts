@@ -2,7 +2,7 @@ import { type FSWatcher, statSync, watch } from "node:fs";
 import { basename, dirname, relative, sep } from "node:path";
 import { fileSignature } from "./file-signature.ts";
 
-/** Files watched at most; those beyond are not. */
+/** Largest number of files watched; those beyond are not. */
 const watchedFilesMax = 5_000;
 
 export interface WatchedFilesOptions {

@@ -3,7 +3,7 @@ import { closingPrice, INSTRUMENT } from "./layers/data/stream-input.ts";
 import { executionOf } from "./layers/execution/nodeset.ts";
 import { signalOf } from "./layers/signal/signal.ts";
 
-/** data → signal → execution, one layer a line. */
+/** data → signal → execution, one layer per line. */
 export class Layered extends Strategy {
   static readonly module = import.meta.url;
 

@@ -6,7 +6,7 @@ const INSTRUMENT = "DEMO";
 /**
  * Executes a signal that is made elsewhere: it arrives with the bars, as the column `signal` of the source `bars`.
  *
- * The value of a bar must have been known at its close, else the backtest knows the future.
+ * The value of a bar must have been known at its close, otherwise the backtest knows the future.
  */
 export class Execution extends Strategy {
   static readonly module = import.meta.url;

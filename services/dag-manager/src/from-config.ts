@@ -53,7 +53,7 @@ export interface DagManagerDeps {
   readonly logger: Logger;
   readonly config: DagManagerConfig;
   readonly metrics?: Metrics;
-  /** How long a process that leads may be silent, where several may run. @default 2 s, renewed each 500 ms */
+  /** How long a process that leads may be silent, where several may run. @default 2 s, renewed every 500 ms */
   readonly leaderTimes?: LeaderTimes;
 }
 
@@ -64,7 +64,7 @@ export interface DagManager {
   readonly leading: LeadershipMonitor | undefined;
   /** Reads the leases and begins to answer; before it every call that needs the leader is refused where several may run. */
   start(): Promise<void>;
-  /** Ends waits and the relay; what was taken in is stored. May be called twice. */
+  /** Ends waits and the relay; what was accepted is stored. May be called twice. */
   stop(): Promise<void>;
 }
 

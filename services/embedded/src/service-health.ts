@@ -13,7 +13,7 @@ import type { Storage } from "./storage.ts";
 
 /** With less room than this on the disk of the data folder the store is about to fail. */
 const freeBytesMin = 1024 ** 3;
-/** How often the disk is looked at, milliseconds. */
+/** How often the disk is checked, milliseconds. */
 const lookEveryMs = 30_000;
 
 /** Contracts that a gateway passes on, by package, and the peer that serves them. */

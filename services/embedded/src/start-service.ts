@@ -58,7 +58,7 @@ export interface StartedService {
 /**
  * Starts one service in this process. With the defaults it keeps its data in a folder of its own, streams its events to
  * those that follow it, and shares with the others of this machine a secret made at the first start: no server, no
- * configuration. With `storage.kind: postgres` and `bus.kind: kafka` it goes by those.
+ * configuration. With `storage.kind: postgres` and `bus.kind: kafka` it uses those.
  *
  * CONFIG_INVALID names every key that is missing for it; DATA_FOLDER_LOCKED; PORT_TAKEN; DB_UNAVAILABLE, PEER_UNAVAILABLE;
  * NOT_LEADER when another gateway holds an account of this one and it is not a standby.
@@ -203,12 +203,12 @@ function beyondLoopback(name: ServiceName, config: QmtlConfig): string | undefin
   return hosts[name].find(([, each]) => !each.every(isLoopbackHost))?.[0];
 }
 
-/** The host of an address, or of each of several with commas between them. */
+/** The host of an address, or of each of several separated by commas. */
 function hostnamesOf(urls: string): string[] {
   return urls.split(",").map((url) => new URL(url.trim()).hostname);
 }
 
-/** Gateways whose signature the services behind them believe. As `resolveSecret`, naming the key. */
+/** Gateways whose signature the services behind them accept. As `resolveSecret`, naming the key. */
 function gatewayKeysFromConfig(config: QmtlConfig): GatewayKey[] {
   return Object.entries(config.security.gateways).map(([gatewayId, entry]) => {
     const key = `security.gateways.${gatewayId}.secret`;

@@ -135,10 +135,10 @@ async function openDatabases(
   return { db, lost };
 }
 
-/** A server that is gone comes back; then its connections are made anew. */
+/** A server that is gone comes back; then its connections are created again. */
 const never = new Promise<never>(() => {});
 
-/** Tells the loss of an embedded database, in the log and to health, before anybody is refused for it. */
+/** Reports the loss of an embedded database, in the log and to health, before anybody is refused for it. */
 function whenLost(
   { failed }: PgliteHost,
   folder: string,

@@ -106,7 +106,7 @@ export interface Gateway {
   prepare(): Promise<void>;
   /** Rebuilds the books, follows the bus, continues with what was open. */
   start(): Promise<void>;
-  /** Finishes what was taken in. May be called twice. */
+  /** Finishes what was accepted. May be called twice. */
   stop(): Promise<void>;
 }
 

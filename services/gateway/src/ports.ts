@@ -49,7 +49,7 @@ export interface SourceBar {
 /** What a ticket says. */
 export interface TicketClaims extends SessionScope {
   readonly topics: readonly TopicName[];
-  /** Where it runs, as its client says. @default not reported */
+  /** Where it runs, as its client reports. @default not reported */
   readonly origin?: SessionOrigin;
   /** Name of the caller it was issued to; nobody else can use it. */
   readonly principal: string;

@@ -1,4 +1,4 @@
-/** Kept of the caller's time for the answer, milliseconds. */
+/** Part of the caller's time that is kept for the answer, milliseconds. */
 const answerMs = 500;
 
 /** How long a call may wait inside, milliseconds, so that its answer comes before the caller's deadline. */

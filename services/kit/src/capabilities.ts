@@ -14,7 +14,7 @@ export interface CapabilitiesOptions {
   flags?: readonly string[];
   /** Such as "0.1.0". */
   serverVersion: string;
-  /** What the servers behind this one say of the contracts that are relayed to them; left out while none answers. @default nothing */
+  /** What the servers behind this one report about the contracts that are relayed to them; left out while none answers. @default nothing */
   behind?: () => Promise<readonly ContractVersions[]>;
 }
 
@@ -24,7 +24,7 @@ export interface ContractVersions {
   readonly supported: VersionRange;
 }
 
-/** `SystemService` of a server: what it says of the services it serves, this one included. */
+/** `SystemService` of a server: what it reports about the services it serves, this one included. */
 export function systemService(options: CapabilitiesOptions): ServedService {
   const system: ServedService = serve(SystemService, {
     getCapabilities: async () => {

@@ -8,7 +8,7 @@ export interface ClockTimer {
 export interface Clock {
   /** Wall-clock time, whole milliseconds since 1970-01-01T00:00:00Z. May jump. */
   nowMs(): number;
-  /** Milliseconds since an arbitrary start; never falls. For durations. */
+  /** Milliseconds since an arbitrary start; never decreases. For durations. */
   monotonicMs(): number;
   /** Calls `callback` once, no earlier than `delayMs` from now. */
   setTimer(callback: () => void, delayMs: number): ClockTimer;

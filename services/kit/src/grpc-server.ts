@@ -295,7 +295,7 @@ type StreamListener = (
 
 /**
  * Refuses a call of a method that is not there with a reason; grpc-js refuses it by itself, with a text alone. A stream that
- * was reset with what it came in is passed over.
+ * was reset with what it came in is skipped.
  *
  * Returns for how many HTTP/2 servers, for a test to notice a version that names their parts otherwise.
  */

@@ -1,7 +1,7 @@
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { SessionOrigin as OriginMessage } from "@qmtl/contracts/qmtl/control/v1/session_pb";
 
-/** Where a session runs, as its client says: for people. */
+/** Where a session runs, as its client reports: for people. */
 export interface SessionOrigin {
   /** Such as `trader-3:4711`. */
   readonly process: string;

@@ -56,7 +56,7 @@ export interface WorldServiceInstance {
   readonly worlds: Worlds;
   /** Takes the lead, loads the worlds, begins to publish. */
   start(): Promise<void>;
-  /** Finishes what was taken in, gives the lead up. May be called twice. */
+  /** Finishes what was accepted, gives the lead up. May be called twice. */
   stop(): Promise<void>;
 }
 

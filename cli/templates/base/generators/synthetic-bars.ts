@@ -22,7 +22,7 @@ export interface SyntheticBarsOptions {
 const dayMs = 86_400_000;
 
 /**
- * Seeded daily bars of a made-up price that changes between rising, falling and quiet spells.
+ * Seeded daily bars of a invented price that changes between rising, falling and quiet spells.
  *
  * Only sums, products and roundings are used, so that every machine makes the same numbers.
  */
@@ -81,7 +81,7 @@ function makeChance(seed: number): () => number {
   };
 }
 
-/** About normal, mean 0, deviation 1, within ±6: the sum of twelve chances. */
+/** Approximately normal, mean 0, standard deviation 1, within ±6: the sum of twelve chances. */
 function bell(chance: () => number): number {
   let sum = -6;
   for (let k = 0; k < 12; k++) sum += chance();

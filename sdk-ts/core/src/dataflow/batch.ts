@@ -17,17 +17,19 @@ export interface BatchRestore {
 
 /** What a batch run computes. */
 export interface BatchOptions {
+  /** What to run. */
   readonly plan: Plan;
   /** Rows of every supplied node. */
   readonly inputs: readonly BatchInput[];
   /** Nodes whose outputs are collected. */
   readonly collect: readonly string[];
-  /** Nodes of whose first output the last row's value is wanted, where whole columns would be too much. @default none */
+  /** Nodes of which only the last row's value of the first output is wanted, not whole columns. @default none */
   readonly last?: readonly string[];
+  /** State from which the run continues. @default none: it begins at the first row */
   readonly restore?: BatchRestore;
-  /** Rows of a clock computed at a time. @default 2048 */
+  /** Rows of a clock that are computed at a time. @default 2048 */
   readonly chunk?: number;
-  /** Called after each segment with the rows done and in all, over all clocks. */
+  /** Called after each segment with the number of rows done and in total, over all clocks. @default none */
   readonly onProgress?: (rowsDone: number, rowsTotal: number) => void;
 }
 
@@ -44,7 +46,10 @@ export interface BatchResult {
 }
 
 /**
- * Runs a plan over whole columns, a chunk of rows at a time; memory beside inputs and collected outputs is constant.
+ * Runs a plan over whole columns, a chunk of rows at a time. Apart from inputs and collected outputs, memory is constant.
+ *
+ * @param options plan, rows, and what to collect
+ * @returns the collected columns, last values, states and evaluation counts
  * @throws {FeedError} when inputs do not fit the plan.
  * @throws {ComputeError | MissingBucketError} naming node, row and time.
  */

@@ -18,6 +18,9 @@ export interface CompilePlanOptions {
 
 /**
  * Compiles a graph to integer slots in topological order.
+ *
+ * @param options the graph, the nodes whose rows are supplied, and those whose values are wanted
+ * @returns the plan, with only the nodes that the wanted ones need
  * @throws {GraphError} naming the nodes, when the graph cannot be run.
  */
 export function compilePlan(options: CompilePlanOptions): Plan {

@@ -18,6 +18,10 @@ export class StepExecutor {
   readonly #feeds: readonly (Feed | undefined)[]; // per node; undefined if it is not supplied
   #steps = 1;
 
+  /**
+   * @param plan what to run
+   * @param options `chunk`: rows for which columns are allocated at a time. @default 2048
+   */
   constructor(plan: Plan, options: { readonly chunk?: number } = {}) {
     this.plan = plan;
     this.#engine = new Engine(plan, options.chunk ?? CHUNK_ROWS);
@@ -33,7 +37,11 @@ export class StepExecutor {
     );
   }
 
-  /** Handle of a node for the calls below. @throws {FeedError} when the plan does not have it. */
+  /**
+   * @param nodeId id of a node of the plan
+   * @returns its handle, for the calls below
+   * @throws {FeedError} when the plan does not have it.
+   */
   handle(nodeId: string): number {
     const index = this.plan.nodeIndex.get(nodeId);
     if (index === undefined) throw new FeedError(`the plan has no node ${nodeId}`);
@@ -41,20 +49,25 @@ export class StepExecutor {
   }
 
   /**
-   * Takes the row of a supplied node: its absolute row, bucket end, and one value per output.
+   * Takes a row of a supplied node.
+   *
+   * @param handle handle of the node
+   * @param row absolute number of the row
+   * @param bucketEndMs end of its bucket, milliseconds since the epoch
+   * @param values one per output
    * @throws {FeedError} when the row does not follow the last one, or the node is not supplied.
    */
   push(handle: number, row: number, bucketEndMs: number, values: ArrayLike<unknown>): void {
     this.#write(handle, this.#open(handle, row, bucketEndMs), values);
   }
 
-  /** Takes a missing row of a supplied node. */
+  /** Takes a row of a supplied node that has no values; otherwise as {@link push}. */
   pushMissing(handle: number, row: number, bucketEndMs: number): void {
     const i = this.#open(handle, row, bucketEndMs);
     this.#engine.writeMissing(handle, i);
   }
 
-  /** Computes the bucket that ends at `bucketEndMs`. @throws {FeedError} when a supplied row is not there. */
+  /** Computes the bucket that ends at `bucketEndMs`. @throws {FeedError} when a supplied row is missing. */
   step(bucketEndMs: number): void {
     let advances = false;
     for (let c = 0; c < this.#clocks.length; c++) {
@@ -100,23 +113,23 @@ export class StepExecutor {
     }
   }
 
-  /** State of a node after the last row, canonical bytes; empty for a node without state. */
+  /** @returns the state of a node after the last row, as canonical bytes; empty for a node without state */
   save(handle: number): Uint8Array {
     return saveNode(this.#engine, handle);
   }
 
-  /** Puts a saved state back, after the rows before it went through {@link restoreStep}. */
+  /** Restores a saved state; call it once the rows before it went through {@link restoreStep}. */
   load(handle: number, bytes: Uint8Array): void {
     loadNode(this.#engine, handle, bytes);
   }
 
-  /** Whether the node's last row has a bucket. */
+  /** @returns whether the last row of the node is present, as opposed to missing */
   isPresent(handle: number): boolean {
     const { lane, clock } = this.plan.nodes[handle]!;
     return this.#engine.presence[lane]![this.#engine.frames[clock]!.end - 1] === 1;
   }
 
-  /** A number output of the node's last row; NaN = no value. */
+  /** @returns a number output of the node's last row, by its index; NaN = no value */
   value(handle: number, output = 0): number {
     const { slots, clock } = this.plan.nodes[handle]!;
     const column = this.#engine.columns[slots[output]!]!;
@@ -124,19 +137,19 @@ export class StepExecutor {
     return typeof value === "number" ? value : Number.NaN;
   }
 
-  /** An object output of the node's last row. */
+  /** @returns an object output of the node's last row, by its index */
   ref(handle: number, output = 0): unknown {
     const { slots, clock } = this.plan.nodes[handle]!;
     return this.#engine.columns[slots[output]!]![this.#engine.frames[clock]!.end - 1];
   }
 
-  /** Absolute number of the last row of the node's clock; NaN before the first. */
+  /** @returns the absolute number of the last row of the node's clock; NaN before the first */
   row(handle: number): number {
     const frame = this.#engine.frames[this.plan.nodes[handle]!.clock]!;
     return frame.isStarted ? frame.base + frame.end - 1 : Number.NaN;
   }
 
-  /** Rows the node has been computed on. */
+  /** @returns the number of rows on which the node has been computed */
   evaluations(handle: number): number {
     return this.#engine.evaluations(handle);
   }

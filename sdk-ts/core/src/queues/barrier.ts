@@ -72,7 +72,7 @@ export interface BarrierStep {
   readonly effects: readonly BarrierEffect[];
 }
 
-/** Runners of one feed at most; more are refused at registration. */
+/** Largest number of runners of one feed; more are refused at registration. */
 export const barrierRunnersMax = 1_024;
 
 /**

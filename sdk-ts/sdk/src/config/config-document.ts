@@ -20,7 +20,7 @@ export interface ConfigDocument {
 
 /**
  * Finds and parses the file: the given path, else `qmtl.yml`, else `qmtl.yaml` in `cwd`, else none. An empty file is
- * refused: it is more often a lost one than a wish for the defaults, which `{}` states.
+ * refused: it is more often a lost one than a request for the defaults, which `{}` states.
  *
  * @throws {ConfigError} `CONFIG_NOT_FOUND` (a given path), `CONFIG_UNREADABLE`, `CONFIG_EMPTY`, `CONFIG_NOT_YAML`.
  */

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { ConfigError, type ConfigErrorReason } from "./config-error.ts";
 import { ExposedFile, FolderForFile, readPrivateFile } from "./private-file.ts";
 
-/** Shortest key or secret that is taken, bytes: fewer can be guessed. */
+/** Shortest key or secret that is accepted, bytes: fewer can be guessed. */
 export const secretBytesMin = 16;
 
 /** Where a secret is kept. The configuration itself never holds one. */

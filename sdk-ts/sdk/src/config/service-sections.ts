@@ -4,7 +4,7 @@ import { addressesOf } from "../rpc/addresses.ts";
 const port = z.int().min(1).max(65_535);
 const notAddress = "not an http or https address";
 const url = z.url({ protocol: /^https?$/, error: notAddress });
-/** One address, or several of which one leads: a list, or one text with commas between them, which is what it becomes. */
+/** One address, or several of which one leads: a list, or one text separated by commas, which is what it becomes. */
 const urls = z.union(
   [
     url,
@@ -24,7 +24,7 @@ function isUrl(text: string): boolean {
 }
 const host = z.string().min(1).max(255);
 
-/** Most origins of web pages; each request of a page is compared with them. */
+/** Largest number of origins of web pages; each request of a page is compared with them. */
 const webOriginsMax = 32;
 /** Origin of a web page exactly as a browser sends it: it is compared letter by letter. */
 const webOrigin = z.string().superRefine((text, context) => {

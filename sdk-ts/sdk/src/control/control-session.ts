@@ -43,7 +43,7 @@ const reopenAfterMs = 100;
 const reopenAfterMsMax = 2_000;
 /** A stream that stood for this long, or for the age it may have, has served its purpose, milliseconds. */
 const calmMsMin = 2_000;
-/** Heartbeats under way at most. */
+/** Largest number of heartbeats under way. */
 const heartbeatsMax = 4;
 const changeNames = new Map<number, string>(
   Object.entries(GateChange).map(([name, change]) => [change, name]),

@@ -9,7 +9,7 @@ export interface NodesetExecution {
   readonly costs?: TradingCosts | undefined;
   /** Leaves out fees and spread; the result and the report say so. @default false */
   readonly noCosts?: boolean | undefined;
-  /** Fills market orders at the close they were decided on. Looks ahead: for comparison only. @default false */
+  /** Fills market orders at the close they were decided on. This looks ahead: for comparison only. @default false */
   readonly sameBarClose?: boolean | undefined;
 }
 

@@ -15,7 +15,7 @@ import type {
 
 /**
  * A report as one self-contained HTML document: inline SVG and CSS, no script, nothing fetched (a content
- * security policy in the document forbids it). Every text is escaped. The same data give the same bytes.
+ * security policy in the document forbids it). Every text is escaped. The same data gives the same bytes.
  */
 export function renderHtmlReport(data: ReportData): string {
   const stamp = data.noCosts

@@ -14,7 +14,7 @@ export interface ChartOptions {
   readonly format: "number" | "percent";
   /** `auto`: logarithmic when all values are above 0 and span more than 20-fold. */
   readonly scale: "linear" | "auto";
-  /** Points drawn a line; each stretch keeps its extremes. @default 600 */
+  /** Points drawn per line; each stretch keeps its extremes. @default 600 */
   readonly pointsMax?: number;
 }
 

@@ -1,7 +1,7 @@
 /** Equity of something over time; `timesMs` and `equity` have the same length. */
 export interface ReportCurve {
   readonly name: string;
-  /** Bucket ends, epoch milliseconds, rising. */
+  /** Bucket ends, epoch milliseconds, increasing. */
   readonly timesMs: ArrayLike<number>;
   /** Money; drawn relative to its first finite value. NaN leaves a hole. */
   readonly equity: ArrayLike<number>;

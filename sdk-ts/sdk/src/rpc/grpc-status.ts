@@ -42,7 +42,7 @@ function decodedText(text: string): string {
 
 /**
  * The status code, but UNAVAILABLE for a call whose connection broke under way. grpc-js reports that as INTERNAL, or as
- * CANCELLED where the other side reset the stream; nobody here gave the call up, and nothing is wrong with it.
+ * CANCELLED where the other side reset the stream; nobody here cancelled the call, and nothing is wrong with it.
  */
 function codeOf({ code, details }: GrpcStatus): Code {
   if (!isCode(code)) return Code.Unknown;

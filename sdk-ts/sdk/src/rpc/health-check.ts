@@ -1,7 +1,7 @@
 import { type Client, Metadata, status } from "@grpc/grpc-js";
 import { wallClockMs } from "./system-clock.ts";
 
-/** The name under which health says whether a process leads; not known where no other process can. */
+/** The name under which health reports whether a process leads; not known where no other process can. */
 const LEADER = "leader";
 
 /** Field 1 of `grpc.health.v1.HealthCheckResponse` with the value SERVING. */
@@ -15,7 +15,7 @@ function requestFor(service: string): Buffer {
   return Buffer.concat([Buffer.from(name.length === 0 ? [] : [0x0a, name.length]), name]);
 }
 
-/** What a server says of itself: "down" when it does not answer within `timeoutMs`. */
+/** What a server reports about itself: "down" when it does not answer within `timeoutMs`. */
 export type ServerState = "serving" | "not serving" | "down";
 
 /**

@@ -5,7 +5,7 @@ import { QmtlError } from "./qmtl-error.ts";
 
 /**
  * True for a failure that the platform stated itself, so somebody is there, if only to say that somebody behind is not;
- * false for one of the way to it: no connection, no answer in time, a call given up.
+ * false for one of the way to it: no connection, no answer in time, a cancelled call.
  */
 export function isAnswer(failure: unknown): boolean {
   if (!(failure instanceof QmtlError)) return false;

@@ -25,7 +25,7 @@ const leaderlessMsMax = 6_000;
 const lookAgainMs = 50;
 /** Longest pause before a call that was refused for another reason is repeated, milliseconds. */
 const repeatMsMax = 2_000;
-/** Longest wait between two attempts to connect, milliseconds: whoever comes back is found quickly. */
+/** Longest wait between two attempts to connect, milliseconds: a server that comes back is found quickly. */
 const reconnectDelayMsMax = 500;
 
 /** How a call may end, and what that says about the place it was sent to. */
@@ -162,7 +162,7 @@ class LeaderTransport implements GrpcTransport {
     return call;
   }
 
-  /** Looks where the leader is after a failure; true when the call may be made again, after a pause where need be. */
+  /** Looks for the leader after a failure; true when the call may be made again, after a pause where need be. */
   async #mayRepeat(call: Call, channel: ChannelTransport, failure: unknown): Promise<boolean> {
     const { isUnavailable, isRefused, isBroken } = outcomeOf(failure);
     if (call.isGivenUp) return false;

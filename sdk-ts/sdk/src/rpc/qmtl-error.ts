@@ -22,7 +22,7 @@ export interface QmtlErrorOptions {
   retryAfterMs?: number;
   /** What was underneath; stays in this process. */
   cause?: unknown;
-  /** Status code, where it is not the one of the reason: a foreign error, a call the caller gave up. */
+  /** Status code, where it is not the one of the reason: a foreign error, a call that the caller cancelled. */
   code?: Code;
 }
 

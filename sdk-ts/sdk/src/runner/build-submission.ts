@@ -15,27 +15,29 @@ import { type BacktestSeries, submissionRequest } from "./online/session/submiss
 import { type IdentifiedStrategy, identifyStrategy } from "./strategy-loading/identify-strategy.ts";
 import type { StrategyClass } from "./strategy-loading/strategy-module.ts";
 
-/** How a strategy is made ready to be submitted. */
+/** Options for preparing a strategy to be submitted. */
 export interface SubmissionOptions extends Pick<OfflineOptions, "returnsSource"> {
   /** World to run in. */
   readonly worldId: string;
   /** Configuration file. @default `qmtl.yml`, then `qmtl.yaml` of the working directory */
   readonly configPath?: string | undefined;
-  /** A configuration already loaded; wins over `configPath`. */
+  /** A configuration that is already loaded; takes precedence over `configPath`. */
   readonly config?: QmtlConfig | undefined;
-  /** File the strategy is written in, a path or `import.meta.url`. @default its class's `module` */
+  /** File in which the strategy is written: a path or `import.meta.url`. @default the `module` of its class */
   readonly module?: string | undefined;
-  /** Called with the rows done and in all while the declared history is backtested. */
+  /** Called with the number of rows done and in total while the declared history is backtested. @default none */
   readonly onProgress?: ((rowsDone: number, rowsTotal: number) => void) | undefined;
-  /** Told of what was left out, one text each. For logs. */
+  /** Called with each thing that was left out, as a text for logs. @default none */
   readonly onProblem?: ((problem: string) => void) | undefined;
 }
 
 /**
- * Builds the request that hands a strategy in: its graph, the pins of its sources, its targets and the return series of
- * a backtest of the declared history. It is the one that {@link Runner.run} submits; nothing is sent and nothing runs
- * but the backtest.
+ * Builds the request that submits a strategy: its graph, the pins of its sources, its targets and the return series of
+ * a backtest of the declared history. It is the one that {@link Runner.run} submits; nothing is sent, and only the
+ * backtest runs.
  *
+ * @param given a class that extends `Strategy`, or an instance of one
+ * @param options world, configuration and module
  * @returns a request under an id of its own: sent twice, it is one submission
  * @throws {StrategyRunError | DeclarationError | CodeHashError | CsvError | ConfigError | ComputeError} what is wrong
  * with the strategy, its configuration or its files.

@@ -6,7 +6,7 @@ import { parseInterval } from "./parse-interval.ts";
 import { parseTimeText } from "./parse-time.ts";
 import { readCsvRows } from "./read-csv-rows.ts";
 
-/** Largest file that is read, in bytes. Larger ones are refused before a row is looked at. */
+/** Largest file that is read, in bytes. Larger ones are refused before a row is checked. */
 const csvBytesMax = 2_000_000_000;
 
 /** Which file is read, and how. */

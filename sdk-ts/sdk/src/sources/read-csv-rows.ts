@@ -18,7 +18,7 @@ export interface CsvRange {
 /**
  * Reads all rows of a CSV file in one pass over its bytes: one field scan, no text per cell.
  *
- * An empty cell is NaN; blank lines are passed over; fields may be quoted, but hold no comma or line break.
+ * An empty cell is NaN; blank lines are skipped; fields may be quoted, but hold no comma or line break.
  *
  * @throws {CsvError} on the first bad row; times must rise strictly, and most bars must end before the next opens.
  */

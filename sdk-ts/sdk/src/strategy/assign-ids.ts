@@ -28,7 +28,7 @@ export interface IdentifiedGraph {
   readonly nodes: readonly IdentifiedNode[];
   /** Ids of the nodes nothing reads. */
   readonly leaves: readonly string[];
-  /** Id of a declared node of this graph. */
+  /** @returns the id of a declared node of this graph */
   idOf(node: DeclaredNode): string;
 }
 

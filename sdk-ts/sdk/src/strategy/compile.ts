@@ -33,11 +33,11 @@ export interface DeclaredNode {
   readonly name: string;
   /** Whole seconds, 1..86400. */
   readonly intervalSeconds: number;
-  /** Rows a window has. */
+  /** Rows in each of its windows. */
   readonly period: number;
   /** Upstream nodes in port order. */
   readonly inputs: readonly DeclaredNode[];
-  /** What its identity is made of. */
+  /** @returns what its identity is made of */
   canonical(): CanonicalNode;
 }
 
@@ -47,12 +47,16 @@ export interface StrategyGraph {
   readonly strategyName: string;
   /** Inputs before readers. */
   readonly nodes: readonly DeclaredNode[];
-  /** Nodes nothing reads: what the strategy is for. */
+  /** Nodes that no other node reads: the results of the strategy. */
   readonly leaves: readonly DeclaredNode[];
 }
 
 /**
  * Runs `setup` and compiles what it declared, with everything the declared nodes read.
+ *
+ * @param strategy the strategy
+ * @param context what it may know while it declares its nodes
+ * @returns its nodes with the strategy's defaults filled in
  * @throws {DeclarationError} naming the node and field.
  */
 export function compileStrategy(strategy: Strategy, context: StrategyContext): StrategyGraph {

@@ -21,14 +21,17 @@ export interface TagMatch {
   readonly clock: ClockSpec;
 }
 
-/** What a runtime graph needs beside the declarations. */
+/** What a runtime graph needs in addition to the declarations. */
 export interface RuntimeGraphOptions {
   /** Queues found, by id of the tag query node; ordered by node id here. */
   readonly tagMatches?: ReadonlyMap<string, readonly TagMatch[]>;
 }
 
 /**
- * The graph the executors run.
+ * Makes the graph that the executors run.
+ *
+ * @param graph declarations with their ids
+ * @param options queues found for tag queries. @default none
  * @throws {DeclarationError} `TAG_QUERY_UNRESOLVED` for a tag query without queues.
  */
 export function toRuntimeGraph(
@@ -53,7 +56,11 @@ export function toRuntimeGraph(
   return { nodes: [...nodes.values()] };
 }
 
-/** Clock of a stream: its own per source entry, or the shared one of its interval. */
+/**
+ * @param node the stream
+ * @param intervalSeconds its interval, whole seconds
+ * @returns its clock: that of its source entry when `observed`, that of its interval when `continuous`
+ */
 export function streamClock(node: StreamInput, intervalSeconds: number): ClockSpec {
   const intervalMs = intervalSeconds * 1000;
   return node.schedule === "continuous"

@@ -15,7 +15,7 @@ import { knownQueues, takenNames } from "../store/queue-store.ts";
 /** Numbered names tried after the whole digest is taken. */
 const numberedMax = 10_000;
 
-/** Queues of one diff at most: nodes × contexts. */
+/** Largest number of queues of one diff: nodes × contexts. */
 const diffQueuesMax = 100_000;
 
 /** One node in one context, and whether it was there. */

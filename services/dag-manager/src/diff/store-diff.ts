@@ -52,7 +52,7 @@ export async function storeDiff(
   await emitTagQueries(tx, queries, worldIds, [...newSources, ...inForceAnew], nowMs);
 }
 
-/** Tells the queues of a strategy in the context that is in force in its world. */
+/** Publishes the queues of a strategy in the context that is in force in its world. */
 export async function emitWorldQueues(
   tx: Tx,
   worldId: string,

@@ -8,9 +8,9 @@ import { type LeaderCheck, LeaseCommits } from "./lease-commits.ts";
 /** Sessions remembered before silent ones are forgotten. */
 const sessionsMax = 4_096;
 
-/** Calls that wait for leases at most. */
+/** Largest number of calls that wait for leases. */
 const waitingCallsMax = 4_096;
-/** How often waiting calls are looked at, milliseconds: how late a lapse is noticed. */
+/** How often waiting calls are checked, milliseconds: how late a lapse is noticed. */
 const lookMs = 100;
 
 /** One key of an ask. */
@@ -123,7 +123,7 @@ export class NodeLeases {
     });
   }
 
-  /** Gives leases up; those that the session does not hold are passed over. Candidates are served at once. */
+  /** Gives leases up; those that the session does not hold are skipped. Candidates are served at once. */
   async release(
     sessionId: string,
     leases: readonly GrantedLease[],

@@ -3,7 +3,7 @@ import type { CallContext, SessionScope } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
 import { type KeyUse, keyUses } from "../store/key-use-store.ts";
 
-/** Keys remembered at most; the one looked up longest ago goes first. */
+/** Largest number of keys remembered; the one looked up longest ago goes first. */
 const keysMax = 100_000;
 
 /** The session a call acts for; the server lets none without one through to methods that need a ticket. */

@@ -91,7 +91,7 @@ export class AppendBatch {
     }
   }
 
-  /** Every record is new and effective, and no START: nothing is looked up or told. */
+  /** Every record is new and effective, and no START: nothing is looked up or reported. */
   get isPlain(): boolean {
     const isNew = this.#folded.every(
       ({ repeated, fault }) => repeated === 0 && fault === RecordFault.UNSPECIFIED,
@@ -205,7 +205,7 @@ function take(key: KeyAppend, record: QueueRecord): void {
   }
 }
 
-/** A record that is held, or comes before its lease, is none: it may be sent again. */
+/** A record that is held, or comes before its lease, does not count: it may be sent again. */
 function isVoid(fault: RecordFault): boolean {
   return (
     fault !== RecordFault.UNSPECIFIED &&

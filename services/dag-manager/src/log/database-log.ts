@@ -27,7 +27,7 @@ import type {
 } from "./queue-log.ts";
 import { KINDS, runLength } from "./record-run.ts";
 
-/** Heads kept at most; the one used longest ago goes first. */
+/** Largest number of heads kept; the one used longest ago goes first. */
 const keptHeadsMax = 4_096;
 
 const isStart = `e.kind = ${KINDS.start}`;

@@ -9,7 +9,7 @@ import { lastRowOf, mergeRuns, runLength, seqsTaken, sliceRun } from "./record-r
 export const behindRecordsMax = 4_096;
 /** Entries read from the log at once, over all keys. */
 const readEntriesMax = 512;
-/** Records and bytes handed on at once. */
+/** Records and bytes passed on at once. */
 const batchRecordsMax = 1_000;
 const batchBytesMax = 1024 * 1024;
 
@@ -17,9 +17,9 @@ interface Cursor {
   readonly computeKey: string;
   /** Next offset to read. */
   offset: number;
-  /** Seq after the last record handed on. */
+  /** Seq after the last record passed on. */
   nextSeq: number;
-  /** Records before these are not handed on. */
+  /** Records before these are not passed on. */
   readonly fromSeq: number;
   readonly fromRow: number;
   /** Read here at the end, then no more. */
@@ -157,7 +157,7 @@ export class LogReader {
     });
   }
 
-  /** Moves a cursor over entries, and keeps those that it hands on. */
+  /** Moves a cursor over entries, and keeps those that it passes on. */
   #advance(cursor: Cursor, entries: readonly LogEntry[]): LogEntry[] {
     const handed: LogEntry[] = [];
     for (const entry of entries) {

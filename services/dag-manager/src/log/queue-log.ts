@@ -11,7 +11,7 @@ export interface LogEntry {
   readonly record: QueueRecord;
 }
 
-/** What became of one record of an append. */
+/** Outcome of one record of an append. */
 export interface AppendResult {
   /** Why it is not effective; UNSPECIFIED when it is. */
   readonly fault: RecordFault;
@@ -47,7 +47,7 @@ export interface ReadPosition {
  */
 export interface QueueLog {
   /**
-   * Appends records in order; resolves to one result per record. Void ones are told apart in the results.
+   * Appends records in order; resolves to one result per record. Void ones are reported in the results.
    *
    * @throws {QmtlError} QUEUE_NOT_FOUND, RECORD_TOO_LARGE: nothing is stored.
    */

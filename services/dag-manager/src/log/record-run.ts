@@ -5,7 +5,7 @@ import {
   type Rows,
 } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 
-/** Records in one run at most. */
+/** Largest number of records in one run. */
 const runRecordsMax = 1_000;
 
 /** What each body is called in the store. Never renumbered: the numbers are on disk. */

@@ -8,7 +8,7 @@ export interface SourceEntry {
   readonly until: string | null;
 }
 
-/** Before any bar: the earliest time the contract can state, the begin of year 1. */
+/** Before any bar: the earliest time the contract can state, the beginning of year 1. */
 const beforeAllMs = -62_135_596_800_000;
 const dayMs = 86_400_000;
 

@@ -8,10 +8,10 @@ import { emitFeedState, feedNames, feedStates, feedsOf } from "../store/replay-s
 
 /** A feed whose rows move is reported this often at most, milliseconds. */
 const emitMs = 1_000;
-/** Keys remembered that are of no feed, at most; beyond it they are looked up again. */
+/** Largest number of keys remembered that are of no feed; beyond it they are looked up again. */
 const otherKeysMax = 100_000;
 
-/** Tells where feeds stand as their rows pass: not for every row, and once more after the last, in the next life if need be. */
+/** Publishes the state of feeds as their rows pass: not for every row, and once more after the last, in the next life if need be. */
 export class FeedProgress {
   readonly #store: DagStore;
   readonly #logger: Logger;
@@ -27,7 +27,7 @@ export class FeedProgress {
     this.#logger = logger;
   }
 
-  /** Tells of feeds whose last rows passed in a life that ended before it told them. Call it once this process leads. */
+  /** Reports feeds whose last rows passed in a life that ended before it told them. Call it once this process leads. */
   async start(): Promise<void> {
     const { clock, write } = this.#store;
     await write(async (tx) => {

@@ -58,7 +58,7 @@ export async function advanceFeeds(
 }
 
 /**
- * Where feeds stand, as far as the graph's store knows: limit, last row, runner sets. Which rows the runners have ended
+ * State of feeds, as far as the graph's store knows: limit, last row, runner sets. Which rows the runners have ended
  * is known to the barrier's owner alone, so `settled` is false and `ended_row` −1 here.
  *
  * @throws {QmtlError} SOURCE_NOT_FOUND, PAGE_TOKEN_INVALID.
@@ -138,7 +138,7 @@ function leavingSession(
   });
 }
 
-/** Feeds of a scope, ordered. Which exist is looked at when they are locked or read. */
+/** Feeds of a scope, ordered. Which exist is checked when they are locked or read. */
 async function sourcesIn(db: Queryable, scope: FeedScope | undefined): Promise<string[]> {
   if (scope?.scope.case === "source") return [scope.scope.value];
   if (scope?.scope.case === "worldId") return worldFeeds(db, scope.scope.value);

@@ -12,7 +12,7 @@ const perSecondMax = 1_024;
  * so above any that was issued (Q20); nobody holds a lease any more; control events continue in a store epoch above those
  * that were seen. One transaction. Resolves to the floor.
  *
- * Rows that were published after the backup are gone; a runner that had read them must start anew.
+ * Rows that were published after the backup are gone; a runner that had read them must start over.
  *
  * @throws {QmtlError} NOT_LEADER when a DAG Manager runs.
  */

@@ -37,7 +37,7 @@ interface RunnerRow {
   readonly fromRow: number;
 }
 
-/** Runners of one feed at most. */
+/** Largest number of runners of one feed. */
 const feedRunnersMax = 1_024;
 
 /** Makes the feeds of the configuration; one that is there keeps its limit, which only moves forward. */
@@ -77,7 +77,7 @@ export async function worldFeeds(db: Queryable, worldId: string): Promise<string
   return rows.map((row) => row.source);
 }
 
-/** Where feeds stand, ordered by source. @throws {QmtlError} SOURCE_NOT_FOUND for one that is not there. */
+/** State of feeds, ordered by source. @throws {QmtlError} SOURCE_NOT_FOUND for one that is not there. */
 async function feedRows(db: Queryable, sources: readonly string[]): Promise<FeedRow[]> {
   // One feed is asked for many times per second, and the database plans a statement over a list again each time.
   const [only, ...others] = sources;
@@ -227,7 +227,7 @@ export async function emitFeedState(tx: Tx, source: string, nowMs: number): Prom
   await appendControlEvent(tx, "dag", { topicKey, subject: source, payload }, nowMs);
 }
 
-/** Where feeds stand, as far as the graph's store knows, ordered by source. Ends of rows are the barrier's owner's. */
+/** State of feeds, as far as the graph's store knows, ordered by source. Ends of rows are the barrier's owner's. */
 export async function feedStates(
   db: Queryable,
   sources: readonly string[],

@@ -26,7 +26,7 @@ export async function nextSwapId(tx: Tx): Promise<string> {
   return `swap-${row!.count + 1}`;
 }
 
-/** Writes a swap as it stands now, and tells of it. */
+/** Writes a swap as it stands now, and publishes it. */
 export async function writeSwap(tx: Tx, swap: ContextSwap, nowMs: number): Promise<void> {
   const { swapId, strategyId, worldId } = swap;
   await tx.query(

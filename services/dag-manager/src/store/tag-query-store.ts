@@ -5,7 +5,7 @@ import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import { type QueueRow, queueDescriptor } from "../graph/queue-row.ts";
 import { queuesByTagInWorld } from "./tag-match-store.ts";
 
-/** Queues listed in one event at most. */
+/** Largest number of queues listed in one event. */
 const listedMax = 1_000;
 
 interface TagQueryRow {

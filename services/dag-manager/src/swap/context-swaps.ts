@@ -31,7 +31,7 @@ import { RunningSwap } from "./running-swap.ts";
 
 /** How often a waiting OpenContext looks whether runners are gone, milliseconds. */
 const lookMs = 100;
-/** Swaps in memory at most; more are refused. */
+/** Largest number of swaps in memory; more are refused. */
 const runningSwapsMax = 10_000;
 
 interface OpenedContext {

@@ -2,7 +2,7 @@
 export type BackupErrorReason =
   /** There is nothing to back up. */
   | "STORE_EMPTY"
-  /** A restore into this store was broken off; what is in it may not be used. */
+  /** A restore into this store was interrupted; what is in it may not be used. */
   | "STORE_UNFINISHED"
   /** There is data where the backup would go. */
   | "STORE_NOT_EMPTY"

@@ -6,7 +6,7 @@ const fetchBytes = 2 * 1024 * 1024;
 const fetchRowsFirst = 16;
 const fetchRowsMax = 1_024;
 
-/** Some rows of a table, a JSON array of texts and nulls a line, each with its line break. */
+/** Some rows of a table, one line per row: a JSON array of texts and nulls, each with its line break. */
 export interface Lines {
   readonly rows: number;
   readonly text: string;

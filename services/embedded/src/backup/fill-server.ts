@@ -10,7 +10,7 @@ import { isUnfinished } from "./unfinished-mark.ts";
 type Storage = QmtlConfig["storage"];
 
 /**
- * Refuses a database that a service is connected to, or that holds facts. One whose restore was broken off holds none
+ * Refuses a database that a service is connected to, or that holds facts. One whose restore was interrupted holds none
  * that count.
  * @throws {BackupError} STORE_IN_USE, STORE_NOT_EMPTY
  */
@@ -19,7 +19,7 @@ export async function refuseUsedServer(storage: Storage): Promise<void> {
   await refuseUsed(db);
 }
 
-/** Fills the database of `storage.dsn`; what a restore that was broken off has left in it goes first. */
+/** Fills the database of `storage.dsn`; what a restore that was interrupted has left in it goes first. */
 export async function fillServer<T>(
   storage: Storage,
   fill: (store: Store) => Promise<T>,
@@ -38,7 +38,7 @@ async function openOne(storage: Storage): Promise<Db> {
   return openPostgres({ dsn: resolveSecret(storage.dsn), schema: "world", connectionsMax: 1 });
 }
 
-/** Resolves to the schemas that a broken-off restore has left. */
+/** Resolves to the schemas that a interrupted restore has left. */
 async function refuseUsed(db: Db): Promise<readonly string[]> {
   await refuseConnected(db);
   const tables = await storeTables(db);

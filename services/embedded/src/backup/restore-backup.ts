@@ -146,7 +146,7 @@ interface Raised {
 
 /**
  * Makes a store that was loaded, and migrated to this version, safe to start on: what the future that is lost handed
- * out is believed no more. Epochs of queues, fences of worlds, and the store epochs of worlds and topics lie above any
+ * out is no longer accepted. Epochs of queues, fences of worlds, and the store epochs of worlds and topics lie above any
  * that were seen; every world is held.
  */
 async function raiseAboveLost(store: Store, options: RaiseOptions): Promise<Raised> {
@@ -156,7 +156,7 @@ async function raiseAboveLost(store: Store, options: RaiseOptions): Promise<Rais
   await store.db("gateway").transaction(async (tx) => {
     await raiseStoreEpoch(tx, "gateway", floor);
     if (isEventHistoryDropped && hasTable(manifest, "control_event")) {
-      // A gateway leaves out what is not above the newest position it has written; it reads anew what the bus has.
+      // A gateway leaves out what is not above the newest position it has written; it reads again what the bus has.
       await tx.query("delete from gateway.control_event");
     }
   });

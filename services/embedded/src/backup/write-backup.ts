@@ -46,7 +46,7 @@ export interface BackupOptions {
 }
 
 /**
- * Writes all facts of a platform, as of one moment, into one file: a gzipped tar with the rows of every table as
+ * Writes all data of a platform, as of one moment, into one file: a gzipped tar with the rows of every table as
  * lines of JSON, the configuration, and a manifest with counts and hashes. The same from either storage, and to be
  * restored into either. PostgreSQL: one snapshot, services keep running. Embedded: the platform must be stopped.
  *
@@ -81,7 +81,7 @@ export async function writeBackup(options: BackupOptions): Promise<Manifest> {
   }
 }
 
-/** Makes the finished archive appear; one that came meanwhile is not replaced unasked. */
+/** Makes the finished archive appear; one that came meanwhile is not replaced without being asked. */
 async function put(partial: string, path: string, isReplacing: boolean): Promise<void> {
   if (!isReplacing && existsSync(path)) throw isThere(path);
   await rename(partial, path).catch((cause: unknown) => {

@@ -27,7 +27,7 @@ import { TopicWindow } from "./topic-window.ts";
 
 /** A silent stream is distinguished from a broken one by a mark this often, milliseconds. */
 const markMs = 2_000;
-/** Topic keys kept at most; the one touched longest ago is forgotten. */
+/** Largest number of topic keys kept; the one touched longest ago is forgotten. */
 const topicKeysMax = 10_000;
 /** Pause before WorldService is asked again for a gate with a hole, milliseconds. */
 const reloadMs = 500;
@@ -159,7 +159,7 @@ export class ControlHub implements SnapshotSource {
       if (at === undefined || hasUnloaded()) continue;
       const missed = this.#window(topicKey).after(at.storeEpoch, at.revision) ?? [];
       for (const event of missed) topics.apply(event);
-      // Older than what the subscriber says it has: there is no newer one, so it said what is not so.
+      // Older than what the subscriber says it has: there is no newer one, so its claim is wrong.
       if (topics.snapshot(topicKey, []) !== undefined) return;
     }
     throw new QmtlError("PEER_UNAVAILABLE", `the state of ${topicKey} could not be read`);
@@ -261,7 +261,7 @@ export class ControlHub implements SnapshotSource {
     }
   }
 
-  /** Goes on after what the subscriber has applied, if what follows is kept; else it begins with a snapshot. */
+  /** Continues after what the subscriber has applied, if what follows is kept; else it begins with a snapshot. */
   #resume(subscription: Subscription, topicKey: string, applied: AppliedRevision): void {
     const { storeEpoch, revision } = applied;
     const window = this.#window(topicKey);
@@ -274,7 +274,7 @@ export class ControlHub implements SnapshotSource {
     const state = this.#ports.gates.state(worldId);
     if (state === undefined || Number(state.storeEpoch) !== storeEpoch) return;
     const isCurrent = Number(state.revision) === revision;
-    // A gate asked for may be ahead of the events that came here: those between are in no window, so it is told whole.
+    // A gate asked for may be ahead of the events that came here: those between are in no window, so it is sent as a whole.
     const reachesGate = Number(state.revision) <= window.last;
     if (isCurrent || (events !== undefined && reachesGate)) {
       subscription.resume(topicKey, applied, events ?? []);

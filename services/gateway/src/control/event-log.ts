@@ -17,13 +17,13 @@ import {
   type StoredMessage,
 } from "../store/control-event-store.ts";
 
-/** Messages of events kept over all topic keys, at most; the oldest go first. */
+/** Largest number of messages of events kept over all topic keys; the oldest go first. */
 const eventsMax = 200_000;
 /** Events are dropped in steps, so that dropping costs little. */
 const dropStep = 4_096;
-/** Events that wait to be written at most; then reading the bus waits. */
+/** Largest number of events that wait to be written; then reading the bus waits. */
 const pendingMax = 8_192;
-/** Events of one write at most. */
+/** Largest number of events of one write. */
 const writeMax = 1_000;
 /** An event waits this long for others to be written with, milliseconds. */
 const writeDelayMs = 1_000;

@@ -5,13 +5,13 @@ import type { CallPrincipal, Logger } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
 import type { GateListener, GateView } from "../ports.ts";
 
-/** Worlds known at once at most. */
+/** Largest number of worlds known at once. */
 const worldsMax = 10_000;
 /** Longest wait for a gate, milliseconds. */
 const loadMs = 5_000;
 
 /**
- * The gate of each world as this gateway applied it last: WorldService's word first, then its events in order. A gap
+ * The gate of each world as this gateway applied it last: WorldService's answer first, then its events in order. A gap
  * is closed by asking WorldService again; an older state is dropped.
  */
 export class GateBook implements GateView {
@@ -45,7 +45,7 @@ export class GateBook implements GateView {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Asks WorldService for a gate; joins a question under way. */
+  /** Asks WorldService for a gate; joins one that is in progress. */
   reload(worldId: string): Promise<GateState> {
     const under = this.#loading.get(worldId);
     if (under !== undefined) return under;

@@ -5,13 +5,13 @@ import type { CallPrincipal, Clock, ClockTimer } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
 import type { ClaimedHeartbeat, LeaseRelay } from "../ports.ts";
 
-/** Longest a heartbeat waits for others, milliseconds. */
+/** Longest time a heartbeat waits for others, milliseconds. */
 const batchMs = 50;
-/** Heartbeats of one batch at most. */
+/** Largest number of heartbeats of one batch. */
 const batchMax = 1_000;
 /** Longest wait for WorldService, milliseconds: past it a lease would be of little use. */
 const answerMs = 2_000;
-/** Heartbeats that wait at most; more are refused. */
+/** Largest number of heartbeats that wait; more are refused. */
 const waitingMax = 20_000;
 
 interface Waiting {

@@ -9,7 +9,7 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import { EncodedMessage } from "@qmtl/service-kit";
 import type { AppliedRevision } from "./topic-book.ts";
 
-/** Events that wait for one subscriber at most; beyond it the subscriber is moved back to snapshots. */
+/** Largest number of events that wait for one subscriber; beyond it the subscriber is moved back to snapshots. */
 export const bufferedEventsMax = 4_096;
 
 /** What a subscription asks its hub for. */
@@ -26,7 +26,7 @@ export interface SnapshotSource {
 }
 
 interface KeyState {
-  /** Revision handed on last, and the store epoch it is of. */
+  /** Revision passed on last, and the store epoch it is of. */
   last: number;
   storeEpoch: number;
   /** A snapshot must come before any further event. */
@@ -50,7 +50,7 @@ interface SubscriptionScope {
 
 /**
  * One subscriber: per topic key a snapshot, then events without gap. Events wait in a bounded buffer; when it is full
- * all that waits is dropped and every key starts anew from a snapshot, so nothing is silently skipped.
+ * all that waits is dropped and every key starts over from a snapshot, so nothing is silently skipped.
  */
 export class Subscription {
   readonly #source: SnapshotSource;
@@ -90,7 +90,7 @@ export class Subscription {
     return this.#overflows;
   }
 
-  /** Goes on after a revision that the subscriber has applied, instead of a snapshot. */
+  /** Continues after a revision that the subscriber has applied, instead of a snapshot. */
   resume(topicKey: string, applied: AppliedRevision, events: readonly ControlEvent[]): void {
     const key = this.#keys.get(topicKey);
     if (key === undefined) return;
@@ -126,7 +126,7 @@ export class Subscription {
     this.#wake?.();
   }
 
-  /** The key's history began anew or has a hole: a snapshot comes next. */
+  /** The key's history began again or has a hole: a snapshot comes next. */
   restart(topicKey: string): void {
     const key = this.#keys.get(topicKey);
     if (key === undefined) return;
@@ -135,7 +135,7 @@ export class Subscription {
     this.#wake?.();
   }
 
-  /** The state of a key is known up to a revision by other means: one that is behind starts anew. */
+  /** The state of a key is known up to a revision by other means: one that is behind starts over. */
   catchUp(topicKey: string, revision: number): void {
     const key = this.#keys.get(topicKey);
     if (key !== undefined && !key.isStale && key.last < revision) this.restart(topicKey);

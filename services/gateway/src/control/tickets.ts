@@ -7,9 +7,9 @@ import type { TicketClaims } from "../ports.ts";
 import type { TicketKey } from "../store/ticket-key-store.ts";
 
 const audience = "qmtl-control";
-/** Tickets whose signature was checked and that are remembered, at most. */
+/** Largest number of tickets whose signature was checked and that are remembered. */
 const checkedMax = 10_000;
-/** Characters of a ticket at most: what the contract takes. */
+/** Largest number of characters of a ticket: what the contract takes. */
 export const ticketCharsMax = 64 * 1024;
 /** Rights as tickets name them. */
 const ticketRights = ["observe", "compute", "trade", "feed"] as const;

@@ -14,7 +14,7 @@ import {
 import type { Db } from "@qmtl/service-kit/db";
 import type { Peer } from "../peers/peer.ts";
 
-/** Topic keys known at once at most; the one used longest ago is forgotten. */
+/** Largest number of topic keys known at once; the one used longest ago is forgotten. */
 const topicsMax = 10_000;
 /** Longest wait for a state, milliseconds. */
 const loadMs = 5_000;
@@ -46,7 +46,7 @@ interface KnownTopic {
 }
 
 /**
- * The state of each topic key other than gates, as this gateway applied it last: its writer's word first, then its
+ * The state of each topic key other than gates, as this gateway applied it last: its writer's answer first, then its
  * events in order. After a gap the writer is asked again.
  */
 export class TopicBook {
@@ -67,7 +67,7 @@ export class TopicBook {
   }
 
   /**
-   * Asks the key's writer for its state; joins a question under way. Events that came meanwhile must be applied again.
+   * Asks the key's writer for its state; joins one that is in progress. Events that came meanwhile must be applied again.
    *
    * @throws {QmtlError} PEER_UNAVAILABLE
    */

@@ -13,13 +13,13 @@ import { Restating } from "./restating.ts";
 
 /** Longest a Publish is held before its sender is asked to send it again, milliseconds. */
 export const barrierWaitMsMax = 20_000;
-/** Rows that wait at one feed at most. */
+/** Largest number of rows that wait at one feed. */
 const waitersMax = 1_024;
 /** Of these, rows of one session at most. */
 const sessionWaitersMax = 64;
-/** Runners named as those that a row waits for, at most. */
+/** Largest number of runners named as those that a row waits for. */
 const namedMax = 3;
-/** Ends of sessions that are not in the runner set yet, at most. */
+/** Largest number of ends of sessions that are not in the runner set yet. */
 const earlyEndsMax = 1_024;
 
 /** What the DAG Manager stores of a feed. */

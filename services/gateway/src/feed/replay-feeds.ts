@@ -210,7 +210,7 @@ export class ReplayFeeds implements BarrierEnds {
     for (const barrier of this.#barriers.values()) barrier.close();
   }
 
-  /** Tells what failed; calls of a gateway that stops fail because it is. */
+  /** Logs what failed; calls of a gateway that stops fail because it is. */
   #warn(message: string, fields: LogFields): void {
     if (!this.#isClosed) this.#ports.logger.warn(message, fields);
   }

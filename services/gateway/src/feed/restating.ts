@@ -1,7 +1,7 @@
 import type { Clock, ClockTimer } from "@qmtl/service-kit";
 import type { RunnerEnd } from "../ports.ts";
 
-/** Longest a feed waits, after a gate opened, for a runner that gets no lease, milliseconds. */
+/** Longest time a feed waits, after a gate opened, for a runner that gets no lease, milliseconds. */
 export const restateMsMax = 2_000;
 
 /**

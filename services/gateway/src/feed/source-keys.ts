@@ -6,7 +6,7 @@ import type { SourceBar } from "../ports.ts";
 import { allSourceKeys, findSourceKeys, type SourceKey } from "../store/source-key-store.ts";
 import { BAR_COLUMNS, barsOf, hasBarColumns } from "./source-bars.ts";
 
-/** Keys known not to be sources at most; beyond it the oldest is forgotten and looked up again. */
+/** Largest number of keys known not to be sources; beyond it the oldest is forgotten and looked up again. */
 const plainKeysMax = 100_000;
 
 /** The source nodes of a graph, as the gateway remembers them. */

@@ -89,7 +89,7 @@ class AccountHeldError extends Error {
   override readonly name = "AccountHeld";
 }
 
-/** Prolongs the leases; false when one of them is another's by now. One that only ran out is still the holder's own. */
+/** Extends the leases; false when one of them is another's by now. One that only ran out is still the holder's own. */
 export async function renewAccounts(
   db: Queryable,
   epochs: AccountEpochs,

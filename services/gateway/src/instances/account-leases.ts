@@ -36,7 +36,7 @@ const accountLeaseMsDefault = 2_000;
 const renewMsDefault = 500;
 /** Nothing is written before the accounts are taken. */
 const neverHeld: SqlWrite = { sql: "false", params: [] };
-/** How often a holder is looked at that may be dead, milliseconds. */
+/** How often a holder is checked that may be dead, milliseconds. */
 const lookMs = 100;
 
 /**

@@ -35,7 +35,7 @@ export interface LeasedGateway extends Omit<Gateway, "prepare"> {
   start(): Promise<void>;
 }
 
-/** Pause before a standby that could not start is made anew, milliseconds. */
+/** Pause before a standby that could not start is created again, milliseconds. */
 const restartMs = 500;
 
 /** The leases of the accounts of a configuration; nothing is taken yet. */

@@ -58,7 +58,7 @@ function forwardMethod(method: DescMethod, peer: Peer): AnyHandler | undefined {
   }
 }
 
-/** What a peer says of the contracts it serves; nothing while it does not answer. */
+/** What a peer reports about the contracts it serves; nothing while it does not answer. */
 export async function contractsOf(peer: Peer, gateway: CallPrincipal): Promise<ContractVersions[]> {
   try {
     const { getCapabilities } = SystemService.method;
@@ -74,7 +74,7 @@ export async function contractsOf(peer: Peer, gateway: CallPrincipal): Promise<C
   }
 }
 
-/** Longest wait for what a peer says of itself, milliseconds. */
+/** Longest wait for what a peer reports about itself, milliseconds. */
 const capabilitiesMsMax = 1_000;
 
 /** One unary method, passed on. */

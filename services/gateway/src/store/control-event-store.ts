@@ -32,7 +32,7 @@ export interface EventStore {
   keepNewest(count: number): Promise<void>;
 }
 
-/** Held while adding, so that ids rise in the order in which they become visible: a page misses none. */
+/** Held while adding, so that ids increase in the order in which they become visible: a page misses none. */
 const appendLock = 7_160_103;
 
 /** The store over table `gateway.control_event`. */

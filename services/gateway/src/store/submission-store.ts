@@ -142,7 +142,7 @@ export async function claimSubmission(
   return record && changedOf(record);
 }
 
-/** Prolongs a claim by `ownMs`; false when another process has it, or the round is over. */
+/** Extends a claim by `ownMs`; false when another process has it, or the round is over. */
 export async function renewClaim(
   db: Queryable,
   row: Pick<SubmissionRow, "submissionId" | "round">,
@@ -157,7 +157,7 @@ export async function renewClaim(
   return renewed.length === 1;
 }
 
-/** Writes where a round stands; undefined when a newer round began meanwhile, or another process took this one over. */
+/** Writes the state of a round; undefined when a newer round began meanwhile, or another process took this one over. */
 export async function writeOutcome(
   tx: Tx,
   row: Pick<SubmissionRow, "submissionId" | "round" | "request">,

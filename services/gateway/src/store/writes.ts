@@ -3,9 +3,9 @@ import { type Db, DbError, type Queryable, type SqlParam } from "@qmtl/service-k
 
 /** Rows of one part that still go in one statement with others. */
 export const rowsTogetherMax = 16;
-/** Parts of one statement at most; more go in a transaction. */
+/** Largest number of parts of one statement; more go in a transaction. */
 export const partsTogetherMax = 8;
-/** Texts remembered; beyond it all are made anew. */
+/** Texts remembered; beyond it all are created again. */
 const textsMax = 512;
 
 /** A statement, or a part of one, with its own `$1`, `$2`, …. */

@@ -22,7 +22,7 @@ import { submissionMessage } from "./submission-message.ts";
 import { submissionChange } from "./submission-topic.ts";
 import type { SubmissionWorker } from "./submission-worker.ts";
 
-/** Bytes of a submission's metadata at most, keys and values together. */
+/** Largest number of bytes of a submission's metadata, keys and values together. */
 const metadataBytesMax = 16 * 1024;
 
 export interface SubmissionPorts {

@@ -8,9 +8,9 @@ import {
 } from "@qmtl/core/canonical";
 import { type FieldViolation, QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 
-/** Nodes of one graph at most. */
+/** Largest number of nodes of one graph. */
 const graphNodesMax = 10_000;
-/** Bytes of one submission at most. */
+/** Largest number of bytes of one submission. */
 export const submissionBytesMax = 16 * 1024 * 1024;
 /** Violations named in one refusal at most. */
 const violationsMax = 100;

@@ -75,7 +75,7 @@ type Job = Pick<
 >;
 
 /**
- * Brings submissions to their end: binds them to their worlds, hands their backtest in, compares their graphs, and
+ * Brings submissions to completion: binds them to their worlds, submits their backtest, compares their graphs, and
  * stores the queues. An outage is tried again, for ever, with growing pauses, and reported in the state's reason; a
  * refusal ends in `failed`. What a former process left open continues after `start`.
  */
@@ -206,7 +206,7 @@ export class SubmissionWorker {
     this.#timers.set(submissionId, timer);
   }
 
-  /** Prolongs the claim until the work has ended. */
+  /** Extends the claim until the work has ended. */
   async #keeping<T>(row: SubmissionRow, work: Promise<T>): Promise<T> {
     const { db, clock, gatewayId, logger } = this.#ports;
     const ended = new AbortController();
@@ -214,7 +214,7 @@ export class SubmissionWorker {
       for (;;) {
         await sleep(clock, renewMs, ended.signal);
         if (ended.signal.aborted) return;
-        // A claim that was lost meanwhile is no harm: the work may be done twice, its outcome is written once.
+        // A claim that was lost meanwhile does no harm: the work may be done twice, its outcome is written once.
         await renewClaim(db, row, gatewayId, { nowMs: clock.nowMs(), ownMs }).catch(
           (error: unknown) => {
             logger.warn("a claim could not be extended", { submissionId: row.submissionId, error });

@@ -5,7 +5,7 @@ import type { Db } from "@qmtl/service-kit/db";
 import { readSubmission } from "../store/submission-store.ts";
 import { submissionMessage } from "./submission-message.ts";
 
-/** How often a submission that another process works on is looked at, milliseconds. */
+/** How often a submission that another process works on is checked, milliseconds. */
 const lookMs = 1_000;
 
 /** Wakes those who watch a submission when it changed in this process. */

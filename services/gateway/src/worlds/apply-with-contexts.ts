@@ -127,7 +127,7 @@ async function* passOn(
   if (isRolledBack) await swapBack(ports, swaps);
 }
 
-/** Tells WorldService that the gateway's live guard let the call pass: one of the three yeses of live. */
+/** Tells WorldService that the gateway's live guard let the call pass: one of the three consents of live. */
 function guardHeaders(ports: ApplyPorts, request: ApplyRequest): Record<string, string> {
   const hasPassed = request.allowLive || !ports.enforceLiveGuard;
   return hasPassed ? { [liveGuardHeader]: "passed" } : {};

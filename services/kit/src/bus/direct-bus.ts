@@ -22,11 +22,11 @@ import { OutboxLog } from "./outbox-log.ts";
 export interface DirectBusOptions {
   /** Database of this service; the bus owns its schema. */
   db: Db;
-  /** Services whose events are followed besides the own ones. @default none */
+  /** Services whose events are followed in addition to its own. @default none */
   peers?: readonly EventSource[];
-  /** Newest own events kept, over all topics; older ones are deleted, read or not. @default 200000 */
+  /** Newest of its own events kept, over all topics; older ones are deleted, read or not. @default 200000 */
   retentionEventsMax?: number;
-  /** Milliseconds between looks at the own log when nobody in this process publishes. @default 1000 */
+  /** Milliseconds between checks of its own log when nobody in this process publishes. @default 1000 */
   pollMs?: number;
   logger?: Logger;
   clock?: Clock;
@@ -35,11 +35,11 @@ export interface DirectBusOptions {
 type Parts = Required<Pick<DirectBusOptions, "logger" | "clock" | "peers">> & { log: OutboxLog };
 
 /**
- * The bus without a broker: each service keeps the events it tells of in its own database and streams them, by cursor,
- * to those that follow it. What is published here goes to the own log; a subscriber reads the own log and those of the
+ * The bus without a broker: each service keeps the events it publishes in its own database and streams them, by cursor,
+ * to those that follow it. What is published here goes to its own log; a subscriber reads its own log and those of the
  * peers. A peer that is away delays its own events and no others.
  *
- * Events of one (topic, key) are in order as long as one service tells of the key, which is so for all we have. Groups
+ * Events of one (topic, key) are in order as long as one service publishes for the key, which is true of all we have. Groups
  * share events within one process. What a peer has deleted before it was read is not delivered.
  */
 class DirectBus implements EventBus {

@@ -21,7 +21,7 @@ export interface EmbeddedBusOptions {
   db: Db;
   /** Newest events kept, over all topics; older ones are deleted, read or not. @default 200000 */
   retentionEventsMax?: number;
-  /** Milliseconds between looks at the log when nobody in this process publishes. @default 1000 */
+  /** Milliseconds between checks of the log when nobody in this process publishes. @default 1000 */
   pollMs?: number;
   logger?: Logger;
   clock?: Clock;

@@ -48,7 +48,7 @@ export class EmbeddedLog {
     );
   }
 
-  /** Appends in order, all or none. Returns their positions, rising. @throws {BusError} UNKNOWN_TOPIC */
+  /** Appends in order, all or none. Returns their positions, increasing. @throws {BusError} UNKNOWN_TOPIC */
   async append(events: readonly OutgoingEvent[]): Promise<number[]> {
     try {
       const rows = await this.#db.query<{ position: number }>(

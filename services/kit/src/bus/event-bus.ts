@@ -18,7 +18,7 @@ export interface BusEvent {
   headers: Readonly<Record<string, string>>;
   /** Part of the topic that all events of this key go to; 0 on the embedded bus, the log's number on the direct one. */
   partition: number;
-  /** Rises within (topic, partition), with gaps. The same event always has the same position. */
+  /** Increases within (topic, partition), with gaps. The same event always has the same position. */
   position: number;
 }
 
@@ -102,9 +102,9 @@ export class BusError extends Error {
   }
 }
 
-/** Bytes of one event's payload at most; more is refused with `EVENT_TOO_LARGE`. */
+/** Largest number of bytes of one event's payload; more is refused with `EVENT_TOO_LARGE`. */
 export const payloadBytesMax = 512 * 1024;
-/** Events of one `publishBatch` at most. */
+/** Largest number of events of one `publishBatch`. */
 const publishBatchMax = 1_000;
 
 /** @throws {BusError} EVENT_TOO_LARGE @throws {RangeError} on too many events */

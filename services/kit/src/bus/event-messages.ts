@@ -7,7 +7,7 @@ import {
 
 /** Type of a message of the bus that holds several control events: each one's length, then its bytes. */
 const severalType = "control_events";
-/** Bytes of several events in one message at most: a log keeps so many messages, however many events they hold. */
+/** Largest number of bytes of several events in one message: a log keeps so many messages, however many events they hold. */
 const severalBytesMax = 8 * 1024;
 /** Types of messages that are passed on together with others of their key: nobody waits for them in order to act. */
 const joined: ReadonlySet<string> = new Set([severalType, "order_updated"]);

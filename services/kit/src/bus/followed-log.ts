@@ -7,7 +7,7 @@ import { RecentEvents } from "./recent-events.ts";
 interface FollowedLogOptions {
   /** Newest events kept, over all topics; older ones are deleted, read or not. */
   readonly retentionEventsMax: number;
-  /** Milliseconds between looks at the log when nobody in this process appends. */
+  /** Milliseconds between checks of the log when nobody in this process appends. */
   readonly pollMs: number;
   readonly logger: Logger;
   readonly clock: Clock;

@@ -19,7 +19,7 @@ interface Question {
  * A question or a change that survives a change of leaders and a broker that is slow or has not heard yet of a topic just made. The
  * library retries most calls by itself, but not a look at offsets or settings, nor the making of topics: there "not the
  * leader", "unknown topic" and "timed out" end the call though the next one would do, and the admin continues with the
- * leaders it knew. So each further try has an admin of its own, which asks anew.
+ * leaders it knew. So each further try has an admin of its own, which asks again.
  *
  * @throws the last try's failure, or at once one that Kafka does not call retriable.
  */

@@ -23,7 +23,7 @@ interface Context {
 
 /** A reader that got no answer for this long has lost the brokers, milliseconds: they answer four times per second. */
 const SILENT_MS_MAX = 8_000;
-/** How often that is looked at, milliseconds. */
+/** How often that is checked, milliseconds. */
 const LOOK_EVERY_MS = 2_000;
 
 interface PartitionPosition {

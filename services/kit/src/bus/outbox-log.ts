@@ -93,7 +93,7 @@ export class OutboxLog implements EventSource {
 
   close(): void {}
 
-  /** Where a group stands in a source; undefined before it read anything of it. */
+  /** Position of a group in a source; undefined before it read anything of it. */
   async groupCursor(groupId: string, source: string, topics: string): Promise<string | undefined> {
     const [row] = await this.#db.query<{ cursor: string }>(
       `select cursor from ${this.#schema}.group_cursor

@@ -1,8 +1,8 @@
 import type { BusEvent, OutgoingEvent } from "./event-bus.ts";
 
-/** Events kept at most. */
+/** Largest number of events kept. */
 const countMax = 256;
-/** Payload kept at most, unless one event alone is larger. */
+/** Most bytes of payload kept, unless one event alone is larger. */
 const bytesMax = 1024 * 1024;
 
 /**

@@ -8,7 +8,7 @@ import { type Queryable, quotedSchema } from "../db/index.ts";
 import { type ServedService, serve } from "../handlers.ts";
 import type { ControlSchema } from "./control-events.ts";
 
-/** Bytes of an answer's lists of queues at most; strategies beyond come without theirs, and the state is truncated. */
+/** Largest number of bytes of an answer's lists of queues; strategies beyond come without theirs, and the state is truncated. */
 const listBytesMax = 8 * 1024 * 1024;
 
 /** A topic key's state as its writer stores it. */

@@ -9,7 +9,7 @@ import {
 import { type Order, OrderState } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import type { TopicSubject } from "./topic-keys.ts";
 
-/** Queues in the state of topic QUEUE at most; beyond it the state is truncated. */
+/** Largest number of queues in the state of topic QUEUE; beyond it the state is truncated. */
 export const stateQueuesMax = 10_000;
 /** Tag queries in the state of topic TAG at most. */
 export const stateTagQueriesMax = 1_000;

@@ -57,7 +57,7 @@ export interface Db extends Queryable, AsyncDisposable {
    * @throws {UnknownOutcome} when the connection was lost during COMMIT.
    */
   transaction<T>(fn: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T>;
-  /** Finishes what was taken in, takes no more. May be called twice. */
+  /** Finishes what was accepted, takes no more. May be called twice. */
   close(): Promise<void>;
 }
 

@@ -30,7 +30,7 @@ export interface PgliteHost extends AsyncDisposable {
    * was committed is in the folder; only another process, or another opening, brings it back.
    */
   readonly failed: AbortSignal;
-  /** Finishes what was taken in, closes the database and gives the folder's lock back. May be called twice. */
+  /** Finishes what was accepted, closes the database and gives the folder's lock back. May be called twice. */
   close(): Promise<void>;
 }
 

@@ -1,7 +1,7 @@
 // Loaded by a worker thread: relative files and npm packages only.
 import { protocol } from "@electric-sql/pglite";
 
-/** Statements kept parsed at most; beyond it the one used longest ago is closed. */
+/** Largest number of statements kept parsed; beyond it the one used longest ago is closed. */
 export const preparedMax = 256;
 /** Runs after which a statement is parsed anew: its plan was made for the table sizes of then. */
 export const preparedRunsMax = 500;

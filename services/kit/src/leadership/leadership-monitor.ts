@@ -5,7 +5,7 @@ import type { Logger } from "../logger.ts";
 import type { GaugeMetric, Metrics } from "../metrics.ts";
 import { OUTAGE_RETRY_MS } from "../outages/outage-refusal.ts";
 
-/** The name under which health says whether this process leads; where no other process can, it is not listed. */
+/** The name under which health reports whether this process leads; where no other process can, it is not listed. */
 export const LEADER_HEALTH = "leader";
 
 /**

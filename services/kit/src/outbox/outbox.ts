@@ -2,7 +2,7 @@ import { payloadBytesMax } from "../bus/event-bus.ts";
 import { type Db, quotedSchema, type Tx } from "../db/db.ts";
 import { applyMigrations, type Migration } from "../db/migrate.ts";
 
-/** An event that commits together with the state it tells of. */
+/** An event that commits together with the state it announces. */
 export interface OutboxEvent {
   topic: string;
   /** Events of one (topic, key) are published in the order in which their transactions committed. */

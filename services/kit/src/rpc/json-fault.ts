@@ -9,7 +9,7 @@ interface Fault {
   readonly description: string;
 }
 
-/** Messages within messages that are looked at, at most; the decoder takes no more either. */
+/** Deepest nesting of messages that is checked; the decoder takes no more either. */
 const DEPTH_MAX = 100;
 
 /**

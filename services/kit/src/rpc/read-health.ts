@@ -3,7 +3,7 @@ import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import type { Connection } from "@qmtl/sdk/rpc";
 import { healthDescriptor } from "./health-descriptor.ts";
 
-/** What a server says of itself by `grpc.health.v1.Health/List`: each name, and whether it serves. */
+/** What a server reports about itself by `grpc.health.v1.Health/List`: each name, and whether it serves. */
 export async function readHealth(
   connection: Pick<Connection, "transport">,
   timeoutMs: number,

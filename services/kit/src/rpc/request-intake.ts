@@ -12,7 +12,7 @@ import { grpcFailure } from "./wire-error.ts";
 const WAITING_BYTES_MAX = 256 * 1024 * 1024;
 /** A request that is not there whole after this is refused, milliseconds. */
 const ARRIVAL_MS_MAX = 30_000;
-/** How often that is looked at, milliseconds. */
+/** How often that is checked, milliseconds. */
 const LOOK_EVERY_MS = 5_000;
 /** Requests of this many bytes are handled one in a turn of the event loop. */
 const LARGE_BYTES = 128 * 1024;
@@ -63,7 +63,7 @@ export class RequestIntake {
     largest.refuse("the server is receiving too much at once");
   }
 
-  /** The call's request was handed on, or will never come. */
+  /** The call's request was passed on, or will never come. */
   leave(call: Arriving): void {
     if (this.#arriving.delete(call)) this.#bytes -= call.bytes;
   }

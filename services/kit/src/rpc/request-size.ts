@@ -14,24 +14,24 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 
 /** Requests below this are not scanned: whatever they hold is read quickly. */
 const SCANNED_BYTES_MIN = 32 * 1024;
-/** Elements of a list or map without a rule of its own, at most. */
+/** Largest number of elements of a list or map without a rule of its own. */
 const ITEMS_MAX = 20_000;
 /** Bytes of a text that has rules, but none of its length, at most: checking it looks at each character. */
 const TEXT_BYTES_MAX = 1024 * 1024;
 /** Fields of a request, those within messages counted, at most: a graph of 10,000 nodes has a quarter of them. */
 const FIELDS_MAX = 1_000_000;
-/** Fields that this version does not know, at most. */
+/** Largest number of fields that this version does not know. */
 const UNKNOWN_FIELDS_MAX = 1_000;
-/** Bytes of one character in UTF-8, at most. */
+/** Largest number of bytes of one character in UTF-8. */
 const CHAR_BYTES_MAX = 4;
-/** Messages within messages, at most. */
+/** Deepest nesting of messages. */
 const DEPTH_MAX = 100;
 
 interface FieldRule {
   readonly name: string;
-  /** Elements at most; undefined for a field that is not a list or map. */
+  /** Largest number of elements; undefined for a field that is not a list or map. */
   readonly itemsMax: number | undefined;
-  /** Bytes of one value at most; undefined where only the size of the request bounds it. */
+  /** Largest number of bytes of one value; undefined where only the size of the request bounds it. */
   readonly bytesMax: number | undefined;
   /** Whether `bytesMax` is `max_text_bytes`, which no validator checks. */
   readonly isBoundHereAlone: boolean;

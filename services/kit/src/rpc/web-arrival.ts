@@ -10,7 +10,7 @@ const ENVELOPE_BYTES = 5;
 const FIRST_ROOM_BYTES = 4 * 1024;
 
 /**
- * The body of one request at the HTTP server, read whole before it is handed on: how much it may be, how long it may take, and
+ * The body of one request at the HTTP server, read whole before it is passed on: how much it may be, how long it may take, and
  * how much all of them may take together is bounded. What it says of its own length takes no memory.
  */
 export class WebArrival implements Arriving, AsyncIterable<Uint8Array> {

@@ -6,7 +6,7 @@ import { findPostgresBinaries } from "./private-postgres.ts";
 
 const run = promisify(execFile);
 
-/** What became of one server. */
+/** Outcome of one server. */
 export interface ServiceSetup {
   service: string;
   /** undefined when it is ready, else why it is not. */

@@ -104,7 +104,7 @@ function dueInFlight(facts: ProgressInputs, run: ApplyRun): DueStep | null {
   return back(`switch not acknowledged${byWhom(unacknowledged(facts))}`);
 }
 
-/** Sessions named in the reason of a rollback at most. */
+/** Largest number of sessions named in the reason of a rollback. */
 const namedMax = 5;
 
 /** Sessions as the reason of a rollback names them. */

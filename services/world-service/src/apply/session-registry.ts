@@ -35,7 +35,7 @@ export interface RegisteredSession extends SessionClaim {
   readonly hasEnded: boolean;
 }
 
-/** Sessions remembered for one world at most; a new one beyond is refused. */
+/** Largest number of sessions remembered for one world; a new one beyond is refused. */
 const sessionsMax = 4_096;
 
 /** The sessions of one world. Volatile: a restart begins with none, and waits G before it trusts that. */

@@ -205,7 +205,7 @@ function readGating(document: string): GatingPolicy | undefined {
   }
 }
 
-/** Live needs three yeses: of the world, of the gateway's live guard, of the caller. */
+/** Live needs three consents: of the world, of the gateway's live guard, of the caller. */
 function checkLive(actor: WorldActor, order: ApplyOrder): void {
   const missing = [
     ...(actor.state.world.settings.allowLive ? [] : ["the world's allow_live"]),
@@ -218,7 +218,7 @@ function checkLive(actor: WorldActor, order: ApplyOrder): void {
   });
 }
 
-/** Consent to live is meant for one deed; given with another it was a mistake, or a template. */
+/** Consent to live is meant for one action; given with another it was a mistake, or a template. */
 function consentToNothing(target: string): QmtlError {
   const description = `is for live only; the target is ${target}`;
   return new QmtlError("INVALID_FIELD", `allow_live ${description}`, {

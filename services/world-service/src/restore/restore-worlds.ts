@@ -37,7 +37,7 @@ export interface RestoredWorld {
  * gets a new store epoch and a fence above any that was ever issued (seconds of the wall clock × 1 024), a run in
  * flight is rolled back, and the world is held `manual` until it is resumed. So no subscriber is shown a lower
  * epoch or fence than it has seen, and no order leaves on a decision that was forgotten. Each world is one
- * transaction with its event and audit; when it breaks off, run it again.
+ * transaction with its event and audit; if it is interrupted, run it again.
  *
  * @throws {QmtlError} NOT_LEADER when a world service runs; CONFLICT when a world could not be written
  */

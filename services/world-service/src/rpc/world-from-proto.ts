@@ -28,7 +28,7 @@ export const SETTING_DEFAULTS: Omit<WorldSettings, "worldId" | "clock"> = {
 };
 
 /**
- * Settings of a new world; what is unset has its default, and output-only fields are passed over.
+ * Settings of a new world; what is unset has its default, and output-only fields are skipped.
  *
  * INVALID_FIELD without a clock.
  *

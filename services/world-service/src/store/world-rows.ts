@@ -27,7 +27,7 @@ export interface WorldSettings {
 /** A world as stored. Times are epoch milliseconds. */
 export interface WorldRow {
   readonly settings: WorldSettings;
-  /** Rises with every change of the settings; the etag. */
+  /** Increases with every change of the settings; the etag. */
   readonly version: number;
   /** The most the world was raised to. */
   readonly stage: Stage;

@@ -53,7 +53,7 @@ interface CommitContext {
   readonly sessions: readonly Pick<RegisteredSession, "sessionId" | "ackedFence" | "origin">[];
 }
 
-/** Sessions named that have not acknowledged, at most. */
+/** Largest number of sessions named that have not acknowledged. */
 const waitingMax = 100;
 
 class RevisionLost extends Error {}

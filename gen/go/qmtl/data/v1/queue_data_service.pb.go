@@ -88,7 +88,7 @@ func (x *PublishRequest) GetRecords() []*QueueRecord {
 	return nil
 }
 
-// What became of one record.
+// Outcome of one record.
 type PublishResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// True: it is in the log and counts; also for a record that was there.
@@ -310,12 +310,12 @@ type isConsumeFrom_Position interface {
 }
 
 type ConsumeFrom_FromSeq struct {
-	// First seq handed on.
+	// First seq passed on.
 	FromSeq uint64 `protobuf:"varint,2,opt,name=from_seq,json=fromSeq,proto3,oneof"`
 }
 
 type ConsumeFrom_FromRow struct {
-	// First row handed on.
+	// First row passed on.
 	FromRow int64 `protobuf:"varint,3,opt,name=from_row,json=fromRow,proto3,oneof"`
 }
 

@@ -514,7 +514,7 @@ type Rows struct {
 	// (0x7ff8000000000000). One entry per BYTES column: the value; such rows come alone.
 	Columns [][]byte `protobuf:"bytes,5,rep,name=columns,proto3" json:"columns,omitempty"`
 	// Per row, per input port in declared order: the upstream seq up to which the row was computed. For audits: stored and
-	// handed on; nothing is compared with it.
+	// passed on; nothing is compared with it.
 	InputSeq []uint64 `protobuf:"varint,6,rep,packed,name=input_seq,json=inputSeq,proto3" json:"input_seq,omitempty"`
 	// 8 bytes per row: hash of the node's state after the row; empty for nodes without state.
 	StateHash []byte `protobuf:"bytes,7,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`

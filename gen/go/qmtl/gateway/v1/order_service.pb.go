@@ -596,7 +596,7 @@ func (*CancelOrdersRequest_Strategy) isCancelOrdersRequest_Scope() {}
 
 func (*CancelOrdersRequest_AccountId) isCancelOrdersRequest_Scope() {}
 
-// What became of one cancel.
+// Outcome of one cancel.
 type CancelResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Order.

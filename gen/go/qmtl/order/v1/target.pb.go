@@ -1169,7 +1169,7 @@ func (x *TargetUpdate) GetOwnEvaluations() uint64 {
 	return 0
 }
 
-// What became of one target.
+// Outcome of one target.
 type TargetResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Strategy.

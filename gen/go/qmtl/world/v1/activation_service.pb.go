@@ -168,7 +168,7 @@ type WaitingSession struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Session; as `exclude_sessions` takes it.
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// Where it runs, as its client says. Unset: not reported.
+	// Where it runs, as its client reports. Unset: not reported.
 	Origin        *v1.SessionOrigin `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -3,7 +3,13 @@ import { renderHtmlReport } from "../../report/html-report.ts";
 import type { ReportData, ReportFigure } from "../../report/report-data.ts";
 import type { OfflineResult } from "./result.ts";
 
-/** Writes the HTML report of an offline run. */
+/**
+ * Writes the HTML report of an offline run.
+ *
+ * @param path file to write; an existing file is replaced
+ * @param result the run
+ * @param madeAtMs date of the report, milliseconds since the epoch
+ */
 export async function writeOfflineReport(
   path: string,
   result: OfflineResult,
@@ -12,7 +18,11 @@ export async function writeOfflineReport(
   await writeFile(path, renderHtmlReport(reportOf(result, madeAtMs)));
 }
 
-/** The report of an offline run as data. */
+/**
+ * @param result an offline run
+ * @param madeAtMs date of the report, milliseconds since the epoch
+ * @returns its report as data, for `renderHtmlReport`
+ */
 export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
   const { strategyName, timesMs, equity, buyAndHold, fills, nodes, afterTarget, instruments } =
     result;

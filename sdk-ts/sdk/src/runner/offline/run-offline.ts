@@ -220,7 +220,7 @@ function fingerprintOf(feeds: readonly SourceRows[]): string {
   return `blake3:${blake3Hex(jcs(byName))}`;
 }
 
-/** What became of each instrument of an offline run. */
+/** Outcome of each instrument of an offline run. */
 function resultInstruments(
   market: OfflineMarket,
   trading: OfflineTrading,

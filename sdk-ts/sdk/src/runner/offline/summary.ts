@@ -11,6 +11,9 @@ const COMPARED: readonly string[] = ["sharpe", "cagr", "total_return", "max_draw
 /**
  * An offline run in lines of text, for a terminal: every metric with its unit, or why it has no value; buy and hold
  * over the same bars; money; each instrument where there are several; the notes.
+ *
+ * @param result the run
+ * @returns the lines, without line breaks
  */
 export function offlineSummary(result: OfflineResult): readonly string[] {
   const { strategyName, returns, orders, metrics, buyAndHold, instruments, notes } = result;

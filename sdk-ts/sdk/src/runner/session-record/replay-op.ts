@@ -7,7 +7,7 @@ const bookId = { world: text, strategy: text, instrument: text };
 const scope = z.object({ world: text.exactOptional(), strategy: text.exactOptional() });
 
 /**
- * Operations on an account's core as its journal has them. Fields that do not concern the core are passed over.
+ * Operations on an account's core as its journal has them. Fields that do not concern the core are skipped.
  * Notes say what followed from an operation; the one with an `order` is the order that was made.
  */
 const opSchema = z.discriminatedUnion("op", [

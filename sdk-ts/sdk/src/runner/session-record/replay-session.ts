@@ -21,7 +21,7 @@ import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
 import { parseReplayOp, type ReplayOp } from "./replay-op.ts";
 import { type SessionRecord, SessionRecordError, type SessionRow } from "./session-record.ts";
 
-/** Differences listed; there may be more. */
+/** Largest number of differences listed; there may be more. */
 export const replayDifferencesMax = 20;
 
 /** What a replay found about the orders of origin `target`. */
@@ -44,6 +44,10 @@ export interface ReplayOutcome {
  *
  * A target that changed and was never journaled cannot be seen: the record does not say when the gate was shut.
  *
+ * @param given the strategy that was recorded: its class, or an instance of it
+ * @param record the session, as of `readSessionRecord`
+ * @param options configuration and module; the configuration's files must hold the rows before the session. @default {}
+ * @returns whether every order was made again, and the differences
  * @throws {SessionRecordError | DeclarationError | StrategyRunError | CsvError | ComputeError}
  */
 export async function replaySession(

@@ -85,22 +85,33 @@ export class SessionRecordError extends Error {
   override readonly name = "SessionRecordError";
 }
 
-/** A line of a record file, its line break included. NaN is written as `null`. */
+/** @returns a line of a record file, including its line break; NaN is written as `null` */
 export function sessionRecordLine(line: SessionRecordLine): string {
   return `${JSON.stringify(line)}\n`;
 }
 
-/** Values of a row as a record holds them. */
+/** @returns the values of a row as a record holds them: NaN and ±∞ become `null` */
 export function recordedValues(values: ArrayLike<number>): (number | null)[] {
   return Array.from(values, (value) => (Number.isFinite(value) ? value : null));
 }
 
-/** Reads a record file. A last line that was cut off by a crash is left out. @throws {SessionRecordError} */
+/**
+ * Reads a record file. A last line that was cut off by a crash is left out.
+ *
+ * @param path path of the file
+ * @throws {SessionRecordError} naming the line.
+ */
 export async function readSessionRecord(path: string): Promise<SessionRecord> {
   return parseSessionRecord(await readFile(path, "utf8"), path);
 }
 
-/** Reads the text of a record file. @throws {SessionRecordError} naming the line. */
+/**
+ * Reads the text of a record file.
+ *
+ * @param text the text; a last line without a line break is left out
+ * @param file name of the file in errors. @default "record"
+ * @throws {SessionRecordError} naming the line.
+ */
 export function parseSessionRecord(text: string, file = "record"): SessionRecord {
   const lines = text.split("\n");
   lines.pop(); // empty, or cut off

@@ -98,8 +98,11 @@ export function declareStrategy(
 
 /**
  * Declares a strategy's nodes and gives them their ids: the same on every machine and from every toolchain. `setup` is
- * run twice, to see that it declares the same nodes.
+ * run twice, to check that it declares the same nodes.
  *
+ * @param given a class that extends `Strategy`, or an instance of one
+ * @param options world and module of the strategy
+ * @returns the strategy with its graph and the ids of its nodes
  * @throws {DeclarationError | CodeHashError | StrategyRunError} naming the node, field or function, and the place in
  * the strategy's file where it is known. `STRATEGY_SETUP_FAILED` for anything else its constructor or `setup` throws.
  */

@@ -16,7 +16,7 @@ export interface BrokerOrder extends BookId {
 
 /** A fill as the broker keeps it. */
 export interface BrokerFill {
-  /** Rises by one with each execution of the account. */
+  /** Increases by one with each execution of the account. */
   readonly sequence: number;
   readonly executionId: string;
   readonly orderId: string;
@@ -39,7 +39,7 @@ export interface BrokerBar {
   readonly close: number;
 }
 
-/** What the broker tells unasked. */
+/** What the broker tells without being asked. */
 export interface BrokerReport {
   readonly fills: readonly BrokerFill[];
   /** Orders the broker itself cancelled. */
@@ -61,7 +61,7 @@ export interface Broker {
   accept(order: BrokerOrder): Promise<AcceptReply>;
   /** `finished`: too late. `unknown`: never seen. */
   cancel(orderId: string): Promise<"cancelled" | "finished" | "unknown">;
-  /** What became of orders; an order that never arrived is left out. */
+  /** Outcome of orders; an order that never arrived is left out. */
   lookup(
     orderIds: readonly string[],
   ): Promise<ReadonlyMap<string, "working" | "filled" | "cancelled">>;
@@ -70,7 +70,7 @@ export interface Broker {
   /** Net lots by instrument. */
   positions(): Promise<ReadonlyMap<string, number>>;
   cash(): Promise<number>;
-  /** Tells of an internal cross between sub-accounts, once per batch. */
+  /** Reports an internal cross between sub-accounts, once per batch. */
   transfer(batchId: string, sides: readonly Transfer[]): Promise<void>;
   /** Plays bars; a repeated one does nothing. */
   onBars(bars: readonly BrokerBar[]): Promise<BrokerReport>;

@@ -19,7 +19,7 @@ interface PaperState {
   readonly snapshot: SimulatedBrokerSnapshot;
   readonly cash: number;
   readonly sequence: number;
-  /** Orders whose reply was lost and whose fill is not to be told. */
+  /** Orders whose reply was lost and whose fill is not to be reported. */
   readonly lost: ReadonlySet<string>;
 }
 
@@ -176,7 +176,7 @@ interface HoldingMove {
   readonly lots: number;
 }
 
-/** One move a sub-account and instrument: a statement may not touch a row twice. */
+/** One move per sub-account and instrument: a statement may not touch a row twice. */
 export function movesOf(moves: readonly HoldingMove[]): HoldingMove[] {
   const sums = new Map<string, HoldingMove>();
   for (const { instrument, book, lots } of moves) {

@@ -1,4 +1,4 @@
-/** The most a target may be: strategy → instrument → weight without sign. What is not in it has no bound. */
+/** Largest target: strategy → instrument → weight without sign. What is not in it has no bound. */
 export type WeightBounds = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
 /** The strategies that were submitted, as far as orders ask. */

@@ -16,13 +16,13 @@ interface ReturnsReporterDeps {
   readonly acks: Pick<RunnerEnds, "heardOf">;
 }
 
-/** Bars that wait for an answer at most; with more, the oldest are merged into one report anyway. */
+/** Largest number of bars that wait for an answer; with more, the oldest are merged into one report anyway. */
 const waitingBarsMax = 100_000;
 const retryMs = 250;
 
 /**
- * Hands sealed returns of one feed in, bar by bar and in order, and again until WorldService answers. `reported`
- * rises with each bar that was answered. Bars that pile up while it is down go in one report.
+ * Reports sealed returns of one feed, bar by bar and in order, and again until WorldService answers. `reported`
+ * increases with each bar that was answered. Bars that pile up while it is down go in one report.
  */
 export class ReturnsReporter {
   readonly reported: RowWaiters;

@@ -1,6 +1,6 @@
 import type { Clock } from "@qmtl/service-kit";
 
-/** A row number that only rises, and callers that wait until it has reached theirs. */
+/** A row number that only increases, and callers that wait until it has reached theirs. */
 export class RowWaiters {
   #row = -1;
   readonly #waiting = new Set<{

@@ -43,7 +43,7 @@ export interface DirectOrderCall {
   readonly requestHash: string;
 }
 
-/** What became of one direct order. */
+/** Outcome of one direct order. */
 export interface DirectOrderVerdict {
   /** It is in the journal and may leave. */
   readonly accepted: boolean;

@@ -19,7 +19,7 @@ export interface StatedTarget {
   readonly reason: string;
 }
 
-/** What became of one target. */
+/** Outcome of one target. */
 export interface TargetVerdict {
   readonly accepted: boolean;
   /** Empty when accepted and acted upon. */
@@ -34,7 +34,7 @@ export interface TargetsTurn {
   readonly world: OrderWorld;
   readonly claim: StatedClaim;
   readonly targets: readonly StatedTarget[];
-  /** The most that its submission declares for each of them. */
+  /** Largest target that its submission declares for each of them. */
   readonly bounds: WeightBounds;
   /** Undefined for nothing. */
   readonly alongside: ((tx: Tx) => Promise<void>) | undefined;

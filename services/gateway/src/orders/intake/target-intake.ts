@@ -47,7 +47,7 @@ interface TargetIntakePorts {
   readonly accounts: AccountRegistry;
 }
 
-/** What became of a call's targets, in their order, and the last row booked of each feed that it ended a row of. */
+/** Outcome of a call's targets, in their order, and the last row booked of each feed that it ended a row of. */
 export interface TakenTargets {
   readonly verdicts: readonly TargetVerdict[];
   readonly booked: readonly EndedRow[];
@@ -152,7 +152,7 @@ export class TargetIntake {
 
 const refused = (reason: string): TargetVerdict => ({ accepted: false, reason, orders: [] });
 
-/** Calls taken in one transaction at most. */
+/** Largest number of calls taken in one transaction. */
 const turnsAtOnceMax = 64;
 
 interface WaitingTurn {

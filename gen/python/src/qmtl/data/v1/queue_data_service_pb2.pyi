@@ -57,7 +57,7 @@ Global___PublishRequest: _TypeAlias = PublishRequest  # noqa: Y015
 
 @_typing.final
 class PublishResult(_message.Message):
-    """What became of one record."""
+    """Outcome of one record."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -131,9 +131,9 @@ class ConsumeFrom(_message.Message):
     compute_key: _builtins.str
     """Key."""
     from_seq: _builtins.int
-    """First seq handed on."""
+    """First seq passed on."""
     from_row: _builtins.int
-    """First row handed on."""
+    """First row passed on."""
     tail: _builtins.bool
     """True: only what comes after now."""
     @_builtins.property

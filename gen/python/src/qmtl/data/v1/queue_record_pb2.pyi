@@ -322,7 +322,7 @@ class Rows(_message.Message):
     @_builtins.property
     def input_seq(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Per row, per input port in declared order: the upstream seq up to which the row was computed. For audits: stored and
-        handed on; nothing is compared with it.
+        passed on; nothing is compared with it.
         """
 
     @_builtins.property

@@ -310,7 +310,7 @@ Global___CancelOrdersRequest: _TypeAlias = CancelOrdersRequest  # noqa: Y015
 
 @_typing.final
 class CancelResult(_message.Message):
-    """What became of one cancel."""
+    """Outcome of one cancel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

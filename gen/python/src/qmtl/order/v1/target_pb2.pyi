@@ -590,7 +590,7 @@ Global___TargetUpdate: _TypeAlias = TargetUpdate  # noqa: Y015
 
 @_typing.final
 class TargetResult(_message.Message):
-    """What became of one target."""
+    """Outcome of one target."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -104,7 +104,7 @@ class WaitingSession(_message.Message):
     """Session; as `exclude_sessions` takes it."""
     @_builtins.property
     def origin(self) -> _session_pb2.SessionOrigin:
-        """Where it runs, as its client says. Unset: not reported."""
+        """Where it runs, as its client reports. Unset: not reported."""
 
     def __init__(
         self,

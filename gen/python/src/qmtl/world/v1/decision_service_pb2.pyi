@@ -340,7 +340,7 @@ class StrategyReturns(_message.Message):
     @_builtins.property
     def series(self) -> _value_pb2.ReturnSeries:
         """The returns, with their domain. BACKTEST replaces what is stored; DRYRUN and LIVE append: buckets that are stored
-        already are passed over, so the same report again changes nothing.
+        already are skipped, so the same report again changes nothing.
         """
 
     @_builtins.property

@@ -56,7 +56,7 @@ export const PublishRequestSchema: GenMessage<PublishRequest> = /*@__PURE__*/
   messageDesc(file_qmtl_data_v1_queue_data_service, 0);
 
 /**
- * What became of one record.
+ * Outcome of one record.
  *
  * @generated from message qmtl.data.v1.PublishResult
  */
@@ -138,7 +138,7 @@ export type ConsumeFrom = Message<"qmtl.data.v1.ConsumeFrom"> & {
    */
   position: {
     /**
-     * First seq handed on.
+     * First seq passed on.
      *
      * @generated from field: uint64 from_seq = 2;
      */
@@ -146,7 +146,7 @@ export type ConsumeFrom = Message<"qmtl.data.v1.ConsumeFrom"> & {
     case: "fromSeq";
   } | {
     /**
-     * First row handed on.
+     * First row passed on.
      *
      * @generated from field: int64 from_row = 3;
      */

@@ -199,7 +199,7 @@ export type Rows = Message<"qmtl.data.v1.Rows"> & {
 
   /**
    * Per row, per input port in declared order: the upstream seq up to which the row was computed. For audits: stored and
-   * handed on; nothing is compared with it.
+   * passed on; nothing is compared with it.
    *
    * @generated from field: repeated uint64 input_seq = 6;
    */

@@ -332,7 +332,7 @@ export const CancelOrdersRequestSchema: GenMessage<CancelOrdersRequest> = /*@__P
   messageDesc(file_qmtl_gateway_v1_order_service, 7);
 
 /**
- * What became of one cancel.
+ * Outcome of one cancel.
  *
  * @generated from message qmtl.gateway.v1.CancelResult
  */

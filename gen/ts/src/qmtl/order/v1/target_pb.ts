@@ -563,7 +563,7 @@ export const TargetUpdateSchema: GenMessage<TargetUpdate> = /*@__PURE__*/
   messageDesc(file_qmtl_order_v1_target, 10);
 
 /**
- * What became of one target.
+ * Outcome of one target.
  *
  * @generated from message qmtl.order.v1.TargetResult
  */

@@ -115,7 +115,7 @@ export type WaitingSession = Message<"qmtl.world.v1.WaitingSession"> & {
   sessionId: string;
 
   /**
-   * Where it runs, as its client says. Unset: not reported.
+   * Where it runs, as its client reports. Unset: not reported.
    *
    * @generated from field: qmtl.control.v1.SessionOrigin origin = 2;
    */

@@ -345,7 +345,7 @@ export type StrategyReturns = Message<"qmtl.world.v1.StrategyReturns"> & {
 
   /**
    * The returns, with their domain. BACKTEST replaces what is stored; DRYRUN and LIVE append: buckets that are stored
-   * already are passed over, so the same report again changes nothing.
+   * already are skipped, so the same report again changes nothing.
    *
    * @generated from field: qmtl.type.v1.ReturnSeries series = 2;
    */

@@ -58,7 +58,7 @@ export class QueueReader {
     }
   }
 
-  /** Goes on with what comes, until stopped. */
+  /** Continues with what comes, until stopped. */
   follow(): void {
     if (this.#options.keys.length === 0) return;
     this.#loop = this.#follow();

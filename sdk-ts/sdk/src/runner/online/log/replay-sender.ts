@@ -21,7 +21,7 @@ export interface ReplaySenderOptions {
   readonly feed: ReplayFeed;
   readonly claim: SourceClaim;
   readonly clock: SdkClock;
-  /** Bars per second at most; `max`: no pause between them. */
+  /** Largest number of bars per second; `max`: no pause between them. */
   readonly speed: number | "max";
   readonly onProduced: () => void;
 }

@@ -215,7 +215,7 @@ describe("orders of a plan", () => {
 
   test.each(["NaN", "Infinity", "1,5", "abc", "0x10", " 1"])("%j is refused", (quantity) => {
     expect(() => ordersFromWorldPlan({ deltas: [delta({ quantity })] })).toThrow(
-      "the quantity of X is no decimal number",
+      "the quantity of X is not a decimal number",
     );
   });
 

@@ -79,7 +79,7 @@ export interface WorldPlanOrder {
  * To execute a plan, let the gateway do it (`qmtl rebalance execute`): there it is bound to the account's revision,
  * gated, journaled and done once.
  *
- * @throws {RangeError} for a quantity that is no decimal number, a lot not above 0, more than 100,000 deltas, or a
+ * @throws {RangeError} for a quantity that is not a decimal number, a lot not above 0, more than 100,000 deltas, or a
  * `worldId` with orders of the account.
  */
 export function ordersFromWorldPlan(

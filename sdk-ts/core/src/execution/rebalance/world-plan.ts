@@ -83,5 +83,5 @@ function decimalOf(quantity: PlanQuantity | undefined, instrument: string): Deci
   const text = typeof quantity === "object" ? quantity.value : (quantity ?? "");
   if (text === "") return new Decimal(0);
   if (/^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text)) return new Decimal(text);
-  throw new RangeError(`the quantity of ${instrument} is no decimal number: "${text}"`);
+  throw new RangeError(`the quantity of ${instrument} is not a decimal number: "${text}"`);
 }

@@ -199,7 +199,7 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
       submitted,
     );
     this.#parts = parts;
-    const before = submitted.isDuplicate ? " (handed in before)" : "";
+    const before = submitted.isDuplicate ? " (submitted before)" : "";
     const nodes = `${newNodes} new nodes, ${reusedNodes} reused`;
     this.#reporter.event("submitted", `${strategyId}: ${nodes}${before}`);
     parts.monitor.session.start();

@@ -161,7 +161,7 @@ export class RunParts
     const { run, graph } = this.#host;
     const { name } = replica.identity;
     if (feedFingerprint === graph.feeds.get(name)?.fingerprint) return true;
-    const message = `the file of source "${name}" is not the one its queue was begun with`;
+    const message = `the file of source "${name}" is not the one its queue was started with`;
     run.fail(new QmtlError("FEED_CHANGED", message));
     return false;
   }
@@ -179,7 +179,7 @@ export class RunParts
     } else if (fault === RecordFault.BLOCKED) {
       reports.problem("the log refuses a record: its queue is blocked");
     } else if (fault === RecordFault.MALFORMED) {
-      reports.problem("the log refuses a record: it has not the shape of its queue");
+      reports.problem("the log refuses a record: it does not have the shape of its queue");
     }
   }
 

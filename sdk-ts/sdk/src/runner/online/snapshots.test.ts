@@ -163,7 +163,7 @@ describe("a runner that starts again", () => {
 
     const { problems } = await goOn(gateway);
 
-    expect(problems[0]).toMatch(/snapshot of row 129 is ignored: its bytes do not have its hash/);
+    expect(problems[0]).toMatch(/snapshot of row 129 is ignored: its bytes do not match its hash/);
     expect(logOf(gateway)).toEqual(calm);
   });
 
@@ -176,7 +176,7 @@ describe("a runner that starts again", () => {
 
     const { problems } = await goOn(gateway);
 
-    expect(problems[0]).toMatch(/ignored: it has \d+ bytes of state, not \d+/);
+    expect(problems[0]).toMatch(/ignored: expected \d+ bytes of state, found \d+/);
     expect(logOf(gateway)).toEqual(calm);
   });
 

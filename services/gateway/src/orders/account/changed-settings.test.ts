@@ -185,22 +185,22 @@ function restartSuite(opened: () => BenchHost, hasSnapshots = true): void {
   test.each<[string, string, AccountSettings]>([
     [
       "accounts.paper.initial_cash",
-      "is 500000, and the books of account paper count with 1000000: put 1000000 back, or trade on an account of another name",
+      "is 500000, and the books of account paper are kept in 1000000: put 1000000 back, or trade on an account of another name",
       { ...paperAccount, initialCash: 500_000 },
     ],
     [
       "accounts.paper.currency",
-      "is EUR, and the books of account paper count with USD: put USD back, or trade on an account of another name",
+      "is EUR, and the books of account paper are kept in USD: put USD back, or trade on an account of another name",
       { ...paperAccount, currency: "EUR" },
     ],
     [
       "instruments.SPX.lot",
-      "is 1, and the books of account paper count with 0.1: put 0.1 back, or trade it as an instrument of another name, or trade on an account of another name",
+      "is 1, and the books of account paper are kept in 0.1: put 0.1 back, or trade it as an instrument of another name, or trade on an account of another name",
       withSpx({ lotSize: "1" }),
     ],
     [
       "instruments.SPX.multiplier",
-      "is 50, and the books of account paper count with 1: put 1 back, or trade it as an instrument of another name, or trade on an account of another name",
+      "is 50, and the books of account paper are kept in 1: put 1 back, or trade it as an instrument of another name, or trade on an account of another name",
       withSpx({ multiplier: 50 }),
     ],
     [

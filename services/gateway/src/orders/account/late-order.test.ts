@@ -38,7 +38,7 @@ test("an order written past its lease is cancelled, counted, and logged with wha
   );
   expect(bench.errors).toMatchObject([
     {
-      text: "order written too late: it is cancelled, and no order of a strategy leaves in its world, those that only reduce neither, until the gateway is started again, or everything is halted and resumed",
+      text: "order written too late: it is cancelled, and no order of a strategy leaves in its world, not even those that only reduce, until the gateway is started again, or everything is halted and resumed",
       fields: { account: "paper", world: "w1" },
     },
   ]);

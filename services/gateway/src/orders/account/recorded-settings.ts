@@ -59,7 +59,7 @@ export class RecordedSettings {
     const found: FieldViolation[] = [];
     const refuse = (field: string, was: string, is: string, otherwise: string): void => {
       if (was === is) return;
-      const description = `is ${is}, and the books of account ${account} count with ${was}: put ${was} back, or ${otherwise}`;
+      const description = `is ${is}, and the books of account ${account} are kept in ${was}: put ${was} back, or ${otherwise}`;
       found.push({ field, description });
     };
     const otherAccount = "trade on an account of another name";

@@ -80,7 +80,7 @@ async function sendOne(
   if (isLate) {
     router.deps.lateOrders.inc({ account: router.account, world: order.world });
     logger.error(
-      "order written too late: it is cancelled, and no order of a strategy leaves in its world, those that only reduce neither, until the gateway is started again, or everything is halted and resumed",
+      "order written too late: it is cancelled, and no order of a strategy leaves in its world, not even those that only reduce, until the gateway is started again, or everything is halted and resumed",
       { order: order.id, account: router.account, world: order.world },
     );
     await cancelOne(router, order.id, reports);

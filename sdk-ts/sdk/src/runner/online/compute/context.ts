@@ -212,7 +212,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     const { tags, ports } = this.#options;
     if (this.#compute === undefined) return;
     if (!tags.isResolved) {
-      ports.reports.problem("a tag query finds no queue any more; the last ones stay");
+      ports.reports.problem("a tag query no longer finds a queue; it keeps the last ones");
       return;
     }
     this.#wiring = this.#wire();

@@ -164,7 +164,7 @@ export class SnapshotCache {
       } catch (failure) {
         if (signal.aborted || attempts === 1) return undefined;
         const problem = failure instanceof Error ? failure.message : String(failure);
-        reports.problem(`snapshots are not to be had: ${problem}`);
+        reports.problem(`snapshots are not available: ${problem}`);
         if (attempt === attempts) return undefined;
         await pause(clock, againMs * 2 ** attempt, signal);
       }
@@ -174,8 +174,8 @@ export class SnapshotCache {
 }
 
 function problemOf({ stateHash, state }: NodeSnapshot, length: number): string | undefined {
-  if (state.length !== length) return `it has ${state.length} bytes of state, not ${length}`;
-  if (!Buffer.from(shortHash(state)).equals(stateHash)) return "its bytes do not have its hash";
+  if (state.length !== length) return `expected ${length} bytes of state, found ${state.length}`;
+  if (!Buffer.from(shortHash(state)).equals(stateHash)) return "its bytes do not match its hash";
   return undefined;
 }
 

@@ -167,7 +167,7 @@ export class ContextSwaps implements ContextListener {
       this.#drop(swap);
       this.#options.ports.reports.event(
         "swap",
-        "the change of context was given up; the old one goes on",
+        "the change of context was abandoned; the old one continues",
         -1,
       );
       this.#hand();

@@ -138,7 +138,7 @@ async function submitAndWatch(
 ): Promise<Pick<SubmittedGraph, "submission" | "isDuplicate">> {
   const answer = await gateway.submitStrategy(request, { signal, timeoutMs: 30_000 });
   let submission = answer.submission;
-  if (submission === undefined) throw new QmtlError("BUG", "the gateway answered no submission");
+  if (submission === undefined) throw new QmtlError("BUG", "the response contains no submission");
   const isDuplicate = answer.duplicate;
   if (submission.state === SubmissionState.COMPLETED) return { submission, isDuplicate };
   const { submissionId } = submission;

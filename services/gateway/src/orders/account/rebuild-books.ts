@@ -71,7 +71,7 @@ export function emptyCore(
 /**
  * Replays the journal of an account: what comes after its newest snapshot that can be used, or else all of it. What an
  * operation was decided under comes from the journal, the rest from the configuration, which must be what the books
- * count with.
+ * count with (A10 and A23 in docs/internals/architecture.md).
  *
  * @throws {QmtlError} CONFIG_INVALID naming each key under which other books would come of it
  */

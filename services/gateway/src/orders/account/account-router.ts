@@ -76,6 +76,8 @@ export class AccountRouter implements WorldRows {
   isDoubtful = false;
   /** Executions up to here are booked. */
   sequence = 0;
+  /** Executions booked before the last rebuild, until the broker's after `sequence` were compared with them. */
+  executionsBefore: ReadonlySet<string> = new Set();
   /** Last bars of the journal, newest last. */
   sealedBars: SealedBar[] = [];
   /** Executed rebalances of which the broker's sub-accounts may not have heard. */
@@ -140,6 +142,7 @@ export class AccountRouter implements WorldRows {
     this.sealedBars = books.sealedBars;
     this.rebalances = books.rebalances;
     this.sequence = Math.max(this.sequence, books.sequence);
+    this.executionsBefore = books.executions;
     this.difference = books.difference ?? this.difference;
     this.#last = books.last;
     this.#recorded = books.recorded;

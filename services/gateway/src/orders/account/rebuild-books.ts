@@ -46,11 +46,16 @@ export interface RebuiltBooks {
   readonly difference: string | undefined;
   /** Executions of the broker up to here are known to be booked; 0 when none is. */
   readonly sequence: number;
+  /** Executions that the replayed entries booked: the core remembers the newest of them alone. */
+  readonly executions: ReadonlySet<string>;
   /** The last entry; undefined for none. */
   readonly last: JournalEntryRow | undefined;
   /** Entry of the snapshot that replay began at; 0 for the whole journal. */
   readonly fromEntry: number;
 }
+
+/** Books that a replay goes on from. */
+type BegunBooks = Omit<RebuiltBooks, "last" | "executions">;
 
 const sealedBarsMax = 64;
 
@@ -85,6 +90,7 @@ export async function rebuildBooks(
   const { core, market, recorded, sealedBars, rebalances, ...begun } =
     start === undefined ? await noBooks(db, settings) : booksOf(start.snapshot, settings);
   const orders = new ReplayedOrders();
+  const executions = new Set<string>();
   let { difference: lastDifference } = begun;
   let last = start?.last;
   await replayJournal(db, account, begun.fromEntry, (op, row) => {
@@ -93,6 +99,7 @@ export async function rebuildBooks(
     last = row;
     const { sealed = [], difference } = outcome;
     lastDifference = difference ?? lastDifference;
+    if (op.op === "fill") executions.add(op.fill.executionId);
     if (op.op === "settings") recorded.take(op);
     if (op.op === "rebalance") rebalances.push(op.input);
     if (op.op !== "bar") return;
@@ -107,15 +114,12 @@ export async function rebuildBooks(
     throw contradicted([otherOrders(account, orders.difference)]);
   return {
     ...{ ...begun, core, market, recorded, sealedBars, rebalances },
-    ...{ difference: lastDifference, last },
+    ...{ difference: lastDifference, executions, last },
   };
 }
 
 /** Books before any entry. */
-async function noBooks(
-  db: Queryable,
-  settings: AccountSettings,
-): Promise<Omit<RebuiltBooks, "last">> {
+async function noBooks(db: Queryable, settings: AccountSettings): Promise<BegunBooks> {
   return {
     core: emptyCore(settings, await firstLimits(db, settings.account)),
     ...{
@@ -129,7 +133,7 @@ async function noBooks(
 }
 
 /** Books as a snapshot has them. */
-function booksOf(snapshot: AccountSnapshot, settings: AccountSettings): Omit<RebuiltBooks, "last"> {
+function booksOf(snapshot: AccountSnapshot, settings: AccountSettings): BegunBooks {
   const recorded = new RecordedSettings();
   recorded.take(snapshot.recorded);
   const { difference, sequence, entry } = snapshot;

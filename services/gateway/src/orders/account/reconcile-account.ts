@@ -23,6 +23,8 @@ export async function reconcileAccount(router: AccountRouter): Promise<Reconcile
   const unknownBefore = countUnknown(router);
   let importedFills = 0;
   for (const fill of executions) {
+    // The core forgets old executions; a replay that began before them saw each of them in the journal.
+    if (router.executionsBefore.has(fill.executionId)) continue;
     if (await importFill(router, booking, fill)) importedFills += 1;
   }
   await settleOrders(router, booking);
@@ -40,6 +42,7 @@ export async function reconcileAccount(router: AccountRouter): Promise<Reconcile
   if (isNews) await router.commit(booking);
   const last = executions.at(-1);
   if (last !== undefined) router.sequence = last.sequence;
+  router.executionsBefore = new Set();
   router.isDoubtful = false;
   router.difference = difference;
   router.reconcileTimeMs = clock.nowMs();

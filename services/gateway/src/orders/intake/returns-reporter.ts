@@ -16,13 +16,16 @@ interface ReturnsReporterDeps {
   readonly acks: Pick<RunnerEnds, "heardOf">;
 }
 
-/** Largest number of bars that wait for an answer; with more, the oldest are merged into one report anyway. */
+/** Largest number of bars that wait for an answer; beyond it the oldest is dropped, and an error says so. */
 const waitingBarsMax = 100_000;
+/** Largest number of bars in one report, and of strategies (the contract's limit). */
+const reportBarsMax = 1_000;
+const reportStrategiesMax = 1_000;
 const retryMs = 250;
 
 /**
  * Reports sealed returns of one feed, bar by bar and in order, and again until WorldService answers. `reported`
- * increases with each bar that was answered. Bars that pile up while it is down go in one report.
+ * increases with each bar that was answered. Bars that pile up while it is down go together, up to 1,000 in a report.
  */
 export class ReturnsReporter {
   readonly reported: RowWaiters;
@@ -37,7 +40,10 @@ export class ReturnsReporter {
   }
 
   push(bar: SealedBar): void {
-    if (this.#waiting.length >= waitingBarsMax) this.#waiting.shift();
+    if (this.#waiting.length >= waitingBarsMax) {
+      const { source, row } = this.#waiting.shift()!;
+      this.#deps.logger.error("returns dropped: too many wait for WorldService", { source, row });
+    }
     this.#waiting.push(bar);
     this.#loop ??= this.#run().finally(() => {
       this.#loop = undefined;
@@ -51,7 +57,7 @@ export class ReturnsReporter {
 
   async #run(): Promise<void> {
     while (this.#waiting.length > 0 && !this.#stopped.signal.aborted) {
-      const bars = [...this.#waiting];
+      const bars = this.#waiting.slice(0, reportBarsMax);
       try {
         const worlds = new Set(bars.flatMap((bar) => bar.worlds));
         for (const world of worlds) await this.#report(world, bars);
@@ -60,14 +66,27 @@ export class ReturnsReporter {
         await sleep(this.#deps.clock, retryMs, this.#stopped.signal);
         continue;
       }
-      this.#waiting.splice(0, bars.length);
-      this.reported.advance(bars.at(-1)?.row ?? -1);
+      // The oldest of them may have been dropped meanwhile.
+      const last = bars.at(-1)!;
+      this.#waiting.splice(0, this.#waiting.indexOf(last) + 1);
+      this.reported.advance(last.row);
     }
   }
 
   async #report(worldId: string, bars: readonly SealedBar[]): Promise<void> {
+    const all = this.#collect(worldId, bars);
+    // A world without strategies is told the time alone.
+    for (let at = 0; at === 0 || at < all.length; at += reportStrategiesMax) {
+      await this.#send(worldId, bars, all.slice(at, at + reportStrategiesMax));
+    }
+  }
+
+  async #send(
+    worldId: string,
+    bars: readonly SealedBar[],
+    returns: readonly ReturnsReport[],
+  ): Promise<void> {
     const watermarkMs = bars.at(-1)?.bucket ?? 0;
-    const returns = this.#collect(worldId, bars);
     const { peer, intervalSeconds, periodsPerYear } = this.#deps;
     const report = { worldId, watermarkMs, intervalSeconds, periodsPerYear };
     try {

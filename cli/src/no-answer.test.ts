@@ -40,7 +40,7 @@ test("a service that the gateway does not reach is not taken for the gateway", (
 
 test("each service behind the gateway is started by its own command", () => {
   expect(peerHint("world-service")).toContain("`qmtl service world-service`");
-  expect(peerHint("dag-manager")).toContain("`qmtl service dagmanager server`");
+  expect(peerHint("dag-manager")).toContain("`qmtl service dag-manager`");
   expect(peerHint("event bus")).toContain("qmtl doctor");
 });
 

@@ -13,7 +13,7 @@ export function connectionCause(message: string): string {
 
 /** How each service behind a gateway is started; by the name it goes by in the metadata of an error. */
 const STARTS: Readonly<Record<string, string>> = {
-  "dag-manager": "qmtl service dagmanager server",
+  "dag-manager": "qmtl service dag-manager",
   "world-service": "qmtl service world-service",
 };
 

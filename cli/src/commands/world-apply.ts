@@ -200,7 +200,7 @@ export function addApplyCommands(world: Command): void {
 
   world
     .command("resume <world>")
-    .description("remove a hold; the last one opens the gate")
+    .description("remove a hold; removing the last one opens the gate")
     .addOption(
       new Option("--hold <name>", "name of the hold")
         .choices(Object.keys(HOLDS))

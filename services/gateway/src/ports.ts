@@ -6,7 +6,7 @@ import type { RelayedHeartbeatSchema } from "@qmtl/contracts/qmtl/world/v1/subsc
 import type { SessionOrigin, SessionScope } from "@qmtl/service-kit";
 import type { TopicName } from "@qmtl/service-kit/control";
 
-/** What this gateway knows of each world's gate: the last revision it applied, in order and without gap. */
+/** What this gateway knows of each world's gate: the last revision it applied, in order and without gap. Implemented by `GateBook`. */
 export interface GateView {
   /** State applied last; undefined while nothing is known, which means shut. */
   state(worldId: string): GateState | undefined;
@@ -26,7 +26,7 @@ export type GateListener = (
 /** A heartbeat with the claim that a gateway makes of its ticket. */
 export type ClaimedHeartbeat = MessageInitShape<typeof RelayedHeartbeatSchema>;
 
-/** Relays heartbeats to WorldService, batched for at most 50 ms; never answers by itself. */
+/** Relays heartbeats to WorldService, batched for at most 50 ms; never answers by itself. Implemented by `BatchedLeaseRelay`. */
 export interface LeaseRelay {
   /** Throws PEER_UNAVAILABLE when WorldService gives no answer, HALTED while a halt of scope `all` is in force. */
   renew(heartbeat: ClaimedHeartbeat): Promise<HeartbeatReply>;
@@ -63,7 +63,7 @@ export interface BarBookings {
   bookedRow(source: string): number;
 }
 
-/** The replay barrier of this gateway, told by the order path that a session has ended a row. */
+/** The replay barrier of this gateway, told by the order path that a session has ended a row. Implemented by `ReplayFeeds`. */
 export interface BarrierEnds {
   /** @throws {QmtlError} SOURCE_NOT_FOUND; INVALID_FIELD for a row that the log does not have. */
   checkRow(source: string, row: number): Promise<void>;
@@ -88,7 +88,7 @@ export interface ControlOutbox {
   pokeGathering(): void;
 }
 
-/** What the order path knows of strategies. */
+/** What the order path knows of strategies. Implemented by `StrategyOrderReader`. */
 export interface StrategyOrders {
   /** Throws WORLD_NOT_FOUND; PEER_UNAVAILABLE for a world that was not read yet. */
   read(worldId: string, strategyId: string): Promise<ExplainedOrders>;

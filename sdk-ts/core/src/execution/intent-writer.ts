@@ -52,7 +52,7 @@ export class IntentWriter {
     this.#orders = orders;
   }
 
-  /** Sends `target − (position + working)`, see {@link wantedLots}, or for a demoted strategy what its `on_demote` says. */
+  /** Makes the orders for `target − (position + working)`, see {@link wantedLots}, or for a demoted strategy what its `on_demote` says. */
   settle(book: Book, bucket: number, origin: OrderOrigin, openingShut: boolean): RouterResult {
     const demoted = this.#ledger.strategy(book.world, book.strategy)?.demoted ?? null;
     if (demoted !== null) {

@@ -1,7 +1,7 @@
 import type { ContextSwap } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import type { TagMatches } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 
-/** What the control session reports. */
+/** What the control session reports. Implemented by `GateMonitor`. */
 export interface ControlListener {
   /** Phase, mode or state may have changed. */
   onGate(reason: string): void;

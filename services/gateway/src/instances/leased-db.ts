@@ -63,7 +63,7 @@ export class LeasedDb implements GuardedDb {
 
   transaction<T>(fn: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T> {
     return this.unguarded.transaction(async (tx) => {
-      // Sent before anything of `fn`, and answered by the time it ends: no way to the database more.
+      // Sent before anything of `fn`, and answered by the time it ends, so no extra round trip.
       const held = this.#holds(tx);
       held.catch(() => {});
       try {

@@ -24,7 +24,7 @@ export function queueServices(ports: QueueServicePorts): ServedService[] {
   ];
 }
 
-/** Which worlds there are, the DAG Manager does not know. */
+/** The DAG Manager does not know which worlds exist. */
 function figures({ dag, world }: QueueServicePorts): Handlers<typeof QueueService> {
   const listStats = forwardUnary(QueueService.method.listQueueStats, dag);
   const listByTag = forwardUnary(QueueService.method.listQueuesByTag, dag);
@@ -41,7 +41,7 @@ function figures({ dag, world }: QueueServicePorts): Handlers<typeof QueueServic
   };
 }
 
-/** What changes a runner set or a hold is in force at the barrier before it is answered. */
+/** A change of the runner set or of the feed limit is in force at the barrier before the call is answered. */
 function replay({ dag, world, feeds }: QueueServicePorts): Handlers<typeof QueueService> {
   const { method } = QueueService;
   const listFeeds = forwardUnary(method.listFeeds, dag);

@@ -187,8 +187,8 @@ function rerun(
 }
 
 /**
- * Limits that bound the entries before the first that tells some: a journal that was begun without telling them had
- * those it tells first. Undefined for a journal that tells none.
+ * Limits that bound the entries before the first that names some: a journal whose first entries name no limits ran under
+ * the first that it names. Undefined for a journal that names none.
  */
 function limitsBefore(journal: readonly ReplayOp[]): PretradeLimits | undefined {
   for (const op of journal) {

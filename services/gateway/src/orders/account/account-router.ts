@@ -56,7 +56,7 @@ export interface AccountRouterDeps {
 
 /** Operations of one account that wait at most; more are refused. */
 export const waitingOperationsMax = 1_024;
-/** Longest that what a broker answered waits for a booking to be stored with, milliseconds. */
+/** Longest wait of a broker's answer for a booking to be stored with, milliseconds. */
 const reportsWaitMsMax = 25;
 
 /**

@@ -16,7 +16,7 @@ import type { ExecutedRebalance, SealedBar } from "./rebuild-books.ts";
 
 /**
  * Format of the pieces. It is raised when pieces hold something else, and when an operation does something else to the
- * core of an account: a snapshot of another format is not used, and the whole journal is replayed.
+ * core of an account: a snapshot of another format is not used.
  */
 export const snapshotFormat = 1;
 

@@ -20,7 +20,7 @@ export const reasonOfRefusal = {
 } as const satisfies Record<GateRefusal, ReasonName>;
 
 /** The stable reason an order that the books or limits refuse travels under. */
-export function reasonOfHeld(reason: RefusedIntent["reason"]): ReasonName {
+export function reasonOfRefusedIntent(reason: RefusedIntent["reason"]): ReasonName {
   if (reason === "ORDER_UNKNOWN") return "ORDER_UNKNOWN_PENDING";
   if (reason === "BELOW_MINIMUM") return reason;
   return reason === "OPENING_SHUT" ? "ACCOUNT_UNRECONCILED" : "OVER_LIMIT";

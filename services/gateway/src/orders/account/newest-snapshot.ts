@@ -5,10 +5,10 @@ import type { Db, Queryable } from "@qmtl/service-kit/db";
 import { type JournalEntryRow, lastEntry, readJournal } from "../store/journal-store.ts";
 import {
   deleteSnapshotsBeyond,
-  listSeals,
+  listManifests,
   readPieces,
   type SnapshotKey,
-  sealSnapshot,
+  writeManifest,
   writePiece,
 } from "../store/snapshot-store.ts";
 import type { AccountSettings } from "./account-settings.ts";
@@ -28,7 +28,7 @@ export interface StartingPoint {
 }
 
 /** What is said of the pieces of a snapshot. */
-interface Seal {
+interface SnapshotManifest {
   readonly format: number;
   readonly pieces: number;
   /** Of all pieces, one after the other, lower-case hex. */
@@ -37,8 +37,8 @@ interface Seal {
 
 /**
  * Stores a snapshot, and deletes all but the one before it. It is stored piece by piece, each by itself, so that bookings
- * go on between them; until the last statement it does not count. Over a database that compares who leads, as bookings
- * are stored over, nothing is stored by a gateway that was deposed.
+ * go on between them; until the last statement it does not count. The database is the one that bookings go
+ * through: a deposed gateway stores nothing in it.
  */
 export async function storeSnapshot(db: Db, snapshot: AccountSnapshot): Promise<void> {
   const hash = createHash("sha256");
@@ -48,8 +48,8 @@ export async function storeSnapshot(db: Db, snapshot: AccountSnapshot): Promise<
     hash.update(body);
     await writePiece(db, snapshot, pieces, body);
   }
-  const seal: Seal = { format: snapshotFormat, pieces, sha256: hash.digest("hex") };
-  await sealSnapshot(db, snapshot, exactJson(seal));
+  const manifest: SnapshotManifest = { format: snapshotFormat, pieces, sha256: hash.digest("hex") };
+  await writeManifest(db, snapshot, exactJson(manifest));
 }
 
 /**
@@ -62,8 +62,8 @@ export async function newestSnapshot(
   logger: Logger,
 ): Promise<StartingPoint | undefined> {
   const { account } = settings;
-  for (const { entry, seal } of await listSeals(db, account)) {
-    const found = await readSnapshot(db, { account, entry }, seal, settings);
+  for (const { entry, manifest } of await listManifests(db, account)) {
+    const found = await readSnapshot(db, { account, entry }, manifest, settings);
     if (typeof found !== "string") return found;
     logger.warn("snapshot of an account not used", { account, entry, reason: found });
   }
@@ -74,13 +74,13 @@ export async function newestSnapshot(
 async function readSnapshot(
   db: Queryable,
   key: SnapshotKey,
-  sealText: string,
+  manifestText: string,
   settings: AccountSettings,
 ): Promise<StartingPoint | string> {
-  const seal = readSeal(sealText);
-  if (seal === undefined) return "what is said of its pieces cannot be read";
-  if (seal.format !== snapshotFormat) {
-    return `it is of format ${seal.format}, and this build reads format ${snapshotFormat}`;
+  const manifest = readManifest(manifestText);
+  if (manifest === undefined) return "what is said of its pieces cannot be read";
+  if (manifest.format !== snapshotFormat) {
+    return `it is of format ${manifest.format}, and this build reads format ${snapshotFormat}`;
   }
   const [last] = await readJournal(db, key.account, key.entry - 1, 1);
   if (last?.entry !== key.entry) {
@@ -88,12 +88,13 @@ async function readSnapshot(
     await deleteSnapshotsBeyond(db, { account: key.account, entry: head });
     return `the journal ends before it, at entry ${head}`;
   }
-  const pieces = await readPieces(db, key, seal.pieces);
-  if (pieces.length !== seal.pieces)
-    return `${pieces.length} of its ${seal.pieces} pieces are there`;
+  const pieces = await readPieces(db, key, manifest.pieces);
+  if (pieces.length !== manifest.pieces)
+    return `${pieces.length} of its ${manifest.pieces} pieces are there`;
   const hash = createHash("sha256");
   for (const piece of pieces) hash.update(piece);
-  if (hash.digest("hex") !== seal.sha256) return "its pieces do not have the hash that was stored";
+  if (hash.digest("hex") !== manifest.sha256)
+    return "its pieces do not have the hash that was stored";
   const snapshot = decoded(pieces, key);
   if (typeof snapshot === "string") return snapshot;
   if (snapshot.entryHash !== hashOfEntry(last)) return "it is of another journal";
@@ -101,16 +102,16 @@ async function readSnapshot(
   return { snapshot, last };
 }
 
-function readSeal(text: string): Seal | undefined {
+function readManifest(text: string): SnapshotManifest | undefined {
   try {
-    const seal = parseExactJson(text);
-    return isSeal(seal) ? seal : undefined;
+    const manifest = parseExactJson(text);
+    return isManifest(manifest) ? manifest : undefined;
   } catch {
     return undefined;
   }
 }
 
-function isSeal(value: unknown): value is Seal {
+function isManifest(value: unknown): value is SnapshotManifest {
   if (typeof value !== "object" || value === null) return false;
   if (!("format" in value && "pieces" in value && "sha256" in value)) return false;
   return Number.isSafeInteger(value.format) && Number.isSafeInteger(value.pieces);

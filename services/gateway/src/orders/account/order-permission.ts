@@ -38,7 +38,7 @@ interface OrderPermissionPorts {
   readonly rows: WorldRows;
 }
 
-/** Row of its feed that a world is at; −1 before the first. */
+/** Row of its feed that a world is at; −1 before the first. Implemented by `AccountRouter`. */
 export interface WorldRows {
   rowOf(worldId: string): number;
 }

@@ -151,8 +151,8 @@ function coreOptions({ account, instruments, initialCash }: AccountSettings): Ro
 }
 
 /**
- * Limits before the first entry that tells some; undefined when none does. A journal that was begun without telling
- * them had those it tells first.
+ * Limits before the first entry that names some; undefined when none does. A journal whose first entries name no limits
+ * ran under the first that it names.
  */
 async function firstLimits(db: Queryable, account: string): Promise<PretradeLimits | undefined> {
   const [first] = await readJournal(db, account, 0, 1, ["settings"]);

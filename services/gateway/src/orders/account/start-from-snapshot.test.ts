@@ -7,7 +7,7 @@ import { describePostgres, openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { LeasedDb } from "../../instances/leased-db.ts";
 import { submitPlan } from "../intake/submit-plan.ts";
-import { listSeals, readPieces, sealSnapshot, writePiece } from "../store/snapshot-store.ts";
+import { listManifests, readPieces, writeManifest, writePiece } from "../store/snapshot-store.ts";
 import { booksFromJournal, booksFromSnapshot, booksText } from "../testing/books-text.ts";
 import {
   type BenchHost,
@@ -47,7 +47,7 @@ function startSuite(opened: () => BenchHost): void {
     }
   }
 
-  const entries = async () => (await listSeals(bench.db, account)).map(({ entry }) => entry);
+  const entries = async () => (await listManifests(bench.db, account)).map(({ entry }) => entry);
   const unused = () => bench.warnings.filter((one) => one.startsWith("snapshot of an account"));
   const run = (sql: string) => bench.db.query(sql);
   const piecesOf = (entry: number) => readPieces(bench.db, { account, entry }, 1_000);
@@ -89,7 +89,7 @@ function startSuite(opened: () => BenchHost): void {
       await writePiece(bench.db, { account, entry }, at + 1, piece);
     }
     const seal = { format: 1, pieces: pieces.length, sha256: hash.digest("hex") };
-    await sealSnapshot(bench.db, { account, entry }, exactJson(seal));
+    await writeManifest(bench.db, { account, entry }, exactJson(seal));
   }
 
   test("a clean stop leaves a snapshot, and the next start reads nothing of the journal before it", async () => {
@@ -399,7 +399,7 @@ function startSuite(opened: () => BenchHost): void {
       const put = async (entry: number, isSealed: boolean) => {
         const key = { account, entry };
         await writePiece(bench.db, key, 1, `of ${entry}`);
-        if (isSealed) await sealSnapshot(bench.db, key, `seal of ${entry}`);
+        if (isSealed) await writeManifest(bench.db, key, `seal of ${entry}`);
       };
       await run("INSERT INTO gateway.account_snapshot VALUES ('other', 1, 0, 'seal')");
       await put(10, true);

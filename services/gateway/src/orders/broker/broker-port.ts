@@ -53,7 +53,7 @@ export type AcceptReply =
 /** One side of an internal trade. */
 export type Transfer = BookId & { readonly lots: number };
 
-/** The account of one broker, as the order router sees it. Any call may fail; then its outcome is not known. */
+/** The account of one broker, as the order router sees it. Any call may fail; then its outcome is not known. Implemented by `PaperBroker`. */
 export interface Broker {
   /** From now on no order of the world under another fence is accepted. */
   registerFence(worldId: string, fence: number): Promise<void>;

@@ -35,7 +35,7 @@ export interface RouterGateReply {
   readonly isWorldGone?: boolean;
 }
 
-/** The leases of the router's sessions, asked of WorldService. */
+/** The leases of the router's sessions, asked of WorldService. Implemented by `RelayedLeases`. */
 export interface RouterLeases {
   /** Sends a heartbeat; with `release` it is the last one. Throws when there is no answer. */
   renew(heartbeat: Heartbeat, release: boolean): Promise<RouterGateReply>;
@@ -43,7 +43,7 @@ export interface RouterLeases {
   setStopped(stopped: boolean): void;
 }
 
-/** Told what becomes of a gate. */
+/** Told what becomes of a gate. Implemented by `WorldRegistry`. */
 export interface GateEvents {
   /** Shut before, armed now. */
   armed(worldId: string): void;
@@ -55,7 +55,7 @@ export interface GateEvents {
   snapshotWanted(worldId: string): void;
 }
 
-/** What is now in the data of a world. */
+/** What is now in the data of a world. Implemented by `WorldRegistry`. */
 export interface DataClock {
   /** Epoch milliseconds. */
   dataNow(worldId: string): number;

@@ -17,7 +17,7 @@ import { OrderWorlds } from "./order-worlds.ts";
 import { type DataClock, type GateEvents, RouterGate, type RouterLeases } from "./router-gate.ts";
 import type { WorldPeer } from "./world-peer.ts";
 
-/** The gates of the worlds as this gateway applied them last. */
+/** The gates of the worlds as this gateway applied them last. Implemented by `ControlGates`. */
 export interface AppliedGates {
   /** Undefined while nothing is known, which means shut. */
   state(worldId: string): AppliedGate | undefined;

@@ -9,7 +9,7 @@ import type { Tx } from "@qmtl/service-kit/db";
 import { Decimal } from "decimal.js";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
-import { reasonOfHeld, reasonOfRefusal } from "../account/gate-reasons.ts";
+import { reasonOfRefusal, reasonOfRefusedIntent } from "../account/gate-reasons.ts";
 import { PermissionLost } from "../account/order-permission.ts";
 import type { StatedClaim, WorldGate } from "../account/world-gate.ts";
 import type { Halt } from "../store/halts.ts";
@@ -131,7 +131,7 @@ function takeOne(
   const rejected = made.find(({ state }) => state === "rejected");
   return {
     accepted: made.some(({ state }) => state !== "rejected"),
-    reason: held === undefined ? (rejected?.reason ?? "") : reasonOfHeld(held.reason),
+    reason: held === undefined ? (rejected?.reason ?? "") : reasonOfRefusedIntent(held.reason),
     orders: made.map(({ id }) => id),
   };
 }

@@ -1,7 +1,7 @@
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
-import { reasonOfHeld, reasonOfRefusal } from "../account/gate-reasons.ts";
+import { reasonOfRefusal, reasonOfRefusedIntent } from "../account/gate-reasons.ts";
 import { PermissionLost } from "../account/order-permission.ts";
 import type { StatedClaim } from "../account/world-gate.ts";
 import type { OrderWorld } from "../store/order-world.ts";
@@ -126,14 +126,15 @@ function takeOne(
     router.permission,
   );
   const made = booking.made.slice(before);
-  const held = booking.refused.slice(refusedBefore)[0];
+  const refused = booking.refused.slice(refusedBefore)[0];
   const rejected = made.find(({ order }) => order.state === "rejected")?.order;
   if (outcome !== "applied") return { accepted: false, reason: "NOT_ACTIVE", orders: [] };
   const orders = made.map(({ order }) => order.id);
   if (halts.length > 0) {
     return { accepted: true, reason: "HALTED", orders, haltIds: halts.map(({ haltId }) => haltId) };
   }
-  if (held !== undefined) return { accepted: true, reason: reasonOfHeld(held.reason), orders };
+  if (refused !== undefined)
+    return { accepted: true, reason: reasonOfRefusedIntent(refused.reason), orders };
   const hasCapital = target.value === 0 || (router.core.capital(world.worldId, strategy) ?? 0) > 0;
   return { accepted: true, reason: rejected?.reason ?? (hasCapital ? "" : "NO_CAPITAL"), orders };
 }

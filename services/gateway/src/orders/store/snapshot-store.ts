@@ -10,7 +10,7 @@ export interface SnapshotKey {
   readonly entry: number;
 }
 
-/** Stores a piece, in place of one that an attempt which was broken off left. Pieces are counted from 1. */
+/** Stores a piece, replacing one left by an interrupted attempt. Pieces are counted from 1. */
 export async function writePiece(
   db: Queryable,
   { account, entry }: SnapshotKey,
@@ -25,7 +25,7 @@ export async function writePiece(
 }
 
 /** Makes a snapshot whose pieces are stored one that counts, and deletes all others but the one before it. */
-export async function sealSnapshot(db: Db, key: SnapshotKey, seal: string): Promise<void> {
+export async function writeManifest(db: Db, key: SnapshotKey, manifest: string): Promise<void> {
   const { account, entry } = key;
   const writes = new Writes();
   writes.add(
@@ -36,18 +36,18 @@ export async function sealSnapshot(db: Db, key: SnapshotKey, seal: string): Prom
   writes.add(
     `INSERT INTO gateway.account_snapshot (account_id, entry, piece, body) VALUES ($1, $2, 0, $3)
      ON CONFLICT (account_id, entry, piece) DO UPDATE SET body = excluded.body`,
-    [account, entry, seal],
+    [account, entry, manifest],
   );
   await writes.storeIn(db);
 }
 
 /** What is said of each snapshot that counts, newest first. */
-export function listSeals(
+export function listManifests(
   db: Queryable,
   account: string,
-): Promise<{ readonly entry: number; readonly seal: string }[]> {
+): Promise<{ readonly entry: number; readonly manifest: string }[]> {
   return db.query(
-    `SELECT entry, body AS seal FROM gateway.account_snapshot WHERE account_id = $1 AND piece = 0
+    `SELECT entry, body AS manifest FROM gateway.account_snapshot WHERE account_id = $1 AND piece = 0
      ORDER BY entry DESC`,
     [account],
   );

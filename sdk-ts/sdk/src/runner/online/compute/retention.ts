@@ -107,7 +107,7 @@ function lastRowsOf(clocks: OnlineClocks): ReadonlyMap<string, number> {
   return new Map(clocks.keys.map((key) => [key, clocks.lastRow(key)]));
 }
 
-/** A context that reads source queues which other contexts may read as well. */
+/** A context that reads source queues which other contexts may read as well. Implemented by `OnlineContext`. */
 interface RowsReader {
   /** Rows it still needs after everything up to `endMs` was ended; undefined while it may need any. */
   neededRows(endMs: number): NeededRows | undefined;

@@ -193,7 +193,7 @@ export interface NodeState {
   readonly state: Uint8Array;
 }
 
-/** Has the states of the nodes that are held. */
+/** Has the states of the nodes that are held. Implemented by `OnlineContext`. */
 export interface NodeStates {
   /** State of a held node after the last row; undefined for a node without. */
   stateOf(nodeId: string): NodeState | undefined;

@@ -4,7 +4,7 @@ import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/que
 import { pause, type SdkClock } from "../../../control/clock.ts";
 import { hasReason, QmtlError } from "../../../rpc/index.ts";
 
-/** A key that is read: the reader's place in it is the fold's. */
+/** A key that is read: the reader's place in it is the fold's. Implemented by `QueueReplica`. */
 interface ReadKey {
   readonly computeKey: string;
   /** Seq of the next effective record; 0 reads from the first. */

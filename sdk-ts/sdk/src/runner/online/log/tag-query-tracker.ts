@@ -25,7 +25,7 @@ interface TagQueryTrackerOptions {
   readonly tagMap: TagMapFile;
 }
 
-/** Whose graph the queues found are wired to. */
+/** Whose graph the queues found are wired to. Implemented by `OnlineContext`. */
 export interface TagListener {
   /** Another set of queues matches. */
   rewire(): void;

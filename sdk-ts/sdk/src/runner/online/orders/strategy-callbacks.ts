@@ -104,8 +104,8 @@ const againMs = 200;
 const againMsMax = 8_000;
 
 /**
- * Follows the journal of the world's account and tells a strategy its own fills, from the moment this is started on. A
- * break goes on where it was; a world without an account has none.
+ * Follows the journal of the world's account and tells a strategy its own fills, from its start on.
+ * After a break it continues where it was; a world without an account has no journal.
  */
 class FillFollower {
   readonly #options: FillFollowerOptions;

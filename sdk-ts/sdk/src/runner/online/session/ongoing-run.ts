@@ -1,7 +1,7 @@
 import { type SdkClock, type SdkTimer, stopwatch } from "../../../control/index.ts";
 import type { RunReports } from "./run-reporter.ts";
 
-/** A run as its parts see it: they move it on, and a failure of theirs ends it. */
+/** A run as its parts see it: they move it on, and a failure of theirs ends it. Implemented by `OnlineStrategyRun`. */
 export interface OngoingRun {
   /** Something changed: everything that can go on does. */
   moveOn(): void;

@@ -190,11 +190,6 @@ export class AccountCore {
     return wantedLots(book.target, expected) - expected;
   }
 
-  /** Whether a rebalance was executed; beyond the batches that are remembered it is not known. */
-  wasExecuted(batchId: string): boolean {
-    return this.#core.batches.has(batchId);
-  }
-
   #cancel(scope: RouterScope, protective: boolean): RouterEffect[] {
     const effects = this.#router.haltCancelOpening(scope);
     if (!protective) return effects;

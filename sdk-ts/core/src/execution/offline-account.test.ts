@@ -47,7 +47,7 @@ test("a bar without prices fills nothing and keeps the mark", () => {
 
   expect(run.fills.map((fill) => fill.row)).toEqual([2]);
   expect([...run.equity()]).toEqual([1_000, 1_000, 1_000]);
-  expect(run.workingOrders).toBe(0);
+  expect(run.orders.map((order) => order.state)).toEqual(run.orders.map(() => "filled"));
 });
 
 test("several instruments share the cash, each with its own costs, rows and mark", () => {
@@ -79,7 +79,7 @@ test("several instruments share the cash, each with its own costs, rows and mark
   expect(run.holding(0)).toMatchObject({ lots: 50, mark: 30, unrealisedPnl: 1_000, fees: 0 });
   expect(run.holding(1)).toMatchObject({ lots: 25, averageCost: 20, unrealisedPnl: 250, fees: 10 });
   expect(run.totals()).toMatchObject({ fees: 10, barsDone: 3, turnover: 0.5 + 0.5 });
-  expect(run.workingOrders).toBe(0);
+  expect(run.orders.map((order) => order.state)).toEqual(run.orders.map(() => "filled"));
 });
 
 test("beyond 2^53 lots quantities are floats, and exits stay exact", () => {

@@ -230,10 +230,6 @@ export class OfflineAccount {
     return { lots, averageCost, mark: mark.price, realisedPnl, unrealisedPnl, fees, spreadCosts };
   }
 
-  get workingOrders(): number {
-    return this.#lines.reduce((sum, { working }) => sum + working, 0);
-  }
-
   #send(line: Line, effect: RouterEffect): void {
     if (effect.kind !== "send") {
       return;

@@ -1,6 +1,6 @@
 import { BoundedLog } from "./bounded-log.ts";
 import { compileInstrument } from "./instrument-spec.ts";
-import { RouterLedger, type SealedReturn } from "./router-ledger.ts";
+import { RouterLedger } from "./router-ledger.ts";
 import type { FillOutcome, FillReport, RouterOptions } from "./router-options.ts";
 import { type BookId, isFinal, type OrderState, type RouterOrder } from "./router-order.ts";
 import { RouterOrders } from "./router-orders.ts";
@@ -116,29 +116,6 @@ export class RouterCore {
     });
     this.ledger.trade(book, lots, price, fee, false);
     return order === undefined ? "booked" : this.#countFill(order, lots);
-  }
-
-  /** Takes a fill back: the opposite trade at the same price, fee returned. A correction is a bust and a new fill. */
-  onBust(executionId: string, bustId: string): FillOutcome {
-    const fill = this.#fills.get(executionId);
-    if (fill === undefined) {
-      return "unknown_order";
-    }
-    if (this.#fills.has(bustId)) {
-      return "duplicate";
-    }
-    this.#fills.set(bustId, { ...fill, executionId: bustId, lots: -fill.lots, fee: -fill.fee });
-    this.ledger.trade(this.ledger.book(fill), -fill.lots, fill.price, -fill.fee, false);
-    const order = this.orders.get(fill.orderId);
-    if (order !== undefined) {
-      order.filledLots -= fill.lots;
-    }
-    return "booked";
-  }
-
-  /** Capital and return of every strategy at a bucket whose marks are in. */
-  seal(bucket: number): SealedReturn[] {
-    return [...this.ledger.strategies.values()].map((account) => this.ledger.seal(account, bucket));
   }
 
   /** Account cash plus market value. */

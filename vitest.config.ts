@@ -1,3 +1,5 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { LongestFirst } from "./e2e/src/harness/longest-first.ts";
 
@@ -17,7 +19,13 @@ const alone = [
   "services/embedded/src/start-service.test.ts",
 ];
 
-const limits = { testTimeout: 60_000, hookTimeout: 120_000, pool: "forks" as const };
+const limits = {
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+  pool: "forks" as const,
+  // Processes that tests start find the code parsed already: a fifth of what they cost. The CLI keeps its own there.
+  env: { NODE_COMPILE_CACHE: join(tmpdir(), "node-compile-cache") },
+};
 
 export default defineConfig({
   test: {

@@ -95,7 +95,7 @@ export function addServiceCommands(program: Command): void {
     .description(descriptions["dag-manager"])
     .addHelpText(
       "after",
-      `\nExamples:\n  qmtl service dag-manager\n  qmtl service dag-manager --config qmtl.yml\n${more}`,
+      `\nExamples:\n  qmtl service dagmanager server\n  qmtl service dagmanager server --config qmtl.yml\n${more}`,
     )
     .action((_options: unknown, command: Command) => runUntilStopped("dag-manager", command));
 }

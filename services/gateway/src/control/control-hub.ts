@@ -150,13 +150,13 @@ export class ControlHub implements SnapshotSource {
       await gates.ensure(worldId);
       return;
     }
-    // What an event without a state told is in no other event: an answer to a question asked before is not enough.
-    const hasUnloaded = () => !topics.covers(topicKey, this.#window(topicKey).withoutState);
-    if (topics.covers(topicKey, applied) && !hasUnloaded()) return;
+    // The content of an event without a state is in no other event: the answer to an earlier question is not enough.
+    const lacksState = () => !topics.covers(topicKey, this.#window(topicKey).withoutState);
+    if (topics.covers(topicKey, applied) && !lacksState()) return;
     for (let tries = 0; tries < loadTriesMax; tries += 1) {
       await topics.load(topicKey);
       const at = topics.snapshot(topicKey, []);
-      if (at === undefined || hasUnloaded()) continue;
+      if (at === undefined || lacksState()) continue;
       const missed = this.#window(topicKey).after(at.storeEpoch, at.revision) ?? [];
       for (const event of missed) topics.apply(event);
       // Older than what the subscriber says it has: there is no newer one, so its claim is wrong.
@@ -332,7 +332,7 @@ export class ControlHub implements SnapshotSource {
   }
 }
 
-/** Whether a gate is older than an event told. */
+/** Whether a gate is older than an event. */
 function isBehind(state: GateState, { storeEpoch, revision }: AppliedRevision): boolean {
   const epoch = Number(state.storeEpoch);
   return epoch < storeEpoch || (epoch === storeEpoch && Number(state.revision) < revision);

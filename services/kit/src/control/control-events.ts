@@ -66,8 +66,9 @@ export async function appendControlEvent(
   );
   const at = { revision: place!.revision, storeEpoch: place!.store_epoch };
   const event = changeEvent(schema, { ...change, ...at }, nowMs);
-  await writeItem(tx, target, event);
-  await publish(tx, schema, event);
+  const bytes = toBinary(ControlEventSchema, event);
+  await writeItem(tx, target, event, bytes);
+  await publish(tx, schema, event, bytes);
 }
 
 /**
@@ -113,8 +114,10 @@ export async function appendGateEvent(
  * An event as the bus carries it. One that is too large, however short its lists and texts were made, goes without its
  * payload: it says that there is a new state, which its readers ask for. No change is refused for its size.
  */
-export function busBytes(event: ControlEvent): Uint8Array {
-  const bytes = toBinary(ControlEventSchema, event);
+export function busBytes(
+  event: ControlEvent,
+  bytes: Uint8Array = toBinary(ControlEventSchema, event),
+): Uint8Array {
   if (bytes.length <= payloadBytesMax) return bytes;
   return toBinary(ControlEventSchema, { ...event, payload: { case: undefined } });
 }
@@ -143,7 +146,7 @@ function eventOf(
   });
 }
 
-async function writeItem(tx: Tx, target: string, event: ControlEvent) {
+async function writeItem(tx: Tx, target: string, event: ControlEvent, bytes: Uint8Array) {
   const { payload, topicKey, revision } = event;
   if (!isTopicChange(payload)) return;
   const { name, isOver } = itemOf(payload);
@@ -155,13 +158,13 @@ async function writeItem(tx: Tx, target: string, event: ControlEvent) {
   await tx.query(
     `insert into ${target}.topic_item (topic_key, item, first_revision, event) values ($1, $2, $3, $4)
      on conflict (topic_key, item) do update set event = excluded.event`,
-    [topicKey, name, revision, toBinary(ControlEventSchema, event)],
+    [topicKey, name, revision, bytes],
   );
 }
 
-async function publish(tx: Tx, schema: ControlSchema, event: ControlEvent) {
+async function publish(tx: Tx, schema: ControlSchema, event: ControlEvent, bytes?: Uint8Array) {
   const { topicKey: key, type } = event;
-  const payload = busBytes(event);
+  const payload = busBytes(event, bytes);
   const revision = Number(event.revision);
   await appendOutbox(tx, schema, { topic: controlTopic, key, type, payload, revision });
 }

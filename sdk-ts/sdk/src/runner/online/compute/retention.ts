@@ -2,7 +2,7 @@ import { compilePlan, type Plan } from "@qmtl/core/dataflow";
 import type { OnlineSources } from "../log/sources.ts";
 import type { OnlineClocks } from "./clocks.ts";
 import type { PastParts } from "./history.ts";
-import { lengthsOf, newestStanding } from "./snapshot-history.ts";
+import { lengthsOf, newestCheckpoint } from "./snapshot-history.ts";
 import type { SnapshotCache } from "./snapshots.ts";
 import type { OnlineWiring } from "./wiring.ts";
 
@@ -28,7 +28,7 @@ export class RowRetention {
   readonly #cache: Pick<SnapshotCache, "states" | "refresh">;
   readonly #track: (asking: Promise<void>) => void;
   /** Last row of each clock at the moment of those snapshots. */
-  #standing: ReadonlyMap<string, number> = new Map();
+  #checkpointRows: ReadonlyMap<string, number> = new Map();
   #plan:
     | { readonly wiring: OnlineWiring; readonly plan: Plan; readonly hasState: boolean }
     | undefined;
@@ -45,7 +45,7 @@ export class RowRetention {
     this.#track = track;
   }
 
-  /** Looks what is needed up to where the clocks of `parts` stand: after the last bucket that was ended. */
+  /** Rows that are needed when the clocks of `parts` stand after the last bucket that was ended. */
   look(parts: PastParts): NeededRows {
     const { plan, hasState } = this.#planOf(parts.wiring);
     this.#looks++;
@@ -54,11 +54,11 @@ export class RowRetention {
       else this.#isNew = true;
     }
     const lastRows = lastRowsOf(parts.clocks);
-    if (this.#isNew) this.#stand(parts);
+    if (this.#isNew) this.#findCheckpoint(parts);
     const needed = new Map<string, number>();
     for (const [key, row] of lastRows) {
       const oldest = row - keptRowsMax + lookBuckets;
-      const from = Math.max(this.#standing.get(key) ?? Number.NEGATIVE_INFINITY, oldest);
+      const from = Math.max(this.#checkpointRows.get(key) ?? Number.NEGATIVE_INFINITY, oldest);
       needed.set(key, from - plan.restoreRows + 1);
     }
     return needed;
@@ -75,7 +75,7 @@ export class RowRetention {
   }
 
   /** Finds the moment it would go on from now. A queue whose log ends earlier may be taken over there. */
-  #stand(parts: PastParts): void {
+  #findCheckpoint(parts: PastParts): void {
     this.#isNew = false;
     const { wiring, clocks, replicas } = parts;
     const ends = [...replicas].flatMap(([id, replica]) => {
@@ -85,10 +85,10 @@ export class RowRetention {
     });
     if (ends.length > 0) clocks.standAt(Math.min(...ends));
     const { plan, hasState } = this.#planOf(wiring);
-    const standing = hasState
-      ? newestStanding(plan, wiring, this.#cache.states, clocks)?.clocks
+    const checkpoint = hasState
+      ? newestCheckpoint(plan, wiring, this.#cache.states, clocks)?.clocks
       : clocks;
-    if (standing !== undefined) this.#standing = lastRowsOf(standing);
+    if (checkpoint !== undefined) this.#checkpointRows = lastRowsOf(checkpoint);
   }
 
   /** The computation of every node; what a query found is taken from its own queue. */

@@ -60,16 +60,16 @@ export function pastFromSnapshots(
     supplied: given,
     wanted: asked.length === 0 ? wanted : asked,
   });
-  const standing =
+  const checkpoint =
     isAll || lengthsOf(plan).size > 0
-      ? newestStanding(plan, wiring, kept, clocks)
-      : earliestStanding(plan, parts);
-  if (standing === undefined) return undefined;
+      ? newestCheckpoint(plan, wiring, kept, clocks)
+      : earliestCheckpoint(plan, parts);
+  if (checkpoint === undefined) return undefined;
   const inputs: BatchInput[] = [];
   const history: BatchInput[] = [];
   for (const [handle, node] of plan.nodes.entries()) {
     const clock = clockKeyOf(plan, handle);
-    const at = standing.clocks.lastRow(clock);
+    const at = checkpoint.clocks.lastRow(clock);
     const from = at - plan.restoreRows + 1;
     if (node.supplied) {
       const rows = suppliedRows(parts, node.id, from, clocks.lastRow(clock));
@@ -82,7 +82,7 @@ export function pastFromSnapshots(
     }
   }
   const collect = plan.nodes.filter((node) => !node.supplied).map((node) => node.id);
-  const restore = { rows: plan.restoreRows, states: standing.states, history };
+  const restore = { rows: plan.restoreRows, states: checkpoint.states, history };
   const result = runBatch({ plan, inputs, collect, restore });
   const columns = new Map(inputs.map((each) => [each.nodeId, columnsOf(each)]));
   for (const [id, own] of result.columns) {
@@ -114,11 +114,11 @@ export function snapshotFromRows(
   const supplied = wiring.inputs.map(({ nodeId }) => nodeId);
   const wanted = [...wiring.clockOf.keys()];
   const plan = compilePlan({ graph: wiring.runtime, supplied, wanted });
-  const standing = newestStanding(plan, wiring, kept, undefined);
-  if (standing === undefined) return undefined;
+  const checkpoint = newestCheckpoint(plan, wiring, kept, undefined);
+  if (checkpoint === undefined) return undefined;
   return new Map(
     plan.clocks.map(({ spec }) => {
-      return [spec.key, standing.clocks.lastRow(spec.key) - plan.restoreRows + 1] as const;
+      return [spec.key, checkpoint.clocks.lastRow(spec.key) - plan.restoreRows + 1] as const;
     }),
   );
 }
@@ -146,7 +146,7 @@ export function lengthsOf(plan: Plan): ReadonlyMap<string, number> {
 }
 
 /** The newest moment at which every node with state has a snapshot, not after where `until` stands. */
-export function newestStanding(
+export function newestCheckpoint(
   plan: Plan,
   wiring: OnlineWiring,
   kept: KeptStates,
@@ -176,7 +176,7 @@ export function newestStanding(
 }
 
 /** The earliest moment at which the rows that are kept fill the windows of a plan whose nodes have no state. */
-function earliestStanding(plan: Plan, parts: PastParts): Checkpoint | undefined {
+function earliestCheckpoint(plan: Plan, parts: PastParts): Checkpoint | undefined {
   const clocks = new OnlineClocks(parts.wiring.inputs);
   const firsts = new Map<string, number>();
   for (const [handle, node] of plan.nodes.entries()) {

@@ -39,7 +39,7 @@ const gatewayFaults = (
     ["orders/store", "../account/booking.ts"],
     ["orders/broker", "../account/booking.ts"],
     ["orders/account", "../gate/router-gate.ts"],
-    ["orders/gate", "../intake/runner-ends.ts"],
+    ["orders/gate", "../intake/bucket-acks.ts"],
     ["orders/intake", "../order-path.ts"],
     ["orders/rpc", "../../rpc/world-handlers.ts"],
   ] as const

@@ -13,11 +13,11 @@ export interface GateView {
   /** Loads a world's gate if it is not known yet. Throws WORLD_NOT_FOUND, PEER_UNAVAILABLE. */
   ensure(worldId: string): Promise<GateState>;
   /** Calls back after each applied revision, in order. Returns the unsubscribe function. */
-  onApplied(listener: GateListener): () => void;
+  onApplied(listener: GateChangeListener): () => void;
 }
 
-/** Told of a state as it was applied, and of what changed; "snapshot" for a state that was asked for. */
-export type GateListener = (
+/** Called with each state as it is applied, and with what changed; `"snapshot"` for a state that was asked for. */
+export type GateChangeListener = (
   worldId: string,
   state: GateState,
   change: GateChange | "snapshot",

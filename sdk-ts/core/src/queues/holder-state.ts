@@ -49,7 +49,7 @@ export type HolderInput =
 
 /**
  * What the holder asks of its surroundings, in order. A runner acts on `append_start`, `send`, `store_snapshot` and
- * `release_lease` alone: its executor looks at the phase instead of `restore` and `drop_local`, and `NodeLeases` asks
+ * `release_lease` alone: its executor looks at the phase instead of `restore` and `drop_local`, and `HeldLeases` asks
  * for leases and reads queues by itself. The models act on all of them.
  */
 export type HolderEffect =

@@ -3,7 +3,7 @@ import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_serv
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { CallPrincipal, Logger } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
-import type { GateListener, GateView } from "../ports.ts";
+import type { GateChangeListener, GateView } from "../ports.ts";
 
 /** Largest number of worlds known at once. */
 const worldsMax = 10_000;
@@ -20,7 +20,7 @@ export class GateBook implements GateView {
   readonly #logger: Logger;
   readonly #states = new Map<string, GateState>();
   readonly #loading = new Map<string, Promise<GateState>>();
-  readonly #listeners = new Set<GateListener>();
+  readonly #listeners = new Set<GateChangeListener>();
 
   constructor(ports: { world: Peer; gateway: CallPrincipal; logger: Logger }) {
     this.#world = ports.world;
@@ -40,7 +40,7 @@ export class GateBook implements GateView {
     return this.#states.get(worldId) ?? this.reload(worldId);
   }
 
-  onApplied(listener: GateListener): () => void {
+  onApplied(listener: GateChangeListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }

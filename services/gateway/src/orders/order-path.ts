@@ -10,11 +10,11 @@ import type { JournalHub } from "./account/journal-hub.ts";
 import { type Reconciled, reconcileAccount } from "./account/reconcile-account.ts";
 import type { RouterGate, RouterLeases } from "./gate/router-gate.ts";
 import type { WorldRegistry } from "./gate/world-registry.ts";
+import type { BucketAcks } from "./intake/bucket-acks.ts";
 import type { DirectOrderIntake } from "./intake/direct-order-intake.ts";
 import type { FeedRows } from "./intake/feed-rows.ts";
 import type { HaltService } from "./intake/halt-service.ts";
 import type { OrderSubjects } from "./intake/order-subjects.ts";
-import type { RunnerEnds } from "./intake/runner-ends.ts";
 import type { TargetIntake } from "./intake/target-intake.ts";
 import type { HaltStore } from "./store/halt-store.ts";
 import type { Halts } from "./store/halts.ts";
@@ -33,7 +33,7 @@ interface OrderParts {
   readonly haltStore: HaltStore;
   readonly halting: HaltService;
   readonly journal: JournalHub;
-  readonly acks: RunnerEnds;
+  readonly acks: BucketAcks;
   readonly feeds: FeedRows;
   readonly subjects: OrderSubjects;
   readonly targets: TargetIntake;
@@ -82,7 +82,7 @@ export class OrderPath implements BarBookings {
     return this.#parts.journal;
   }
 
-  get acks(): RunnerEnds {
+  get acks(): BucketAcks {
     return this.#parts.acks;
   }
 

@@ -10,7 +10,7 @@ import type { ComputedBucket } from "./compute/clocks.ts";
 import { type ContextListener, OnlineContext } from "./compute/context.ts";
 import { RowTrimmer } from "./compute/retention.ts";
 import { type ContextOpener, ContextSwaps } from "./compute/swap.ts";
-import { type LeaseListener, NodeLeases } from "./log/node-leases.ts";
+import { HeldLeases, type LeaseListener } from "./log/held-leases.ts";
 import { type PublishListener, RunPublishers } from "./log/publisher.ts";
 import { logGone } from "./log/queue-reader.ts";
 import type { QueueReplica, ReplicaPort } from "./log/queue-replica.ts";
@@ -62,7 +62,7 @@ export class RunParts
     ContextOpener
 {
   readonly strategyId: string;
-  readonly leases: NodeLeases;
+  readonly leases: HeldLeases;
   readonly publishers: RunPublishers;
   readonly sources: OnlineSources;
   readonly sets: RunnerSets;
@@ -83,7 +83,7 @@ export class RunParts
     this.#host = host;
     this.strategyId = strategyId;
     const monitor = new DagManagerMonitor(reports);
-    this.leases = new NodeLeases({ queues, clock, tickets, reports, monitor, listener: this });
+    this.leases = new HeldLeases({ queues, clock, tickets, reports, monitor, listener: this });
     this.publishers = new RunPublishers({ data, clock, tickets, reports, listener: this });
     const { leases } = this;
     this.#ports = { run, data, queues, clock, tickets, reports, tasks, leases, replicaPort: this };

@@ -1,6 +1,6 @@
 import type { AccountRouter } from "./account-router.ts";
 
-/** When strategies stated their targets last. Implemented by `RunnerEnds`. */
+/** When strategies stated their targets last. Implemented by `BucketAcks`. */
 export interface StatedTimes {
   /** End of the bucket that the emitter of a strategy ended last, so its targets stand as of then. */
   restatedAt(world: string, strategy: string): number | undefined;

@@ -27,7 +27,7 @@ export async function reconcileAccount(router: AccountRouter): Promise<Reconcile
     if (router.executionsBefore.has(fill.executionId)) continue;
     if (await importFill(router, booking, fill)) importedFills += 1;
   }
-  await settleOrders(router, booking);
+  await resolveOpenOrders(router, booking);
   const settledOrders = unknownBefore - countUnknown(router);
   const positions = [...(await broker.positions())];
   const cash = await broker.cash();
@@ -66,7 +66,7 @@ function countUnknown(router: AccountRouter): number {
   return router.core.openOrders().filter((order) => order.state === "unknown").length;
 }
 
-async function settleOrders(router: AccountRouter, booking: Booking): Promise<void> {
+async function resolveOpenOrders(router: AccountRouter, booking: Booking): Promise<void> {
   const open = router.core.openOrders();
   const found = await router.deps.broker.lookup(open.map((order) => order.id));
   for (const order of open) {

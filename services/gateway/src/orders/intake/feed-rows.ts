@@ -11,9 +11,9 @@ import { takeReport } from "../account/send-orders.ts";
 import type { BrokerBar } from "../broker/broker-port.ts";
 import type { WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
+import type { BucketAcks } from "./bucket-acks.ts";
 import { ReturnsReporter } from "./returns-reporter.ts";
 import { RowWaiters } from "./row-waiters.ts";
-import type { RunnerEnds } from "./runner-ends.ts";
 
 /** How long a call waits for the bars of its row, and for their returns to be answered, milliseconds. */
 const rowWaitMsMax = 20_000;
@@ -44,7 +44,7 @@ interface FeedRowsPorts {
   readonly feeds: ReadonlyMap<string, FeedSettings>;
   readonly routers: AccountRegistry;
   readonly worlds: WorldRegistry;
-  readonly acks: RunnerEnds;
+  readonly acks: BucketAcks;
 }
 
 /** The rows of all feeds: booked on every account they mark, in order, and their returns reported. */

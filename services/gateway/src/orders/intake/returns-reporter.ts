@@ -3,8 +3,8 @@ import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
 import type { SealedBar } from "../account/rebuild-books.ts";
 import type { ReturnsReport, WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
+import type { BucketAcks } from "./bucket-acks.ts";
 import type { RowWaiters } from "./row-waiters.ts";
-import type { RunnerEnds } from "./runner-ends.ts";
 
 interface ReturnsReporterDeps {
   readonly peer: WorldPeer;
@@ -13,7 +13,7 @@ interface ReturnsReporterDeps {
   readonly intervalSeconds: number;
   readonly periodsPerYear: number;
   readonly worlds: Pick<WorldRegistry, "gates">;
-  readonly acks: Pick<RunnerEnds, "heardOf">;
+  readonly acks: Pick<BucketAcks, "heardOf">;
 }
 
 /** Largest number of bars that wait for an answer; beyond it the oldest is dropped, and an error says so. */

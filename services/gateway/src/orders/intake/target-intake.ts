@@ -5,10 +5,10 @@ import type { AccountRegistry } from "../account/account-registry.ts";
 import { type AccountRouter, waitingOperationsMax } from "../account/account-router.ts";
 import type { StatedClaim } from "../account/world-gate.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
+import type { BucketAcks } from "./bucket-acks.ts";
 import { DeclaredWeights, type SubmittedStrategies } from "./declared-weights.ts";
 import type { FeedRows } from "./feed-rows.ts";
 import { checkKnownRow } from "./known-row.ts";
-import type { RunnerEnds } from "./runner-ends.ts";
 import {
   type StatedTarget,
   type TargetsTurn,
@@ -40,7 +40,7 @@ export interface TargetsCall {
 interface TargetIntakePorts {
   readonly worlds: WorldRegistry;
   readonly feeds: FeedRows;
-  readonly acks: RunnerEnds;
+  readonly acks: BucketAcks;
   readonly barrier: BarrierEnds;
   readonly logger: Logger;
   readonly strategies: Pick<SubmittedStrategies, "weightBounds">;

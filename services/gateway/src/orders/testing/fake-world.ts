@@ -17,7 +17,7 @@ import { EffectiveMode as ModeCode, Side } from "@qmtl/contracts/qmtl/type/v1/ex
 import { blake3Hex } from "@qmtl/core/canonical";
 import { stateHash } from "@qmtl/core/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { ClaimedHeartbeat, GateListener, GateView, LeaseRelay } from "../../ports.ts";
+import type { ClaimedHeartbeat, GateChangeListener, GateView, LeaseRelay } from "../../ports.ts";
 import type { ReturnsReport, WorldPeer } from "../gate/world-peer.ts";
 import { gateStateFrom } from "../rpc/order-gate-state.ts";
 import type { OrderWorld, WorldShares } from "../store/order-world.ts";
@@ -46,7 +46,7 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
   gate: "OPEN" | "CLOSING" | "CLOSED" = "OPEN";
   #revision = 1;
   #state: GateStateMessage;
-  readonly #listeners = new Set<GateListener>();
+  readonly #listeners = new Set<GateChangeListener>();
 
   constructor(settings: OrderWorld) {
     this.settings = settings;
@@ -76,7 +76,7 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
     return this.#state;
   }
 
-  onApplied(listener: GateListener) {
+  onApplied(listener: GateChangeListener) {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }

@@ -4,7 +4,7 @@ import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_s
 import type { TicketedCalls } from "../../../control/index.ts";
 import type { OngoingRun, RunClock, RunTasks } from "../session/ongoing-run.ts";
 import type { RunReports } from "../session/run-reporter.ts";
-import type { NodeLeases } from "./node-leases.ts";
+import type { HeldLeases } from "./held-leases.ts";
 import type { ReplicaPort } from "./queue-replica.ts";
 
 /** What a run reads and writes: the queues of its nodes, in the name of its session. */
@@ -13,7 +13,7 @@ interface RunQueues {
   readonly queues: Client<typeof QueueService>;
   /** Calls in the name of the session. */
   readonly tickets: TicketedCalls;
-  readonly leases: NodeLeases;
+  readonly leases: HeldLeases;
   readonly replicaPort: ReplicaPort;
 }
 

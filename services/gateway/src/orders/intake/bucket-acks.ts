@@ -6,7 +6,7 @@ import { readWantedOrders, type StatedEnd, writeWantedOrders } from "../store/wa
 const sessionsMax = 10_000;
 
 /** Which strategies' runners were heard of and when, and what they wanted while shut. */
-export class RunnerEnds implements StatedTimes {
+export class BucketAcks implements StatedTimes {
   readonly #db: Queryable;
   readonly #stated = new Map<string, StatedEnd>();
   readonly #heard = new Map<string, Map<string, number>>();

@@ -6,7 +6,7 @@ import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb"
 import { expect, onTestFinished, test } from "vitest";
 import { ManualClock, waitUntil } from "../../../testing/index.ts";
 import { StartedClock } from "../session/ongoing-run.ts";
-import { NodeLeases } from "./node-leases.ts";
+import { HeldLeases } from "./held-leases.ts";
 import { QueueReplica } from "./queue-replica.ts";
 
 const times = {
@@ -62,7 +62,7 @@ function forever(signal: AbortSignal): Promise<void> {
 
 function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {}) {
   const clock = new ManualClock();
-  const keeper = new NodeLeases({
+  const keeper = new HeldLeases({
     queues: { ...server.client(), ...more },
     clock: new StartedClock(clock),
     tickets: { call: (make) => make("t") },

@@ -13,7 +13,7 @@ import type { RunClock } from "../session/ongoing-run.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { QueueReplica } from "./queue-replica.ts";
 
-interface NodeLeasesOptions {
+interface HeldLeasesOptions {
   readonly queues: Client<typeof QueueService>;
   readonly clock: RunClock;
   readonly tickets: TicketedCalls;
@@ -37,8 +37,8 @@ const againMsMax = 4_000;
 const tickMs = 500;
 
 /** Asks for the node leases of the queues it is told, renews those it has, and gives them up. */
-export class NodeLeases {
-  readonly #options: NodeLeasesOptions;
+export class HeldLeases {
+  readonly #options: HeldLeasesOptions;
   readonly #replicas = new Set<QueueReplica>();
   /** Dropped, with something still under way. */
   readonly #leaving = new Set<QueueReplica>();
@@ -54,7 +54,7 @@ export class NodeLeases {
   /** Releases under way, by compute key. */
   readonly #releases = new Map<string, Promise<unknown>>();
 
-  constructor(options: NodeLeasesOptions) {
+  constructor(options: HeldLeasesOptions) {
     this.#options = options;
   }
 

@@ -132,6 +132,22 @@ describe("tidy", () => {
     });
   });
 
+  test("every key of the configuration is read by the product, since one that is accepted acts", () => {
+    const config = "sdk-ts/sdk/src/config/";
+    const schemas = product.filter((file) => file.startsWith(config) && code(file).includes("z."));
+    const readers = product
+      .filter((file) => /^(sdk-ts|services|cli)\//.test(file) && !file.startsWith(config))
+      .map(code)
+      .join("\n");
+    const unread = (text: string): string[] =>
+      [...text.matchAll(/^\s+(\w+): (?:z|[a-z]\w*Schema|[a-z]\w*Text)\b/gm)]
+        .map(([, key = ""]) => key)
+        .filter((key) => !new RegExp(`\\b${key}\\b`).test(readers));
+
+    expect(schemas.flatMap((file) => unread(code(file)))).toEqual([]);
+    expect(unread("  snapshot_dir: z\n  history_start: timeText\n")).toEqual(["snapshot_dir"]);
+  });
+
   test("no test is skipped, focused or left for later by hand", () => {
     const tests = sources.filter(
       (file) => file.endsWith(".test.ts") && !file.endsWith("tidy.test.ts"),

@@ -51,7 +51,6 @@ accounts:
 test: {test_mode: true}
 cache:
   tagquery_cache_path: ${join(folder, "tagmap.json")}
-  snapshot_dir: ${join(folder, "snapshots")}
 `;
 }
 

@@ -171,10 +171,7 @@ function withAbsolutePaths(config: QmtlConfig, folder: string): QmtlConfig {
       tls,
       ca_file: security.ca_file === null ? null : at(security.ca_file),
     },
-    cache: {
-      tagquery_cache_path: at(cache.tagquery_cache_path),
-      snapshot_dir: at(cache.snapshot_dir),
-    },
+    cache: { tagquery_cache_path: at(cache.tagquery_cache_path) },
   };
 }
 

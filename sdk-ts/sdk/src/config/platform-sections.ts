@@ -114,11 +114,6 @@ export const cacheSchema = z.strictObject({
     .min(1)
     .default(".qmtl/tagmap.json")
     .describe("File with the last known queues of each tag query, for offline runs."),
-  snapshot_dir: z
-    .string()
-    .min(1)
-    .default(".qmtl/snapshots")
-    .describe("Folder of node state snapshots."),
 });
 
 export const testSchema = z.strictObject({
@@ -128,10 +123,6 @@ export const testSchema = z.strictObject({
     .describe(
       "For tests: timeouts of `sdk` that the file leaves out are short, and failpoints and planted faults are allowed.",
     ),
-  fail_on_history_gap: z
-    .boolean()
-    .default(false)
-    .describe("A gap in the history is an error, not a warning."),
   history_start: timeText
     .nullable()
     .default(null)

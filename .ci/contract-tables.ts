@@ -72,10 +72,11 @@ function rowOf(method: DescMethod): string {
 /** `docs/rpc.md`: one row per method. */
 function methodTable({ services }: Contracts): string {
   const parts = services.map((service) => {
-    const [about = ""] = commentOf(service).split("\n");
+    // Its first paragraph, whole; what follows is the table, which this page has in full.
+    const [about = ""] = commentOf(service).split(/\n\s*(?:\n|\|)/);
     return `## ${service.typeName}
 
-${about.trim()}
+${about.trim().replace(/\s+/g, " ")}
 
 | method | roles | ticket | repeated | request id | etag | reasons named |
 | --- | --- | --- | --- | --- | --- | --- |

@@ -27,7 +27,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What the order path promises about a freeze; see PROTOCOL.md.
+// What the order path promises about a freeze; see docs/internals/protocol.md, section 7.
 type OrderTier int32
 
 const (

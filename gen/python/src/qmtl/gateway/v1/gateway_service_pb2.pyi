@@ -42,7 +42,7 @@ class _OrderTierEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderTier.V
     """The acceptor compares the fence in the transaction that accepts: the journal, the paper broker."""
 
 class OrderTier(_OrderTier, metaclass=_OrderTierEnumTypeWrapper):
-    """What the order path promises about a freeze; see PROTOCOL.md."""
+    """What the order path promises about a freeze; see docs/internals/protocol.md, section 7."""
 
 ORDER_TIER_UNSPECIFIED: OrderTier.ValueType  # 0
 """Not stated."""

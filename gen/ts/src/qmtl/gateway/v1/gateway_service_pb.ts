@@ -716,7 +716,7 @@ export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PUR
   messageDesc(file_qmtl_gateway_v1_gateway_service, 14);
 
 /**
- * What the order path promises about a freeze; see PROTOCOL.md.
+ * What the order path promises about a freeze; see docs/internals/protocol.md, section 7.
  *
  * @generated from enum qmtl.gateway.v1.OrderTier
  */
@@ -744,7 +744,7 @@ export const OrderTier = {
 } as const;
 
 /**
- * What the order path promises about a freeze; see PROTOCOL.md.
+ * What the order path promises about a freeze; see docs/internals/protocol.md, section 7.
  *
  * @generated from enum qmtl.gateway.v1.OrderTier
  */

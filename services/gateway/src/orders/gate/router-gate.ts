@@ -189,7 +189,10 @@ export class RouterGate implements WorldGate {
     return checkRouterGateOrder(this.#state, order, this.#ports.readClocks());
   }
 
-  /** Reason none of a strategy's orders may leave, on any side; null when some may. */
+  /**
+   * Reason none of a strategy's orders may leave; null when some may. The short side counts only where the long side is
+   * off: a long side that is frozen or draining refuses both, so that no order reverses its position.
+   */
   checkStrategy(order: Omit<RouterGateOrder, "side">): GateRefusal | null {
     const long = this.check({ ...order, side: "long" });
     return long === null || long !== "NOT_ACTIVE" ? long : this.check({ ...order, side: "short" });

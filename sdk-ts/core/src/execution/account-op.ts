@@ -14,9 +14,9 @@ export interface BarMark {
 export type ReportedState = "sent" | "unknown" | "accepted" | "rejected" | "cancelled" | "expired";
 
 /**
- * Every operation on the core of an account, with what the core reads of it. A journal holds them in the order they took
- * effect and may say more of each; performing them again on an empty core gives the same state, ids included. A `note`
- * changes nothing: it says what followed from an operation.
+ * Every operation on the core of an account, with the fields that the core reads. A journal holds the operations in the
+ * order they took effect and may record more about each; performing them again on an empty core gives the same state,
+ * ids included. A `note` changes nothing: it records what followed from an operation.
  */
 export type AccountOp =
   | ({ readonly op: "set_target" } & TargetInput)
@@ -69,6 +69,6 @@ export type AccountOp =
       readonly lots: number;
       readonly price: number;
     }
-  /** Settings of the account that hold from here on; limits that are absent stay as they are. */
+  /** Settings of the account from now on; limits that are absent stay as they are. */
   | { readonly op: "settings"; readonly limits?: PretradeLimits }
   | { readonly op: "note" };

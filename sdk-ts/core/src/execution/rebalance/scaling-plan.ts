@@ -21,7 +21,7 @@ export interface ScalingDelta {
   readonly quantity: number;
 }
 
-/** What both planners may round and drop by. */
+/** How both planners round and drop deltas. */
 export interface ScalingRules {
   /** Deltas worth less are dropped, full exits excepted. @default 0 */
   readonly tradeNotionalMin?: number;
@@ -54,7 +54,7 @@ interface Net {
   isExit: boolean;
 }
 
-/** after ÷ before; from nothing: 1 where something is wanted (there is nothing to scale), else 0. */
+/** after ÷ before. If before is 0 there is nothing to scale: `whenFromZero` if something is wanted, else 0. */
 function scaleOf(before: number, after: number, whenFromZero: number): number {
   return before > 0 ? after / before : after > 0 ? whenFromZero : 0;
 }
@@ -131,7 +131,7 @@ function toLots(quantity: number, lotSize: string | undefined): number {
 }
 
 /**
- * Nets the worlds' deltas into what leaves the account: Σ of delta × the instrument's mean mark, back to a
+ * Nets the worlds' deltas into the account's trades outside: Σ of delta × the instrument's mean mark, back to a
  * quantity, rounded to lots toward zero. Two worlds' exits net exactly.
  */
 export function netDeltas(

@@ -37,7 +37,7 @@ export interface WorldUnderLoad extends AsyncDisposable {
   runFeed(): Promise<number>;
 }
 
-/** Starts it: about 5 s. `rows` is the length of the feed. */
+/** Starts the platform and the runners, which takes about 5 s. `rows` is the length of the feed. */
 export async function openWorldUnderLoad(rows: number): Promise<WorldUnderLoad> {
   await using opened = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "qmtl-bench-"));

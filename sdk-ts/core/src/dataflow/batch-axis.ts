@@ -32,7 +32,10 @@ export interface BatchAxis {
 
 /**
  * Lays the inputs of each clock on one axis: for `observed` the union of their bucket ends, for `continuous` every
- * bucket between the first and the last. @throws {FeedError} naming the node whose rows do not fit.
+ * bucket between the first and the last.
+ *
+ * @throws {FeedError} naming the node whose rows do not fit.
+ * @throws {RangeError} for a bucket end that is none of its continuous clock.
  */
 export function batchAxes(plan: Plan, inputs: readonly BatchInput[]): BatchAxis[] {
   const byNode = new Map(inputs.map((input) => [input.nodeId, input]));

@@ -52,6 +52,7 @@ export interface BatchResult {
  * @param options plan, rows, and what to collect
  * @returns the collected columns, last values, states and evaluation counts
  * @throws {FeedError} when inputs do not fit the plan.
+ * @throws {RangeError} for a chunk below 1, or a bucket end that is none of its continuous clock.
  * @throws {ComputeError | MissingBucketError} naming node, row and time.
  */
 export function runBatch(options: BatchOptions): BatchResult {

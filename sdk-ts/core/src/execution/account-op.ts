@@ -27,8 +27,10 @@ export type AccountOp =
       readonly strategy: string;
       readonly bucket: number;
     }
+  /** Cancels the opening orders in scope; with `protective` all of them. */
   | { readonly op: "cancel"; readonly scope: RouterScope; readonly protective: boolean }
   | { readonly op: "cancel_order"; readonly order: string }
+  /** Compares the books with the broker's lots and cash; a difference holds back opening orders until there is none. */
   | {
       readonly op: "compare";
       readonly positions: readonly (readonly [string, number])[];
@@ -56,6 +58,7 @@ export type AccountOp =
       readonly reason: string;
     }
   | { readonly op: "fill"; readonly fill: FillReport }
+  /** Takes the marks of one bucket, then seals the returns of the strategies of `worlds`. */
   | {
       readonly op: "bar";
       readonly bucket: number;

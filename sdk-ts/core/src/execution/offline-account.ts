@@ -46,7 +46,7 @@ export interface OfflinePosition {
   readonly lots: number;
   /** Per unit; 0 while flat. */
   readonly averageCost: number;
-  /** Last close above 0; NaN before the first. */
+  /** Last close that is not NaN; NaN before the first. */
   readonly mark: number;
   /** Before fees. */
   readonly realisedPnl: number;
@@ -216,7 +216,7 @@ export class OfflineAccount {
     };
   }
 
-  /** Traded notional so far; see {@link OfflineTotals}. */
+  /** Turnover so far; see {@link OfflineTotals}. */
   get turnover(): number {
     return this.#turnover;
   }

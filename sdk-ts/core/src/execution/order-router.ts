@@ -157,7 +157,7 @@ export class OrderRouter {
     return { differences, ...this.#settle(books, input.bucket, "reconcile") };
   }
 
-  /** An operator's journaled adjustment: moves a book without touching cash beyond `lots × price`. */
+  /** An operator's journaled adjustment: moves a book, and cash by the value of the lots at the price. No fee. */
   bookAdjustment(input: BookId & { lots: number; price: number }): void {
     this.core.ledger.trade(this.core.ledger.book(input), input.lots, input.price, 0, false);
   }
@@ -167,7 +167,11 @@ export class OrderRouter {
     this.core.ledger.limits = limits;
   }
 
-  /** Sets a strategy's capital base to share × equity. Quantities of standing targets stay. */
+  /**
+   * Sets a strategy's capital base to share × equity. Quantities of standing targets stay.
+   *
+   * @throws {RangeError} for a share outside [0, 1] or an equity that is not finite
+   */
   setAllocation(input: AllocationInput): void {
     const { world, strategy, share, equity } = input;
     if (!(share >= 0 && share <= 1) || !Number.isFinite(equity)) {
@@ -180,7 +184,8 @@ export class OrderRouter {
   /**
    * Executes a rebalance once per batch id; a repeated id does nothing. `notionalMin` does not bind its quantities,
    * neither now nor when books catch up with them later: its own rules have already left out what is worth too little.
-   * Crosses must net to 0 per instrument.
+   *
+   * @throws {RangeError} for crosses that do not net to 0 per instrument, or a price not above 0
    */
   executeRebalance(input: RebalanceInput): RouterResult & { readonly executed: boolean } {
     if (this.core.batches.has(input.batchId)) {

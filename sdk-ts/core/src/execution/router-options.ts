@@ -19,7 +19,7 @@ export interface RouterOptions {
   readonly limits?: PretradeLimits;
   /** Final orders remembered for late fills; the oldest is forgotten first. @default 10000 */
   readonly closedOrdersMax?: number;
-  /** Executions remembered for idempotency and busts; beyond them the journal's unique key guards. @default 50000 */
+  /** Executions remembered so that each is booked once; beyond them the journal's unique key guards. @default 50000 */
   readonly executionsMax?: number;
   /** Rebalance batch ids remembered. @default 1000 */
   readonly batchesMax?: number;

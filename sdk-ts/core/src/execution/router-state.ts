@@ -56,7 +56,7 @@ export interface StrategyAccount {
   demoted: OnDemote | null;
 }
 
-/** A fill already booked, kept so that it is booked once and can be busted. */
+/** A fill already booked, kept so that it is booked only once. */
 export interface BookedFill extends BookId {
   readonly executionId: string;
   readonly orderId: string;

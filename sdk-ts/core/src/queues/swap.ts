@@ -9,7 +9,7 @@
  * | PREPARE   | every live runner has ended less than from_row            | COMMIT in one transaction                 | COMMITTING |
  * | COMMITTING | committed                                                | rows < from_row from the old keys, the rest from the new | COMMITTED |
  * | COMMITTED | every runner has passed from_row                          | release the old leases                    | DONE      |
- * | before COMMITTED | abort                                              | old context continues                       | ABORTED   |
+ * | OPENING, PREPARE | abort                                              | old context continues                       | ABORTED   |
  *
  * No row has to arrive for COMMIT, so a held feed is fine. A crash before the commit is an abort; a
  * commit with unknown outcome is read again before either.

@@ -79,8 +79,8 @@ export interface WorldPlanOrder {
  * To execute a plan, let the gateway do it (`qmtl rebalance execute`): there it is bound to the account's revision,
  * gated, journaled and done once.
  *
- * @throws {RangeError} for a quantity that is not a decimal number, a lot not above 0, more than 100,000 deltas, or a
- * `worldId` with orders of the account.
+ * @throws {RangeError} for a quantity that is not a decimal number, a lot not above 0, two instruments of one name at a
+ * venue, more than 100,000 deltas, or a `worldId` with orders of the account.
  */
 export function ordersFromWorldPlan(
   plan: WorldPlan,

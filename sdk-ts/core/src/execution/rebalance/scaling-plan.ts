@@ -23,7 +23,7 @@ export interface ScalingDelta {
 
 /** How both planners round and drop deltas. */
 export interface ScalingRules {
-  /** Deltas worth less are dropped, full exits excepted. @default 0 */
+  /** Deltas worth less are dropped, except for full exits in the plan of one world. @default 0 */
   readonly tradeNotionalMin?: number;
   /** Lot size by symbol, decimal string; unlisted symbols are not rounded. @default none */
   readonly lotSizes?: ReadonlyMap<string, string>;
@@ -131,8 +131,8 @@ function toLots(quantity: number, lotSize: string | undefined): number {
 }
 
 /**
- * Nets the worlds' deltas into the account's trades outside: Σ of delta × the instrument's mean mark, back to a
- * quantity, rounded to lots toward zero. Two worlds' exits net exactly.
+ * Nets the worlds' deltas into the account's trades outside: the sum of quantities per instrument, in decimals, rounded
+ * to lots toward zero. A sum worth less than `tradeNotionalMin` at the instrument's mean mark is dropped.
  */
 export function netDeltas(
   perWorld: readonly WorldScalingPlan[],

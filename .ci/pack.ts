@@ -2,9 +2,9 @@
 //
 //   node .ci/pack.ts [--out dist/packages] [--js-only]
 //
-// OUT/*.tgz are the tarballs, OUT/stage/<folder>/ what is in them. `--js-only` leaves the declarations and the check of
-// types out: seconds instead of a minute. A package keeps the relative places of its folder (dist beside migrations,
-// bin, templates, as src is), so a file found from `import.meta.url` is found in both.
+// OUT/*.tgz are the tarballs, OUT/stage/<folder>/ what is in them. `--js-only` skips declarations and type checking:
+// seconds instead of a minute. A package keeps the layout of its folder (dist beside migrations, bin and templates, as
+// src is), so a file found from `import.meta.url` is found in both.
 import { spawnSync } from "node:child_process";
 import {
   cpSync,

@@ -14,7 +14,7 @@ from queues import Queue
 from session import Session
 from strategy import Strategy
 
-#: Raised when the same code may give other bits.
+#: Part of every build; to be raised when the same code may give other bits.
 LIBRARY = "python-node/1"
 
 

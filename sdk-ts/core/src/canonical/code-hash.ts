@@ -25,7 +25,7 @@ export interface CodeHash {
 }
 
 export interface CodeHashOptions {
-  /** Absolute path of the file it was loaded from, as run: `.ts` under type stripping, `.js` after a build. */
+  /** Absolute path of the module's file as it is run: `.ts` under type stripping, `.js` after a build. */
   readonly modulePath: string;
   /** Reads a source file as text; throws when there is none. @default reads the disk */
   readonly readFile?: (path: string) => string;

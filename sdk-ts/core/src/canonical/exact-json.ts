@@ -6,7 +6,7 @@ const tag = "$double";
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 /**
- * JSON text of plain data from which each double comes back bit for bit: `-0`, `NaN` and the infinities are written as
+ * JSON text of plain data from which each number comes back exactly: `-0`, `NaN` and the infinities are written like
  * `{"$double":"-0"}`, every other number in its shortest form. Keys are sorted, `undefined` properties are left out,
  * and there is no space: equal data have equal text.
  *

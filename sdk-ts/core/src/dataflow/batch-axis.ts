@@ -35,7 +35,7 @@ export interface BatchAxis {
  * bucket between the first and the last.
  *
  * @throws {FeedError} naming the node whose rows do not fit.
- * @throws {RangeError} for a bucket end that is none of its continuous clock.
+ * @throws {RangeError} for a bucket end that does not fit its continuous clock.
  */
 export function batchAxes(plan: Plan, inputs: readonly BatchInput[]): BatchAxis[] {
   const byNode = new Map(inputs.map((input) => [input.nodeId, input]));

@@ -27,7 +27,7 @@ export interface BatchOptions {
   readonly last?: readonly string[];
   /** State from which the run continues. @default none: it begins at the first row */
   readonly restore?: BatchRestore;
-  /** Largest number of rows per clock that are computed at a time. @default 2048 */
+  /** Largest number of rows of a clock computed at a time. @default 2048 */
   readonly chunk?: number;
   /** Called after each segment with the number of rows done and in total, over all clocks. @default none */
   readonly onProgress?: (rowsDone: number, rowsTotal: number) => void;
@@ -52,7 +52,7 @@ export interface BatchResult {
  * @param options plan, rows, and what to collect
  * @returns the collected columns, last values, states and evaluation counts
  * @throws {FeedError} when inputs do not fit the plan.
- * @throws {RangeError} for a chunk below 1, or a bucket end that is none of its continuous clock.
+ * @throws {RangeError} for a chunk below 1, or a bucket end that does not fit its continuous clock.
  * @throws {ComputeError | MissingBucketError} naming node, row and time.
  */
 export function runBatch(options: BatchOptions): BatchResult {

@@ -16,7 +16,7 @@ export interface SweepInWorkersOptions {
   readonly inputs: readonly BatchInput[];
   /** Largest number of threads, 1..64; no more are started than there are variants. */
   readonly workersMax: number;
-  /** Largest number of rows per clock that are computed at a time. @default 2048 */
+  /** Largest number of rows of a clock computed at a time. @default 2048 */
   readonly chunk?: number;
   /** Ends the workers; the sweep then rejects with the reason of the signal. @default none */
   readonly signal?: AbortSignal;

@@ -17,7 +17,7 @@ export interface SweepOptions {
   readonly variants: readonly SweepVariant[];
   /** Rows of the sources; those that no variant reads are left out. */
   readonly inputs: readonly BatchInput[];
-  /** Largest number of rows per clock that are computed at a time. @default 2048 */
+  /** Largest number of rows of a clock computed at a time. @default 2048 */
   readonly chunk?: number;
 }
 

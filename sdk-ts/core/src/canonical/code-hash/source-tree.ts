@@ -243,8 +243,8 @@ const foreignConditions = new Set([
 ]);
 
 /**
- * Files a package offers under one of its paths (`.` or `./sub`), likeliest first: those that `import` in Node may load,
- * in the order of its manifest. Empty for a path it does not offer, or a manifest that cannot be read.
+ * Files a package offers under one of its paths (`.` or `./sub`), likeliest first: those that `import` in Node may
+ * load, in the order of its manifest. Empty for a path it does not offer, or a manifest that cannot be read.
  *
  * @param manifest text of its package.json
  */

@@ -2,8 +2,8 @@
 import { brokenRules, type Finding } from "./contract-rules.ts";
 
 /**
- * What breaks a rule and stays until its contract is changed: rule, then full name. An entry that is right by now has to
- * go, so the list only gets shorter.
+ * What breaks a rule and stays until its contract is changed: rule, then full name. An entry that no longer breaks its
+ * rule must be removed, so the list only gets shorter.
  */
 const exceptions: readonly string[] = [];
 

@@ -201,7 +201,7 @@ function* closedEnums(contracts: Contracts): Generator<Found> {
 /** Requests below this are not scanned before they are decoded: a smaller bound of `max_text_bytes` would not hold. */
 const SCANNED_BYTES_MIN = 32 * 1024;
 
-/** Columns of bulk data: as long as their rows are many, which the record states; its bytes are bounded as a whole. */
+/** Columns of bulk data: one value per row, and the record states its rows; its bytes are bounded as a whole. */
 const bulkColumns = /^qmtl\.data\.v1\.(Rows|DictionaryColumn)\./;
 
 /** A pattern that a text of any length may match. */
@@ -287,7 +287,7 @@ const wordsOf = (text: string, pattern: RegExp): string =>
   (text.match(pattern) ?? []).sort().join(" ");
 
 function* accessTables({ services }: Contracts): Generator<Found> {
-  // An owner may call everything; where a row names one it tells of a field.
+  // Without "owner": an owner may call everything, so a row that names one describes a field.
   const roleWord = /viewer|researcher|operator|adapter|gateway/g;
   for (const service of services) {
     const table = tableOf(commentOf(service));

@@ -1,6 +1,6 @@
 // What is derived from the contracts and committed: the methods a client may repeat, the table of all methods, and the
-// list of who may call what. `npm run gen` writes the first two, `npm run verify` fails when one of the three is not as
-// the contracts say. Who may call is written by `npm run approve-access` alone, so that a person looks at it.
+// list of who may call what. `npm run gen` writes the first two; `npm run verify` fails when one of the three differs
+// from the contracts. Only `npm run approve-access` writes who may call, so that a person looks at it.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
@@ -22,7 +22,7 @@ const levels: Readonly<Record<number, string>> = {
 
 const isRepeatable = ({ idempotency }: DescMethod): boolean => levels[idempotency] !== undefined;
 
-/** Streams that their readers open again themselves, from where they stood and after a wait of their own. */
+/** Streams that their readers reopen themselves, from where they left off and after a delay of their own. */
 const resumedStreams: readonly string[] = [
   "qmtl.data.v1.QueueDataService/Consume",
   "qmtl.gateway.v1.ControlStreamService/Subscribe",

@@ -1,5 +1,5 @@
 // `npm run gen:python`, `npm run gen:go`: makes the stubs of another language, with the pinned generators of the cache
-// folder, which are set up first where they are not there.
+// folder, which are set up first if they are missing.
 import { spawnSync } from "node:child_process";
 import { goEnvironment, setUpGo } from "../examples/smoke/go-tool.ts";
 import { pythonEnvironment, setUpPython } from "../examples/smoke/python-venv.ts";

@@ -1,4 +1,4 @@
-// Two copies of @bufbuild/protobuf give type errors that say nothing of the cause; so there must be one.
+// Two copies of @bufbuild/protobuf give type errors that do not show the cause, so there must be only one.
 import { spawnSync } from "node:child_process";
 
 const run = spawnSync("npm", ["ls", "@bufbuild/protobuf", "--all", "--json"], { encoding: "utf8" });

@@ -1,10 +1,10 @@
-// Builds the workspaces that are published and packs each into a tarball: plain JavaScript, declarations and source maps.
+// Builds the published workspaces and packs each into a tarball: plain JavaScript, declarations and source maps.
 //
 //   node .ci/pack.ts [--out dist/packages] [--js-only]
 //
-// OUT/*.tgz are the tarballs, OUT/stage/<folder>/ what is in them. `--js-only` leaves the declarations and the check of
-// types out: seconds instead of a minute. A package keeps the relative places of its folder (dist beside migrations,
-// bin, templates, as src is), so a file found from `import.meta.url` is found in both.
+// OUT/*.tgz are the tarballs, OUT/stage/<folder>/ what is in them. `--js-only` skips declarations and type checking:
+// seconds instead of a minute. A package keeps the layout of its folder (dist beside migrations, bin and templates, as
+// src is), so a file found from `import.meta.url` is found in both.
 import { spawnSync } from "node:child_process";
 import {
   cpSync,
@@ -29,7 +29,7 @@ interface Workspace {
   readonly unpublished?: readonly string[];
   /** Files from elsewhere in the repository, by their place in the package. */
   readonly brought?: Readonly<Record<string, string>>;
-  /** The command also runs where the system's Node is too old for it: the pinned one comes along. */
+  /** The package brings the pinned Node, so that its command also runs where the system's Node is too old. */
   readonly bringsNode?: boolean;
 }
 
@@ -101,7 +101,7 @@ for (const workspace of workspaces) {
 }
 packAll();
 
-/** What tsconfig.build.json says, and the source files it names. */
+/** Compiler options and source files of tsconfig.build.json. */
 function readBuildConfig(): { compilerOptions: ts.CompilerOptions; sources: readonly string[] } {
   const file = join(root, "tsconfig.build.json");
   const read = ts.readConfigFile(file, ts.sys.readFile);
@@ -165,7 +165,7 @@ function refuse(diagnostics: readonly ts.Diagnostic[]): void {
   process.exit(1);
 }
 
-/** What the program reads besides its code. */
+/** Copies what the program reads at run time besides its code. */
 function copyRunTimeFiles({ folder, brought = {} }: Workspace): void {
   const from = join(root, folder);
   for (const entry of readdirSync(from)) {
@@ -187,7 +187,7 @@ function writeManifest(workspace: Workspace): void {
   delete manifest.private;
   delete manifest.devDependencies;
   delete manifest.scripts;
-  // In the repository the pinned Node runs everything; elsewhere a package runs on what is there, unless it brings its own.
+  // In the repository the pinned Node runs everything; elsewhere a package runs on the system's, unless it brings one.
   manifest.engines ??= { node: ">=22.18" };
   if (manifest.exports !== undefined) {
     const published = Object.entries(manifest.exports).filter(
@@ -213,7 +213,7 @@ function writeManifest(workspace: Workspace): void {
   write(join(stage, folder, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
 }
 
-/** Every package the code names is in the manifest: in the repository the root's packages would hide a missing one. */
+/** Checks that the manifest names every imported package: in the repository the root's packages would hide a gap. */
 function checkImports(folder: string, manifest: Manifest): void {
   const dist = join(stage, folder, "dist");
   const known = new Set([manifest.name, ...Object.keys(manifest.dependencies ?? {})]);

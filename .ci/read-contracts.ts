@@ -42,7 +42,7 @@ export function readContracts(source = "."): Contracts {
   }
 }
 
-/** The access option; undefined for a method without. */
+/** The access option; undefined for a method without one. */
 export function accessOption(method: DescMethod): Access | undefined {
   return hasOption(method, access) ? getOption(method, access) : undefined;
 }

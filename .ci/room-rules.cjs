@@ -32,8 +32,9 @@ function roomRules(root, names) {
 }
 
 /**
- * Rooms of the gateway, each with the rooms it may look into besides its own: a call goes from the messages through a use
- * case to a store, and nothing looks up. Tests may look anywhere; `ports.ts` has what rooms say to each other.
+ * Rooms of the gateway, each with the rooms it may import besides its own: a call goes from the messages through a use
+ * case to a store, and no room imports one above it. Tests may import anything; the interfaces between rooms are in
+ * `ports.ts`.
  */
 const gatewayRooms = {
   store: [],

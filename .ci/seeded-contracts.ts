@@ -39,7 +39,7 @@ message Response {
 }
 `;
 
-/** Methods with all that the rules ask for, but for what a fault takes away. */
+/** A service with one method; the arguments hold all that the rules ask for, or leave out what a fault is about. */
 function service(name: string, row: string, method: string, options: string): string {
   return `
 // Planted.
@@ -62,7 +62,7 @@ const operator = "    option (qmtl.type.v1.access) = {least: ROLE_OPERATOR};";
 const trader =
   "    option (qmtl.type.v1.access) = {least: ROLE_RESEARCHER, tickets: [TICKET_RIGHT_TRADE], exempt: ROLE_OPERATOR};";
 
-/** Texts that may be of any length: the message, its field, and that as it is written. */
+/** Texts that may be of any length: the message, its field, and the field as it is written. */
 const longTexts: readonly (readonly [message: string, field: string, text: string])[] = [
   ["LongName", "name", "string name = 2 [(buf.validate.field).string.min_len = 1]"],
   ["LongWord", "word", 'string word = 2 [(buf.validate.field).string.pattern = "^[a-z]+$"]'],
@@ -238,7 +238,7 @@ const sound = service(
   `${change}\n${trader}`,
 );
 
-/** What is wrong with the rules: faults they miss, rules without a fault, and sound contracts they complain of. */
+/** What is wrong with the rules: faults they miss, rules without a fault, and sound contracts they object to. */
 export function missedContractFaults(): string[] {
   const folder = mkdtempSync(join(tmpdir(), "qmtl-seeded-"));
   try {

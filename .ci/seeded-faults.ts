@@ -1,5 +1,5 @@
-// Plants one fault per rule of the import law, of the typed linter and of the contracts, and fails unless each is caught:
-// a rule nobody has seen fail is not a rule.
+// Plants one fault per rule of the import law, of the typed linter and of the contracts, and fails unless each is
+// caught: a rule nobody has seen fail is not a rule.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, rmSync } from "node:fs";
 
 const rooms = JSON.parse(readFileSync(".ci/rooms.json", "utf8")) as Record<string, string[]>;
 
-/** In each room of each service a file that imports, types only, from the room above; in each service a room that is not listed. */
+/** In each room of each service a file that imports types from the room above; in each service a room not listed. */
 const orderedFaults = Object.entries(rooms).flatMap(([root, names]) => {
   const service = root.split("/")[1];
   const tool = "depcruise" as const;
@@ -26,7 +26,7 @@ const orderedFaults = Object.entries(rooms).flatMap(([root, names]) => {
   return [...up, unlisted];
 });
 
-/** A file in each room of the gateway that looks up, or out of its way. */
+/** In each room of the gateway a file that imports from a room it may not import. */
 const gatewayFaults = (
   [
     ["store", "../submission/submission-message.ts"],
@@ -50,10 +50,9 @@ const gatewayFaults = (
   text: `export type * from "${up}";\n`,
 }));
 
-/** A fault for each rule of `room-rules.cjs`. */
 export const roomFaults = [...orderedFaults, ...gatewayFaults];
 
-/** Takes the rooms away that are not listed, with what is in them. */
+/** Removes the planted rooms that are not listed, with what is in them. */
 export function removeSeededRooms(): void {
   for (const root of Object.keys(rooms))
     rmSync(seededRoomOf(root), { recursive: true, force: true });

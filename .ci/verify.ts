@@ -2,8 +2,8 @@
 //
 //   npm run verify                          all of them
 //   npm run verify -- --only lint,types     those whose name holds one of the words
-//   npm run verify -- --changed [COMMIT]    those that the files changed since the commit can fail, on these files alone
-//                                           where a check allows it; the commit is HEAD unless named
+//   npm run verify -- --changed [COMMIT]    those that can fail because of files changed since the commit (default:
+//                                           HEAD), on these files alone where a check allows it
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -11,9 +11,9 @@ import { parseArgs } from "node:util";
 interface Check {
   readonly name: string;
   readonly command: readonly string[];
-  /** Files a change of which can make it fail. */
+  /** Files whose change can make it fail. */
   readonly looksAt: RegExp;
-  /** Can look at the changed files alone, which then follow the command in place of its last word. */
+  /** It can check the changed files alone; they then replace the last word of the command. */
   readonly takesFiles?: boolean;
 }
 

@@ -8,16 +8,16 @@ import { writeHistory } from "./long-history.ts";
 import { median } from "./samples.ts";
 
 export interface AccountStartOptions {
-  /** Entries of the journal, about. @default 100000 */
+  /** Approximate number of journal entries. @default 100000 */
   entries?: number;
-  /** Starts from a snapshot. @default 5 */
+  /** Number of starts from a snapshot. @default 5 */
   starts?: number;
   /** Database to use; its schemas gateway and paper are dropped. @default one of its own */
   host?: PgliteHost;
 }
 
 /**
- * The start of the order path with one account that has traded for long, an order per bar, all of them filled: schemas,
+ * The start of the order path with one account that has a long history, an order per bar, all of them filled: schemas,
  * books, the paper broker's memory and the comparison with it. Once from the whole journal, then from snapshots.
  */
 export async function accountStartBench(options: AccountStartOptions = {}): Promise<BenchRow[]> {

@@ -5,7 +5,7 @@ const firstMs = Date.UTC(2010, 0, 4);
 
 const dateOf = (row: number): string => new Date(firstMs + row * dayMs).toISOString().slice(0, 10);
 
-/** Daily bars of a invented price as CSV: two waves and seeded noise over a slow trend. */
+/** Daily bars of an invented price as CSV: two waves and seeded noise over a slow trend. */
 export function feedCsv(rows: number): string {
   let state = 11;
   let before = 100;

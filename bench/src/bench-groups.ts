@@ -14,12 +14,12 @@ import { unaryServerBench } from "./unary-server.ts";
 
 /** Rows that are measured together. */
 export interface BenchGroup {
-  /** Names of its rows: what a filter is held against before the group is run. */
+  /** Names of its rows; a group of which none matches the filter is not run. */
   readonly names: readonly string[];
   readonly run: () => Promise<BenchRow[]>;
 }
 
-/** Every group, in the order they are run: one after the other, for they would disturb each other. */
+/** Every group, in the order they are run: one after the other, since they would disturb each other. */
 export const benchGroups: readonly BenchGroup[] = [
   {
     names: [

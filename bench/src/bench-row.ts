@@ -6,8 +6,8 @@ export interface BenchRow {
   readonly unit: string;
   /** Number of samples the median is taken from. */
   readonly samples: number;
-  /** Which limit the value is held against, for example "≤ 2.0 × hand loop". */
+  /** The limit of the value, for example "≤ 2.0 × hand loop"; "none (…)" for a row without one. */
   readonly limit_name: string;
-  /** Value divided by its limit, so that at most 1 is within it. */
+  /** Value divided by its limit, so that at most 1 is within it; 0 without a limit. */
   readonly ratio_to_limit: number;
 }

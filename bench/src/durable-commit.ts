@@ -12,7 +12,7 @@ export interface DurableCommitOptions {
   host?: PgliteHost;
 }
 
-/** Milliseconds of one transaction that inserts a row of 200 bytes into the embedded database, one after the other. */
+/** Median milliseconds of transactions, one after the other, that each insert 200 bytes into the embedded database. */
 export async function durableCommitMs(commits: number, host?: PgliteHost): Promise<number> {
   await using own = host === undefined ? await openTestPglite() : undefined;
   const db = (host ?? own)!.db("bench");
@@ -29,7 +29,7 @@ export async function durableCommitMs(commits: number, host?: PgliteHost): Promi
   return median(times.slice(Math.floor(commits / 10)));
 }
 
-/** The price of durability: no path that promises a commit can be faster. */
+/** Time of a durable commit: no path that promises one can be faster. */
 export async function durableCommitBench(options: DurableCommitOptions = {}): Promise<BenchRow[]> {
   const { commits = 300, host } = options;
   return [referenceRow("store/commit", await durableCommitMs(commits, host), "ms", commits)];

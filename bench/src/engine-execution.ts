@@ -39,7 +39,7 @@ export function crossingTargets({ close, endMs }: ExecutionBars): Float64Array {
   return column instanceof Float64Array ? column : new Float64Array(0);
 }
 
-/** Trades a target column through the router and the broker that paper uses, every model on. */
+/** Trades a target column through the router and the broker that paper uses, with fees, spread and ticks. */
 export function tradeTargets(bars: ExecutionBars, targets: Float64Array): OfflineAccount {
   const { open, high, low, close } = bars;
   const account = new OfflineAccount({

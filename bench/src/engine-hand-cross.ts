@@ -44,7 +44,7 @@ export function handCross(
   }
 }
 
-/** Sums of the ends of the block of `n` values before `end`; NaN before the first value. */
+/** Suffix sums of the block of `n` values before `end`; NaN where the block begins before the first value. */
 export function fillSuffix(suffix: Float64Array, x: Float64Array, end: number, n: number): void {
   let sum = 0;
   for (let j = n - 1; j >= 1; j--) {

@@ -1,4 +1,4 @@
-/** Milliseconds of a monotonic clock. The one place where the engine bench reads time. */
+/** Milliseconds of a monotonic clock. The only place where the benches read it. */
 export function stopwatchMs(): number {
   return performance.now();
 }

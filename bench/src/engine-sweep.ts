@@ -17,8 +17,8 @@ const WORKER_ROWS = 1_000_000;
 const SAMPLES = 5;
 
 /**
- * Two hundred variants of the crossing as one graph: held against its distinct nodes, each alone with nothing of an
- * engine around it, and one worker thread against two, thread start included.
+ * Two hundred variants of the crossing as one graph: compared with its distinct nodes, each alone and without an engine
+ * around it, and one worker thread compared with two, thread start included.
  */
 export async function engineSweepBench(
   options: { rows?: number; workerRows?: number; samples?: number; variants?: number } = {},

@@ -32,7 +32,7 @@ function step(plan: Plan, { close, endMs }: Data): void {
   }
 }
 
-/** A reference loop runs faster once it has been entered often; without this it flatters the engine. */
+/** Warms up a reference loop: it runs faster once it has been entered often, and a cold one flatters the engine. */
 function warm(call: () => void, calls = WARM_CALLS): void {
   for (let k = 0; k < calls; k++) call();
 }

@@ -33,8 +33,8 @@ interface Source {
 }
 
 /**
- * One event encoded once and told to 100 subscribers: the gRPC server against bare HTTP/2 streams that are written the
- * same frames. The readers are the same bare HTTP/2 client for both, in this process.
+ * One event encoded once and sent to 100 subscribers: the gRPC server against bare HTTP/2 streams that carry the same
+ * frames. The readers are the same bare HTTP/2 client for both, in this process.
  */
 export async function fanOutBench(options: FanOutOptions = {}): Promise<BenchRow[]> {
   const { subscribers = 100, events = 20, samples = 15 } = options;
@@ -120,7 +120,7 @@ async function openBareSource(): Promise<Source> {
 }
 
 interface Readers {
-  /** Resolves once so many more bytes have come, over all streams. */
+  /** Resolves once that many more bytes have arrived, over all streams. */
   arrived(bytes: number): Promise<void>;
   close(): void;
 }

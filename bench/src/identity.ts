@@ -10,7 +10,7 @@ export interface IdentityBenchOptions {
   samples?: number;
 }
 
-/** Node ids a second, against BLAKE3 over the same canonical text made beforehand. */
+/** Node ids per second, against BLAKE3 over the same canonical text made beforehand. */
 export async function identityBench(options: IdentityBenchOptions = {}): Promise<BenchRow[]> {
   const { nodes = 20_000, samples = 7 } = options;
   const input = { port: "close", node_id: parseNodeId(`blake3:${"ab".repeat(32)}`) };

@@ -1,6 +1,6 @@
 import type { BenchRow } from "./bench-row.ts";
 
-/** A figure without a limit of its own: what others are held against. */
+/** A figure without a limit of its own, which others are compared with. */
 export function referenceRow(name: string, value: number, unit: string, samples: number): BenchRow {
   return { name, value, unit, samples, limit_name: "none (reference)", ratio_to_limit: 0 };
 }

@@ -9,15 +9,15 @@ import {
 
 const account = "paper";
 const book = { world: "w1", strategy: "A", instrument: "SPX" };
-/** Rows of one statement at most. */
+/** Most rows in one statement. */
 const rowsMax = 5_000;
 
-/** What a table is given at once. */
+/** A row of a table, by column. */
 type Row = Readonly<Record<string, string | number | boolean>>;
 
 /**
- * Writes what the order path would have stored by the time the journal of the account has so many entries, a fill and an
- * order per bar: journal and orders, and the paper broker's own books. The order path is stopped meanwhile.
+ * Writes what the order path would have stored by the time the account's journal has `entries` entries, with an order
+ * and a fill per bar: journal and orders, and the paper broker's own books. The order path is stopped meanwhile.
  */
 export async function writeHistory(path: OrderBench, paper: Db, entries: number): Promise<void> {
   const { core, last } = await booksFromJournal(path);

@@ -17,8 +17,8 @@ const strategy = "s-1";
 const warmUps = 10;
 
 /**
- * The order path alone, with nothing else on the database: a sealed bar is booked (returns, fills of the order before),
- * then a target flips and its order is in the journal and accepted by the paper broker. All commits are durable.
+ * The order path alone, with nothing else on the database: a sealed bar is booked (returns, fills of the previous
+ * order), then a target flips, and its order is journaled and accepted by the paper broker. All commits are durable.
  */
 export async function orderPathBench(options: OrderPathOptions = {}): Promise<BenchRow[]> {
   const { bars = 200 } = options;

@@ -5,13 +5,13 @@ import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import type { Connection } from "@qmtl/sdk/rpc";
 import { stopwatchMs } from "./engine-stopwatch.ts";
 
-/** Milliseconds of every order that runners on one connection caused. */
+/** Latencies in milliseconds of the orders that runners on one connection caused. */
 export interface OrderTimes {
   /** From the bar effective in the log, as the runner reads it, to the broker's acceptance answered. */
   readonly barToAccepted: number[];
   /** From the target sent to the broker's acceptance answered: journal commit and broker commit. */
   readonly targetToAccepted: number[];
-  /** From an end of a bar without order to its answer. */
+  /** From the end of a bar without an order, as the runner sends it, to the answer. */
   readonly endAnswered: number[];
 }
 
@@ -20,7 +20,7 @@ export function timedConnection(
   connection: Connection,
   times: OrderTimes,
 ): Pick<Connection, "client"> {
-  /** Row → when it came. */
+  /** Row → time of its arrival. */
   const barMs = new Map<number, number>();
   const client = <S extends DescService>(service: S): Client<S> => {
     const made = connection.client(service);

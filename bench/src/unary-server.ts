@@ -27,9 +27,9 @@ const bytesOf = (bytes: Uint8Array): Buffer =>
 const asIs = (bytes: Buffer): Buffer => bytes;
 
 /**
- * Unary calls with an answer of 1000 bytes, 64 in flight: the server (validation, principal, deadlines, metrics of calls)
- * against a bare grpc-js server that decodes and encodes the same messages. Client and server share the process, and
- * the client is the same for both.
+ * Unary calls with an answer of 1000 bytes, 64 in flight: the server (validation, principal, deadlines, metrics of
+ * calls) against a bare grpc-js server that decodes and encodes the same messages. Client and server share the process,
+ * and the client is the same for both.
  */
 export async function unaryServerBench(options: UnaryServerOptions = {}): Promise<BenchRow[]> {
   const { calls = 2_000, samples = 7 } = options;

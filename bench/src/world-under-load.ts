@@ -31,13 +31,13 @@ export interface WorldUnderLoad extends AsyncDisposable {
   readonly stack: Stack;
   readonly connection: Connection;
   readonly times: OrderTimes;
-  /** Promotes in two phases; milliseconds from the freeze's commit to the end, by the platform's clock. */
+  /** Promotes in two phases. @returns milliseconds from the freeze commit to the end, by the platform's clock */
   apply(runId: string, mode: EffectiveMode): Promise<number>;
-  /** Lets the feed run to its end and waits until all is booked; milliseconds. */
+  /** Lets the feed run to its end and waits until everything is booked. @returns milliseconds */
   runFeed(): Promise<number>;
 }
 
-/** Starts it: about 5 s. `rows` is the length of the feed. */
+/** Starts the platform and the runners, which takes about 5 s. `rows` is the length of the feed. */
 export async function openWorldUnderLoad(rows: number): Promise<WorldUnderLoad> {
   await using opened = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "qmtl-bench-"));
@@ -133,7 +133,7 @@ async function runFeed(connection: Connection): Promise<number> {
   while (stopwatchMs() - start < settleMsMax) {
     const [feed] = (await queues.listFeeds({ scope })).feeds;
     if (feed?.ended && feed.settled) return stopwatchMs() - start;
-    // Seldom: a look costs the platform two calls and two statements.
+    // Polled rarely: each poll costs the platform two calls and two statements.
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   throw new Error(`the feed did not settle within ${settleMsMax} ms`);

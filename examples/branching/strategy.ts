@@ -12,7 +12,7 @@ import {
 /**
  * One price, two branches that meet again: price → momentum; price → returns → volatility; both → strength → target.
  *
- * Long while the move of a quarter is large for how much the price moves anyway.
+ * Long while the move of a quarter is large relative to the volatility of the price.
  */
 export class Branching extends Strategy {
   static readonly module = import.meta.url;

@@ -23,7 +23,7 @@ export function correlationOf(x: Window, y: Window): number {
   return Number.isFinite(correlation) ? Math.max(-1, Math.min(1, correlation)) : Number.NaN;
 }
 
-/** Correlation of two series over the last `rows` rows. No value before both have so many. */
+/** Correlation of two series over the last `rows` rows. No value before both have that many. */
 export function rollingCorrelation(
   x: StrategyNode,
   y: StrategyNode,

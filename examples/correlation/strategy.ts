@@ -9,9 +9,10 @@ import {
 import { rollingCorrelation } from "./rolling-correlation.ts";
 
 /**
- * A signal with a gate: yesterday's move of LEAD says the side, and it counts only while LEAD and PAIR move together.
+ * A signal with a gate: yesterday's move of LEAD gives the side, and it counts only while LEAD and PAIR move together.
  *
- * price of LEAD → return; price of PAIR → return; both → correlation of 40 days; return and correlation → gated → target.
+ * price of LEAD → return; price of PAIR → return; both → correlation of 40 days; LEAD's return and the correlation →
+ * gated → target.
  */
 export class Correlation extends Strategy {
   static readonly module = import.meta.url;

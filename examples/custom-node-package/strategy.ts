@@ -8,7 +8,7 @@ import {
 } from "@qmtl/sdk";
 import { efficiencyRatio } from "./src/index.ts";
 
-/** Momentum as far as the way there was straight: change of 60 days × its efficiency → target. */
+/** Momentum weighted by how straight its path was: change of 60 days × its efficiency ratio → target. */
 export class CustomNodes extends Strategy {
   static readonly module = import.meta.url;
 

@@ -18,15 +18,15 @@ export interface PanelOptions {
   readonly seed?: number;
   /** Bars of each symbol, one per weekday. @default 1500 */
   readonly count?: number;
-  /** First day looked at. @default "2015-01-01" */
+  /** First day; the bars begin on the first weekday from it on. @default "2015-01-01" */
   readonly from?: string;
 }
 
 /** Share of LEAD's move that FOLLOW makes one day later. */
 export const lagShare = 0.2;
-/** Share of yesterday's market move that comes again today, while LEAD and PAIR move together. */
+/** Share of yesterday's market move that repeats today, while LEAD and PAIR move together. */
 export const carryShare = 0.35;
-/** Days LEAD and PAIR move together, then days each goes its own way, and so on. */
+/** Days of a spell: for one spell LEAD and PAIR move together, for the next each goes its own way, and so on. */
 export const spellDays = 125;
 
 const dayMs = 86_400_000;
@@ -41,8 +41,8 @@ const driftADay = 0.0002;
  * - PAIR: together `0.9 · LEAD(t) + 0.3 % · ε`, else `0.9 % · ε`
  * - SOLO: `0.8 % · ε`
  *
- * Moves are from one close to the next, plus 0.02 % a day. The open is the close before, give or take 0.1 %. Only sums,
- * products and roundings are used, so that every machine makes the same numbers.
+ * Moves are from one close to the next, plus 0.02 % a day. The open is the previous close, give or take 0.1 %. Only
+ * sums, products and roundings are used, so that every machine makes the same numbers.
  */
 export function syntheticPanel(
   options: PanelOptions = {},
@@ -99,7 +99,7 @@ function makeChance(seed: number): () => number {
   };
 }
 
-/** About normal, mean 0, deviation 1, within ±6: the sum of twelve chances. */
+/** Approximately normal, mean 0, deviation 1, within ±6: the sum of twelve chances, less 6. */
 function bell(chance: () => number): number {
   let sum = -6;
   for (let k = 0; k < 12; k++) sum += chance();

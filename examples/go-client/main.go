@@ -84,13 +84,13 @@ func (key apiKey) GetRequestMetadata(context.Context, ...string) (map[string]str
 
 func (apiKey) RequireTransportSecurity() bool { return false }
 
-// makeWorld makes the world with the wall clock and no account. A world of that name that is there already is as good.
+// makeWorld makes the world with the wall clock and no account. A world of that name that already exists is fine, too.
 func makeWorld(connection *grpc.ClientConn, world string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	_, err := worldv1.NewWorldServiceClient(connection).CreateWorld(ctx, &worldv1.CreateWorldRequest{
 		World: &worldv1.World{WorldId: world, Clock: worldv1.WorldClock_WORLD_CLOCK_WALL},
-		// The same id again would give the same answer: what makes a repeat after a lost reply safe.
+		// The same id sent again gets the same answer, which makes a repeat after a lost reply safe.
 		RequestId: rand.Text(),
 	})
 	switch {

@@ -25,7 +25,7 @@ describeWithTool("a client in Go", goTool(), () => {
   });
   afterAll(() => example?.[Symbol.asyncDispose]());
 
-  /** Runs the client as nobody's README says. */
+  /** Runs the client in ways that its README does not show. */
   const run = (env: Readonly<Record<string, string>>) =>
     promisify(execFile)(join(example.folder, "go-client"), ["-world", "ops", "-wait", "10ms"], {
       env: {

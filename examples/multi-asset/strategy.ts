@@ -12,7 +12,7 @@ import {
 /** What is traded, each an entry of `instruments:`, and the share of the capital it may have. */
 const shares = { LEAD: 0.3, FOLLOW: 0.2, PAIR: 0.2, SOLO: 0.3 };
 
-/** One rule for every instrument, one target each: long while the move of ten weeks is up for how much it moves anyway. */
+/** One rule for every instrument, one target each: long while the move of ten weeks is large relative to volatility. */
 export class MultiAsset extends Strategy {
   static readonly module = import.meta.url;
 

@@ -48,7 +48,7 @@ def reason_of(error: grpc.RpcError) -> str:
 
 
 def caller() -> Metadata:
-    """What every call says about who calls: the key, where the platform has keys. On loopback only, unless the channel is secure."""
+    """Metadata of every call: the caller's key, if the platform has keys. For loopback, or a secure channel."""
     key = os.environ.get("QMTL_API_KEY", "")
     return (("authorization", f"Bearer {key}"),) if key else ()
 

@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 
 class Refusal(Exception):
-    """What the gateway, or the way to it, answers instead of an answer."""
+    """An error status in place of an answer, from the gateway or from the connection to it."""
 
     def __init__(self, error: grpc.aio.AioRpcError) -> None:
         self.code = error.code()
@@ -44,7 +44,7 @@ class Refusal(Exception):
 
     @property
     def is_passing(self) -> bool:
-        """Time may heal it: the same message again, where the method may be repeated."""
+        """Whether it may pass: the same message may be sent again, if the method may be repeated."""
         return self.code in (
             grpc.StatusCode.UNAVAILABLE,
             grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -84,14 +84,14 @@ class Gateway:
         self.orders = order_service_pb2_grpc.OrderServiceStub(self.channel)
 
     async def once(self, method: Any, request: Any, seconds: float = CALL_SECONDS) -> Any:
-        """One try. Raises Refusal."""
+        """Calls once. Raises Refusal."""
         try:
             return await method(request, timeout=seconds, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise Refusal(error) from None
 
     async def call(self, method: Any, request: Any, seconds: float = CALL_SECONDS) -> Any:
-        """The same message until it is answered, or refused for good. For methods that may be repeated only."""
+        """Sends the same message until it is answered or refused for good. Only for methods that may be repeated."""
         failures = 0
         while True:
             try:

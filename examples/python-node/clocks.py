@@ -9,14 +9,14 @@ _UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Reading(NamedTuple):
-    """What three clocks said at one moment."""
+    """Readings of three clocks at one moment."""
 
     monotonic: float
     uptime: float
     wall: float
 
     def elapsed(self) -> float:
-        """Seconds since this reading: the most that any of the clocks says."""
+        """Seconds since this reading: the largest of the three clocks' differences."""
         return max(now - then for now, then in zip(read_clocks(), self, strict=True))
 
 

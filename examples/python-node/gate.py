@@ -103,7 +103,7 @@ class OrderGate:
         self.lease = None
 
     def grant(self, lease: OrderLease) -> None:
-        """Takes a grant under the fence applied; of two, the one that lasts longer."""
+        """Takes a grant under the applied fence; of two leases it keeps the one that lasts longer."""
         state = self.state
         if state is None or state.gate != gate_pb2.GATE_OPEN or lease.fence != state.fence:
             return
@@ -121,7 +121,7 @@ class OrderGate:
         return self.lease is not None and self.lease.usable.left() > 0
 
     def shut_claim(self) -> order_pb2.GateClaim:
-        """What a call without targets states: no lease."""
+        """The claim of a call without targets: no lease."""
         fence = 0 if self.state is None else self.state.fence
         return order_pb2.GateClaim(fence=fence, domain=self._domain())
 

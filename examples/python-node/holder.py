@@ -23,7 +23,7 @@ class Diverged(Exception):
 
 
 class Holder:
-    """Publishes the rows of one key for as long as it holds the lease; stands by else."""
+    """Publishes the rows of one key for as long as it holds the lease; stands by otherwise."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Holder:
         return self.lease.epoch > 0 and self.queue.fold.epoch == self.lease.epoch
 
     async def hold(self) -> None:
-        """For ever: waits for the lease, claims the key, publishes until the lease is gone."""
+        """Runs forever: waits for the lease, claims the key, publishes until the lease is gone."""
         await self.queue.is_read.wait()
         while True:
             await self.lease.granted.wait()
@@ -74,11 +74,11 @@ class Holder:
             await self._publish_rows()
 
     def stop(self) -> None:
-        """Publishes nothing new."""
+        """From now on nothing new is published."""
         self._is_stopping = True
 
     async def _claim(self) -> bool:
-        """Sends START until the own fold shows it: only from then on the prefix is frozen."""
+        """Sends START until this process's own fold shows it: only then is the log before it frozen."""
         start = queue_record_pb2.Start(build=self.lease.build, feed_fingerprint=self._fingerprint)
         if not self.lease.has_origin:
             start.origin.row, start.origin.warm_from_row = self._feed.first_row, self._warm_from_row
@@ -93,7 +93,7 @@ class Holder:
         return True
 
     def _compare(self) -> None:
-        """What is in the log must be what is computed here, bit for bit."""
+        """Checks that the log holds what is computed here, bit for bit. Raises Diverged."""
         for row, values in self.queue.rows.items():
             if float64s(values) != float64s(self._values_at(row)):
                 raise Diverged(f"{self.name}, row {row}: the log has {values}")
@@ -147,7 +147,7 @@ class Holder:
         )
 
     async def _send(self, record: queue_record_pb2.QueueRecord) -> None:
-        """One Publish, then a wait for the fold to take it. Neither an answer nor its loss decides: the log does."""
+        """Publishes once, then waits for the fold to take it. Neither an answer nor its loss decides: the log does."""
         before = self.queue.fold.next_seq, self.queue.fold.epoch
         request = data_pb2.PublishRequest(records=[record])
         try:

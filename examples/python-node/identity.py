@@ -24,13 +24,13 @@ def digest(data: bytes | str) -> str:
 
 
 def float64s(values: Iterable[float]) -> bytes:
-    """Little-endian float64; NaN always as the one of the protocol."""
+    """Little-endian float64; every NaN as the one bit pattern of the protocol."""
     nan = bytes.fromhex("000000000000f87f")
     return b"".join(struct.pack("<d", value) if value == value else nan for value in values)
 
 
 def foreign_code(name: str, version: str) -> str:
-    """code_hash of a compute function that is not TypeScript. Raise the version whenever any bit of its output may change."""
+    """code_hash of a compute function outside TypeScript. Raise the version if any bit of its output may change."""
     return digest(jcs({"recipe": "qmtl-foreign/1", "language": "python", "name": name, "version": version}))
 
 
@@ -46,7 +46,10 @@ def make_node(
     period: int = 1,
     source: graph_pb2.SourceBinding | None = None,
 ) -> graph_pb2.Node:
-    """A stateless, deterministic node of daily buckets. The id is that of the seven keys; name, columns and source are no part of it."""
+    """A stateless, deterministic node of daily buckets.
+
+    Its id is the hash of the seven keys in `parts`; name, columns and source are not part of it.
+    """
     parts = {
         "node_type": node_type,
         "interval_seconds": DAY_SECONDS,
@@ -119,7 +122,7 @@ def source_key(node_id: str) -> str:
 
 
 def file_fingerprint(content: bytes) -> str:
-    """What the adapter csv-replay calls the data of a file of daily, observed rows."""
+    """Fingerprint that the adapter csv-replay gives the data of a file of daily, observed rows."""
     return digest(
         jcs(
             {

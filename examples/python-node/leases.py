@@ -14,7 +14,7 @@ RENEW_SECONDS = 3.0
 
 
 class KeyLease:
-    """One key that is wanted: its epoch and how long it may be used; 0 while another holds it."""
+    """One key that is wanted: its epoch (0 while it is not held here) and how long it may be used."""
 
     def __init__(self, compute_key: str, build: str) -> None:
         self.compute_key = compute_key
@@ -66,7 +66,7 @@ class Leases:
         self._changed.set()
 
     async def acquire(self) -> None:
-        """Asks for ever for what is wanted and not held; a call that waits is how one stands by."""
+        """Asks forever for the keys that are wanted and not held; standing by is a call that waits."""
         while True:
             self._changed.clear()
             missing = [lease for lease in self._wanted.values() if lease.epoch == 0]
@@ -99,7 +99,7 @@ class Leases:
             self._wanted[granted.compute_key].grant(granted, usable)
 
     async def renew(self) -> None:
-        """Renews for ever what is held. Without an answer a lease runs out by itself."""
+        """Renews the held leases forever. Without an answer a lease runs out by itself."""
         while True:
             await asyncio.sleep(self._renew_seconds)
             held = [lease for lease in self._wanted.values() if lease.epoch > 0]
@@ -121,7 +121,7 @@ class Leases:
                     self.lost(lease)
 
     async def release(self, leases: Iterable[KeyLease], reason: queue_pb2.ReleaseReason.ValueType) -> None:
-        """Gives leases up, and does not ask for them again."""
+        """Releases leases, and does not ask for them again."""
         leases = list(leases)
         held = [lease for lease in leases if lease.epoch > 0]
         for lease in leases:

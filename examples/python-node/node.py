@@ -47,7 +47,7 @@ class Node:
     # -- from submission to the first row --------------------------------------------------------------------------
 
     async def run(self, stopped: asyncio.Event) -> None:
-        """Until it is stopped, or something is refused that time does not heal."""
+        """Runs until it is stopped, or until a refusal that will not pass."""
         submission = await self._submit()
         strategy_id = submission.strategy_id
         keys = await self._assigned_keys(submission.submission_id)
@@ -144,7 +144,7 @@ class Node:
                 return keys
 
     def _check_keys(self, keys: Mapping[str, str]) -> None:
-        """The platform means the same as we do: the source's key, and ours in one of the domains that pin data."""
+        """Checks that the platform makes the same compute keys: the source's, and ours in a domain that pins data."""
         own = self.strategy.momentum.node_id
         domains = ("backtest", "dryrun")
         expected = {compute_key(own, self.world_id, domain, self.feed.fingerprint) for domain in domains}
@@ -160,7 +160,7 @@ class Node:
     # -- the end of each row ---------------------------------------------------------------------------------------
 
     async def _end_rows(self) -> None:
-        """Registers once warm, then ends row after row, for ever."""
+        """Registers once warm, then ends row after row, forever."""
         while True:
             await self._stirred.wait()
             self._stirred.clear()
@@ -174,7 +174,7 @@ class Node:
                 await self._end(self.ended_row)
 
     def _is_warm(self) -> bool:
-        """What is in the log is computed and published."""
+        """Whether the nodes are computed and published up to the last row of the source."""
         return self.source.fold.epoch > 0 and self.swaps.current.last_row >= self.source.last_row
 
     async def _register(self) -> None:
@@ -187,12 +187,12 @@ class Node:
         print(f"warm      up to row {self.source.last_row}; the feed waits for this node", flush=True)
 
     def _next_row(self) -> int | None:
-        """The row to end next: an effective one that no swap keeps open."""
+        """The row to end next, effective and not kept open by a swap; None while there is none."""
         row = max(self.ended_row + 1, self.feed.first_row)
         return row if row <= self.source.last_row and self.swaps.may_end(row) else None
 
     async def _end(self, row: int) -> None:
-        """Ends a row, with the target if it has to be stated; again until it is answered."""
+        """Ends a row, with the target if it has to be stated; repeats the call until it is answered."""
         failures = 0
         while True:
             ticket = await self.session.ticket()
@@ -248,7 +248,7 @@ class Node:
             self.swaps.moved()
 
     def _repeat(self) -> None:
-        """The last row is ended once more, with the target if it has to be stated."""
+        """Has the last row ended once more, with the target if it has to be stated."""
         self._must_repeat = True
         self._stir()
 
@@ -269,7 +269,7 @@ class Node:
         self._stir()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Work that goes on behind; what it raises ends the node."""
+        """Starts work in the background; an exception in it ends the node."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -290,7 +290,7 @@ class Node:
             self._over.set_exception(error)
 
     async def _leave(self) -> None:
-        """Step 12: publishes no new row of the source, leaves the feed, gives leases up, and says that the session ends."""
+        """Step 12: stops publishing source rows, leaves the feed, releases the leases, and ends the session."""
         self.source_holder.stop()
         for _ in range(10):
             if self.swaps.current.last_row < self.source.last_row:

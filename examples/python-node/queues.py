@@ -14,7 +14,7 @@ SILENCE_SECONDS = 6.0
 
 
 class LogDiffers(Exception):
-    """The log does not go on from where the fold stands: a record is missing or there twice."""
+    """The log does not continue from where the fold stands: a record is missing or repeated."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Queue:
             listener()
 
     async def read(self) -> None:
-        """What is there now."""
+        """Reads the records that are there now."""
         while not self.is_read.is_set():
             try:
                 await self._consume(history_only=True)
@@ -71,7 +71,7 @@ class Queue:
                 await self._pause(failure, 1)
 
     async def follow(self) -> None:
-        """History, then what comes, through cuts."""
+        """Reads history, then new records as they come, reconnecting after cuts."""
         await self.read()
         failures = 0
         while True:
@@ -99,7 +99,7 @@ class Queue:
         await asyncio.sleep(pause_seconds(failures))
 
     def _take(self, record: queue_record_pb2.QueueRecord) -> None:
-        """Consume hands on effective records only; what this reader has already is dropped."""
+        """Takes a record. Consume delivers only effective ones; what this reader already has is dropped."""
         fold = self.fold
         body = record.WhichOneof("body")
         if body == "start":

@@ -62,7 +62,7 @@ class Session:
     # -- the ticket ------------------------------------------------------------------------------------------------
 
     async def ticket(self) -> str:
-        """A ticket that lasts. The first one names the session for the life of the process."""
+        """A ticket that does not expire soon. The first one names the session for the life of the process."""
         async with self._asking:
             if self._ticket_ends - time.time() > TICKET_LEFT_SECONDS:
                 return self._ticket
@@ -94,7 +94,7 @@ class Session:
         )
 
     async def once(self, method: Any, request: Any, seconds: float = 10.0) -> Any:
-        """One try of a call under the ticket, with another ticket when that one is refused. Raises Refusal."""
+        """Calls once under the ticket, and once more under a new one if the ticket is refused. Raises Refusal."""
         request.ticket = await self.ticket()
         try:
             return await self.gateway.once(method, request, seconds)
@@ -106,7 +106,7 @@ class Session:
         return await self.gateway.once(method, request, seconds)
 
     async def call(self, method: Any, request: Any, seconds: float = 10.0) -> Any:
-        """Until it is answered, or refused for good."""
+        """Calls until it is answered or refused for good."""
         failures = 0
         while True:
             try:
@@ -120,7 +120,7 @@ class Session:
     # -- the control stream ----------------------------------------------------------------------------------------
 
     async def follow(self) -> None:
-        """Reads the control stream for ever, through cuts."""
+        """Reads the control stream forever, reconnecting after cuts."""
         failures = 0
         is_lost = False
         while True:
@@ -228,7 +228,7 @@ class Session:
     # -- heartbeats ------------------------------------------------------------------------------------------------
 
     async def beat(self) -> None:
-        """Heartbeats for ever: at once after a revision of the gate, else as often as the platform says."""
+        """Sends heartbeats forever: at once after a revision of the gate, else as often as the platform says."""
         while True:
             try:
                 await asyncio.wait_for(self._beat_now.wait(), self._renew_seconds)
@@ -275,7 +275,7 @@ class Session:
             self.on_unregistered(list(response.unregistered_sources))
 
     def _tell_refusal(self, reason: session_pb2.RefuseReason.ValueType) -> None:
-        """Says once why there is no order lease."""
+        """Prints once why there is no order lease."""
         if reason not in (self._refused, session_pb2.REFUSE_REASON_UNSPECIFIED):
             name = session_pb2.RefuseReason.Name(reason).removeprefix("REFUSE_REASON_")
             print(f"lease     not granted: {name}", flush=True)

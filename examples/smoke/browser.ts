@@ -31,7 +31,7 @@ const flags = [
   ...["--no-default-browser-check", "--disable-dev-shm-usage", "--remote-debugging-pipe"],
 ];
 
-/** Starts Chromium. It is spoken to by pipes, so it listens on no port. */
+/** Starts Chromium. It is controlled through pipes, so it listens on no port. */
 export async function openBrowser(program: string): Promise<TestBrowser> {
   const profile = await mkdtemp(join(tmpdir(), "qmtl-browser-"));
   // Its sandbox does not start for root.

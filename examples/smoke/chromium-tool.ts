@@ -4,7 +4,7 @@ import type { Tool } from "./suite-of-tool.ts";
 
 const names = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
 
-/** Whether `npm run services:setup` can install it here: the root user of a Debian. */
+/** Whether `npm run services:setup` can install it here: as root on Debian or a derivative. */
 export function canInstallChromium(): boolean {
   return process.getuid?.() === 0 && existsSync("/etc/debian_version");
 }

@@ -5,9 +5,9 @@ export interface CommandLine {
 }
 
 /**
- * Splits a line as a shell does: words at blanks, '…' and "…" keep theirs, `# …` to the end is a remark.
+ * Splits a line into words as a shell does: at blanks, except within '…' and "…"; `# …` to the end is a comment.
  *
- * @throws {Error} for anything else of a shell (pipes, redirections, `$`): such a line is not for these tests.
+ * @throws {Error} for any other shell syntax (pipes, redirections, `$`): such a line is not for these tests.
  */
 export function parseCommandLine(line: string): CommandLine {
   const words: string[] = [];

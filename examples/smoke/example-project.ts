@@ -18,20 +18,20 @@ export interface ExampleProject extends AsyncDisposable {
   readonly webUrl: string;
   /** Commands of the README that were not typed yet. */
   untyped(): string[];
-  /** Types a command and waits for its end; its standard output. Rejects when it ends with another code than 0. */
+  /** Types a command and waits for its end. @returns its standard output. Rejects unless its exit code is 0. */
   type(line: string): Promise<string>;
-  /** Types a command that is to be refused; what it says on standard error, and its exit code. */
+  /** Types a command that must fail. @returns its output and exit code */
   typeRefused(line: string): Promise<Ended>;
   /**
-   * Types a command that stays, such as `npx qmtl up`; it ends with the project at the latest. `texts` are parts of the
-   * line that stand for others here, such as a port that is free.
+   * Types a command that keeps running, such as `npx qmtl up`; it ends with the project at the latest. `texts` maps
+   * parts of the line to what replaces them here, such as a free port.
    */
   typeStaying(line: string, texts?: Readonly<Record<string, string>>): FollowedProcess;
 }
 
 /**
- * Copies `examples/<name>` with what it reads beside it, and finds free ports for its platform. `env` is what the user's
- * terminal has besides.
+ * Copies `examples/<name>` with what it reads beside it, and finds free ports for its platform. `env` has additional
+ * variables of the user's terminal.
  */
 export async function openExample(
   name: string,

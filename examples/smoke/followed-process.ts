@@ -17,7 +17,7 @@ export interface Ended {
 export interface FollowedProcess {
   /** Standard output, then standard error, up to now. */
   output(): string;
-  /** Resolves when the output matches, with the match. Rejects, telling the output, when the process ends before or 180 s pass. */
+  /** Resolves with the match once the output matches. Rejects, with the output, if the process ends or 180 s pass. */
   waitFor(pattern: RegExp): Promise<RegExpExecArray>;
   readonly ended: Promise<Ended>;
   /** Sends a signal and waits until it is gone. @default SIGTERM */

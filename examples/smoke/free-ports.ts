@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:net";
 
 /**
- * Below the ports that systems give to outgoing connections (32768 and up on Linux): from there a port would be taken
- * again between here and its server's start. Test files that run at the same time have different ranges.
+ * Below the ports that systems give to outgoing connections (32768 and up on Linux): one of those could be taken again
+ * before its server starts. Test files that run at the same time have different ranges.
  */
 const range = 11_000 + (Number(process.env.VITEST_POOL_ID ?? 0) % 3) * 7_000;
 let next = randomInt(7_000);

@@ -8,7 +8,7 @@ import { cacheFolder } from "./cache-folder.ts";
 import { isProgram, programOnPath } from "./program-on-path.ts";
 import type { Tool } from "./suite-of-tool.ts";
 
-/** What makes the stubs in gen/go; the runtime they need stands in gen/go/go.mod. */
+/** The plugins that make the stubs in gen/go; the runtime that the stubs need is in gen/go/go.mod. */
 const plugins = [
   {
     name: "protoc-gen-go",

@@ -1,5 +1,6 @@
-// Runs `qmtl` command lines one after another in this process, through the program's own entry: starting it costs more
-// than a backtest. Takes `[{"cwd": …, "args": […]}, …]` as its argument and prints one JSON line per command.
+// Runs `qmtl` command lines one after another in this process, through the program's own entry: to start a process
+// takes longer than a backtest. Arguments: the program, then `[{"cwd": …, "args": […]}, …]`. Prints one JSON line per
+// command.
 import { pathToFileURL } from "node:url";
 
 interface Task {

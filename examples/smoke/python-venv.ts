@@ -14,7 +14,7 @@ const requirements = ["../python-client/requirements.txt", "../python-node/requi
 );
 const installMsMax = 300_000;
 
-/** Folder of the virtual environment with what the `requirements.txt` of the examples pin; another one for other pins. */
+/** Folder of the virtual environment with what the examples' `requirements.txt` files pin; named by their content. */
 function venvFolder(): string {
   const pins = createHash("sha256");
   for (const file of requirements) pins.update(readFileSync(file));
@@ -44,7 +44,7 @@ export function wheelsFolder(): string {
   return join(venvFolder(), "wheels");
 }
 
-/** Makes the virtual environment unless it is there. Wheels only: nothing is compiled. Safe in several processes at once. */
+/** Makes the virtual environment unless it exists. Wheels only: nothing is compiled. Safe in concurrent processes. */
 export async function setUpPython(): Promise<void> {
   const folder = venvFolder();
   const program = join(folder, "bin", "python");
@@ -53,7 +53,7 @@ export async function setUpPython(): Promise<void> {
   if (python === undefined) throw new Error("needs Python 3.10 or later (python3), with venv");
   const run = promisify(execFile);
   const options = { timeout: installMsMax, maxBuffer: 16 * 1024 * 1024 };
-  // Programs of an environment name the folder it was made in, which is not where it stays: call modules, not programs.
+  // Programs of an environment contain the path it was made at, and it is moved afterwards: call modules, not programs.
   const unfinished = `${folder}.${randomBytes(6).toString("hex")}`;
   try {
     await run(python, ["-m", "venv", unfinished], options);

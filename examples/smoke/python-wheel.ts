@@ -8,7 +8,7 @@ import { wheelsFolder } from "./python-venv.ts";
 const contracts = fileURLToPath(new URL("../../gen/python", import.meta.url));
 const stepMsMax = 300_000;
 
-/** A fresh virtual environment into which the wheel of the contracts was installed, and nothing else was. */
+/** A fresh virtual environment in which only the wheel of the contracts, with what it needs, is installed. */
 export interface WheelInstallation {
   /** Path of the wheel. */
   readonly wheel: string;
@@ -19,8 +19,8 @@ export interface WheelInstallation {
 }
 
 /**
- * Builds the wheel of `gen/python` with `tools`, the Python that has what is pinned, and installs it in `folder` with the types
- * of what it needs, and what `more` names. From the pinned wheels alone: no registry is asked.
+ * Builds the wheel of `gen/python` with `tools`, the Python that has what is pinned, and installs it in `folder` with
+ * the types of what it needs and with what `more` names. From the pinned wheels alone: no registry is asked.
  */
 export async function installWheel(
   tools: string,
@@ -46,7 +46,7 @@ export async function installWheel(
   return { wheel, python, terminal };
 }
 
-/** What `mypy` of `tools` says of a file, seen with the packages of another Python; "" when nothing is wrong. */
+/** Errors that `mypy` of `tools` finds in a file, with the packages of another Python; "" if there are none. */
 export async function typeFaults(
   tools: string,
   python: string,

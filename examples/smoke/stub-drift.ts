@@ -10,11 +10,11 @@ const repository = fileURLToPath(new URL("../..", import.meta.url));
 export interface StubDrift {
   /** How many files the contracts generate. */
   readonly made: number;
-  /** Committed files that are not what the contracts generate, are missing, or are too many. */
+  /** Committed files that differ from what the contracts generate, are missing, or should not exist. */
   readonly drifted: readonly string[];
 }
 
-/** Generates stubs into a temporary folder and compares them with those committed in `folder`, such as "gen/go/qmtl". */
+/** Generates stubs into a temporary folder and compares them with those committed in `folder`, e.g. "gen/go/qmtl". */
 export async function stubDrift(
   template: string,
   folder: string,

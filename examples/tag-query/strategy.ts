@@ -4,7 +4,7 @@ import { meanChange } from "./mean-change.ts";
 /**
  * Breadth: the mean change over 20 days of whatever carries the tag `equity` → target for LEAD.
  *
- * It names no stream. Which ones it reads is a matter of who is there: online it follows them as they come and go.
+ * It names no stream. Which ones it reads depends on which are there: online it follows them as they come and go.
  */
 export class TagQuery extends Strategy {
   static readonly module = import.meta.url;

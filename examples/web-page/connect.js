@@ -12,14 +12,14 @@ export class Refusal extends Error {
 
 /** A message of a stream: one byte of flags, four bytes of length, then the JSON. */
 const HEAD_BYTES = 5;
-/** Flag of the last message of a stream, which tells how the stream ended. */
+/** Flag of the last message of a stream, which says how the stream ended. */
 const LAST = 2;
 
 export class Platform {
   #address;
   #headers;
 
-  /** `address`: of the gateway's web door, such as http://127.0.0.1:7401. `key`: "" where it has no keys. */
+  /** `address`: the gateway's web port, such as http://127.0.0.1:7401. `key`: "" if the platform has no keys. */
   constructor(address, key) {
     this.#address = address.replace(/\/$/, "");
     this.#headers = { "connect-protocol-version": "1" };
@@ -51,7 +51,7 @@ export class Platform {
   }
 }
 
-/** Where something else than the platform answered, the status is all there is to say. */
+/** If something other than the platform answered, the status is all that can be reported. */
 async function jsonOf(response) {
   const text = await response.text();
   try {

@@ -15,7 +15,7 @@ export function zScoreOf(window: Window): number {
   return deviation === 0 ? 0 : (window.latest() - mean) / deviation;
 }
 
-/** Z-score of a series over the last `rows` rows, ≥ 2. No value before there are so many. */
+/** Z-score of a series over the last `rows` rows, ≥ 2. No value before there are that many. */
 export function zScore(series: StrategyNode, rows: number): ProcessingNode<"series"> {
   return new ProcessingNode({
     name: `z${rows}`,

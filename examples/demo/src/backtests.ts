@@ -21,7 +21,7 @@ import { ProgressBar, type ProgressStream } from "./progress-bar.ts";
 /** What the first step of the demo found. */
 export interface Backtests {
   readonly results: ReadonlyMap<StoryName, OfflineResult>;
-  /** Figures that are not those of the story, in words; empty when all are. */
+  /** Figures that differ from the expected ones, in words; empty if none does. */
   readonly problems: readonly string[];
 }
 
@@ -37,7 +37,7 @@ const VARIANTS: Readonly<Record<"base" | "free" | "sameClose" | "tenBps", Offlin
 };
 
 /**
- * Step 1: backtests the three strategies on the history and prints them beside buy-and-hold, with the facts a reader
+ * Step 1: backtests the three strategies on the history and prints them beside buy-and-hold, with the notes a reader
  * must know, and checks every figure.
  */
 export async function runBacktests(out: ProgressStream): Promise<Backtests> {

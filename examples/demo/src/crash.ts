@@ -55,7 +55,7 @@ async function killedInApply(stage: Stage): Promise<void> {
   await stage.platform?.end("SIGKILL");
 }
 
-/** Waits until the run that was cut has an end. */
+/** Waits until the interrupted apply run has ended. @returns COMPLETED or ROLLED_BACK */
 async function settledPhase(stage: Stage): Promise<ApplyPhase> {
   return stage.until("the apply ended", 60_000, async () => {
     const phase = (await stage.books.applyRun("verdict-126"))?.phase;

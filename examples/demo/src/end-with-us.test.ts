@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { waitUntil } from "@qmtl/sdk/testing";
 import { expect, test } from "vitest";
 
-/** Starts a sleeper, says its pid, and stays or ends. */
+/** A program that starts a sleeping child and prints its pid; `then` makes it stay or end. */
 const script = (then: string): string => `
   import { spawn } from "node:child_process";
   import { endWithUs } from ${JSON.stringify(new URL("./end-with-us.ts", import.meta.url).href)};

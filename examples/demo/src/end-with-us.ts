@@ -2,7 +2,7 @@ import type { ChildProcess } from "node:child_process";
 
 const children = new Set<ChildProcess>();
 
-/** Kills a child when this process ends before it, by itself or by SIGTERM: a story that was interrupted leaves none. */
+/** Kills a child when this process ends before it, by itself or by SIGTERM: an interrupted run leaves no process. */
 export function endWithUs(child: ChildProcess): void {
   if (children.size === 0) {
     process.once("exit", killAll);

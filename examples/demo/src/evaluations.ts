@@ -26,7 +26,7 @@ export async function endRunner(stage: Stage, name: string): Promise<void> {
   );
 }
 
-/** A reused node is computed by one process only: the sum over all of them is that of the distinct nodes. */
+/** Checks that one process computes each reused node: the sum over all processes is that of the distinct nodes. */
 export function checkEvaluations(stage: Stage): void {
   const shared = stage.evaluations
     .filter(([name]) => name.endsWith("shared nodes"))

@@ -13,7 +13,7 @@ export interface ExpectedFigures {
   readonly tenBps: number;
 }
 
-/** Figures of the history 2000-01-03 to 2014-12-31, computed apart from the platform and without lots. */
+/** Figures of the history 2000-01-03 to 2014-12-31, computed independently of the platform and without lots. */
 export const expectedFigures: Readonly<Record<StoryName, ExpectedFigures>> = {
   trend: {
     sharpe: 0.6125,

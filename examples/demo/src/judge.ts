@@ -13,10 +13,10 @@ interface Evaluation {
   readonly lowered: readonly string[];
 }
 
-/** Days between two evaluations, in paper bars. */
+/** Paper bars between two evaluations. */
 export const EVALUATION_BARS = 21;
 
-/** Judges the world with the feed held at a bar; names of the strategies that were lowered. */
+/** Evaluates the world with the feed held at a bar. @returns names of the strategies that were lowered */
 export async function evaluateAt(stage: Stage, paperBar: number): Promise<string[]> {
   await stage.advanceTo(paperBar);
   const evaluation = await stage.qmtl.one<Evaluation>("world", "evaluate", "demo");

@@ -17,10 +17,10 @@ const SOURCE = "sp500";
 const pageSizeMax = 1_000;
 const settleMsMax = 120_000;
 const lookIntervalMs = 25;
-/** The platform is killed once and comes back: it is found again at once. */
+/** Short, because the platform is killed once and comes back: the demo reconnects at once. */
 const reconnectDelayMsMax = 200;
 
-/** What the demo looks at again and again, over one connection of the SDK; what it does goes through the command line. */
+/** The state that the demo polls, over one connection of the SDK; its actions go through the command line. */
 export class PlatformBooks {
   readonly #connection: Connection;
 
@@ -48,7 +48,7 @@ export class PlatformBooks {
     return (await client.listPositions({ accountId: ACCOUNT })).positions;
   }
 
-  /** An apply; undefined while there is none of the name. */
+  /** An apply run by its id; undefined while there is none. */
   async applyRun(runId: string): Promise<ApplyRun | undefined> {
     const client = this.#connection.client(ActivationService);
     const { runs } = await client.listApplyRuns({ worldId: WORLD });
@@ -80,7 +80,7 @@ export class PlatformBooks {
   }
 }
 
-/** Time between two looks. */
+/** Waits from one poll to the next. */
 export function pause(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, lookIntervalMs));
 }

@@ -1,4 +1,4 @@
-/** Where a bar is drawn: a terminal, or nothing at all when it is a file or pipe. */
+/** Where a bar is drawn. Nothing is drawn unless it is a terminal. */
 export interface ProgressStream {
   readonly isTTY?: boolean;
   write(text: string): unknown;

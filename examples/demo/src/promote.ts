@@ -14,7 +14,7 @@ interface Explained {
   readonly effective_mode: string;
 }
 
-/** Applies and tells each phase; fails unless the world is open at the end. */
+/** Applies and prints each phase; fails unless the world is open at the end. */
 export async function apply(
   stage: Stage,
   run: string,
@@ -68,14 +68,14 @@ export async function promote(stage: Stage): Promise<void> {
   await checkBooks(stage);
 }
 
-/** What a strategy holds. */
+/** Position of a strategy, in units. */
 export async function positionOf(stage: Stage, name: string): Promise<number> {
   const positions = await stage.books.positions();
   const held = positions.filter((each) => each.strategyId === stage.idOf(name));
   return held.reduce((sum, each) => sum + Number(each.quantity?.value ?? 0), 0);
 }
 
-/** Positions = journal = paper broker. */
+/** Checks that positions = journal = paper broker. */
 export async function checkBooks(stage: Stage): Promise<void> {
   const positions = await stage.books.positions();
   const ours = positions

@@ -4,7 +4,7 @@ import { endWithUs } from "./end-with-us.ts";
 
 const programHere = fileURLToPath(new URL("../../../cli/bin/qmtl.js", import.meta.url));
 
-/** A command that said no: its exit code and what it printed. */
+/** A command that failed: its exit code and what it printed. */
 export class CommandRefused extends Error {
   override readonly name = "CommandRefused";
   readonly exitCode: number;
@@ -19,7 +19,7 @@ export class CommandRefused extends Error {
 /** One JSON line of a long-running command. */
 export type CommandEvent = Readonly<Record<string, unknown>> & { readonly event?: string };
 
-/** A `qmtl` process that stays: its JSON lines as they come. */
+/** A `qmtl` process that keeps running, with its JSON lines as they come. */
 export interface LongCommand {
   readonly child: ChildProcess;
   readonly events: readonly CommandEvent[];
@@ -29,7 +29,7 @@ export interface LongCommand {
   end(signal?: NodeJS.Signals): Promise<void>;
 }
 
-/** With what the program is started. */
+/** How the program is started. */
 export interface QmtlRuntime {
   /** @default the Node of this process */
   readonly node?: string;
@@ -55,7 +55,7 @@ export class QmtlCommand {
     };
   }
 
-  /** Runs a command to its end; the JSON values it printed, one per line. */
+  /** Runs a command to its end. @returns the JSON values it printed, one per line */
   lines<T = CommandEvent>(...args: readonly string[]): Promise<T[]> {
     const { node, program, env } = this.#runtime;
     const all = [program, ...this.#options, ...args];
@@ -68,14 +68,14 @@ export class QmtlCommand {
     });
   }
 
-  /** Runs a command to its end; the one JSON value it printed. */
+  /** Runs a command to its end. @returns the first JSON value it printed */
   async one<T = CommandEvent>(...args: readonly string[]): Promise<T> {
     const [value] = await this.lines<T>(...args);
     if (value === undefined) throw new Error(`qmtl ${args.join(" ")} printed nothing`);
     return value;
   }
 
-  /** Starts a command that stays; it ends with this process at the latest. */
+  /** Starts a command that keeps running; it ends with this process at the latest. */
   start(args: readonly string[], env: Readonly<Record<string, string>> = {}): LongCommand {
     const all = [this.#runtime.program, ...this.#options, ...args];
     const child = spawn(this.#runtime.node, all, {

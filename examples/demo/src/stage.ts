@@ -9,13 +9,13 @@ export class DemoFailure extends Error {
   override readonly name = "DemoFailure";
 }
 
-/** Fails the demo unless it holds. */
+/** Fails the demo unless the condition holds. */
 export function demand(holds: boolean, what: string): asserts holds {
   if (!holds) throw new DemoFailure(what);
 }
 
 const folder = fileURLToPath(new URL("..", import.meta.url));
-/** Row of the file the feed begins at; bar 0 of paper is 21 rows later. */
+/** Date of the feed's first row; bar 0 of paper is 21 rows later. */
 const FEED_START = "2015-01-02";
 /** Where `qmtl up` answers with the demo's configuration. */
 const GATEWAY_URL = "http://127.0.0.1:7400";
@@ -65,7 +65,7 @@ export class Stage {
     await this.books.advance(isLast ? "end" : Date.parse(this.dateOf(paperBar)) + DAY_MS);
   }
 
-  /** Looks until there is an answer; fails the demo when it takes too long. */
+  /** Polls until `look` returns a value; fails the demo with `what` after `timeoutMs`. */
   async until<T>(what: string, timeoutMs: number, look: () => Promise<T | undefined>): Promise<T> {
     const end = performance.now() + timeoutMs;
     for (;;) {

@@ -13,7 +13,7 @@ interface AuditLine {
 
 const FILE = ".qmtl/report.html";
 
-/** Step 8: one self-contained HTML file, made from the journal and the audit alone. */
+/** Step 8: one self-contained HTML file, made from the backtests, the journal and the audit alone. */
 export async function writeReport(
   stage: Stage,
   backtests: ReadonlyMap<StoryName, OfflineResult>,

@@ -15,14 +15,14 @@ export function runInProcesses(
     const running = fork(child, [name], { serialization: "advanced", signal: stop });
     console.error(`process ${running.pid} runs ${name}`);
     const ended = new Promise<number | null>((resolve) => running.once("exit", resolve));
-    running.on("error", () => {}); // the signal came; what it means is told by `stop`
+    running.on("error", () => {}); // the signal came; `stop` carries the reason
     const answered = once(running, "message", { signal: stop });
     try {
       const gone = ended.then((code) => Promise.reject(new Error(`${name} ended with ${code}`)));
       const [answer] = await Promise.race([answered, gone]);
       return answer;
     } finally {
-      await ended; // also after the signal: nobody is left behind
+      await ended; // also after the signal: no process is left behind
     }
   });
 }

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { loadConfig, loadStrategy, Runner } from "@qmtl/sdk";
 
-/** What is shown of a run: enough for a table, and to see that two runs were the same. */
+/** The part of a result that is kept: enough for a table, and to see that two runs were the same. */
 export interface RunSummary {
   readonly strategy: string;
   readonly sharpe: number;

@@ -48,13 +48,13 @@ function gainOf(price: StrategyNode, window: number): StrategyNode {
     name: "daily gain",
     inputs: { price, target },
     period: 2,
-    // What was wanted at the close before earns the return since.
+    // The target at the previous close earns the return since then.
     compute: ({ price, target }) => target.latest(1) * (price.latest() / price.latest(1) - 1),
   });
   return sum(daily, judgedDays, { name: "gain" });
 }
 
-/** Variant `index` of the sweep. Functions do not travel to a worker: it imports this file and calls this. */
+/** Variant `index` of the sweep. A function cannot be sent to a worker: the worker imports this file and calls this. */
 export function sweepVariant(index: number): SweepVariant {
   const { graph } = identifyStrategy(new SmaGain(smaWindows[index]!), { worldId: "sweep" });
   return { graph: toRuntimeGraph(graph), wanted: graph.leaves };

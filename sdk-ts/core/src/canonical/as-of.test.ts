@@ -94,7 +94,7 @@ const drawn: fc.Arbitrary<Drawn> = fc
     return fc.tuple(way, way).map((pins) => ({ nodes, pins }));
   });
 
-/** What a node sees by looking through all it reads: a second implementation, slow and without cones. */
+/** What a node sees, found by a walk over everything it reads: a second implementation, slow and without cones. */
 function seenBy(nodes: readonly ConeNode[], nodeId: string, pins: ReadonlyMap<string, string>) {
   const byId = new Map(nodes.map((node) => [node.nodeId, node]));
   const reached = new Set<string>();

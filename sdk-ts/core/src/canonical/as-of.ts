@@ -12,13 +12,13 @@ export interface PinnedData {
   readonly pins: SourcePins;
 }
 
-/** As-of of what reads no source. */
+/** As-of of a node that reads no source. */
 export const asOfNone = "none";
 
 /** Sources a node reads, directly or not. */
 export interface SourceCone {
   readonly sources: ReadonlySet<string>;
-  /** A tag query is among what it reads: what that finds depends on every pin of the strategy. */
+  /** True if it also reads a tag query: what that finds depends on every pin of the strategy. */
   readonly isOpen: boolean;
 }
 
@@ -33,7 +33,7 @@ export interface ConeNode {
 
 const emptyCone: SourceCone = { sources: new Set(), isOpen: false };
 
-/** The cone of each node by id. Nodes come after their inputs; an input that is not there reads nothing. */
+/** Cone of each node, by node id. Nodes must come after their inputs; an input not among them adds no source. */
 export function coneOfEach(nodes: Iterable<ConeNode>): ReadonlyMap<string, SourceCone> {
   const cones = new Map<string, SourceCone>();
   for (const { nodeId, inputs, source, tagQuery } of nodes) {
@@ -48,7 +48,7 @@ export function coneOfEach(nodes: Iterable<ConeNode>): ReadonlyMap<string, Sourc
   return cones;
 }
 
-/** One of the two where it holds the other, so that a deep graph does not copy its sources node by node. */
+/** Union of two cones: one of them if it contains the other, so that a deep graph does not copy sources per node. */
 function joined(a: SourceCone, b: SourceCone): SourceCone {
   if (a === b || holds(a, b)) return a;
   if (holds(b, a)) return b;
@@ -62,7 +62,7 @@ function holds(whole: SourceCone, part: SourceCone): boolean {
 }
 
 /**
- * As-of made from the pins of what is read: `none` without any, the fingerprint of one, else
+ * As-of made from pins: `none` without any, the fingerprint itself if there is one, otherwise
  * `"blake3:" + hex(BLAKE3(JCS({source: fingerprint, …})))`.
  */
 export function asOfPins(pins: SourcePins): string {
@@ -72,8 +72,8 @@ export function asOfPins(pins: SourcePins): string {
 }
 
 /**
- * What a node of a strategy may see, of what the strategy as a whole may. A node that reads a tag query has all pins of
- * the strategy, under their hash even when it is one: its id does not say which sources it reads.
+ * The part of a strategy's data that a node with this cone may see. A node that reads a tag query gets all pins of the
+ * strategy, always as their hash, even if there is only one: its id does not say which sources it reads.
  */
 export function dataOfCone(of: PinnedData, cone: SourceCone): PinnedData {
   if (of.asOf === "" || pinsEverySource(of)) return of;
@@ -86,13 +86,13 @@ export function dataOfCone(of: PinnedData, cone: SourceCone): PinnedData {
   return { asOf: asOfPins(pins), pins };
 }
 
-/** Sources of a cone that the data of a strategy should pin, and does not. */
+/** Sources of a cone that the strategy's data should pin but does not. */
 export function unpinnedSources(of: PinnedData, cone: SourceCone): readonly string[] {
   if (of.asOf === "" || pinsEverySource(of)) return [];
   return [...cone.sources].filter((source) => !Object.hasOwn(of.pins, source));
 }
 
-/** An as-of that was given as a text: it stands for the data of every source. */
+/** True for an as-of that was given as a text: it stands for the data of every source. */
 export function pinsEverySource({ asOf, pins }: PinnedData): boolean {
   return asOf !== "" && asOf !== asOfNone && Object.keys(pins).length === 0;
 }

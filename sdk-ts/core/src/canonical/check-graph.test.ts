@@ -73,7 +73,7 @@ test("of any graph: the order has inputs first, and what is left out is on or be
       }
       const left = nodes.map((_, at) => at).filter((at) => !order.includes(at));
       expect(findings.map((finding) => "node" in finding && finding.node)).toEqual(left);
-      // The slow way: a node is left when a walk up its inputs never has to end.
+      // The slow way: a node is left if some walk up its inputs never ends.
       const ends = (at: number, depth: number): boolean =>
         depth < 9 &&
         nodes[at]!.inputs.every(({ nodeId }) => ends(Number(nodeId.slice(1)), depth + 1));

@@ -1,6 +1,6 @@
 import { nodeIdsCrc32 } from "./node-ids-crc32.ts";
 
-/** A node as far as the check of a graph looks at it. */
+/** The part of a node that {@link checkGraph} looks at. */
 export interface CheckedNode {
   readonly nodeId: string;
   readonly inputs: readonly {
@@ -14,7 +14,7 @@ export interface CheckedNode {
 export type GraphFinding =
   /** The node ids were damaged on the way. */
   | { readonly reason: "CRC_MISMATCH"; readonly field: string }
-  /** A node before it has the same id. */
+  /** An earlier node has the same id. */
   | { readonly reason: "DUPLICATE_NODE"; readonly field: string; readonly node: number }
   /** An input names no node of the graph. */
   | {
@@ -33,16 +33,16 @@ export interface GraphCheck {
   readonly findings: readonly GraphFinding[];
   /**
    * Positions of the nodes so that each comes after its inputs; among those that could come next, in the order given.
-   * Empty where an id is there twice or an input is unknown; without the nodes on or behind a cycle.
+   * Empty if an id is repeated or an input is unknown. Nodes on a cycle, or behind one, are left out.
    */
   readonly order: readonly number[];
 }
 
 /**
- * Checks how the nodes of a graph hang together. Whoever takes a graph in decides which findings it refuses, and how; a
- * server takes no client's word for it. Cycles are looked for only where every input is known.
+ * Checks the ids and edges of a graph. The caller decides which findings to refuse, and how; a server never relies on a
+ * client's own check. Cycles are looked for only if no id is repeated and every input is known.
  *
- * @param crc32 CRC of the node ids that came with the graph; undefined where none did
+ * @param crc32 CRC of the node ids that came with the graph; undefined if none came
  */
 export function checkGraph(nodes: readonly CheckedNode[], crc32?: number): GraphCheck {
   const findings: GraphFinding[] = [];
@@ -71,9 +71,10 @@ export function checkGraph(nodes: readonly CheckedNode[], crc32?: number): Graph
 }
 
 /**
- * Positions of the nodes on one cycle, each before its reader, the first of them again at the end; empty without a cycle.
+ * Positions of the nodes on one cycle, each before its reader, the first repeated at the end; empty without a cycle.
  *
- * @param nodes as they were checked
+ * @param nodes the nodes given to {@link checkGraph}
+ * @param findings what it found
  */
 export function cycleOf(
   nodes: readonly CheckedNode[],
@@ -84,7 +85,7 @@ export function cycleOf(
     if (finding.reason === "GRAPH_HAS_CYCLE") left.set(nodes[finding.node]!.nodeId, finding.node);
   }
   const path: number[] = [];
-  // Every node that is left reads one that is left, so that the way up comes back to a node on it.
+  // Every node left reads another node left, so the walk up the inputs must come back to a node of its path.
   for (let [at] = left.values(); at !== undefined; ) {
     const start = path.indexOf(at);
     if (start >= 0) return [...path.slice(start), at].reverse();
@@ -116,7 +117,7 @@ function edgesOf(nodes: readonly CheckedNode[], positions: ReadonlyMap<string, n
   return { waitsFor, readers, unknown };
 }
 
-/** Takes away what is ready until nothing is; what is left still waits. */
+/** Orders each node once all its inputs are ordered; what is never ready (on or behind a cycle) is left out. */
 function inputsFirst(waitsFor: number[], readers: readonly (readonly number[])[]): number[] {
   const ready = new PositionHeap(waitsFor.flatMap((count, at) => (count === 0 ? [at] : [])));
   const ordered: number[] = [];
@@ -130,7 +131,7 @@ function inputsFirst(waitsFor: number[], readers: readonly (readonly number[])[]
   return ordered;
 }
 
-/** Smallest position first. */
+/** A binary heap: the smallest position comes out first. */
 class PositionHeap {
   readonly #items: number[] = [];
 

@@ -25,23 +25,24 @@ export interface CodeHash {
 }
 
 export interface CodeHashOptions {
-  /** Absolute path of the file it was loaded from, as run: `.ts` under type stripping, `.js` after a build. */
+  /** Absolute path of the module's file as it is run: `.ts` under type stripping, `.js` after a build. */
   readonly modulePath: string;
   /** Reads a source file as text; throws when there is none. @default reads the disk */
   readonly readFile?: (path: string) => string;
 }
 
 /**
- * Hashes compute functions of one module by their meaning as written. Each file is read once, and taken as it is at first
- * reading.
+ * Opens a hasher for the compute functions of one module; it hashes what their source code means. Each file is read
+ * once: later changes of it are not seen.
  *
- * The function's text finds its place in the module (or in a file the module imports by relative path, or else in a
- * package these import, other than this one); from there its free names are followed to constants, helpers and imports of the same package, transitively, to the name and
- * version of npm packages, to Node's own modules and to globals of the language. The hash is the same for the `.ts`
- * source, for `tsc` output and for `esbuild` output (not bundled, not minified), and blind to comments, layout, types
- * and the names of local variables. It differs as soon as the function, anything of its package it reaches, or the
- * version of an npm package it calls differs. Module code it does not reach does not count. Out of scope: expressions of
- * constants alone that a compiler folds (`1 < 2 ? a : b`, `null ?? a`); string sums are covered.
+ * The function is found by its text in the module, in a file the module imports by relative path, or else in a package
+ * (other than our own) that these import. From there its free names are followed to constants, helpers and imports of
+ * the same package, transitively, to the name and version of npm packages, to Node's own modules and to globals of the
+ * language. The hash is the same for the `.ts` source, for `tsc` output and for `esbuild` output (not bundled, not
+ * minified), and blind to comments, layout, types and the names of local variables. It differs as soon as the function,
+ * anything of its package it reaches, or the version of an npm package it calls differs. Module code it does not reach
+ * does not count. Not covered: constant expressions that a compiler folds (`1 < 2 ? a : b`, `null ?? a`), except sums
+ * of strings.
  *
  * Cost: about 1 ms for each file reached.
  *
@@ -55,7 +56,7 @@ export function openCodeHasher(options: CodeHashOptions): (fn: ComputeFunction) 
     const own = ownModules(tree, [entry]);
     const sites = own.flatMap((module) => functionSites(module, wanted));
     if (sites.length > 0) return hashOfSites(tree, entry, fn, sites);
-    // Only then, and only as far as needed: a package of nodes may be large.
+    // Packages are searched only if that found nothing: a package of nodes may be large.
     const bought = new Set(
       [...packageEntries(tree, own)].flatMap((one) => readableModules(tree, one)),
     );
@@ -94,7 +95,7 @@ function hashOfSites(
   return first;
 }
 
-/** The modules and all they reach by relative imports, nearest first. */
+/** The entry modules and all that they reach by relative imports, nearest first. */
 function ownModules(tree: SourceTree, entries: readonly SourceModule[]): SourceModule[] {
   const found = new Map(entries.map((entry) => [entry.path, entry]));
   for (const module of found.values()) {
@@ -121,7 +122,7 @@ function packageEntries(tree: SourceTree, modules: readonly SourceModule[]): Set
   return found;
 }
 
-/** The modules of a package; none of one that is not to be read, or too large: a function may be in another. */
+/** The modules of a package; none if it cannot be read or is too large: the function may be in another package. */
 function readableModules(tree: SourceTree, path: string): SourceModule[] {
   try {
     return ownModules(tree, [tree.module(path)]);

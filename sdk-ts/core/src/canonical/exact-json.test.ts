@@ -22,7 +22,7 @@ const { data } = fc.letrec<{ data: unknown }>((tie) => ({
 test("every double comes back bit for bit, and all data with it", () => {
   fc.assert(
     fc.property(data, (value) => {
-      // Equal as Object.is has it: a zero with a sign is another one, and NaN is itself.
+      // Compares numbers as Object.is does: -0 differs from 0, and NaN equals itself.
       expect(parseExactJson(exactJson(value))).toStrictEqual(value);
     }),
     { numRuns: 500 },

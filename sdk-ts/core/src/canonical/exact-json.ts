@@ -1,22 +1,23 @@
 import { jcsDepthMax } from "./jcs.ts";
 
-/** Marks a number that JSON has no form of. */
+/** Marks a number that JSON cannot represent. */
 const tag = "$double";
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 /**
- * JSON text of plain data from which each double comes back bit for bit: `-0`, `NaN` and the infinities are written as
- * `{"$double":"-0"}`, every other number in its shortest form. Keys are sorted, `undefined` properties are left out, and
- * there is no space: equal data have equal text.
+ * JSON text of plain data from which each number comes back exactly: `-0`, `NaN` and the infinities are written like
+ * `{"$double":"-0"}`, every other number in its shortest form. Keys are sorted, `undefined` properties are left out,
+ * and there is no space: equal data have equal text.
  *
- * @throws {TypeError} for what is no plain data, or is nested deeper than {@link jcsDepthMax}
+ * @throws {TypeError} for a function, symbol or bigint, for `undefined` that is not a property, for a key `$double` or
+ * `__proto__`, and for nesting deeper than {@link jcsDepthMax}
  */
 export function exactJson(value: unknown): string {
   return JSON.stringify(encoded(value, 0));
 }
 
-/** What {@link exactJson} was given. @throws {SyntaxError} for text that is no JSON */
+/** Reads back what {@link exactJson} wrote. @throws {SyntaxError} for text that is not JSON */
 export function parseExactJson(text: string): unknown {
   const value = JSON.parse(text) as Json;
   return text.includes(tag) ? decoded(value) : value;

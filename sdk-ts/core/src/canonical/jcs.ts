@@ -10,8 +10,8 @@ const loneSurrogate = /\p{Surrogate}/u;
 /**
  * Canonical JSON text of a value by RFC 8785 (JCS): keys sorted by UTF-16 code unit, shortest number form, no space.
  *
- * Only JSON data pass: null, booleans, finite numbers, well-formed strings, arrays and plain objects. `-0` is written `0`.
- * Nothing is dropped in silence: an `undefined` property is refused like any other value JSON cannot hold.
+ * Only JSON data pass: null, booleans, finite numbers, well-formed strings, arrays and plain objects. `-0` is written
+ * `0`. Nothing is dropped silently: an `undefined` property is refused like any other value JSON cannot hold.
  *
  * @throws {IdentityError} `NOT_CANONICAL`, with the path of the first offending value.
  */

@@ -20,12 +20,15 @@ export interface CanonicalNode {
   readonly interval_seconds: number;
   /** Window in bars, at least 1. */
   readonly period: number;
-  /** JSON data. Sets (tags, queries) must come sorted by UTF-16 code unit, without duplicates. Reserved names are refused. */
+  /**
+   * JSON data. Sets (tags, queries) must come sorted by UTF-16 code unit, without duplicates. Reserved names are
+   * refused.
+   */
   readonly params: unknown;
   /** In the declared order. */
   readonly inputs: readonly CanonicalInput[];
   readonly schema_compat_id: string;
-  /** Of {@link codeHash} or of the built-in's name and version; empty for a node without code. */
+  /** Hash of the compute function (`openCodeHasher`) or of a built-in's name and version; empty if there is no code. */
   readonly code_hash: string;
 }
 

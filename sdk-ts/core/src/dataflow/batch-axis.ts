@@ -32,7 +32,10 @@ export interface BatchAxis {
 
 /**
  * Lays the inputs of each clock on one axis: for `observed` the union of their bucket ends, for `continuous` every
- * bucket between the first and the last. @throws {FeedError} naming the node whose rows do not fit.
+ * bucket between the first and the last.
+ *
+ * @throws {FeedError} naming the node whose rows do not fit.
+ * @throws {RangeError} for a bucket end that does not fit its continuous clock.
  */
 export function batchAxes(plan: Plan, inputs: readonly BatchInput[]): BatchAxis[] {
   const byNode = new Map(inputs.map((input) => [input.nodeId, input]));
@@ -53,7 +56,7 @@ function checkInput(name: string, outputs: number, input: BatchInput): void {
     throw new FeedError(`node "${name}": expected ${outputs} columns of ${endMs.length} rows`);
   }
   let last = Number.NEGATIVE_INFINITY;
-  let increases = true; // one flag and no way out of the loop: twice as fast, and every run pays for it
+  let increases = true; // a flag and no early exit: twice as fast, and every run makes this check
   for (let i = 0; i < endMs.length; i++) {
     const end = endMs[i]!;
     increases = increases && end > last;

@@ -23,11 +23,11 @@ export interface BatchOptions {
   readonly inputs: readonly BatchInput[];
   /** Nodes whose outputs are collected. */
   readonly collect: readonly string[];
-  /** Nodes of which only the last row's value of the first output is wanted, not whole columns. @default none */
+  /** Nodes of which only the first output's value at the last row is wanted, not whole columns. @default none */
   readonly last?: readonly string[];
   /** State from which the run continues. @default none: it begins at the first row */
   readonly restore?: BatchRestore;
-  /** Rows of a clock that are computed at a time. @default 2048 */
+  /** Largest number of rows of a clock computed at a time. @default 2048 */
   readonly chunk?: number;
   /** Called after each segment with the number of rows done and in total, over all clocks. @default none */
   readonly onProgress?: (rowsDone: number, rowsTotal: number) => void;
@@ -46,11 +46,13 @@ export interface BatchResult {
 }
 
 /**
- * Runs a plan over whole columns, a chunk of rows at a time. Apart from inputs and collected outputs, memory is constant.
+ * Runs a plan over whole columns, a chunk of rows at a time. Memory is constant, except for inputs and collected
+ * outputs.
  *
  * @param options plan, rows, and what to collect
  * @returns the collected columns, last values, states and evaluation counts
  * @throws {FeedError} when inputs do not fit the plan.
+ * @throws {RangeError} for a chunk below 1, or a bucket end that does not fit its continuous clock.
  * @throws {ComputeError | MissingBucketError} naming node, row and time.
  */
 export function runBatch(options: BatchOptions): BatchResult {

@@ -13,11 +13,11 @@ export class ClockFrame {
   readonly #presence: SlidingColumn<Uint8Array>[] = [];
   /**
    * Absolute row of local row 0, known from {@link start} on. Starts as an integer and not as NaN: a field that has
-   * held a fraction is boxed at each call it is passed to.
+   * ever held a non-integer is boxed each time it is passed to a function.
    */
   base = 0;
   isStarted = false;
-  /** Local row of the first row there ever was; goes below 0 as the frame slides. */
+  /** Local row of the clock's very first row; goes below 0 as the frame slides. */
   firstLocal: number;
   /** One past the last local row. */
   end: number;
@@ -31,9 +31,9 @@ export class ClockFrame {
   segmentMissing = false;
   /** Every lane runs on every row of the open segment. */
   isClean = false;
-  /** Rows of all such segments so far. */
+  /** Rows of all clean segments so far. */
   cleanRows = 0;
-  /** Rows before every window on this clock is full, after which a segment is clean; −1 = never. */
+  /** Number of rows after which every window on this clock is full, so that a segment may be clean; −1 = never. */
   plainRows = 0;
 
   constructor(spec: ClockSpec, lookback: number, chunk: number) {
@@ -67,7 +67,7 @@ export class ClockFrame {
     this.to = this.end + rows;
   }
 
-  /** Takes the opened rows in, and settles whether every lane runs on all of them. */
+  /** Ends the segment with the opened rows, and decides whether every lane runs on all of them. */
   close(isRestoring: boolean): void {
     this.end = this.to;
     const isFull = this.plainRows >= 0 && this.from - this.firstLocal >= this.plainRows;

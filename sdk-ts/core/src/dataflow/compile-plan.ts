@@ -43,7 +43,7 @@ export function compilePlan(options: CompilePlanOptions): Plan {
   return builder.finish(stages, restoreNeeds(byId, supplied));
 }
 
-/** The nodes wanted outputs need; a supplied node stands for everything above it. */
+/** The nodes that the wanted outputs need; nothing upstream of a supplied node is needed. */
 function prune(
   all: ReadonlyMap<string, GraphNode>,
   supplied: ReadonlySet<string>,
@@ -137,7 +137,8 @@ function mismatch(node: GraphNode, byId: ReadonlyMap<string, GraphNode>): GraphE
 
 /**
  * Nodes of a graph by id.
- * @throws {GraphError} on a repeated id, an input that names no node or output, and a cycle, whose nodes are named in order.
+ * @throws {GraphError} on a repeated id, an input that names no node or output, and a cycle, whose nodes are named in
+ * order.
  */
 function indexNodes({ nodes }: RuntimeGraph): ReadonlyMap<string, GraphNode> {
   const checked = nodes.map(({ id, inputs }): CheckedNode => {

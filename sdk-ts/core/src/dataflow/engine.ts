@@ -14,7 +14,7 @@ export class Engine {
   readonly frames: readonly ClockFrame[];
   readonly columns: readonly Column[];
   readonly presence: readonly Uint8Array[];
-  /** 1 per node whose rows of the segment were written from its record (restore only). */
+  /** 1 for each node whose rows of the segment were written from its record (restore only). */
   readonly recorded: Uint8Array;
   /** While restoring, nodes with state are not run and nothing is counted. */
   isRestoring = false;
@@ -246,7 +246,7 @@ export class Engine {
 interface Straight {
   readonly lanes: readonly number[];
   readonly kernels: readonly Kernel[];
-  /** `run` of each: looked up once, for a lookup that meets many classes costs more than many a kernel's row. */
+  /** `run` of each kernel, looked up once: a lookup on many classes costs more than a row of most kernels. */
   readonly runs: readonly Kernel["run"][];
 }
 
@@ -291,7 +291,7 @@ function laneReadiness(plan: Plan, memory: EngineMemory, lane: number, i: number
   return readiness;
 }
 
-/** Rows before every window on a clock is full, or −1 if a lane on it reads another clock. */
+/** Number of rows after which every window on a clock is full; −1 if a lane on it reads another clock. */
 function plainRows(plan: Plan, clock: number): number {
   let rows = 0;
   for (const lane of plan.lanes) {

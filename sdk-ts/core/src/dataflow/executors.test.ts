@@ -276,7 +276,7 @@ function equalBits(
   }
 }
 
-/** Row of an input by bucket end, as an online feed would hand it over. */
+/** Pushes each input's row of the bucket that ends at `endMs`, as an online feed would; false if there was none. */
 function feed(
   step: StepExecutor,
   plan: Plan,
@@ -386,7 +386,7 @@ test("step equals batch bit for bit, missing rows, evaluations and states includ
   );
 });
 
-/** Recorded rows of the history nodes whose bucket ends at a time. */
+/** Recorded rows of the history nodes for the bucket that ends at `endMs`. */
 function recordAt(
   step: StepExecutor,
   plan: Plan,

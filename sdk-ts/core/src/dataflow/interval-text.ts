@@ -5,7 +5,7 @@ const units = [
   ["s", 1_000],
 ] as const;
 
-/** A length of time as an interval is written: `1d`, `90m`, `1s`. */
+/** A duration in milliseconds in the notation of intervals: `1d`, `90m`, `1s`. */
 export function intervalText(intervalMs: number): string {
   const [unit, size] = units.find(([, each]) => intervalMs % each === 0) ?? ["ms", 1];
   return `${intervalMs / size}${unit}`;

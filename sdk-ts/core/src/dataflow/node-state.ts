@@ -24,7 +24,7 @@ export function saveNode(engine: Engine, node: number): Uint8Array {
 }
 
 /**
- * Puts a state written by {@link saveNode} back.
+ * Restores a state written by {@link saveNode}.
  * @throws {RangeError} when the bytes are not a state of this node (I14).
  */
 export function loadNode(engine: Engine, node: number, bytes: Uint8Array): void {

@@ -61,7 +61,7 @@ export class StepExecutor {
     this.#write(handle, this.#open(handle, row, bucketEndMs), values);
   }
 
-  /** Takes a row of a supplied node that has no values; otherwise as {@link push}. */
+  /** Takes a row of a supplied node whose bucket is missing; otherwise as {@link push}. */
   pushMissing(handle: number, row: number, bucketEndMs: number): void {
     const i = this.#open(handle, row, bucketEndMs);
     this.#engine.writeMissing(handle, i);

@@ -14,9 +14,9 @@ export interface SweepInWorkersOptions {
   readonly variants: number;
   /** Rows of the sources; columns of numbers only. */
   readonly inputs: readonly BatchInput[];
-  /** Largest number of threads, 1..64; never more than variants are started. */
+  /** Largest number of threads, 1..64; no more are started than there are variants. */
   readonly workersMax: number;
-  /** Rows of a clock that are computed at a time. @default 2048 */
+  /** Largest number of rows of a clock computed at a time. @default 2048 */
   readonly chunk?: number;
   /** Ends the workers; the sweep then rejects with the reason of the signal. @default none */
   readonly signal?: AbortSignal;
@@ -87,7 +87,7 @@ function shareColumn(column: Float64Array): Float64Array {
   return shared;
 }
 
-/** Runs one worker to its answer; it is gone when the promise settles. */
+/** Runs one worker to its answer; the worker has ended when the promise settles. */
 async function runTask(task: SweepTask, stop: AbortSignal): Promise<readonly Float64Array[]> {
   const file = import.meta.url.endsWith(".ts") ? "./sweep-worker.ts" : "./sweep-worker.js";
   const worker = new Worker(new URL(file, import.meta.url), { workerData: task });

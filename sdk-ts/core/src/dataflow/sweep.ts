@@ -13,11 +13,11 @@ export interface SweepVariant {
 
 /** What a sweep computes. */
 export interface SweepOptions {
-  /** What is computed; nodes with the same id are computed once. */
+  /** Nodes with the same id are computed once. */
   readonly variants: readonly SweepVariant[];
   /** Rows of the sources; those that no variant reads are left out. */
   readonly inputs: readonly BatchInput[];
-  /** Rows of a clock that are computed at a time. @default 2048 */
+  /** Largest number of rows of a clock computed at a time. @default 2048 */
   readonly chunk?: number;
 }
 
@@ -32,8 +32,9 @@ export interface SweepResult {
 /**
  * Runs many variants over the same rows as one graph: a node that several variants share is computed once.
  *
- * Columns are not kept, because those of two hundred variants would fill the memory: the wanted outcome of a run (equity,
- * a cumulated metric) is a node whose last value is read. Values are bit for bit those of a run of the variant alone.
+ * Columns are not kept, because those of two hundred variants would fill the memory: the wanted outcome of a run
+ * (equity, a cumulated metric) is a node whose last value is read. Values are bit for bit those of a run of the variant
+ * alone.
  *
  * @param options variants and rows
  * @returns the last values per variant, and how many rows each node was run on

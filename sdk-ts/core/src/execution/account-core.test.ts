@@ -17,7 +17,7 @@ const options: RouterOptions = {
 };
 const own = { world: "w", strategy: "s" };
 
-/** A core with the orders it made, each told as accepted. */
+/** A core with the orders it made, each reported as accepted. */
 class Account extends AccountCore {
   readonly made: Readonly<RouterOrder>[] = [];
 

@@ -22,13 +22,13 @@ import {
 import type { Book, RouterSnapshot, StrategyAccount } from "./router-state.ts";
 import { wantedLots } from "./wanted-lots.ts";
 
-/** What an operation led to. */
+/** Result of an operation. */
 export interface AccountOutcome extends RouterResult {
-  /** Of a target or a direct order. */
+  /** After a target or a direct order: what became of it. */
   readonly target?: TargetOutcome;
-  /** Of a bar: capital and return of every strategy in a stage. */
+  /** After a bar: capital and return of every strategy in a stage. */
   readonly sealed?: readonly SealedReturn[];
-  /** Of a comparison: how books and broker differ, for people; empty when they agree. */
+  /** After a comparison: how books and broker differ, as text for people; empty if they agree. */
   readonly difference?: string;
 }
 
@@ -39,9 +39,9 @@ const UNASSIGNED = { world: "", strategy: "" } as const;
 const CASH_TOLERANCE = 0.01;
 
 /**
- * The router's core of one account with what its caller needs besides: comparing with a broker without sending, series
- * that begin at the capital of the stage, cancels of protective orders, and `apply`, by which the running router, the
- * rebuilding of it from its journal and the replay of a recorded session all drive it.
+ * The router's core for one account, with what its callers need besides: comparison with a broker without sending
+ * orders, return series that begin at the capital of the stage, cancels of protective orders, and `apply`, through
+ * which the running router, its recovery from the journal and the replay of a recorded session all drive the core.
  */
 export class AccountCore {
   readonly #router: OrderRouter;
@@ -124,7 +124,7 @@ export class AccountCore {
     return this.#core.capital(world, strategy);
   }
 
-  /** Opening orders stay in: books and broker differ. */
+  /** True while opening orders are held back because books and broker differ. */
   get isOpeningShut(): boolean {
     return this.#core.isOpeningShut;
   }
@@ -158,7 +158,7 @@ export class AccountCore {
     return this.#core.ledger.marks.get(instrument);
   }
 
-  /** Money a lot is worth at price 1. @throws {RangeError} for an instrument that is not configured. */
+  /** Value of one lot at price 1. @throws {RangeError} for an instrument that is not configured. */
   lotUnit(instrument: string): number {
     return this.#core.ledger.instrument(instrument).lotUnit;
   }
@@ -182,7 +182,7 @@ export class AccountCore {
     return this.openOrders(id).reduce((sum, order) => sum + remainingLots(order), 0);
   }
 
-  /** Signed lots that are missing to the standing target of a book; 0 without one. */
+  /** Signed lots that a book still needs to reach its standing target; 0 without a target. */
   missingLots(id: BookId): number {
     const book = this.book(id);
     if (book == null || book.target === null) return 0;
@@ -206,7 +206,7 @@ export class AccountCore {
     return [{ kind: "cancel", orderId }];
   }
 
-  /** Shuts opening orders while books and broker differ. An unknown order may be the reason why cash does. */
+  /** Holds back opening orders while books and broker differ. While an order is unknown, cash is not compared. */
   #compare(positions: ReadonlyMap<string, number>, cash: number): string {
     const open = [...this.#core.orders.open()];
     const texts = findDifferences([...this.#core.ledger.books.values()], open, positions).map(
@@ -249,7 +249,7 @@ export class AccountCore {
     if (account !== undefined) this.#core.ledger.seal(account, bucket);
   }
 
-  /** A demoted strategy is in no stage: what closing it costs is no return of one. */
+  /** A demoted strategy is in no stage, so the cost of closing its position is not part of a stage's returns. */
   #sealWorlds(worlds: readonly string[], bucket: number): SealedReturn[] {
     return [...this.#core.ledger.strategies.values()]
       .filter(

@@ -14,9 +14,9 @@ export interface BarMark {
 export type ReportedState = "sent" | "unknown" | "accepted" | "rejected" | "cancelled" | "expired";
 
 /**
- * Every operation on the core of an account, with what the core reads of it. A journal holds them in the order they took
- * effect and may say more of each; performing them again on an empty core gives the same state, ids included. A `note`
- * changes nothing: it says what followed from an operation.
+ * Every operation on the core of an account, with the fields that the core reads. A journal holds the operations in the
+ * order they took effect and may record more about each; performing them again on an empty core gives the same state,
+ * ids included. A `note` changes nothing: it records what followed from an operation.
  */
 export type AccountOp =
   | ({ readonly op: "set_target" } & TargetInput)
@@ -27,8 +27,10 @@ export type AccountOp =
       readonly strategy: string;
       readonly bucket: number;
     }
+  /** Cancels the opening orders in scope; with `protective` all of them. */
   | { readonly op: "cancel"; readonly scope: RouterScope; readonly protective: boolean }
   | { readonly op: "cancel_order"; readonly order: string }
+  /** Compares the books with the broker's lots and cash; a difference holds back opening orders until there is none. */
   | {
       readonly op: "compare";
       readonly positions: readonly (readonly [string, number])[];
@@ -56,6 +58,7 @@ export type AccountOp =
       readonly reason: string;
     }
   | { readonly op: "fill"; readonly fill: FillReport }
+  /** Takes the marks of one bucket, then seals the returns of the strategies of `worlds`. */
   | {
       readonly op: "bar";
       readonly bucket: number;
@@ -69,6 +72,6 @@ export type AccountOp =
       readonly lots: number;
       readonly price: number;
     }
-  /** Settings of the account that hold from here on; limits that are absent stay as they are. */
+  /** Settings of the account from now on; limits that are absent stay as they are. */
   | { readonly op: "settings"; readonly limits?: PretradeLimits }
   | { readonly op: "note" };

@@ -1,7 +1,7 @@
 /** Longest client order id any broker we know accepts, in characters. */
 export const CLIENT_ORDER_ID_LENGTH_MAX = 32;
 
-/** What an order is, as far as sending it twice is concerned. The fence is left out on purpose. */
+/** What identifies an order: equal identities mean one order sent twice. The fence is left out on purpose. */
 export interface OrderIdentity {
   readonly account: string;
   readonly world: string;

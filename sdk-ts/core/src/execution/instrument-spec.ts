@@ -1,21 +1,21 @@
-/** What execution must know of an instrument. Quantities are in lots; money is in the quote currency. */
+/** What execution needs to know about an instrument. Quantities are in lots; money is in the quote currency. */
 export interface InstrumentSpec {
   readonly symbol: string;
-  /** Units of the instrument a lot, decimal string above 0. */
+  /** Units of the instrument per lot, decimal string above 0. */
   readonly lotSize: string;
   /** Smallest price step, in the quote currency. @default 0 (no step) */
   readonly tick?: number;
-  /** Money a unit moves when the price moves by 1. @default 1 */
+  /** Change in the value of one unit when the price moves by 1. @default 1 */
   readonly multiplier?: number;
 }
 
-/** An instrument with everything resolved that a step needs. */
+/** An instrument with its numbers checked and its defaults filled in. */
 export interface CompiledInstrument {
   readonly symbol: string;
   readonly lotSize: string;
   readonly tick: number;
   readonly multiplier: number;
-  /** Money a lot is worth at price 1: `lot size × multiplier`. */
+  /** Value of one lot at price 1: `lot size × multiplier`. */
   readonly lotUnit: number;
 }
 

@@ -25,7 +25,7 @@ import type { RouterOrders } from "./router-orders.ts";
 import type { Book } from "./router-state.ts";
 import { wantedLots, withoutTooLittle } from "./wanted-lots.ts";
 
-/** What an order is made for. */
+/** What an order is made with, besides its lots. */
 interface OrderRequest {
   readonly bucket: number;
   readonly origin: OrderOrigin;
@@ -34,7 +34,7 @@ interface OrderRequest {
   readonly notionalMin?: number | undefined;
 }
 
-/** Turns the difference between a book and its target, or a direct order, into orders, once. Used by the router alone. */
+/** Turns the difference between a book and its target, or a direct order, into orders, once. For the router alone. */
 export class IntentWriter {
   readonly #account: string;
   readonly #orderId: (identity: OrderIdentity) => string;
@@ -52,7 +52,10 @@ export class IntentWriter {
     this.#orders = orders;
   }
 
-  /** Makes the orders for `target − (position + working)`, see {@link wantedLots}, or for a demoted strategy what its `on_demote` says. */
+  /**
+   * Makes the orders for `target − (position + working)`, see {@link wantedLots}. For a demoted strategy it makes those
+   * that its `on_demote` asks for.
+   */
   settle(book: Book, bucket: number, origin: OrderOrigin, openingShut: boolean): RouterResult {
     const demoted = this.#ledger.strategy(book.world, book.strategy)?.demoted ?? null;
     if (demoted !== null) {
@@ -73,7 +76,7 @@ export class IntentWriter {
     return result;
   }
 
-  /** Makes a direct order on top of what works already: a close and an open when it goes through zero. */
+  /** Makes a direct order in addition to the working ones: a close and an open when it goes through zero. */
   submit(book: Book, order: DirectOrderInput, openingShut: boolean): RouterResult {
     const { lots, bucket, terms, reduceOnly = false, notionalMin } = order;
     const plan = planOrder(book.quantity, this.#orders.openOf(book), lots);
@@ -139,7 +142,7 @@ export class IntentWriter {
     const lotUnit = this.#ledger.instrument(book.instrument).lotUnit;
     return checkPretrade(
       {
-        // An order that waits for a dearer price will be worth that much.
+        // An order that waits for a price above the mark is valued at that price.
         notional: Math.abs(intent.lots) * lotUnit * Math.max(mark, terms?.price ?? 0),
         opening: intent.opening,
         grossAfter: this.#grossWith(book.instrument, intent.lots),
@@ -148,7 +151,7 @@ export class IntentWriter {
     );
   }
 
-  /** Against an order that is worth too little; what leaves nothing held is never. */
+  /** Why an order is refused for its value; undefined if it is not. One that leaves nothing held is never refused. */
   #reasonOfValue(
     book: Book,
     { lots, closesAll }: OrderIntent,
@@ -184,7 +187,7 @@ export class IntentWriter {
     return gross;
   }
 
-  /** Order buckets never fall within a book, so a count of the latest bucket is enough for the sequence. */
+  /** Order buckets never decrease within a book, so a count of the latest bucket is enough for the sequence. */
   #write(book: Book, intent: OrderIntent, { bucket, origin, terms }: OrderRequest): RouterOrder {
     const orderBucket = Math.max(bucket, book.orderBucket);
     book.orderCount = orderBucket === book.orderBucket ? book.orderCount + 1 : 1;

@@ -145,7 +145,7 @@ class Driver {
     }
   }
 
-  /** What a target leads to is no more exposure than it states, and comes once. */
+  /** A target never leads to more exposure than it states, and once acted on it causes no further order. */
   #check(act: () => RouterResult): void {
     const before = this.#expected();
     const { effects, refused } = act();

@@ -37,7 +37,7 @@ export function lotsFromQuantity(quantity: string, lotSize: string): number {
   return whole === 0 ? 0 : whole;
 }
 
-/** Whole lots of any decimal quantity, toward zero with {@link LOT_TOLERANCE}; for what is wanted, not for what was done. */
+/** Whole lots of any decimal quantity, toward zero with {@link LOT_TOLERANCE}; for wanted quantities, not for fills. */
 export function lotsTowardZero(quantity: Decimal.Value, lotSize: string): number {
   return wholeLots(new Decimal(quantity).div(checkedLotSize(lotSize)).toNumber());
 }

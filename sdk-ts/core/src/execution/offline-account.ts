@@ -10,16 +10,16 @@ import type { SimulatedFill } from "./simulated-order.ts";
 /** An instrument as an offline run trades it. */
 export type OfflineInstrument = InstrumentSpec &
   CostOptions & {
-    /** Market-on-close fills on the deciding bar. Off unless named. @default false */
+    /** Market orders fill at the close of the bar they were decided on, as market-on-close orders. @default false */
     readonly sameBarClose?: boolean;
-    /** Orders worth less at the mark are not made, but for those that leave nothing held. @default 0 */
+    /** Orders worth less than this at the mark are not made, except those that leave nothing held. @default 0 */
     readonly notionalMin?: number;
   };
 
 export interface OfflineAccountOptions {
   /** What is traded, one entry per instrument. Methods name them by their place in the list. */
   readonly instruments: readonly OfflineInstrument[];
-  /** Money the strategy starts with, all of it its own. */
+  /** Money the strategy starts with. */
   readonly capital: number;
   /** Expected number of marks; the columns grow past it. @default 4096 */
   readonly rowsExpected?: number;
@@ -40,13 +40,13 @@ export interface OfflineTotals {
   readonly barsDone: number;
 }
 
-/** What is held of an instrument. Money in the quote currency. */
+/** Position in one instrument. Money in the quote currency. */
 export interface OfflinePosition {
   /** Signed lots. */
   readonly lots: number;
   /** Per unit; 0 while flat. */
   readonly averageCost: number;
-  /** Last close above 0; NaN before the first. */
+  /** Last close that is not NaN; NaN before the first. */
   readonly mark: number;
   /** Before fees. */
   readonly realisedPnl: number;
@@ -56,33 +56,33 @@ export interface OfflinePosition {
   readonly spreadCosts: number;
 }
 
-/** An instrument with its broker and what a step must know of it. */
+/** An instrument with its broker and its state between bars. */
 interface Line {
   readonly id: BookId;
   readonly lotUnit: number;
   readonly notionalMin: number;
   readonly sameBarClose: boolean;
   readonly broker: SimulatedBroker;
-  /** Of the ledger. */
+  /** The ledger's own mark. */
   readonly mark: Mark;
-  /** Of the ledger; undefined before the first target. */
+  /** The ledger's own book; undefined before the first target. */
   book: Readonly<Book> | undefined;
   target: number;
   working: number;
   spreadCosts: number;
 }
 
-/** Finished orders and executions remembered: offline nothing comes late or twice. */
+/** Finished orders and executions remembered; a few are enough, since offline nothing comes late or twice. */
 const FINISHED_MAX = 16;
 
 /**
- * One strategy over one or several instruments, bar by bar, through the very order router and broker that paper uses.
+ * One strategy over one or several instruments, bar by bar, through the same order router and broker that paper uses.
  *
  * A target is sized at its instrument's last close with the equity of the whole account at that moment, and fills at
  * the open of the instrument's next bar with costs. At each bucket end call `bar` for every instrument with a bar
- * there, `decide` for every target, then `mark`; with one instrument `step` does all three. Nothing is allocated where
+ * there, `decide` for every target, then `mark`; with one instrument `step` does all three. Nothing is allocated while
  * targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full exits stay exact. A NaN
- * target keeps the one before; a NaN close keeps the mark before.
+ * target keeps the previous target; a NaN close keeps the previous mark.
  *
  * Cash, marks and positions are those of the router's ledger; nothing here keeps them a second time.
  */
@@ -120,8 +120,8 @@ export class OfflineAccount {
   /**
    * One bar of the only instrument: working orders fill at its open, then the target is taken at its close.
    *
-   * @param row absolute row, rising; it is the bucket of the orders and part of the execution ids
-   * @param target fraction of the capital, NaN to keep the one before
+   * @param row absolute row, increasing; it is the bucket of the orders and part of the execution ids
+   * @param target fraction of the capital, NaN to keep the previous one
    */
   step(row: number, open: number, high: number, low: number, close: number, target: number): void {
     this.bar(0, row, open, high, low, close);
@@ -129,7 +129,10 @@ export class OfflineAccount {
     this.mark();
   }
 
-  /** A bar of an instrument: working orders fill at its open, its close is the mark. Row numbers increase within each instrument. */
+  /**
+   * A bar of an instrument: working orders fill at its open, its close is the mark. Row numbers increase within each
+   * instrument.
+   */
   bar(at: number, row: number, open: number, high: number, low: number, close: number): void {
     const line = this.#lines[at]!;
     if (line.working > 0 || line.sameBarClose) {
@@ -143,11 +146,11 @@ export class OfflineAccount {
   }
 
   /**
-   * Takes an instrument's target; nothing happens while it is NaN, the one before, or there is no mark. Whether it is
-   * now the target.
+   * Takes an instrument's target. Nothing happens if it is NaN or unchanged, or if there is no mark above 0.
    *
    * @param row last row of the instrument that had begun: orders fill on the one after it
    * @param target fraction of the capital
+   * @returns whether `target` is now the instrument's target
    */
   decide(at: number, row: number, target: number): boolean {
     const line = this.#lines[at]!;
@@ -170,7 +173,7 @@ export class OfflineAccount {
     return true;
   }
 
-  /** Notes the equity at a bucket end. */
+  /** Records the equity at a bucket end. */
   mark(): void {
     let equity = this.#ledger.accountCash;
     for (let at = 0; at < this.#lines.length; at++) {
@@ -186,7 +189,7 @@ export class OfflineAccount {
     this.#lastEquity = equity;
   }
 
-  /** Equity at each mark, in their order; a view that the next growth replaces. */
+  /** Equity at each call of `mark`, in order. A view: it is stale once more marks make the column grow. */
   equity(): Float64Array {
     return this.#equity.subarray(0, this.#length);
   }
@@ -213,7 +216,7 @@ export class OfflineAccount {
     };
   }
 
-  /** Traded notional so far; see {@link OfflineTotals}. */
+  /** Turnover so far; see {@link OfflineTotals}. */
   get turnover(): number {
     return this.#turnover;
   }

@@ -6,7 +6,7 @@ export interface OrderIntent {
   readonly side: PositionSide;
   readonly opening: boolean;
   readonly reduceOnly: boolean;
-  /** It leaves nothing held, or belongs to what leaves nothing held and working. */
+  /** It leaves nothing held, or is part of a change that leaves nothing held and nothing working. */
   readonly closesAll: boolean;
 }
 
@@ -26,7 +26,7 @@ const NOTHING: IntentPlan = { intents: [], heldLots: 0 };
  * order through zero is two. Of the closing part only what confirmed positions cover, less what working orders
  * already take from them, is reduce-only; the rest offsets orders that may never fill, so it counts as opening.
  *
- * While an order is unknown nothing that can open leaves; it is reported as held.
+ * While an order is unknown, nothing that can open is sent; its lots are reported as held.
  */
 export function planIntents(
   positionLots: number,
@@ -83,7 +83,7 @@ export function planOrder(
 
 /**
  * The one reduce-only intent that flattens confirmed positions, or undefined when nothing is left to reduce. An order
- * that waits for a price and is being cancelled covers nothing: if it fills all the same, less is left to reduce.
+ * that waits for a price and is being cancelled covers nothing: if it fills anyway, less is left to reduce.
  */
 export function planFlatten(
   positionLots: number,

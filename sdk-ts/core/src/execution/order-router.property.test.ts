@@ -198,7 +198,7 @@ class Driver {
     }
   }
 
-  /** Never more than the target asks for: expected exposure is the target, or short of it by what is held. */
+  /** Never more than the target asks for: expected exposure is the target, or short of it by the lots held back. */
   #check(name: string, result: RouterResult): void {
     this.#record(result);
     const book = this.router.core.book({ world: "w", strategy: name, instrument: "X" });
@@ -242,7 +242,10 @@ class Driver {
   }
 }
 
-/** Working orders against the position that are not reduce-only, or wait for a price and are being cancelled, may go beyond it; they are not the new order's doing. */
+/**
+ * Lots of working orders against the position that may exceed it without the new order: those that are not reduce-only,
+ * or that wait for a price and are being cancelled.
+ */
 function overlapOf(others: readonly Readonly<RouterOrder>[], quantity: number): number {
   return others
     .filter(

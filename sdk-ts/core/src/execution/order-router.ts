@@ -55,7 +55,7 @@ export class OrderRouter {
     this.#writer = new IntentWriter(options, this.core.ledger, this.core.orders);
   }
 
-  /** A router that goes on exactly where `snapshot()` was taken. */
+  /** A router that continues exactly where `snapshot()` was taken. */
   static restore(options: RouterOptions, snapshot: RouterSnapshot): OrderRouter {
     return new OrderRouter(options, snapshot);
   }
@@ -64,8 +64,9 @@ export class OrderRouter {
    * Takes a target: fixes its quantity if its value changed, and sends what is missing, once.
    *
    * quantity = value × capital ÷ mark in lots, toward zero. A re-sent equal value keeps its quantity. What is not
-   * opened because it is worth less than `notionalMin` is taken off the quantity, and what is not reduced is left as it is:
-   * a price that moves later is no reason to send it, and nothing is opened beyond the quantity.
+   * opened because it is worth less than `notionalMin` is taken off the quantity, and what is not reduced for that
+   * reason stays: a later price move does not cause it to be sent, and nothing is opened beyond the quantity.
+   *
    * @throws {RangeError} for a value that is not finite or an unconfigured instrument
    */
   setTarget(input: TargetInput): RouterResult & { readonly outcome: TargetOutcome } {
@@ -104,10 +105,11 @@ export class OrderRouter {
   }
 
   /**
-   * Takes a direct order: it is made once, now, or refused; a target stated later counts its position and what works.
+   * Takes a direct order: it is made once, now, or refused. A later target counts its position and its working lots.
    *
    * Through zero it becomes two orders, a close and an open, each checked by itself. It needs no mark unless a
    * limit or `notionalMin` is set.
+   *
    * @throws {RangeError} for lots that are not a whole number or 0, a price not above 0, an unconfigured instrument
    */
   submitOrder(input: DirectOrderInput): RouterResult & { readonly outcome: DirectOrderOutcome } {
@@ -131,7 +133,7 @@ export class OrderRouter {
     return { outcome: "applied", ...result };
   }
 
-  /** After a gate opened again: the catch-up of every book of the strategy, decided on `bucket`. */
+  /** Makes the catch-up orders of every book of the strategy, decided on `bucket`, after a gate has opened again. */
   rearm(input: { world: string; strategy: string; bucket: number }): RouterResult {
     return this.#settle(
       this.core.ledger.booksOf(input.world, input.strategy),
@@ -142,7 +144,7 @@ export class OrderRouter {
 
   /**
    * Compares net lots per instrument with the broker's, after missed executions were booked and unknown orders
-   * looked up. A difference within what `unknown` orders may have filled is not judged yet; any other shuts
+   * looked up. A difference within what `unknown` orders may have filled is not judged yet; any other holds back
    * opening orders until a later call finds none. Then every book catches up.
    */
   reconcile(input: {
@@ -155,17 +157,21 @@ export class OrderRouter {
     return { differences, ...this.#settle(books, input.bucket, "reconcile") };
   }
 
-  /** An operator's journaled adjustment: moves a book without touching cash beyond `lots × price`. */
+  /** An operator's journaled adjustment: moves a book, and cash by the value of the lots at the price. No fee. */
   bookAdjustment(input: BookId & { lots: number; price: number }): void {
     this.core.ledger.trade(this.core.ledger.book(input), input.lots, input.price, 0, false);
   }
 
-  /** Limits of the orders that are made from here on; what is made stays. */
+  /** Sets the limits for orders made from now on; existing orders stay. */
   setLimits(limits: PretradeLimits): void {
     this.core.ledger.limits = limits;
   }
 
-  /** Sets a strategy's capital base to share × equity. Quantities of standing targets stay. */
+  /**
+   * Sets a strategy's capital base to share × equity. Quantities of standing targets stay.
+   *
+   * @throws {RangeError} for a share outside [0, 1] or an equity that is not finite
+   */
   setAllocation(input: AllocationInput): void {
     const { world, strategy, share, equity } = input;
     if (!(share >= 0 && share <= 1) || !Number.isFinite(equity)) {
@@ -176,9 +182,10 @@ export class OrderRouter {
   }
 
   /**
-   * Executes a rebalance once per batch id; a repeated id does nothing. Its quantities are not bound by `notionalMin`,
-   * whose rules have left out what is worth too little: neither now nor when they are caught up with. Crosses
-   * must net to 0 per instrument.
+   * Executes a rebalance once per batch id; a repeated id does nothing. `notionalMin` does not bind its quantities,
+   * neither now nor when books catch up with them later: its own rules have already left out what is worth too little.
+   *
+   * @throws {RangeError} for crosses that do not net to 0 per instrument, or a price not above 0
    */
   executeRebalance(input: RebalanceInput): RouterResult & { readonly executed: boolean } {
     if (this.core.batches.has(input.batchId)) {
@@ -218,7 +225,7 @@ export class OrderRouter {
     return { effects: [...cancels, ...effects], refused };
   }
 
-  /** Cancels for every working opening order in scope, asked for once per order. The halt itself is kept by the caller. */
+  /** Cancels of every working opening order in scope, once per order. The caller keeps the halt itself. */
   haltCancelOpening(scope: RouterScope): RouterEffect[] {
     const effects: RouterEffect[] = [];
     for (const order of this.core.orders.open()) {

@@ -1,4 +1,4 @@
-/** What is held of one instrument. `quantity` is in whatever the caller counts (lots, units), long above 0. */
+/** A position in one instrument. `quantity` is in the caller's unit (lots or units); above 0 is long. */
 export interface Position {
   quantity: number;
   /** Average entry price of what is held; 0 when flat. */
@@ -6,8 +6,8 @@ export interface Position {
 }
 
 /**
- * Books a trade into a position, in place, and returns the realised P&L per unit of `quantity`'s measure
- * (multiply by the lot unit when quantities are lots).
+ * Books a trade into a position, in place, and returns the realised P&L as quantity × price (multiply it by the lot
+ * unit when quantities are lots).
  *
  * - Same direction: the average cost is weighted by quantity.
  * - Reduction: the average cost stays; realised = (price − average cost) × what was closed, sign by side.

@@ -21,7 +21,7 @@ export interface PretradeOrder {
   readonly grossAfter: number;
 }
 
-/** Whether an order is worth less than `notionalMin`, above 0, at a price: |lots| × lot × multiplier × price, in decimals. */
+/** Whether an order is worth less than `notionalMin` (above 0): |lots| × lot × multiplier × price, in decimals. */
 export function isBelowNotional(
   lots: number,
   { lotSize, multiplier }: Pick<CompiledInstrument, "lotSize" | "multiplier">,

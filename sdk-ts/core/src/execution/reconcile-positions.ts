@@ -3,8 +3,8 @@ import { type RouterOrder, remainingLots } from "./router-order.ts";
 import type { Book } from "./router-state.ts";
 
 /**
- * Net lots per instrument, books against broker. A difference is left out while `unknown` orders of the
- * instrument could explain it: it lies between what their sales and their purchases would make.
+ * Differences between the net lots in the books and at the broker, per instrument. One is left out while `unknown`
+ * orders of the instrument could explain it: it lies between what their sales and their purchases would make.
  */
 export function findDifferences(
   books: readonly Readonly<Book>[],

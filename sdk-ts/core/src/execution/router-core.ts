@@ -15,7 +15,7 @@ export class RouterCore {
   readonly orders: RouterOrders;
   /** Executed rebalances. */
   readonly batches: BoundedLog<true>;
-  /** Opening orders stay in: books and broker differ. */
+  /** True while opening orders are held back because books and broker differ. */
   isOpeningShut = false;
   readonly #fills: BoundedLog<BookedFill>;
 
@@ -63,7 +63,7 @@ export class RouterCore {
     return this.#advance(orderId, "sent", ["pending", "unknown"]);
   }
 
-  /** No answer in time: counted as working, and nothing that opens leaves for its book until it is looked up. */
+  /** No answer in time: counted as working, and nothing that opens is sent for its book until it is looked up. */
   onUnknown(orderId: string): boolean {
     return this.#advance(orderId, "unknown", ["pending", "sent"]);
   }

@@ -151,7 +151,7 @@ export class RouterLedger {
     }
   }
 
-  /** Market value of a book at the last mark; at its average cost while no mark came. */
+  /** Market value of a book at the last mark; at its average cost before the first mark. */
   marketValue(book: Book): number {
     if (book.quantity === 0) {
       return 0;
@@ -178,7 +178,7 @@ export class RouterLedger {
     return value;
   }
 
-  /** Sets the capital to `base` now. Returns go on as if nothing happened: a change of capital is no return. */
+  /** Sets the capital to `base` now. A change of capital is no return, so the return series continues unaffected. */
   allocate(account: StrategyAccount, share: number, base: number, beginsStage: boolean): void {
     const before = this.capital(account);
     account.share = share;
@@ -219,7 +219,7 @@ export class RouterLedger {
   }
 }
 
-/** What one strategy of one world has. */
+/** Account and books of one strategy in one world. */
 interface Line {
   account: StrategyAccount | undefined;
   readonly books: Map<string, Book>;

@@ -3,20 +3,23 @@ import type { InstrumentSpec } from "./instrument-spec.ts";
 import type { PretradeLimits, PretradeReason } from "./pretrade.ts";
 import type { BookId, OrderTerms, RouterEffect } from "./router-order.ts";
 
-/** What a router is made of. */
+/** Configuration of a router. */
 export interface RouterOptions {
   readonly account: string;
   readonly instruments: readonly InstrumentSpec[];
   /** Cash of the account before its first fill. */
   readonly initialCash: number;
   readonly hashHex: HashHex;
-  /** Names an order; must be a function of its identity wherever an order may be sent twice. @default clientOrderId with `hashHex` */
+  /**
+   * Makes the id of an order; must depend on its identity alone wherever an order may be sent twice.
+   * @default clientOrderId with `hashHex`
+   */
   readonly orderId?: (identity: OrderIdentity) => string;
   /** In force until others are set. @default no limits */
   readonly limits?: PretradeLimits;
   /** Final orders remembered for late fills; the oldest is forgotten first. @default 10000 */
   readonly closedOrdersMax?: number;
-  /** Executions remembered for idempotency and busts; beyond them the journal's unique key guards. @default 50000 */
+  /** Executions remembered so that each is booked once; beyond them the journal's unique key guards. @default 50000 */
   readonly executionsMax?: number;
   /** Rebalance batch ids remembered. @default 1000 */
   readonly batchesMax?: number;
@@ -32,7 +35,7 @@ export interface TargetInput extends BookId {
   readonly mark: number;
   /** False: keep the target but make no order (a gate is shut). @default true */
   readonly act?: boolean;
-  /** Its orders that are worth less, at the mark, are not made, but for those that leave nothing held. @default 0 */
+  /** Its orders worth less than this at the mark are not made, except those that leave nothing held. @default 0 */
   readonly notionalMin?: number | undefined;
 }
 
@@ -52,14 +55,14 @@ export interface DirectOrderInput extends BookId {
   readonly terms?: OrderTerms | undefined;
   /** True: made only if confirmed positions cover all of it. @default false */
   readonly reduceOnly?: boolean;
-  /** Not made when it is worth less at the last mark, unless it leaves nothing held. @default 0 */
+  /** The order is not made if it is worth less than this at the last mark, unless it leaves nothing held. @default 0 */
   readonly notionalMin?: number | undefined;
 }
 
 /** What became of a direct order; see {@link TargetOutcome}. */
 export type DirectOrderOutcome = Extract<TargetOutcome, "applied" | "demoted" | "no_allocation">;
 
-/** An order that was wanted and not made. Lots are signed. */
+/** An order that was wanted but not made. Lots are signed. */
 export interface RefusedIntent extends BookId {
   readonly lots: number;
   /**
@@ -74,7 +77,7 @@ export interface RefusedIntent extends BookId {
     | "BELOW_MINIMUM";
 }
 
-/** What an operation wants done, and what it wanted but may not. */
+/** What an operation asks the caller to do, and the orders it wanted but refused. */
 export interface RouterResult {
   readonly effects: readonly RouterEffect[];
   readonly refused: readonly RefusedIntent[];
@@ -103,7 +106,7 @@ export interface PositionDifference {
   readonly actualLots: number;
 }
 
-/** Whose orders an operation means; nothing set means the whole account. */
+/** Whose orders an operation applies to; nothing set means the whole account. */
 export interface RouterScope {
   readonly world?: string;
   readonly strategy?: string;

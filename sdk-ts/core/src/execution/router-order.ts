@@ -29,7 +29,7 @@ export type OrderOrigin =
   | "halt_flatten"
   | "lease_lost";
 
-/** Price of an order that waits at the broker. A limit fills at the price or better, a stop becomes a market order there. */
+/** Price of an order that waits at the broker. A limit fills at it or better; a stop becomes a market order at it. */
 export interface OrderTerms {
   readonly type: "limit" | "stop";
   /** Quote currency, above 0. */
@@ -39,7 +39,7 @@ export interface OrderTerms {
 /** Side of the position an order affects; the gate is asked for this side. */
 export type PositionSide = "long" | "short";
 
-/** A strategy's line in one instrument. */
+/** Identifies a book: the position and orders of one strategy of a world in one instrument. */
 export interface BookId {
   readonly world: string;
   readonly strategy: string;
@@ -64,7 +64,7 @@ export interface RouterOrder extends OrderIdentity {
   reason: string;
 }
 
-/** What the router wants done. The caller journals, then does it, then reports what happened. */
+/** What the router wants done. The caller journals it, then does it, then reports what happened. */
 export type RouterEffect =
   | { readonly kind: "send"; readonly order: Readonly<RouterOrder> }
   | { readonly kind: "cancel"; readonly orderId: string };

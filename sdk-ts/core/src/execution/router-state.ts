@@ -8,15 +8,18 @@ export interface BookTarget {
   /** End of the bucket it was decided on, epoch milliseconds. */
   readonly bucket: number;
   /**
-   * Quantity fixed when `value` last changed, or by an executed rebalance, less what was worth too little to be opened.
+   * Quantity fixed when `value` last changed or by an executed rebalance, less what was worth too little to be opened.
    * Nothing is opened beyond it.
    */
   readonly lots: number;
-  /** Quantity beyond `lots`, on its side, from which on a reduction was worth too little; absent while nothing exceeds `lots`. */
+  /**
+   * Quantity beyond `lots` at which a reduction ended, because the rest was worth too little; absent while nothing
+   * exceeds `lots`.
+   */
   readonly reduceTo?: number;
-  /** As the target was taken with; absent for 0. */
+  /** As received with the target; absent for 0. */
   readonly notionalMin?: number;
-  /** A rebalance fixed the quantity, by its own rules of what is worth too little: `notionalMin` does not bind it. */
+  /** A rebalance fixed the quantity by its own rules for what is worth too little: `notionalMin` does not bind it. */
   readonly isPlanned?: true;
 }
 
@@ -53,7 +56,7 @@ export interface StrategyAccount {
   demoted: OnDemote | null;
 }
 
-/** A fill already booked, kept so that it is booked once and can be busted. */
+/** A fill already booked, kept so that it is booked only once. */
 export interface BookedFill extends BookId {
   readonly executionId: string;
   readonly orderId: string;

@@ -20,12 +20,12 @@ import {
   type TradingCosts,
 } from "./trading-costs.ts";
 
-/** Costs must be given or left out by name. */
+/** Costs must be given, or left out explicitly by `noCosts`. */
 export type CostOptions =
   | { readonly costs: TradingCosts; readonly noCosts?: false }
   | { readonly noCosts: true };
 
-/** Where positions are kept that reduce-only orders look at. */
+/** The positions that reduce-only orders may reduce. */
 export interface BrokerPositions {
   /** Signed lots that a sub-account holds of an instrument. */
   lotsOf(instrument: string, book: string): number;
@@ -37,7 +37,7 @@ export type SimulatedBrokerOptions = CostOptions & {
   readonly instruments: readonly InstrumentSpec[];
   /**
    * Fill market orders at the close of the bar they were decided on or within, as market-on-close orders decided
-   * on earlier data would. Off unless named. @default false
+   * on earlier data would. @default false
    */
   readonly sameBarClose?: boolean;
   /** Bars kept per instrument, for orders that arrive after their bar. @default 64 */
@@ -64,9 +64,9 @@ export interface SimulatedBrokerSnapshot {
 /**
  * The pure core of the paper broker.
  *
- * Fills go by when the order was decided, never by when it arrived: whatever its type, it fills no earlier than on
- * the first bar of its instrument that begins then or later, and gets that very fill when it arrives later, as long
- * as the bar is still kept. Orders fill whole, in the order they were accepted. A repeated id is a duplicate.
+ * Fills depend on when an order was decided, never on when it arrived: whatever its type, it fills no earlier than on
+ * the first bar of its instrument that begins then or later. An order that arrives late gets the same fill, as long as
+ * the bar is still kept. Orders fill whole, in the order they were accepted. A repeated id is a duplicate.
  */
 export class SimulatedBroker {
   readonly costs: TradingCosts;
@@ -176,8 +176,8 @@ export class SimulatedBroker {
   }
 
   /**
-   * Ids of orders the broker itself cancelled, whole or in their rest, because reduce-only left nothing to
-   * reduce; each once. The caller reports them to its router.
+   * Ids of orders the broker itself cancelled, in whole or in part, because reduce-only left nothing to reduce; each
+   * once. The caller reports them to its router.
    */
   drainCancelled(): string[] {
     return this.#cancelled.splice(0);
@@ -326,7 +326,7 @@ class OwnPositions implements BrokerPositions {
     return net;
   }
 
-  /** Carries the length of the instrument, so that no choice of names makes two alike. */
+  /** The key carries the length of the instrument's name, so that no choice of names makes two keys alike. */
   #keyOf(instrument: string, book: string): string {
     let ofInstrument = this.#keys.get(instrument);
     if (ofInstrument === undefined) {

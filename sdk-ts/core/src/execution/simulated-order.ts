@@ -3,7 +3,7 @@ export interface SimulatedOrder {
   readonly id: string;
   readonly instrument: string;
   readonly lots: number;
-  /** When the order was decided: the end of a bucket, epoch milliseconds (offline: any rising number). */
+  /** When the order was decided: the end of a bucket, epoch milliseconds (offline: any increasing number). */
   readonly bucket: number;
   /** @default "market" */
   readonly type?: "market" | "limit" | "stop";
@@ -24,7 +24,7 @@ export interface SimulatedBar {
   readonly row: number;
   /** When the bar began, in the unit of its end: end − interval of its source. */
   readonly openTimeMs: number;
-  /** End of the bar's bucket, epoch milliseconds; rises from bar to bar. */
+  /** End of the bar's bucket, epoch milliseconds; increases from bar to bar. */
   readonly bucketEndMs: number;
   readonly open: number;
   readonly high: number;
@@ -40,7 +40,7 @@ export interface SimulatedFill {
   readonly instrument: string;
   readonly book: string;
   readonly lots: number;
-  /** After the half spread, where the order pays it. */
+  /** Includes the half spread if the order pays it. */
   readonly price: number;
   readonly fee: number;
   /** Money lost to the half spread, ≥ 0; already inside `price`. */
@@ -59,10 +59,10 @@ export type AcceptOutcome =
 /**
  * Whether a bar ended after an order was decided and had not begun by then, so that the order meets all of its prices.
  *
- * The bar right after the one that ended at that moment never had: where clocks change, a bar may begin a little
- * before the nominal end of the last one.
+ * The bar right after one that ended at that moment always counts: where clocks change, a bar may begin a little before
+ * the nominal end of the previous one.
  *
- * @param lastEndMs end of the instrument's bar before; undefined when it is not known
+ * @param lastEndMs end of the instrument's previous bar; undefined when it is not known
  */
 export function isAfterDecision(
   order: Pick<SimulatedOrder, "bucket">,
@@ -79,8 +79,9 @@ const TICK_TOLERANCE = 1e-6;
 /**
  * Price before costs at which an order fills on a bar, or NaN when it does not.
  *
- * Market: the open. Limit: the open when the bar opens through the limit, else the limit, and only if the bar
- * trades through it by a tick (any amount when the tick is 0). Stop: the open when the bar gaps over it, else the stop when touched.
+ * Market: the open. Limit: the open when the bar opens through the limit, else the limit, and only if the bar trades
+ * through it by a tick (any amount when the tick is 0). Stop: the open when the bar gaps over it, else the stop when
+ * touched.
  */
 export function fillPriceOn(order: SimulatedOrder, bar: SimulatedBar, tick: number): number {
   const isBuy = order.lots > 0;

@@ -20,7 +20,7 @@ const options: RouterOptions = {
   ],
   initialCash: 10_000,
   hashHex: (text) => createHash("sha256").update(text).digest("hex"),
-  // So few that they run over: what is forgotten, and in which order, is a part of the state.
+  // Small enough to overflow: what is forgotten, and in which order, is part of the state.
   closedOrdersMax: 4,
   executionsMax: 5,
   batchesMax: 2,
@@ -30,7 +30,7 @@ const strategy = fc.constantFrom("s", "t");
 const instrument = fc.constantFrom("X", "Y");
 const price = fc.double({ min: 1, max: 300, noNaN: true });
 
-/** An operation, or what its account makes one of: a report on one of its orders, a fill, a rebalance. */
+/** An operation, or something its account turns into one: a report on one of its orders, a fill, a rebalance. */
 const step = fc.oneof(
   {
     weight: 5,
@@ -91,7 +91,7 @@ const step = fc.oneof(
 
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-/** What an account does at a step. Both of two accounts in one state do the same. */
+/** What an account does at a step. Two accounts in the same state do the same. */
 function opAt(account: AccountCore, one: Step, bucket: number): AccountOp {
   const note: AccountOp = { op: "note" };
   switch (one.kind) {
@@ -160,7 +160,7 @@ function pickOf(account: AccountCore, pick: number): string | undefined {
   return orders[pick % Math.max(orders.length, 1)]?.id;
 }
 
-/** As it is stored and read. */
+/** The account restored from its snapshot as stored text. */
 function throughText(account: AccountCore): AccountCore {
   const texts = [...snapshotRows(account.snapshot())].map((row) => exactJson(row));
   const rows = texts.map((text) => parseExactJson(text) as SnapshotRow);
@@ -263,7 +263,7 @@ test("the same operations lead to the state that they led to when the format got
   );
 });
 
-/** Steps of all kinds, the same ones whatever generates those of the property above. */
+/** Steps of all kinds, always the same ones, independent of the generator of the property above. */
 function fixedSteps(): () => Step {
   let seed = 20_260_101;
   const below = (end: number): number => {

@@ -10,9 +10,9 @@ export class SnapshotUnreadable extends Error {
 }
 
 /**
- * A snapshot as rows, some ten thousand of them on an account that has traded for long: first what there is little of,
- * then one for each strategy, book, order and fill. Orders and fills name their book by its place among the books. A
- * snapshot does not change, so the rows may be taken one by one while its router goes on.
+ * A snapshot as rows, some ten thousand of them for an account with a long history: first one row with everything that
+ * is small, then one for each strategy, book, order and fill. Orders and fills name their book by its index. A snapshot
+ * does not change, so the rows may be taken one by one while its router goes on.
  */
 export function* snapshotRows(snapshot: RouterSnapshot): Generator<SnapshotRow> {
   const { strategies, books, openOrders, closedOrders, fills, ...rest } = snapshot;
@@ -32,8 +32,9 @@ export function* snapshotRows(snapshot: RouterSnapshot): Generator<SnapshotRow> 
 }
 
 /**
- * The snapshot that rows were made from, and the account that they are of.
+ * The snapshot that rows were made from.
  *
+ * @param account account of the snapshot; the rows do not name it
  * @throws {SnapshotUnreadable} for other rows, more or fewer of them, or those of another version
  */
 export function snapshotOfRows(rows: readonly SnapshotRow[], account: string): RouterSnapshot {
@@ -76,7 +77,7 @@ function isHead(row: SnapshotRow): row is HeadRow {
   return isCounted && rest.version === 1;
 }
 
-/** What is a record in its row. */
+/** The strategy or book of a row that holds nothing else. */
 function recordOf<T extends StrategyAccount | Book>(row: SnapshotRow): T {
   const [record] = row;
   if (row.length !== 1 || typeof record !== "object" || record === null) {

@@ -39,10 +39,10 @@ const shared = {
   orderId: () => "o",
 };
 
-/** Sizes are made by the order router: a target is a fraction of the capital, and it sends what is missing to it. */
+/** The order router sizes orders: a target is a fraction of the capital, and the router sends what is missing to it. */
 test.each(vectors<SizingInput, number>("sizing"))("$id $name", ({ input, expected }) => {
   const { value, price, fill } = input;
-  // An amount of money is the whole of a capital of that amount.
+  // A case in money becomes a target of 1 on a capital of that amount.
   const initialCash = value ?? input.cash_before_fill ?? input.cash ?? 0;
   const router = new OrderRouter({ ...shared, initialCash });
   router.setAllocation({ ...book, share: 1, equity: initialCash });
@@ -74,7 +74,7 @@ interface PortfolioExpected {
 
 const portfolios = vectors<PortfolioInput, PortfolioExpected>("portfolio");
 
-/** The running account books fills as they are reported; its marks are the closes of bars, here of the bar of each fill. */
+/** The running account books fills as they are reported; its marks are closes of bars, here of the bar of each fill. */
 test.each(portfolios)("$id $name: fills booked by the account", ({ input, expected }) => {
   const account = new AccountCore({ ...shared, initialCash: input.cash });
   const mark = (instrument: string, close: number) =>
@@ -98,7 +98,7 @@ test.each(portfolios)("$id $name: fills booked by the account", ({ input, expect
   }
 });
 
-/** Each fill comes of the target that wants just its quantity, at the close of a bar with the price of the fill. */
+/** Each fill comes from a target that wants just its quantity, at the close of a bar with the price of the fill. */
 test.each(portfolios)("$id $name: traded by the offline account", ({ input, expected }) => {
   const { price, quantity, commission } = input.fills[0]!;
   const feeBps = (commission / (price * Math.abs(quantity))) * 1e4;

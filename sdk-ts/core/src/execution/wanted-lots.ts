@@ -1,10 +1,10 @@
 import type { BookTarget } from "./router-state.ts";
 
 /**
- * Lots that held and working orders are to become for a target, given what they are now.
+ * Lots that position and working orders together are to reach for a target, given what they are now.
  *
- * What exceeds the target because its reduction was worth too little is left as it is, and what exceeds that too is
- * reduced to there. Whatever is opened ends at the target's own lots.
+ * An excess over the target whose reduction was worth too little (up to `reduceTo`) is left as it is, and anything
+ * beyond that is reduced to `reduceTo`. Opening ends at the target's own lots.
  */
 export function wantedLots(target: BookTarget, expectedLots: number): number {
   const { lots, reduceTo } = target;
@@ -25,15 +25,15 @@ export function withoutTooLittle(
     const isOver = reduceTo === undefined || isBeyond(expectedLots, target);
     return isOver ? target : own;
   }
-  // Short of the target it is its quantity from now on; beyond it, it gives no permission to open as much again.
+  // Short of the target, `reached` becomes its quantity. Beyond it, reductions end there, but nothing opens up to it.
   return Math.abs(reached) <= Math.abs(want)
     ? { ...own, lots: reached }
     : { ...own, reduceTo: reached };
 }
 
 /**
- * The target after a rebalance fixed its quantity. What exceeded it because a reduction was worth too little is still an
- * excess, as far as the plan leaves it.
+ * The target after a rebalance fixed its quantity. An excess whose reduction was worth too little stays an excess, as
+ * far as the plan leaves it.
  */
 export function plannedTarget(before: BookTarget, lots: number): BookTarget {
   const { reduceTo, ...own } = before;

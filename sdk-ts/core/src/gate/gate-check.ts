@@ -11,7 +11,7 @@ export interface GateOrder {
   readonly domain: ExecutionDomain;
 }
 
-/** What the router's gate needs to know besides, as the SDK session stated it. */
+/** What the router's gate also needs to know, as the SDK session stated it. */
 export interface RouterGateOrder extends GateOrder {
   readonly sessionId: string;
   readonly fence: number;
@@ -34,14 +34,12 @@ export type GateRefusal =
   | "DOMAIN_MISMATCH";
 
 /**
- * The gate check of an SDK session, per order and per retry (P1 in docs/internals/protocol.md). It must
- * stand in one synchronous block with the write, after all logging: no queue, wait, DNS, connect or timer
- * between the two.
+ * The gate check of an SDK session, per order and per retry (P1 in docs/internals/protocol.md). It must stand in one
+ * synchronous block with the write, after all logging: no queue, wait, DNS, connect or timer between the two.
  *
- * Passes (null) iff: no halt and no late write before; gate OPEN; ARMED with usable lease left; the fence of the applied state
- * equals the lease's; the session is the strategy's emitter; the activation of (strategy, side) is
- * active without freeze or drain; the strategy's own mode lets orders out; the order's domain is the
- * domain of that mode.
+ * Passes (null) iff: no halt and no late write before; gate OPEN; ARMED with usable lease left; the fence of the
+ * applied state equals the lease's; the session is the strategy's emitter; the activation of (strategy, side) is active
+ * without freeze or drain; the strategy's own mode lets orders out; the order's domain is the domain of that mode.
  */
 export function checkOrder(
   state: SessionState,
@@ -56,9 +54,9 @@ export function checkOrder(
 }
 
 /**
- * The gate check of the router (a gateway's order path): its own state and lease decide, not the order's
- * word. Besides, the order must come from the strategy's emitter as WorldService last told it, and
- * under the gate's own fence.
+ * The gate check of the router (a gateway's order path): its own state and lease decide, not what the order claims. In
+ * addition, the order must come from the strategy's emitter as WorldService last reported it, and under the gate's own
+ * fence.
  */
 export function checkRouterGateOrder(
   state: SessionState,

@@ -34,7 +34,7 @@ function leavesOf(activations: readonly Activation[]): ReadonlyMap<string, Activ
   return new Map(activations.map((a) => [nameOf(a), a]));
 }
 
-/** Sides have no colon, so that no two leaves are named alike. */
+/** Unique key of a leaf: sides have no colon, so no two leaves get the same key. */
 function nameOf({ side, strategyId }: Pick<Activation, "side" | "strategyId">): string {
   return `${side}:${strategyId}`;
 }

@@ -7,7 +7,7 @@ export type Gate = "OPEN" | "CLOSING" | "CLOSED";
 /** A named reason why a world stays frozen. A gate is OPEN only if there is none. */
 export type Hold = "rollback" | "manual" | "breaker";
 
-/** Phase of the apply run that the gate state last spoke of. */
+/** Phase of the latest apply run. */
 export type ApplyPhase = "FREEZING" | "SWITCHED" | "UNFROZEN" | "ROLLED_BACK";
 
 /** Side of the position an order affects. */
@@ -52,7 +52,7 @@ export interface GateState extends GatePosition {
   readonly gate: Gate;
   /** Sorted, without repeats. */
   readonly holds: readonly Hold[];
-  /** The apply run last spoken of, or null. */
+  /** Id of the latest apply run, or null if there was none. */
   readonly runId: string | null;
   readonly phase: ApplyPhase | null;
   readonly decision: GateDecision;

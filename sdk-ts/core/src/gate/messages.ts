@@ -71,7 +71,7 @@ export type HeartbeatReply =
       readonly fence: number;
       readonly requiredRevision: number;
       readonly refusal: LeaseRefusal;
-      /** Gate: strategy → its emitter, or its last one; absent: not told. */
+      /** Gate: strategy → its emitter, or its last one; absent if not reported. */
       readonly emitterFor?: ReadonlyMap<string, string>;
     };
 

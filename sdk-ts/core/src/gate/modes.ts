@@ -81,7 +81,10 @@ export function effectiveMode(terms: readonly ModeTerm[]): BoundMode {
   return { mode, boundBy, reason: `${all}; bound by ${boundBy.join(", ")}` };
 }
 
-/** Whether `to` allows less than `from`: the change must raise `required_revision`. */
+/**
+ * Whether an order that `from` lets out may not leave under `to`, because orders are off or go to another domain: the
+ * change must raise `required_revision`.
+ */
 export function isRestrictiveModeChange(from: EffectiveMode, to: EffectiveMode): boolean {
   if (from === to) return false;
   return modeAllowsOrders(from) && (!modeAllowsOrders(to) || RANK_OF[to] !== RANK_OF[from]);

@@ -69,7 +69,7 @@ export interface EndedOrder {
 /**
  * Closes an order opened by `beginOrder`. `now` is read after the write. A write is late when more
  * than the permit's `emitMaxMs` passed since the check and the lease's usable time is over; a late write
- * latches the session shut. Events that came meanwhile are applied now.
+ * latches the session shut. Once no other order is in flight, the events that came meanwhile are applied.
  */
 export function endOrder(
   state: SessionState,

@@ -41,8 +41,8 @@ export function makeHeartbeat(
 }
 
 /**
- * Takes the answer to a heartbeat. Only a grant counts that answers a heartbeat whose send time is
- * still stored, under the fence that is applied now, while the gate is open (P3):
+ * Takes the answer to a heartbeat. A grant counts only if it answers a heartbeat whose send time is still stored, under
+ * the fence that is applied now, while the gate is open and the session not latched (P3):
  * `usable = min(lease, decision remaining) − margin`, from before the send; the later end is kept.
  */
 export function takeReply(

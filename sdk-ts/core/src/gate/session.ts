@@ -27,13 +27,15 @@ export type SessionInput =
   | { readonly kind: "clear_latch" };
 
 /**
- * One step of the session machine, the SDK's gate and the router's alike. Anyone may shut a gate; only
- * WorldService can open one, so every input but a granted reply can only shut.
+ * One step of the session machine, the SDK's gate and the router's alike. Anyone may shut a gate; only WorldService can
+ * open one, so only a granted reply can arm a session.
  *
  * | state       | on                                                         | do                                                     | next          |
  * | ----------- | ---------------------------------------------------------- | ------------------------------------------------------ | ------------- |
  * | SHUT        | snapshot/delta at or above what is applied, hash right      | apply; heartbeat                                       | SHUT or READY |
- * | any         | older (store epoch, revision), duplicate                    | drop; ask for a snapshot of at least what is applied   | same          |
+ * | any         | event while an order is between check and write             | defer it; too many: drop lease; ask for a snapshot     | same, or SHUT |
+ * | any         | older (store epoch, revision), or a lower fence             | drop; ask for a snapshot of at least what was applied  | same          |
+ * | any         | duplicate                                                   | drop                                                   | same          |
  * | SHUT        | delta while nothing is applied                              | drop; ask for a snapshot                               | SHUT          |
  * | any         | gap, hash mismatch, undecodable, unspecified enum           | drop lease; NACK; ask for a snapshot                   | SHUT          |
  * | any         | gate not OPEN, or a fence other than the lease's            | between orders: drop lease, then heartbeat             | SHUT          |
@@ -69,7 +71,7 @@ export function sessionStep(
   }
 }
 
-/** An order has been written or given up: events that waited behind it are applied now. */
+/** Applies the events that were deferred; called once no order is between check and write any more. */
 export function drainDeferred(state: SessionState, ports: SessionPorts): SessionStep {
   let current: SessionState = { ...state, deferred: [] };
   const effects: SessionEffect[] = [];

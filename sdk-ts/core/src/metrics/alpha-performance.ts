@@ -1,10 +1,10 @@
 import { deviation, mean } from "./moments.ts";
 
-/** Costs taken off every return. Both per bar. */
+/** Rates per bar. */
 export interface AlphaPerformanceOptions {
-  /** @default 0 */
+  /** Taken off the mean return in `sharpe` only. @default 0 */
   readonly riskFreeRate?: number;
-  /** @default 0 */
+  /** Taken off every return. @default 0 */
   readonly transactionCost?: number;
 }
 

@@ -8,8 +8,8 @@ export type MetricValues = ReadonlyMap<string, number>;
  * Computes metrics of a series of returns. NaN and ±∞ in the series count as missing.
  *
  * @param judged the series
- * @param backtest series that comparisons refer to. @default `judged` if that is a backtest, otherwise none: comparisons
- * have no value
+ * @param backtest series that comparisons refer to. @default `judged` if that is a backtest, otherwise none:
+ * comparisons have no value
  * @param names metrics to compute. @default all of the registry
  * @returns values by name; a metric that has no value or that the registry does not know is absent
  */

@@ -11,7 +11,7 @@ import { winRatio } from "./win-ratio.ts";
 
 interface MetricCommon {
   readonly name: string;
-  /** What one of the value is. */
+  /** Unit of the value. */
   readonly unit: "ratio" | "per year" | "times per year" | "standard errors" | "bars";
   /** Values it can take, ends included; ±Infinity where open. */
   readonly range: { readonly min: number; readonly max: number };

@@ -4,7 +4,8 @@ import { sharpePerBar } from "./sharpe.ts";
 /**
  * How many standard errors the Sharpe ratio of `now` lies below that of `reference` (Lo 2002, independent bars).
  *
- * (S_ref − S_now) ÷ SE, SE² = periodsPerYear × ((1 + s_ref² ÷ 2) ÷ n_ref + (1 + s_now² ÷ 2) ÷ n_now), S annualised, s per bar.
+ * (S_ref − S_now) ÷ SE, SE² = periodsPerYear × ((1 + s_ref² ÷ 2) ÷ n_ref + (1 + s_now² ÷ 2) ÷ n_now), S annualised, s
+ * per bar.
  * It reads two execution domains; a series judged on itself (the same object or the same domain) gives 0.
  * Undefined when either ratio is, or when the two are annualised differently.
  */

@@ -1,7 +1,7 @@
 import { type Column, numbers, StatelessKernel } from "./kernel.ts";
 
 /**
- * Rolling maximum (`sign` 1) or minimum (`sign` −1) by suffix and prefix of blocks on absolute rows, O(1) a row.
+ * Rolling maximum (`sign` 1) or minimum (`sign` −1) by suffix and prefix of blocks on absolute rows, O(1) per row.
  * A NaN anywhere in the window gives NaN; of −0 and +0 the maximum is +0, the minimum −0.
  */
 export class BlockExtremeKernel extends StatelessKernel {

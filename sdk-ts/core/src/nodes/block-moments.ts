@@ -1,7 +1,7 @@
 import { type Column, numbers, StatelessKernel } from "./kernel.ts";
 
 /**
- * Deviation of a rolling window, or mean and bands, O(1) a row, from the window's values only.
+ * Deviation of a rolling window, or mean and bands, O(1) per row, from the window's values only.
  *
  * Values are taken relative to the first value of the current block (it lies in every window of that block), which
  * avoids the cancellation of `E[x²] − E[x]²`. A NaN anywhere in the window gives NaN.

@@ -33,7 +33,7 @@ export interface Kernel {
   run(from: number, to: number, base: number): void;
   /** State after the last row run, consumed input only. */
   save(): KernelState;
-  /** Takes a state written by {@link save}; the lookback rows of the inputs must be in the columns. */
+  /** Restores a state written by {@link save}; the lookback rows of the inputs must be in the columns. */
   load(state: KernelState): void;
   /** Local row of the last call of author code, for error messages. Only kernels that call author code have it. */
   readonly callRow?: number;
@@ -42,7 +42,7 @@ export interface Kernel {
 /** Definition of a kind of node: one per file, entered in `catalogue.ts`. */
 export interface KernelSpec<P> {
   readonly name: string;
-  /** Bollinger: `["f64", "f64", "f64"]`. */
+  /** Kinds of its outputs in order; three bands are `["f64", "f64", "f64"]`. */
   readonly outputs: readonly OutputKind[];
   /** Rows before `from` that `run` may read from its inputs. */
   lookback(params: P): number;

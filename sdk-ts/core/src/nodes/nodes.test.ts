@@ -54,7 +54,7 @@ const deviation = (w: number[], ddof: number) => {
 const lagged = (x: readonly number[], n: number, f: (now: number, before: number) => number) =>
   x.map((now, i) => f(now, x[i - n] ?? NO));
 
-/** Recursive nodes by their definition over the values that are there. */
+/** A recursive node by its definition over the values that are not NaN. */
 function overValues(x: readonly number[], f: (values: number[]) => number[]): number[] {
   const out = f(x.filter((value) => !Number.isNaN(value)));
   let k = 0;

@@ -8,6 +8,7 @@ export interface PositionTargetParams {
   readonly shortExit: number | null;
   readonly longWeight: number;
   readonly shortWeight: number;
+  /** Weight while flat. */
   readonly holdWeight: number;
 }
 

@@ -7,7 +7,7 @@ class RsiKernel implements Kernel {
   #input: Float64Array = new Float64Array(0);
   #output: Float64Array = new Float64Array(0);
   #count = 0; // differences consumed, counted up to the window
-  #last = Number.NaN; // value before
+  #last = Number.NaN; // previous value
   #gain = 0; // sums while seeding, then Wilder averages
   #loss = 0;
 
@@ -70,8 +70,8 @@ class RsiKernel implements Kernel {
 }
 
 /**
- * Relative strength index of Wilder, 0..100: `100 · gain / (gain + loss)` over Wilder averages of the rises and falls,
- * seeded with their plain means. TA-Lib RSI; 0 where neither ever moved.
+ * Wilder's relative strength index, 0..100: `100 · gain / (gain + loss)` over Wilder averages of the rises and falls,
+ * seeded with their plain means. TA-Lib RSI; 0 while the input has never moved.
  *
  * The first output is at value `window + 1`. A NaN input gives NaN and leaves the state as it is.
  */

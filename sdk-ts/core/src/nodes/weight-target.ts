@@ -33,7 +33,7 @@ class WeightTargetKernel implements Kernel {
     let weight = this.#weight;
     for (let i = from; i < to; i++) {
       const wanted = Math.min(this.#max, Math.max(this.#min, input[i]!)) + 0; // no −0
-      // NaN is not as far as anything, so it keeps the weight.
+      // Comparisons with NaN are false, so a NaN keeps the weight.
       if (wanted === 0 || Math.abs(wanted - weight) >= this.#step) weight = wanted;
       out[i] = weight;
     }

@@ -5,6 +5,8 @@
  * | on                     | then                                                                              |
  * | ---------------------- | --------------------------------------------------------------------------------- |
  * | publish of row t + 1   | held, replacing one held before; passes when the rule below is met                |
+ * | publish of an older row | passes at once: the log has it                                                   |
+ * | publish of a later row | refused with the number of the next row                                           |
  * | end of row t           | booked for that runner; a repeat or an older one changes nothing                  |
  * | heartbeat              | the runner is waited for                                                          |
  * | silent for `session_dead_ms` | dropped and reported; it rejoins like a new one                              |
@@ -18,6 +20,7 @@
 export interface BarrierState {
   /** Last effective source row; the row before the first when none is. */
   readonly logRow: number;
+  /** Rows later than this do not pass; null = no limit. */
   readonly untilMs: number | null;
   readonly held: HeldRow | null;
   readonly runners: ReadonlyMap<string, BarrierRunner>;

@@ -49,7 +49,7 @@ export function emptyFold(): FoldState {
   };
 }
 
-/** A fold state of its own with the same content. */
+/** An independent copy of a fold state. */
 export function cloneFold(state: FoldState): FoldState {
   return { ...state };
 }

@@ -53,8 +53,7 @@ interface LeaseEntry {
  * transaction and reports the outcome with `settle`.
  *
  * - **Acquire**: vacant ⇒ propose epoch + 1 with the holder; only after the commit is the lease
- *   recorded alive and answered. An epoch is never issued twice (Q7 in
- *   docs/internals/queues.md).
+ *   recorded alive and answered. An epoch is never issued twice (Q7 in docs/internals/queues.md).
  * - **Renew**: session and epoch must match the row; alive until now + lease, from receipt. A lapsed
  *   lease whose epoch is still the last one is renewed.
  * - **Release**: vacant at once; `diverged` adds the holder's build to the excluded ones (Q9).
@@ -132,7 +131,7 @@ export class NodeLeaseTable {
     return entry.pending;
   }
 
-  /** The release to commit, or null when session or epoch is not the row's. */
+  /** The release to commit, or null: session or epoch is not the row's, or a commit is open or of unknown outcome. */
   proposeRelease(
     key: string,
     holder: { readonly sessionId: string; readonly epoch: number },
@@ -176,7 +175,7 @@ export class NodeLeaseTable {
     entry.aliveUntilMs = row.sessionId === null ? Number.NEGATIVE_INFINITY : nowMs + this.#leaseMs;
   }
 
-  /** A renewal, counted from its receipt. */
+  /** Renews a lease, counted from receipt; refused while a commit is open or of unknown outcome. */
   renew(
     key: string,
     holder: { readonly sessionId: string; readonly epoch: number },

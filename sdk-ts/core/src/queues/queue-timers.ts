@@ -6,7 +6,7 @@
  * | nodeLeaseMs       | 10 000  | ≥ 3·nodeRenewMs + nodeMarginMs; 3 000 … 60 000                |
  * | nodeRenewMs       | 3 000   | one batched call per process                                 |
  * | nodeMarginMs      | 1 000   | ≥ 0.02·nodeLeaseMs + 300                                      |
- * | acquireWaitMs     | 30 000  | an acquire is answered when the lease falls vacant, or then   |
+ * | acquireWaitMs     | 30 000  | an acquire is answered once the lease is vacant, or after this |
  * | resendMs          | 1 000   | own record not seen effective: send again                    |
  * | releaseDrainMs    | 1 000   | a clean release waits this long for its window               |
  *

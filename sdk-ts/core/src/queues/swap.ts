@@ -1,6 +1,6 @@
 /**
- * Promotion of a strategy into a new compute context: new keys are opened beside the old ones, warmed,
- * and swapped in at a row edge.
+ * Promotion of a strategy into a new compute context: new keys are opened beside the old ones, warmed up, and swapped
+ * in at a row boundary.
  *
  * | state     | on                                                        | do                                        | next      |
  * | --------- | --------------------------------------------------------- | ----------------------------------------- | --------- |
@@ -9,7 +9,7 @@
  * | PREPARE   | every live runner has ended less than from_row            | COMMIT in one transaction                 | COMMITTING |
  * | COMMITTING | committed                                                | rows < from_row from the old keys, the rest from the new | COMMITTED |
  * | COMMITTED | every runner has passed from_row                          | release the old leases                    | DONE      |
- * | before COMMITTED | abort                                              | old context continues                       | ABORTED   |
+ * | OPENING, PREPARE | abort                                              | old context continues                       | ABORTED   |
  *
  * No row has to arrive for COMMIT, so a held feed is fine. A crash before the commit is an abort; a
  * commit with unknown outcome is read again before either.
@@ -25,7 +25,7 @@ export interface SwapState {
   readonly sourceRow: number;
   /** Per new key the last row it is warm up to, or null while warming up. */
   readonly keys: ReadonlyMap<string, number | null>;
-  /** Per live runner the row it said it has ended, for the current `fromRow`, or null. */
+  /** Per live runner the last row it has reported as ended for the current `fromRow`, or null. */
   readonly runners: ReadonlyMap<string, number | null>;
   /** First row taken from the new keys; null while OPENING. */
   readonly fromRow: number | null;

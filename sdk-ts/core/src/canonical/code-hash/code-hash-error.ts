@@ -1,12 +1,13 @@
 /**
- * Why a function has no code hash. Every one of them means the hash would not cover what the function does.
+ * Why a function has no code hash. Each reason means that the hash would not cover what the function does.
  *
  * - `CAPTURED_LOCAL`: it uses a variable (or `this`) of an enclosing function.
  * - `MUTABLE_STATE`: it reads a module variable that is reassigned, or writes to something outside itself.
  * - `NONDETERMINISTIC`: it reads a clock, a random source, `import.meta` or code made at run time.
  * - `UNKNOWN_GLOBAL`: a name that is neither declared in its module nor part of the language.
  * - `UNRESOLVED_IMPORT`: an import whose file, package or export cannot be found.
- * - `FUNCTION_NOT_FOUND`: no function of the module, or of files it imports by relative path, has this text.
+ * - `FUNCTION_NOT_FOUND`: no function of the module, of files it imports by relative path or of packages that these
+ *   import has this text.
  * - `AMBIGUOUS_FUNCTION`: several functions have this text and mean different things.
  * - `UNSUPPORTED_FUNCTION`: native, bound, or written in syntax outside the recipe.
  * - `PARSE_FAILED`: a source file does not parse.
@@ -48,7 +49,7 @@ export class CodeHashError extends Error {
     this.line = line;
   }
 
-  /** The same error of a node with a name. */
+  /** The same error, with the node's name in its message. */
   ofNode(name: string): CodeHashError {
     const { reason, file, problem, symbol, line } = this;
     return new CodeHashError(reason, file, `node "${name}": ${problem}`, symbol, line);

@@ -27,7 +27,7 @@ export interface RuntimeFunction {
   readonly use: NameUse;
   /** Compiled by a test runner that turns imported names into members of a module object. */
   readonly hasModuleObjects: boolean;
-  /** Comparable form. */
+  /** Normal form as JSON text; equal for functions that mean the same. */
   readonly form: string;
 }
 
@@ -75,7 +75,7 @@ export function functionSites(module: SourceModule, wanted: RuntimeFunction): Fu
   return found;
 }
 
-/** The name, in a function enclosing the site, that a free name means; undefined if it is the module's. */
+/** Whether a free name is declared in a scope that encloses the site, and not by the module itself. */
 export function isCaptured(site: FunctionSite, name: string): boolean {
   return site.enclosing.some((scope) => {
     const names = scopeNames(scope);
@@ -100,7 +100,7 @@ function isSame(module: SourceModule, node: AstNode, wanted: RuntimeFunction): b
   return JSON.stringify(normalForm(node, use, renaming)) === wanted.form;
 }
 
-/** Names imported names by what they import, as the test runner does. */
+/** Renames each imported name to what it imports, as the test runner does. */
 function importRenaming(module: SourceModule, use: NameUse): Renaming {
   const imported = (node: AstNode | undefined): string | undefined => {
     const name = identifierName(node);

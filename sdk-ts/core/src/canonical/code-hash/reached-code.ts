@@ -20,7 +20,7 @@ const compilerNames: ReadonlySet<string> = new Set(["undefined", "__name"]);
 
 /** A function and all it reaches, as data to hash, with labels for people. */
 export interface ReachedCode {
-  /** One entry a definition, the function first, then in order of discovery; references are entry numbers. */
+  /** One entry per definition, the function first, then in order of discovery; references are entry numbers. */
   readonly definitions: NormalForm[];
   /** `file#name`, `npm:name@version` and `node:name`, sorted. */
   readonly labels: string[];
@@ -229,7 +229,7 @@ class Reach {
     return relative(this.#folder, path).replaceAll("\\", "/");
   }
 
-  /** @param at what is at fault. @default the function, for an error of its own module */
+  /** @param at node whose line is reported. @default the function, for an error in its own module */
   #error(
     module: SourceModule,
     reason: CodeHashError["reason"],
@@ -246,7 +246,7 @@ class Reach {
   }
 }
 
-/** What is wrong with names of the code around a function, and what to write instead. */
+/** Error text for names captured from the code around a function: what is wrong, and what to write instead. */
 function capturedText(names: readonly string[], use: NameUse): string {
   const told = (some: readonly string[]): string => some.map((name) => `"${name}"`).join(", ");
   const changed = names.filter((name) => use.written.has(name));

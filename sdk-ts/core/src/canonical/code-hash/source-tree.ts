@@ -7,7 +7,7 @@ import { type ModuleExport, parseSourceModule, type SourceModule } from "./sourc
 /** Most source files one function may reach. */
 const sourceFilesMax = 2_000;
 
-/** What the code of authors uses and never is. */
+/** Packages that authors' code uses, but that never contain it. */
 const ownPackages: ReadonlySet<string> = new Set(["@qmtl/sdk", "@qmtl/core"]);
 
 /** Where an import leads. */
@@ -23,7 +23,7 @@ export interface FoundExport {
   readonly found: Exclude<ModuleExport, { kind: "import" }>;
 }
 
-/** A foreign or whole-module end of a chain of re-exports. */
+/** End of a chain of re-exports that leads out of the source files, or to a whole module. */
 export interface ForeignExport {
   readonly target: ImportTarget;
   readonly imported: string;
@@ -40,7 +40,7 @@ export class SourceTree {
   /** @param readFile reads a source file as text; throws when there is none. @default reads the disk */
   constructor(readFile?: (path: string) => string) {
     this.#readFile = readFile ?? ((path) => readFileSync(path, "utf8"));
-    // A linked package finds its own dependencies from where it lies, not from where the link does.
+    // A linked package finds its dependencies from its real path, not from the path of the link.
     this.#realPath = readFile === undefined ? (path) => realpathSync(path) : (path) => path;
   }
 
@@ -91,7 +91,7 @@ export class SourceTree {
     return found === undefined ? undefined : this.#realPath(found);
   }
 
-  /** Like {@link target}, but undefined when there is no such thing: of use when only looking around. */
+  /** Like {@link target}, but undefined where that throws `UNRESOLVED_IMPORT`. */
   findTarget(from: SourceModule, specifier: string): ImportTarget | undefined {
     try {
       return this.target(from, specifier);
@@ -223,13 +223,13 @@ interface ExportsMap {
   readonly [key: string]: ExportsEntry;
 }
 
-/** What of a package.json says which file an import is. */
+/** The fields of a package.json that decide which file an import loads. */
 interface PackageManifest {
   readonly exports?: ExportsEntry;
   readonly main?: string;
 }
 
-/** Conditions under which `import` in Node takes no file. Others count: the author's own may be set. */
+/** Conditions that never hold for `import` in Node. Any other may hold: authors can set conditions of their own. */
 const foreignConditions = new Set([
   "browser",
   "bun",
@@ -243,8 +243,8 @@ const foreignConditions = new Set([
 ]);
 
 /**
- * Files a package offers under a path of it (`.` or `./sub`), likeliest first: those that `import` in Node may take, in
- * the order in which its manifest writes them. Empty for a path it does not offer, or a manifest that cannot be read.
+ * Files a package offers under one of its paths (`.` or `./sub`), likeliest first: those that `import` in Node may
+ * load, in the order of its manifest. Empty for a path it does not offer, or a manifest that cannot be read.
  *
  * @param manifest text of its package.json
  */
@@ -271,7 +271,7 @@ function readManifest(text: string): PackageManifest | undefined {
   }
 }
 
-/** A key with a star offers every path it fits; the most exact one counts. */
+/** A key with a star matches many paths; of those that match, the one with the longest text before the star counts. */
 function patternPaths(exports: ExportsMap, subpath: string): string[] {
   const fits = Object.entries(exports).flatMap(([key, entry]) => {
     const [before = "", after] = key.split("*");

@@ -20,7 +20,7 @@ export interface InternalCross {
   readonly price: number;
 }
 
-/** What of a book's delta goes outside. */
+/** The part of a book's delta that is traded outside the account. */
 export interface ResidualDelta {
   readonly worldId: string;
   readonly strategyId: string;

@@ -25,7 +25,7 @@ export type MultiScalingPlan =
       readonly ok: true;
       /** Worlds that hold positions, in the order they first appear there. */
       readonly perWorld: ReadonlyMap<string, WorldScalingPlan>;
-      /** What leaves the account. */
+      /** Net trades outside the account. */
       readonly globalDeltas: readonly ScalingDelta[];
     }
   | { readonly ok: false; readonly reason: "ALLOCATION_SUM_ABOVE_ONE" | "ALLOCATION_OUT_OF_RANGE" };

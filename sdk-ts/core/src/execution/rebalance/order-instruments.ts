@@ -1,6 +1,6 @@
 import { instrumentKey } from "./plan-marks.ts";
 
-/** What orders of an instrument keep to. */
+/** Rules for the orders of one instrument. */
 export interface OrderInstrument {
   /** The name orders carry. */
   readonly instrument: string;

@@ -45,7 +45,7 @@ const golden = (
   ) as { cases: Golden[] }
 ).cases;
 
-/** The original's options in ours; keys that were tuples come as text: `('venue', 'symbol')`. */
+/** The original's options converted to ours; keys that were tuples come as text: `('venue', 'symbol')`. */
 function optionsOf(given: Golden["input"]["options"]): WorldPlanOrderOptions {
   const lots = Object.entries(given.lot_size_by_symbol ?? {}).map(([instrument, lot]) => ({
     instrument,

@@ -8,17 +8,17 @@ import {
 import { instrumentKey } from "./plan-marks.ts";
 import { type ReadDelta, readDelta, residualDeltas, type WorldPlan } from "./world-plan.ts";
 
-/** Deltas of one plan at most; a larger plan is refused. */
+/** Most deltas in one plan; a larger plan is refused. */
 export const planDeltasMax = 100_000;
 
-/** How long an order stands: till cancelled, or filled at once as far as it goes, or filled at once whole. */
+/** How long an order stands: GTC until cancelled, IOC fills at once as far as possible, FOK fills at once and whole. */
 export type TimeInForce = "GTC" | "IOC" | "FOK";
 
 /** What a venue can do. */
 export interface VenuePolicy {
   /** False: no order of this venue is marked reduce-only. @default true */
   readonly supportsReduceOnly?: boolean;
-  /** Of orders whose caller names none. @default "GTC" */
+  /** For orders whose caller names none. @default "GTC" */
   readonly defaultTimeInForce?: TimeInForce;
 }
 
@@ -41,7 +41,7 @@ export interface WorldPlanOrderOptions {
     readonly instrument: string;
     readonly price: number;
   }[];
-  /** Of every order. @default the venue's, else "GTC" */
+  /** For every order. @default the venue's, else "GTC" */
   readonly timeInForce?: TimeInForce;
   /** By venue. @default {} */
   readonly venuePolicies?: Readonly<Record<string, VenuePolicy>>;
@@ -53,11 +53,11 @@ export interface WorldPlanOrder {
   readonly worldId: string;
   /** Empty in orders of the account, and where the plan is of a whole world. */
   readonly strategyId: string;
-  /** Where, as the plan says. */
+  /** The venue as the plan names it. */
   readonly venue: string;
   /** The name of its entry in `instruments`, else the plan's. */
   readonly instrument: string;
-  /** Of the quantity's sign. */
+  /** By the sign of the quantity. */
   readonly side: "buy" | "sell";
   /** Signed decimal text, without exponent: negative sells. */
   readonly quantity: string;
@@ -79,8 +79,8 @@ export interface WorldPlanOrder {
  * To execute a plan, let the gateway do it (`qmtl rebalance execute`): there it is bound to the account's revision,
  * gated, journaled and done once.
  *
- * @throws {RangeError} for a quantity that is not a decimal number, a lot not above 0, more than 100,000 deltas, or a
- * `worldId` with orders of the account.
+ * @throws {RangeError} for a quantity that is not a decimal number, a lot not above 0, two instruments of one name at a
+ * venue, more than 100,000 deltas, or a `worldId` with orders of the account.
  */
 export function ordersFromWorldPlan(
   plan: WorldPlan,

@@ -21,9 +21,9 @@ export interface ScalingDelta {
   readonly quantity: number;
 }
 
-/** What both planners may round and drop by. */
+/** How both planners round and drop deltas. */
 export interface ScalingRules {
-  /** Deltas worth less are dropped, full exits excepted. @default 0 */
+  /** Deltas worth less are dropped, except for full exits in the plan of one world. @default 0 */
   readonly tradeNotionalMin?: number;
   /** Lot size by symbol, decimal string; unlisted symbols are not rounded. @default none */
   readonly lotSizes?: ReadonlyMap<string, string>;
@@ -54,7 +54,7 @@ interface Net {
   isExit: boolean;
 }
 
-/** after ÷ before; from nothing: 1 where something is wanted (there is nothing to scale), else 0. */
+/** after ÷ before. If before is 0 there is nothing to scale: `whenFromZero` if something is wanted, else 0. */
 function scaleOf(before: number, after: number, whenFromZero: number): number {
   return before > 0 ? after / before : after > 0 ? whenFromZero : 0;
 }
@@ -131,8 +131,8 @@ function toLots(quantity: number, lotSize: string | undefined): number {
 }
 
 /**
- * Nets the worlds' deltas into what leaves the account: Σ of delta × the instrument's mean mark, back to a
- * quantity, rounded to lots toward zero. Two worlds' exits net exactly.
+ * Nets the worlds' deltas into the account's trades outside: the sum of quantities per instrument, in decimals, rounded
+ * to lots toward zero. A sum worth less than `tradeNotionalMin` at the instrument's mean mark is dropped.
  */
 export function netDeltas(
   perWorld: readonly WorldScalingPlan[],

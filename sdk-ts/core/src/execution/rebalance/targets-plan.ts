@@ -21,7 +21,7 @@ export interface PlanInstrument {
   readonly symbol: string;
   readonly lotSize: number;
   readonly multiplier: number;
-  /** Account currency a unit of the quote currency. */
+  /** Account currency per unit of the quote currency. */
   readonly fxRate: number;
   /** Least notional of a change of one book, account currency. @default 0 */
   readonly notionalMin?: number;
@@ -53,7 +53,7 @@ export type TargetsRefusal =
   | "EQUITY_NOT_POSITIVE"
   | "TERM_MISSING";
 
-/** What one book becomes. */
+/** What the plan makes of one book. */
 export interface PlannedBook {
   readonly worldId: string;
   readonly strategyId: string;
@@ -64,7 +64,7 @@ export interface PlannedBook {
   readonly deltaLots: number;
 }
 
-/** What leaves the account in one instrument. */
+/** The account's net trade outside in one instrument. */
 export interface ExternalDelta {
   readonly venue: string;
   readonly symbol: string;

@@ -12,7 +12,7 @@ export interface WorldPlanDelta {
   readonly strategyId: string;
   /** What is traded, by any of its names. */
   readonly instrument: string;
-  /** Where; empty when it is not known. */
+  /** Venue it is traded at; empty if not known. */
   readonly venue: string;
   /** Signed: negative sells. Absent = 0. */
   readonly quantity?: PlanQuantity | undefined;
@@ -46,12 +46,12 @@ export interface WorldPlan {
   readonly crosses?: readonly WorldPlanCross[];
 }
 
-/** A delta with its quantity read. */
+/** A delta with its quantity parsed. */
 export interface ReadDelta extends Omit<WorldPlanDelta, "quantity"> {
   readonly quantity: Decimal;
 }
 
-/** Reads the quantity of a delta. @throws {RangeError} when it is no finite decimal number. */
+/** Parses the quantity of a delta. @throws {RangeError} when it is not a finite decimal number. */
 export function readDelta(delta: WorldPlanDelta): ReadDelta {
   return { ...delta, quantity: decimalOf(delta.quantity, delta.instrument) };
 }

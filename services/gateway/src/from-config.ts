@@ -92,8 +92,8 @@ export interface GatewayDeps {
   /** @default random UUIDs */
   readonly newId?: () => string;
   /**
-   * Leases of the accounts; the order router writes only while they are held. @default none: there can be no other
-   * gateway
+   * Leases of the accounts; the order router writes only while they are held.
+   * @default none: there can be no other gateway
    */
   readonly accounts?: Pick<AccountLeases, "guarded">;
 }

@@ -18,7 +18,7 @@ export interface GateView {
   onApplied(listener: GateListener): () => void;
 }
 
-/** Told of a state as it was applied, and of what changed; "snapshot" for a state that was asked for. */
+/** Called with each state that was applied, and what changed; "snapshot" for a state that was read, not announced. */
 export type GateListener = (
   worldId: string,
   state: GateState,
@@ -79,11 +79,13 @@ export interface BarrierEnds {
   /** @throws {QmtlError} SOURCE_NOT_FOUND; INVALID_FIELD for a row that the log does not have. */
   checkRow(source: string, row: number): Promise<void>;
   ended(source: string, end: RunnerEnd): void;
-  /** What to set so that rows of a feed can be booked; undefined when they can be, or nothing is known of it. */
+  /**
+   * What has to be set for rows of a feed to be booked; undefined when they can be, or no graph that reads it is known.
+   */
   whyUnbooked(source: string): string | undefined;
 }
 
-/** A runner's end of a bucket that the router has booked, or refused. */
+/** A runner's end of a row, once the router has booked or refused its targets. */
 export interface RunnerEnd {
   readonly sessionId: string;
   readonly worldId: string;

@@ -2,8 +2,8 @@
 const answerMs = 500;
 
 /**
- * How long a handler may wait, in milliseconds, so that its answer arrives before the caller's deadline. @default
- * without limit
+ * How long a handler may wait, in milliseconds, so that its answer arrives before the caller's deadline. Without a
+ * timeout, for ever.
  */
 export function waitingTime(timeoutMs = Number.POSITIVE_INFINITY): number {
   return Math.max(timeoutMs - answerMs, 0);

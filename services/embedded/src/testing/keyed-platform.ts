@@ -24,7 +24,10 @@ type Outcome =
 export interface KeyedPlatform extends AsyncDisposable {
   readonly web: string;
   keyOf(role: KeyRole): string;
-  /** Calls with the role's key; `wrong`: with a key nobody has; `none`: without. Of a stream the first message answers. */
+  /**
+   * Calls with the role's key; `wrong`: with a key nobody has; `none`: without. For a stream, the first message is the
+   * answer.
+   */
   call(
     caller: KeyRole | "wrong" | "none",
     method: DescMethod,

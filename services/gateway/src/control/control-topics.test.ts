@@ -214,7 +214,7 @@ const writersOf = (worldId: string): readonly Writer[] => [
   },
 ];
 
-/** Hands a submission in, claims it, or ends its round, as its two numbers say; some of it comes to nothing. */
+/** Submits, claims, or ends the round of a submission, as the two numbers say; some combinations change nothing. */
 async function changeSubmission(
   tx: Tx,
   submissionId: string,

@@ -65,7 +65,7 @@ const LEAST_OF_LIVE_FEED = "adapter,operator";
 
 /**
  * A ticket for one session, as `IssueTicketRequest` says: the role must allow every right, and world, strategies and
- * sources must be there.
+ * sources must exist.
  *
  * @throws {QmtlError} INVALID_FIELD, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, SOURCE_NOT_FOUND, ROLE_REQUIRED,
  *   TICKET_SCOPE, PEER_UNAVAILABLE.
@@ -182,8 +182,8 @@ function missing(field: string, description: string): QmtlError {
 const markDigits = 16;
 
 /**
- * An id for a new session of a principal. It begins with a mark of the principal's name, so that any gateway, also
- * after a restart or with another store, tells whose session it is.
+ * An id for a new session of a principal. It begins with a mark of the principal's name, so that any gateway can tell
+ * whose session it is, even after a restart or with another store.
  */
 function newSessionId(principal: string, newId: () => string): string {
   return `${markOf(principal)}-${newId()}`;

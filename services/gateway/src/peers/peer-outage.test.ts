@@ -24,7 +24,7 @@ interface Line {
   readonly linesNotWritten?: Readonly<Record<string, number>>;
 }
 
-/** A world service whose work fails with what `failure` is, if anything; health says so. */
+/** A WorldService whose work fails with `failure`, if set; its health says so. */
 async function openBehind(port = 0) {
   const state: { failure: QmtlError | undefined } = { failure: undefined };
   const own = [

@@ -24,7 +24,7 @@ export class PeerProbe {
     this.#clock = clock;
   }
 
-  /** Begins asking. Called once. */
+  /** Begins asking; a second call does nothing. */
   start(): void {
     this.#running ??= Promise.all(this.#peers.map((peer) => this.#watch(peer)));
   }
@@ -39,7 +39,7 @@ export class PeerProbe {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const call = { principal: this.#gateway, signal, timeoutMs: answerMs };
-      // The peer's monitor hears how it ends.
+      // The peer's monitor records the outcome.
       await peer
         .unary(SystemService.method.getCapabilities, {}, call)
         .then(() => peer.lookAgain(answerMs))

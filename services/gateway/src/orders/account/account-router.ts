@@ -54,7 +54,7 @@ export interface AccountRouterDeps {
   readonly entriesPerSnapshot?: number;
 }
 
-/** Most operations that may wait for one account; more are refused with TOO_MANY_REQUESTS. */
+/** Largest number of operations that wait for one account; more are refused with TOO_MANY_REQUESTS. */
 export const waitingOperationsMax = 1_024;
 /** Longest time that a broker's answer waits for a booking to be stored with, in milliseconds. */
 const reportsWaitMsMax = 25;
@@ -80,7 +80,7 @@ export class AccountRouter implements WorldRows {
   executionsBefore: ReadonlySet<string> = new Set();
   /** Last bars of the journal, newest last. */
   sealedBars: SealedBar[] = [];
-  /** Executed rebalances of which the broker's sub-accounts may not have been informed. */
+  /** Executed rebalances that may not have reached the broker's sub-accounts. */
   rebalances: ExecutedRebalance[] = [];
   readonly permission: Permission;
   /** For reduce-only direct orders of a world that lets them leave a shut gate. */
@@ -168,7 +168,7 @@ export class AccountRouter implements WorldRows {
     keepSealedBar(this.sealedBars, bar);
   }
 
-  /** The broker's sub-accounts were informed of a rebalance. */
+  /** A rebalance has reached the broker's sub-accounts. */
   rebalanceTransferred(batchId: string): void {
     this.rebalances = this.rebalances.filter((one) => one.batchId !== batchId);
   }

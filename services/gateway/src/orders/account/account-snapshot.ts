@@ -25,7 +25,7 @@ export const snapshotFormat = 1;
  */
 const pieceLength = 131_072;
 
-/** What the journal of an account amounts to at an entry, and what else a start needs to begin there. */
+/** State of an account at an entry of its journal, and what else a start needs to begin there. */
 export interface AccountSnapshot extends SnapshotKey {
   /** Hash of that entry; in another journal it differs. */
   readonly entryHash: string;
@@ -36,7 +36,7 @@ export interface AccountSnapshot extends SnapshotKey {
   /** Settings as the journal records them. */
   readonly recorded: Extract<JournalOp, { op: "settings" }>;
   readonly sealedBars: readonly SealedBar[];
-  /** Executed rebalances of which the broker may not have been informed. */
+  /** Executed rebalances that may not have reached the broker. */
   readonly rebalances: readonly ExecutedRebalance[];
   /** Difference from the broker when they were last compared; empty for none. */
   readonly difference: string;
@@ -99,8 +99,7 @@ export function* snapshotPieces(snapshot: AccountSnapshot): Generator<string> {
 /**
  * The snapshot that pieces were made from.
  *
- * @throws {SnapshotUnreadable
- * SyntaxError} for anything else
+ * @throws {SnapshotUnreadable | SyntaxError} for anything else
  */
 export function snapshotOfPieces(pieces: readonly string[], key: SnapshotKey): AccountSnapshot {
   const rows = pieces.flatMap((piece) => listOf(parseExactJson(piece)).map(listOf));

@@ -1,7 +1,7 @@
 import { type Clock, PushStream } from "@qmtl/service-kit";
 import type { JournalEntryRow } from "../store/journal-store.ts";
 
-/** Most batches of entries that may wait for one reader. */
+/** Largest number of batches that wait for one reader. */
 const watchedBatchesMax = 4_096;
 
 /** Entries of one booking; an empty batch without an account shows that the hub is alive. */

@@ -27,20 +27,20 @@ export interface SealedBar {
   readonly sealed: readonly SealedReturn[];
 }
 
-/** An executed rebalance as the broker must be informed of it. */
+/** What of an executed rebalance has to reach the broker. */
 export type ExecutedRebalance = Pick<
   Extract<JournalOp, { op: "rebalance" }>["input"],
   "batchId" | "crosses"
 >;
 
-/** What the journal of an account amounts to. */
+/** State of an account as its journal gives it. */
 export interface RebuiltBooks {
   readonly core: AccountCore;
   readonly market: BookedMarks;
   readonly recorded: RecordedSettings;
   /** Last bars of the journal, newest last. */
   readonly sealedBars: SealedBar[];
-  /** Executed rebalances of which the broker may not have been informed. */
+  /** Executed rebalances that may not have reached the broker. */
   readonly rebalances: ExecutedRebalance[];
   /** Of the last comparison with the broker; undefined before the first. */
   readonly difference: string | undefined;
@@ -59,7 +59,9 @@ type BegunBooks = Omit<RebuiltBooks, "last" | "executions">;
 
 const sealedBarsMax = 64;
 
-/** Adds a bar to those whose returns are reported again after a restart, and drops the oldest beyond 64. */
+/**
+ * Adds a bar to those whose returns are reported again after a restart, and drops the oldest beyond `sealedBarsMax`.
+ */
 export function keepSealedBar(bars: SealedBar[], bar: SealedBar): void {
   bars.push(bar);
   if (bars.length > sealedBarsMax) bars.shift();

@@ -63,7 +63,7 @@ test("no call that is answered is answered with a name in it that names nothing"
       const right = isThere
         ? withValue(minimal, path, THERE[known as keyof typeof THERE], THERE)
         : minimal;
-      // Where even names that are there are refused, a refusal would prove nothing.
+      // Where even existing names are refused, a refusal would prove nothing.
       if (FREE.has(label) || (await platform.call(caller, method, right)).refusal) continue;
       const outcome = await platform.call(caller, method, withValue(minimal, path, ABSENT, THERE));
       (outcome.refusal === undefined ? answered : refused).push(label);

@@ -134,7 +134,7 @@ const starters: Record<ServiceName, Starter> = {
   },
 };
 
-/** Whose events a service follows: a gateway those of the services behind it. */
+/** Services whose events a service follows: for a gateway those behind it, else none. */
 function peersOf(
   name: ServiceName,
   config: QmtlConfig,

@@ -28,7 +28,7 @@ export interface VerifyOptions {
 
 export interface RestoreOptions extends VerifyOptions {
   readonly config: QmtlConfig;
-  /** Embedded: moves the folder that is there aside, to `<data_dir>.before-<time>`. @default false */
+  /** Embedded: moves an existing folder aside, to `<data_dir>.before-<time>`. @default false */
   readonly force?: boolean;
   /** Who restores and why, for the audit of every world. */
   readonly principal: string;

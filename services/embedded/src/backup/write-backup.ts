@@ -36,7 +36,7 @@ export interface BackupOptions {
   readonly configText: string | undefined;
   /** Where the archive goes. It appears whole or not at all, mode 0600. */
   readonly path: string;
-  /** Replaces an archive that is there. @default false */
+  /** Replaces an existing archive. @default false */
   readonly replace?: boolean;
   readonly productVersion: string;
   readonly clock: Clock;

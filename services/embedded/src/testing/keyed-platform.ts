@@ -36,7 +36,10 @@ export interface KeyedPlatform extends AsyncDisposable {
   connection(role: KeyRole): Connection;
 }
 
-/** What a platform with keys has besides: a source `day`, an instrument, a paper account `main` and a world `w`. */
+/**
+ * Options of a platform with keys, which also has a source `day`, an instrument, a paper account `main` and a world
+ * `w`.
+ */
 interface KeyedPlatformOptions {
   /** Life of a ticket, seconds. @default 300 */
   readonly ticketSeconds?: number;

@@ -282,7 +282,7 @@ const deed = fc.oneof(
 
 type Deed = typeof deed extends fc.Arbitrary<infer T> ? T : never;
 
-/** Does what a round says, with a subscriber that is cut and comes back, then compares. */
+/** Plays the changes of a round to a subscriber that is cut and comes back, then compares. */
 async function play(platform: Platform, worldId: string, deeds: readonly Deed[]): Promise<void> {
   const writers = writersOf(worldId);
   const subscriber = new ModelSubscriber(writers.map(({ key }) => key));

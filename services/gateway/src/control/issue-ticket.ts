@@ -45,7 +45,7 @@ interface IssuedTicket {
   readonly expireMs: number;
 }
 
-/** Roles that may have a right; what depends on world or source stands in `checkRights`. */
+/** Roles that may have a right; what depends on world or source is checked in `checkRights`. */
 const ROLES: Readonly<Record<TicketRightName, readonly RoleName[]>> = {
   observe: ["viewer", "researcher", "operator", "owner", "adapter"],
   compute: ["researcher", "operator", "owner"],
@@ -53,7 +53,7 @@ const ROLES: Readonly<Record<TicketRightName, readonly RoleName[]>> = {
   feed: ["researcher", "operator", "owner", "adapter"],
 };
 const OPERATORS: readonly RoleName[] = ["operator", "owner"];
-/** How roles are named in a refusal: the least one, and those that stand apart. */
+/** How roles are named in a refusal: the lowest one, and those that stand apart. */
 const LEAST: Readonly<Record<TicketRightName, string>> = {
   observe: "viewer,adapter",
   compute: "researcher",

@@ -15,7 +15,7 @@ export const bufferedEventsMax = 4_096;
 /** What a subscription asks its hub for. */
 export interface SnapshotSource {
   /**
-   * Makes the state of a key known, as far as a subscriber has applied it.
+   * Reads the state of a key, unless it is known at least up to what a subscriber has applied.
    *
    * @throws {QmtlError} PEER_UNAVAILABLE, WORLD_NOT_FOUND
    */

@@ -47,7 +47,7 @@ export class ReplayFeeds implements BarrierEnds {
   readonly #refreshing = new Map<string, Promise<void>>();
   /** Reads that have not begun, by feed. */
   readonly #queued = new Map<string, Promise<void>>();
-  /** Worlds whose gate was open when it was last heard of. */
+  /** Worlds whose gate was open as last reported. */
   readonly #open = new Set<string>();
   /** Sessions dropped since this process started, per feed, newest first. */
   readonly #silent = new Map<string, string[]>();
@@ -245,7 +245,9 @@ export class ReplayFeeds implements BarrierEnds {
     }
   }
 
-  /** Runners that are in the set again have registered again, unless they are still to be taken out of it. */
+  /**
+   * Runners that are in the set again have registered again, except dropped ones that are still to be removed from it.
+   */
   #registered(source: string, { runners }: StoredFeed): void {
     const dropped = this.#barriers.get(source)?.dropped;
     for (const { sessionId } of runners) {

@@ -82,7 +82,7 @@ function dial(port: number) {
   return {
     lines,
     texts,
-    /** A call that needs the peer's work, logged by whoever made it when it fails. */
+    /** A call that needs the peer's work, logged by its caller when it fails. */
     async work() {
       const { listAllocations } = RebalancingService.method;
       await peer.unary(listAllocations, {}, call).catch((error: unknown) => {

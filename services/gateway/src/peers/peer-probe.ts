@@ -8,8 +8,8 @@ const everyMs = 2_000;
 const answerMs = 2_000;
 
 /**
- * Asks each peer every two seconds whether it is there, so that health knows a dead one although nobody called it, and
- * one that could not work whether it can again.
+ * Asks each peer every two seconds whether it is there, so that health shows a dead peer even if nobody called it, and
+ * whether a peer that could not work can again.
  */
 export class PeerProbe {
   readonly #peers: readonly Peer[];

@@ -15,8 +15,8 @@ export interface ClaimedUnbinding extends Unbinding {
 }
 
 /**
- * Call it before a binding is removed, so that it is checked whatever comes of the removal. Resolves to the number of
- * checks asked for.
+ * Call it before a binding is removed, so that it is checked whatever the outcome of the removal. Resolves to the
+ * number of checks asked for.
  */
 export async function noteUnbinding(
   db: Queryable,

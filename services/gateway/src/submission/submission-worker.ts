@@ -231,7 +231,7 @@ export class SubmissionWorker {
     }
   }
 
-  /** Acts as the gateway, which may bind; the submitter's name stands in the audit. */
+  /** Acts as the gateway, which may bind; the audit names the submitter. */
   async #work(row: SubmissionRow): Promise<SubmissionResult> {
     const { world, dag, gateway } = this.#ports;
     const { signal } = this.#stopping;

@@ -37,8 +37,8 @@ export function ordersAfter(
 }
 
 /**
- * Stores a booking and what goes `alongside`, if the permission of what it sends still stands in the database: all of
- * it or nothing. One statement where that is enough.
+ * Stores a booking and what goes `alongside`, if what is stored still permits the orders that it sends: all of it or
+ * nothing. In one statement where that is enough.
  *
  * @throws {PermissionLost} when the gate or a halt changed meanwhile.
  */

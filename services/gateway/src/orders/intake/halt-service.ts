@@ -70,7 +70,7 @@ export class HaltService {
    * another call gives it the new reason. While the store does not answer, the halt is kept in memory; as soon as the
    * store answers, the halt is stored and its actions are carried out.
    *
-   * @throws {QmtlError} as `OrderSubjects.check`; STORE_UNAVAILABLE when that cannot look the place up
+   * @throws {QmtlError} as `OrderSubjects.check`; STORE_UNAVAILABLE when the store does not answer that check
    */
   async halt(place: HaltCoverage, actions: HaltActions, cause: HaltCause): Promise<HaltOutcome> {
     const { clock, newId, leases, halts, worlds, subjects } = this.#ports;

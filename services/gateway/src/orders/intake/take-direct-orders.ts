@@ -39,7 +39,7 @@ export interface DirectOrderCall {
   readonly isArmed: boolean;
   readonly orders: readonly StatedOrder[];
   readonly requestId: string;
-  /** Equal for calls that ask for the same orders, whoever asks under whatever lease. */
+  /** Equal for calls that ask for the same orders, under whichever session or lease. */
   readonly requestHash: string;
 }
 

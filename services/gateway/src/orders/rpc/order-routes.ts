@@ -190,7 +190,7 @@ async function filterFrom(
   return filter;
 }
 
-/** Throws ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND under the field of a message that names the place. */
+/** Throws ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND under the field that names the subject. */
 function checkPlace(orders: OrderPath, message: string, place: HaltCoverage): Promise<void> {
   return namingField(fieldOf(message, place), () => orders.subjects.check(place));
 }

@@ -11,7 +11,7 @@ interface JournalFields {
   readonly settings: {
     readonly initialCash?: number;
     readonly currency?: string;
-    /** Those that are new, or have other lots or another multiplier. */
+    /** Instruments that are new, or have other lots or another multiplier. */
     readonly instruments?: readonly {
       readonly symbol: string;
       readonly lotSize: string;

@@ -6,13 +6,13 @@ import { gatewayContracts } from "./testing/gateway-contracts.ts";
 import { type KeyedPlatform, startKeyedPlatform } from "./testing/keyed-platform.ts";
 import { type Path, withValue } from "./testing/with-value.ts";
 
-/** What is there, by the name of the field that names it. */
+/** Names that exist, by the field that takes them. */
 const THERE = { world_id: "w", account_id: "main", source: "day", sources: "day", instrument: "X" };
 const ABSENT = "no-such-name";
 /** Fields that name something. */
 const NAMING = /^(source|sources|instrument|.*_ids?|.*_keys?)$/;
 
-/** Names that the caller gives, so that nothing has to be there; and what was deleted may be deleted again. */
+/** Names that the caller makes up, so that nothing needs to exist; deletions, too, may be repeated. */
 const FREE = new Set([
   "AccountService.BookAdjustment request_id",
   "RebalancingService.UpsertAllocations request_id",
@@ -24,7 +24,7 @@ const FREE = new Set([
   "QueueService.DeleteReplayRunner session_id",
 ]);
 
-/** Ends what the others need. */
+/** Methods that remove what the others need: called last. */
 const LAST: ReadonlySet<string> = new Set(["DeleteWorld", "Halt"]);
 
 let platform: KeyedPlatform;
@@ -63,7 +63,7 @@ test("no call that is answered is answered with a name in it that names nothing"
       const right = isThere
         ? withValue(minimal, path, THERE[known as keyof typeof THERE], THERE)
         : minimal;
-      // Where even names that are there are refused, a refusal would prove nothing.
+      // Where even existing names are refused, a refusal would prove nothing.
       if (FREE.has(label) || (await platform.call(caller, method, right)).refusal) continue;
       const outcome = await platform.call(caller, method, withValue(minimal, path, ABSENT, THERE));
       (outcome.refusal === undefined ? answered : refused).push(label);

@@ -6,8 +6,8 @@ import { invalidConfig } from "./invalid-config.ts";
 const SENDABLE = /^[\x21-\x7e]+$/;
 
 /**
- * Keys of callers as the configuration names them, with their secrets read. CONFIG_INVALID for one that cannot be sent;
- * as `resolveSecret` for one that is missing, exposed or too short.
+ * Keys of callers as the configuration names them, with their secrets read. Throws CONFIG_INVALID for one that cannot
+ * be sent; as `resolveSecret` for one that is missing, exposed or too short.
  */
 export function apiKeysFromConfig(config: QmtlConfig): ApiKey[] {
   return Object.entries(config.security.keys).map(([id, entry]) => {

@@ -16,7 +16,10 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => platform?.[Symbol.asyncDispose]());
 
-/** Texts of a request, lists of texts too, wherever they lie; each message once, since its rules are the same anywhere. */
+/**
+ * Texts of a request, and lists of texts, wherever they are; each message once, since its rules are the same
+ * everywhere.
+ */
 function textsOf(message: DescMessage, seen: Set<DescMessage>, above: Path = []): Path[] {
   if (seen.has(message) || !message.typeName.startsWith("qmtl.")) return [];
   seen.add(message);

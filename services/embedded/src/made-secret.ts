@@ -16,9 +16,9 @@ import { join } from "node:path";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { invalidConfig } from "./invalid-config.ts";
 
-/** Bytes that are drawn; the file has two characters for each. */
+/** Random bytes of a secret; the file has two characters for each. */
 const DRAWN_BYTES = 32;
-/** Any of these in its mode, and the file is not its owner's alone. */
+/** Mode bits that let others than the owner use the file. */
 const OTHERS = 0o077;
 /** Key to set for a secret of one's own. */
 const field = "security.gateways";
@@ -28,7 +28,7 @@ const field = "security.gateways";
  * know: file `gateway-secret` of the state folder, mode 0600. Made at the first start; services that start at the same
  * time agree on one.
  *
- * CONFIG_INVALID, naming the file, when others may read it, when it holds no such secret, or cannot be made.
+ * Throws CONFIG_INVALID, naming the file, when others may read it, when it holds no such secret, or cannot be made.
  */
 export function madeGatewaySecret(folder: string = stateFolder()): Buffer {
   const path = join(folder, "gateway-secret");
@@ -89,7 +89,10 @@ function makeSecret(folder: string, path: string): Buffer {
   return secret;
 }
 
-/** A hard link is made whole or not at all, and only if the name is free: whoever comes second takes the first one's. */
+/**
+ * A hard link is made whole or not at all, and only if the name is free: a process that comes second uses the first
+ * one's.
+ */
 function linkUnlessThere(from: string, to: string): void {
   try {
     linkSync(from, to);

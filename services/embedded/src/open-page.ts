@@ -1,7 +1,7 @@
 import type { QmtlConfig } from "@qmtl/sdk/config";
 import { type Metrics, type MetricsPage, openMetricsPage } from "@qmtl/service-kit";
 
-/** The Prometheus page of this process, if the configuration has a port for it. PORT_TAKEN. */
+/** The Prometheus page of this process, if the configuration has a port for it. Throws PORT_TAKEN. */
 export async function openPage(
   { telemetry }: QmtlConfig,
   metrics: Metrics,

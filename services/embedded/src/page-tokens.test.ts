@@ -29,7 +29,7 @@ const RETURNS = {
   returns: Array.from({ length: 100 }, (_, at) => (at % 2 === 0 ? 0.02 : -0.01)),
 };
 
-/** A list that is asked for with some filters, and what is changed of them, one by one. */
+/** A list request with filters, and changes of one filter each. */
 interface PagedList {
   readonly ask: JsonObject;
   readonly others: readonly JsonObject[];
@@ -99,7 +99,7 @@ async function submitted(name: string) {
   return last;
 }
 
-/** Every list at the gateway's address; of each filter another value, to which an answer without a token is given. */
+/** Every list at the gateway's address, with another value of each filter, which is answered when no token is given. */
 function listsOf(): Record<string, PagedList> {
   const [submissionId = "", otherSubmission = ""] = submissionIds;
   const [strategyId = ""] = strategyIds;
@@ -173,7 +173,7 @@ const paged = gatewayContracts
 const labelOf = (method: DescMethod) => `${method.parent.name}.${method.name}`;
 const listOf = (method: DescMethod): PagedList => lists[labelOf(method)]!;
 
-/** What an answer or a refusal comes to. */
+/** The outcome of a call as text: "answered", or the reason and fields of the refusal. */
 async function ask(method: DescMethod, request: JsonObject): Promise<string> {
   const { refusal } = await platform.call("owner", method, request);
   if (refusal === undefined) return "answered";

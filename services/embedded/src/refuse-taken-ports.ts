@@ -3,7 +3,7 @@ import type { QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { ServiceName } from "./start-service.ts";
 
-/** Where the page with the metrics listens. */
+/** Where the metrics page listens. */
 const metricsHost = "127.0.0.1";
 
 interface Listener {
@@ -14,8 +14,8 @@ interface Listener {
 }
 
 /**
- * Refuses ports that somebody else listens at, before anything is started that would have to be stopped again. Those of
- * the services named, and of the page with the metrics.
+ * Refuses ports that another process listens on, before anything is started that would have to be stopped again: those
+ * of the services named, and of the metrics page.
  *
  * @throws {QmtlError} PORT_TAKEN, naming the key
  */
@@ -51,7 +51,7 @@ function listenersOf(
   }
 }
 
-/** True when somebody listens there; what else is wrong with an address tells whoever opens it. */
+/** True when something listens there; anything else that is wrong with an address is reported when it is opened. */
 function isTaken(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();

@@ -3,7 +3,10 @@ import { ExposedFile, type QmtlConfig, readPrivateFile } from "@qmtl/sdk/config"
 import type { ServerTls } from "@qmtl/service-kit";
 import { invalidConfig } from "./invalid-config.ts";
 
-/** Certificate of the servers; undefined when none is configured. CONFIG_INVALID names the key whose file cannot be read, or holds a private key and is readable by everybody. */
+/**
+ * Certificate of the servers; undefined when none is configured. Throws CONFIG_INVALID, naming the key whose file
+ * cannot be read, or holds a private key and is readable by everybody.
+ */
 export function serverTlsFromConfig(config: QmtlConfig): ServerTls | undefined {
   const { tls } = config.security;
   if (tls === null) return undefined;
@@ -13,12 +16,12 @@ export function serverTlsFromConfig(config: QmtlConfig): ServerTls | undefined {
   };
 }
 
-/** Bytes of a PEM file that a key of the configuration names. CONFIG_INVALID when it cannot be read. */
+/** Bytes of a PEM file that a key of the configuration names. Throws CONFIG_INVALID when it cannot be read. */
 function readPem(field: string, file: string): Uint8Array {
   return readNamed(field, () => readFileSync(file));
 }
 
-/** As `readPem`, of a private key: CONFIG_INVALID also when everybody on the machine can read it. */
+/** As `readPem`, for a private key: throws CONFIG_INVALID also when everybody on the machine can read it. */
 function readPrivatePem(field: string, file: string): Uint8Array {
   return readNamed(field, () => readPrivateFile(file));
 }

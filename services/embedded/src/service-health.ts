@@ -11,7 +11,7 @@ import {
 } from "@qmtl/service-kit";
 import type { Storage } from "./storage.ts";
 
-/** With less room than this on the disk of the data folder the store is about to fail. */
+/** With less free space than this on the disk of the data folder, the store is about to fail. */
 const freeBytesMin = 1024 ** 3;
 /** How often the disk is checked, milliseconds. */
 const lookEveryMs = 30_000;

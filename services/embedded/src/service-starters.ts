@@ -46,18 +46,18 @@ interface GatewayPeers {
   readonly dagManagerUrl: string;
   readonly worldServiceUrl: string;
   readonly ca: Uint8Array | undefined;
-  /** Servers of those that run in this process. @default none does */
+  /** Servers of the peers that run in this process. @default none */
   readonly local?: { readonly dagManager: LocalServer; readonly worldService: LocalServer };
 }
 
-/** A service that runs, of which this process may be one of several. */
+/** A running service, of which this process may run one of several instances. */
 export interface RunningInstance {
   readonly service: RunningService;
   /** Whether it leads; undefined where no other process can. */
   readonly leading: LeadershipMonitor | undefined;
 }
 
-/** Starts the DAG Manager and opens its server. PORT_TAKEN, CONFIG_INVALID. */
+/** Starts the DAG Manager and opens its server. Throws PORT_TAKEN, CONFIG_INVALID. */
 export async function startDagManager(context: StartContext): Promise<RunningInstance> {
   const { config, storage } = context;
   const dag = await createDagManager({ ...commonOf(context), db: storage.db("dag") });
@@ -72,7 +72,7 @@ export async function startDagManager(context: StartContext): Promise<RunningIns
   return { service, leading: dag.leading };
 }
 
-/** Starts WorldService and opens its server. PORT_TAKEN, CONFIG_INVALID. */
+/** Starts WorldService and opens its server. Throws PORT_TAKEN, CONFIG_INVALID. */
 export async function startWorldService(context: StartContext): Promise<RunningInstance> {
   const { config, storage } = context;
   const world = await createWorldService({ ...commonOf(context), db: storage.db("world") });
@@ -99,8 +99,9 @@ interface GatewayInstance {
 }
 
 /**
- * Starts a gateway and opens its two servers, once its books have been compared with the broker, or, for a standby, once
- * it waits. PORT_TAKEN, CONFIG_INVALID; NOT_LEADER, with the holder's name, when another gateway holds an account.
+ * Starts a gateway and opens its two servers, once its books have been compared with the broker, or, for a standby,
+ * once it waits. Throws PORT_TAKEN, CONFIG_INVALID; NOT_LEADER, with the holder's name, when another gateway holds an
+ * account.
  */
 export async function startGateway(
   context: StartContext,
@@ -140,7 +141,7 @@ type ServerSettings = Omit<RunServiceOptions, "onStop"> & {
   readonly peers?: readonly string[];
 };
 
-/** Starts what does the work, then opens its servers; if those cannot be opened the work is stopped again. */
+/** Starts the service, then opens its servers; if they cannot be opened the service is stopped again. */
 async function started(
   { storage, outages, clock }: StartContext,
   service: { start(): Promise<void>; stop(): Promise<void> },

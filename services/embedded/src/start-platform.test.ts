@@ -13,7 +13,7 @@ const cert = fileURLToPath(new URL("../fixtures/test-only-cert.pem", import.meta
 const keyOfTest = fileURLToPath(new URL("../fixtures/test-only-key.pem", import.meta.url));
 const secret = "a-key-of-the-test-only";
 
-/** The private key as it should lie there: for its owner alone. */
+/** The private key as it should be stored: readable by its owner alone. */
 function keyIn(folder: string): string {
   const file = join(folder, "key.pem");
   copyFileSync(keyOfTest, file);

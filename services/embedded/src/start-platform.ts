@@ -34,12 +34,15 @@ export interface PlatformAddresses {
   readonly web: string;
   readonly dagManager: string;
   readonly worldService: string;
-  /** Of the Prometheus page; undefined without `telemetry.metrics_port`. */
+  /** Address of the Prometheus page; undefined without `telemetry.metrics_port`. */
   readonly metrics: string | undefined;
 }
 
 export interface StartPlatformOptions {
-  /** Wait, with nothing started, while another gateway holds the accounts. Needs storage.kind postgres. @default false */
+  /**
+   * Wait, with nothing started, while another gateway holds the accounts. Needs `storage.kind: postgres`.
+   * @default false
+   */
   readonly standby?: boolean;
   /** Called once, when it has to wait: with the refusal that names the holder. @default nothing */
   readonly onWaiting?: (refusal: QmtlError) => void;
@@ -57,13 +60,12 @@ export interface Platform {
 }
 
 /**
- * Starts all services in this process. They listen for one another on loopback as they do apart, and streams go that way;
- * the gateway's unary calls reach their servers directly, through the same checks. Storage and bus are the embedded ones unless
- * the configuration says otherwise.
- * Only the gateway may be reached from other machines.
+ * Starts all services in this process. They listen for one another on loopback as they do apart, and streams go that
+ * way; the gateway's unary calls reach their servers directly, through the same checks. Storage and bus are the
+ * embedded ones unless the configuration says otherwise. Only the gateway may be reached from other machines.
  *
- * DATA_FOLDER_LOCKED, PORT_TAKEN, CONFIG_INVALID; NOT_LEADER, with the holder's name, when a gateway elsewhere holds an
- * account; whatever was started by then is stopped again.
+ * Throws DATA_FOLDER_LOCKED, PORT_TAKEN, CONFIG_INVALID; NOT_LEADER, with the holder's name, when a gateway elsewhere
+ * holds an account; whatever was started by then is stopped again.
  */
 export async function startPlatform(
   config: QmtlConfig,
@@ -79,7 +81,7 @@ export async function startPlatform(
   const logger = outages.quiet();
   const storage = await openStorage(config, outages);
   started.defer(() => storage.close());
-  // After the lock of a data folder, which says more of who is there.
+  // After the data folder is locked, whose refusal says more about who uses it.
   await refuseTakenPorts(config, serviceNames);
   // Before anything else: a DAG Manager that took the lead here would be of no use to the gateway elsewhere.
   const leases = await takeAccounts(config, storage, logger, options);

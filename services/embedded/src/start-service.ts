@@ -27,7 +27,7 @@ import {
 } from "./service-starters.ts";
 import { openServiceStorage } from "./storage.ts";
 
-/** A gateway signs with at least this, bytes. */
+/** Shortest secret that a gateway may sign with, in bytes. */
 const secretBytesMin = 32;
 
 /** Services that can run in a process of their own. */
@@ -42,7 +42,7 @@ export interface StartServiceOptions {
 /** One service, running. */
 export interface StartedService {
   readonly name: ServiceName;
-  /** Where it answers. */
+  /** Address of its server. */
   readonly address: string;
   /** Whether it leads, where several processes of it may run; undefined where no other can. */
   readonly leading: LeadershipMonitor | undefined;
@@ -60,8 +60,8 @@ export interface StartedService {
  * those that follow it, and shares with the others of this machine a secret made at the first start: no server, no
  * configuration. With `storage.kind: postgres` and `bus.kind: kafka` it uses those.
  *
- * CONFIG_INVALID names every key that is missing for it; DATA_FOLDER_LOCKED; PORT_TAKEN; DB_UNAVAILABLE, PEER_UNAVAILABLE;
- * NOT_LEADER when another gateway holds an account of this one and it is not a standby.
+ * Throws CONFIG_INVALID, which names every key that is missing for it; DATA_FOLDER_LOCKED; PORT_TAKEN; DB_UNAVAILABLE,
+ * PEER_UNAVAILABLE; NOT_LEADER when another gateway holds an account of this one and it is not a standby.
  */
 export async function startService(
   name: ServiceName,
@@ -86,7 +86,8 @@ export async function startService(
     ...kept[name],
   });
   started.defer(() => storage.close());
-  // After the lock of a data folder, which says more of who is there; before accounts are taken and work begins.
+  // After the data folder is locked, whose refusal says more about who uses it; before accounts are taken and work
+  // begins.
   await refuseTakenPorts(config, [name]);
   const clock = systemClock;
   const metrics = createMetrics({
@@ -133,7 +134,7 @@ const starters: Record<ServiceName, Starter> = {
   },
 };
 
-/** Whose events a service follows: a gateway those of the services behind it. */
+/** Services whose events a service follows: for a gateway those behind it, else none. */
 function peersOf(
   name: ServiceName,
   config: QmtlConfig,
@@ -160,7 +161,7 @@ function hostOf(name: ServiceName, config: QmtlConfig): string {
   return name === "dag-manager" ? config.dag_manager.host : config.world_service.host;
 }
 
-/** What the shape of one process for each service cannot do without. */
+/** Refuses a configuration that lacks what a service in a process of its own needs. */
 function refuseUnfit(name: ServiceName, config: QmtlConfig): void {
   const { storage, bus, security, gateway } = config;
   const missing: { field: string; description: string }[] = [];
@@ -208,7 +209,7 @@ function hostnamesOf(urls: string): string[] {
   return urls.split(",").map((url) => new URL(url.trim()).hostname);
 }
 
-/** Gateways whose signature the services behind them accept. As `resolveSecret`, naming the key. */
+/** Gateways whose signature the services behind them accept. Throws as `resolveSecret`, naming the key. */
 function gatewayKeysFromConfig(config: QmtlConfig): GatewayKey[] {
   return Object.entries(config.security.gateways).map(([gatewayId, entry]) => {
     const key = `security.gateways.${gatewayId}.secret`;
@@ -218,8 +219,8 @@ function gatewayKeysFromConfig(config: QmtlConfig): GatewayKey[] {
 }
 
 /**
- * As `gatewayKeysFromConfig`; where the configuration names no gateway, the one of this machine with the secret that its
- * services share.
+ * As `gatewayKeysFromConfig`; where the configuration names no gateway, the one of this machine, with the secret that
+ * its services share.
  */
 function gatewayKeysOfMachine(config: QmtlConfig): GatewayKey[] {
   const named = gatewayKeysFromConfig(config);

@@ -23,7 +23,10 @@ export interface Storage {
   readonly bus: EventBus;
   /** Folder of the embedded databases; undefined where a server keeps them. */
   readonly folder: string | undefined;
-  /** Resolves when the embedded database is lost, which was logged by then: this process has to end. Servers come back. */
+  /**
+   * Resolves when the embedded database is lost, which was logged by then: this process has to end. A database server
+   * comes back.
+   */
   readonly lost: Promise<DbUnavailable>;
   /** Closes the bus, then the databases. */
   close(): Promise<void>;
@@ -32,9 +35,9 @@ export interface Storage {
 const schemas = ["dag", "world", "gateway", "paper", "bus"] as const;
 
 /**
- * Opens what `storage:` and `bus:` of the configuration name, for all services in one process; those need no `direct`
- * bus, since one log is enough for them. Whether servers answer is told to `outages`. DATA_FOLDER_LOCKED when the folder
- * is in use.
+ * Opens what `storage:` and `bus:` of the configuration name, for all services in one process, which need no `direct`
+ * bus, since one log is enough for them. Whether servers answer is recorded in `outages`. Throws DATA_FOLDER_LOCKED
+ * when the folder is in use.
  */
 export function openStorage(config: QmtlConfig, outages: OutageLog): Promise<Storage> {
   return opened(config, config.storage.data_dir, async (place) => {
@@ -135,7 +138,7 @@ async function openDatabases(
   return { db, lost };
 }
 
-/** A server that is gone comes back; then its connections are created again. */
+/** A database server is never lost: it comes back, and its connections are opened again. */
 const never = new Promise<never>(() => {});
 
 /** Reports the loss of an embedded database, in the log and to health, before anybody is refused for it. */
@@ -158,8 +161,8 @@ function whenLost(
 }
 
 /**
- * Says so when nothing was ever kept in a place: at the first start that is as it should be, and after a folder or a
- * database was lost nothing else would tell.
+ * Logs that a store is new: at the first start that is as it should be, but after a folder or a database was lost
+ * nothing else would show it.
  */
 async function reportNewStore(
   dbs: ReadonlyMap<string, Db>,

@@ -29,7 +29,7 @@ async function observing(role: KeyRole): Promise<string> {
   return (await control.issueTicket({ worldId: "w", rights })).ticket;
 }
 
-/** Tickets whose life is over, by role; the stream of each has ended with it. */
+/** Expired tickets, by role; the stream of each has ended with it. */
 let spent: Promise<ReadonlyMap<KeyRole, string>> | undefined;
 function spentTickets(): Promise<ReadonlyMap<KeyRole, string>> {
   spent ??= Promise.all(

@@ -8,7 +8,7 @@ import { describePostgres, freePorts } from "@qmtl/service-kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { type Platform, startPlatform } from "./start-platform.ts";
 
-/** A platform of one process over a server, on ports of its own. */
+/** A platform of one process over a database server, on ports of its own. */
 async function configOf(dsn: string): Promise<QmtlConfig> {
   const folder = mkdtempSync(join(tmpdir(), "qmtl-two-platforms-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));

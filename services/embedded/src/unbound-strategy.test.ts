@@ -49,7 +49,7 @@ const bars = {
   source: { source: "day", schedule: Schedule.OBSERVED, adapter: "csv-replay" },
 };
 
-/** Hands a strategy in, until its queues are there; resolves to its id. */
+/** Submits a strategy and waits for its queues; resolves to its id. */
 async function submit(strategyName: string, nodes: readonly { readonly nodeId: string }[]) {
   const gateway = platform.connection("operator").client(GatewayService);
   const { submission } = await gateway.submitStrategy({
@@ -81,7 +81,7 @@ async function matching(): Promise<string[]> {
   return queues.map((queue) => queue.nodeId);
 }
 
-/** What the newest event of the query tells to match it. */
+/** Nodes whose queues match the query, as the newest event reports them. */
 async function told(): Promise<string[] | undefined> {
   const gateway = platform.connection("viewer").client(GatewayService);
   const { events } = await gateway.listEvents({ topicKey: tagTopicKey, pageSize: 1_000 });

@@ -59,10 +59,10 @@ import { UnboundContexts } from "./worlds/unbound-contexts.ts";
 
 /** Version of this software. */
 const serverVersion = "0.1.0";
-/** Names of the services behind, in refusals, logs and health. */
+/** Names of the services behind this gateway, in refusals, logs and health. */
 const dagManagerName = "dag-manager";
 const worldServiceName = "world-service";
-/** Events of orders gather for this time, milliseconds: nobody waits for them in order to act. */
+/** Events of orders are gathered for this long, in milliseconds: nobody waits for them before acting. */
 const gatherMs = 500;
 
 export interface GatewayDeps {
@@ -74,37 +74,40 @@ export interface GatewayDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly config: QmtlConfig;
-  /** Name of this gateway and the secret it signs callers with. */
+  /** Name of this gateway, and the secret with which it signs the callers it forwards. */
   readonly gatewayKey: GatewayKey;
   readonly peers: {
     readonly dagManagerUrl: string;
     readonly worldServiceUrl: string;
     /** Certificate authorities to trust at https addresses. @default those of the system */
     readonly ca?: Uint8Array | undefined;
-    /** Servers of those that run in this process. @default none does */
+    /** Servers of the peers that run in this process. @default none */
     readonly local?: { readonly dagManager: LocalServer; readonly worldService: LocalServer };
   };
   readonly metrics?: Metrics;
-  /** Told when a peer is down. @default nobody */
+  /** Records when a peer is down. @default not recorded */
   readonly outages?: OutageLog;
   /** @default the order path over the accounts of the configuration */
   readonly openOrders?: OpenOrderModule;
   /** @default random UUIDs */
   readonly newId?: () => string;
-  /** Leases of the accounts; the order router writes only while they are held. @default none: no other gateway can be */
+  /**
+   * Leases of the accounts; the order router writes only while they are held.
+   * @default none: there can be no other gateway
+   */
   readonly accounts?: Pick<AccountLeases, "guarded">;
 }
 
 export interface Gateway {
-  /** What both servers serve. */
+  /** What the gateway's servers serve. */
   readonly services: ServedService[];
   /** Versions per contract, for the servers. */
   readonly schemaRange: SchemaRangeOf;
   /** Checks the tickets of requests, for the servers. */
   readonly checkTicket: TicketCheck;
-  /** Follows the bus, and changes nothing: what a standby may do. @default done by `start` */
+  /** Follows the bus without changing anything, as a standby may. @default done by `start` */
   prepare(): Promise<void>;
-  /** Rebuilds the books, follows the bus, continues with what was open. */
+  /** Rebuilds the books, follows the bus, and resumes unfinished work. */
   start(): Promise<void>;
   /** Finishes what was accepted. May be called twice. */
   stop(): Promise<void>;
@@ -163,7 +166,7 @@ function follow(hub: ControlHub, feeds: ReplayFeeds): Promise<void> {
 
 type Parts = Awaited<ReturnType<typeof openParts>>;
 
-/** All that works by itself. */
+/** Everything behind the handlers, opened but not started. */
 async function openParts(deps: GatewayDeps) {
   const base = await openBase(deps);
   const { db, clock } = deps;
@@ -249,7 +252,7 @@ async function openFeeds(
   return { feeds, booker, orders };
 }
 
-/** All contracts under the gateway's address. */
+/** All contracts served at the gateway's address. */
 function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
   const { config } = deps;
   const { world, dag, gates, hub, keys, feeds, booker, orders, metrics, watch } = parts;
@@ -300,7 +303,7 @@ const unopened: BarBookings = {
   bookedRow: () => -1,
 };
 
-/** Contracts without a handler answer UNIMPLEMENTED, by name. */
+/** Contracts without a handler are served too, so that their methods answer UNIMPLEMENTED. */
 function addMissing(services: ServedService[]): void {
   const all = [OrderService, AccountService, RebalancingExecutionService];
   for (const service of all) {

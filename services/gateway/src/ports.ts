@@ -6,7 +6,9 @@ import type { RelayedHeartbeatSchema } from "@qmtl/contracts/qmtl/world/v1/subsc
 import type { SessionOrigin, SessionScope } from "@qmtl/service-kit";
 import type { TopicName } from "@qmtl/service-kit/control";
 
-/** What this gateway knows of each world's gate: the last revision it applied, in order and without gap. Implemented by `GateBook`. */
+/**
+ * The gate of each world as this gateway last applied it: revisions in order, without gaps. Implemented by `GateBook`.
+ */
 export interface GateView {
   /** State applied last; undefined while nothing is known, which means shut. */
   state(worldId: string): GateState | undefined;
@@ -16,7 +18,7 @@ export interface GateView {
   onApplied(listener: GateChangeListener): () => void;
 }
 
-/** Called with each state as it is applied, and with what changed; `"snapshot"` for a state that was asked for. */
+/** Called with each state that was applied, and what changed; "snapshot" for a state that was read, not announced. */
 export type GateChangeListener = (
   worldId: string,
   state: GateState,
@@ -26,11 +28,14 @@ export type GateChangeListener = (
 /** A heartbeat with the claim that a gateway makes of its ticket. */
 export type ClaimedHeartbeat = MessageInitShape<typeof RelayedHeartbeatSchema>;
 
-/** Relays heartbeats to WorldService, batched for at most 50 ms; never answers by itself. Implemented by `BatchedLeaseRelay`. */
+/**
+ * Relays heartbeats to WorldService, batched for at most 50 ms; never answers by itself. Implemented by
+ * `BatchedLeaseRelay`.
+ */
 export interface LeaseRelay {
-  /** Throws PEER_UNAVAILABLE when WorldService gives no answer, HALTED while a halt of scope `all` is in force. */
+  /** Throws PEER_UNAVAILABLE when WorldService does not answer, HALTED while a halt of scope `all` is in force. */
   renew(heartbeat: ClaimedHeartbeat): Promise<HeartbeatReply>;
-  /** While true, nothing is relayed: every session of this gateway falls shut within a lease. */
+  /** While true, nothing is relayed, so the gate of every session of this gateway shuts within one lease. */
   setStopped(stopped: boolean): void;
 }
 
@@ -46,10 +51,10 @@ export interface SourceBar {
   readonly close: number;
 }
 
-/** What a ticket says. */
+/** The contents of a ticket. */
 export interface TicketClaims extends SessionScope {
   readonly topics: readonly TopicName[];
-  /** Where it runs, as its client reports. @default not reported */
+  /** Where the session runs, as its client reports. @default not reported */
   readonly origin?: SessionOrigin;
   /** Name of the caller it was issued to; nobody else can use it. */
   readonly principal: string;
@@ -57,55 +62,63 @@ export interface TicketClaims extends SessionScope {
 
 /** The order path as the feeds see it. Implemented by `OrderPath`. */
 export interface BarBookings {
-  /** Books bars of a feed, in row order, each once: fills at the open, marks at the close, returns. Resolves when durable. */
+  /**
+   * Books bars of a feed, in row order, each once: fills at the open, marks at the close, returns. Resolves once they
+   * are durable.
+   */
   onBars(bars: readonly SourceBar[]): Promise<void>;
-  /** Last row of a feed that is booked, -1 for none. */
+  /** The last booked row of a feed, -1 for none. */
   bookedRow(source: string): number;
 }
 
-/** The replay barrier of this gateway, told by the order path that a session has ended a row. Implemented by `ReplayFeeds`. */
+/**
+ * The replay barrier as the order path sees it: receives the rows that sessions have ended. Implemented by
+ * `ReplayFeeds`.
+ */
 export interface BarrierEnds {
   /** @throws {QmtlError} SOURCE_NOT_FOUND; INVALID_FIELD for a row that the log does not have. */
   checkRow(source: string, row: number): Promise<void>;
   ended(source: string, end: RunnerEnd): void;
-  /** What to set so that rows of a feed can be booked; undefined when they can be, or nothing is known of it. */
+  /**
+   * What has to be set for rows of a feed to be booked; undefined when they can be, or no graph that reads it is known.
+   */
   whyUnbooked(source: string): string | undefined;
 }
 
-/** A runner's end of a bucket that the router has booked, or refused. */
+/** A runner's end of a row, once the router has booked or refused its targets. */
 export interface RunnerEnd {
   readonly sessionId: string;
   readonly worldId: string;
   readonly row: number;
-  /** It was said under a lease. */
+  /** It was reported under an order lease. */
   readonly isArmed: boolean;
 }
 
-/** The outbox of control events, told that events wait in it. */
+/** Publishes stored control events. Call it once events wait in the outbox. */
 export interface ControlOutbox {
   poke(): void;
-  /** The same of events of orders, which come many per second: they may gather for half a second. */
+  /** The same for events of orders, of which there are many per second: they may be gathered for half a second. */
   pokeGathering(): void;
 }
 
 /** What the order path knows of strategies. Implemented by `StrategyOrderReader`. */
 export interface StrategyOrders {
-  /** Throws WORLD_NOT_FOUND; PEER_UNAVAILABLE for a world that was not read yet. */
+  /** Throws WORLD_NOT_FOUND; PEER_UNAVAILABLE when WorldService does not answer and the world was never read here. */
   read(worldId: string, strategyId: string): Promise<ExplainedOrders>;
 }
 
 /** The orders of one strategy in one world, for ExplainStrategy. */
 export interface ExplainedOrders {
-  /** What is reported of them, as fields of the response. */
+  /** The fields of the response that are about orders. */
   readonly fields: Pick<
     MessageInitShape<typeof ExplainStrategyResponseSchema>,
     "halts" | "emitterSessionId" | "tier" | "capital" | "wantedOrders" | "sentOrders"
   >;
   /** Orders it wanted while its gate was shut. */
   readonly wantedOrders: number;
-  /** Orders that left. */
+  /** Orders that were sent. */
   readonly sentOrders: number;
-  /** An order of its world was written past its lease: the world's orders are shut here until an operator acts. */
+  /** An order of its world was written after its lease ended: the world's orders are shut until an operator acts. */
   readonly isShutByLateOrder: boolean;
   /** Halts in force that cover it, oldest first. */
   readonly halts: readonly {

@@ -6,15 +6,15 @@ export type BackupErrorReason =
   | "STORE_UNFINISHED"
   /** There is data where the backup would go. */
   | "STORE_NOT_EMPTY"
-  /** Somebody works with the store. */
+  /** A process uses the store. */
   | "STORE_IN_USE"
-  /** The file for the backup is there already. */
+  /** The file for the backup exists already. */
   | "FILE_EXISTS"
   /** The file cannot be read or written. */
   | "FILE_UNUSABLE"
   /** The file is not a backup, or not as it was written. */
   | "BACKUP_DAMAGED"
-  /** A newer version made it. */
+  /** A newer version made it, or one whose tables differ. */
   | "BACKUP_UNSUPPORTED"
   /** The file is as it was written, but what it holds contradicts itself. */
   | "BACKUP_INCONSISTENT";

@@ -17,7 +17,7 @@ import { knownMigrations, refuseUnknown } from "./schema-history.ts";
 import { fullName } from "./store-tables.ts";
 import { readTar } from "./tar-file.ts";
 
-/** What was found of a table. */
+/** What was found of a table in the archive. */
 interface Found {
   readonly hash: Hash;
   rows: number;

@@ -3,7 +3,7 @@ import { BackupError } from "./backup-error.ts";
 import type { Manifest } from "./manifest.ts";
 import { fullName } from "./store-tables.ts";
 
-/** What must hold of any store, however it came about. Each query names what breaks it, at most a few. */
+/** What must hold of any store, however it came about. Each query names what breaks its law. */
 const laws = [
   {
     needs: ["gateway.journal"],
@@ -50,7 +50,11 @@ const laws = [
   },
 ] as const;
 
-/** Checks a store that was just loaded. @throws {BackupError} BACKUP_INCONSISTENT, naming the law and who breaks it */
+/**
+ * Checks a store that was just loaded; resolves to the number of laws checked.
+ *
+ * @throws {BackupError} BACKUP_INCONSISTENT, naming the law and what breaks it
+ */
 export async function checkFacts(tx: Tx, manifest: Manifest): Promise<number> {
   const there = new Set(manifest.tables.map(fullName));
   const asked = laws.filter(({ needs }) => needs.every((name) => there.has(name)));

@@ -1,7 +1,10 @@
 import type { Tx } from "@qmtl/service-kit/db";
 import { fullName, quoted, quotedName, type StoreTable } from "./store-tables.ts";
 
-/** Text one fetch should hold, bytes. The next fetch is sized by the longest row so far, so memory stays near it. */
+/**
+ * Target size of the text of one fetch, bytes. The next fetch is sized by the longest row so far, so memory stays near
+ * it.
+ */
 const fetchBytes = 2 * 1024 * 1024;
 const fetchRowsFirst = 16;
 const fetchRowsMax = 1_024;
@@ -13,8 +16,8 @@ export interface Lines {
 }
 
 /**
- * The rows of a table in the order of its primary key, texts by their bytes: the same lines from every database that
- * holds the same rows. Each column is PostgreSQL's own text of it, which reads back as the same value.
+ * The rows of a table in the order of its primary key, texts in the order of their bytes: the same lines from every
+ * database that holds the same rows. Each column is in PostgreSQL's own text form, which reads back as the same value.
  */
 export async function* dumpTable(tx: Tx, table: StoreTable): AsyncGenerator<Lines> {
   const cursor = quoted(`dump_${table.schema}_${table.name}`);
@@ -47,7 +50,7 @@ function sized(rows: number, longest: number): number {
   return next;
 }
 
-/** Rows of each table whose rows are facts, by `schema.table`. */
+/** Number of rows of each table that is not left out, by `schema.table`. */
 export async function countRows(
   tx: Tx,
   tables: readonly StoreTable[],

@@ -54,7 +54,10 @@ export async function fillFolder<T>(
   }
 }
 
-/** Two moves in one turn. Whoever opens the data folder takes its lock before all else, so the lock tells of him. */
+/**
+ * Two moves without a pause. A process that opens the data folder takes its lock first, so a lock in it shows that one
+ * came meanwhile.
+ */
 function swap(place: string, staging: string, aside: string): string | undefined {
   const isUsed = holdsAnything(place);
   if (isUsed) {

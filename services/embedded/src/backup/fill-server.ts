@@ -10,8 +10,8 @@ import { isUnfinished } from "./unfinished-mark.ts";
 type Storage = QmtlConfig["storage"];
 
 /**
- * Refuses a database that a service is connected to, or that holds facts. One whose restore was interrupted holds none
- * that count.
+ * Refuses a database that a service is connected to, or that holds data. What an interrupted restore has left does not
+ * count.
  * @throws {BackupError} STORE_IN_USE, STORE_NOT_EMPTY
  */
 export async function refuseUsedServer(storage: Storage): Promise<void> {
@@ -19,7 +19,7 @@ export async function refuseUsedServer(storage: Storage): Promise<void> {
   await refuseUsed(db);
 }
 
-/** Fills the database of `storage.dsn`; what a restore that was interrupted has left in it goes first. */
+/** Fills the database of `storage.dsn`; what an interrupted restore has left in it is dropped first. */
 export async function fillServer<T>(
   storage: Storage,
   fill: (store: Store) => Promise<T>,
@@ -38,7 +38,7 @@ async function openOne(storage: Storage): Promise<Db> {
   return openPostgres({ dsn: resolveSecret(storage.dsn), schema: "world", connectionsMax: 1 });
 }
 
-/** Resolves to the schemas that a interrupted restore has left. */
+/** Resolves to the schemas that an interrupted restore has left. */
 async function refuseUsed(db: Db): Promise<readonly string[]> {
   await refuseConnected(db);
   const tables = await storeTables(db);
@@ -54,11 +54,13 @@ async function refuseUsed(db: Db): Promise<readonly string[]> {
   return [];
 }
 
-/** Pause between two looks at who is connected, and how many looks are taken. */
+/** Pause between two looks at who is connected, milliseconds, and the most looks taken. */
 const lookAgainMs = 100;
 const looksMax = 20;
 
-/** The services name their connections. One that was just closed is listed for a moment more: who stays is connected. */
+/**
+ * The services name their connections. One that was just closed is listed a moment longer: only one that stays counts.
+ */
 async function refuseConnected(db: Db): Promise<void> {
   let names = "";
   for (let looks = 0; looks < looksMax; looks += 1) {

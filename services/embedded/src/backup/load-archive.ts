@@ -81,7 +81,7 @@ function tableNamed(tables: readonly StoreTable[], name: string): StoreTable {
   return table;
 }
 
-/** One entry, one statement: the entry's size bounds it. */
+/** Inserts an entry with one statement, whose size the entry bounds. */
 async function insertLines(tx: Tx, table: StoreTable, content: Buffer): Promise<number> {
   const lines = content.toString("utf8").trimEnd().split("\n");
   const names = table.columns.map(({ name }) => quoted(name)).join(", ");
@@ -94,7 +94,7 @@ async function insertLines(tx: Tx, table: StoreTable, content: Buffer): Promise<
   return lines.length;
 }
 
-/** The next number is the one that would have been next. */
+/** Continues the identity column where it was: the next number is the one that would have been next. */
 async function continueIdentity(tx: Tx, table: StoreTable, archived: ArchivedTable): Promise<void> {
   const sequence = await sequenceOf(tx, table);
   if (sequence === undefined || archived.lastIdentity === null) return;

@@ -67,7 +67,11 @@ export function partName(table: { schema: string; name: string }, part: number):
   return `tables/${table.schema}.${table.name}/${String(part).padStart(6, "0")}.jsonl`;
 }
 
-/** The version of the layout, out of the first entry. @throws {BackupError} BACKUP_DAMAGED, BACKUP_UNSUPPORTED */
+/**
+ * Checks the version of the layout, which the first entry states.
+ *
+ * @throws {BackupError} BACKUP_DAMAGED, BACKUP_UNSUPPORTED
+ */
 export function checkFormat(content: Buffer): void {
   const { format, format_version: version, product_version: product } = objectOf(content);
   if (format !== "qmtl-backup" || typeof version !== "number") throw damaged("it is not a backup");

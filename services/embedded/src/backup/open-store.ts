@@ -4,7 +4,7 @@ import { type QmtlConfig, resolveSecret } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type Db, openPglite, openPostgres } from "@qmtl/service-kit/db";
 
-/** A dump or a load is one transaction of this length at most, and one statement of it may take this long, milliseconds. */
+/** Longest transaction, since a dump or a load is a single one, and longest statement in it, milliseconds. */
 const transactionMsMax = 24 * 3_600_000;
 const statementMsMax = 3_600_000;
 
@@ -13,12 +13,12 @@ export interface Store extends AsyncDisposable {
   db(schema: string): Db;
 }
 
-/** The database in a folder, made when it is missing. DATA_FOLDER_LOCKED when a process has it open. */
+/** The database in a folder, created when it is missing. Throws DATA_FOLDER_LOCKED when a process has it open. */
 export async function openFolder(dataDir: string): Promise<Store> {
   return openPglite({ dataDir, transactionMsMax });
 }
 
-/** The database of `storage.dsn`. DB_UNAVAILABLE. */
+/** The database of `storage.dsn`. Throws DB_UNAVAILABLE. */
 export async function openServer(storage: QmtlConfig["storage"]): Promise<Store> {
   if (!storage.dsn) throw new QmtlError("CONFIG_INVALID", "storage.dsn is missing");
   const dsn = resolveSecret(storage.dsn);

@@ -21,14 +21,14 @@ import { markUnfinished, unmark } from "./unfinished-mark.ts";
 export interface VerifyOptions {
   /** The archive. */
   readonly path: string;
-  /** Breaks off; nothing has changed then. */
+  /** Aborts. A verification has then changed nothing; for a restore see `restoreBackup`. */
   readonly signal: AbortSignal;
   readonly onProgress: BackupProgress;
 }
 
 export interface RestoreOptions extends VerifyOptions {
   readonly config: QmtlConfig;
-  /** Embedded: moves the folder that is there aside, to `<data_dir>.before-<time>`. @default false */
+  /** Embedded: moves an existing folder aside, to `<data_dir>.before-<time>`. @default false */
   readonly force?: boolean;
   /** Who restores and why, for the audit of every world. */
   readonly principal: string;
@@ -41,18 +41,18 @@ export interface Restored extends Raised {
   readonly manifest: Manifest;
   /** The folder, or `storage.dsn`. */
   readonly into: string;
-  /** Where the folder is that was there before. */
+  /** Where the folder that was there before was moved; undefined when there was none. */
   readonly movedTo: string | undefined;
 }
 
 /**
  * Fills an empty store with a backup and makes it safe to start on: every world is held, and epochs, fences and
- * revisions lie above any that were handed out after the backup. All services are stopped. The archive is checked
- * as a whole first; what breaks off leaves the store as it was, or, on PostgreSQL, one that no service starts on and
- * that a second restore starts over.
+ * revisions lie above any that were handed out after the backup. All services must be stopped. The archive is checked
+ * as a whole first; a restore that breaks off leaves the store as it was, or, on PostgreSQL, one that no service starts
+ * on and that a second restore starts over.
  *
  * @throws {BackupError} STORE_NOT_EMPTY, STORE_IN_USE, FILE_UNUSABLE, BACKUP_DAMAGED, BACKUP_UNSUPPORTED,
- * BACKUP_INCONSISTENT
+ *   BACKUP_INCONSISTENT
  * @throws {DbError} DATA_FOLDER_LOCKED, DB_UNAVAILABLE
  */
 export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
@@ -75,16 +75,16 @@ export function verifyBackup({ path, signal, onProgress }: VerifyOptions): Promi
   return checkArchive(path, onProgress, signal);
 }
 
-/** What a trial restore found in order. */
+/** What a trial restore found to be in order. */
 export interface Verified {
   readonly manifest: Manifest;
-  /** Laws that hold of the facts. */
+  /** Number of laws that the data were checked against. */
   readonly laws: number;
 }
 
 /**
- * Restores an archive into an embedded database of its own, compares all rows with the archive and the facts with one
- * another, and removes that database. Touches nothing else.
+ * Restores an archive into an embedded database of its own, compares all rows with the archive and checks that the data
+ * are consistent, then removes that database. Touches nothing else.
  *
  * @throws {BackupError} as `restoreBackup`
  */
@@ -137,17 +137,17 @@ interface RaiseOptions {
 
 /** Where the restored platform continues. */
 interface Raised {
-  /** Epochs are above this. */
+  /** All epochs are above this. */
   readonly floor: number;
   readonly worlds: Awaited<ReturnType<typeof restoreWorlds>>;
-  /** The history of control events was left behind: its positions are those of another bus. */
+  /** The history of control events was dropped: its positions are those of another bus. */
   readonly isEventHistoryDropped: boolean;
 }
 
 /**
- * Makes a store that was loaded, and migrated to this version, safe to start on: what the future that is lost handed
- * out is no longer accepted. Epochs of queues, fences of worlds, and the store epochs of worlds and topics lie above any
- * that were seen; every world is held.
+ * Makes a store that was loaded, and migrated to this version, safe to start on: nothing that was handed out after the
+ * backup is accepted any longer. Epochs of queues, fences of worlds, and the store epochs of worlds and topics lie
+ * above any that were seen; every world is held.
  */
 async function raiseAboveLost(store: Store, options: RaiseOptions): Promise<Raised> {
   const { manifest, bus, clock, principal, reason } = options;

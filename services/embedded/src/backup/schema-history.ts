@@ -14,7 +14,7 @@ import type { ArchivedSchema, Manifest } from "./manifest.ts";
 import type { Store } from "./open-store.ts";
 import { platformSchemas } from "./store-tables.ts";
 
-/** Where each service keeps the steps of its schema. */
+/** Where each service keeps the migrations of its schema. */
 const folders = [
   { schema: "dag", component: "service", folder: "@qmtl/dag-manager", name: "migrations" },
   { schema: "world", component: "service", folder: "@qmtl/world-service", name: "migrations" },
@@ -35,14 +35,17 @@ const folders = [
   { schema: "paper", component: "paper", folder: "@qmtl/gateway", name: "migrations-paper" },
 ] as const;
 
-/** The steps of one component of a schema. */
+/** The migrations of one component of a schema. */
 interface KnownHistory {
   readonly schema: string;
   readonly component: string;
   readonly migrations: readonly Migration[];
 }
 
-/** What this version knows of the services' own tables. The kit's, outbox, topics and bus, are known to the kit alone. */
+/**
+ * What this version knows of the services' own tables. The kit's own (outbox, topics and bus) are known to the kit
+ * alone.
+ */
 export function knownMigrations(): Promise<KnownHistory[]> {
   return Promise.all(
     folders.map(async ({ schema, component, folder, name }) => {
@@ -52,7 +55,10 @@ export function knownMigrations(): Promise<KnownHistory[]> {
   );
 }
 
-/** @throws {BackupError} BACKUP_UNSUPPORTED when the archive's tables are newer than this version, or of another. */
+/**
+ * @throws {BackupError} BACKUP_UNSUPPORTED when the archive's tables are newer than this version's, or differ from
+ *   them.
+ */
 export function refuseUnknown(manifest: Manifest, known: readonly KnownHistory[]): void {
   const made = `the backup was made by version ${manifest.product_version}`;
   for (const { name: schema, migrations } of manifest.schemas) {
@@ -89,8 +95,8 @@ export function refuseUnknown(manifest: Manifest, known: readonly KnownHistory[]
 }
 
 /**
- * Makes the tables an archive has, at the archive's own versions, and those that no platform is without. The archive's
- * migrations are known.
+ * Makes the tables an archive has, at the archive's own versions, and those that every platform has. The archive's
+ * migrations must be known: see `refuseUnknown`.
  */
 export async function makeTables(
   store: Store,

@@ -4,7 +4,10 @@ import type { ArchivedColumn, ArchivedMigration, ArchivedSchema } from "./manife
 /** Schemas of the platform, in the order in which they are dumped. Any other is somebody else's. */
 export const platformSchemas = ["dag", "world", "gateway", "paper", "bus"] as const;
 
-/** Rows that are not facts: what a running process holds for the moment, keys to sign with, and the manifest's own. */
+/**
+ * Tables whose rows are left out: a running process's state of the moment, signing keys, and what the manifest states
+ * itself.
+ */
 const leftOut = new Set([
   "migration",
   "leadership",
@@ -37,7 +40,10 @@ interface TableRow {
   refers_to: string[];
 }
 
-/** All tables of the platform's schemas, each behind those it refers to; else by name, so the order is always the same. */
+/**
+ * All tables of the platform's schemas, each after those it refers to, else by name, so that the order is always the
+ * same.
+ */
 export async function storeTables(db: Queryable): Promise<StoreTable[]> {
   const rows = await db.query<TableRow>(
     `select n.nspname::text as schema, c.relname::text as name,
@@ -92,7 +98,7 @@ export function quoted(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
-/** What has been applied to each schema that is there. */
+/** The migrations that were applied to each schema that exists. */
 export async function storeSchemas(
   db: Queryable,
   tables: readonly StoreTable[],

@@ -3,13 +3,14 @@ import type { ArchivedSchema } from "./manifest.ts";
 
 /**
  * A migration that no build knows: while it is recorded every service refuses to start on the schema
- * (MIGRATION_REFUSED), so nothing runs on facts that are being loaded, or that were not yet raised above what the lost
- * future had handed out. It counts as one of the outbox, so that the services' own tables can be brought up to date meanwhile.
+ * (MIGRATION_REFUSED), so nothing runs on data that are being loaded, or on epochs, fences and revisions not yet raised
+ * above those handed out after the backup. It counts as one of the outbox, so that the services' own tables can be
+ * migrated meanwhile.
  */
 const mark = { component: "outbox", version: 999_999, name: "restore-not-finished" } as const;
 const markedSchemas = ["dag", "world", "gateway"] as const;
 
-/** Shuts the store for all but a restore. The schemas are there. */
+/** Shuts the store for all but a restore. The schemas must exist. */
 export async function markUnfinished(tx: Queryable): Promise<void> {
   for (const schema of markedSchemas) {
     await tx.query(
@@ -26,7 +27,7 @@ export async function unmark(tx: Queryable): Promise<void> {
   }
 }
 
-/** What has been applied, the mark left aside. */
+/** The migrations of a schema without the mark. */
 export function withoutMark({ name, migrations }: ArchivedSchema): ArchivedSchema {
   return { name, migrations: migrations.filter((each) => each.name !== mark.name) };
 }

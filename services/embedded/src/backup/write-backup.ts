@@ -32,22 +32,22 @@ import { isUnfinished } from "./unfinished-mark.ts";
 
 export interface BackupOptions {
   readonly config: QmtlConfig;
-  /** Text of the configuration file, to be kept beside the facts; it refers to secrets and holds none. */
+  /** Text of the configuration file, to be kept beside the data; it refers to secrets and holds none. */
   readonly configText: string | undefined;
   /** Where the archive goes. It appears whole or not at all, mode 0600. */
   readonly path: string;
-  /** Replaces an archive that is there. @default false */
+  /** Replaces an existing archive. @default false */
   readonly replace?: boolean;
   readonly productVersion: string;
   readonly clock: Clock;
-  /** Breaks off; nothing is left. */
+  /** Aborts the backup; no file is left. */
   readonly signal: AbortSignal;
   readonly onProgress: BackupProgress;
 }
 
 /**
- * Writes all data of a platform, as of one moment, into one file: a gzipped tar with the rows of every table as
- * lines of JSON, the configuration, and a manifest with counts and hashes. The same from either storage, and to be
+ * Writes all data of a platform, as of one moment, into one file: a gzipped tar with the rows of every table as lines
+ * of JSON, the configuration, and a manifest with counts and hashes. It is the same from either storage, and can be
  * restored into either. PostgreSQL: one snapshot, services keep running. Embedded: the platform must be stopped.
  *
  * @throws {BackupError} FILE_EXISTS, FILE_UNUSABLE, STORE_EMPTY, STORE_UNFINISHED
@@ -81,7 +81,7 @@ export async function writeBackup(options: BackupOptions): Promise<Manifest> {
   }
 }
 
-/** Makes the finished archive appear; one that came meanwhile is not replaced without being asked. */
+/** Makes the finished archive appear; one that came meanwhile is replaced only if that was asked for. */
 async function put(partial: string, path: string, isReplacing: boolean): Promise<void> {
   if (!isReplacing && existsSync(path)) throw isThere(path);
   await rename(partial, path).catch((cause: unknown) => {
@@ -188,7 +188,10 @@ function jsonOf(value: object): Buffer {
   return Buffer.from(`${JSON.stringify(value, undefined, 1)}\n`);
 }
 
-/** A failure of the file system, which has a code such as ENOSPC, is reported as one; any other is passed on as it is. */
+/**
+ * A failure of the file system, which has a code such as ENOSPC, becomes FILE_UNUSABLE; any other is passed on as it
+ * is.
+ */
 function unusable(path: string, cause: unknown): unknown {
   const isOfFile = cause instanceof Error && "code" in cause && "syscall" in cause;
   if (!isOfFile) return cause;

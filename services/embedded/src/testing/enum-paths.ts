@@ -6,7 +6,7 @@ const callers = ["owner", "adapter"] as const;
 /** The fields on the way from a request to an enum in it. */
 export type Path = readonly DescField[];
 
-/** Every enum of a message, also of the messages in it; no message is entered twice on one way. */
+/** Every enum of a message, and of the messages in it; no message is entered twice on one path. */
 export function enumsOf(message: DescMessage, above: Path = []): Path[] {
   return message.fields.flatMap((field): Path[] => {
     const path = [...above, field];
@@ -31,7 +31,7 @@ export const nameOf = (path: Path): string => path.map(({ name }) => name).join(
 /** Path of a violation without the places in lists and maps. */
 export const plain = (field: string): string => field.replaceAll(/\[[^\]]*\]/g, "");
 
-/** Who may call it; undefined for what gateways alone may, or is not served here. */
+/** A role that may call the method; undefined when only gateways may, or it is not served here. */
 export const callerOf = (method: DescMethod) => {
   const { roles, isInternal } = accessOf(method);
   return isInternal ? undefined : callers.find((role) => roles.has(role));

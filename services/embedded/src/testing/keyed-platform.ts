@@ -24,7 +24,10 @@ type Outcome =
 export interface KeyedPlatform extends AsyncDisposable {
   readonly web: string;
   keyOf(role: KeyRole): string;
-  /** Calls with the role's key; `wrong`: with a key nobody has; `none`: without. Of a stream the first message answers. */
+  /**
+   * Calls with the role's key; `wrong`: with a key nobody has; `none`: without. For a stream, the first message is the
+   * answer.
+   */
   call(
     caller: KeyRole | "wrong" | "none",
     method: DescMethod,
@@ -33,7 +36,10 @@ export interface KeyedPlatform extends AsyncDisposable {
   connection(role: KeyRole): Connection;
 }
 
-/** What a platform with keys has besides: a source `day`, an instrument, a paper account `main` and a world `w`. */
+/**
+ * Options of a platform with keys, which also has a source `day`, an instrument, a paper account `main` and a world
+ * `w`.
+ */
 interface KeyedPlatformOptions {
   /** Life of a ticket, seconds. @default 300 */
   readonly ticketSeconds?: number;

@@ -1,10 +1,10 @@
 import type { DescField, JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { minimalRequest, type Names } from "@qmtl/service-kit/testing";
 
-/** A field of a request, with those it lies in before it. */
+/** A field of a request, preceded by the fields that contain it. */
 export type Path = readonly DescField[];
 
-/** The message with a value at the end of the path; what lies on the way is as small as its rules allow. */
+/** The message with a value at the end of the path; messages on the way are as small as their rules allow. */
 export function withValue(
   message: JsonObject,
   [field, ...rest]: Path,

@@ -15,7 +15,7 @@ import { TopicBook } from "./topic-book.ts";
 
 const ticketMs = 300_000;
 
-/** A hub over a bus nobody publishes on, whose time moves only when told. */
+/** A hub over a bus nobody publishes on, whose clock the test moves. */
 async function openHub() {
   await using opened = new AsyncDisposableStack();
   const host = opened.use(await openTestPglite());
@@ -115,7 +115,7 @@ test("a gate is asked for until it is as new as an event that came without its s
   const topicKey = "world/w1/gate";
   const stateOf = (revision: bigint) =>
     create(GateStateSchema, { worldId: "w1", storeEpoch: 1n, revision });
-  // The first answer is to a question asked before the change.
+  // The first answer is from before the change.
   const reload = vi.spyOn(gates, "reload");
   for (const revision of [1n, 2n]) reload.mockResolvedValueOnce(stateOf(revision));
   const place = { id: "e2", type: "gate_event", topicKey, storeEpoch: 1n, revision: 2n };
@@ -141,7 +141,7 @@ function orderEvent(revision: number) {
   return { type: "order_updated", revision, bytes: toBinary(ControlEventSchema, event) };
 }
 
-/** A message of the bus as the relay joins these. */
+/** A message of the bus with several events, joined as the relay joins them. */
 function orderMessage(position: number, events: ReturnType<typeof orderEvent>[]) {
   const [message] = eventMessages(events);
   const { type, payload } = message!;

@@ -25,14 +25,14 @@ import { type AppliedRevision, placeOf, type TopicBook } from "./topic-book.ts";
 import { gateSnapshot, snapshotEvent } from "./topic-snapshot.ts";
 import { TopicWindow } from "./topic-window.ts";
 
-/** A silent stream is distinguished from a broken one by a mark this often, milliseconds. */
+/** Interval of the marks that distinguish a silent stream from a broken one, milliseconds. */
 const markMs = 2_000;
 /** Largest number of topic keys kept; the one touched longest ago is forgotten. */
 const topicKeysMax = 10_000;
 /** Pause before WorldService is asked again for a gate with a hole, milliseconds. */
 const reloadMs = 500;
 const subscribersMax = 10_000;
-/** How often the state of a topic key is asked for, while events overtake the answers. */
+/** Largest number of reads of a topic key's state while events overtake the answers. */
 const loadTriesMax = 5;
 
 type GateHashField = "storeEpoch" | "revision" | "stateHash";
@@ -79,7 +79,7 @@ export class ControlHub implements SnapshotSource {
       signal: this.#stopping.signal,
       onEvent: async (event) => {
         this.take(event);
-        // Backpressure: what cannot be kept is not read on.
+        // Backpressure: nothing more is read until there is room to keep it.
         if (this.#ports.events.isFull) await this.#ports.events.flush();
       },
     });
@@ -108,7 +108,7 @@ export class ControlHub implements SnapshotSource {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Opens a stream: per key what was missed since the revision applied, else a snapshot; then what happens. */
+  /** Opens a stream: per key what was missed since the revision applied, else a snapshot; then new events. */
   subscribe(options: {
     readonly topicKeys: readonly string[];
     readonly applied: ReadonlyMap<string, AppliedRevision>;
@@ -150,7 +150,7 @@ export class ControlHub implements SnapshotSource {
       await gates.ensure(worldId);
       return;
     }
-    // The content of an event without a state is in no other event: the answer to an earlier question is not enough.
+    // The content of an event without a state is in no other event: a state that was read before it is not enough.
     const lacksState = () => !topics.covers(topicKey, this.#window(topicKey).withoutState);
     if (topics.covers(topicKey, applied) && !lacksState()) return;
     for (let tries = 0; tries < loadTriesMax; tries += 1) {
@@ -195,12 +195,12 @@ export class ControlHub implements SnapshotSource {
     return this.#ports.clock.nowMs();
   }
 
-  /** Adds to the state of a feed what its store does not know, before anybody is told. */
+  /** Sets how the state of a feed is completed, before it is passed on, with what its store does not know. */
   completeFeeds(complete: (state: FeedState) => void): void {
     this.#completeFeed = complete;
   }
 
-  /** A message of the bus. What cannot be read is logged and left out: it must not stop those behind it. */
+  /** Takes a message of the bus. What cannot be read is logged and left out: it must not stop those behind it. */
   take(message: Omit<BusEvent, "topic">): void {
     const { key, headers, payload } = message;
     const all = this.#read(key, () => encodedEventsOf(headers["type"], payload)) ?? [];
@@ -211,7 +211,7 @@ export class ControlHub implements SnapshotSource {
       added.push({ type: event.type, revision: Number(event.revision), bytes });
     }
     if (added.length === 0) return;
-    // A relay that repeats what it had sent joins it with what has come since: that is kept once.
+    // A relay that repeats what it had sent joins it with newer events; each event is kept once.
     const [kept] =
       added.length === all.length ? [{ type: headers["type"], payload }] : eventMessages(added);
     if (kept === undefined) return;
@@ -274,7 +274,8 @@ export class ControlHub implements SnapshotSource {
     const state = this.#ports.gates.state(worldId);
     if (state === undefined || Number(state.storeEpoch) !== storeEpoch) return;
     const isCurrent = Number(state.revision) === revision;
-    // A gate asked for may be ahead of the events that came here: those between are in no window, so it is sent as a whole.
+    // A gate that was read may be ahead of the events that came here: those in between are in no window, so it is sent
+    // whole.
     const reachesGate = Number(state.revision) <= window.last;
     if (isCurrent || (events !== undefined && reachesGate)) {
       subscription.resume(topicKey, applied, events ?? []);
@@ -289,8 +290,8 @@ export class ControlHub implements SnapshotSource {
   }
 
   /**
-   * Asks until there is an answer that is not older than an event without a state: a gate with a hole stays where it is,
-   * and leases run out meanwhile. Subscribers that are behind the answer begin anew with it.
+   * Reads a gate until there is an answer that is not older than an event without a state: a gate with a hole stays as
+   * it is, and leases run out meanwhile. Subscribers that are behind the answer start over with it.
    */
   #reload(worldId: string, withoutState?: AppliedRevision): void {
     const { gates, clock, logger } = this.#ports;

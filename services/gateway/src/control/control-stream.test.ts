@@ -51,7 +51,7 @@ async function publishGate(revision: number, how?: "without its state") {
   await rig.bus.publish("control", event.topicKey, toBinary(ControlEventSchema, event));
 }
 
-/** Revisions of the gate as a stream tells them, until `last`. */
+/** Revisions of the gate as a stream reports them, until `last`. */
 async function readUntil(
   last: number,
   request: Parameters<ReturnType<typeof control>["subscribe"]>[0],

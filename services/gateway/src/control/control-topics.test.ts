@@ -214,7 +214,7 @@ const writersOf = (worldId: string): readonly Writer[] => [
   },
 ];
 
-/** Hands a submission in, claims it, or ends its round, as its two numbers say; some of it comes to nothing. */
+/** Submits, claims, or ends the round of a submission, as the two numbers say; some combinations change nothing. */
 async function changeSubmission(
   tx: Tx,
   submissionId: string,
@@ -282,7 +282,7 @@ const deed = fc.oneof(
 
 type Deed = typeof deed extends fc.Arbitrary<infer T> ? T : never;
 
-/** Does what a round says, with a subscriber that is cut and comes back, then compares. */
+/** Plays the changes of a round to a subscriber that is cut and comes back, then compares. */
 async function play(platform: Platform, worldId: string, deeds: readonly Deed[]): Promise<void> {
   const writers = writersOf(worldId);
   const subscriber = new ModelSubscriber(writers.map(({ key }) => key));

@@ -36,9 +36,9 @@ interface EventLogPorts {
 }
 
 /**
- * Control events in the order in which they were read off the bus, for ListEvents. They lie in the gateway's database,
- * so a restart forgets none, and pages continue where they were left. Writing is behind: what a crash loses of it is on
- * the bus still and is read again.
+ * Control events in the order in which they were read off the bus, for ListEvents. They are stored in the gateway's
+ * database, so a restart loses none, and pages continue where they ended. Writing lags behind reading: what a crash
+ * loses is still on the bus and is read again.
  */
 export class EventLog {
   readonly #store: EventStore;
@@ -78,7 +78,7 @@ export class EventLog {
     this.#timer ??= this.#ports.clock.setTimer(() => this.#writeLater(), writeDelayMs);
   }
 
-  /** Writes what waits. Rejects when the database does not take it; it waits on then. */
+  /** Writes what waits. Rejects when the database does not take it; it then continues to wait. */
   async flush(): Promise<void> {
     while (this.#writing !== undefined || this.#pending.length > 0) {
       this.#writing ??= this.#write().finally(() => {

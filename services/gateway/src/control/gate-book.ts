@@ -45,7 +45,7 @@ export class GateBook implements GateView {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Asks WorldService for a gate; joins one that is in progress. */
+  /** Asks WorldService for a gate; joins a read that is in progress. */
   reload(worldId: string): Promise<GateState> {
     const under = this.#loading.get(worldId);
     if (under !== undefined) return under;

@@ -45,7 +45,7 @@ interface IssuedTicket {
   readonly expireMs: number;
 }
 
-/** Roles that may have a right; what depends on world or source stands in `checkRights`. */
+/** Roles that may have a right; what depends on world or source is checked in `checkRights`. */
 const ROLES: Readonly<Record<TicketRightName, readonly RoleName[]>> = {
   observe: ["viewer", "researcher", "operator", "owner", "adapter"],
   compute: ["researcher", "operator", "owner"],
@@ -53,7 +53,7 @@ const ROLES: Readonly<Record<TicketRightName, readonly RoleName[]>> = {
   feed: ["researcher", "operator", "owner", "adapter"],
 };
 const OPERATORS: readonly RoleName[] = ["operator", "owner"];
-/** How roles are named in a refusal: the least one, and those that stand apart. */
+/** How roles are named in a refusal: the lowest one, and those that stand apart. */
 const LEAST: Readonly<Record<TicketRightName, string>> = {
   observe: "viewer,adapter",
   compute: "researcher",
@@ -65,7 +65,7 @@ const LEAST_OF_LIVE_FEED = "adapter,operator";
 
 /**
  * A ticket for one session, as `IssueTicketRequest` says: the role must allow every right, and world, strategies and
- * sources must be there.
+ * sources must exist.
  *
  * @throws {QmtlError} INVALID_FIELD, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, SOURCE_NOT_FOUND, ROLE_REQUIRED,
  *   TICKET_SCOPE, PEER_UNAVAILABLE.
@@ -182,8 +182,8 @@ function missing(field: string, description: string): QmtlError {
 const markDigits = 16;
 
 /**
- * An id for a new session of a principal. It begins with a mark of the principal's name, so that any gateway, also
- * after a restart or with another store, tells whose session it is.
+ * An id for a new session of a principal. It begins with a mark of the principal's name, so that any gateway can tell
+ * whose session it is, even after a restart or with another store.
  */
 function newSessionId(principal: string, newId: () => string): string {
   return `${markOf(principal)}-${newId()}`;

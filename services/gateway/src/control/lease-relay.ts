@@ -21,7 +21,7 @@ interface Waiting {
 }
 
 /**
- * Heartbeats on their way to WorldService. The first leaves at once; those that come while it is away travel
+ * Heartbeats on their way to WorldService. The first leaves at once; those that come before it is answered leave
  * together, at most 50 ms later. Answers are WorldService's own, untouched: none is ever made or kept here.
  */
 export class BatchedLeaseRelay implements LeaseRelay {

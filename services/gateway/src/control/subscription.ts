@@ -15,7 +15,7 @@ export const bufferedEventsMax = 4_096;
 /** What a subscription asks its hub for. */
 export interface SnapshotSource {
   /**
-   * Makes the state of a key known, as far as a subscriber has applied it.
+   * Reads the state of a key, unless it is known at least up to what a subscriber has applied.
    *
    * @throws {QmtlError} PEER_UNAVAILABLE, WORLD_NOT_FOUND
    */
@@ -35,7 +35,7 @@ interface KeyState {
   readonly applied: AppliedRevision | undefined;
 }
 
-/** What a subscriber is told, and until when. */
+/** What a subscriber receives, and until when. */
 interface SubscriptionScope {
   readonly topicKeys: readonly string[];
   /** What the subscriber has applied, per topic key. */
@@ -135,21 +135,21 @@ export class Subscription {
     this.#wake?.();
   }
 
-  /** The state of a key is known up to a revision by other means: one that is behind starts over. */
+  /** The state of a key is known up to a revision by other means: the key starts over if it is behind that. */
   catchUp(topicKey: string, revision: number): void {
     const key = this.#keys.get(topicKey);
     if (key !== undefined && !key.isStale && key.last < revision) this.restart(topicKey);
   }
 
-  /** Time to show that the stream is alive. */
+  /** It is time to show that the stream is alive. */
   mark(): void {
     this.#isMarkDue = true;
     this.#wake?.();
   }
 
   /**
-   * The stream, until the signal aborts. It is cut at the first event or mark after the end of its ticket, which
-   * comes within a mark's pause; the event itself is not handed out.
+   * The stream, until the signal aborts. It is cut at the first event or mark after the end of its ticket, which comes
+   * within one interval of marks; that event is not handed out.
    *
    * @throws {QmtlError} TICKET_EXPIRED
    */
@@ -182,7 +182,7 @@ export class Subscription {
     yield* this.#encode(event);
   }
 
-  /** Withholds what cannot be written in the version spoken; the next message says how many those were. */
+  /** Withholds what cannot be written in the subscriber's version; the next message says how many events those were. */
   *#encode(event: ControlEvent): Generator<EncodedMessage> {
     if (!canEncode(event, this.#version)) {
       this.#withheld += 1;
@@ -255,8 +255,8 @@ function canEncode({ schemaVersion }: ControlEvent, version: number): boolean {
 }
 
 /**
- * An event as one message of the control stream in a schema version: encoded once, then handed to every subscriber, but
- * for the message that tells how many were withheld before it.
+ * An event as one message of the control stream in a schema version: encoded once, then handed to every subscriber,
+ * except for a message that says how many were withheld before it.
  */
 function encodeEvent(event: ControlEvent, version: number, withheld = 0): EncodedMessage {
   if (withheld > 0) return encode(event, version, withheld);

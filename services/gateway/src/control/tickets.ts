@@ -9,7 +9,7 @@ import type { TicketKey } from "../store/ticket-key-store.ts";
 const audience = "qmtl-control";
 /** Largest number of tickets whose signature was checked and that are remembered. */
 const checkedMax = 10_000;
-/** Largest number of characters of a ticket: what the contract takes. */
+/** Largest number of characters of a ticket: the contract's limit. */
 export const ticketCharsMax = 64 * 1024;
 /** Rights as tickets name them. */
 const ticketRights = ["observe", "compute", "trade", "feed"] as const;
@@ -64,13 +64,13 @@ export class Tickets {
     return { ticket, expireMs };
   }
 
-  /** What a ticket says, whoever shows it. @throws {QmtlError} TICKET_INVALID, TICKET_EXPIRED. */
+  /** The claims of a ticket, whoever presents it. @throws {QmtlError} TICKET_INVALID, TICKET_EXPIRED. */
   verify(ticket: string): TicketClaims {
     return this.#check(ticket).claims;
   }
 
   /**
-   * What a ticket says, and its end. Only the principal a ticket was issued to can use it.
+   * The claims of a ticket, and when it expires. Only the principal it was issued to can use it.
    *
    * @throws {QmtlError} TICKET_INVALID, TICKET_EXPIRED, TICKET_SCOPE.
    */
@@ -92,7 +92,7 @@ export class Tickets {
     throw new QmtlError("TICKET_EXPIRED", "the ticket has expired; IssueTicket gives a new one");
   }
 
-  /** What a call with this ticket acts for; for the servers. See `check`. */
+  /** The session scope of a call with this ticket, for the servers. See `check`. */
   readonly scopeOf: TicketCheck = (ticket, principal) => {
     const { sessionId, worldId, strategyIds, sources, rights } = this.check(
       ticket,

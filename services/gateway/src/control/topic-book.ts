@@ -24,7 +24,10 @@ interface TopicBookPorts {
   readonly dag: Peer;
   readonly world: Peer;
   readonly gateway: CallPrincipal;
-  /** Topics whose state this gateway makes of other tables, by world or submission. @default read as any other key */
+  /**
+   * Topics whose state this gateway derives from other tables, by world or submission.
+   * @default read as any other key
+   */
   readonly readers?: Readonly<Partial<Record<TopicName, (id: string) => Promise<StoredTopic>>>>;
 }
 
@@ -34,7 +37,7 @@ export interface AppliedRevision {
   readonly storeEpoch: number;
 }
 
-/** The place of an event in the history of its key. */
+/** The position of an event in the history of its key. */
 export function placeOf({ storeEpoch, revision }: ControlEvent): AppliedRevision {
   return { storeEpoch: Number(storeEpoch), revision: Number(revision) };
 }
@@ -67,7 +70,8 @@ export class TopicBook {
   }
 
   /**
-   * Asks the key's writer for its state; joins one that is in progress. Events that came meanwhile must be applied again.
+   * Asks the key's writer for its state; joins a read that is in progress. Events that came meanwhile must be applied
+   * again.
    *
    * @throws {QmtlError} PEER_UNAVAILABLE
    */

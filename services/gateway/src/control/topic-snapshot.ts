@@ -7,7 +7,7 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import type { GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 
-/** Where the state of a topic key stands. */
+/** The place of a topic key's state in its history. */
 interface TopicPosition {
   readonly topicKey: string;
   readonly storeEpoch: bigint;

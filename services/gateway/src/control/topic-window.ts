@@ -33,8 +33,9 @@ export class TopicWindow {
   }
 
   /**
-   * Adds the next event: `added`; `repeated` when it is there or older; `gap` when events before it are missing, or its
-   * store was restored, then the window starts over with it, or when it has no state, then behind it.
+   * Adds the next event. Returns `added`, or `repeated` when it is there already or older. Returns `gap` when events
+   * before it are missing or its store was restored (the window then starts over with it), or when it has no state (the
+   * window then starts over after it).
    */
   add(event: ControlEvent): "added" | "repeated" | "gap" {
     const revision = Number(event.revision);
@@ -47,7 +48,7 @@ export class TopicWindow {
     if (!isNext) this.#events = [];
     if (this.#events.length === 0) this.#first = revision;
     if (isWithoutState(event)) {
-      // Nobody can go on with it: whoever comes back begins with the state.
+      // No subscriber can continue with it: one that comes back begins with the state.
       this.#events = [];
       this.#first = revision + 1;
       this.#withoutState = { storeEpoch, revision };

@@ -29,7 +29,7 @@ export class BarBooker {
     return this.#inTurn(source, () => this.#book(source, bars));
   }
 
-  /** Books the rows of the log that a former process did not get to. */
+  /** Books the rows of the log that an earlier process did not get to. */
   catchUp(source: string): Promise<void> {
     return this.#inTurn(source, async () => {
       const { dag, gateway, keys, orders } = this.#ports;

@@ -11,11 +11,11 @@ import type { Clock, ClockTimer } from "@qmtl/service-kit";
 import type { RunnerEnd } from "../ports.ts";
 import { Restating } from "./restating.ts";
 
-/** Longest a Publish is held before its sender is asked to send it again, milliseconds. */
+/** Longest time that a Publish is held before its sender is asked to send it again, milliseconds. */
 export const barrierWaitMsMax = 20_000;
 /** Largest number of rows that wait at one feed. */
 const waitersMax = 1_024;
-/** Of these, rows of one session at most. */
+/** Largest number of these that one session may have. */
 const sessionWaitersMax = 64;
 /** Largest number of runners named as those that a row waits for. */
 const namedMax = 3;
@@ -40,7 +40,7 @@ interface FeedBarrierPorts {
 export interface WaitOptions {
   /** Longest wait, milliseconds. @default barrierWaitMsMax */
   readonly waitMs?: number;
-  /** Whose row it is. */
+  /** Session that publishes the row. */
   readonly sessionId: string;
   readonly signal: AbortSignal;
 }
@@ -96,8 +96,8 @@ export class FeedBarrier {
   }
 
   /**
-   * Resolves when `row` may pass. `record` tells publishes of one record from others: one that its session repeats
-   * replaces the one that waits. Whether the session may publish it at all, the log decides.
+   * Resolves when `row` may pass. `record` identifies the record: one that its session publishes again replaces the one
+   * that waits. The log decides whether the session may publish it at all.
    *
    * @throws {QmtlError} BARRIER_HELD after `waitMs`, or when it was sent again. TOO_MANY_REQUESTS.
    */
@@ -155,7 +155,9 @@ export class FeedBarrier {
     this.#take({ kind: "heartbeat", sessionId, nowMs: this.#now() });
   }
 
-  /** Whether the limit and the runners are those that count here; a dropped one that is still listed is none of them. */
+  /**
+   * Whether the limit and the runners are those that count here; a dropped runner that is still listed does not count.
+   */
   isAsStored({ passedRow, untilMs, runners }: StoredFeed): boolean {
     if (this.#state.logRow < 0 && passedRow >= 0) return false;
     const known = this.#state.runners;
@@ -171,7 +173,7 @@ export class FeedBarrier {
     const listed = new Set(stored.runners.map((runner) => runner.sessionId));
     for (const sessionId of this.#dropped)
       if (!listed.has(sessionId)) this.#dropped.delete(sessionId);
-    // Before the first row the log's place is where the feed begins, which its first START tells.
+    // Before the first row, the log's place is where the feed begins, which its first START states.
     if (this.#state.logRow < 0) this.#state = { ...this.#state, logRow: stored.passedRow };
     for (const { sessionId, fromRow } of stored.runners) {
       const known = this.#state.runners.get(sessionId);
@@ -188,7 +190,7 @@ export class FeedBarrier {
     this.#take({ kind: "advance", untilMs: stored.untilMs });
   }
 
-  /** Lets nobody wait any longer. */
+  /** Refuses all rows that wait, because the gateway stops. */
   close(): void {
     this.#timer?.cancel();
     this.#restating.close();

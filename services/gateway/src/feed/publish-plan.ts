@@ -19,7 +19,7 @@ export interface PublishPart {
 
 export interface PartWait {
   readonly source: string;
-  /** Tells the record from others that wait. */
+  /** Distinguishes the record from others that wait. */
   readonly record: string;
   readonly row: HeldRow;
 }
@@ -57,7 +57,7 @@ function waitOf(key: SourceKey, { computeKey, body }: QueueRecord): PartWait | u
     const timeMs = reader(body.value.bucketEndMs)(0);
     return { source, record, row: { row, toRow: row, timeMs } };
   }
-  // Rows without a bucket of their own: known when they were written.
+  // Empty rows have no bucket of their own: their time is when they were written.
   const { toRow, knownAtMs: timeMs = Number.NEGATIVE_INFINITY } = body.value;
   return { source, record, row: { row, toRow: Number(toRow), timeMs } };
 }

@@ -25,11 +25,12 @@ export interface PublishPorts {
 }
 
 /**
- * Passes records on to the log. Rows of replay sources wait at their feed's barrier; once they are effective their
- * bars are booked before the answer. Everything else goes straight through.
+ * Passes records on to the log. Rows of replay sources wait at their feed's barrier; once they are effective their bars
+ * are booked before the answer. Everything else goes straight through.
  *
- * @throws {QmtlError} TICKET_SCOPE for a row of a feed that the session may not publish: it is refused before it waits, for
- *   it would take the place of the right one. BARRIER_HELD when a row was held for too long: nothing of it is lost, send it again.
+ * @throws {QmtlError} TICKET_SCOPE for a row of a feed that the session may not publish: it is refused before it waits,
+ *   for it would take the place of the right one. BARRIER_HELD when a row was held for too long: nothing of it is lost,
+ *   send it again.
  */
 export async function publishRows(
   ports: PublishPorts,
@@ -50,7 +51,7 @@ export async function publishRows(
   const results: PublishResult[] = [];
   const broken = new Set<string>();
   for (const part of planPublish(records, keyOf)) {
-    // After a void record those behind it in its queue are void, too: they need not wait to be told so.
+    // After a void record, those behind it in its queue are void, too: they need not wait.
     const isBroken = part.records.every(({ computeKey }) => broken.has(computeKey));
     if (part.wait !== undefined && !isBroken) await waitAtBarrier(ports, part.wait, context);
     const answer = await append(part.records);
@@ -97,7 +98,7 @@ async function bookEffective(
     else if (part.wait !== undefined) isEffective = true;
     bars.push(...ports.keys.barsOf(key, record));
   });
-  // The first START of a feed tells where its rows begin.
+  // The first START of a feed states where its rows begin.
   for (const source of begun) await ports.feeds.refresh(source);
   if (part.wait === undefined || !isEffective) return;
   const { source, row } = part.wait;

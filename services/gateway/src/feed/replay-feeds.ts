@@ -17,9 +17,9 @@ import type { BarBooker } from "./bar-booker.ts";
 import { FeedBarrier, type StoredFeed, type WaitOptions } from "./feed-barrier.ts";
 import type { PartWait } from "./publish-plan.ts";
 
-/** Dropped sessions listed per feed at most. */
+/** Largest number of dropped sessions listed per feed. */
 const silentMax = 100;
-/** Dropped sessions remembered at most; beyond it all are forgotten, as at a restart. */
+/** Largest number of dropped sessions remembered; beyond it all are forgotten, as at a restart. */
 const unregisteredMax = 10_000;
 
 interface ReplayFeedsPorts {
@@ -37,7 +37,7 @@ interface ReplayFeedsPorts {
 
 /**
  * The barriers of all replay feeds. This gateway is their owner; a barrier is set up from what the DAG Manager stores
- * when it is first asked for, after the bars that a former owner did not book.
+ * when it is first asked for, after the bars that an earlier owner did not book.
  */
 export class ReplayFeeds implements BarrierEnds {
   readonly #ports: ReplayFeedsPorts;
@@ -45,13 +45,13 @@ export class ReplayFeeds implements BarrierEnds {
   readonly #barriers = new Map<string, FeedBarrier>();
   readonly #opening = new Map<string, Promise<FeedBarrier>>();
   readonly #refreshing = new Map<string, Promise<void>>();
-  /** Readings that have not begun. */
+  /** Reads that have not begun, by feed. */
   readonly #queued = new Map<string, Promise<void>>();
-  /** Worlds whose gate was open when it was last heard of. */
+  /** Worlds whose gate was open as last reported. */
   readonly #open = new Set<string>();
   /** Sessions dropped since this process started, per feed, newest first. */
   readonly #silent = new Map<string, string[]>();
-  /** Feeds that a session is no longer counted in although it registered. */
+  /** Session → feeds that no longer wait for it although it registered. */
   readonly #unregistered = new Map<string, Set<string>>();
   readonly #unfollow: () => void;
   #isClosed = false;
@@ -63,7 +63,10 @@ export class ReplayFeeds implements BarrierEnds {
     this.#unfollow = ports.gates.onApplied((worldId, state) => this.#onGate(worldId, state.gate));
   }
 
-  /** Sets these up: bars that a former process did not book are booked now, not when the next row comes. */
+  /**
+   * Sets up the barriers of these feeds, so that bars that an earlier process did not book are booked now, not when the
+   * next row comes.
+   */
   openAll(sources: readonly string[]): void {
     for (const source of sources) {
       this.barrier(source).catch((error: unknown) => {
@@ -88,7 +91,8 @@ export class ReplayFeeds implements BarrierEnds {
   }
 
   /**
-   * Refuses a row that the log does not have. Only one far ahead is looked up: the log may be a row further than its barrier.
+   * Refuses a row that the log does not have. Only a row far ahead is looked up: the log may be one row further than
+   * its barrier.
    *
    * @throws {QmtlError} SOURCE_NOT_FOUND, INVALID_FIELD.
    */
@@ -146,7 +150,7 @@ export class ReplayFeeds implements BarrierEnds {
     for (const barrier of this.#barriers.values()) barrier.heard(sessionId);
   }
 
-  /** Reads the runner set and the limit of a feed again. Calls that come meanwhile lead to one more reading. */
+  /** Reads the runner set and the limit of a feed again. Calls that come meanwhile share one more read. */
   async refresh(source: string): Promise<void> {
     const barrier = this.#barriers.get(source);
     if (barrier === undefined) {
@@ -179,7 +183,7 @@ export class ReplayFeeds implements BarrierEnds {
     const barrier = this.#barriers.get(source);
     if (barrier === undefined && !this.#opening.has(source)) return;
     const { payload } = event;
-    // Most events tell that rows have passed, which passed here.
+    // Most events report that rows have passed, which passed here.
     if (payload.case === "feedUpdated" && barrier?.isAsStored(storedOf(payload.value))) return;
     this.refresh(source).catch((error: unknown) => {
       this.#warn("a feed could not be read again", { source, error });
@@ -210,7 +214,7 @@ export class ReplayFeeds implements BarrierEnds {
     for (const barrier of this.#barriers.values()) barrier.close();
   }
 
-  /** Logs what failed; calls of a gateway that stops fail because it is. */
+  /** Logs a failure, except while the gateway stops, when calls fail for that reason. */
   #warn(message: string, fields: LogFields): void {
     if (!this.#isClosed) this.#ports.logger.warn(message, fields);
   }
@@ -241,7 +245,9 @@ export class ReplayFeeds implements BarrierEnds {
     }
   }
 
-  /** Runners that are in the set again have registered again, unless they are still to be taken out of it. */
+  /**
+   * Runners that are in the set again have registered again, except dropped ones that are still to be removed from it.
+   */
   #registered(source: string, { runners }: StoredFeed): void {
     const dropped = this.#barriers.get(source)?.dropped;
     for (const { sessionId } of runners) {

@@ -6,15 +6,15 @@ export const restateMsMax = 2_000;
 
 /**
  * Runners that have to state their target again because the gate of their world opened. Until a runner has done so
- * under a lease its ends do not count, so the next row finds the orders of the last one sent; a runner that is not
- * armed in time counts again with what it said.
+ * under a lease its ends do not count, so that the next row finds the orders of the last runner; a runner that is not
+ * armed within `restateMsMax` counts again with the row that it ended meanwhile.
  */
 export class Restating {
   readonly #clock: Clock;
   readonly #take: (sessionId: string, row: number) => void;
   /** World by session, of those that ended a row. */
   readonly #worlds = new Map<string, string>();
-  /** Last row ended without the new lease, by session that is waited for. */
+  /** Session that is waited for → the last row that it ended without the new lease. */
   readonly #waited = new Map<string, number | undefined>();
   readonly #timers = new Set<ClockTimer>();
 
@@ -24,12 +24,15 @@ export class Restating {
     this.#take = take;
   }
 
-  /** Sessions of the world, from now on to be heard under a lease; `endedRowOf` says what counted until now. */
+  /**
+   * Begins to wait for the sessions of a world, whose ends count under a lease only from now on, and returns them;
+   * `endedRowOf` gives the row that a session had ended until now.
+   */
   begin(worldId: string, endedRowOf: (sessionId: string) => number | undefined): string[] {
     const sessionIds = [...this.#worlds].filter(([, own]) => own === worldId).map(([id]) => id);
     if (sessionIds.length === 0) return [];
     for (const sessionId of sessionIds) {
-      // One that is waited for already, from an opening just before, keeps what it said meanwhile.
+      // A session that is waited for already, from an opening just before, keeps the row that it ended meanwhile.
       const said = [this.#waited.get(sessionId), endedRowOf(sessionId)];
       const rows = said.filter((row) => row !== undefined);
       this.#waited.set(sessionId, rows.length === 0 ? undefined : Math.max(...rows));

@@ -108,7 +108,7 @@ export class SourceKeys {
 /** Instruments that take their mark from a feed, by the feed's name in `sources:`. */
 type MarkedInstruments = ReadonlyMap<string, readonly string[]>;
 
-/** As `instruments.*.mark_source` says. */
+/** Instruments by the feed that their `mark_source` names. */
 export function markedInstrumentsOf(config: {
   readonly instruments: Readonly<Record<string, { readonly mark_source: string }>>;
 }): MarkedInstruments {

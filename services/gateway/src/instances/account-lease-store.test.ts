@@ -18,7 +18,7 @@ const processOf = (holder: string, pid: number): GatewayProcess => ({
   startTimeMs: 1_000 + pid,
 });
 const [a, b] = [processOf("a", 1), processOf("b", 2)];
-/** Longer than any test stands still. */
+/** Longer than any test takes. */
 const long = { leaseMs: 600_000 };
 /** Over as soon as it is taken. */
 const over = { leaseMs: 0 };

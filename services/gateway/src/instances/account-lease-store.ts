@@ -17,7 +17,7 @@ export interface GatewayProcess {
 /** Who holds an account. */
 export interface AccountHolder extends GatewayProcess {
   readonly accountId: string;
-  /** Raised by each taking. */
+  /** Raised each time the account is taken. */
   readonly epoch: number;
   /** Milliseconds until its lease ends unless it renews; 0 or less when it has ended. */
   readonly remainingMs: number;
@@ -29,7 +29,7 @@ export type AccountEpochs = ReadonlyMap<string, number>;
 interface TakeOptions {
   /** How long the lease lasts, milliseconds. */
   readonly leaseMs: number;
-  /** Take it from whoever holds it: where it is known that no other process can live. @default false */
+  /** Take it from whoever holds it; only where no other process can be alive. @default false */
   readonly force?: boolean;
 }
 
@@ -84,12 +84,14 @@ export async function takeAccounts(
   }
 }
 
-/** Undoes a taking that does not get all. */
+/** Rolls back when not all accounts could be taken. */
 class AccountHeldError extends Error {
   override readonly name = "AccountHeld";
 }
 
-/** Extends the leases; false when one of them is another's by now. One that only ran out is still the holder's own. */
+/**
+ * Extends the leases; false when another process has taken one. A lease that only ran out is still the holder's own.
+ */
 export async function renewAccounts(
   db: Queryable,
   epochs: AccountEpochs,

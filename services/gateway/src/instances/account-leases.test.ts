@@ -12,7 +12,7 @@ import {
 import { AccountLeases, accountHeld } from "./account-leases.ts";
 
 const common = { clock: systemClock, logger: silentLogger, gatewayId: "gateway-1" };
-/** Longer than any test stands still. */
+/** Longer than any test takes. */
 const longMs = 600_000;
 const elsewhere: GatewayProcess = {
   ...{ holder: "elsewhere", gatewayId: "gateway-2", host: "other", pid: 7, startTimeMs: 0 },

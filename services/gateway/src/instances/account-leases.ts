@@ -36,12 +36,12 @@ const accountLeaseMsDefault = 2_000;
 const renewMsDefault = 500;
 /** Nothing is written before the accounts are taken. */
 const neverHeld: SqlWrite = { sql: "false", params: [] };
-/** How often a holder is checked that may be dead, milliseconds. */
+/** How often a holder that may be dead is checked, milliseconds. */
 const lookMs = 100;
 
 /**
  * The accounts this process trades, as leases in the database: no two gateways trade one account. On PGlite no other
- * process can, for the data folder is locked: there the lease is taken from whoever had it and is not renewed.
+ * process can, because the data folder is locked: there the lease is taken from whoever had it and is not renewed.
  */
 export class AccountLeases {
   /** Resolves when another gateway holds an account that was taken here: this one writes nothing more. */
@@ -91,8 +91,9 @@ export class AccountLeases {
   }
 
   /**
-   * Takes all accounts, and renews them from then on. One that was left by a dead process is taken when its lease ends, which this waits for; resolves
-   * to the holder of one that lives, seen by its renewal.
+   * Takes all accounts, and renews them from then on. Where a dead process left an account, it waits until that lease
+   * ends. Resolves to the holder of one whose process is alive, as its renewal shows, or to undefined once all are
+   * taken.
    */
   async take(): Promise<AccountHolder | undefined> {
     const { clock, accountIds, db } = this.#options;
@@ -136,13 +137,13 @@ export class AccountLeases {
     return false;
   }
 
-  /** The database as the order router may write to it. */
+  /** The database with writes that are stored only while the accounts are held. */
   guarded(db: Db): Db {
     if (!this.isShared) return db;
     return new LeasedDb(db, { guard: () => this.#guard, refusal: () => this.refusal() });
   }
 
-  /** The refusal of who does not hold the accounts; it names the holder. */
+  /** The refusal for a process that does not hold the accounts; it names the holder. */
   async refusal(): Promise<QmtlError> {
     const { db, accountIds } = this.#options;
     const holders = await readAccountHolders(db, accountIds).catch(() => []);
@@ -205,7 +206,7 @@ function isLater(
   return (ends.get(`${accountId} ${holder}`) ?? 0) > endedBefore + roundingMs;
 }
 
-/** NOT_LEADER with the name of who holds the account. */
+/** NOT_LEADER, naming the holder of the account. */
 export function accountHeld(holder: AccountHolder | undefined): QmtlError {
   if (holder === undefined) {
     return new QmtlError("NOT_LEADER", "another gateway holds the accounts", { retryAfterMs: 500 });

@@ -5,19 +5,19 @@ import { type GuardedDb, overParams, type SqlWrite } from "../store/writes.ts";
 interface LeasedDbPorts {
   /** True while the caller may write: compared by the database in the statement or transaction of each write. */
   readonly guard: () => SqlWrite;
-  /** What a write meets that came too late. */
+  /** The error of a write that came too late. */
   readonly refusal: () => Promise<QmtlError>;
 }
 
 const reads = /^\s*select\b/i;
 const singleWrites = /^\s*(insert|update|delete)\b/i;
 const returns = /\breturning\b/i;
-/** What the division by zero of a guard that does not hold is reported as. */
+/** SQL state of a guard that does not hold, which divides by zero. */
 const divisionByZero = "22012";
 
 /**
- * A database as the order router of one gateway sees it: it reads as ever, and whatever it writes is stored only while
- * the gateway holds its accounts. A gateway that was deposed, however late it learns of it, writes nothing more.
+ * A database as the order router of one gateway sees it: it reads as usual, and what it writes is stored only while the
+ * gateway holds its accounts. A gateway that was deposed, however late it learns of it, writes nothing more.
  */
 export class LeasedDb implements GuardedDb {
   readonly unguarded: Db;

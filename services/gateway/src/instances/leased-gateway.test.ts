@@ -13,7 +13,10 @@ import { createLeasedGateway, type LeasedGateway } from "./leased-gateway.ts";
 const gatewayKey = { gatewayId: "gateway-1", secret: new Uint8Array(32).fill(7) };
 const config = loadConfig({ cwd: "/", env: { QMTL__ACCOUNTS: "{main: {}}" } });
 
-/** A gateway in its own connections, its peers nobody: a process of its own but for the memory. */
+/**
+ * A gateway with its own database connections and no peers: like another process, except that it shares this one's
+ * memory.
+ */
 async function openGateway(dsn: string, standby: boolean) {
   const opened = new AsyncDisposableStack();
   onTestFinished(() => opened.disposeAsync());

@@ -17,7 +17,10 @@ import { createGateway, type Gateway, type GatewayDeps } from "../from-config.ts
 import { AccountLeases, accountHeld } from "./account-leases.ts";
 
 export interface LeasedGatewayDeps extends Omit<GatewayDeps, "accounts"> {
-  /** Wait while another gateway holds the accounts, and again after it lost them. @default false: refused, and ended */
+  /**
+   * Wait while another gateway holds the accounts, and again after losing them.
+   * @default false: the start is refused, and the gateway ends when it loses them
+   */
   readonly standby?: boolean;
   /** Leases that were taken before. @default taken by `start` */
   readonly leases?: AccountLeases;
@@ -31,7 +34,10 @@ export interface LeasedGateway extends Omit<Gateway, "prepare"> {
   readonly leading: LeadershipMonitor | undefined;
   /** Resolves when another gateway took the accounts and this one has ended its work for good; never for a standby. */
   readonly lost: Promise<QmtlError>;
-  /** @throws {QmtlError} NOT_LEADER, naming the holder, when another gateway holds an account and this is not a standby. */
+  /**
+   * @throws {QmtlError} NOT_LEADER, naming the holder, when another gateway holds an account and this one is no
+   *   standby.
+   */
   start(): Promise<void>;
 }
 
@@ -62,7 +68,7 @@ export async function createLeasedGateway(deps: LeasedGatewayDeps): Promise<Leas
   return gateway;
 }
 
-/** One life of the gateway after the other: each has leases of its own, and ends when they are lost. */
+/** Runs one gateway after another: each has leases of its own, and ends when they are lost. */
 class GatewayUnderLease implements LeasedGateway {
   readonly leading: LeadershipMonitor | undefined;
   readonly lost: Promise<QmtlError>;
@@ -124,7 +130,7 @@ class GatewayUnderLease implements LeasedGateway {
 
   async #stop(): Promise<void> {
     this.#stopping.abort();
-    // The gateway first: it stores what it owes while the accounts are still its own.
+    // The gateway first: it stores what is pending while the accounts are still its own.
     if (this.#leases?.isHeld === true) await this.#gateway?.stop();
     await this.#leases?.stop();
     await this.#waiting;

@@ -47,7 +47,6 @@ import { StrategyOrderReader } from "./rpc/strategy-orders.ts";
 import { HaltStore } from "./store/halt-store.ts";
 import { Halts } from "./store/halts.ts";
 
-/** What the order module is made from. */
 export interface OrderModuleDeps {
   /** Schema `gateway`. */
   readonly db: Db;
@@ -59,7 +58,7 @@ export interface OrderModuleDeps {
   readonly config: QmtlConfig;
   /** WorldService. */
   readonly world: Peer;
-  /** Acts for the gateway itself: role `gateway`. */
+  /** Calls WorldService as the gateway itself, with role `gateway`. */
   readonly gateway: CallPrincipal;
   readonly gates: GateView;
   readonly leases: LeaseRelay;
@@ -70,11 +69,11 @@ export interface OrderModuleDeps {
 /** The order path as the gateway runs it. */
 export interface OrderModule {
   readonly path: BarBookings;
-  /** OrderService, AccountService, RebalancingExecutionService and what else is about orders. */
+  /** OrderService, AccountService and RebalancingExecutionService. */
   readonly services: readonly ServedService[];
   /** For ExplainStrategy. */
   readonly strategies: StrategyOrders;
-  /** Rebuilds its books; before it, and before any bar is booked. */
+  /** Rebuilds the books. Call it before any bar is booked. */
   start(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -118,7 +117,7 @@ export async function openOrderModule(deps: OrderModuleDeps): Promise<OrderModul
   };
 }
 
-/** The planted fault, as the paper broker reads it: the one of the environment, else that of the configuration. */
+/** The fault planted in the paper broker: the environment's, else that of the configuration. */
 function plantedFault(config: QmtlConfig): string | undefined {
   const [planted] = Object.values(config.accounts).flatMap(({ faults }) => faults);
   return process.env[PAPER_FAULT_ENV] ?? planted;
@@ -133,7 +132,7 @@ export function orderTopicReader(
   return (worldId) => readOrderTopic(db, accounts, worldId);
 }
 
-/** What the order path is made from, its configuration read. */
+/** Dependencies of the order path, with the configuration already read. */
 interface OrderPathDeps
   extends Pick<
     OrderModuleDeps,
@@ -146,7 +145,7 @@ interface OrderPathDeps
   readonly strategies: SubmittedStrategies;
   /** @default the clocks of the machine */
   readonly readClocks?: () => ClockReading;
-  /** Entries of an account after a snapshot until the next one is due. @default 10000 */
+  /** Journal entries after a snapshot of an account before the next one is due. @default 10000 */
   readonly entriesPerSnapshot?: number;
 }
 

@@ -20,7 +20,7 @@ import type { HaltStore } from "./store/halt-store.ts";
 import type { Halts } from "./store/halts.ts";
 import type { OrderWorld } from "./store/order-world.ts";
 
-/** What the order path is made of; `wireOrders` makes it. */
+/** The parts of the order path; `wireOrders` makes them. */
 interface OrderParts {
   /** The gateway's database, schema `gateway`. */
   readonly db: Db;
@@ -40,7 +40,7 @@ interface OrderParts {
   readonly directOrders: DirectOrderIntake;
 }
 
-/** The order path of a gateway: accounts, gates, feeds, halts, and what is asked of all of them. */
+/** The order path of a gateway: accounts, gates, feeds, halts, and the operations over all of them. */
 export class OrderPath implements BarBookings {
   readonly #parts: OrderParts;
   readonly #stopped = new AbortController();
@@ -139,7 +139,7 @@ export class OrderPath implements BarBookings {
     return this.#parts.feeds.onBars(bars);
   }
 
-  /** Books are compared with the broker now; what that frees is caught up with. */
+  /** Compares the books with the broker now, then sends the catch-up orders that this allows. */
   reconcile(router: AccountRouter): Promise<Reconciled> {
     return router.exclusive(async () => {
       const result = await reconcileAccount(router);
@@ -148,7 +148,7 @@ export class OrderPath implements BarBookings {
     });
   }
 
-  /** Alone on the account: what is missing to the standing targets. */
+  /** Sends what is missing to the standing targets. Call it only within an exclusive operation of the account. */
   catchUp(router: AccountRouter): Promise<string[]> {
     return catchUp(router, this.#parts.acks);
   }
@@ -164,7 +164,7 @@ export class OrderPath implements BarBookings {
         const verdicts = await router.exclusive(() =>
           cancelOrders(router, scope, reason, principal),
         );
-        if (verdicts.some(({ sent }) => sent)) await router.stored(); // who looks next sees what came of it
+        if (verdicts.some(({ sent }) => sent)) await router.stored(); // so that the next reader sees the outcome
         return verdicts;
       }),
     );

@@ -13,13 +13,13 @@ interface HaltInForce extends Halt {
 interface StrategyState {
   /** Orders it wanted while its gate was shut. */
   readonly wantedOrders: number;
-  /** Orders that left. */
+  /** Orders that were sent. */
   readonly sentOrders: number;
   /** Tier of the path; unspecified when the world trades on no account here. */
   readonly tier: OrderTier;
   /** Session that may emit; empty for none. */
   readonly emitterSessionId: string;
-  /** An order of its world was written past its lease: the world's orders are shut here until an operator acts. */
+  /** An order of its world was written after its lease ended: the world's orders are shut until an operator acts. */
   readonly isShutByLateOrder: boolean;
   /** Halts in force that cover it, oldest first. */
   readonly halts: readonly HaltInForce[];
@@ -30,7 +30,7 @@ interface StrategyState {
 /**
  * Reads the state of one strategy in one world.
  *
- * @throws {QmtlError} WORLD_NOT_FOUND; PEER_UNAVAILABLE for a world it has not read yet.
+ * @throws {QmtlError} WORLD_NOT_FOUND; PEER_UNAVAILABLE when WorldService does not answer and the world was never read.
  */
 export async function readStrategyState(
   orders: OrderPath,
@@ -40,12 +40,12 @@ export async function readStrategyState(
 ): Promise<StrategyState> {
   const { accountId } = orders.worlds.get(worldId) ?? (await peer.world(worldId));
   const router = orders.accounts.get(accountId);
-  await router?.stored(); // what has come of its orders so far counts
+  await router?.stored(); // so that what the broker has answered so far counts
   const subject = { account: accountId, world: worldId, strategy: strategyId };
   return {
     wantedOrders: orders.acks.wantedOf(worldId, strategyId).wanted,
     sentOrders: await countSent(orders.db, worldId, strategyId),
-    // The paper broker compares the fence in the transaction that accepts.
+    // The paper broker compares the fence in the transaction that accepts the order.
     tier: router === undefined ? OrderTier.UNSPECIFIED : OrderTier.T3,
     emitterSessionId: orders.gates.get(worldId)?.emitterOf(strategyId) ?? "",
     isShutByLateOrder: orders.gates.get(worldId)?.isShutByLateOrder ?? false,

@@ -32,7 +32,7 @@ export class Breaker {
     return this.#clock.monotonicMs() - this.#openedMs < breakerOpenMs ? "open" : "half_open";
   }
 
-  /** Runs a call. @throws {QmtlError} at once while open, with the reason that opened it. */
+  /** Runs a call. @throws {QmtlError} PEER_UNAVAILABLE or STORE_UNAVAILABLE at once while open. */
   async run<T>(call: () => Promise<T>): Promise<T> {
     const isProbe = this.#enter();
     try {
@@ -47,12 +47,12 @@ export class Breaker {
     }
   }
 
-  /** Admits a stream; its outcome is told by `answered` and `broke`. */
+  /** Admits a stream; its outcome is reported with `answered` and `broke`. */
   admit(): void {
     if (this.#enter()) this.#isProbing = false;
   }
 
-  /** The peer said something. */
+  /** The peer answered. */
   answered(): void {
     this.#failures = 0;
   }
@@ -66,7 +66,7 @@ export class Breaker {
     const { state } = this;
     if (state === "closed") return false;
     if (state === "open" || this.#isProbing) {
-      // A peer whose store is down does answer: the caller is told what is really missing.
+      // A peer whose store is down does answer: the refusal names what is really missing.
       const isStore = this.#last?.reason === "STORE_UNAVAILABLE";
       const lacks = isStore ? "has no store to work with" : "does not answer";
       throw new QmtlError(

@@ -26,8 +26,9 @@ import type { Peer, PeerCall } from "./peer.ts";
 type AnyHandler = (request: MessageShape<DescMessage>, context: CallContext) => unknown;
 
 /**
- * A service whose methods are passed on to a peer, with the caller's principal and deadline, but for the handlers
- * given. Internal methods are not: they are served on the peer's own port. Unknown fields of requests and answers survive; refusals pass unchanged.
+ * A service whose methods are passed on to a peer, with the caller's principal and deadline, except those in `own`.
+ * Internal methods are not passed on: they are served on the peer's own port. Unknown fields of requests and answers
+ * survive; refusals pass unchanged.
  */
 export function forwardService<S extends DescService>(
   service: S,
@@ -58,7 +59,7 @@ function forwardMethod(method: DescMethod, peer: Peer): AnyHandler | undefined {
   }
 }
 
-/** What a peer reports about the contracts it serves; nothing while it does not answer. */
+/** What a peer reports about the contracts it serves; empty while it does not answer. */
 export async function contractsOf(peer: Peer, gateway: CallPrincipal): Promise<ContractVersions[]> {
   try {
     const { getCapabilities } = SystemService.method;

@@ -24,7 +24,7 @@ interface Line {
   readonly linesNotWritten?: Readonly<Record<string, number>>;
 }
 
-/** A world service whose work fails with what `failure` is, if anything; health says so. */
+/** A WorldService whose work fails with `failure`, if set; its health says so. */
 async function openBehind(port = 0) {
   const state: { failure: QmtlError | undefined } = { failure: undefined };
   const own = [
@@ -82,7 +82,7 @@ function dial(port: number) {
   return {
     lines,
     texts,
-    /** A call that needs the peer's work, logged by whoever made it when it fails. */
+    /** A call that needs the peer's work, logged by its caller when it fails. */
     async work() {
       const { listAllocations } = RebalancingService.method;
       await peer.unary(listAllocations, {}, call).catch((error: unknown) => {

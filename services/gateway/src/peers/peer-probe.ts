@@ -8,8 +8,8 @@ const everyMs = 2_000;
 const answerMs = 2_000;
 
 /**
- * Asks each peer every two seconds whether it is there, so that health knows a dead one although nobody called it, and
- * one that could not work whether it can again.
+ * Asks each peer every two seconds whether it is there, so that health shows a dead peer even if nobody called it, and
+ * whether a peer that could not work can again.
  */
 export class PeerProbe {
   readonly #peers: readonly Peer[];
@@ -24,7 +24,7 @@ export class PeerProbe {
     this.#clock = clock;
   }
 
-  /** Begins asking. Called once. */
+  /** Begins asking; a second call does nothing. */
   start(): void {
     this.#running ??= Promise.all(this.#peers.map((peer) => this.#watch(peer)));
   }
@@ -39,7 +39,7 @@ export class PeerProbe {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const call = { principal: this.#gateway, signal, timeoutMs: answerMs };
-      // The peer's monitor hears how it ends.
+      // The peer's monitor records the outcome.
       await peer
         .unary(SystemService.method.getCapabilities, {}, call)
         .then(() => peer.lookAgain(answerMs))

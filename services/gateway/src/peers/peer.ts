@@ -45,7 +45,10 @@ export interface PeerCall {
 /** Longest wait between two attempts to connect, milliseconds: a peer that restarts is found again quickly. */
 const reconnectDelayMsMax = 500;
 
-/** A service behind the gateway, at one address or at several of which one leads: one channel, one breaker, and the caller's principal signed on every call. */
+/**
+ * A service behind the gateway, at one address or at several of which one leads: one channel, one breaker, and the
+ * caller's principal signed on every call.
+ */
 export class Peer {
   readonly name: string;
   readonly #connection: Connection;
@@ -68,9 +71,9 @@ export class Peer {
       ca?: Uint8Array | undefined;
       /** Its server, if it runs in this process. @default it is called over its connection */
       local?: LocalServer | undefined;
-      /** Told whether it answers. @default nobody */
+      /** Records whether it answers. @default not recorded */
       monitor?: DependencyMonitor;
-      /** Told whether it can do its work while it answers. @default nobody */
+      /** Records whether it can do its work while it answers. @default not recorded */
       work?: DependencyMonitor;
     },
   ) {
@@ -138,7 +141,7 @@ export class Peer {
     }
   }
 
-  /** A typed client whose calls are made for `principal`, without the breaker's counting of streams. */
+  /** A typed client whose calls are made for `principal`; its streams do not pass the breaker. */
   client<S extends DescService>(service: S, principal: CallPrincipal): Client<S> {
     const transport: Transport = {
       unary: async (method, signal, timeoutMs, _header, input) => {
@@ -155,7 +158,7 @@ export class Peer {
     return createClient(service, transport);
   }
 
-  /** Asks a peer that could not work whether it can by now: an answer alone does not say so. */
+  /** Asks a peer that could not work whether it can again: that it answers does not show it. */
   async lookAgain(timeoutMs: number): Promise<void> {
     if (!this.#isIdle) return;
     const health = await readHealth(this.#connection, timeoutMs);
@@ -171,7 +174,7 @@ export class Peer {
     this.#connection.close();
   }
 
-  /** A call whose outcome says whether the peer is there. */
+  /** Makes a call, and records from its outcome whether the peer is there. */
   async #heard<T>(method: DescMethod, call: () => Promise<T>): Promise<T> {
     const beganAtMs = this.#clock.monotonicMs();
     try {
@@ -200,10 +203,10 @@ export class Peer {
   }
 }
 
-/** What a peer says that is there, and cannot do its work. */
+/** Reasons of a peer that answers but cannot do its work. */
 const cannotWork = ["STORE_UNAVAILABLE", "NOT_LEADER"] as const;
 
-/** Whether a name of health is that of a contract, not of something the peer stands on. */
+/** Whether a health name is that of a contract, not of something that the peer depends on. */
 const isContract = (name: string): boolean => name.includes(".");
 
 async function* once<T>(value: T): AsyncGenerator<T> {
@@ -211,12 +214,12 @@ async function* once<T>(value: T): AsyncGenerator<T> {
 }
 
 /**
- * What a call to a peer failed with, with the peer's name and when to try again in every outage. A peer that gave no
- * answer in time is PEER_UNAVAILABLE where the call may be repeated: nobody needs to know whether it was done.
+ * The error of a failed call to a peer; in an outage it names the peer and says when to try again. A call that was not
+ * answered in time is PEER_UNAVAILABLE if it may be repeated: then it does not matter whether it was carried out.
  */
 function peerFailure(peer: string, method: DescMethod, failure: unknown): QmtlError {
   const error = qmtlErrorFrom(failure);
-  if (error.reason === "BARRIER_HELD") return error; // an answer, though one to ask again after
+  if (error.reason === "BARRIER_HELD") return error; // an answer, although the call is to be repeated
   const isLate = error.code === Code.DeadlineExceeded;
   if (!isLate && error.code !== Code.Unavailable) return error;
   const { fields, cause, code } = error;

@@ -143,7 +143,7 @@ async function nack(ports: ControlPorts, request: NackRequest, context: CallCont
   return {};
 }
 
-/** The session of a call that is about a world's gate. @throws {QmtlError} TICKET_SCOPE for a ticket without a world. */
+/** The session of a call about a world's gate. @throws {QmtlError} TICKET_SCOPE for a ticket without a world. */
 function worldSessionOf({ session }: CallContext): SessionScope {
   if (session !== undefined && session.worldId !== "") return session;
   throw new QmtlError("TICKET_SCOPE", "the ticket covers no world");
@@ -161,13 +161,13 @@ const NAMES: ReadonlyMap<Topic, TopicName> = new Map([
   [Topic.FEED, "feed"],
 ]);
 
-/** The topics as asked for; none means gate and halt. The server has refused what is not of the set. */
+/** The topics that were asked for; none means gate and halt. The server has refused values outside the set. */
 function topicsFromProto(topics: readonly Topic[]): TopicName[] {
   if (topics.length === 0) return ["gate", "halt"];
   return topics.flatMap((topic) => NAMES.get(topic) ?? []);
 }
 
-/** What the topics of a ticket are read from. */
+/** What the topic keys of a ticket are made from. */
 interface TopicScope {
   /** Empty: no world, so none of its keys. */
   readonly worldId: string;

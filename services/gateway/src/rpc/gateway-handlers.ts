@@ -26,7 +26,7 @@ interface GatewayHandlerPorts {
   readonly sources: readonly string[];
 }
 
-/** Submissions and lookups. */
+/** Handlers of GatewayService. */
 export function gatewayHandlers(ports: GatewayHandlerPorts): Handlers<typeof GatewayService> {
   const { submissions } = ports;
   return {
@@ -41,7 +41,9 @@ export function gatewayHandlers(ports: GatewayHandlerPorts): Handlers<typeof Gat
   };
 }
 
-/** What a key was about may be gone and its events still there: whether it is there is asked where there are none. */
+/**
+ * Events may outlive the subject of their key; only a key without events is refused when its subject does not exist.
+ */
 async function listEvents(
   { hub, submissions, explain, sources }: GatewayHandlerPorts,
   { topicKey, pageSize, pageToken }: ListEventsRequest,

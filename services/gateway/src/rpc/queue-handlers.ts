@@ -11,7 +11,7 @@ interface QueueServicePorts extends PublishPorts {
   readonly world: Peer;
 }
 
-/** The DAG Manager's contracts under the gateway's address; this gateway owns the replay barriers. */
+/** The DAG Manager's contracts at the gateway's address; this gateway owns the replay barriers. */
 export function queueServices(ports: QueueServicePorts): ServedService[] {
   const { dag } = ports;
   return [
@@ -24,7 +24,7 @@ export function queueServices(ports: QueueServicePorts): ServedService[] {
   ];
 }
 
-/** The DAG Manager does not know which worlds exist. */
+/** Checks worlds here, because the DAG Manager does not know which exist. */
 function figures({ dag, world }: QueueServicePorts): Handlers<typeof QueueService> {
   const listStats = forwardUnary(QueueService.method.listQueueStats, dag);
   const listByTag = forwardUnary(QueueService.method.listQueuesByTag, dag);

@@ -27,7 +27,10 @@ interface WorldHandlerPorts {
   readonly unbound: UnboundContexts;
 }
 
-/** WorldService's contracts under the gateway's address: passed on, domains filled, safe when it is down. */
+/**
+ * WorldService's contracts at the gateway's address: passed on, with execution domains filled in. While it does not
+ * answer, its last decisions are given, lowered.
+ */
 export function worldServices(ports: WorldHandlerPorts): ServedService[] {
   const { world } = ports;
   return [

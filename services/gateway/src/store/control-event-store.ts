@@ -1,6 +1,6 @@
 import type { Db } from "@qmtl/service-kit/db";
 
-/** A message of the bus with its place there. */
+/** A message of the bus with its position there. */
 export interface StoredMessage {
   readonly partition: number;
   readonly position: number;
@@ -12,11 +12,11 @@ export interface StoredMessage {
   readonly payload: Uint8Array;
 }
 
-/** Where the control events of ListEvents lie. */
+/** Where the control events of ListEvents are stored. */
 export interface EventStore {
   /** Newest position stored, per partition of the bus. */
   newest(): Promise<Map<number, number>>;
-  /** Adds messages in order, all or none; those that are there are left out. */
+  /** Adds messages in order, all or none; those that are stored already are left out. */
   append(messages: readonly StoredMessage[]): Promise<void>;
   /**
    * Messages with events after the first `taken` of message `id`, of one topic key or of all when it is empty, oldest

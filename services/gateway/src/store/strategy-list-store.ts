@@ -10,7 +10,7 @@ export interface StrategyRow {
   readonly principal: string;
 }
 
-/** Strategies by name and world, newest first, after a place in that order. */
+/** Strategies by name and world (empty: any), newest first, from after `page.after` on. */
 export async function listStrategyRows(
   db: Queryable,
   filter: { readonly strategyName: string; readonly worldId: string },

@@ -39,7 +39,7 @@ const requestOf = (maxWeight: number) =>
     targets: [{ nodeId: source.nodeId, instrument: "SPX", maxWeight }],
   });
 
-/** Hands a submission of A in, for a world. */
+/** Submits strategy A for a world. */
 async function handIn(worldId: string, maxWeight: number): Promise<void> {
   nowMs += 1;
   const row = { submissionId: `sub-${worldId}`, strategyId: "A", worldIds: [worldId] };
@@ -48,7 +48,7 @@ async function handIn(worldId: string, maxWeight: number): Promise<void> {
   await db().transaction((tx) => putSubmission(tx, { ...row, principal, request }, nowMs));
 }
 
-/** Brings it to an end. */
+/** Ends the submission of a world. */
 async function end(worldId: string, state: "completed" | "failed"): Promise<void> {
   nowMs += 1;
   const submissionId = `sub-${worldId}`;

@@ -89,7 +89,7 @@ export async function readSubmissionWithEpoch(
   return { storeEpoch: record?.store_epoch ?? 1, row: isThere ? rowOf(record) : undefined };
 }
 
-/** Adds a submission, or begins another round of the one that is there. */
+/** Adds a submission, or begins another round of an existing one. */
 export async function putSubmission(
   tx: Tx,
   row: Pick<SubmissionRow, "submissionId" | "strategyId" | "worldIds" | "principal" | "request">,
@@ -124,7 +124,7 @@ export function versionOf({ strategyVersion }: SubmitStrategyRequest): string {
   return strategyVersion === "" ? "v1" : strategyVersion;
 }
 
-/** Takes a submission that waits, for `ownMs`; undefined when it is done or another process has it. */
+/** Claims a waiting submission for `ownMs`; undefined when it is done or another process has claimed it. */
 export async function claimSubmission(
   db: Queryable,
   submissionId: string,
@@ -217,7 +217,7 @@ export async function knownStrategies(
 }
 
 /**
- * The most that targets of some strategies may be in a world, by instrument, as the submission says that was completed
+ * The largest targets of some strategies in a world, by instrument, as declared by the submission that was completed
  * last; one that names the world goes before the others. While none was completed it is the one submitted last. A
  * declared 0 is not a bound.
  */
@@ -276,7 +276,7 @@ function changedOf(record: ChangedRecord): ChangedSubmission {
   return { ...rowOf(record), storeEpoch: record.store_epoch };
 }
 
-/** Id of the strategy of this id or, for want of one, of the one submitted last under this name. */
+/** Id of the strategy with this id, else of the one submitted last under this name; undefined for neither. */
 export async function strategyIdOf(db: Queryable, idOrName: string): Promise<string | undefined> {
   const [row] = await db.query<{ strategy_id: string }>(
     `select strategy_id from gateway.submission where strategy_id = $1 or strategy_name = $1

@@ -6,15 +6,18 @@ export interface Unbinding {
   readonly strategyId: string;
 }
 
-/** One that this process looks at now. */
+/** An unbinding that this process has claimed. */
 export interface ClaimedUnbinding extends Unbinding {
   readonly asked: number;
   readonly askedMs: number;
-  /** Its context may be out of force. */
+  /** Its context may be closed. */
   readonly mayBeClosed: boolean;
 }
 
-/** Before a binding is removed: whatever comes of it, somebody looks. Resolves to the count of what was asked. */
+/**
+ * Call it before a binding is removed, so that it is checked whatever the outcome of the removal. Resolves to the
+ * number of checks asked for.
+ */
 export async function noteUnbinding(
   db: Queryable,
   { worldId, strategyId }: Unbinding,
@@ -29,7 +32,7 @@ export async function noteUnbinding(
   return row!.asked;
 }
 
-/** The removal was refused: nothing is left of it, unless there was more to look at. */
+/** Call it when the removal was refused: the unbinding is forgotten, unless there is more to check. */
 export async function withdrawUnbinding(
   db: Queryable,
   { worldId, strategyId }: Unbinding,
@@ -42,7 +45,7 @@ export async function withdrawUnbinding(
   );
 }
 
-/** Has those looked at again that were taken out before; resolves to them. */
+/** Asks for another check of those that were unbound before; resolves to them. */
 export async function recheckUnbindings(
   db: Queryable,
   worldId: string,
@@ -57,7 +60,7 @@ export async function recheckUnbindings(
   );
 }
 
-/** Those to look at that nobody looks at, oldest first, at most 100. */
+/** Unbindings that are due and claimed by no process, oldest first, at most 100. */
 export function dueUnbindings(db: Queryable, nowMs: number): Promise<Unbinding[]> {
   return db.query<Unbinding>(
     `select world_id as "worldId", strategy_id as "strategyId" from gateway.unbinding
@@ -66,7 +69,7 @@ export function dueUnbindings(db: Queryable, nowMs: number): Promise<Unbinding[]
   );
 }
 
-/** Takes one that is due, for `ownMs`; undefined when it is not due or another process has it. */
+/** Claims one that is due, for `ownMs`; undefined when it is not due or another process has claimed it. */
 export async function claimUnbinding(
   db: Queryable,
   { worldId, strategyId }: Unbinding,
@@ -83,7 +86,7 @@ export async function claimUnbinding(
   return row;
 }
 
-/** True before a context is closed, false after it was opened. */
+/** Set to true before a context is closed, and to false after it was opened. */
 export async function setMayBeClosed(
   db: Queryable,
   { worldId, strategyId }: Unbinding,
@@ -95,7 +98,7 @@ export async function setMayBeClosed(
   );
 }
 
-/** Gives one back: done with, still to be looked at, or kept because its context is closed. */
+/** Gives a claim back: done with, to be checked again, or kept because its context is closed. */
 export async function releaseUnbinding(
   db: Queryable,
   { worldId, strategyId, asked }: Pick<ClaimedUnbinding, "worldId" | "strategyId" | "asked">,
@@ -114,7 +117,7 @@ export async function releaseUnbinding(
   );
 }
 
-/** A submission opened the contexts itself. */
+/** Forgets unbindings whose contexts a submission has opened itself. */
 export async function forgetClosed(
   db: Queryable,
   strategyId: string,

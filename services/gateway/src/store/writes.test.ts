@@ -102,6 +102,6 @@ test("a condition that does not hold stores nothing and says so; one that holds 
   expect(await lines()).toEqual([]);
   expect(await writes.storeIf(db, holds(0))).toBe(true);
   expect(await lines()).toEqual(asRows(0, 2));
-  // What goes wrong otherwise is not taken for a condition.
+  // Any other failure is not mistaken for a condition that does not hold.
   await expect(writes.storeIf(db, holds(0))).rejects.toMatchObject({ reason: "UNIQUE_VIOLATION" });
 });

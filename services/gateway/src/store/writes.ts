@@ -1,11 +1,11 @@
 import type { QmtlError } from "@qmtl/sdk/rpc";
 import { type Db, DbError, type Queryable, type SqlParam } from "@qmtl/service-kit/db";
 
-/** Rows of one part that still go in one statement with others. */
+/** Largest number of rows of one part that still go into one statement with others. */
 export const rowsTogetherMax = 16;
 /** Largest number of parts of one statement; more go in a transaction. */
 export const partsTogetherMax = 8;
-/** Texts remembered; beyond it all are created again. */
+/** Largest number of statement texts remembered; beyond it all are forgotten. */
 const textsMax = 512;
 
 /** A statement, or a part of one, with its own `$1`, `$2`, …. */
@@ -24,15 +24,18 @@ export interface GuardedDb extends Db {
   refusal(): Promise<QmtlError>;
 }
 
-/** A statement over rows: its text for 1, 2, 4, 8 or 16 of them. Rows that fill up are NULL and must change nothing. */
+/**
+ * A statement over rows: its text for 1, 2, 4, 8 or 16 of them. Rows that only fill up are NULL and must change
+ * nothing.
+ */
 interface RowsStatement {
   readonly width: number;
   readonly textOf: (rows: number) => string;
 }
 
 /**
- * Defines one. `sql` is given the list `($1::type, …), …` to put behind VALUES, where a first column that is NULL marks
- * a row to pass over. Few sizes, so that each keeps a prepared statement.
+ * Defines a statement over rows. `sql` is given the list `($1::type, …), …` to put behind VALUES, where a first column
+ * that is NULL marks a row to skip. There are few sizes, so that each keeps a prepared statement.
  */
 export function rowsStatement(
   types: readonly string[],
@@ -61,8 +64,8 @@ export function overRows(
 }
 
 /**
- * Writes that are stored together: in one statement where they can be, which is one commit and one way to the database
- * and back, or in a transaction. No two of them may touch one row: the parts of a statement do not see each other.
+ * Writes that are stored together: in one statement where possible, which is one commit and one round trip, or in a
+ * transaction. No two of them may touch the same row: the parts of a statement do not see each other.
  */
 export class Writes {
   readonly #parts: SqlWrite[] = [];
@@ -81,7 +84,7 @@ export class Writes {
     this.#parts.push({ sql, params });
   }
 
-  /** No row, no write. */
+  /** Adds nothing when there are no rows. */
   addRows(statement: RowsStatement, rows: readonly (readonly SqlParam[])[]): void {
     if (rows.length > rowsTogetherMax) this.#isLarge = true;
     for (let at = 0; at < rows.length; at += rowsTogetherMax) {
@@ -102,8 +105,8 @@ export class Writes {
   }
 
   /**
-   * Stores all of it if `condition`, an SQL expression over its own parameters, is true; resolves to false, with nothing
-   * stored, when it is not. One statement only.
+   * Stores all of it if `condition`, an SQL expression over its own parameters, is true; resolves to false, with
+   * nothing stored, when it is not. Call it only if `isOneStatement`.
    */
   async storeIf(db: Db, condition: SqlWrite): Promise<boolean> {
     // A division by zero undoes the whole statement.
@@ -156,7 +159,7 @@ function isGuarded(db: Db): db is GuardedDb {
   return "guard" in db && "unguarded" in db;
 }
 
-/** The database without its guard: for its schema, which may be brought up to date by whoever starts. */
+/** The database without its guard: for its schema, which any process that starts may migrate. */
 export function unguarded(db: Db): Db {
   return isGuarded(db) ? db.unguarded : db;
 }

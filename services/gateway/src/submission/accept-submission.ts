@@ -117,7 +117,7 @@ async function dryRun(
 
 /**
  * Checks what a submission says of its data: as_of, or a pin for each source of the graph and no other. Without worlds
- * nothing is computed, and pins need not be there.
+ * nothing is computed, and pins may be missing.
  *
  * @throws {QmtlError} INVALID_FIELD; CONTEXT_INCOMPLETE when a source is not pinned.
  */

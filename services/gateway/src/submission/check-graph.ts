@@ -12,14 +12,14 @@ import { type FieldViolation, QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 const graphNodesMax = 10_000;
 /** Largest number of bytes of one submission. */
 export const submissionBytesMax = 16 * 1024 * 1024;
-/** Violations named in one refusal at most. */
+/** Largest number of violations named in one refusal. */
 const violationsMax = 100;
 
 /**
  * Checks a graph whole: size, CRC of the ids, unknown dependencies, cycles, and every node id by computing it again.
  *
  * @throws {QmtlError} GRAPH_TOO_LARGE, CRC_MISMATCH, UNKNOWN_DEPENDENCY, GRAPH_HAS_CYCLE, NODE_ID_MISMATCH,
- * RESERVED_PARAM, INVALID_FIELD; each names the fields.
+ *   RESERVED_PARAM, INVALID_FIELD; each names the fields.
  */
 export function checkGraph(graph: StrategyGraph): void {
   const { nodes } = graph;
@@ -41,7 +41,7 @@ export function checkGraph(graph: StrategyGraph): void {
   checkIds(nodes);
 }
 
-/** How findings are refused, in this order; a node that is there twice is refused with the fields. */
+/** How findings are refused, in this order; a node that appears twice is refused with the fields. */
 const edgeRefusals = [
   {
     reason: "CRC_MISMATCH",

@@ -8,7 +8,7 @@ import {
 } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { asOfPins } from "@qmtl/core/canonical";
 
-/** Domain of a mode, by the fixed mapping; what cannot be read is backtest. */
+/** Domain of a mode, by the fixed mapping; backtest for an unknown mode. */
 export function domainOf(mode: EffectiveMode): ExecutionDomain {
   switch (mode) {
     case EffectiveMode.PAPER:
@@ -23,8 +23,8 @@ export function domainOf(mode: EffectiveMode): ExecutionDomain {
 }
 
 /**
- * The compute context of a strategy at a stage, with all its pins: as-of is the text it was submitted with, or made from
- * them. Live and shadow have no data snapshot.
+ * The compute context of a strategy at a stage, with all its pins: as-of is the text it was submitted with, or made
+ * from the pins. Live and shadow have no data snapshot.
  */
 export function contextAt(
   worldId: string,

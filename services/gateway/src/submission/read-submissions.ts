@@ -54,7 +54,7 @@ export async function listNodeAssignments(
     throw new QmtlError("CONFLICT", message, { metadata, code: Code.FailedPrecondition });
   }
   const { round } = row;
-  // Submitted again, its queues are others: a token does not continue over that.
+  // A submission that was submitted again has other queues: a token does not continue across that.
   const method = "GatewayService.ListNodeAssignments";
   const filters = { method, submissionId, worldId, round };
   const nowMs = clock.nowMs();

@@ -9,7 +9,7 @@ import { isTransient } from "../peers/breaker.ts";
 import type { Peer, PeerCall } from "../peers/peer.ts";
 import { type SubmissionResult, type SubmissionRow, versionOf } from "../store/submission-store.ts";
 
-/** Times a broken stream of assignments is taken up again within one attempt. */
+/** How often a broken stream of assignments is resumed within one attempt, at most. */
 const resumesMax = 3;
 
 /** Compares a graph with the global one at the DAG Manager; the stream continues from its last chunk when it breaks. */

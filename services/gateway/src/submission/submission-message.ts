@@ -14,7 +14,7 @@ const states: Readonly<Record<SubmissionStateName, SubmissionState>> = {
   failed: SubmissionState.FAILED,
 };
 
-/** A stored submission as clients see it. Its result is there once the present round is completed. */
+/** A stored submission as clients see it. It has a result once its current round is completed. */
 export function submissionMessage(row: SubmissionRow): Submission {
   const done = row.state === "completed" ? row.result : undefined;
   const base = done ?? create(SubmissionSchema);

@@ -10,8 +10,8 @@ import { type ChangedSubmission, readSubmissionWithEpoch } from "../store/submis
 import { submissionMessage } from "./submission-message.ts";
 
 /**
- * A change of a submission as topic SUBMISSION reports it: with what its last completed round found; its assignments are
- * asked for. Its row counts the revisions of its key.
+ * A change of a submission as topic SUBMISSION reports it: with the result of its last completed round, whose
+ * assignments have to be read. Its row counts the revisions of its key.
  */
 export function submissionChange(row: ChangedSubmission): CountedChange {
   const { submissionId, revision, storeEpoch } = row;

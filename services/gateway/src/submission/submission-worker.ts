@@ -42,8 +42,8 @@ import type { SubmissionWatch } from "./watch-submission.ts";
 /** Submissions worked on at once. */
 const parallelMax = 4;
 /**
- * How long a process that works on a submission may be silent before another may take over, and how often it says that
- * it is there, milliseconds.
+ * How long a process that works on a submission may be silent before another may take over, and how often it renews its
+ * claim, milliseconds.
  */
 const ownMs = 4_000;
 const renewMs = 1_000;
@@ -65,7 +65,7 @@ interface SubmissionWorkerPorts {
   readonly gateway: CallPrincipal;
   readonly gatewayId: string;
   readonly outbox: Pick<ControlOutbox, "poke">;
-  /** Told of each change of a submission. */
+  /** Is notified of each change of a submission. */
   readonly watch: Pick<SubmissionWatch, "changed">;
 }
 
@@ -76,8 +76,8 @@ type Job = Pick<
 
 /**
  * Brings submissions to completion: binds them to their worlds, submits their backtest, compares their graphs, and
- * stores the queues. An outage is tried again, for ever, with growing pauses, and reported in the state's reason; a
- * refusal ends in `failed`. What a former process left open continues after `start`.
+ * stores the queues. In an outage it tries again, for ever, with growing pauses, and reports it in the state's reason;
+ * a refusal ends in `failed`. What an earlier process left open continues after `start`.
  */
 export class SubmissionWorker {
   readonly #ports: SubmissionWorkerPorts;
@@ -102,7 +102,7 @@ export class SubmissionWorker {
     await Promise.allSettled(this.#running);
   }
 
-  /** Begins with a submission as soon as there is room. */
+  /** Begins to work on a submission as soon as there is room. */
   take(submissionId: string): void {
     this.#timers.get(submissionId)?.cancel();
     this.#timers.delete(submissionId);
@@ -231,7 +231,7 @@ export class SubmissionWorker {
     }
   }
 
-  /** Acts as the gateway, which may bind; the submitter's name stands in the audit. */
+  /** Acts as the gateway, which may bind; the audit names the submitter. */
   async #work(row: SubmissionRow): Promise<SubmissionResult> {
     const { world, dag, gateway } = this.#ports;
     const { signal } = this.#stopping;
@@ -298,7 +298,7 @@ async function reportBacktest(
 ): Promise<void> {
   const { backtest } = row.request;
   if (backtest === undefined || backtest.returns.length === 0) return;
-  // Whatever its author calls it: what is submitted with a submission was never measured here.
+  // Whatever domain its author states: what comes with a submission was never measured here.
   const series = { ...backtest, domain: ExecutionDomain.BACKTEST };
   const { strategyId } = row;
   const one = {

@@ -23,7 +23,10 @@ export class SubmissionWatch {
     for (const wake of this.#wakers.get(submissionId) ?? []) wake();
   }
 
-  /** Resolves at the next change, or after a while. Begin it before looking. */
+  /**
+   * Waits for the next change, a second at most. Call it before reading, so that no change is missed; call `end`
+   * afterwards.
+   */
   next(submissionId: string, signal: AbortSignal): { wait(): Promise<void>; end(): void } {
     const woken = new AbortController();
     const wake = () => woken.abort();

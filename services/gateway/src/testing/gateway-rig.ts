@@ -108,7 +108,7 @@ export function submission(nodes: readonly TestNode[], over: TestSubmission = {}
   return { requestId, strategyName: "A", graph, worldIds: ["w1"], asOf: "snap", ...over };
 }
 
-/** WorldService as far as these tests ask it: world w1, and a switch that takes it down. */
+/** WorldService as far as these tests call it: world w1, and a switch that takes it down. */
 export class FakeWorld {
   isDown = false;
   gate: GateState = create(GateStateSchema, {
@@ -120,7 +120,7 @@ export class FakeWorld {
     stateHash: "blake3:one",
   });
   readonly bound: string[] = [];
-  /** Taken out since they were bound last. */
+  /** Strategies unbound since they were last bound. */
   readonly unbound = new Set<string>();
   /** Worlds that were deleted. */
   readonly deleted = new Set<string>();
@@ -130,11 +130,11 @@ export class FakeWorld {
   readonly claims: SessionClaim[] = [];
   /** What an apply would switch; a refusal instead, where that is set. */
   plan: { planId: string; changes: StageChange[] } | QmtlError = { planId: "p1", changes: [] };
-  /** What an apply is refused with, once for each. */
+  /** Refusals of the next applies, one for each. */
   readonly applyRefusals: QmtlError[] = [];
   /** Plans that applies were prepared for, in order. */
   readonly applied: string[] = [];
-  /** Who bound, in order. */
+  /** Principals that bound strategies, in order. */
   readonly binders: CallPrincipal[] = [];
 
   services() {
@@ -238,7 +238,7 @@ interface StageChange {
   readonly after: EffectiveMode;
 }
 
-/** The DAG Manager as far as these tests ask it: every node gets a queue, unless it is down. */
+/** The DAG Manager as far as these tests call it: every node gets a queue, unless it is down. */
 class FakeDag {
   isDown = false;
   readonly diffs: string[] = [];

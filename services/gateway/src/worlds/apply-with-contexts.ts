@@ -23,7 +23,7 @@ import type { UnboundContexts } from "./unbound-contexts.ts";
 
 /** Longest wait for the new contexts to be warm and agreed on, milliseconds. */
 const openMsMax = 60_000;
-/** Header WorldService reads the live guard's verdict from. */
+/** Header from which WorldService reads the live guard's verdict. */
 const liveGuardHeader = "x-qmtl-live-guard";
 /** Header that says what the contexts were opened for: an apply that would switch anything else is refused. */
 const applyPlanHeader = "x-qmtl-apply-plan";
@@ -39,13 +39,13 @@ export interface ApplyPorts {
   readonly enforceLiveGuard: boolean;
 }
 
-/** Plans tried before a world that changes all the time is left to the caller. */
+/** Largest number of plans tried for a world that keeps changing; then the refusal is thrown. */
 const plansMax = 3;
 
 /**
- * Passes an apply on. WorldService decides what it switches, or refuses it, before anything is done here. Strategies that
- * rise to another domain first get their new compute contexts: opened, warmed and swapped in, so that nothing switches to
- * a context that cannot compute. Refused after all, or rolled back, they are swapped back.
+ * Passes an apply on. WorldService decides what it switches, or refuses it, before anything is done here. Strategies
+ * that rise to another domain first get their new compute contexts: opened, warmed and swapped in, so that nothing
+ * switches to a context that cannot compute. If the apply is refused after all, or rolled back, they are swapped back.
  *
  * @throws {QmtlError} LIVE_NOT_ALLOWED without the caller's consent; CONTEXT_NOT_WARM.
  */
@@ -79,7 +79,10 @@ export async function* applyWithContexts(
   }
 }
 
-/** Plan of an apply that WorldService refuses: whatever it would do by then is something else. */
+/**
+ * Plan of an apply that WorldService refuses. No plan has this id, so if the apply is let through by then it is refused
+ * as changed.
+ */
 const refusedPlan = { planId: "refused", changes: [] };
 
 /**
@@ -189,7 +192,7 @@ async function openOne(
   const request = { strategyId, context: to, wait: durationFromMs(openMsMax) };
   const { swap } = await ports.dag.unary(QueueService.method.openContext, request, call);
   if (swap?.phase === SwapPhase.COMMIT) return swap;
-  // The old context continues; asking for it ends the swap that did not come about.
+  // The old context continues; opening it again ends the swap that did not complete.
   if (swap?.oldContext !== undefined) {
     const back = { strategyId, context: swap.oldContext };
     await ports.dag.unary(QueueService.method.openContext, back, { principal: ports.gateway });
@@ -212,7 +215,7 @@ async function swapBack(ports: ApplyPorts, swaps: readonly ContextSwap[]): Promi
       });
     }),
   );
-  // One that was unbound meanwhile has a context again: it is closed again.
+  // A strategy that was unbound meanwhile has a context again, which must be closed again.
   const worldId = swaps[0]?.worldId ?? "";
   const strategyIds = swaps.map(({ strategyId }) => strategyId);
   await ports.unbound.recheck(worldId, strategyIds).catch((error: unknown) => {

@@ -11,14 +11,14 @@ import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 import { fillDecision, lowered } from "./envelopes.ts";
 
-/** Decisions kept at most, each of one question. */
+/** Largest number of decisions kept, one for each question. */
 const keptMax = 10_000;
 /** Longest wait for a decision while an older one is at hand, milliseconds. */
 const answerMs = 2_000;
 
 /**
- * What worlds allow. WorldService is asked each time; only when it does not answer, the last answer is given, lowered
- * to compute-only and marked stale, or UNAVAILABLE when there is none.
+ * What worlds allow. WorldService is asked each time; only when it does not answer, its last answer is given, lowered
+ * to compute-only and marked stale. Without a last answer the failure is thrown.
  */
 export class DecisionCache {
   readonly #world: Peer;

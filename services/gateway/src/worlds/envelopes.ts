@@ -9,7 +9,7 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { domainOf } from "../submission/plan-contexts.ts";
 
-/** Fills the domain of a decision by the fixed mapping; all else is WorldService's word. */
+/** Fills the domain of a decision by the fixed mapping; everything else is as WorldService stated it. */
 export function fillDecision<E extends DecisionEnvelope | undefined>(decision: E): E {
   if (decision !== undefined) decision.executionDomain = domainOf(decision.effectiveMode);
   return decision;

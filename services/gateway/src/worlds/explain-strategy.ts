@@ -98,7 +98,7 @@ async function lastEvaluation(
   }
 }
 
-/** None is stored: how the world's strategies would be judged now. Nothing is stored or lowered. */
+/** Judges the world's strategies now, because no evaluation is stored; stores and lowers nothing. */
 async function judgedNow(
   { world, gateway }: ExplainPorts,
   worldId: string,
@@ -148,7 +148,7 @@ function summaryOf(
 const lateText =
   "An order of its world was written too late: no order of a strategy leaves, not even one that only reduces, until the gateway is started again, or everything is halted and resumed.";
 
-/** Why no order can come of its targets, if so. */
+/** Why its targets cannot lead to orders; empty when they can. */
 function capitalText(capital: number | undefined): string {
   if (capital === undefined) return "Its world trades on no account of this gateway.";
   return capital > 0 ? "" : "It has no capital: its targets cannot lead to orders.";

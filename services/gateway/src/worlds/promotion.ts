@@ -2,7 +2,7 @@ import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { StageChange } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { domainOf } from "../submission/plan-contexts.ts";
 
-/** Stages in the order they rise. */
+/** Stages, lowest first. */
 const STAGES: readonly EffectiveMode[] = [
   EffectiveMode.VALIDATE,
   EffectiveMode.COMPUTE_ONLY,
@@ -17,8 +17,8 @@ export interface Promotion {
 }
 
 /**
- * The strategies that an apply takes up to another domain. What falls keeps its context: its orders are off, and it may
- * rise again.
+ * The strategies that an apply raises to another domain. A strategy that falls keeps its context: its orders are off,
+ * and it may rise again.
  */
 export function promotionsOf(
   changes: readonly Pick<StageChange, "strategyId" | "before" | "after">[],

@@ -28,12 +28,15 @@ import {
 import { contextAt } from "../submission/plan-contexts.ts";
 import { bindingsOf } from "./bindings-of.ts";
 
-/** Longest wait for a peer, milliseconds; three calls fit into the time that one is claimed for. */
+/** Longest wait for a peer, milliseconds; three calls fit into the time for which an unbinding is claimed. */
 const callMs = 2_000;
 const ownMs = 10_000;
-/** How often to look for what a process left open, milliseconds. */
+/** How often to look for unbindings that a process did not finish, milliseconds. */
 const sweepMs = 2_000;
-/** A call that removes a binding is over after this time, milliseconds: until then one that is still there may go. */
+/**
+ * Longest duration of a call that removes a binding, milliseconds: until then, a binding that still exists may be
+ * removed.
+ */
 const inFlightMsMax = 120_000;
 
 interface UnboundContextsPorts {
@@ -48,13 +51,13 @@ interface UnboundContextsPorts {
 }
 
 /**
- * Closes the compute context of a strategy in a world once its binding is gone, and opens it when it is bound again. The
- * binding is the fact: a row is written before it is removed, and whoever finds the row, now or after a crash, asks
- * WorldService and has the DAG Manager follow.
+ * Closes the compute context of a strategy in a world once its binding is gone, and opens it when it is bound again.
+ * The binding decides: a row is written before it is removed, and the process that finds the row, now or after a crash,
+ * asks WorldService and makes the DAG Manager follow.
  */
 export class UnboundContexts {
   readonly #ports: UnboundContextsPorts;
-  /** One at a time for a strategy of a world. */
+  /** One at a time per strategy of a world. */
   readonly #turns = new KeyedSerialQueue();
   #timer: ClockTimer | undefined;
   #sweeping: Promise<void> = Promise.resolve();
@@ -75,12 +78,12 @@ export class UnboundContexts {
     await this.#turns.idle();
   }
 
-  /** Removes a binding; its context is closed then, or soon when the DAG Manager does not answer. */
+  /** Removes a binding; its context is closed then, or soon after if the DAG Manager does not answer. */
   unbind<T>(unbinding: Unbinding, remove: () => Promise<T>): Promise<T> {
     return this.#remove([unbinding], remove);
   }
 
-  /** Removes a world, and with it every binding of it. */
+  /** Removes a world with all its bindings. */
   async unbindAll<T>(worldId: string, remove: () => Promise<T>): Promise<T> {
     const { world, gateway } = this.#ports;
     const bindings = await bindingsOf(world, worldId, { principal: gateway, timeoutMs: callMs });
@@ -109,7 +112,7 @@ export class UnboundContexts {
     }
   }
 
-  /** Binds strategies; the contexts of those that were taken out before are opened. */
+  /** Binds strategies; the contexts of those that were unbound before are opened. */
   async bind<T>(
     worldId: string,
     strategyIds: readonly string[],
@@ -121,13 +124,16 @@ export class UnboundContexts {
     return answer;
   }
 
-  /** Has those among strategies looked at again that were taken out before: a context of theirs may have been opened. */
+  /**
+   * Has those of the strategies checked again that were unbound before: their contexts may have been opened. Resolves
+   * to them.
+   */
   recheck(worldId: string, strategyIds: readonly string[]): Promise<Unbinding[]> {
     const { db, clock } = this.#ports;
     return recheckUnbindings(db, worldId, strategyIds, clock.nowMs());
   }
 
-  /** The context follows the binding; where that fails now, the sweep does it. */
+  /** Makes the context follow the binding; if that fails now, the sweep does it. */
   settle(unbinding: Unbinding): Promise<void> {
     const key = JSON.stringify([unbinding.worldId, unbinding.strategyId]);
     return this.#turns.run([key], () => this.#settle(unbinding));
@@ -219,7 +225,7 @@ export class UnboundContexts {
   }
 }
 
-/** The peer has answered, so that nothing was removed. */
+/** Whether the peer answered with a refusal, so that nothing was removed. */
 function isRefusal(failure: unknown): boolean {
   return failure instanceof QmtlError && !isTransient(failure) && failure.code !== Code.Internal;
 }

@@ -4,7 +4,7 @@ import type { EncodedMessage } from "@qmtl/service-kit";
 import { HeldTopics } from "@qmtl/service-kit/testing";
 import type { ControlHub } from "../control-hub.ts";
 
-/** A subscriber of a hub: what it is told must be what the protocol promises. */
+/** A subscriber of a hub, which checks that it receives what the protocol promises. */
 export class ModelSubscriber {
   readonly held = new HeldTopics();
   readonly #keys: readonly string[];

@@ -46,23 +46,23 @@ export interface AccountRouterDeps {
   readonly halts: Halts;
   /** Orders written too late, by account and world. */
   readonly lateOrders: CounterMetric;
-  /** Told of entries once they are durable. */
+  /** Receives entries once they are durable. */
   readonly journal: JournalHub;
   readonly events: OrderEvents;
   readonly outbox: Pick<ControlOutbox, "pokeGathering">;
-  /** Entries after a snapshot until the next one is due. @default 10000 */
+  /** Entries after a snapshot before the next one is due. @default 10000 */
   readonly entriesPerSnapshot?: number;
 }
 
-/** Operations of one account that wait at most; more are refused. */
+/** Largest number of operations that wait for one account; more are refused with TOO_MANY_REQUESTS. */
 export const waitingOperationsMax = 1_024;
-/** Longest wait of a broker's answer for a booking to be stored with, milliseconds. */
+/** Longest time that a broker's answer waits for a booking to be stored with, in milliseconds. */
 const reportsWaitMsMax = 25;
 
 /**
- * One account: its journal, the router's core that the journal rebuilds, and the broker. Operations run one at a
- * time; each performs on the core, commits journal and orders at once, if fence and halts still allow them, and
- * only then sends (A6, A7 and A9 in docs/internals/architecture.md).
+ * One account: its journal, the router's core that the journal rebuilds, and the broker. Operations run one at a time;
+ * each performs on the core, commits journal and orders together, if fence and halts still allow them, and only then
+ * sends (A6, A7 and A9 in docs/internals/architecture.md).
  */
 export class AccountRouter implements WorldRows {
   readonly deps: AccountRouterDeps;
@@ -80,10 +80,10 @@ export class AccountRouter implements WorldRows {
   executionsBefore: ReadonlySet<string> = new Set();
   /** Last bars of the journal, newest last. */
   sealedBars: SealedBar[] = [];
-  /** Executed rebalances of which the broker's sub-accounts may not have heard. */
+  /** Executed rebalances that may not have reached the broker's sub-accounts. */
   rebalances: ExecutedRebalance[] = [];
   readonly permission: Permission;
-  /** For direct orders that say reduce_only, of a world that lets those leave a shut gate. */
+  /** For reduce-only direct orders of a world that lets them leave a shut gate. */
   readonly reducingPermission: Permission;
   readonly #permission: OrderPermission;
   readonly #topic: OrderTopic;
@@ -126,8 +126,8 @@ export class AccountRouter implements WorldRows {
   }
 
   /**
-   * Rebuilds everything from the journal, or from a snapshot and the journal after it, and from what is not stored there
-   * yet.
+   * Rebuilds everything from the journal, or from a snapshot and the journal after it, and applies the reports that are
+   * not stored yet.
    *
    * @throws {QmtlError} CONFIG_INVALID when the configuration contradicts the journal
    */
@@ -135,7 +135,7 @@ export class AccountRouter implements WorldRows {
     const { db, settings, logger } = this.deps;
     const books = await rebuildBooks(db, settings, logger);
     await this.#topic.load();
-    // A transaction whose end was not heard of may have been stored after all, with everything that was pending.
+    // A transaction whose outcome was not heard may have been stored after all, with everything that was pending.
     if ((books.last?.entry ?? 0) > this.head) this.#pending.clear();
     this.#pending.applyTo(books.core);
     // From here on nothing can fail: either all of it is taken over, or nothing.
@@ -153,7 +153,7 @@ export class AccountRouter implements WorldRows {
     this.#isStale = false;
   }
 
-  /** Journals which settings hold from here on, if others did before. Call it alone on the account. */
+  /** Journals which settings hold from here on, if others did before. Call it only within an exclusive operation. */
   async recordSettings(): Promise<void> {
     const op = this.#recorded.changeTo(this.deps.settings);
     if (op === undefined) return;
@@ -163,22 +163,22 @@ export class AccountRouter implements WorldRows {
     this.#recorded.take(op);
   }
 
-  /** A bar was booked whose returns are told again after a restart, until as many came after it as are told. */
+  /** Keeps a booked bar, whose returns are reported again after a restart until enough later ones have replaced it. */
   barBooked(bar: SealedBar): void {
     keepSealedBar(this.sealedBars, bar);
   }
 
-  /** The broker's sub-accounts have heard of a rebalance. */
+  /** A rebalance has reached the broker's sub-accounts. */
   rebalanceTransferred(batchId: string): void {
     this.rebalances = this.rebalances.filter((one) => one.batchId !== batchId);
   }
 
-  /** Stores what is in memory and a snapshot of it, for the next start to begin at. Nothing is to be booked after it. */
+  /** Stores what is in memory, and a snapshot of it for the next start to begin at. Nothing may be booked after it. */
   close(): Promise<void> {
     return this.exclusive(() => this.#snapshots.end(this.head, () => this.#snapshot()));
   }
 
-  /** Runs alone on this account, with everything stored that is in memory. */
+  /** Runs an operation alone on this account, once everything that is in memory is stored. */
   exclusive<T>(operation: () => Promise<T>): Promise<T> {
     return this.queue.run(async () => {
       await this.#store();
@@ -186,7 +186,7 @@ export class AccountRouter implements WorldRows {
     });
   }
 
-  /** Runs alone on this account; reports of orders sent before may be stored with what it books. */
+  /** Runs an operation alone on this account; reports of orders sent before may be stored with what it books. */
   exclusiveBooking<T>(operation: () => Promise<T>): Promise<T> {
     return this.queue.run(async () => {
       if (this.#isStale) await this.rebuild();
@@ -194,13 +194,15 @@ export class AccountRouter implements WorldRows {
     });
   }
 
-  /** What is now in the data of a world: the last bucket of a replay, the clock otherwise. */
+  /**
+   * The current time in a world's data, in epoch milliseconds: the end of a replay's last bucket, the clock otherwise.
+   */
   dataNow(world: OrderWorld): number {
     return world.isReplay ? this.bucketOf(world.worldId) : this.deps.clock.nowMs();
   }
 
   /**
-   * Least value of an instrument's orders as it is configured now; undefined for none. The operation that is bound by it
+   * Minimum notional of an instrument's orders as configured now; undefined for none. An operation that is bound by it
    * carries it, so that the journal gives the same orders under another configuration.
    */
   notionalMinOf(instrument: string): number | undefined {
@@ -224,14 +226,16 @@ export class AccountRouter implements WorldRows {
     return this.market.lastRow(source)?.row ?? -1;
   }
 
-  /** End of the bucket that decisions are taken on now. */
+  /** End of the bucket that decisions are based on now, in epoch milliseconds; before the first bar, the clock. */
   bucketOf(world: string): number {
     const found = this.deps.worlds.worldOf(world);
     const edge = found === undefined ? undefined : this.market.lastRow(found.source);
     return edge?.bucket ?? this.deps.clock.nowMs();
   }
 
-  /** Commits, then sends and cancels. What came of it is in memory when this resolves, and stored within 25 ms. */
+  /**
+   * Commits, then sends and cancels. The broker's answers are in memory when this resolves, and stored within 25 ms.
+   */
   async commitAndSend(booking: Booking, alongside?: (tx: Tx) => Promise<void>): Promise<void> {
     await this.commit(booking, alongside);
     if (booking.sends.length === 0 && booking.cancels.length === 0) return;
@@ -240,7 +244,9 @@ export class AccountRouter implements WorldRows {
     this.#keep(reports);
   }
 
-  /** Stores a booking. If that fails the core is rebuilt, as if nothing of it had happened, and the failure thrown. */
+  /**
+   * Stores a booking. If that fails, the core is rebuilt as if nothing of it had happened, and the failure is thrown.
+   */
   async commit(booking: Booking, alongside?: (tx: Tx) => Promise<void>): Promise<void> {
     const { db, clock } = this.deps;
     this.#pending.moveInto(booking);
@@ -285,7 +291,7 @@ export class AccountRouter implements WorldRows {
     }
   }
 
-  /** Stored with the next booking, or by itself if none comes soon. */
+  /** Keeps reports to be stored with the next booking, or by themselves if none comes soon. */
   #keep(reports: Booking): void {
     if (reports.isEmpty) return;
     this.#pending.add(reports);
@@ -303,7 +309,9 @@ export class AccountRouter implements WorldRows {
     return this.exclusive(async () => {});
   }
 
-  /** Between two operations what is in memory is what the journal gives, unless reports are pending. */
+  /**
+   * Between two operations, memory is what the journal gives, unless reports are pending: then no snapshot is taken.
+   */
   #keepSnapshot(): void {
     if (!this.#pending.isEmpty || !this.#snapshots.isDueAt(this.head)) return;
     this.#snapshots.begin(this.#snapshot());
@@ -324,7 +332,7 @@ export class AccountRouter implements WorldRows {
     };
   }
 
-  /** Nothing is pending after it. */
+  /** Rebuilds the core if it must be, and stores what is pending. */
   async #store(): Promise<void> {
     if (this.#isStale) await this.rebuild();
     if (!this.#pending.isEmpty) await this.commit(this.booking());

@@ -1,7 +1,7 @@
 import type { InstrumentSpec, PretradeLimits, TradingCosts } from "@qmtl/core/execution";
 import type { QmtlConfig } from "@qmtl/sdk/config";
 
-/** An instrument of an account with what a plan needs besides. */
+/** An instrument of an account, with what plans and marks need besides. */
 export interface AccountInstrument extends InstrumentSpec {
   readonly venue: string;
   readonly minNotional: string;

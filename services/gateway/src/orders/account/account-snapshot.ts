@@ -15,34 +15,36 @@ import type { MarketSnapshot } from "./booked-marks.ts";
 import type { ExecutedRebalance, SealedBar } from "./rebuild-books.ts";
 
 /**
- * Format of the pieces. It is raised when pieces hold something else, and when an operation does something else to the
- * core of an account: a snapshot of another format is not used.
+ * Format of the pieces. Raise it when pieces hold something else, and when an operation has another effect on the core
+ * of an account: a snapshot of another format is not used.
  */
 export const snapshotFormat = 1;
 
-/** Characters of a piece, about: so little that a booking waits no longer than for one of them to be made and stored. */
+/**
+ * Approximate length of a piece, in characters: small, because a booking may wait while one piece is made and stored.
+ */
 const pieceLength = 131_072;
 
-/** What the journal of an account gives up to an entry, and what else a start needs to begin there. */
+/** State of an account at an entry of its journal, and what else a start needs to begin there. */
 export interface AccountSnapshot extends SnapshotKey {
-  /** Hash of that entry: another journal has another one there. */
+  /** Hash of that entry; in another journal it differs. */
   readonly entryHash: string;
-  /** Settings that the core counts with. */
+  /** Settings that the core calculates with. */
   readonly basis: SnapshotBasis;
   readonly core: RouterSnapshot;
   readonly market: MarketSnapshot;
-  /** Settings as the journal tells them. */
+  /** Settings as the journal records them. */
   readonly recorded: Extract<JournalOp, { op: "settings" }>;
   readonly sealedBars: readonly SealedBar[];
-  /** Executed rebalances of which the broker may not have heard. */
+  /** Executed rebalances that may not have reached the broker. */
   readonly rebalances: readonly ExecutedRebalance[];
-  /** What did not agree with the broker when it was last compared. */
+  /** Difference from the broker when they were last compared; empty for none. */
   readonly difference: string;
   /** Executions of the broker up to here are booked. */
   readonly sequence: number;
 }
 
-/** What of an account's settings the core counts with and no entry of the journal changes. */
+/** The settings of an account that the core calculates with and no entry of the journal changes. */
 interface SnapshotBasis {
   readonly initialCash: number;
   readonly currency: string;
@@ -60,7 +62,7 @@ export function basisOf({ initialCash, currency, instruments }: AccountSettings)
   return { initialCash, currency, instruments: counted };
 }
 
-/** Whether a snapshot counts as settings say now. Instruments that are new do not matter. */
+/** Whether a snapshot was made under the settings as they are now. New instruments do not matter. */
 export function isBasisOf(basis: SnapshotBasis, settings: AccountSettings): boolean {
   const { instruments, ...money } = basisOf(settings);
   const now = new Map(instruments.map((one) => [one.symbol, exactJson(one)]));
@@ -97,7 +99,7 @@ export function* snapshotPieces(snapshot: AccountSnapshot): Generator<string> {
 /**
  * The snapshot that pieces were made from.
  *
- * @throws {SnapshotUnreadable | SyntaxError} for others
+ * @throws {SnapshotUnreadable | SyntaxError} for anything else
  */
 export function snapshotOfPieces(pieces: readonly string[], key: SnapshotKey): AccountSnapshot {
   const rows = pieces.flatMap((piece) => listOf(parseExactJson(piece)).map(listOf));

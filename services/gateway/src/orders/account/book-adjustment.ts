@@ -16,8 +16,9 @@ interface AdjustmentOrder {
 }
 
 /**
- * Books what explains a difference with the broker, then compares again: the only way opening orders come back.
- * A position is moved at its last mark. Once per request id. Call it alone on the account; resolves to the entry.
+ * Books the correction that explains a difference from the broker, then compares again: if nothing differs any more,
+ * opening orders are let out again. A position is moved at its last mark. Effective once per request id. Call it only
+ * within an exclusive operation of the account; resolves to the number of the last entry.
  */
 export async function bookAdjustment(
   router: AccountRouter,

@@ -7,7 +7,7 @@ interface MarketClose {
   readonly close: number;
 }
 
-/** The whole of a market as plain data. */
+/** All of a `BookedMarks` as plain data. */
 export interface MarketSnapshot {
   readonly sources: readonly (readonly [source: string, row: number, bucket: number])[];
   readonly closes: readonly (readonly [instrument: string, closes: readonly MarketClose[]])[];
@@ -23,7 +23,7 @@ export class BookedMarks {
     for (const [instrument, closes] of snapshot.closes) this.#closes.set(instrument, [...closes]);
   }
 
-  /** Independent of later changes. */
+  /** A copy that later changes do not affect. */
   snapshot(): MarketSnapshot {
     return {
       sources: Array.from(this.#rows, ([source, { row, bucket }]) => [source, row, bucket]),

@@ -12,21 +12,21 @@ import type { JournalKind, JournalLine, JournalOp } from "../store/journal-op.ts
 /** What must hold for an order to leave: the gate is open and no halt covers it, no halt covers it, or nothing. */
 export type LeaveCondition = "gate" | "no_halt" | "nothing";
 
-/** An order that is to be sent, with what it leaves under. */
+/** An order that is to be sent, with the context it leaves under. */
 export interface OutgoingOrder {
   readonly order: Readonly<RouterOrder>;
   readonly context: OrderContext;
   readonly needs: LeaveCondition;
 }
 
-/** Says whether an order may leave and under what; the reason it may not. */
+/** Decides whether an order may leave, and under which context; `refusal` is the reason why it may not. */
 export type Permission = (order: Readonly<RouterOrder>) => {
   readonly context: OrderContext;
   readonly needs: LeaveCondition;
   readonly refusal: string | undefined;
 };
 
-/** Where an entry belongs. */
+/** The world, strategy and feed row that an entry belongs to. */
 export interface JournalPlace {
   readonly world: string;
   readonly strategy: string;
@@ -47,7 +47,7 @@ export class Booking {
   readonly touched = new Set<string>();
   /** Orders made here. */
   readonly made: OutgoingOrder[] = [];
-  /** Money of fills booked here, by order. */
+  /** Σ of lots × price of the fills booked here, by order. */
   readonly filledValue = new Map<string, number>();
   readonly #core: AccountCore;
 
@@ -59,12 +59,14 @@ export class Booking {
     return this.lines.length === 0;
   }
 
-  /** Whether the core has performed anything of it that leaves a trace. */
+  /** Whether any of its operations changed the core. */
   get hasPerformed(): boolean {
     return this.lines.some(({ body }) => body.op !== "note" && body.op !== "compare");
   }
 
-  /** Performs an operation, as the journal will give it back, and journals it with what follows from it. */
+  /**
+   * Performs an operation in the form in which the journal gives it back, and journals it with what follows from it.
+   */
   apply(
     kind: JournalKind,
     asked: JournalOp,
@@ -91,7 +93,7 @@ export class Booking {
     return outcome;
   }
 
-  /** A report about an order. */
+  /** Books a state that was reported for an order. */
   report(orderId: string, state: ReportedState, row: number, reason = ""): void {
     const order = this.#core.order(orderId);
     const place = { world: order?.world ?? "", strategy: order?.strategy ?? "", row };
@@ -101,7 +103,7 @@ export class Booking {
     this.touched.add(orderId);
   }
 
-  /** A fill; false when it was booked before. */
+  /** Books a fill; false when it was booked before, or its order is unknown. */
   fill(told: Extract<JournalOp, { op: "fill" }>["fill"], row: number): boolean {
     const fill = jsonOf(told);
     const outcome = this.#core.onFill(fill);
@@ -137,11 +139,11 @@ function jsonOf<T extends object>(data: T): T {
   return JSON.parse(JSON.stringify(data)) as T;
 }
 
-/** What an order left under; stored with it. */
+/** The context an order left under; stored with it. */
 export interface OrderContext {
   readonly fence: number;
   readonly decisionId: string;
-  /** Session that wanted it; empty for the router's own. */
+  /** Emitter of its strategy; empty for none. */
   readonly sessionId: string;
   readonly domain: ExecutionDomain;
   readonly row: number;

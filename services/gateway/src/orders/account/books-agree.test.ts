@@ -125,7 +125,7 @@ test("whatever happens, books, fills and broker agree, and nothing opens while t
   );
 }, 120_000);
 
-/** Each change was told once, in order, and what was told adds up to what is so. */
+/** Each change was published once, in order, and the events add up to what is stored. */
 async function expectToldWhole(bench: OrderBench, key: "world/w1/order" | "halt"): Promise<void> {
   const { revisions, revision, folded, stored, truth } = await emittedTopic(bench, key);
   expect(revisions).toEqual(Array.from({ length: revision }, (_, at) => at + 1));

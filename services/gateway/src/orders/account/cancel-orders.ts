@@ -1,13 +1,13 @@
 import type { ReasonName } from "@qmtl/sdk/rpc";
 import type { AccountRouter } from "./account-router.ts";
 
-/** Which orders to cancel: those named, or every working one of the places given. */
+/** Which orders to cancel: those named, or every working one of a strategy (empty: of the whole world) or account. */
 export type CancelScope =
   | { readonly orders: readonly string[] }
   | { readonly world: string; readonly strategy: string }
   | { readonly account: string };
 
-/** What became of one cancel. */
+/** Outcome of one cancel. */
 export interface CancelVerdict {
   readonly order: string;
   /** A cancel was sent. */
@@ -22,7 +22,9 @@ interface OpenOrder {
   readonly strategy: string;
 }
 
-/** Cancels working orders of one account; never gated. Call it alone on the account. */
+/**
+ * Cancels working orders of one account; no gate stops it. Call it only within an exclusive operation of the account.
+ */
 export async function cancelOrders(
   router: AccountRouter,
   scope: CancelScope,

@@ -2,14 +2,17 @@ import type { AccountRouter } from "./account-router.ts";
 
 /** When strategies stated their targets last. Implemented by `BucketAcks`. */
 export interface StatedTimes {
-  /** End of the bucket that the emitter of a strategy ended last, so its targets stand as of then. */
+  /**
+   * End of the last bucket that the strategy's emitter ended: its targets were confirmed as of then. Undefined for
+   * none.
+   */
   restatedAt(world: string, strategy: string): number | undefined;
 }
 
 /**
- * Sends what is missing to the standing targets: quantity − (position + working), once a book. Only for strategies
- * whose gate lets orders out now and whose target was stated within the world's `max_lag`. Call it alone on the
- * account. Resolves to the ids of the orders that were made.
+ * Sends what is missing to the standing targets: quantity − (position + working), once per book. Only for strategies
+ * whose gate lets orders out now and whose target was stated within the world's `max_lag`. Call it only within an
+ * exclusive operation of the account. Resolves to the ids of the orders that were made.
  */
 export async function catchUp(
   router: AccountRouter,

@@ -20,7 +20,7 @@ function restartSuite(opened: () => BenchHost, hasSnapshots = true): void {
   let bench: OrderBench;
   afterEach(() => bench.orders.stop());
 
-  /** A has 400,000 of capital and goes from 200,000 long to 400,000 short; a direct order is at work. */
+  /** A has 400,000 of capital and goes from 200,000 long to 400,000 short; a direct order is working. */
   async function trade(settings: AccountSettings = paperAccount): Promise<void> {
     bench = await OrderBench.open(opened(), settings);
     if (!hasSnapshots) bench.forgetSnapshots();
@@ -36,7 +36,7 @@ function restartSuite(opened: () => BenchHost, hasSnapshots = true): void {
     bench.world.grants = false;
   }
 
-  /** All that the books hold, but for the limits in force now. */
+  /** All that the books hold, except the limits in force now. */
   const books = () => {
     const { limits: _, ...rest } = bench.router.core.snapshot();
     return rest;
@@ -49,7 +49,7 @@ function restartSuite(opened: () => BenchHost, hasSnapshots = true): void {
       "SELECT entry, body FROM gateway.journal WHERE kind = 'settings' ORDER BY entry",
     );
 
-  /** As a journal was before it told settings, when there were no snapshots either. */
+  /** As in a journal from before settings were journaled, when there were no snapshots either. */
   const forget = () => {
     bench.forgetSnapshots();
     return bench.db.query(

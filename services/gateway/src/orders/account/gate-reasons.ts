@@ -2,7 +2,7 @@ import type { RefusedIntent } from "@qmtl/core/execution";
 import type { GateRefusal } from "@qmtl/core/gate";
 import type { ReasonName } from "@qmtl/sdk/rpc";
 
-/** The stable reason a refusal of the gate travels under. */
+/** The stable reason that is reported for a refusal by the gate. */
 export const reasonOfRefusal = {
   HALTED: "HALTED",
   LATE_WRITE: "GATE_SHUT",
@@ -19,7 +19,7 @@ export const reasonOfRefusal = {
   DOMAIN_MISMATCH: "DOMAIN_MISMATCH",
 } as const satisfies Record<GateRefusal, ReasonName>;
 
-/** The stable reason an order that the books or limits refuse travels under. */
+/** The stable reason that is reported for an order refused by the books or the limits. */
 export function reasonOfRefusedIntent(reason: RefusedIntent["reason"]): ReasonName {
   if (reason === "ORDER_UNKNOWN") return "ORDER_UNKNOWN_PENDING";
   if (reason === "BELOW_MINIMUM") return reason;

@@ -1,16 +1,16 @@
 import { type Clock, PushStream } from "@qmtl/service-kit";
 import type { JournalEntryRow } from "../store/journal-store.ts";
 
-/** Batches of entries that wait for one reader at most. */
+/** Largest number of batches that wait for one reader. */
 const watchedBatchesMax = 4_096;
 
-/** Entries of one booking; none, of no account, to say that the hub is alive. */
+/** Entries of one booking; an empty batch without an account shows that the hub is alive. */
 interface JournalBatch {
   readonly account: string;
   readonly rows: readonly JournalEntryRow[];
 }
 
-/** A watcher hears of the hub at least this often, milliseconds: an empty batch says that it is alive. */
+/** Longest time without a batch for a watcher, in milliseconds; then an empty one shows that the hub is alive. */
 const keepAliveMs = 1_500;
 
 /** Wakes those who watch journals, in process, as soon as entries are durable. */
@@ -28,7 +28,7 @@ export class JournalHub {
     }
   }
 
-  /** Entries from now on; subscribe before reading what is stored, and pass over what comes twice. */
+  /** Entries from now on. Subscribe before reading what is stored, and skip entries that come twice. */
   watch(account: string): PushStream<JournalBatch> {
     return this.watchAll([account]);
   }
@@ -43,7 +43,7 @@ export class JournalHub {
       },
     });
     const beat = (): void => {
-      // A reader that has something to read is not told that nothing happened.
+      // A reader that has batches to read needs no sign of life.
       if (stream.size === 0) stream.push({ account: "", rows: [] });
       timer = this.#clock.setTimer(() => beat(), keepAliveMs);
     };

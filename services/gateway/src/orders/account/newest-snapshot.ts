@@ -27,7 +27,7 @@ export interface StartingPoint {
   readonly last: JournalEntryRow;
 }
 
-/** What is said of the pieces of a snapshot. */
+/** Describes the pieces of a snapshot, so that they can be checked. */
 interface SnapshotManifest {
   readonly format: number;
   readonly pieces: number;
@@ -36,9 +36,9 @@ interface SnapshotManifest {
 }
 
 /**
- * Stores a snapshot, and deletes all but the one before it. It is stored piece by piece, each by itself, so that bookings
- * go on between them; until the last statement it does not count. The database is the one that bookings go
- * through: a deposed gateway stores nothing in it.
+ * Stores a snapshot, and deletes all others but the one before it. Each piece is stored by itself, so that bookings go
+ * on in between; the snapshot does not count until the last statement. `db` is the database that bookings go through: a
+ * deposed gateway stores nothing in it.
  */
 export async function storeSnapshot(db: Db, snapshot: AccountSnapshot): Promise<void> {
   const hash = createHash("sha256");
@@ -53,8 +53,8 @@ export async function storeSnapshot(db: Db, snapshot: AccountSnapshot): Promise<
 }
 
 /**
- * The newest snapshot of an account that can be used; undefined for none. Of each newer one that cannot, a line of the
- * log says why.
+ * The newest snapshot of an account that can be used; undefined for none. For each newer one that cannot, a log line
+ * says why.
  */
 export async function newestSnapshot(
   db: Queryable,

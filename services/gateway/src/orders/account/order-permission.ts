@@ -24,7 +24,7 @@ export class PermissionLost extends Error {
   }
 }
 
-/** True when the gates of all worlds are open under these fences, and no halt covers any of it. */
+/** True when the gates of all worlds are open under these fences, and no halt covers any of the orders. */
 const condition = `(
   (SELECT count(*) FROM gateway.gate_fence JOIN unnest($1::text[], $2::bigint[]) AS u (world_id, fence)
      USING (world_id, fence) WHERE gate = 'OPEN') = $3::int
@@ -43,7 +43,10 @@ export interface WorldRows {
   rowOf(worldId: string): number;
 }
 
-/** Whether orders of one account may leave: as memory has it when they are decided, as it is stored when they are journaled. */
+/**
+ * Whether orders of one account may leave: judged by memory when they are decided, and by what is stored when they are
+ * journaled.
+ */
 export class OrderPermission {
   readonly #ports: OrderPermissionPorts;
 
@@ -51,7 +54,7 @@ export class OrderPermission {
     this.#ports = ports;
   }
 
-  /** By the gate and the halts in memory. */
+  /** Judges an order by the gate and the halts in memory. */
   readonly of: Permission = (order) => {
     const context = this.#contextOf(order);
     if (CLOSING.has(order.origin)) return { context, refusal: undefined, needs: "nothing" };
@@ -64,7 +67,9 @@ export class OrderPermission {
     return { context, refusal: reason, needs: "gate" };
   };
 
-  /** The same for a direct order that says reduce_only, where those may leave a shut gate: the halts alone count. */
+  /**
+   * The same for direct orders of a world that lets reduce-only ones leave a shut gate: for those only the halts count.
+   */
   readonly ofReducing: Permission = (order) => {
     if (!order.reduceOnly) return this.of(order);
     const sessionId = this.#ports.worlds.gateOf(order.world)?.lastEmitterOf(order.strategy) ?? "";
@@ -91,8 +96,8 @@ export class OrderPermission {
   }
 
   /**
-   * What `compare` asks, as an SQL condition for a database that nobody else writes meanwhile; undefined when nothing
-   * needs permission.
+   * The check of `compare` as an SQL condition, for a database that nobody else writes to meanwhile; undefined when
+   * nothing needs permission.
    */
   condition(sends: readonly OutgoingOrder[]): SqlWrite | undefined {
     const haltable = sends.filter(({ needs }) => needs !== "nothing");
@@ -112,7 +117,7 @@ export class OrderPermission {
   }
 
   /**
-   * By the fence and the halts that are stored, in the transaction that journals the orders.
+   * Compares with the stored fences and halts, in the transaction that journals the orders.
    *
    * @throws {PermissionLost} when they differ from what the orders were decided under.
    */

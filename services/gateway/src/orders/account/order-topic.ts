@@ -11,7 +11,7 @@ import type { OrderEvents } from "../store/order-events.ts";
 import { listOrders, type OrderAfter, type OrderChange, readOrders } from "../store/order-table.ts";
 import type { AccountSettings } from "./account-settings.ts";
 
-/** What a booking tells, and where it leaves the topic once it is stored. */
+/** The control events of a booking, and the revisions that its topic keys have once it is stored. */
 export interface OrderNews {
   readonly writes: readonly SqlWrite[];
   readonly orders: readonly OrderAfter[];
@@ -23,7 +23,7 @@ const finalStates: ReadonlySet<string> = new Set(["filled", "cancelled", "reject
 
 /**
  * Topic ORDER of the worlds that trade on one account: each order as it is stored, after each booking that changes it.
- * The account's router alone writes its keys, so it counts their revisions itself, and what it tells is part of the
+ * Only the account's router writes its keys, so it counts their revisions itself, and the events are part of the
  * statement that stores the booking.
  */
 export class OrderTopic {
@@ -39,7 +39,9 @@ export class OrderTopic {
     this.#events = events;
   }
 
-  /** Reads what is stored. Before the first booking, and after one that is not known to be stored. */
+  /**
+   * Reads the stored working orders. Call it before the first booking, and after one that is not known to be stored.
+   */
   async load(): Promise<void> {
     const { account } = this.#settings;
     const working = new Map<string, OrderAfter>();
@@ -54,7 +56,7 @@ export class OrderTopic {
     this.#counts = new Map();
   }
 
-  /** What tells of a booking: the orders it made, and those it changed. */
+  /** Makes the control events of a booking: for the orders it made, and for those it changed. */
   async news(
     made: readonly OrderAfter[],
     changed: readonly OrderChange[],
@@ -75,7 +77,7 @@ export class OrderTopic {
     return { writes: countedChangeWrites("gateway", changes, nowMs), orders, counts };
   }
 
-  /** It is stored. */
+  /** Call it once the booking is stored. */
   stored({ orders, counts }: OrderNews): void {
     for (const [key, count] of counts) this.#counts.set(key, count);
     for (const order of orders) {

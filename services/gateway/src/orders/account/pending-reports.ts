@@ -3,8 +3,9 @@ import type { JournalLine } from "../store/journal-op.ts";
 import type { Booking } from "./booking.ts";
 
 /**
- * What a broker answered and is in memory, but not stored yet. It goes into the next transaction of the account, so that
- * nobody waits for a commit of its own. Lost by a crash, it is found again at the broker: the order is in the journal.
+ * Answers of a broker that are in memory, but not stored yet. They go into the account's next transaction, so that
+ * nothing waits for a commit of their own. After a crash they are found again at the broker, since the orders are in
+ * the journal.
  */
 export class PendingReports {
   #lines: JournalLine[] = [];
@@ -23,21 +24,21 @@ export class PendingReports {
     for (const [id, value] of reports.filledValue) this.#addValue(this.#filledValue, id, value);
   }
 
-  /** Puts all of it before what a booking holds. */
+  /** Puts all of them before the lines of a booking. */
   moveInto(booking: Booking): void {
     booking.lines.unshift(...this.#lines);
     for (const id of this.#touched) booking.touched.add(id);
     for (const [id, value] of this.#filledValue) this.#addValue(booking.filledValue, id, value);
   }
 
-  /** It is stored. */
+  /** Call it once they are stored. */
   clear(): void {
     this.#lines = [];
     this.#touched.clear();
     this.#filledValue.clear();
   }
 
-  /** Performs it again on a core that was rebuilt from a journal without it. */
+  /** Performs them again on a core that was rebuilt from a journal without them. */
   applyTo(core: AccountCore): void {
     for (const { body } of this.#lines) core.apply(body);
   }

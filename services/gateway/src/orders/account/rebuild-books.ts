@@ -18,7 +18,7 @@ import { BookedMarks } from "./booked-marks.ts";
 import { newestSnapshot } from "./newest-snapshot.ts";
 import { missingInstrument, RecordedSettings } from "./recorded-settings.ts";
 
-/** What replay found that must be told again after a restart. */
+/** A booked bar with the returns that it sealed, which are reported again after a restart. */
 export interface SealedBar {
   readonly source: string;
   readonly row: number;
@@ -27,20 +27,20 @@ export interface SealedBar {
   readonly sealed: readonly SealedReturn[];
 }
 
-/** What the broker must hear of an executed rebalance. */
+/** What of an executed rebalance has to reach the broker. */
 export type ExecutedRebalance = Pick<
   Extract<JournalOp, { op: "rebalance" }>["input"],
   "batchId" | "crosses"
 >;
 
-/** What the journal of an account gives. */
+/** State of an account as its journal gives it. */
 export interface RebuiltBooks {
   readonly core: AccountCore;
   readonly market: BookedMarks;
   readonly recorded: RecordedSettings;
   /** Last bars of the journal, newest last. */
   readonly sealedBars: SealedBar[];
-  /** Executed rebalances of which the broker may not have heard. */
+  /** Executed rebalances that may not have reached the broker. */
   readonly rebalances: ExecutedRebalance[];
   /** Of the last comparison with the broker; undefined before the first. */
   readonly difference: string | undefined;
@@ -54,12 +54,14 @@ export interface RebuiltBooks {
   readonly fromEntry: number;
 }
 
-/** Books that a replay goes on from. */
+/** Books that a replay continues from. */
 type BegunBooks = Omit<RebuiltBooks, "last" | "executions">;
 
 const sealedBarsMax = 64;
 
-/** Adds the newest of the bars that are told again, and forgets what is older than the last of them. */
+/**
+ * Adds a bar to those whose returns are reported again after a restart, and drops the oldest beyond `sealedBarsMax`.
+ */
 export function keepSealedBar(bars: SealedBar[], bar: SealedBar): void {
   bars.push(bar);
   if (bars.length > sealedBarsMax) bars.shift();
@@ -74,11 +76,11 @@ export function emptyCore(
 }
 
 /**
- * Replays the journal of an account: what comes after its newest snapshot that can be used, or else all of it. What an
- * operation was decided under comes from the journal, the rest from the configuration, which must be what the books
- * count with (A10 and A23 in docs/internals/architecture.md).
+ * Replays the journal of an account: what comes after its newest usable snapshot, or else all of it. What an operation
+ * was decided under comes from the journal, the rest from the configuration, which must be the one that the books were
+ * kept with (A10 and A23 in docs/internals/architecture.md).
  *
- * @throws {QmtlError} CONFIG_INVALID naming each key under which other books would come of it
+ * @throws {QmtlError} CONFIG_INVALID naming each key under which the books would come out differently
  */
 export async function rebuildBooks(
   db: Queryable,
@@ -151,8 +153,8 @@ function coreOptions({ account, instruments, initialCash }: AccountSettings): Ro
 }
 
 /**
- * Limits before the first entry that names some; undefined when none does. A journal whose first entries name no limits
- * ran under the first that it names.
+ * The limits that the first entry with limits names, which also hold for the entries before it; undefined when none
+ * names any.
  */
 async function firstLimits(db: Queryable, account: string): Promise<PretradeLimits | undefined> {
   const [first] = await readJournal(db, account, 0, 1, ["settings"]);
@@ -183,11 +185,11 @@ function contradicted(fields: readonly FieldViolation[]): QmtlError {
 }
 
 /**
- * Compares the orders that a replay makes with those its journal says were made. Where they are not the same, the books
- * are not those that traded, though positions and cash may agree.
+ * Compares the orders that a replay makes with those that its journal says were made. Where they differ, the books are
+ * not the ones that were traded on, even if positions and cash agree.
  */
 class ReplayedOrders {
-  /** Orders that the journal has not told of yet, with their lots and the entry that made them. */
+  /** Replayed orders that no journal entry has confirmed yet, with their lots and the entry that made them. */
   readonly #made = new Map<string, { readonly lots: number; readonly entry: number }>();
   #difference: string | undefined;
 
@@ -206,7 +208,7 @@ class ReplayedOrders {
     this.#difference ??= `entry ${entry} made order ${told.id} of ${told.lots} lots, and now ${now}`;
   }
 
-  /** The first that differs, in words; undefined when all are the same. Ask after the last entry. */
+  /** The first difference, in words; undefined when all orders are the same. Read it after the last entry. */
   get difference(): string | undefined {
     const [other] = this.#made;
     if (this.#difference !== undefined || other === undefined) return this.#difference;

@@ -13,8 +13,8 @@ export interface Reconciled {
 
 /**
  * Compares the journal with the broker: executions, open orders, positions, cash. Missed fills are imported, orders
- * without an answer are looked up by id, and whatever stays unexplained shuts opening orders until a later call
- * finds it gone. Sends nothing. Call it alone on the account.
+ * without an answer are looked up by id, and while a difference remains unexplained, opening orders are refused until a
+ * later call finds it gone. Sends nothing. Call it only within an exclusive operation of the account.
  */
 export async function reconcileAccount(router: AccountRouter): Promise<Reconciled> {
   const { broker, clock } = router.deps;

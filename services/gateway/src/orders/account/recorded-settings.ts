@@ -7,8 +7,8 @@ type SettingsOp = Extract<JournalOp, { op: "settings" }>;
 type RecordedInstrument = NonNullable<SettingsOp["instruments"]>[number];
 
 /**
- * The settings of an account that its books rest on, as its journal has them. Limits may change between two starts: the
- * journal says from where on. Lots, money and cash that a book counts in may not.
+ * The settings that the books of an account rest on, as its journal records them. Limits may change between two starts;
+ * the journal says from which entry on. Lots, multipliers, currency and initial cash of a book may not.
  */
 export class RecordedSettings {
   #initialCash: number | undefined;
@@ -16,7 +16,7 @@ export class RecordedSettings {
   #limits: PretradeLimits | undefined;
   readonly #instruments = new Map<string, RecordedInstrument>();
 
-  /** Takes what an entry tells. */
+  /** Takes over the settings that an entry records. */
   take({ initialCash, currency, limits, instruments = [] }: SettingsOp): void {
     this.#initialCash = initialCash ?? this.#initialCash;
     this.#currency = currency ?? this.#currency;
@@ -24,7 +24,7 @@ export class RecordedSettings {
     for (const instrument of instruments) this.#instruments.set(instrument.symbol, instrument);
   }
 
-  /** All that entries have told, as one entry would tell it. */
+  /** All recorded settings, as a single entry would record them. */
   get journaled(): SettingsOp {
     return {
       op: "settings",
@@ -35,7 +35,7 @@ export class RecordedSettings {
     };
   }
 
-  /** What is to be journaled of settings; undefined when the journal has it all. */
+  /** The settings that are still to be journaled; undefined when the journal has them all. */
   changeTo(settings: AccountSettings): SettingsOp | undefined {
     const { initialCash, currency, limits } = settings;
     const instruments = settings.instruments
@@ -80,7 +80,7 @@ export class RecordedSettings {
   }
 }
 
-/** What is wrong with a list of instruments that lacks one the journal has operations on. */
+/** The violation of an instrument list that lacks an instrument the journal has operations on. */
 export function missingInstrument(account: string, symbol: string): FieldViolation {
   return {
     field: `accounts.${account}.instruments`,

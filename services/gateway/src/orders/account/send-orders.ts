@@ -5,9 +5,9 @@ import type { Booking, OutgoingOrder } from "./booking.ts";
 import { reasonOfRefusal } from "./gate-reasons.ts";
 
 /**
- * Does what a committed booking asked for: cancels first, then orders, each handed over in the same breath as its own
- * gate check and none waiting for another's answer. What the broker answers goes into `reports`. An order without an
- * answer becomes `unknown` and is not sent again.
+ * Carries out a committed booking: cancels first, then orders. Each order is handed over directly after its own gate
+ * check, with nothing in between, and none waits for another's answer. The broker's answers go into `reports`. An order
+ * without an answer becomes `unknown` and is not sent again.
  */
 export async function sendOrders(
   router: AccountRouter,
@@ -18,7 +18,7 @@ export async function sendOrders(
   await Promise.all(booking.sends.map((outgoing) => sendOne(router, outgoing, reports)));
 }
 
-/** Books what the broker told. */
+/** Books a report of the broker; returns the number of fills that were new. */
 export function takeReport(router: AccountRouter, report: BrokerReport, reports: Booking): number {
   let booked = 0;
   for (const fill of report.fills) {
@@ -46,7 +46,7 @@ async function sendOne(
     return;
   }
   const gate = router.deps.worlds.gateOf(order.world);
-  // Nobody knows the gate of a world that was let go meanwhile, and none is open after a late write.
+  // The gate of a world that was let go meanwhile is unknown, and after a late write no gate is open.
   if (needs !== "nothing" && (gate === undefined || gate.isShutByLateOrder)) {
     reports.report(order.id, "rejected", context.row, "GATE_SHUT");
     return;
@@ -98,9 +98,9 @@ async function cancelOne(router: AccountRouter, orderId: string, reports: Bookin
 }
 
 /**
- * When an order was decided, in the time of the data. A strategy states it. What the router decides by itself it
- * decides now: at the latest end booked of any feed that marks something its world trades, which may be later than
- * that of the world's own feed.
+ * When an order was decided, in data time. A strategy states it in its target or direct order. The router's own orders
+ * are decided now: at the latest booked bucket end of any feed that marks something their world trades, which may be
+ * later than that of the world's own feed.
  */
 function decidedMs(router: AccountRouter, order: Readonly<RouterOrder>): number {
   const { origin, world, bucket } = order;

@@ -11,16 +11,16 @@ interface SnapshotKeeperDeps {
 }
 
 /**
- * Entries after a snapshot until the next one is due. Replaying as many takes a fraction of a second at a start; a
- * snapshot of an account that has traded for long is up to 6 MB, about what this many entries come to themselves.
+ * Entries after a snapshot before the next one is due. Replaying that many takes a fraction of a second at a start; a
+ * snapshot of an account that has traded for long is up to 6 MB, about the size of that many entries.
  */
 const entriesPerSnapshotDefault = 10_000;
 
-/** Stores the snapshots of one account, beside its bookings: one at a time, and none that a booking waits for. */
+/** Stores the snapshots of one account beside its bookings: one at a time, and no booking waits for one. */
 export class SnapshotKeeper {
   readonly #deps: SnapshotKeeperDeps;
   readonly #entries: number;
-  /** Entry of the newest one that is stored, or was tried. */
+  /** Entry of the newest snapshot that is stored or was attempted. */
   #newest = 0;
   #storing: Promise<void> | undefined;
 
@@ -34,12 +34,12 @@ export class SnapshotKeeper {
     this.#newest = entry;
   }
 
-  /** Whether one is due at an entry. */
+  /** Whether a snapshot is due at an entry. */
   isDueAt(head: number): boolean {
     return this.#storing === undefined && head - this.#newest >= this.#entries;
   }
 
-  /** Begins to store one. What goes wrong is logged: the next is due as if this one had been stored. */
+  /** Begins to store a snapshot. A failure is logged, and the next one is due as if this one had been stored. */
   begin(snapshot: AccountSnapshot): void {
     const { db, logger } = this.#deps;
     this.#newest = snapshot.entry;
@@ -53,7 +53,7 @@ export class SnapshotKeeper {
       });
   }
 
-  /** Stores one of the last entry, if there is none of it. */
+  /** Stores a snapshot of the last entry, unless there is one already. */
   async end(head: number, take: () => AccountSnapshot): Promise<void> {
     await this.#storing;
     if (head === this.#newest) return;

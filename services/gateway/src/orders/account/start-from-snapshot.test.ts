@@ -80,7 +80,7 @@ function startSuite(opened: () => BenchHost): void {
     });
   }
 
-  /** Makes of a snapshot one of other pieces, with their hash. */
+  /** Replaces a snapshot by one of other pieces, with their hash. */
   async function rewrite(entry: number, pieces: readonly string[]): Promise<void> {
     await run("DELETE FROM gateway.account_snapshot");
     const hash = createHash("sha256");
@@ -112,7 +112,7 @@ function startSuite(opened: () => BenchHost): void {
     const book = JSON.stringify({ world, strategy, instrument });
     expect(fills.length).toBeGreaterThan(3);
 
-    // 50,000 are remembered; what was bought here was sold again, so the broker's books are the same.
+    // An account remembers 50,000; what was bought here was sold again, so the broker's books are the same.
     await restartAfter(async (entry) => {
       await run("DELETE FROM gateway.account_snapshot");
       await run(
@@ -146,7 +146,7 @@ function startSuite(opened: () => BenchHost): void {
     await trade(paperAccount, 25);
     bench.whileDown = async () => {
       const [last = 0, before] = await entries();
-      // The snapshot of the stop was not sealed.
+      // The snapshot of the stop was left without its manifest.
       await run(`DELETE FROM gateway.account_snapshot WHERE piece = 0 AND entry = ${last}`);
       const begun = await booksFromSnapshot(bench);
       const whole = await booksFromJournal(bench);
@@ -161,7 +161,7 @@ function startSuite(opened: () => BenchHost): void {
     await bench.restart();
     bench.whileDown = async () => {};
     await expectWholeJournal();
-    // And so does the gateway that started there, pieces that were never sealed and all.
+    // The gateway that started there does so, too, in spite of pieces without a manifest.
     await bench.armed();
     await tradeOn(8, 11);
     await bench.router.stored();
@@ -346,7 +346,7 @@ function startSuite(opened: () => BenchHost): void {
     await bench.bar(9, 100);
     bench.fault = () => false;
     const { router } = bench;
-    // A fill that was never told is imported, and then the broker does not answer.
+    // A fill that was never reported is imported, and then the broker does not answer.
     vi.spyOn(router.deps.broker, "positions").mockRejectedValueOnce(new Error("no answer"));
     await expect(bench.orders.reconcile(router)).rejects.toThrow("no answer");
     await router.close();
@@ -363,7 +363,7 @@ function startSuite(opened: () => BenchHost): void {
   });
 
   describe("a snapshot that is stored", () => {
-    /** As the order path of a gateway has it, which leads for some writes more. */
+    /** The database of a gateway that leads for only `writes` more writes. */
     const leased = (writes: number): LeasedDb => {
       let left = writes;
       return new LeasedDb(bench.db, {

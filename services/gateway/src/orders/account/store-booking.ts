@@ -21,7 +21,7 @@ export function entriesOf(booking: Booking, head: number, nowMs: number): Journa
   }));
 }
 
-/** The orders that a booking made, and what it changed of others. */
+/** The orders that a booking made, and its changes of others. */
 export function ordersAfter(
   account: string,
   booking: Booking,
@@ -37,8 +37,8 @@ export function ordersAfter(
 }
 
 /**
- * Stores a booking and what goes `alongside`, if the permission of what it sends still stands in the database: all of
- * it or nothing. One statement where that is enough.
+ * Stores a booking and what goes `alongside`, if what is stored still permits the orders that it sends: all of it or
+ * nothing. In one statement where that is enough.
  *
  * @throws {PermissionLost} when the gate or a halt changed meanwhile.
  */
@@ -56,14 +56,14 @@ export async function storeBooking(
       await writes.storeIn(db);
       return;
     }
-    // A server has others who write: there the compared rows are locked, in a transaction.
+    // A database server has other writers: there the compared rows are locked, in a transaction.
     if (db.kind === "pglite") {
       await beforeCommit(booking);
       if (await writes.storeIf(db, condition)) return;
     }
   }
   await db.transaction(async (tx) => {
-    // Sent at once; what the comparison finds decides whether any of it is kept.
+    // All of it is sent at once; the comparison decides whether it is committed.
     const compared = permission.compare(tx, booking.sends);
     await Promise.all([writes.sendTo(tx), compared, alongside?.(tx)]);
     await beforeCommit(booking);
@@ -86,7 +86,7 @@ function lastEntries(
     if (entry !== undefined) for (const id of ordersOf(body)) found.set(id, entry);
   });
   const last = entries.at(-1)?.entry ?? 0;
-  // An order that no line names changed with what the booking did as a whole.
+  // An order that no line names was changed by the booking as a whole.
   return (orderId) => found.get(orderId) ?? last;
 }
 

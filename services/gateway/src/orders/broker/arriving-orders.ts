@@ -7,10 +7,10 @@ interface ArrivingOrder {
   readonly reject: (failure: unknown) => void;
 }
 
-/** Takes orders in together that are handed over before the first of them is taken, some at a time, in order. */
+/** Takes orders in, in order and several at a time: those handed over before the first of them is taken go together. */
 export class ArrivingOrders {
   readonly #takeSome: (orders: readonly BrokerOrder[]) => Promise<(AcceptReply | undefined)[]>;
-  /** Those that wait, and those being taken in. */
+  /** Orders that wait, and those being taken in. */
   readonly #arriving: ArrivingOrder[] = [];
 
   /** `takeSome` is given 1 to `rowsTogetherMax` orders; an undefined reply is one that is lost. */
@@ -18,7 +18,7 @@ export class ArrivingOrders {
     this.#takeSome = takeSome;
   }
 
-  /** Rejects with `ReplyLost`, or with what failed. */
+  /** Rejects with `ReplyLost`, or with the failure of its batch. */
   accept(order: BrokerOrder): Promise<AcceptReply> {
     return new Promise((resolve, reject) => {
       this.#arriving.push({ order, resolve, reject });

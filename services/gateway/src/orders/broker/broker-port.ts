@@ -39,7 +39,7 @@ export interface BrokerBar {
   readonly close: number;
 }
 
-/** What the broker tells without being asked. */
+/** Fills and cancellations that a broker reports. */
 export interface BrokerReport {
   readonly fills: readonly BrokerFill[];
   /** Orders the broker itself cancelled. */
@@ -53,7 +53,10 @@ export type AcceptReply =
 /** One side of an internal trade. */
 export type Transfer = BookId & { readonly lots: number };
 
-/** The account of one broker, as the order router sees it. Any call may fail; then its outcome is not known. Implemented by `PaperBroker`. */
+/**
+ * One account at a broker, as the order router sees it. Any call may fail; its outcome is then not known. Implemented
+ * by `PaperBroker`.
+ */
 export interface Broker {
   /** From now on no order of the world under another fence is accepted. */
   registerFence(worldId: string, fence: number): Promise<void>;
@@ -70,13 +73,13 @@ export interface Broker {
   /** Net lots by instrument. */
   positions(): Promise<ReadonlyMap<string, number>>;
   cash(): Promise<number>;
-  /** Reports an internal cross between sub-accounts, once per batch. */
+  /** Reports an internal cross between sub-accounts; takes effect once per batch. */
   transfer(batchId: string, sides: readonly Transfer[]): Promise<void>;
-  /** Plays bars; a repeated one does nothing. */
+  /** Fills orders on bars; a repeated bar does nothing. */
   onBars(bars: readonly BrokerBar[]): Promise<BrokerReport>;
 }
 
-/** The broker may have taken the order, and did not say so. */
+/** The broker may have taken the order, but its reply was lost. */
 export class ReplyLost extends Error {
   override readonly name = "ReplyLost";
 }

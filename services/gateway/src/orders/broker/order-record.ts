@@ -20,7 +20,7 @@ export function bookName(id: { readonly world: string; readonly strategy: string
   return `${id.world}/${id.strategy}`;
 }
 
-/** What an order waits for, as the simulated broker takes it. */
+/** The terms of an order, as the simulated broker takes them. */
 export function simulatedTerms(
   terms: OrderTerms | undefined,
 ): Pick<SimulatedOrder, "type" | "limitPrice" | "stopPrice"> {

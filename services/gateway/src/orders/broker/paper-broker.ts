@@ -48,7 +48,7 @@ interface PaperBrokerOptions {
 /** An order that memory has taken in, or refused. */
 interface TakenOrder extends ArrivedOrder {
   readonly reply: AcceptReply;
-  /** Its fills at once; undefined when there is nothing to store. */
+  /** The fills it had at once; undefined when there is nothing to store. */
   readonly writes?: Writes;
 }
 
@@ -58,9 +58,10 @@ const forgetBarsEvery = 64;
 /**
  * A broker that fills on the bars of a feed: the pure simulated broker over tables of its own.
  *
- * It compares the fence of an order with the one registered for its world in the statement that accepts it, so
- * no clock decides (tier T3), and keeps (order, fence, decision, time) of everything it took, for ever. Calls are
- * made one at a time, but for orders handed over together. After a failed transaction memory is read from the tables again.
+ * It compares the fence of an order with the one registered for its world in the statement that accepts it, so no clock
+ * decides (tier T3), and keeps (order, fence, decision, time) of every order it took, for ever. Calls are made one at a
+ * time, except for orders that are handed over together. After a failed transaction memory is read from the tables
+ * again.
  */
 export class PaperBroker implements Broker {
   readonly #db: Db;
@@ -73,7 +74,7 @@ export class PaperBroker implements Broker {
   #lost = new Set<string>();
   #isLoaded = false;
   readonly #arriving = new ArrivingOrders((orders) => this.#acceptSome(orders));
-  /** Bars stored since older ones were deleted last. */
+  /** Bars stored since older ones were last deleted. */
   #barsToForget = forgetBarsEvery;
 
   constructor(db: Db, options: PaperBrokerOptions) {
@@ -93,7 +94,7 @@ export class PaperBroker implements Broker {
     );
   }
 
-  /** Orders handed over before the first of them is taken in go together. */
+  /** Orders handed over before the first of them is taken in are taken in together. */
   accept(order: BrokerOrder): Promise<AcceptReply> {
     return this.#arriving.accept(order);
   }
@@ -172,7 +173,7 @@ export class PaperBroker implements Broker {
     return report;
   }
 
-  /** Takes fills into memory and their writes in. */
+  /** Books fills in memory, and adds their writes. */
   #book(writes: Writes, fills: readonly SimulatedFill[]): BrokerReport {
     const { account } = this.#options;
     const told: BrokerFill[] = [];
@@ -202,7 +203,7 @@ export class PaperBroker implements Broker {
     await failpoints.hit("paper.accept.before_commit");
     const fresh = taken.filter((one) => one.writes !== undefined);
     const stored = await this.#stored(() => this.#storeAccepted(fresh));
-    // Memory has taken in what was not stored.
+    // Memory has taken in orders that were not stored.
     if (stored.size < fresh.length) this.#isLoaded = false;
     await failpoints.hit("paper.accept.after_commit");
     const replies: (AcceptReply | undefined)[] = [];
@@ -236,7 +237,10 @@ export class PaperBroker implements Broker {
     return { order, reply: { accepted: true, report }, reportLost, writes };
   }
 
-  /** Takes orders in, with the fills they had at once. The ids of those whose fence is the one registered last. */
+  /**
+   * Stores orders, with the fills they had at once. Resolves to the ids of those whose fence is the one registered
+   * last.
+   */
   async #storeAccepted(orders: readonly TakenOrder[]): Promise<ReadonlySet<string>> {
     if (orders.length === 0) return new Set();
     const { account, clock } = this.#options;
@@ -249,7 +253,7 @@ export class PaperBroker implements Broker {
     });
   }
 
-  /** After a write that failed, or whose end was not heard of, memory is read from the tables again. */
+  /** After a write that failed, or whose outcome was not heard, memory is read from the tables again. */
   async #stored<T>(write: () => Promise<T>): Promise<T> {
     try {
       return await write();

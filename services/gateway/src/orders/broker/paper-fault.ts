@@ -3,17 +3,18 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 /** Name of the environment variable: `lose_reply:<strategy id or *>:<n or date>`. */
 export const PAPER_FAULT_ENV = "QMTL_PAPER_FAULT";
 
-/** Says of each accepted order whether its reply and its fill report are to be lost. */
+/** Decides for each accepted order whether its reply and its fill report are lost. */
 export type PaperFault = (order: { readonly strategy: string; readonly bucket: number }) => boolean;
 
 /** No fault: every reply arrives. */
 export const noFault: PaperFault = () => false;
 
 /**
- * Reads a fault for tests: the n-th accepted order of a strategy (`*`: of any), or every order decided on the bar
- * of a date (`2015-08-07`, the day a bucket ends in; a bucket that ends at midnight belongs to the day before).
+ * Reads a fault for tests, which loses the reply of the n-th accepted order of a strategy (`*`: of any), or of every
+ * order decided on the bar of a date (`2015-08-07`, the day a bucket ends in; a bucket that ends at midnight belongs to
+ * the day before).
  *
- * FAILPOINT_REFUSED without test mode, CONFIG_INVALID for a text that cannot be read.
+ * Throws FAILPOINT_REFUSED without test mode, CONFIG_INVALID for a text that cannot be read.
  */
 export function readPaperFault(spec: string | undefined, testMode: boolean): PaperFault {
   const text = spec?.trim() ?? "";

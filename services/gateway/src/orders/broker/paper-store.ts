@@ -6,7 +6,7 @@ import { type OrderRecord, workingOf } from "./order-record.ts";
 
 /** Bars kept per instrument, for orders that arrive late. */
 export const paperBarsMax = 64;
-/** Stored besides: the bar before those, whose end tells which orders come too late. */
+/** Bars stored per instrument: one more, whose end shows which orders come too late. */
 const storedBarsMax = paperBarsMax + 1;
 /** Finished orders the broker remembers in memory; the table keeps all. */
 const finishedMax = 10_000;
@@ -101,7 +101,10 @@ const insertOrders = rowsStatement(
      ORDER BY r.column16 RETURNING order_id`,
 );
 
-/** Takes those in, `rowsTogetherMax` at most, whose fence is the one registered last, in order. Their ids. */
+/**
+ * Takes in, in order, the orders whose fence is the one registered last; `rowsTogetherMax` at most. Resolves to their
+ * ids.
+ */
 export async function insertAccepted(
   db: Queryable,
   account: string,
@@ -200,7 +203,7 @@ export function addMoves(writes: Writes, account: string, moves: readonly Holdin
   writes.addRows(moveHoldings, rows);
 }
 
-/** Takes costs out, one after the other as memory does: the rest must come out the same to the last bit. */
+/** Subtracts costs one after the other, as memory does, so that the remaining cash is the same to the last bit. */
 function addCosts(writes: Writes, account: string, costs: readonly number[]): void {
   for (let at = 0; at < costs.length; at += rowsTogetherMax) {
     const part = costs.slice(at, at + rowsTogetherMax);
@@ -212,7 +215,7 @@ function addCosts(writes: Writes, account: string, costs: readonly number[]): vo
   }
 }
 
-/** Says what became of orders. */
+/** Stores the outcome of orders. */
 export function addOutcomes(
   writes: Writes,
   account: string,

@@ -6,9 +6,9 @@ import type { OrderWorld, WorldShares } from "../store/order-world.ts";
 import type { RouterGate } from "./router-gate.ts";
 
 /**
- * Applies a gate state between orders: the fence is stored here and at the broker before the gate acknowledges;
- * then a shut gate cancels the world's working opening orders, and a strategy whose mode no longer lets orders out
- * is demoted. Call it alone on the account.
+ * Applies a gate state between orders: the fence is stored here and at the broker before the gate acknowledges; then a
+ * shut gate cancels the world's working opening orders, and a strategy whose mode no longer lets orders out is demoted.
+ * Call it only within an exclusive operation of the account.
  */
 export async function applyGate(
   router: AccountRouter,
@@ -57,7 +57,7 @@ export async function applyGate(
   await failpoints.hit("gw.gate.after_commit");
 }
 
-/** Strategies whose mode lets orders out and that have no capital yet, while the gate is open. */
+/** While the gate is open, the strategies whose mode lets orders out but that have no capital yet; otherwise none. */
 export function awaitingStage(router: AccountRouter, routerGate: RouterGate): string[] {
   const applied = routerGate.applied;
   if (applied?.gate !== "OPEN") return [];
@@ -88,7 +88,7 @@ export async function beginStages(
   await router.commit(booking);
 }
 
-/** What a world wants when its order lease is lost; for one strategy, or for all of it. */
+/** Does what a world's settings say for a lost order lease: for one strategy, or for the whole world. */
 export async function loseLease(
   router: AccountRouter,
   world: OrderWorld,

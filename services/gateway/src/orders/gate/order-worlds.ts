@@ -4,7 +4,7 @@ import type { AccountRegistry } from "../account/account-registry.ts";
 import { type OrderWorld, readOrderWorlds, writeOrderWorld } from "../store/order-world.ts";
 import type { WorldPeer } from "./world-peer.ts";
 
-/** How long after a change of a world's settings they are seen here at the latest, milliseconds. */
+/** Longest time until a change of a world's settings is seen here, in milliseconds. */
 export const settingsSeenMsMax = 2_000;
 
 interface OrderWorldsPorts {
@@ -17,13 +17,13 @@ interface OrderWorldsPorts {
 }
 
 /**
- * The settings of the worlds that trade here: as WorldService has them, as they are stored while that does not answer.
- * They are read again all the time, because a change of them is not announced.
+ * The settings of the worlds that trade here: those of WorldService, or the stored ones while it does not answer. They
+ * are polled, because changes of them are not announced.
  */
 export class OrderWorlds {
   readonly #ports: OrderWorldsPorts;
   readonly #worlds = new Map<string, OrderWorld>();
-  /** Moves of an account that were warned of. */
+  /** Moves to another account that were already warned of. */
   readonly #warned = new Set<string>();
 
   constructor(ports: OrderWorldsPorts) {
@@ -34,7 +34,7 @@ export class OrderWorlds {
     return this.#worlds;
   }
 
-  /** Reads what is stored. */
+  /** Loads the stored settings. */
   async load(): Promise<void> {
     for (const world of await readOrderWorlds(this.#ports.db)) {
       this.#worlds.set(world.worldId, world);
@@ -52,7 +52,7 @@ export class OrderWorlds {
     }
   }
 
-  /** Reads the worlds that `wanted` names again and again, until the signal. */
+  /** Reads the worlds that `wanted` names again, once a second, until the signal aborts. */
   async follow(wanted: () => Iterable<string>, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       for (const worldId of [...wanted()]) {
@@ -72,7 +72,7 @@ export class OrderWorlds {
     return world;
   }
 
-  /** A world goes to another account only once the former one holds nothing of it. */
+  /** A world moves to another account only once the previous one holds no positions or working orders of it. */
   #withAccount(before: OrderWorld, read: OrderWorld): OrderWorld {
     const { worldId, accountId } = before;
     const isMove = read.accountId !== accountId;

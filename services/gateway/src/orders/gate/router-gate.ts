@@ -26,7 +26,7 @@ import {
 import { type Clock, type ClockTimer, type Logger, sleep } from "@qmtl/service-kit";
 import type { WorldGate } from "../account/world-gate.ts";
 
-/** A reply with the pace that WorldService asks for. */
+/** A reply, with the renewal interval and the lease that WorldService asks for; 0 where it states none. */
 export interface RouterGateReply {
   readonly reply: HeartbeatReply;
   readonly renewMs: number;
@@ -35,27 +35,27 @@ export interface RouterGateReply {
   readonly isWorldGone?: boolean;
 }
 
-/** The leases of the router's sessions, asked of WorldService. Implemented by `RelayedLeases`. */
+/** Renews the leases of the router's sessions at WorldService. Implemented by `RelayedLeases`. */
 export interface RouterLeases {
   /** Sends a heartbeat; with `release` it is the last one. Throws when there is no answer. */
   renew(heartbeat: Heartbeat, release: boolean): Promise<RouterGateReply>;
-  /** While true, nothing is sent: every session of this gateway falls shut within a lease. */
+  /** While true, nothing is sent, so the gate of every session of this gateway shuts within one lease. */
   setStopped(stopped: boolean): void;
 }
 
-/** Told what becomes of a gate. Implemented by `WorldRegistry`. */
+/** Receives changes of a gate. Implemented by `WorldRegistry`. */
 export interface GateEvents {
-  /** Shut before, armed now. */
+  /** It was shut, and is armed now. */
   armed(worldId: string): void;
-  /** The lease ran out while the gate is open. */
+  /** The lease ran out while the gate was open. */
   lapsed(worldId: string): void;
-  /** No emitter of this strategy for a whole lease. */
+  /** A strategy has had no emitter for a whole lease. */
   emitterLost(worldId: string, strategyId: string): void;
-  /** The state that was applied cannot be vouched for; give the last one again. */
+  /** The gate cannot vouch for the state it applied: apply the latest one again. */
   snapshotWanted(worldId: string): void;
 }
 
-/** What is now in the data of a world. Implemented by `WorldRegistry`. */
+/** The current time in a world's data. Implemented by `WorldRegistry`. */
 export interface DataClock {
   /** Epoch milliseconds. */
   dataNow(worldId: string): number;
@@ -76,15 +76,15 @@ interface RouterGatePorts {
 
 const renewMsDefault = 2_000;
 const leaseMsDefault = 10_000;
-/** How long a stop waits for its farewell to be answered. */
+/** How long `stop` waits for its last heartbeat to be answered, in milliseconds. */
 const releaseMsMax = 500;
-/** Nothing is later than this: a loss is reported once. */
+/** In place of the time of a loss that was reported: later than any reading, so the loss is reported only once. */
 const TOLD = readingAt(Number.MAX_VALUE);
 
 /**
- * The session of the order path in one world: the same machine as an SDK's gate, with leases of its own, waited for
- * like any other. What is applied changes only between orders, for the caller applies states and writes orders one
- * at a time.
+ * The session of the order path in one world: the same state machine as the SDK's gate, with its own lease, and an
+ * apply waits for its acknowledgement like any other session's. The applied state changes only between orders, because
+ * the caller applies states and writes orders one at a time.
  */
 export class RouterGate implements WorldGate {
   readonly #ports: RouterGatePorts;
@@ -99,7 +99,7 @@ export class RouterGate implements WorldGate {
   #opened: { readonly fence: number; readonly ms: number } | undefined;
   /** Strategy → its emitter as WorldService last reported it; while the gate is shut nobody becomes one. */
   #lastEmitters: ReadonlyMap<string, string> = new Map();
-  /** Heartbeat that was answered with them. */
+  /** Number of the heartbeat whose reply brought `#lastEmitters`. */
   #emittersSeq = 0;
   readonly #lostSince = new Map<string, ClockReading>();
 
@@ -121,7 +121,7 @@ export class RouterGate implements WorldGate {
     return sessionPhase(this.#state, this.#ports.readClocks()) === "ARMED";
   }
 
-  /** Data time at which the gate opened for this router last; undefined while it is shut. */
+  /** Data time at which the gate last opened for this router, in epoch milliseconds; undefined while it is shut. */
   get openedMs(): number | undefined {
     return this.#wasArmed && this.#opened?.fence === this.applied?.fence
       ? this.#opened?.ms
@@ -132,7 +132,10 @@ export class RouterGate implements WorldGate {
     return this.#state.lateWrites;
   }
 
-  /** An order was written too late: no order of a strategy leaves until a halt of everything is ended, or in another process. */
+  /**
+   * An order was written too late: no strategy's order leaves until a halt of everything has ended or the process is
+   * restarted.
+   */
   get isShutByLateOrder(): boolean {
     return this.#state.latched === "late_write";
   }
@@ -147,7 +150,7 @@ export class RouterGate implements WorldGate {
     return this.#lastEmitters.get(strategyId);
   }
 
-  /** Highest mode among a strategy's active sides; undefined when it has none. */
+  /** Mode of a strategy's first side whose mode lets orders out, else of its first side; undefined when it has none. */
   modeOf(strategyId: string): EffectiveMode | undefined {
     const own = this.applied?.activations.filter((a) => a.strategyId === strategyId) ?? [];
     return (
@@ -174,7 +177,7 @@ export class RouterGate implements WorldGate {
     );
   }
 
-  /** Shuts the gate until `clearHalt`, also where a late order had shut it. */
+  /** Shuts the gate until `clearHalt`, which then also ends a shut that was due to a late order. */
   halt(): void {
     this.#step(sessionStep(this.#state, { kind: "halt", reason: "halt" }, this.#ports));
   }
@@ -199,8 +202,9 @@ export class RouterGate implements WorldGate {
   }
 
   /**
-   * Reason a strategy's order may not leave although it needs no open gate: an order was written too late before, or it
-   * comes from another session than the one that was its emitter last, or that believes in another domain. Null when it may.
+   * Reason why an order that needs no open gate may still not leave: a halt of everything, an order written too late
+   * before, no known state, a sender other than the strategy's last emitter, or one that believes in another domain.
+   * Null when it may leave.
    */
   checkSender(order: Omit<RouterGateOrder, "side" | "fence">): GateRefusal | null {
     const { strategyId, sessionId, domain } = order;
@@ -210,7 +214,7 @@ export class RouterGate implements WorldGate {
     return this.domainOf(strategyId) === domain ? null : "DOMAIN_MISMATCH";
   }
 
-  /** The domain of a strategy's own mode. */
+  /** The domain that follows from a strategy's mode. */
   domainOf(strategyId: string) {
     return domainOfMode(this.modeOf(strategyId) ?? "validate");
   }
@@ -223,7 +227,7 @@ export class RouterGate implements WorldGate {
     return begun.permit;
   }
 
-  /** True when the order was written too late: it is cancelled and the gate is shut. */
+  /** True when the order was written too late: the caller must cancel it, and the gate is shut. */
   end(permit: OrderPermit): boolean {
     const ended = endOrder(this.#state, permit, this.#ports.readClocks(), this.#ports);
     this.#step(ended);
@@ -266,7 +270,7 @@ export class RouterGate implements WorldGate {
     }
   }
 
-  /** Lets go for good, and says so. */
+  /** Shuts the gate for good and releases its lease; waits 500 ms at most for the answer. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#timer?.cancel();
@@ -277,7 +281,7 @@ export class RouterGate implements WorldGate {
     await Promise.race([told, sleep(this.#ports.clock, releaseMsMax)]);
   }
 
-  /** Warns once that WorldService contradicts this gateway, which was given the gate of the world before. */
+  /** Warns once when WorldService does not know a world whose gate it gave this gateway before. */
   #noteWorld(isGone: boolean): void {
     const wasGone = this.#isWorldGone;
     this.#isWorldGone = isGone;
@@ -344,7 +348,7 @@ export class RouterGate implements WorldGate {
     }, leftMs + 1);
   }
 
-  /** A strategy that may trade and has no emitter for a whole lease has lost it. */
+  /** A strategy that may trade and has had no emitter for a whole lease has lost it. */
   #watchEmitters(emitters: ReadonlyMap<string, string>): void {
     const now = this.#ports.readClocks();
     for (const { strategyId, active, effectiveMode } of this.applied?.activations ?? []) {

@@ -11,7 +11,10 @@ export interface ReturnsReport {
   readonly dataEndMs: number;
 }
 
-/** What the order path asks WorldService for, as a gateway. Every call may fail with PEER_UNAVAILABLE. Implemented by `worldPeerOf` in `orders/rpc/order-world-peer.ts`. */
+/**
+ * WorldService as the order path calls it, in the role of a gateway. Every call may fail with PEER_UNAVAILABLE.
+ * Implemented by `worldPeerOf` in `orders/rpc/order-world-peer.ts`.
+ */
 export interface WorldPeer {
   world(worldId: string): Promise<OrderWorld>;
   shares(worldId: string): Promise<WorldShares>;

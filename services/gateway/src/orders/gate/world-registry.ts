@@ -46,9 +46,9 @@ interface WorldRegistryPorts {
   readonly readClocks?: () => ClockReading;
 }
 
-/** How long apart a gate that is behind its caller is asked again, milliseconds. */
+/** Pauses before a gate that is behind its caller sends its next heartbeat, in milliseconds. */
 const behindWaitsMs = [0, 20, 50, 100, 200, 400, 800];
-/** A state that cannot be applied is not tried again at once. */
+/** Pause before a state that could not be applied is tried again, in milliseconds. */
 const snapshotPauseMs = 100;
 const stagingRetryMs = 250;
 const stagingTriesMax = 20;
@@ -73,7 +73,7 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
     return this.#settings.all;
   }
 
-  /** Reads what is stored, before any account is opened. */
+  /** Loads the stored settings and fences. Call it before any account is opened. */
   async load(): Promise<void> {
     await this.#settings.load();
     const fences = await readGateFences(this.#ports.db);
@@ -110,7 +110,7 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
     return this.#fences.get(worldId) ?? 0;
   }
 
-  /** A world's settings now; the first time its gate is opened and its gate applied. */
+  /** A world's settings. The first call also creates its gate and applies the gate's latest state. */
   async open(worldId: string): Promise<OrderWorld> {
     let opening = this.#opening.get(worldId);
     if (opening === undefined) {
@@ -122,7 +122,10 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
     return this.#world(worldId);
   }
 
-  /** The caller may know of a lease or an emitter that this gate has not heard of yet: ask before refusing. */
+  /**
+   * The caller may know of a lease or an emitter that this gate has not heard of yet: sends heartbeats for about 1.6 s
+   * at most before the call is refused.
+   */
   async ready(
     worldId: string,
     claim: StatedClaim,
@@ -139,7 +142,7 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
     }
   }
 
-  /** What is now in the data of a world that is open. */
+  /** The current time in the data of an open world, in epoch milliseconds. */
   dataNow(worldId: string): number {
     const world = this.#world(worldId);
     return this.#ports.accounts.of(world.accountId).dataNow(world);
@@ -204,7 +207,7 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
     return this.worlds.get(worldId)!;
   }
 
-  /** Alone on the account that the world trades on now. */
+  /** Runs an operation alone on the account that the world trades on now. */
   #exclusive<T>(
     worldId: string,
     operation: (router: AccountRouter, world: OrderWorld) => Promise<T>,
@@ -248,7 +251,7 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
     if (awaitingStage(router, gate).length > 0) await this.#stage(router, gate, worldId);
   }
 
-  /** Capital for strategies that entered a stage; targets wait for it. */
+  /** Gives capital to strategies that entered a stage; calls that state targets wait for it. */
   #stage(router: AccountRouter, gate: RouterGate, worldId: string): Promise<void> {
     const before = this.#staging.get(worldId) ?? Promise.resolve();
     const staging = before.then(async () => {

@@ -5,8 +5,16 @@ import { readWantedOrders, type StatedEnd, writeWantedOrders } from "../store/wa
 /** Sessions remembered in memory; the table keeps all. */
 const sessionsMax = 10_000;
 
+<<<<<<< HEAD:services/gateway/src/orders/intake/bucket-acks.ts
 /** Which strategies' runners were heard of and when, and what they wanted while shut. */
 export class BucketAcks implements StatedTimes {
+=======
+/**
+ * What runners reported: the last bucket that each strategy's runner ended, and the orders wanted while its gate was
+ * shut.
+ */
+export class RunnerEnds implements StatedTimes {
+>>>>>>> prose-a:services/gateway/src/orders/intake/runner-ends.ts
   readonly #db: Queryable;
   readonly #stated = new Map<string, StatedEnd>();
   readonly #heard = new Map<string, Map<string, number>>();
@@ -22,7 +30,7 @@ export class BucketAcks implements StatedTimes {
     }
   }
 
-  /** The write that keeps an end, or undefined when it says nothing new about wanted orders. */
+  /** Notes an end. Returns the write that stores it, or undefined when it says nothing new about wanted orders. */
   plan(end: StatedEnd): ((tx: Tx) => Promise<void>) | undefined {
     const key = `${end.world}\n${end.sessionId}`;
     const before = this.#stated.get(key);
@@ -39,7 +47,7 @@ export class BucketAcks implements StatedTimes {
     this.#heard.set(world, own);
   }
 
-  /** Strategies whose runner is heard of, with the last bucket each ended. */
+  /** Strategies whose runner has reported, with the last bucket that each ended. */
   heardOf(world: string): ReadonlyMap<string, number> {
     return this.#heard.get(world) ?? new Map();
   }
@@ -53,7 +61,7 @@ export class BucketAcks implements StatedTimes {
     return this.#restated.get(`${world}\n${strategy}`);
   }
 
-  /** Orders wanted while shut, over all sessions of a strategy, and its evaluations of the last one. */
+  /** Orders that all sessions of a strategy wanted while shut, and the evaluations that its last session reported. */
   wantedOf(
     world: string,
     strategy: string,

@@ -1,23 +1,23 @@
 /** Largest target: strategy → instrument → weight without sign. What is not in it has no bound. */
 export type WeightBounds = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
-/** The strategies that were submitted, as far as orders ask. */
+/** What the order path asks about submitted strategies. */
 export interface SubmittedStrategies {
-  /** Id of the strategy of this id or, for want of one, of this name; undefined for neither. */
+  /** Id of the strategy with this id, else with this name; undefined for neither. */
   find(idOrName: string): Promise<string | undefined>;
   /** Reads what the submissions of some strategies declare in a world; strategies without bounds may be left out. */
   weightBounds(worldId: string, strategyIds: readonly string[]): Promise<WeightBounds>;
 }
 
-/** Sessions whose bounds are kept; those of the one that stated none for longest are read again when it does. */
+/** Sessions whose bounds are kept; those of the least recently used session are dropped, and read again when needed. */
 const sessionsMax = 1_000;
 
 const NONE: ReadonlyMap<string, number> = new Map();
 const NO_BOUNDS: WeightBounds = new Map();
 
 /**
- * The bounds that submissions declare for their targets, read at a session's first target of a strategy: a runner states
- * targets after its submission was completed, so every gateway finds them, and a target costs no read.
+ * The bounds that submissions declare for their targets, read at a session's first target of a strategy: a runner
+ * states targets only after its submission was completed, so every gateway finds them. Later targets cost no read.
  */
 export class DeclaredWeights {
   readonly #strategies: Pick<SubmittedStrategies, "weightBounds">;

@@ -25,7 +25,7 @@ interface DirectOrderIntakePorts {
   readonly answers: DirectAnswers;
 }
 
-/** How an answer is kept: as the message that was sent. */
+/** Converts answers to and from the form in which they are stored: the message that was sent. */
 export interface DirectAnswers {
   encode(verdicts: readonly DirectOrderVerdict[]): Uint8Array;
   decode(kept: Uint8Array): DirectOrderVerdict[];
@@ -33,7 +33,7 @@ export interface DirectAnswers {
 
 const kind = "plain";
 
-/** SubmitOrders: each request id is answered once, and the same again for 24 hours. */
+/** SubmitOrders: each request id takes effect once; for 24 hours, a repeated one gets the same answer. */
 export class DirectOrderIntake {
   readonly #ports: DirectOrderIntakePorts;
 
@@ -41,7 +41,10 @@ export class DirectOrderIntake {
     this.#ports = ports;
   }
 
-  /** Makes orders, or says why not, in the order of the call. Waits until the bars of their rows are booked, at most `waitMs`. */
+  /**
+   * Makes orders, or says why not, in the order of the call. Waits until the bars of their rows are booked, `waitMs` at
+   * most.
+   */
   async submit(
     call: DirectOrderCall,
     session: SessionScope,

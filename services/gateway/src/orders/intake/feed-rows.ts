@@ -15,12 +15,15 @@ import type { BucketAcks } from "./bucket-acks.ts";
 import { ReturnsReporter } from "./returns-reporter.ts";
 import { RowWaiters } from "./row-waiters.ts";
 
-/** How long a call waits for the bars of its row, and for their returns to be answered, milliseconds. */
+/**
+ * Longest time that a call waits for the bars of its row to be booked, and then for the report of their returns to be
+ * answered, in milliseconds.
+ */
 const rowWaitMsMax = 20_000;
-/** The same before the first bar of a feed: there may be none for any account. */
+/** The same before the first bar of a feed, which may have no bars for any account; the call then continues. */
 const firstRowWaitMsMax = 2_000;
 
-/** A feed as the order path must know it. */
+/** Settings of a feed that the order path needs. */
 export interface FeedSettings {
   readonly intervalSeconds: number;
   readonly periodsPerYear: number;
@@ -47,7 +50,7 @@ interface FeedRowsPorts {
   readonly acks: BucketAcks;
 }
 
-/** The rows of all feeds: booked on every account they mark, in order, and their returns reported. */
+/** Books the rows of all feeds, in order, on every account they mark, and reports their returns. */
 export class FeedRows {
   readonly #ports: FeedRowsPorts;
   readonly #booked = new Map<string, RowWaiters>();
@@ -58,7 +61,7 @@ export class FeedRows {
     this.#ports = ports;
   }
 
-  /** Last row that is booked, −1 for none. */
+  /** The last booked row, −1 for none. */
   bookedRow(source: string): number {
     return this.#bookedOf(source).row;
   }
@@ -72,7 +75,7 @@ export class FeedRows {
     await run;
   }
 
-  /** Bars of the last rows were booked, but it is not known whether their returns were answered: reported again. */
+  /** Reports the returns of the last booked bars again, because it is not known whether they were answered. */
   resume(): void {
     for (const router of this.#ports.routers.all()) {
       for (const bar of router.sealedBars) {
@@ -84,8 +87,9 @@ export class FeedRows {
   }
 
   /**
-   * Resolves when a row is booked and its returns were answered: a target never meets an older book, and what
-   * follows the end of a row finds its returns. BARRIER_HELD after 20 s, or `waitMsMax` if that is less.
+   * Resolves when a row is booked and the report of its returns was answered: a target never meets older books, and
+   * what follows the end of a row finds its returns. Throws BARRIER_HELD when either takes more than 20 s, or
+   * `waitMsMax` if that is less.
    */
   async untilBooked(source: string, row: number, waitMsMax: number): Promise<void> {
     if (row < 0 || !this.isMarked(source)) return;
@@ -133,7 +137,7 @@ export class FeedRows {
     this.#bookedOf(source).advance(row.row);
   }
 
-  /** Every feed that marks an instrument is configured; the bars of others go nowhere. */
+  /** Every feed that marks an instrument is configured; the bars of any other are not booked. */
   #intervalMs(source: string): number {
     return (this.#ports.feeds.get(source)?.intervalSeconds ?? 0) * 1_000;
   }
@@ -157,7 +161,7 @@ export class FeedRows {
   }
 }
 
-/** The bars of each row together, each with the time it began. */
+/** Groups bars by row, in the order of rows, each bar with the time it opened. */
 function groupRows(bars: readonly SourceBar[], intervalMsOf: (source: string) => number): BarRow[] {
   const rows = new Map<string, BarRow & { bars: BrokerBar[] }>();
   for (const bar of bars) {
@@ -191,8 +195,9 @@ interface BarRow {
 
 /**
  * Books one row on one account: the broker's fills at the open, marks at the close, then capital and return of every
- * strategy of the worlds that live by this feed. A row that was booked before does nothing. An instrument that was marked
- * at this time or later keeps that mark, as after its `mark_source` was changed. Call it alone on the account.
+ * strategy of the worlds that live by this feed. Returns undefined, and does nothing, for a row that was booked before.
+ * An instrument that was marked at this time or later keeps that mark, as after its `mark_source` was changed. Call it
+ * only within an exclusive operation of the account.
  */
 async function takeBars(
   router: AccountRouter,

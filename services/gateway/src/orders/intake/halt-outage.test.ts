@@ -20,7 +20,7 @@ afterEach(async () => {
 const everything = { scope: "all", target: "" } as const;
 const world = { scope: "world", target: "w1" } as const;
 
-/** On paper, with an order that works. */
+/** On paper, with a working order. */
 async function openWorking(): Promise<void> {
   bench = await OrderBench.open(host);
   await bench.bar(0, 100);

@@ -50,10 +50,10 @@ interface HaltOutcome {
 }
 
 const nothing = { cancelled: [], flattened: [] };
-/** How long a halt that could not be stored waits before it is stored again, milliseconds. */
+/** Pause before a halt that could not be stored is tried again, in milliseconds. */
 const storeAgainMs = 1_000;
 
-/** The operator's stop and go, over all accounts it concerns. */
+/** Sets and ends halts on all accounts that they concern. */
 export class HaltService {
   readonly #ports: HaltServicePorts;
   /** What halts that are not stored were asked to do, by id. */
@@ -66,9 +66,11 @@ export class HaltService {
   }
 
   /**
-   * Stops orders; in force at once, with WorldService or the store down as well. A place has one halt: another call
-   * gives it the new reason. While the store does not answer the halt is kept here; it is stored, and what it was asked
-   * to do is done, as soon as it does.
+   * Stops orders. In force at once, even while WorldService or the store is down. There is one halt for each coverage:
+   * another call gives it the new reason. While the store does not answer, the halt is kept in memory; as soon as the
+   * store answers, the halt is stored and its actions are carried out.
+   *
+   * @throws {QmtlError} as `OrderSubjects.check`; STORE_UNAVAILABLE when the store does not answer that check
    */
   async halt(place: HaltCoverage, actions: HaltActions, cause: HaltCause): Promise<HaltOutcome> {
     const { clock, newId, leases, halts, worlds, subjects } = this.#ports;
@@ -102,7 +104,7 @@ export class HaltService {
     }
   }
 
-  /** Gives up halts that are still to be stored, and names them as lost. */
+  /** Stops trying to store halts, and logs as lost those that are not stored. */
   async stop(): Promise<void> {
     this.#stopped.abort();
     await Promise.all(this.#storing);
@@ -132,7 +134,7 @@ export class HaltService {
           if (halts.byId(halt.haltId) === undefined) return nothing;
           return haltAccount(router, halt, actions, (tx) => this.#store(tx, halt));
         });
-        await router.stored(); // who looks next sees what came of it
+        await router.stored(); // so that the next reader sees the outcome
         return one;
       }),
     );
@@ -167,7 +169,7 @@ export class HaltService {
     this.#storing.add(storing);
   }
 
-  /** Until it is stored, has ended, or the gateway stops. */
+  /** Tries until the halt is stored, has ended, or the gateway stops. */
   async #storeLater(haltId: string): Promise<void> {
     const { clock, logger, halts } = this.#ports;
     const { signal: stopped } = this.#stopped;
@@ -189,7 +191,7 @@ export class HaltService {
     }
   }
 
-  /** Ends a halt and catches up with the standing targets; resolves to the orders that made. */
+  /** Ends a halt and catches up with the standing targets; resolves to the ids of the orders that this made. */
   async resume(halt: Halt, cause: HaltCause): Promise<string[]> {
     const { db, leases, halts, worlds, acks, outbox } = this.#ports;
     const before = await lastOrderPosition(db);
@@ -213,7 +215,7 @@ export class HaltService {
     return rearmedAfter(db, before);
   }
 
-  /** The halt to end. HALT_NOT_FOUND, with the ids in force in the metadata. */
+  /** The halt to end. Throws HALT_NOT_FOUND, with the ids in force in the metadata. */
   find(which: HaltCoverage | { readonly haltId: string }): Halt {
     const halts = this.#ports.halts;
     const found = "haltId" in which ? halts.byId(which.haltId) : halts.at(which);
@@ -287,7 +289,7 @@ function worldsOf(router: AccountRouter, scope: RouterScope): string[] {
   );
 }
 
-/** True when the database gave no answer: what was to be stored is not, or nobody knows. */
+/** True when the database gave no answer: the write was not made, or it is not known whether it was. */
 function isStoreOutage(failure: unknown): boolean {
   return (
     failure instanceof DbUnavailable ||

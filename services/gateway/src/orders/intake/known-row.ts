@@ -3,7 +3,7 @@ import type { BarrierEnds } from "../../ports.ts";
 import type { EndedRow } from "./target-intake.ts";
 
 /**
- * Refuses a row of a feed that the log does not have: nothing that was decided on it is waited for.
+ * Refuses a row of a feed that the log does not have, so that no call waits for its bars.
  *
  * @param fields fields of the request that name the feed and the row.
  * @throws {QmtlError} SOURCE_NOT_FOUND, INVALID_FIELD.

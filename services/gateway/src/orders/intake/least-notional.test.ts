@@ -82,7 +82,7 @@ test("a reduction that is too little is no permission to open: after a flatten t
   await bench.armed();
 
   const made = (await bench.accepted()).map(({ origin, lots }) => [origin, lots]);
-  // 0.015 is 599 lots: what the first fill cost has left the capital.
+  // 0.015 is 599 lots, not 600: the costs of the first fill have reduced the capital.
   expect(made).toEqual([
     ["target", 1000],
     ["halt_flatten", -1000],

@@ -13,7 +13,7 @@ interface OrderSubjectsPorts {
   readonly strategies: Pick<SubmittedStrategies, "find">;
 }
 
-/** What a halt, a filter or a cancel may name: accounts, worlds and strategies that are there. */
+/** What a halt, a filter or a cancel may name: accounts, worlds and strategies that exist. */
 export class OrderSubjects {
   readonly #ports: OrderSubjectsPorts;
 
@@ -21,7 +21,7 @@ export class OrderSubjects {
     this.#ports = ports;
   }
 
-  /** Throws ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND for what is not there. */
+  /** Throws ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND for what does not exist. */
   async check({ scope, target }: HaltCoverage): Promise<void> {
     const { accounts, worlds, peer } = this.#ports;
     if (scope === "account") accounts.of(target);

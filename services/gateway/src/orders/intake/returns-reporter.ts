@@ -16,7 +16,7 @@ interface ReturnsReporterDeps {
   readonly acks: Pick<BucketAcks, "heardOf">;
 }
 
-/** Largest number of bars that wait for an answer; beyond it the oldest is dropped, and an error says so. */
+/** Largest number of bars that wait for an answer; beyond it the oldest is dropped, and an error is logged. */
 const waitingBarsMax = 100_000;
 /** Largest number of bars in one report, and of strategies (the contract's limit). */
 const reportBarsMax = 1_000;
@@ -75,7 +75,7 @@ export class ReturnsReporter {
 
   async #report(worldId: string, bars: readonly SealedBar[]): Promise<void> {
     const all = this.#collect(worldId, bars);
-    // A world without strategies is told the time alone.
+    // A world without strategies is sent the watermark alone.
     for (let at = 0; at === 0 || at < all.length; at += reportStrategiesMax) {
       await this.#send(worldId, bars, all.slice(at, at + reportStrategiesMax));
     }
@@ -129,7 +129,7 @@ export class ReturnsReporter {
     }));
   }
 
-  /** Domain of a strategy's stage. */
+  /** Domain of a strategy's returns: live when its mode is live, else dryrun. */
   #domainOf(worldId: string, strategyId: string): "dryrun" | "live" {
     const mode = this.#deps.worlds.gates.get(worldId)?.modeOf(strategyId);
     return mode === "live" ? "live" : "dryrun";

@@ -178,7 +178,7 @@ describe("executing a rebalance", () => {
     expect(again.orders?.map((order) => order.quantity?.value)).toEqual(["-37.6"]);
     expect(await bench.list()).toHaveLength(orders);
     expect(bench.lots("A")).toBe(lots);
-    // What WorldService may not have stored is told again, under the same request id.
+    // What WorldService may not have stored is sent again, under the same request id.
     expect(stored.map(({ allocations }) => allocations[0]?.ratio)).toEqual([0.9, 0.9]);
     expect(new Set(stored.map(({ requestId }) => requestId)).size).toBe(1);
     const batch = { batchId: "b1", deltasByWorld: { w1: 2 } };

@@ -48,9 +48,11 @@ interface SubmittedPlan {
 }
 
 /**
- * Executes a plan: in one transaction the batch id, the capital of every strategy, the crosses at the plan's mark
- * without costs, the new fixed quantities and the orders for what is left; then the broker's sub-accounts, then the
- * orders. Call it alone on the account.
+ * Executes a plan. One transaction stores the batch id, the capital of every strategy, the crosses at the plan's mark
+ * without costs, the new fixed quantities, and the orders for what is left; then the crosses are transferred between
+ * the broker's sub-accounts and the orders are sent. Call it only within an exclusive operation of the account.
+ *
+ * @throws {QmtlError} PLAN_NOT_EXECUTABLE, ACCOUNT_REVISION_STALE, ACCOUNT_UNRECONCILED, HALTED, GATE_SHUT
  */
 export async function submitPlan(
   router: AccountRouter,
@@ -91,7 +93,7 @@ export async function submitPlan(
   return booking.sends;
 }
 
-/** What every book of the plan is to hold: those with a target, and those without that the plan changes. */
+/** The quantity that each book of the plan is to hold: books with a target, and others that the plan changes. */
 function quantitiesOf(router: AccountRouter, plan: RebalancePlan, worlds: readonly string[]) {
   const { core } = router;
   return core

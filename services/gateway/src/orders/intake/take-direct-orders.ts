@@ -39,7 +39,7 @@ export interface DirectOrderCall {
   readonly isArmed: boolean;
   readonly orders: readonly StatedOrder[];
   readonly requestId: string;
-  /** Equal for calls that ask for the same orders, whoever asks under whatever lease. */
+  /** Equal for calls that ask for the same orders, under whichever session or lease. */
   readonly requestHash: string;
 }
 
@@ -62,16 +62,17 @@ interface DirectOrderTurn {
   readonly isArmed: boolean;
   readonly orders: readonly StatedOrder[];
   readonly requestId: string;
-  /** Stores what became of them in the transaction that journals them. */
+  /** Stores the verdicts in the transaction that journals the orders. */
   readonly keep: (verdicts: readonly DirectOrderVerdict[]) => (tx: Tx) => Promise<void>;
 }
 
 /**
- * Makes direct orders, once, in one transaction with the answer, and sends them. What may not leave now never does:
- * unlike a target a refused order is forgotten. Refused are orders under another fence, from another session than
- * the emitter, while a halt covers the strategy, of a bucket that closed before the gate opened, that is older than
- * `max_lag` or has not closed yet. A reduce-only order of a world that lets those leave a shut gate needs neither lease
- * nor fence, nor a bucket that closed after the gate opened. Call it alone on the account.
+ * Makes direct orders, once, in one transaction with the answer, and sends them. An order that may not leave now never
+ * will: unlike a target, a refused order is forgotten. An order is refused when it is under another fence or from
+ * another session than the emitter, while a halt covers the strategy, and when its bucket closed before the gate
+ * opened, is older than `max_lag` or has not closed yet. A reduce-only order of a world that lets those leave a shut
+ * gate needs neither lease nor fence, nor a bucket that closed after the gate opened. Call it only within an exclusive
+ * operation of the account.
  */
 export async function takeDirectOrders(
   router: AccountRouter,
@@ -164,7 +165,10 @@ function refuse(
   return account === undefined || account.demoted !== null ? "NOT_ACTIVE" : undefined;
 }
 
-/** A bucket must have closed within `max_lag`, have a mark and, if its order needs the gate, have closed after that opened. */
+/**
+ * A bucket must have closed within `max_lag`, have a mark and, if its order needs the gate, have closed after the gate
+ * opened.
+ */
 function refuseBucket(
   router: AccountRouter,
   gate: WorldGate,
@@ -204,12 +208,15 @@ function readOrder(
   }
 }
 
-/** Whether a price is a whole number of ticks, in decimals; any is without a tick. */
+/** Whether a price is a whole number of ticks, computed in decimals; always true without a tick. */
 function isOnTick(price: string, tick: number): boolean {
   return tick === 0 || new Decimal(price).mod(tick).isZero();
 }
 
-/** What takes the position toward zero whole, the rest by the weight of its side; a reduce-only order as it is stated. */
+/**
+ * Lots of an order: the part that takes the position toward zero is kept whole, the rest is multiplied by the weight of
+ * its side; a reduce-only order is kept as it is.
+ */
 function weightedLots(
   router: AccountRouter,
   gate: WorldGate,

@@ -36,17 +36,17 @@ export interface TargetsTurn {
   readonly targets: readonly StatedTarget[];
   /** Largest target that its submission declares for each of them. */
   readonly bounds: WeightBounds;
-  /** Undefined for nothing. */
+  /** Stored in the same transaction; undefined for nothing. */
   readonly alongside: ((tx: Tx) => Promise<void>) | undefined;
 }
 
 /**
  * Takes the targets of calls that came together in one transaction and sends what they need; the verdicts are in the
- * order of the calls. The router keeps the latest per strategy and instrument; one under another fence, from another
- * session than the strategy's emitter, above the weight its submission declares, of an older bucket, or older than
- * `max_lag` is refused. While a halt covers a
- * strategy its target is kept and no order made. If the gate of one world changed meanwhile, each call is taken alone.
- * Call it alone on the account.
+ * order of the calls. The router keeps the latest target per strategy and instrument. A target is refused when it is
+ * under another fence, from another session than the strategy's emitter, above the weight that its submission declares,
+ * of an older bucket, or older than `max_lag`. While a halt covers a strategy, its target is kept and no order is made.
+ * If the gate of one world changed meanwhile, each call is taken alone. Call it only within an exclusive operation of
+ * the account.
  */
 export async function takeTargets(
   router: AccountRouter,
@@ -153,7 +153,7 @@ function refuse(
     strategy,
   });
   const refusal = gate.checkStrategy({ strategyId: strategy, ...claim });
-  // A halt latches the gate; the target is kept all the same, for the re-arm.
+  // A halt latches the gate; the target is kept all the same, for the catch-up.
   const isLatched = refusal === "HALTED" && halt !== undefined;
   if (refusal !== null && !isLatched) return reasonOfRefusal[refusal];
   if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";

@@ -53,7 +53,7 @@ export interface TakenTargets {
   readonly booked: readonly EndedRow[];
 }
 
-/** SetTargets: a runner's targets, and its end of a bucket, which counts whatever becomes of them. */
+/** SetTargets: a runner's targets, and its ends of rows, which count whatever becomes of the targets. */
 export class TargetIntake {
   readonly #ports: TargetIntakePorts;
   readonly #unbookedTold = new Set<string>();
@@ -66,8 +66,8 @@ export class TargetIntake {
   }
 
   /**
-   * Takes targets and ends rows. Resolves when everything in the call is booked or refused. Waits until the bars of every
-   * row that ends are booked, so that a target never meets an older book; not longer than `waitMs`.
+   * Takes targets and ends rows. Resolves when everything in the call is booked or refused. Waits until the bars of
+   * every row that ends are booked, so that a target never meets older books; `waitMs` at most.
    */
   async set(call: TargetsCall, session: SessionScope, waitMs: number): Promise<TakenTargets> {
     const { barrier, feeds } = this.#ports;
@@ -173,7 +173,7 @@ class TargetBatches {
     this.#router = router;
   }
 
-  /** `turn` is asked for when it is the call's turn. TOO_MANY_REQUESTS when too many calls wait. */
+  /** `turn` is called when it is the call's turn. Rejects with TOO_MANY_REQUESTS when too many calls wait. */
   take(turn: () => TargetsTurn): Promise<readonly TargetVerdict[]> {
     if (this.#waiting.length >= waitingOperationsMax) {
       const message = "too many target calls of one account wait";

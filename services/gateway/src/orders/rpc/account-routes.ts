@@ -38,7 +38,6 @@ export function accountRoutes(orders: OrderPath): ServedService {
   return serve(AccountService, accountHandlers(orders));
 }
 
-/** Its methods. */
 export function accountHandlers(orders: OrderPath) {
   const routerOf = (accountId: string): Promise<AccountRouter> =>
     namingField("account_id", () => orders.accounts.of(accountId));
@@ -114,7 +113,10 @@ export function accountHandlers(orders: OrderPath) {
   } satisfies Handlers<typeof AccountService>;
 }
 
-/** What is stored after an entry, then what comes, each entry once and in order; empty answers say that it is alive. */
+/**
+ * The stored entries after `afterEntry`, then new ones, each once and in order; an empty answer shows that the stream
+ * is alive.
+ */
 async function* watchJournal(
   orders: OrderPath,
   router: AccountRouter,
@@ -154,7 +156,7 @@ function accountToProto(
   return {
     accountId: account,
     broker: deps.settings.broker,
-    // The one broker there is simulates.
+    // The only broker there is simulates.
     kind: AccountKind.PAPER,
     limits: limitsToProto(router),
     currency: deps.settings.currency,
@@ -219,7 +221,7 @@ const STORED: ReadonlyMap<JournalKind, string> = new Map(
   Object.entries(KINDS).map(([stored, kind]) => [kind, stored]),
 );
 
-/** Kinds as they are stored. A planned kind is stored by nobody: the request check has refused it. */
+/** Kinds as they are stored. A planned kind is never stored: the request check has refused it. */
 function storedKinds(kinds: readonly JournalKind[]): string[] {
   return kinds.flatMap((kind) => STORED.get(kind) ?? []);
 }

@@ -1,6 +1,6 @@
 import { QmtlError, StatusCode } from "@qmtl/sdk/rpc";
 
-/** Runs a check. What it does not find is refused under the field that named it. */
+/** Runs a check. A not-found error of it is thrown again with `field` as the field that named what was not found. */
 export async function namingField<T>(field: string, check: () => T | Promise<T>): Promise<T> {
   try {
     return await check();

@@ -57,7 +57,9 @@ const DOMAINS: Readonly<Record<number, ExecutionDomain>> = {
   [DomainCode.SHADOW]: "shadow",
 };
 
-/** A gate as the session machine takes it. An unknown gate reads as CLOSED, an unknown mode as validate. */
+/**
+ * A gate state as the session's state machine takes it. An unknown gate reads as CLOSED, an unknown mode as validate.
+ */
 export function gateStateFrom(message: GateStateMessage): GateState {
   return {
     worldId: message.worldId,
@@ -86,7 +88,7 @@ export function gateStateFrom(message: GateStateMessage): GateState {
   };
 }
 
-/** The gates as the control stream's messages tell them. */
+/** Reads the gates from the messages of the control stream. */
 export class ControlGates implements AppliedGates {
   readonly #gates: GateView;
 
@@ -120,7 +122,7 @@ export function domainToProto(domain: string): DomainCode {
   return found === undefined ? DomainCode.UNSPECIFIED : (Number(found[0]) as DomainCode);
 }
 
-/** What the sender's gate rests on: its session is that of the ticket. */
+/** The gate claim of a sender, with the session of its ticket. */
 export function claimFrom(claim: GateClaim | undefined, session: SessionScope): StatedClaim {
   return {
     sessionId: session.sessionId,

@@ -101,7 +101,7 @@ function orderToProto(
   };
 }
 
-/** What a halt covers; the request check has refused a target without one. */
+/** What a halt covers; the request check has already refused a message that names nothing. */
 export function haltPlaceFrom({ target }: HaltTarget): HaltCoverage {
   switch (target.case) {
     case "accountId":
@@ -115,7 +115,7 @@ export function haltPlaceFrom({ target }: HaltTarget): HaltCoverage {
   }
 }
 
-/** The same on the wire. */
+/** A halt's coverage on the wire. */
 function haltTargetToProto({
   scope,
   target,

@@ -38,7 +38,7 @@ import { haltPlaceFrom, haltToProto, instrumentsOf, orderMessage } from "./order
 import { directAnswer, directCallFrom, targetsAnswer, targetsCallFrom } from "./runner-calls.ts";
 import { watchOrders } from "./watch-orders.ts";
 
-/** Who may cancel any order. */
+/** Roles that may cancel any order, whatever their ticket covers. */
 const { exempt } = accessOf(OrderService.method.cancelOrders);
 /** Largest number of halts in the answer of Halt and Resume; the rest is read with ListHalts. */
 const haltsListedMax = 1_000;
@@ -48,7 +48,6 @@ export function orderRoutes(orders: OrderPath): ServedService {
   return serve(OrderService, orderHandlers(orders));
 }
 
-/** Its methods. */
 export function orderHandlers(orders: OrderPath) {
   const { clock, db } = orders;
   const toProto = (order: StoredOrder) => orderMessage(instrumentsOf(orders, order), order);
@@ -191,7 +190,7 @@ async function filterFrom(
   return filter;
 }
 
-/** Throws ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND under the field of a message that names the place. */
+/** Throws ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND under the field that names the subject. */
 function checkPlace(orders: OrderPath, message: string, place: HaltCoverage): Promise<void> {
   return namingField(fieldOf(message, place), () => orders.subjects.check(place));
 }
@@ -200,7 +199,10 @@ function fieldOf(message: string, { scope }: HaltCoverage): string {
   return `${message}.${scope}_id`;
 }
 
-/** What `covering` names, so that the halts of everything and of its account are found, too. */
+/**
+ * The subject that `covering` names, a world with its account, so that halts of that account and of everything are
+ * found, too.
+ */
 async function subjectOf(
   orders: OrderPath,
   target: Parameters<typeof haltPlaceFrom>[0],
@@ -268,7 +270,7 @@ async function cancelScopeFrom(
   }
 }
 
-/** Below an operator only orders of the ticket's strategies are cancelled. */
+/** A caller below operator may cancel only orders of its ticket's strategies. */
 function checkCovered(
   session: SessionScope,
   scope: CancelScope,

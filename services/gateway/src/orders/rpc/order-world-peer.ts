@@ -25,7 +25,7 @@ export interface WorldClients {
 
 const maxLagMsDefault = 7 * 86_400_000;
 
-/** WorldService as the order path asks it. */
+/** WorldService as the order path calls it. */
 export function worldPeerOf(clients: WorldClients): WorldPeer {
   return {
     world: (worldId) => readWorld(clients, worldId),
@@ -53,7 +53,7 @@ async function readWorld(clients: WorldClients, worldId: string): Promise<OrderW
     source: world.source,
     isReplay: world.clock === WorldClock.REPLAY,
     maxLagMs: world.maxLag === undefined ? maxLagMsDefault : durationMs(world.maxLag),
-    // What is not stated, and what a later WorldService may state: as the contract says for unspecified.
+    // Values that are unspecified, or that only a later WorldService knows, read as the contract says for unspecified.
     onDemote: world.onDemote === DemotePolicy.KEEP ? "keep" : "flat",
     onLeaseLost: leaseLostFromProto(world.onLeaseLost),
     cancelProtective: world.cancelProtective,
@@ -66,7 +66,7 @@ function leaseLostFromProto(policy: LeaseLostPolicy): OrderWorld["onLeaseLost"] 
   return policy === LeaseLostPolicy.FLATTEN ? "flatten" : "cancel_opening";
 }
 
-/** Shares in force, as WorldService decides and shows them: nothing is made up here for one that it does not name. */
+/** The shares in force, as WorldService states them; no default is made up for a strategy that it does not name. */
 async function readShares(clients: WorldClients, worldId: string): Promise<WorldShares> {
   const { allocations } = await clients.rebalancing.listAllocations({ worldId });
   const own = allocations.find((one) => one.worldId === worldId);

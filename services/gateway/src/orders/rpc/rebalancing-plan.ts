@@ -57,7 +57,7 @@ export function booksOf(
   };
 }
 
-/** A plan in the router's words. */
+/** Converts a plan into the router's types. The allocations are the plan's, or `wanted` when it states none. */
 export function planFrom(
   router: AccountRouter,
   plan: PlanMessage,

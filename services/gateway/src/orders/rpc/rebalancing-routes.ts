@@ -36,10 +36,10 @@ import { booksOf, planFrom } from "./rebalancing-plan.ts";
 type Answer = MessageInitShape<typeof ExecuteRebalanceResponseSchema>;
 
 const batchKind = "rebalance";
-/** Length of the reason an allocation is stored with at most. */
+/** Largest length of the reason that an allocation is stored with. */
 const reasonMax = 1_000;
 
-/** RebalancingExecutionService over the order path; plans are asked for as this gateway. */
+/** RebalancingExecutionService over the order path; it requests plans as this gateway. */
 export function rebalancingRoutes(
   orders: OrderPath,
   rebalancing: WorldClients["rebalancing"],
@@ -119,14 +119,14 @@ function routerOf(orders: OrderPath, { accountId }: RebalanceOrder): Promise<Acc
   return namingField("order.account_id", () => orders.accounts.of(accountId));
 }
 
-/** The allocations of an executed plan stand from now on, stored once for each batch. */
+/** Stores the allocations of an executed plan at WorldService, once per batch. */
 async function storeAllocations(
   rebalancing: WorldClients["rebalancing"],
   { allocations, deltas, planId }: PlanMessage,
   { batchId, reason }: Pick<ExecuteRebalanceRequest, "batchId" | "reason">,
 ): Promise<void> {
   if (allocations.length === 0) return;
-  // Of its own kind: an operator may have used the batch's id for a request of his own.
+  // Not the batch id itself: an operator may have used that as the request id of another call.
   const requestId = `batch-${blake3Hex(batchId).slice(0, 40)}`;
   const cause = `rebalance ${batchId}, ${planId}: ${reason}`.slice(0, reasonMax);
   const deltasByWorld: Record<string, number> = {};
@@ -135,7 +135,10 @@ async function storeAllocations(
   await rebalancing.upsertAllocations({ requestId, allocations, reason: cause, batch });
 }
 
-/** Executed before: nothing is sent, but what WorldService may not have stored is sent again. */
+/**
+ * The batch was executed before: no order is sent, but its allocations are stored again, in case WorldService lacks
+ * them.
+ */
 async function repeat(
   kept: Uint8Array,
   request: ExecuteRebalanceRequest,
@@ -169,7 +172,7 @@ async function planOf(
 ): Promise<PlanMessage> {
   const worlds = allocations.map((one) => one.worldId);
   const { plan } = await rebalancing.planRebalance({
-    // What the caller speaks: alpha metrics are of version 2.
+    // The version that the caller speaks: alpha metrics belong to version 2.
     schemaVersion: { min: 1, max: schemaVersion },
     mode: RebalanceMode.TARGETS,
     allocations,
@@ -207,7 +210,7 @@ function sentToProto(
   };
 }
 
-/** Of all that a request says but the versions its caller speaks. */
+/** Hash of everything in a request except the schema versions that its caller speaks. */
 function hashOf({ batchId, order, accountRevision, reason }: ExecuteRebalanceRequest): string {
   const content = create(ExecuteRebalanceRequestSchema, {
     ...{ batchId, reason },

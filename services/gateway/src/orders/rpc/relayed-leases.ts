@@ -5,7 +5,9 @@ import { heartbeatToProto, isWorldGone, replyFromProto } from "@qmtl/sdk/rpc";
 import type { LeaseRelay } from "../../ports.ts";
 import type { RouterGateReply, RouterLeases } from "../gate/router-gate.ts";
 
-/** The leases of the router's own sessions, asked for as any other session asks: by heartbeats to WorldService. */
+/**
+ * The leases of the router's own sessions, requested as any other session requests them: by heartbeats to WorldService.
+ */
 export class RelayedLeases implements RouterLeases {
   readonly #relay: LeaseRelay;
 

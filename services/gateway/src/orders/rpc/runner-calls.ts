@@ -62,7 +62,7 @@ export function directAnswer(
   };
 }
 
-/** An answer as it is kept. */
+/** An answer in its stored form. */
 export const directAnswers: DirectAnswers = {
   encode(verdicts) {
     const answer = create(SubmitOrdersResponseSchema, directAnswer(verdicts));
@@ -93,7 +93,7 @@ function termsFrom({ type, limitPrice, stopPrice }: DirectOrder): OrderTerms | n
   return null;
 }
 
-/** Of world and orders alone: a retry may come under another ticket, session or lease. */
+/** Hash of world and orders alone: a retry may come under another ticket, session or lease. */
 function hashOf(worldId: string, { orders }: SubmitOrdersRequest): string {
   const content = create(SubmitOrdersRequestSchema, { orders });
   return blake3Hex(jcs([worldId, toJsonString(SubmitOrdersRequestSchema, content)]));
@@ -128,7 +128,7 @@ export function targetsCallFrom(request: SetTargetsRequest, session: SessionScop
   };
 }
 
-/** Its answer on the wire. */
+/** The answer to a SetTargets request on the wire. */
 export function targetsAnswer(
   request: SetTargetsRequest,
   { verdicts, booked }: TakenTargets,

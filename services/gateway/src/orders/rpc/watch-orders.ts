@@ -10,15 +10,16 @@ type Answer = MessageInitShape<typeof WatchOrdersResponseSchema>;
 
 const pageRows = 500;
 
-/** Last journal entry of each account that a reader has heard of. */
+/** Account → its last journal entry that the reader has received. */
 type Heads = Map<string, number>;
 
 /**
- * First the working orders, page by page, then each order after a change; from a cursor only what changed since, without
- * gap. An order is shown as it is when it is read: a change may be combined with the next. An empty answer says that
- * the stream is alive.
+ * First the working orders, page by page, then each order after a change; from a cursor, only what changed since,
+ * without gaps. An order is shown as it is when it is read: a change may be combined with the next. An empty answer
+ * shows that the stream is alive.
  *
- * PAGE_TOKEN_INVALID for a cursor of another filter; TRIMMED for one of a journal that is no longer this one.
+ * Throws PAGE_TOKEN_INVALID for a cursor of another filter; TRIMMED for one beyond the end of a journal, which then is
+ * not the journal it was made from.
  */
 export async function* watchOrders(
   orders: OrderPath,
@@ -30,7 +31,7 @@ export async function* watchOrders(
   const accounts = [...orders.accounts.ids()].filter(
     (account) => filter.account === "" || account === filter.account,
   );
-  // Watched before anything is read: what comes meanwhile follows it.
+  // Subscribed before anything is read, so that no entry is missed in between.
   const stream = orders.journal.watchAll(accounts);
   signal.addEventListener("abort", () => stream.end(), { once: true });
   const isWanted = (order: { account: string; world: string; strategy: string }): boolean =>

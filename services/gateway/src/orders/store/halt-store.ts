@@ -3,7 +3,7 @@ import type { Db, Tx } from "@qmtl/service-kit/db";
 import { deleteHalt, type Halt, type HaltCoverage, Halts, insertHalt } from "./halts.ts";
 import type { OrderEvents } from "./order-events.ts";
 
-/** The halts that are stored, and topic HALT, which tells of each change of them. */
+/** The halts that are stored, and topic HALT, which has an event for each change of them. */
 export class HaltStore {
   readonly #events: OrderEvents;
 
@@ -11,19 +11,19 @@ export class HaltStore {
     this.#events = events;
   }
 
-  /** Stores a halt, and tells of it if that changed what is in force. */
+  /** Stores a halt, and emits an event if that changed what is in force. */
   async store(tx: Tx, halt: Halt, nowMs: number): Promise<void> {
     await lockHalts(tx);
     if (await insertHalt(tx, halt)) await this.#emit(tx, nowMs);
   }
 
-  /** Removes a halt, and tells of it if there was one. */
+  /** Removes a halt, and emits an event if there was one. */
   async remove(tx: Tx, place: HaltCoverage, nowMs: number): Promise<void> {
     await lockHalts(tx);
     if (await deleteHalt(tx, place)) await this.#emit(tx, nowMs);
   }
 
-  /** Tells of halts that were stored before there was a topic. */
+  /** Emits an event for halts that were stored before there was a topic. */
   async announceOld(db: Db, nowMs: number): Promise<void> {
     const { revision } = await readTopic(db, "gateway", haltTopicKey);
     if (revision > 0) return;

@@ -19,7 +19,7 @@ export interface HaltCoverage {
   readonly target: string;
 }
 
-/** Whom a halt may cover. */
+/** What a halt may cover. */
 export interface HaltSubject {
   readonly account: string;
   readonly world: string;
@@ -30,7 +30,7 @@ function covers(halt: HaltCoverage, subject: HaltSubject): boolean {
   return halt.scope === "all" || halt.target === subject[halt.scope];
 }
 
-/** The halts in force in this gateway, those among them that are not stored yet marked. */
+/** The halts in force in this gateway. Those that are not stored yet are marked. */
 export class Halts {
   readonly #halts = new Map<string, Halt>();
   readonly #unstored = new Set<string>();
@@ -41,7 +41,7 @@ export class Halts {
     return halts;
   }
 
-  /** Takes those that are stored. */
+  /** Adds the halts that are stored. */
   async load(db: Queryable): Promise<void> {
     const rows = await db.query<Halt>(
       `SELECT halt_id AS "haltId", scope, target, reason, principal, time_ms AS "timeMs" FROM gateway.halt`,
@@ -63,7 +63,7 @@ export class Halts {
     this.#halts.delete(keyOf(place));
   }
 
-  /** The halt of a place; undefined for none. */
+  /** The halt with exactly this coverage; undefined for none. */
   at(place: HaltCoverage): Halt | undefined {
     return this.#halts.get(keyOf(place));
   }
@@ -88,7 +88,7 @@ export class Halts {
     );
   }
 
-  /** The store does not answer: the halt is in force here only, until `stored` is called. */
+  /** The store does not answer: the halt is in force in this process only, until `stored` is called. */
   unstored(haltId: string): void {
     this.#unstored.add(haltId);
   }
@@ -102,7 +102,7 @@ export class Halts {
   }
 }
 
-/** Resolves to false when it is stored as it is already. */
+/** Resolves to false when it was stored with the same reason already. */
 export async function insertHalt(db: Queryable, halt: Halt): Promise<boolean> {
   const rows = await db.query(
     `INSERT INTO gateway.halt (scope, target, halt_id, reason, principal, time_ms)

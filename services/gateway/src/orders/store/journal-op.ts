@@ -1,6 +1,6 @@
 import type { AccountOp } from "@qmtl/core/execution";
 
-/** What the journal says of an operation beyond what the core reads of it. */
+/** Fields that the journal keeps of an operation, beyond those that the core reads. */
 interface JournalFields {
   readonly set_target: { readonly act: boolean; readonly session: string; readonly reason: string };
   readonly submit_order: {
@@ -11,7 +11,7 @@ interface JournalFields {
   readonly settings: {
     readonly initialCash?: number;
     readonly currency?: string;
-    /** Those that are new, or have other lots or another multiplier. */
+    /** Instruments that are new, or have other lots or another multiplier. */
     readonly instruments?: readonly {
       readonly symbol: string;
       readonly lotSize: string;
@@ -28,8 +28,8 @@ type Journaled<Op extends AccountOp> = Op extends { readonly op: keyof JournalFi
 
 /**
  * What the journal holds: every operation on the account's core, in the order it took effect. Replaying them into an
- * empty core gives the same state, ids included. `note` entries say what followed from an operation, for people
- * and for sessions that are replayed elsewhere; replay passes over them.
+ * empty core gives the same state, ids included. `note` entries say what followed from an operation, for people and for
+ * sessions that are replayed elsewhere; replay skips them.
  */
 export type JournalOp = Journaled<AccountOp>;
 

@@ -14,13 +14,13 @@ export interface JournalEntryRow {
   readonly timeMs: number;
 }
 
-/** Orders that were made together with entries, and what changed of others. */
+/** Orders that were made together with entries, and changes of others. */
 export interface BookedOrders {
   readonly made: readonly OrderAfter[];
   readonly changed: readonly OrderChange[];
 }
 
-/** What stores entries, and the orders that were made or changed. */
+/** The writes that store entries, and the orders that were made or changed with them. */
 export function bookingWrites(
   account: string,
   { made, changed }: BookedOrders,
@@ -96,7 +96,7 @@ function changedRow(change: OrderChange): SqlParam[] {
   return [id, state, filledLots, reason, filledValue, updateTimeMs, entry];
 }
 
-/** Entries after one, in order, at most `limit`; `kinds` empty for all. */
+/** Entries after `afterEntry`, in order, at most `limit`; no `kinds` means all of them. */
 export async function readJournal(
   db: Queryable,
   account: string,
@@ -115,7 +115,7 @@ export async function readJournal(
 
 const replayPage = 2_000;
 
-/** Reads the journal of an account through, in order, from the entry after one on. */
+/** Reads the journal of an account in order, from the entry after `afterEntry` on. Throws at a gap. */
 export async function replayJournal(
   db: Queryable,
   account: string,

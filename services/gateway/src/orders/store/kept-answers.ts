@@ -1,7 +1,7 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Queryable } from "@qmtl/service-kit/db";
 
-/** The answer given to a request id before; REQUEST_ID_REUSED when the request differs. */
+/** The answer given to a request id before, undefined for none. Throws REQUEST_ID_REUSED when the request differs. */
 export async function keptAnswer(
   db: Queryable,
   kind: string,
@@ -18,7 +18,7 @@ export async function keptAnswer(
   });
 }
 
-/** Keeps an answer, in the transaction of what it tells. */
+/** Stores an answer; call it in the transaction that stores what it states. */
 export async function keepAnswer(
   db: Queryable,
   kept: {

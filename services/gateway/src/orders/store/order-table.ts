@@ -37,13 +37,13 @@ export interface StoredOrder {
   readonly reason: string;
 }
 
-/** What a booking leaves an order as. Of one it made, nothing but the position is missing. */
+/** An order after a booking. The position is missing, because the table assigns it. */
 export type OrderAfter = Omit<StoredOrder, "position">;
 
-/** A change of an order that was there before. */
+/** A change of an order that existed before the booking. */
 export interface OrderChange
   extends Pick<StoredOrder, "id" | "state" | "filledLots" | "reason" | "updateTimeMs" | "entry"> {
-  /** Money of the fills that are new. */
+  /** Σ of lots × price of the new fills. */
   readonly filledValue: number;
 }
 
@@ -81,10 +81,10 @@ export function listOrders(
   );
 }
 
-/** Working orders of a world with the place of its topic ORDER, which is stored together with them. */
+/** Working orders of a world, with the revision of its topic ORDER that was stored together with them. */
 interface WorkingOrders {
   readonly storeEpoch: number;
-  /** 0: nothing was told yet. */
+  /** 0 when no event was stored yet. */
   readonly revision: number;
   readonly orders: readonly StoredOrder[];
 }
@@ -137,7 +137,7 @@ export async function readBookOfOrder(
   return row;
 }
 
-/** Orders of a strategy that left: taken in by a broker, or at least sent. */
+/** How many orders of a strategy left: taken in by a broker, or at least sent. */
 export async function countSent(db: Queryable, world: string, strategy: string): Promise<number> {
   const [row] = await db.query<{ count: number }>(
     `SELECT count(*) AS count FROM gateway.client_order

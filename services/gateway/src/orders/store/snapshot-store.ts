@@ -24,7 +24,7 @@ export async function writePiece(
   );
 }
 
-/** Makes a snapshot whose pieces are stored one that counts, and deletes all others but the one before it. */
+/** Makes a snapshot count, once its pieces are stored, and deletes all others but the one before it. */
 export async function writeManifest(db: Db, key: SnapshotKey, manifest: string): Promise<void> {
   const { account, entry } = key;
   const writes = new Writes();
@@ -41,7 +41,7 @@ export async function writeManifest(db: Db, key: SnapshotKey, manifest: string):
   await writes.storeIn(db);
 }
 
-/** What is said of each snapshot that counts, newest first. */
+/** The manifest of each snapshot that counts, newest first. */
 export function listManifests(
   db: Queryable,
   account: string,
@@ -53,7 +53,7 @@ export function listManifests(
   );
 }
 
-/** The first pieces of a snapshot, in order; fewer if there are fewer. */
+/** The first `count` pieces of a snapshot, in order; fewer if there are fewer. */
 export async function readPieces(
   db: Queryable,
   { account, entry }: SnapshotKey,
@@ -72,7 +72,9 @@ export async function readPieces(
   return bodies;
 }
 
-/** Deletes what is of entries that the journal does not have, so that it never counts once the journal has got there. */
+/**
+ * Deletes snapshots of entries that the journal does not have, so that they never count once the journal gets there.
+ */
 export async function deleteSnapshotsBeyond(db: Queryable, key: SnapshotKey): Promise<void> {
   await db.query("DELETE FROM gateway.account_snapshot WHERE account_id = $1 AND entry > $2", [
     key.account,

@@ -1,6 +1,6 @@
 import type { Queryable } from "@qmtl/service-kit/db";
 
-/** What a runner said at the end of a bucket. */
+/** What a runner reported at the end of a bucket. */
 export interface StatedEnd {
   readonly world: string;
   readonly sessionId: string;
@@ -18,7 +18,7 @@ interface EndRecord {
   evaluations: Record<string, number>;
 }
 
-/** What sessions said last, at most `limit` of them. */
+/** The last report of each session, `limit` of them at most. */
 export async function readWantedOrders(db: Queryable, limit: number): Promise<StatedEnd[]> {
   const rows = await db.query<EndRecord>("SELECT * FROM gateway.wanted_orders LIMIT $1", [limit]);
   return rows.map(({ world_id, session_id, strategy_ids, wanted, evaluations }) => ({
@@ -30,7 +30,7 @@ export async function readWantedOrders(db: Queryable, limit: number): Promise<St
   }));
 }
 
-/** Stores what a session said, in place of what it said before. */
+/** Stores a session's report, in place of its previous one. */
 export async function writeWantedOrders(db: Queryable, end: StatedEnd): Promise<void> {
   const { world, sessionId, strategies, wanted, evaluations } = end;
   await db.query(

@@ -5,7 +5,7 @@ import type { Db } from "@qmtl/service-kit/db";
 import { type RebuiltBooks, rebuildBooks } from "../account/rebuild-books.ts";
 import type { OrderBench } from "./order-bench.ts";
 
-/** All that the journal gives, to the last bit. What a broker has heard of is not in it. */
+/** All that the journal gives, to the last bit. What has reached the broker is left out. */
 export function booksText(books: RebuiltBooks): string {
   const { core, market, recorded, sealedBars, difference, last } = books;
   const rows = [...snapshotRows(core.snapshot())];

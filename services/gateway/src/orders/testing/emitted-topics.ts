@@ -19,7 +19,10 @@ import type { OrderBench } from "./order-bench.ts";
 
 type Key = "halt" | "world/w1/order";
 
-/** A topic key as it was told, as it is stored for who asks, and as the tables it tells of have it. */
+/**
+ * A topic key in three ways: as its events add up, as it is stored for readers, and as the tables that it reports on
+ * have it.
+ */
 export async function emittedTopic(bench: OrderBench, topicKey: Key) {
   await bench.router.stored();
   const { db } = bench;

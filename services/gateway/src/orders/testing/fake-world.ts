@@ -24,7 +24,7 @@ import type { OrderWorld, WorldShares } from "../store/order-world.ts";
 
 const MODES = { "compute-only": ModeCode.COMPUTE_ONLY, paper: ModeCode.PAPER } as const;
 
-/** WorldService as a test moves it: one world's gate, leases, emitters and what was reported. */
+/** A WorldService that the test controls: one world's gate, leases and emitters, and the returns that were reported. */
 export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
   readonly worldId: string;
   settings: OrderWorld;
@@ -36,7 +36,7 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
   readonly heartbeats: ClaimedHeartbeat[] = [];
   stopped = false;
   isDown = false;
-  /** It lost its store: heartbeats are answered as of a world it never had. */
+  /** It lost its store: heartbeats are answered as for a world it never had. */
   isGone = false;
   grants = true;
   leaseMs = 10_000;

@@ -90,12 +90,12 @@ export type BenchHost = Pick<PgliteHost, "db">;
 export class OrderBench {
   readonly world: FakeWorld;
   readonly ended: string[] = [];
-  /** What was logged as a warning. */
+  /** Warnings that were logged. */
   readonly warnings: string[] = [];
   readonly errors: { readonly text: string; readonly fields: LogFields }[] = [];
   /** Why rows of the feed cannot be booked; undefined when they can. */
   unbooked: string | undefined;
-  /** What submissions declare as the most of a target: strategy → instrument → weight. */
+  /** Largest targets that submissions declare: strategy → instrument → weight. */
   bounds: WeightBounds = new Map();
   /** Strategies whose bounds were read, in order. */
   readonly boundsRead: string[] = [];
@@ -106,9 +106,9 @@ export class OrderBench {
   readonly #paperDb: Db;
   #settings: AccountSettings;
   fault: PaperFault = () => false;
-  /** What happens to the tables between the end and the new start of each restart. */
+  /** Changes the tables while the order path is down in a restart. */
   whileDown: () => Promise<unknown> = async () => {};
-  /** How far the clocks that leases are counted on are ahead. */
+  /** How far ahead the clocks are by which leases are counted, in milliseconds. */
   aheadMs = 0;
   readonly metrics = createMetrics();
   #requests = 0;
@@ -156,7 +156,7 @@ export class OrderBench {
     this.whileDown = () => this.#db.query("DELETE FROM gateway.account_snapshot");
   }
 
-  /** As after a crash and a new start, maybe of another configuration: nothing but the tables stays. */
+  /** Stops and starts again, perhaps with another configuration: nothing but the tables stays. */
   async restart(settings = this.#settings): Promise<void> {
     await this.orders.stop();
     await this.whileDown();
@@ -176,7 +176,7 @@ export class OrderBench {
     await this.armed();
   }
 
-  /** The gate knows the last gate and has a lease. */
+  /** Waits until the router's gate has applied the last state and has a lease. */
   async armed(): Promise<void> {
     await waitUntil(
       () => {
@@ -189,7 +189,7 @@ export class OrderBench {
     await this.idle();
   }
 
-  /** The gate has applied the last gate. */
+  /** Waits until the router's gate has applied the last state. */
   async applied(): Promise<void> {
     const revision = Number(this.world.state("w1")?.revision);
     await waitUntil(() => this.orders.gates.get("w1")?.applied?.revision === revision, {
@@ -321,7 +321,7 @@ export class OrderBench {
     return this.orders.halting.halt(place, all, cause);
   }
 
-  /** Ends the halt of a place; resolves to the orders that caught up. */
+  /** Ends the halt with this coverage; resolves to the ids of the catch-up orders. */
   async resume(place: HaltCoverage): Promise<string[]> {
     return this.orders.halting.resume(this.orders.halting.find(place), cause);
   }

@@ -6,7 +6,7 @@ import {
   type Tx,
 } from "@qmtl/service-kit/db";
 
-/** A database that does not answer while a test says so. */
+/** A database that does not answer while `isDown` is set. */
 export class OutageDb implements Db {
   readonly #db: Db;
   isDown = false;

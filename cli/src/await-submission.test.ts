@@ -16,7 +16,7 @@ type Look = readonly [state: SubmissionState, stateReason: string];
 const submissionAt = ([state, stateReason]: Look) =>
   create(SubmissionSchema, { submissionId, state, stateReason });
 
-/** A gateway that tells these states, then waits until the caller's time is over, unless the last one is an end. */
+/** A gateway that streams these states, then waits for the caller's deadline unless the last state is final. */
 function gatewayTelling(looks: readonly Look[]) {
   const transport = createRouterTransport((router) => {
     router.service(GatewayService, {

@@ -25,7 +25,7 @@ interface Line {
   readonly words: readonly string[];
 }
 
-/** Lines of a document's code blocks that call the command, without what a shell adds. */
+/** Lines of a document's code blocks that call the command, without shell syntax around it. */
 function commandLines(document: string): Line[] {
   const lines = readFileSync(resolve(root, document), "utf8").split("\n");
   const found: Line[] = [];
@@ -45,7 +45,7 @@ function commandLines(document: string): Line[] {
 
 const wordsOf = (text: string): string[] => text.match(/"[^"]*"|'[^']*'|\S+/g) ?? [];
 
-/** What the program says against a command line; undefined when it takes it. No command does anything here. */
+/** The program's objection to a command line; undefined when it accepts it. No command's action runs here. */
 async function faultOf({ words }: Line): Promise<string | undefined> {
   const program = await makeProgram();
   disarm(program);

@@ -4,7 +4,7 @@ import { printFailure } from "./print.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
-/** The lines a failure is told in. */
+/** The lines in which a failure is printed. */
 function told(failure: unknown): string[] {
   const error = vi.spyOn(console, "error").mockImplementation(() => {});
   printFailure(failure, false);

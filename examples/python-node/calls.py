@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 
 class Refusal(Exception):
-    """What the gateway, or the way to it, answers instead of an answer."""
+    """A failed call: the gateway refused it, or could not be reached."""
 
     def __init__(self, error: grpc.aio.AioRpcError) -> None:
         self.code = error.code()
@@ -44,7 +44,7 @@ class Refusal(Exception):
 
     @property
     def is_passing(self) -> bool:
-        """Time may heal it: the same message again, where the method may be repeated."""
+        """True when the same message may succeed later, if the method may be repeated."""
         return self.code in (
             grpc.StatusCode.UNAVAILABLE,
             grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -57,12 +57,12 @@ class Refusal(Exception):
 
 
 def pause_seconds(failures: int, first: float = PAUSE_SECONDS[0], most: float = PAUSE_SECONDS[1]) -> float:
-    """Doubled with each failure, with jitter."""
+    """Pause after so many failures in a row: doubled with each, with jitter."""
     return min(most, first * 2.0 ** (failures - 1)) * random.uniform(0.5, 1.0)
 
 
 class Gateway:
-    """One channel to the gateway, and the stubs of what a node calls there."""
+    """One channel to the gateway, and the stubs of the services that a node calls there."""
 
     def __init__(self, address: str) -> None:
         options = [
@@ -71,7 +71,7 @@ class Gateway:
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1_000),
-            # What may be repeated is decided here, by the protocol.
+            # This code decides what may be repeated, by the protocol.
             ("grpc.enable_retries", 0),
         ]
         self.channel = grpc.aio.insecure_channel(address, options=options)
@@ -91,7 +91,7 @@ class Gateway:
             raise Refusal(error) from None
 
     async def call(self, method: Any, request: Any, seconds: float = CALL_SECONDS) -> Any:
-        """The same message until it is answered, or refused for good. For methods that may be repeated only."""
+        """Sends the same message until it is answered, or refused for good. Only for methods that may be repeated."""
         failures = 0
         while True:
             try:

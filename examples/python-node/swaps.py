@@ -20,7 +20,7 @@ Answer = tuple[context_swap_pb2.SwapPhase.ValueType, int, int]
 
 
 class Swaps:
-    """Which context the rows are taken from: the one in force, and while it changes the one opened beside it."""
+    """The context that rows are taken from: the one in force and, during a swap, the new one opened beside it."""
 
     def __init__(
         self,
@@ -39,12 +39,12 @@ class Swaps:
         self._ended_row = ended_row
         self._stir = stir
         self._swap: context_swap_pb2.ContextSwap | None = None
-        #: What was answered last.
+        #: The last answer that was sent.
         self._answered: Answer | None = None
         self._moved = asyncio.Event()
 
     def take(self, swap: context_swap_pb2.ContextSwap) -> None:
-        """A phase, from the stream or as an answer. Repeated and older ones change nothing."""
+        """Takes a phase, from the stream or from a response. Repeated and older ones change nothing."""
         known = self._swap
         if known is not None and known.swap_id != swap.swap_id:
             self._drop()
@@ -71,7 +71,7 @@ class Swaps:
         self._stir()
 
     def decided(self, keys: Mapping[str, str]) -> None:
-        """No swap is under way, and these keys are in force: one that was, was decided while this node was cut off."""
+        """Called when no swap is under way, with the keys in force: ends a swap decided while this node was cut off."""
         if self._swap is None or self.next is None:
             return
         is_next = all(keys.get(node_id) == key for node_id, key in self.next.keys.items())
@@ -81,16 +81,16 @@ class Swaps:
         self.take(outcome)
 
     def moved(self) -> None:
-        """Something an answer may depend on has changed."""
+        """Called when something that an answer may depend on has changed."""
         self._moved.set()
 
     def may_end(self, row: int) -> bool:
-        """Not from `from_row` on while it is not decided."""
+        """Whether a row may end: during an undecided swap, only rows before `from_row`."""
         swap = self._swap
         return swap is None or swap.phase != PREPARE or row < swap.from_row
 
     async def answer(self) -> None:
-        """Answers each phase once it can be, for ever."""
+        """Answers each phase as soon as possible, for ever."""
         while True:
             await self._moved.wait()
             self._moved.clear()
@@ -130,14 +130,14 @@ class Swaps:
         return (COMMIT, swap.from_row, 0) if self._ended_row() >= swap.from_row else None
 
     async def _change(self) -> None:
-        """The first row of the new context is ended: the old one is not needed any more."""
+        """Changes to the new context, once its first row is ended, and leaves the old one."""
         old, new = self.current, self.next
         assert new is not None
         self.current, self.next, self._swap = new, None, None
         await old.leave()
 
     def _drop(self) -> None:
-        """The new keys are forgotten."""
+        """Leaves the new context and forgets its keys."""
         dropped, self.next, self._swap = self.next, None, None
         if dropped is not None:
             asyncio.get_running_loop().create_task(dropped.leave())

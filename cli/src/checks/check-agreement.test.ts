@@ -12,7 +12,7 @@ import {
 import { expect, test } from "vitest";
 import { contradictions } from "./check-agreement.ts";
 
-/** A gateway that has strategies in these worlds, before services that know what is said here. */
+/** A gateway with strategies in these worlds, in front of services that know only what `knows` lists. */
 function platform(
   worldIds: readonly string[],
   knows: { queues: number; worlds: readonly string[]; deleted?: readonly string[] },

@@ -4,7 +4,7 @@ import { freePorts } from "@qmtl/service-kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { checkLeaders } from "./check-leaders.ts";
 
-/** A process that leads, or does not; its address. */
+/** Starts a process that leads or does not; gives its address. */
 async function openProcess(isLeading: boolean, hasStore = true): Promise<string> {
   const states = new Map([
     ["leader", isLeading],

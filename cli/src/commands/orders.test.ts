@@ -14,7 +14,7 @@ import { type CommandOutcome, runInProcess } from "./testing/run-in-process.ts";
 
 const trend = "s-00000000000000aa";
 
-/** Pages of two, each token the number of what came before. */
+/** Pages of two; a token is the number of items before its page. */
 function pageOf<T>(items: readonly T[], pageToken: string): { page: T[]; nextPageToken: string } {
   const from = Number(pageToken);
   const nextPageToken = from + 2 < items.length ? String(from + 2) : "";

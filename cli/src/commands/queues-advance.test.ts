@@ -30,7 +30,7 @@ beforeAll(async () => {
     },
     listFeeds: async ({ scope }) => {
       const source = scope!.scope.value ?? "";
-      // The limited feed has no row at the end of its limit: a week has two days without.
+      // The limited feed has no row exactly at its limit, as on a weekend.
       return { feeds: [feed(source, source === "held" ? 12 * day : 40 * day)] };
     },
   });

@@ -92,7 +92,7 @@ async function planOf(
   return plan;
 }
 
-/** A plan alone, or the answer that holds it. */
+/** The plan in a file: its whole content, or the `plan` field of a printed response. */
 function planIn(file: string): JsonValue {
   const json = readJsonFile(file);
   const isAnswer = typeof json === "object" && json !== null && !Array.isArray(json);

@@ -17,7 +17,7 @@ export interface OnlineCommandOptions {
   record?: string;
 }
 
-/** `qmtl run FILE --world W`: a runner in a world, until the data end or somebody stops it. */
+/** `qmtl run FILE --world W`: a runner in a world, until the data ends or somebody stops it. */
 export async function runOnline(
   session: CommandSession,
   file: string,
@@ -57,7 +57,7 @@ function refuseConflict(file: string): void {
   throw new StrategyRunError("DEPENDENCY_CONFLICT", `${detail}; ${fix}`);
 }
 
-/** The gateway names the session once the strategy was submitted. */
+/** Prints an event; that of the submission with the session id, which the gateway has assigned by then. */
 function printEvent(
   session: CommandSession,
   event: OnlineEvent,

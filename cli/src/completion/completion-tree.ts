@@ -19,7 +19,7 @@ export interface CompletionArgument {
   readonly isLast: boolean;
 }
 
-/** A command as completion sees it: what is shown in its help, and nothing that is hidden. */
+/** A command as completion sees it: what its help shows, without what is hidden. */
 export interface CompletionCommand {
   readonly name: string;
   /** Names from below the program down, separated by blanks; empty for the program itself. */
@@ -53,7 +53,7 @@ export function completionTree(
     options,
     commands: help
       .visibleCommands(command)
-      // `help COMMAND` is made for the help alone and belongs to no command.
+      // The help lists a `help COMMAND` that is not one of the commands.
       .filter((each) => command.commands.includes(each))
       .map((each) =>
         isProgram

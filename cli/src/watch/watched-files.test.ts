@@ -22,7 +22,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** What is told next, by name. */
+/** The next reported changes, as names in the folder. */
 async function next(): Promise<string[]> {
   await waitUntil(() => told.length > 0, "a change");
   return told.shift()!.map((path) => path.slice(folder.length + 1));

@@ -12,7 +12,7 @@ import { refusalOf } from "./refusals.ts";
 const reason = "the test";
 const serviceOf = ({ at }: Emitter) => at.connection.client(OrderService);
 
-/** Halts, as an operator sets, ends and follows them. */
+/** Tests of halts, as an operator sets, ends and follows them. */
 export function haltCases(now: () => Emitter): void {
   const service = () => serviceOf(now());
   const inForce = async () => (await service().listHalts({})).halts;

@@ -1,5 +1,5 @@
-// Command conformance makes the calls it reads, one line of JSON each, with grpc-go and the module of the contracts, and
-// prints what came of each.
+// Command conformance makes the calls it reads, one line of JSON each, with grpc-go and the contracts' module, and
+// prints the outcome of each.
 //
 // Usage: conformance HOST:PORT
 package main

@@ -42,7 +42,7 @@ export function readUpTo(file: string | 0, bytesMax: number): Buffer | undefined
   }
 }
 
-/** The JSON of a file named on the command line. Usage error when it cannot be read or is none. */
+/** The JSON of a file named on the command line. Usage error when the file cannot be read or is not JSON. */
 export function readJsonFile(path: string): JsonValue {
   const text = readTextFile(path);
   try {

@@ -84,7 +84,7 @@ class Gateway:
         self.orders = order_service_pb2_grpc.OrderServiceStub(self.channel)
 
     async def once(self, method: Any, request: Any, seconds: float = CALL_SECONDS) -> Any:
-        """One try. Raises Refusal."""
+        """Makes one attempt. Raises Refusal."""
         try:
             return await method(request, timeout=seconds, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:

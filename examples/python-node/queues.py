@@ -9,7 +9,7 @@ from calls import Gateway, Refusal, pause_seconds
 from qmtl.data.v1 import queue_data_service_pb2 as data_pb2
 from qmtl.data.v1 import queue_record_pb2
 
-#: An empty message comes every 2 s.
+#: A stream that is silent for this long is lost: an empty message comes every 2 s.
 SILENCE_SECONDS = 6.0
 
 

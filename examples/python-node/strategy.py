@@ -1,4 +1,4 @@
-"""What is computed: two nodes of our own on the stream of a file."""
+"""The strategy: two nodes of our own, computed from the stream of a file."""
 
 import math
 from collections.abc import Mapping

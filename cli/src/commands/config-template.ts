@@ -159,7 +159,7 @@ function comment(parts: readonly string[]): string[] {
   return text === "" ? [] : [`# ${text}`];
 }
 
-/** The schema of a value that may be null, when it is not. */
+/** The schema of a nullable value without its null. */
 function withoutNull(schema: Schema): Schema {
   const others = schema.anyOf?.filter((one) => one.type !== "null") ?? [];
   return others.length === 1 && others[0] !== undefined ? others[0] : schema;

@@ -207,7 +207,7 @@ function printCrosses(crosses: readonly Cross[]): void {
     );
 }
 
-/** Orders that go outside: net of the account, and the same by strategy. */
+/** Orders that go to the broker: net for the account, and the same by strategy. */
 function printOrders(orders: readonly PlannedOrder[]): void {
   for (const order of orders) {
     const { worldId, strategyId, quantity, instrument, clientOrderId, reduceOnly } = order;

@@ -99,7 +99,7 @@ function planIn(file: string): JsonValue {
   return (isAnswer ? json.plan : undefined) ?? json;
 }
 
-/** `qmtl rebalance allocate|allocations`: shares that stand, and setting them without trading. */
+/** `qmtl rebalance allocate|allocations`: shows the shares in force, and sets them without trading. */
 function addAllocationCommands(group: Command): void {
   group
     .command("allocate")

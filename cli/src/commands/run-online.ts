@@ -50,7 +50,7 @@ export async function runOnline(
   if (options.record !== undefined && !session.asJson) console.log(`record: ${options.record}`);
 }
 
-/** Packages that do not fit together fail much later, with errors that name everything but the cause. */
+/** Refuses packages that do not fit together: they would fail much later, with errors that name everything but that. */
 function refuseConflict(file: string): void {
   const { status, detail, fix } = checkVersions(dirname(resolve(file)));
   if (status !== "error") return;

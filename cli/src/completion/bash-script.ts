@@ -71,7 +71,7 @@ function valueRows({ path, options, arguments: args }: CompletionCommand): strin
 const replyOf = (value: CompletionValue): string =>
   "values" in value ? `${value.kind} ${value.values.join(" ")}` : value.kind;
 
-/** The walk over the words, and the answer. A word \`--option=value\` may come as one word or as three. */
+/** The function that walks over the words and answers. A word `--option=value` may come as one word or as three. */
 function walk(name: string): string {
   return `_${name}() {
   local cur=\${COMP_WORDS[COMP_CWORD]} path= wanted= count=0 ended= prefix= word line i REPLY

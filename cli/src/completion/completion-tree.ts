@@ -25,14 +25,14 @@ export interface CompletionCommand {
   /** Names from below the program down, separated by blanks; empty for the program itself. */
   readonly path: string;
   readonly about: string;
-  /** Its own options; those of the program are taken by every command. */
+  /** Its own options; every command also takes those of the program. */
   readonly options: readonly CompletionOption[];
   readonly commands: readonly CompletionCommand[];
   readonly arguments: readonly CompletionArgument[];
 }
 
 /**
- * The commands of a program.
+ * The tree of a command and those below it.
  *
  * @param path of the command, empty for the program
  * @param inherited options of the groups it is in, which may stand after it as well
@@ -91,7 +91,7 @@ function argumentOf(argument: Argument, path: string): CompletionArgument {
   return { name, value, isLast: argument.variadic };
 }
 
-/** Choices stated by the command, choices known by place, or what the name of the value says. */
+/** How a value is completed: by choices that the command states, else those known for its place, else by its name. */
 function completionValue(
   stated: readonly string[] | undefined,
   place: string,

@@ -21,7 +21,7 @@ export interface GraphSnapshot {
   readonly nodes: readonly Node[];
 }
 
-/** The snapshot of a strategy file, or of a file of a StrategyGraph in JSON; no platform is asked. */
+/** The snapshot of a strategy file, or of a file that holds a StrategyGraph in JSON; needs no platform. */
 export async function snapshotOf(
   file: string,
   options: { readonly world: string; readonly export?: string },

@@ -46,7 +46,7 @@ export interface MadeProject {
 /**
  * Makes a project: all of it, or nothing.
  *
- * @throws {ProjectError} see its reasons.
+ * @throws {ProjectError} see `ProjectErrorReason`.
  */
 export async function initProject(options: InitProjectOptions): Promise<MadeProject> {
   const kind = projectKind(options);

@@ -96,7 +96,7 @@ const OPTIONAL = ["window", "price", "side", "target_horizon", "label"] as const
 const KNOWN: readonly string[] = [...REQUIRED, ...OPTIONAL];
 const NUMERIC: ReadonlySet<string> = new Set(["window", "target_horizon"]);
 
-/** The faults of a `TAGS` literal, in order of their place. */
+/** The faults of a `TAGS` literal, in order of position. */
 function checkLiteral(text: string, object: ObjectExpression): TagFinding[] {
   const findings: TagFinding[] = [];
   const seen = new Set<string>();
@@ -207,7 +207,7 @@ const TAG_OPTIONS: Readonly<Record<string, string>> = {
   TagQueryNode: "queryTags",
 };
 
-/** The faults of tags written out in the options of nodes, in order of their place. */
+/** The faults of tags written out in the options of nodes, in order of position. */
 function checkNodeTags(program: Program): TagFinding[] {
   const findings: TagFinding[] = [];
   new Visitor({
@@ -329,7 +329,7 @@ function literalValue(expression: Expression): string | number | undefined {
   return others.length === 0 ? (only?.value.cooked ?? undefined) : undefined;
 }
 
-/** A text as a literal, in the given quotes where it can be. */
+/** A text as a literal, in the given quotes where no character needs escaping; otherwise as in JSON. */
 function quoted(text: string, quote: string): string {
   return /^[^\\'"`$\n\r\u2028\u2029]*$/.test(text) ? quote + text + quote : JSON.stringify(text);
 }

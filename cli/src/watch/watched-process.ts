@@ -14,7 +14,7 @@ export interface WatchedProcessOptions {
   readonly args: readonly string[];
   /** Captures what the run prints, to report it as events; otherwise the run prints directly. */
   readonly asJson: boolean;
-  /** The run holds nothing, so it need not end cleanly. */
+  /** True when the run holds no lease, so that it need not end cleanly. */
   readonly endsAtOnce: boolean;
   readonly onModule: (note: ModuleNote) => void;
   /** Lines for standard output and standard error, as they come. */

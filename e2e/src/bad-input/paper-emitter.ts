@@ -35,7 +35,7 @@ export interface Statement {
   readonly row?: number;
 }
 
-/** Runs the idle strategy up to paper: its runner holds the order lease and wants nothing. */
+/** Promotes the idle strategy to paper: its runner then holds the order lease and wants no position. */
 export async function reachPaper(at: BadInputStack): Promise<Emitter> {
   const { qmtl, call, stack, connection } = at;
   const runner = qmtl.start(["--gateway-url", stack.gatewayUrl, "run", "idler.ts", "--world", "w"]);

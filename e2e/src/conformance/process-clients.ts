@@ -114,7 +114,7 @@ function stop(child: ChildProcess): void {
   try {
     process.kill(-child.pid, "SIGKILL");
   } catch {
-    // It has just ended.
+    // The process has just ended.
   }
 }
 
@@ -124,7 +124,7 @@ function firstJson(text: string): unknown {
     try {
       return JSON.parse(text.slice(0, end + 1));
     } catch {
-      // It ends later.
+      // The value ends at a later brace.
     }
   }
   return undefined;

@@ -31,7 +31,7 @@ export class OperatorDeeds {
     policies: new Set(),
     batches: [],
   };
-  /** How often a rebalance was refused for one of the reasons above. */
+  /** How often a rebalance was refused for one of `REFUSALS`. */
   refused = 0;
   /** Repeats the request of a batch whose answer was lost with the platform; undefined when there is none. */
   #unanswered: (() => Promise<void>) | undefined;

@@ -55,7 +55,7 @@ export class Deeds {
     await life.world.create();
     this.#ids = await this.#runners.begin();
     await life.world.allocate(this.#ids);
-    // On a busy machine a service may lose its lead for a moment.
+    // On a busy machine a service may stop leading for a moment.
     await waitFor("both strategies compute", async () => {
       await life.world.settle();
       const isDone = await this.#applyAll(life, EffectiveMode.COMPUTE_ONLY);

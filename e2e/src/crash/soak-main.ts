@@ -1,4 +1,4 @@
-// `npm run soak` (options: e2e/README.md): the crash stories, many of them.
+// `npm run soak` (options: e2e/README.md): runs many crash stories.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";

@@ -65,7 +65,7 @@ export class ClockPortService {
     return this.#machine !== null;
   }
 
-  /** An operator's or evaluation's command. */
+  /** Takes a command of an operator or an evaluation; ignores it while the service is down or a commit is pending. */
   command(command: GateCommand): void {
     if (this.#machine === null || this.#pending !== null) return;
     const answer = this.#machine.command(command, this.#time());

@@ -10,7 +10,7 @@ export interface Ending {
   readonly failure: QmtlError | undefined;
 }
 
-/** Longest wait for an answer, and time for which a stream is read, milliseconds; a silent stream is no failure. */
+/** Longest wait for an answer, and for a first message of a stream, milliseconds; a silent stream is no failure. */
 const answerMs = 12_000;
 const streamMs = 2_000;
 

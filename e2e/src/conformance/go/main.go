@@ -24,7 +24,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
 
-	// The contracts register themselves.
+	// Imported for their effect: the contracts register themselves.
 	_ "github.com/qmtl/qmtl/gen/go/qmtl/dagmanager/v1"
 	_ "github.com/qmtl/qmtl/gen/go/qmtl/data/v1"
 	_ "github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1"

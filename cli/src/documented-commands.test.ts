@@ -72,7 +72,7 @@ test.each(documents)("every command line of %s is one the program takes", async 
   }
 });
 
-test("a command and an option there are none of, and an argument too few, are found", async () => {
+test("an unknown command, an unknown option and a missing argument are found", async () => {
   const fault = (line: string) => faultOf({ place: "", words: line.split(" ") });
 
   expect(await fault("wrld list")).toMatch(/unknown command 'wrld'/);

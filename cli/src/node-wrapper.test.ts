@@ -73,7 +73,7 @@ describe("in a clone without its packages", () => {
 });
 
 describe.skipIf(node === undefined)("under an older Node (skipped where there is none)", () => {
-  test("kill -9 of what was started takes the program along that it runs", async () => {
+  test("kill -9 of the wrapper also ends the program it runs", async () => {
     const [gateway, web, dag, world] = await freePorts(4);
     const config = [
       `gateway: {port: ${gateway}, web_port: ${web}}`,

@@ -57,21 +57,20 @@ function checkFolder(name: string, folder: string, isRunning: boolean): Check {
   return { name, status: "ok", detail: `${folder}: ${room}${state}` };
 }
 
-/** Pid of the living process that locks the folder, 0 for another user's process; undefined when there is none. */
+/** Pid of the living process that locks the folder, whoever's it is; undefined when there is none. */
 function holderOf(folder: string): number | undefined {
+  let pid: number;
   try {
-    const { pid }: { pid: number } = JSON.parse(readFileSync(join(folder, "lock"), "utf8"));
+    ({ pid } = JSON.parse(readFileSync(join(folder, "lock"), "utf8")));
+  } catch {
+    return undefined;
+  }
+  try {
     process.kill(pid, 0);
     return pid;
   } catch (failure) {
     // EPERM: the process is there, but somebody else's.
     const isForeign = failure instanceof Error && "code" in failure && failure.code === "EPERM";
-    return isForeign ? 0 : undefined;
+    return isForeign ? pid : undefined;
   }
-}
-
-function nearestFolder(folder: string): string {
-  let at = folder;
-  while (!existsSync(at) && at !== dirname(at)) at = dirname(at);
-  return at;
 }

@@ -214,7 +214,7 @@ export function graphCases(at: () => BadInputStack): void {
       expect(await at().stored()).toBe(before);
     });
 
-    test("no common schema version is told both ranges", async () => {
+    test("a request without a common schema version is refused with both ranges", async () => {
       const request = submission(good, { schemaVersion: { min: 7, max: 9 } });
 
       const { metadata } = await refusalOf(submit(request));

@@ -59,7 +59,7 @@ function changesByTopic({ events }: WireSubscriber): Record<string, number> {
   return counts;
 }
 
-test("through kills and cuts a subscriber is told each change once, and holds at the end what is stored", async () => {
+test("through kills and cuts a subscriber receives each change once, and holds at the end what is stored", async () => {
   await story.tell(deeds);
 
   await story.agree(story.world);

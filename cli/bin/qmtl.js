@@ -29,12 +29,12 @@ if (major < 24) {
     process.stderr.write(`qmtl needs Node 24 or newer; this is ${process.version}, and the pinned one is not installed${where}\n`);
     process.exit(2);
   }
-  // The channel tells the program when this process is gone, also where it was killed and could not pass that on.
+  // The IPC channel closes when this process dies, so the program notices even a kill that could not be passed on.
   const child = spawn(node, [...process.execArgv, ...process.argv.slice(1)], {
     stdio: ["inherit", "inherit", "inherit", "ipc"],
     env: { ...process.env, QMTL_WRAPPER_PID: String(process.pid) },
   });
-  // Whoever stops this process means the program. Ctrl-C on a terminal reaches both: that sends it to the whole group.
+  // A signal to this process is meant for the program. Ctrl-C on a terminal reaches both anyway: it goes to the group.
   for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   process.on("SIGINT", () => process.stdin.isTTY || child.kill("SIGINT"));
   const [code, signal] = await once(child, "exit");
@@ -45,18 +45,18 @@ if (process.env.QMTL_WRAPPER_PID !== undefined) {
   const end = () => process.kill(process.pid, "SIGKILL");
   process.once("disconnect", end);
   process.channel?.unref();
-  if (process.env.QMTL_WRAPPER_PID !== String(process.ppid)) end(); // it was gone before this listened
-  delete process.env.QMTL_WRAPPER_PID; // not for what this starts
+  if (process.env.QMTL_WRAPPER_PID !== String(process.ppid)) end(); // the wrapper died before this listened
+  delete process.env.QMTL_WRAPPER_PID; // child processes must not inherit it
 }
 
-// The reader of a pipe has seen enough, as `head` does: no failure, and nobody is left to tell.
+// The reader of the pipe has closed it, as `head` does: not a failure, and nobody is left to report it to.
 process.stdout.on("error", (failure) => {
-  if (failure.code === "EIO") return; // the terminal is gone; the work comes to its end without it
+  if (failure.code === "EIO") return; // the terminal is gone; the command finishes without it
   if (failure.code !== "EPIPE") process.stderr.write(`error: the answer cannot be written: ${failure.message}\n`);
   process.exit(failure.code === "EPIPE" ? 0 : 1);
 });
 
-// Parsed code is kept between runs (in the system's temporary folder): a third of the start-up time.
+// Keeps compiled code between runs, in the system's temporary folder: saves a third of the start-up time.
 nodeModule.enableCompileCache?.();
 
 let main;
@@ -70,5 +70,5 @@ try {
   process.exit(2);
 }
 
-/** Settles when the command has ended. Not awaited here: of one that never ends Node itself would speak, not `main`. */
+/** Settles when the command has ended. Not awaited here: if it never did, Node would report that instead of `main`. */
 export const ended = main(process.argv);

@@ -1,7 +1,7 @@
 import { QmtlError } from "@qmtl/sdk/errors";
 import { ExitCode, RefusalError } from "./exit-codes.ts";
 
-/** That another gateway holds the accounts, as the refusal of a command that starts one; any other failure as it is. */
+/** Turns NOT_LEADER (another gateway holds the accounts) into a refusal with a hint; passes on other failures. */
 export function accountHeldRefusal(failure: unknown): unknown {
   if (!(failure instanceof QmtlError) || failure.reason !== "NOT_LEADER") return failure;
   const hint = "stop that process first, or start this one with --standby: it takes over by itself";

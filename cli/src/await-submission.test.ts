@@ -16,7 +16,7 @@ type Look = readonly [state: SubmissionState, stateReason: string];
 const submissionAt = ([state, stateReason]: Look) =>
   create(SubmissionSchema, { submissionId, state, stateReason });
 
-/** A gateway that tells these states, then waits until the caller's time is over, unless the last one is an end. */
+/** A gateway that streams these states, then waits for the caller's deadline unless the last state is final. */
 function gatewayTelling(looks: readonly Look[]) {
   const transport = createRouterTransport((router) => {
     router.service(GatewayService, {
@@ -47,7 +47,7 @@ async function waitFor(
   return { notes, failure };
 }
 
-test("a submission that waits for a dead DAG Manager is told at once, once, and completes when that is back", async () => {
+test("a submission that waits for a dead DAG Manager is reported once, at once, and completes when it is back", async () => {
   const { notes, failure } = await waitFor(
     [
       [PROCESSING, ""],
@@ -76,13 +76,13 @@ test("at the end of the wait a submission is said to be kept, with what to do, n
   });
 });
 
-test("a submission that does not move, and says not why, is told to wait", async () => {
+test("a submission that stands still without a reason is reported as waiting", async () => {
   const { notes } = await waitFor([[PROCESSING, ""]], { waitMsMax: 100, stillMsMax: 1 });
 
   expect(notes).toEqual(["submission sub-1 is accepted and stored; it waits for its queues"]);
 });
 
-test("a submission that has failed is told with why, and never said to wait", async () => {
+test("a failed submission is reported with its reason, never as waiting", async () => {
   const { notes, failure } = await waitFor([[FAILED, "the world is gone"]], {});
 
   expect(notes).toEqual([]);

@@ -10,7 +10,7 @@ const queuesWaitMsMax = 60_000;
 const stillMsMax = 2_000;
 
 export interface AwaitOptions {
-  /** Tells that it waits, and for what. */
+  /** Called once for each service the submission waits for, with a note that names it. */
   readonly onWaiting: (note: string) => void;
   /** @default 60000 */
   readonly waitMsMax?: number;
@@ -19,10 +19,11 @@ export interface AwaitOptions {
 }
 
 /**
- * Waits until the nodes of a submission that the gateway has stored have their queues. Says at once when it does not
- * move: it is kept, and continues by itself, whether somebody waits for it or not.
+ * Waits until the nodes of a submission that the gateway has stored have their queues. Reports a submission that does
+ * not move: at once when the gateway gives a reason, else after `stillMsMax`. It is stored, and continues whether or
+ * not anybody waits for it.
  *
- * @throws {CommandError} it has failed, or is not completed in time.
+ * @throws {CommandError} when it has failed, or is not completed in time.
  */
 export async function awaitSubmission(
   gateway: Pick<Client<typeof GatewayService>, "watchSubmission">,
@@ -63,7 +64,7 @@ export async function awaitSubmission(
   throw stillWaiting(submissionId, why);
 }
 
-/** What a submission waits for, in words; its reason begins with the name of the service that is out. */
+/** What a submission waits for, in words; its reason begins with the name of the service that is down. */
 function subjectOf(why: string): string {
   if (why.startsWith("dag-manager")) return "the DAG Manager";
   if (why.startsWith("world-service")) return "WorldService";

@@ -54,8 +54,8 @@ export async function addCommands(program: Command, names: readonly CommandName[
 const WITH_VALUE: readonly string[] = ["--config", "--gateway-url"];
 
 /**
- * The commands a command line needs: the one it calls, or none to tell the version. Help, completion and a word that is
- * no command need them all.
+ * The commands a command line needs: the one it calls, or none to print the version. Help, completion and an unknown
+ * word need them all.
  *
  * @param words the command line without the program
  */

@@ -8,7 +8,7 @@ export interface GlobalOptions {
   json?: boolean;
 }
 
-/** What the options every command has and the configuration come to. */
+/** What results from the options every command has and the configuration. */
 export interface CommandSettings {
   readonly asJson: boolean;
   readonly config: QmtlConfig;

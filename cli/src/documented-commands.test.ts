@@ -25,7 +25,7 @@ interface Line {
   readonly words: readonly string[];
 }
 
-/** Lines of a document's code blocks that call the command, without what a shell adds. */
+/** Lines of a document's code blocks that call the command, without shell syntax around it. */
 function commandLines(document: string): Line[] {
   const lines = readFileSync(resolve(root, document), "utf8").split("\n");
   const found: Line[] = [];
@@ -45,7 +45,7 @@ function commandLines(document: string): Line[] {
 
 const wordsOf = (text: string): string[] => text.match(/"[^"]*"|'[^']*'|\S+/g) ?? [];
 
-/** What the program says against a command line; undefined when it takes it. No command does anything here. */
+/** The program's objection to a command line; undefined when it accepts it. No command's action runs here. */
 async function faultOf({ words }: Line): Promise<string | undefined> {
   const program = await makeProgram();
   disarm(program);
@@ -72,7 +72,7 @@ test.each(documents)("every command line of %s is one the program takes", async 
   }
 });
 
-test("a command and an option there are none of, and an argument too few, are found", async () => {
+test("an unknown command, an unknown option and a missing argument are found", async () => {
   const fault = (line: string) => faultOf({ place: "", words: line.split(" ") });
 
   expect(await fault("wrld list")).toMatch(/unknown command 'wrld'/);

@@ -7,7 +7,7 @@ export const ExitCode = {
   refused: 1,
   /** Bad usage, configuration or input file; nothing was done. */
   usage: 2,
-  /** The platform could not be reached; of one that runs here: its database was lost, the next start has it back. */
+  /** The platform could not be reached; for `up` and `service`: the database was lost, start it again. */
   unreachable: 3,
   /** The feature is in the contract but not built yet. */
   notBuilt: 4,
@@ -41,7 +41,7 @@ export class RefusalError extends CommandError {
 export function exitCodeOf(failure: unknown): ExitCode {
   if (failure instanceof CommandError) return failure.exitCode;
   const reason = reasonOf(failure);
-  // Nothing is wrong with what was asked for: the machine is not free for it.
+  // The request is fine, but something on this machine is in the way.
   const isInTheWay = ["DATA_FOLDER_LOCKED", "STORE_FORMAT_REFUSED", "PORT_TAKEN"].includes(
     reason ?? "",
   );

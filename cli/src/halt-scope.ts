@@ -1,14 +1,14 @@
 import type { Halt } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
 import { CommandError } from "./exit-codes.ts";
 
-/** What a halt covers, as options say it: at most one of them. */
+/** What a halt covers, as given by options: at most one of them. */
 export interface HaltScope {
   account?: string;
   world?: string;
   strategy?: string;
 }
 
-/** The target of options; everything without one. Usage error for more than one. */
+/** The halt target that the options name; everything when they name none. Usage error for more than one. */
 export function haltTarget({ account, world, strategy }: HaltScope) {
   const given = [account, world, strategy].filter((each) => each !== undefined);
   if (given.length > 1)

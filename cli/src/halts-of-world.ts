@@ -32,7 +32,7 @@ export async function haltsOfWorld(
   });
 }
 
-/** A halt in a line: what it covers, why, by whom. */
+/** One line about a halt: what it covers, why, by whom. */
 export function haltLine(halt: Halt): string {
   const unstored = halt.stored ? "" : ", not stored yet";
   return `halted: ${haltedText(halt)}  ${halt.haltId}  ${halt.reason}  by ${halt.principal}${unstored}`;

@@ -15,6 +15,6 @@ test("a device without an end is refused, not read for ever", () => {
   expect(() => readTextFile("/dev/zero")).toThrow(/cannot read \/dev\/zero: it is larger than/);
 });
 
-test("a folder is told as what cannot be read", () => {
+test("a folder is refused as unreadable", () => {
   expect(() => readTextFile("/")).toThrow(/cannot read \/: EISDIR/);
 });

@@ -20,7 +20,8 @@ export function readTextFile(path: string): string {
 }
 
 /**
- * The bytes of a file, a pipe or a device; undefined where there are more than `bytesMax`, of which hardly more are read.
+ * The bytes of a file, a pipe or a device; undefined when there are more than `bytesMax`: it then stops reading within
+ * the next MiB.
  *
  * @param file path, or 0 for standard input
  */
@@ -41,7 +42,7 @@ export function readUpTo(file: string | 0, bytesMax: number): Buffer | undefined
   }
 }
 
-/** The JSON of a file named on the command line. Usage error when it cannot be read or is none. */
+/** The JSON of a file named on the command line. Usage error when the file cannot be read or is not JSON. */
 export function readJsonFile(path: string): JsonValue {
   const text = readTextFile(path);
   try {
@@ -51,7 +52,7 @@ export function readJsonFile(path: string): JsonValue {
   }
 }
 
-/** A message in proto3 JSON. Usage error that names file and fault. */
+/** A message from proto3 JSON. Usage error that names the file and what is wrong. */
 export function messageFromJson<D extends DescMessage>(
   schema: D,
   json: JsonValue,

@@ -6,7 +6,7 @@ export interface JournalEntryFields {
   readonly bodyJson: string;
 }
 
-/** What an entry of the journal says, as a sentence; its JSON where this version does not know the entry. */
+/** A journal entry as a sentence; its JSON where this version does not know the entry. */
 export function journalSentence({ worldId, strategyId, bodyJson }: JournalEntryFields): string {
   const body = fieldsOf(parsed(bodyJson));
   const sentence = SENTENCES[textOf(body.op)]?.({ ...body, worldId, strategyId });
@@ -15,7 +15,7 @@ export function journalSentence({ worldId, strategyId, bodyJson }: JournalEntryF
 
 type Body = Readonly<Record<string, unknown>>;
 
-/** Each operation of the router, in words. Undefined for a body that lacks what its sentence is about. */
+/** The sentence of each router operation. Undefined for a body that lacks what its sentence is about. */
 const SENTENCES: Readonly<Record<string, (body: Body) => string | undefined>> = {
   set_target: (body) => {
     const held = body.act === false ? "; no order is made while a halt is in force" : "";
@@ -57,7 +57,7 @@ const SENTENCES: Readonly<Record<string, (body: Body) => string | undefined>> = 
   note: noteSentence,
 };
 
-/** The first entry of a kind says everything, a later one what has changed. */
+/** Settings of an account. The first such entry states all of them, a later one what has changed. */
 function settingsSentence(body: Body): string | undefined {
   const { initialCash, currency, limits, instruments } = body;
   const { orderNotionalMax, grossNotionalMax } = fieldsOf(limits);
@@ -75,7 +75,7 @@ function settingsSentence(body: Body): string | undefined {
   return parts.length === 0 ? undefined : `from here on: ${parts.join("; ")}`;
 }
 
-/** Lots of a few instruments, and how many there are of many. */
+/** Lot sizes of up to five instruments; of more, only how many there are. */
 function lotsOf(instruments: readonly unknown[]): string[] {
   if (instruments.length > 5) return [`it has lots of ${instruments.length} instruments`];
   return instruments
@@ -83,7 +83,7 @@ function lotsOf(instruments: readonly unknown[]): string[] {
     .map(({ symbol, lotSize }) => `a lot of ${textOf(symbol)} is ${textOf(lotSize)}`);
 }
 
-/** Notes say what followed from an operation. */
+/** Notes record what followed from an operation. */
 function noteSentence(body: Body): string | undefined {
   if (body.order !== undefined) {
     const order = fieldsOf(body.order);
@@ -118,7 +118,7 @@ function noteSentence(body: Body): string | undefined {
   return undefined;
 }
 
-/** A halt says what it does to orders; what ends one does not. */
+/** A halt states what it does to orders; the entry that ends one has no such fields. */
 function haltSentence(body: Body): string {
   const { scope: covers, target, principal, reason, cancel, flatten } = body;
   const what = covers === "all" ? "everything" : `${textOf(covers)} ${textOf(target)}`;
@@ -179,7 +179,7 @@ function count(value: unknown, one: string, many = `${one}s`): string {
   return `${length} ${length === 1 ? one : many}`;
 }
 
-/** A broker may list what it holds nothing of. */
+/** Positions that are not zero: a broker may list instruments of which it holds nothing. */
 function held(positions: unknown): readonly unknown[] {
   return listOf(positions).filter((each) => Number(listOf(each)[1]) !== 0);
 }

@@ -13,7 +13,7 @@ import { waitFor } from "./wait-for.ts";
 
 const program = await makeProgram();
 
-/** Every command that does something, by its full name. */
+/** Every command without sub-commands, by its full name. */
 function leaves(command: Command = program, path = ""): [string, Command][] {
   if (command.commands.length === 0) return [[path, command]];
   return command.commands.flatMap((each) => leaves(each, `${path} ${each.name()}`.trim()));
@@ -46,7 +46,7 @@ function helpOf(command: Command): string {
   return text;
 }
 
-/** Words of a command line; quotes hold words together. */
+/** Words of a command line; a quoted text is one word. */
 const wordsOf = (line: string): string[] => line.match(/'[^']*'|\S+/g) ?? [];
 
 describe.each(leaves())("qmtl %s", (path, command) => {
@@ -264,7 +264,7 @@ describe("against a platform", () => {
     ["project validate", "--path $/made"],
     ["project list-layers", ""],
     ["project list-presets", ""],
-    // Its port is the platform's.
+    // The platform holds their ports.
     ["service gateway", "", 1],
     ["service dag-manager", "", 1],
     ["service world-service", "", 1],

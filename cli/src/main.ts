@@ -14,7 +14,7 @@ Exit codes:
   4  the feature is in the contract but not implemented yet
   130  interrupted`;
 
-/** The command line. @param names its commands. @default all of them */
+/** The `qmtl` program. @param names the commands to add. @default all of them */
 export async function makeProgram(names: readonly CommandName[] = commandNames): Promise<Command> {
   const program = new Command("qmtl")
     .description(
@@ -24,11 +24,11 @@ export async function makeProgram(names: readonly CommandName[] = commandNames):
     .option("--config <file>", "configuration file (default: qmtl.yml in this folder)")
     .option("--gateway-url <url>", "address of the gateway, or several separated by commas")
     .option("--json", "answer in JSON")
-    // Commands take these settings over, so each one's help names --json and the exit codes.
+    // Commands inherit these settings, so the help of each names --json and the exit codes.
     .configureHelp({ showGlobalOptions: true })
     .addHelpText("afterAll", EXIT_CODES)
     .showSuggestionAfterError()
-    // Errors are printed by `main`, in JSON where that was asked for; then no help is mixed into it either.
+    // `main` prints errors, in JSON where that was asked for; no help text is then mixed into it.
     .configureOutput({
       outputError: () => {},
       writeErr: (text) => void (process.argv.includes("--json") || process.stderr.write(text)),

@@ -1,17 +1,17 @@
 import { QmtlError } from "@qmtl/sdk/errors";
 import { ExitCode, RefusalError } from "./exit-codes.ts";
 
-/** What a call said that found nobody at an address. */
+/** Message of a call when nothing answered at the address. */
 const NOBODY = /^nothing answers at \S+ \((.*)\)$/;
-/** The same, of a host without an address, or of somebody else who listens there. */
+/** Message of a call when the host has no address, or when something else listens there. */
 const NO_GATEWAY = /^(there is no such host|what listens there does not speak gRPC|no connection)/;
 
-/** Why an address does not answer, said beside the address. */
+/** Why an address does not answer, without the address: the caller prints it beside. */
 export function connectionCause(message: string): string {
   return NOBODY.exec(message)?.[1] ?? message;
 }
 
-/** How each service behind a gateway is started; by the name it goes by in the metadata of an error. */
+/** Command that starts each service behind a gateway, by the service's name in the metadata of an error. */
 const STARTS: Readonly<Record<string, string>> = {
   "dag-manager": "qmtl service dag-manager",
   "world-service": "qmtl service world-service",
@@ -26,8 +26,8 @@ export function peerHint(peer: string): string {
 }
 
 /**
- * A call that found nobody at the gateway's address, in words that name it. Any other failure is given back: also that
- * the gateway itself did not reach somebody, which names that service.
+ * A failed call to a gateway that did not answer, as a refusal that names its address. Returns any other failure as it
+ * is, also one that the gateway reports about a service behind it, which names that service.
  */
 export function namingGateway(failure: unknown, gatewayUrl: string): unknown {
   if (!(failure instanceof QmtlError) || failure.reason !== "PEER_UNAVAILABLE") return failure;

@@ -24,14 +24,14 @@ const node = olderNode();
 const folder = mkdtempSync(join(tmpdir(), "qmtl-wrapper-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** True while a process is there and not a zombie that nobody has asked for. */
+/** True while a process exists and is not a zombie. */
 function isRunning(pid: number): boolean {
   const { stdout } = spawnSync("ps", ["-o", "stat=", "-p", String(pid)], { encoding: "utf8" });
   return stdout.trim() !== "" && !stdout.trim().startsWith("Z");
 }
 
 describe("in a clone without its packages", () => {
-  /** The program beside a source that imports a package which is not there, as before `npm ci`. */
+  /** A copy of the program beside a source that imports a missing package, as before `npm ci`. */
   function cloned(): string {
     const clone = mkdtempSync(join(tmpdir(), "qmtl-clone-"));
     mkdirSync(join(clone, "bin"));
@@ -73,7 +73,7 @@ describe("in a clone without its packages", () => {
 });
 
 describe.skipIf(node === undefined)("under an older Node (skipped where there is none)", () => {
-  test("kill -9 of what was started takes the program along that it runs", async () => {
+  test("kill -9 of the wrapper also ends the program it runs", async () => {
     const [gateway, web, dag, world] = await freePorts(4);
     const config = [
       `gateway: {port: ${gateway}, web_port: ${web}}`,

@@ -10,7 +10,7 @@ export async function* pagesOf<P extends { readonly nextPageToken: string }>(
   } while (pageToken !== "");
 }
 
-/** What is on all pages of a list. */
+/** The items of all pages of a list, in order. */
 export async function allOf<P extends { readonly nextPageToken: string }, T>(
   read: (pageToken: string) => Promise<P>,
   itemsOf: (page: P) => readonly T[],

@@ -4,7 +4,7 @@ import { printFailure } from "./print.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
-/** The lines a failure is told in. */
+/** The lines in which a failure is printed. */
 function told(failure: unknown): string[] {
   const error = vi.spyOn(console, "error").mockImplementation(() => {});
   printFailure(failure, false);
@@ -13,7 +13,7 @@ function told(failure: unknown): string[] {
 
 const pattern = "does not match regex pattern `^[a-z0-9][a-z0-9_-]{0,62}$`";
 
-test("a field that the message repeats is told once, and a pattern in words", () => {
+test("a field that the message repeats is printed once, and a pattern in words", () => {
   const failure = new QmtlError("INVALID_FIELD", `world.world_id: ${pattern}`, {
     fields: [{ field: "world.world_id", description: pattern }],
   });
@@ -35,7 +35,7 @@ test("a port that is taken names its key, and a service that does not answer how
   expect(told(silent).at(-1)).toMatch(/^hint: start it: `qmtl service world-service`/);
 });
 
-test("a call whose outcome is not known is told what may be repeated", () => {
+test("a call whose outcome is not known says what may be repeated", () => {
   const late = new QmtlError("OUTCOME_UNKNOWN", "no answer within 10 s");
 
   expect(told(late)[1]).toMatch(/^hint: .*one that only reads may be repeated/);
@@ -78,13 +78,13 @@ test("a message that says more than its fields is kept beside them", () => {
   ]);
 });
 
-test("what the system refused is told with the file first", () => {
+test("what the system refused is printed with the file first", () => {
   const failure = new Error("EACCES: permission denied, mkdir '/srv/data'");
 
   expect(told(failure)).toEqual(["error: /srv/data: permission denied"]);
 });
 
-test("an apply that skips a stage is told the stage that comes next", () => {
+test("an apply that skips a stage gets the stage that comes next", () => {
   const message =
     "stages rise one at a time: the world is at compute-only, and paper comes before live";
   const metadata = { stage: "compute-only", next: "paper" };

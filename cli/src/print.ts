@@ -7,7 +7,7 @@ export function printJson(value: unknown): void {
   console.log(JSON.stringify(value));
 }
 
-/** Tells on standard error what is not the answer, but must not be missed; one JSON object for programs. */
+/** Prints on standard error what is not part of the answer but must not be missed; with `asJson` as a JSON object. */
 export function printNote(note: string, asJson: boolean): void {
   console.error(asJson ? JSON.stringify({ note }) : `note: ${note}`);
 }
@@ -97,7 +97,7 @@ const HINTS: Readonly<Record<string, string>> = {
   PORT_TAKEN: "stop the process that listens there, or set another port in qmtl.yml",
 };
 
-/** Prints a failure on standard error: what, which fields, what to do next; one JSON object for programs. */
+/** Prints a failure on standard error: what, which fields, what to do next; with `asJson` as one JSON object. */
 export function printFailure(failure: unknown, asJson: boolean): void {
   const error = failure instanceof Error ? failure : new Error(String(failure));
   const reason = reasonOf(error);
@@ -117,7 +117,7 @@ export function printFailure(failure: unknown, asJson: boolean): void {
 
 function hintOf(error: Error, reason: string | undefined): string | undefined {
   if (error instanceof CommandError) return error.hint;
-  // An address that is none; of a file that does not hold, the configuration itself tells.
+  // CONFIG_INVALID of a QmtlError is a bad address, which needs no hint; a bad file is a ConfigError.
   if (reason === undefined || (reason === "CONFIG_INVALID" && error instanceof QmtlError)) return;
   const { next, peer, key } = error instanceof QmtlError ? error.metadata : {};
   if (reason === "PORT_TAKEN" && key !== undefined) {
@@ -130,7 +130,7 @@ function hintOf(error: Error, reason: string | undefined): string | undefined {
   return HINTS[reason];
 }
 
-/** What the contracts say of a field, in words for people. */
+/** Messages of the contracts' rules about a field, and how to put them for people. */
 const WORDS: readonly (readonly [RegExp, string])[] = [
   [/must be at least 1 characters/, "must not be empty"],
   [
@@ -142,7 +142,7 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
 const inWords = (text: string): string =>
   WORDS.reduce((told, [from, to]) => told.replaceAll(new RegExp(from, "g"), to), text);
 
-/** The message and one line per field, each thing said once: a message that only repeats its fields is left out. */
+/** The message and one line per field, without repetition: a message that only repeats its fields is left out. */
 function printFields(
   message: string,
   fields: readonly { readonly field: string; readonly description: string }[],
@@ -163,13 +163,13 @@ function printFields(
     : { message: `${lines.length} problems were found`, lines };
 }
 
-/** What the system refused, with the file first: `ENOENT: no such file or directory, open 'x'` is `x: no such file …`. */
+/** An error of the system with the file first: `ENOENT: no such file or directory, open 'x'` is `x: no such file …`. */
 function systemWords(message: string): string {
   const [, words, path] = /^E[A-Z0-9]+: ([^,\n]+), [a-z]+ '([^'\n]+)'$/.exec(message) ?? [];
   return path === undefined ? message : `${path}: ${words}`;
 }
 
-/** Where in a file the fault is, and facts for machines: whatever of these an error of the platform carries. */
+/** Fields of an error that JSON output carries where they exist: where in a file the fault is, details for programs. */
 const PLACE = ["metadata", "file", "line", "column", "value", "issues"] as const;
 
 function placeOf(error: Error): Record<string, unknown> {

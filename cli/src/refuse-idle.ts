@@ -1,7 +1,7 @@
 import { CommandError, ExitCode } from "./exit-codes.ts";
 
 /**
- * Refuses options that would do nothing: whoever gave one believes that it did something.
+ * Refuses options that would have no effect, as whoever gave one expects an effect.
  *
  * @param given values by flag; one that is undefined or false was not given
  * @param where why they do nothing, such as "without --world"

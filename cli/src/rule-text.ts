@@ -1,4 +1,4 @@
-/** What a rule with two bounds is asked for: the one to come in, or the other to be let stay. */
+/** Which bound of a rule with two a verdict is about: the one to enter, or the one to stay. */
 const PURPOSES: Readonly<Record<string, string>> = { enter: "to enter: ", exit: "to stay: " };
 
 /** A verdict for people, with what it is needed for: `to stay: sharpe 0.9 ≥ 0.5`. */

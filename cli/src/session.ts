@@ -10,7 +10,7 @@ import { namingGateway } from "./no-answer.ts";
 import { allOf } from "./pages-of.ts";
 import { unknownStrategy, withSuggestion } from "./suggest-name.ts";
 
-/** What a command works with that talks to the platform: its settings, and clients of the gateway. */
+/** What a command that talks to the platform works with: its settings, and clients of the gateway. */
 export interface CommandSession extends CommandSettings {
   client<S extends DescService>(service: S): Client<S>;
   /** The strategy id of a name or id within a world. */
@@ -18,7 +18,7 @@ export interface CommandSession extends CommandSettings {
   close(): void;
 }
 
-/** Opens the session of a command from its options; no I/O before the first call. */
+/** Opens the session of a command from its options; does not connect before the first call. */
 export function openSession(command: Command): CommandSession {
   const settings = commandSettings(command);
   const { config, gatewayUrl } = settings;
@@ -58,8 +58,8 @@ export function openSession(command: Command): CommandSession {
 }
 
 /**
- * Runs the action of a command with its session, and closes it whatever happens.
- * The action gets the session, then the command's arguments, then its options.
+ * Runs the action of a command with its session, and closes it whatever happens. The action gets the session, then the
+ * command's arguments, then its options.
  */
 export function withSession<A extends unknown[]>(
   action: (session: CommandSession, ...args: A) => Promise<void>,

@@ -21,11 +21,11 @@ export interface SubmittedStrategy {
 }
 
 /**
- * Backtests a strategy's declared history and hands its graph in with the series, as a run does first. Nothing runs
- * after that: no lease is taken, no gate opened, no node computed.
+ * Backtests a strategy's declared history and submits its graph with the return series, as a run does first. Nothing
+ * runs after that: no lease is taken, no gate opened, no node computed.
  *
- * @throws {QmtlError} what the gateway refuses. An outage before it is submitted is reported at once; one after that is
- * waited out for a minute.
+ * @throws {QmtlError} what the gateway refuses. An outage before the submission fails at once; after it, the queues are
+ * waited for up to a minute.
  */
 export async function submitStrategy(
   session: CommandSession,

@@ -9,7 +9,7 @@ import type { CommandSession } from "./session.ts";
 /** Largest number of names in one hint. */
 const suggestionsMax = 10;
 
-/** What a name that is not known is answered with: the nearest one, or the first few there are. */
+/** Hint for an unknown name: the nearest known one, or the first few. */
 export function suggestionFor(name: string, known: readonly string[]): string {
   const near = nearestName(name, known);
   if (near !== undefined) return `did you mean ${near}?`;
@@ -32,7 +32,7 @@ export function unknownStrategy(
   );
 }
 
-/** A failure, with the nearest name, or the id of a name, in its hint when there is no such world, account or strategy. */
+/** Adds a hint to the failure of an unknown world, account or strategy: the nearest name, or the id of a given name. */
 export async function withSuggestion(
   session: Pick<CommandSession, "client">,
   failure: unknown,

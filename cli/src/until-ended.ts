@@ -3,13 +3,13 @@ import { accountHeldRefusal } from "./account-held.ts";
 import { ExitCode, exitCodeOf, RefusalError, reasonOf } from "./exit-codes.ts";
 import { printNote } from "./print.ts";
 
-/** Longest time from what ends a process to its end, milliseconds; it guards against work that waits in vain. */
+/** Longest time from a fatal cause to the end of the process, milliseconds, even if some work never finishes. */
 const endMsMax = 10_000;
 
 /**
- * Waits until what runs here is asked to stop, or cannot continue, and stops it.
+ * Waits until what runs here is asked to stop or cannot continue, then stops it.
  *
- * @throws why it could not continue. The process ends within ten seconds then, whatever still waits for something.
+ * @throws why it could not continue. The process then ends within ten seconds, even if some work never finishes.
  */
 export async function untilEnded(
   running: Pick<Platform, "lost" | "stop">,

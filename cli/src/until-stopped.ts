@@ -1,15 +1,15 @@
 import { ExitCode } from "./exit-codes.ts";
 
 const signals = ["SIGINT", "SIGTERM"] as const;
-/** A terminal that was closed asks for an end, too. */
+/** SIGHUP, which a closed terminal sends, asks for an end, too. */
 const stopSignals = [...signals, "SIGHUP"] as const;
-/** Signals this close together are one: a terminal tells the whole group, and whoever started the program passes it on. */
+/** Signals within this time, ms, are one: a terminal signals the whole group, and the parent passes its own on. */
 const sameSignalMs = 500;
 
 /**
  * Calls `first` on the first SIGINT, SIGTERM or SIGHUP, and `again` on each that comes later.
  *
- * @returns takes the listeners off
+ * @returns function that removes the listeners
  */
 export function onStopSignal(
   first: (signal: NodeJS.Signals) => void,
@@ -39,8 +39,8 @@ export function untilStopped(): Promise<NodeJS.Signals> {
 }
 
 /**
- * Work that SIGINT and SIGTERM break off by ending the process at once, with 130: for what is safe against a kill and
- * has nothing to give back yet. Not left to the system, which spares the first process of a container.
+ * Runs work during which SIGINT and SIGTERM end the process at once, with 130: for work that is safe against a kill and
+ * has nothing to release yet. Not left to the system, which ignores these signals for the first process of a container.
  */
 export async function endingAtOnce<T>(work: () => Promise<T>): Promise<T> {
   const end = (): void => process.exit(ExitCode.interrupted);

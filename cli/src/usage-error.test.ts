@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { makeProgram } from "./main.ts";
 import { usageErrorOf } from "./usage-error.ts";
 
-/** What a command line that the parser refuses is answered with. */
+/** Message and hint for a command line that the parser refuses. */
 async function refusalOf(line: string): Promise<{ message: string; hint: string | undefined }> {
   const words = line.split(" ").filter((word) => word !== "");
   const program = await makeProgram();

@@ -1,7 +1,7 @@
 import type { Command, CommanderError } from "commander";
 import { CommandError, ExitCode } from "./exit-codes.ts";
 
-/** What the command line parser refused, as any other usage error: what it means in a hint, and whose help tells more. */
+/** A refusal of the command line parser as a usage error; the hint says what was meant and whose help tells more. */
 export function usageErrorOf(
   failure: CommanderError,
   program: Command,
@@ -18,7 +18,7 @@ export function usageErrorOf(
   return new CommandError(message, ExitCode.usage, `${meant}${help} shows what it takes`);
 }
 
-/** The command that was called, as far as its words are commands. */
+/** Names of the program and of the command that was called, as far as the words are commands. */
 function calledPath(program: Command, words: readonly string[]): string[] {
   const path = [program.name()];
   let at: Command = program;

@@ -12,12 +12,12 @@ import { basename, dirname, join, resolve } from "node:path";
 import { CommandError, ExitCode } from "./exit-codes.ts";
 
 /**
- * Writes a file named on the command line: it appears whole or not at all. One that is replaced keeps its permissions,
- * and the link that names it; what is not a file, such as `/dev/null`, is written to. Returns its path.
+ * Writes a file named on the command line: it appears whole or not at all. A replaced file keeps its permissions, and a
+ * link to it stays a link; what is not a regular file, such as `/dev/null`, is written in place. Returns its path.
  *
  * @param isForced replace one that is there
- * @throws {CommandError} usage, when there is one and `isForced` is false, or it cannot be written; nothing is
- * changed then
+ * @throws {CommandError} usage, when the file exists and `isForced` is false, or it cannot be written; nothing is then
+ * changed
  */
 export function writeWhole(path: string, text: string, isForced: boolean): string {
   const file = resolve(path);

@@ -5,12 +5,12 @@ import { type Stack, startStack } from "./harness/start-stack.ts";
 
 const buf = fileURLToPath(new URL("../../node_modules/.bin/buf", import.meta.url));
 
-/** Longest call; what still runs then is killed. */
+/** Longest call, milliseconds; one that still runs then is killed. */
 const callMsMax = 60_000;
 
 /**
- * What README.md tells an operator to type, against a running platform. `onText` is told all there is so far; when it
- * says true, that is enough.
+ * Runs the call that README.md tells an operator to type, against a running platform. `onText` gets all output so far;
+ * when it returns true, the call is ended.
  */
 function curl(
   stack: Stack,
@@ -23,7 +23,7 @@ function curl(
   const body = list ? [] : ["--data", JSON.stringify(request)];
   const args = ["curl", "--protocol", "grpc", "--http2-prior-knowledge", ...body, ...target];
   return new Promise((resolve, reject) => {
-    // A group of its own: the command is a script that starts the program.
+    // A process group of its own: the command is a script that starts the program.
     const child = spawn(buf, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
     const stop = (): void => {
       if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");

@@ -15,7 +15,7 @@ const pages = execFileSync("git", ["ls-files", "--cached", "--others", "--exclud
 const withoutFences = (text: string): string => text.replace(/^```[\s\S]*?^```/gm, "");
 const withoutCode = (text: string): string => withoutFences(text).replace(/`[^`\n]*`/g, "");
 
-/** Names of a page's headings in links: lower case, words joined by hyphens, a repeated one numbered. */
+/** Anchors of a page's headings: lower case, words joined by hyphens, repeated ones numbered. */
 function anchorsOf(text: string): ReadonlySet<string> {
   const anchors = new Set<string>();
   for (const [, heading = ""] of withoutFences(text).matchAll(/^#+ (.+)$/gm)) {

@@ -14,7 +14,7 @@ const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclud
 
 const glossary = "docs/glossary.md";
 
-/** Terms of a glossary by section, in their order; those we do not use are no terms. */
+/** Terms of a glossary by section, in order, without the words we do not use. */
 function termsOf(text: string): string[][] {
   const sections = text.split(/^## /m).slice(1);
   return sections
@@ -26,7 +26,7 @@ function termsOf(text: string): string[][] {
     );
 }
 
-/** Words with one blank between them, whether they stood in prose, in a name of the code or of a contract. */
+/** Lower-case words separated by one blank, split from prose and from identifiers of code and contracts alike. */
 const wordsOf = (text: string): string =>
   ` ${text
     .replace(/(?<=[a-z0-9])(?=[A-Z])/g, " ")
@@ -35,7 +35,7 @@ const wordsOf = (text: string): string =>
 
 function unusedTerms(terms: readonly string[], text: string): string[] {
   const words = wordsOf(text);
-  // Two may be explained together; words in brackets tell which sense is meant.
+  // One entry may explain two terms; words in brackets say which sense is meant.
   return terms
     .flatMap((term) => term.replace(/ \([^)]*\)/g, "").split(", "))
     .filter((term) => !words.includes(wordsOf(term).trimEnd()));

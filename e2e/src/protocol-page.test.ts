@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 const page = readFileSync(new URL("../../docs/protocol.md", import.meta.url), "utf8");
 const hash = (text: string): string => `blake3:${blake3Hex(text)}`;
 
-/** The canonical texts of nodes that the page shows, line breaks of its layout taken out. */
+/** The canonical texts of nodes that the page shows, without the line breaks of its layout. */
 function nodesOnPage(): string[] {
   const blocks = [
     ...page.matchAll(/```\n(\{"code_hash"[\s\S]*?\})\s*(?:\(one line[^)]*\))?\n```/g),

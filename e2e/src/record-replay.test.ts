@@ -10,7 +10,7 @@ import { swingerProject } from "./harness/swinger-project.ts";
 const HISTORY = 120;
 const project = swingerProject(HISTORY, 40);
 
-/** A platform, one strategy recorded in a replay world, through paper, a rebalance and a halt, to its end. */
+/** Records one strategy in a replay world, through paper, a rebalance and a halt, to its end. */
 async function recordSession(stack: Stack, qmtl: QmtlCommand): Promise<void> {
   const { folder } = stack;
   await project.write(folder);

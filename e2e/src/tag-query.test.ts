@@ -8,7 +8,7 @@ import { type Stack, startStack } from "./harness/start-stack.ts";
 
 const dayMs = 86_400_000;
 const firstDay = Date.UTC(2020, 0, 1);
-/** Rows before the feeds begin, and after. */
+/** Rows before the feeds begin, and rows that each feed replays. */
 const historyRows = 70;
 const feedRows = 12;
 
@@ -112,7 +112,7 @@ describe("a tag query on the platform", () => {
 
     await isHolder(run("feeder-b.ts"));
     await advance("B", historyRows + 4, "--wait");
-    // From here on each bucket needs both feeds: neither goes on alone.
+    // From here on each bucket needs both feeds: neither continues alone.
     await advance("B", historyRows + 9);
     await advance("A", historyRows + 9, "--wait");
     await advance("B", historyRows + 9, "--wait");

@@ -16,7 +16,7 @@ const sources = files.filter(
 );
 const product = sources.filter((file) => !/\.(test|contract)\.ts$/.test(file));
 
-/** Lines of code outside comments, so that prose about clocks is no fault. */
+/** The code without comments, so that prose about clocks is no fault. */
 const code = (file: string): string =>
   read(file)
     .replace(/\/\*[\s\S]*?\*\//g, "")
@@ -28,7 +28,7 @@ interface Endings {
   readonly files: readonly string[];
 }
 
-/** Last words of names, in lower case: of classes, of other types that no class ends in, of files that no type ends in. */
+/** Last words of names, in lower case: of classes; of types, if no class has it; of files, if no type has it. */
 function endingsOf(texts: readonly (readonly [file: string, text: string])[]): Endings {
   const lastOf = (name: string): string =>
     (name.match(/[A-Z]+(?![a-z])|[A-Z][a-z0-9]*/g)?.at(-1) ?? name).toLowerCase();
@@ -93,7 +93,7 @@ describe("tidy", () => {
         .filter((word) => retired.has(word));
     const faults = (file: string, text: string): string[] => [
       ...(words(file.slice(file.lastIndexOf("/") + 1)).length > 0 ? [file] : []),
-      // What texts say is prose.
+      // The content of string literals is prose.
       ...[...text.replace(/"[^"\n]*"|`[^`]*`/g, "").matchAll(/[#\w]+/g)]
         .map(([name]) => name)
         .filter((name) => words(name).length > 0),
@@ -101,7 +101,7 @@ describe("tidy", () => {
 
     const all = sources.filter((file) => !file.endsWith("/tidy.test.ts"));
     expect(all.flatMap((file) => faults(file, code(file)))).toEqual([]);
-    // The rule sees what it is for.
+    // The rule finds what it is meant to find.
     expect(faults("src/feed-desk.ts", "export class FeedDesk {}")).toEqual([
       "src/feed-desk.ts",
       "FeedDesk",
@@ -121,7 +121,7 @@ describe("tidy", () => {
     );
     const found = endingsOf(shipped.map((file) => [file, code(file)]));
 
-    // A new one is a decision: the field may have a word for it that is here already.
+    // A new word needs a decision: the list may already have the field's word for it.
     expect(found).toEqual(listed);
     expect(
       endingsOf([["a/feed-steward.ts", "export class FeedSteward {}\ninterface A {}"]]),

@@ -16,7 +16,7 @@ except ImportError:
 
 
 def number(value):
-    """A number as ECMAScript prints it, which is what RFC 8785 asks for."""
+    """A number as ECMAScript prints it, which RFC 8785 requires."""
     if isinstance(value, int):
         value = float(value)
     assert math.isfinite(value)

@@ -1,5 +1,5 @@
-// Command go-client makes a world on a running QMTL platform, lists the worlds, and watches the gate of its own until
-// it changes.
+// Command go-client creates a world on a running QMTL platform, lists the worlds, and watches the gate of its own world
+// until it changes.
 //
 // It needs the Go module of the contracts (gen/go) and grpc-go; nothing else of QMTL.
 package main
@@ -84,13 +84,13 @@ func (key apiKey) GetRequestMetadata(context.Context, ...string) (map[string]str
 
 func (apiKey) RequireTransportSecurity() bool { return false }
 
-// makeWorld makes the world with the wall clock and no account. A world of that name that already exists is fine, too.
+// makeWorld creates the world with the wall clock and no account. If it exists already, that is fine, too.
 func makeWorld(connection *grpc.ClientConn, world string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	_, err := worldv1.NewWorldServiceClient(connection).CreateWorld(ctx, &worldv1.CreateWorldRequest{
 		World: &worldv1.World{WorldId: world, Clock: worldv1.WorldClock_WORLD_CLOCK_WALL},
-		// The same id sent again gets the same answer, which makes a repeat after a lost reply safe.
+		// The same id gives the same answer again, so repeating the call after a lost reply is safe.
 		RequestId: rand.Text(),
 	})
 	switch {
@@ -122,8 +122,8 @@ func listWorlds(connection *grpc.ClientConn) error {
 	}
 }
 
-// watchOneChange prints the first state of the gate, then waits for a change: from both a client knows the gate at any
-// time. Events of one topic key have revisions without a gap.
+// watchOneChange prints the first state of the gate, then waits for a change. With the first state and every change
+// after it, a client knows the gate at any time: revisions of one topic key have no gap.
 func watchOneChange(connection *grpc.ClientConn, world string, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
@@ -170,13 +170,13 @@ func gateText(gate *controlv1.GateState) string {
 	return text
 }
 
-// short gives "open" for GATE_OPEN; a number this client does not know is shown as it is.
+// short gives "open" for GATE_OPEN, and an enum number that this client does not know as it is.
 func short(value fmt.Stringer, prefix string) string {
 	return strings.ToLower(strings.TrimPrefix(value.String(), prefix))
 }
 
 // reasonOf gives the stable reason of a refusal, such as WORLD_NOT_FOUND; programs tell refusals apart by it, not by
-// the text. It is empty where the platform has not answered.
+// the text. It is empty when the error does not come from the platform.
 func reasonOf(err error) string {
 	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {

@@ -28,7 +28,7 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 def short(name_of: Callable[[Number], str], number: Number, prefix: str) -> str:
-    """EFFECTIVE_MODE_COMPUTE_ONLY -> compute_only. A number this client does not know is shown as it is."""
+    """EFFECTIVE_MODE_COMPUTE_ONLY -> compute_only. An enum number that this client does not know is given as it is."""
     try:
         return name_of(number).removeprefix(prefix).lower()
     except ValueError:
@@ -48,7 +48,7 @@ def reason_of(error: grpc.RpcError) -> str:
 
 
 def caller() -> Metadata:
-    """Metadata of every call: the caller's key, if the platform has keys. For loopback, or a secure channel."""
+    """Metadata of every call: the caller's key, if there is one. For loopback only, unless the channel is secure."""
     key = os.environ.get("QMTL_API_KEY", "")
     return (("authorization", f"Bearer {key}"),) if key else ()
 
@@ -87,7 +87,7 @@ def gate_text(gate: gate_pb2.GateState) -> str:
 
 
 def watch_one_change(channel: grpc.Channel, world_id: str, seconds: float) -> None:
-    """First a snapshot, then changes without a gap: from both a client knows the gate at any time."""
+    """Prints a snapshot, then waits for a change. Changes have no gap, so a client knows the gate at any time."""
     control = stream_grpc.ControlStreamServiceStub(channel)
     issued = control.IssueTicket(
         stream_pb2.IssueTicketRequest(

@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 
 class Refusal(Exception):
-    """An error status in place of an answer, from the gateway or from the connection to it."""
+    """A failed call: the gateway refused it, or could not be reached."""
 
     def __init__(self, error: grpc.aio.AioRpcError) -> None:
         self.code = error.code()
@@ -44,7 +44,7 @@ class Refusal(Exception):
 
     @property
     def is_passing(self) -> bool:
-        """Whether it may pass: the same message may be sent again, if the method may be repeated."""
+        """True when the same message may succeed later, if the method may be repeated."""
         return self.code in (
             grpc.StatusCode.UNAVAILABLE,
             grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -57,12 +57,12 @@ class Refusal(Exception):
 
 
 def pause_seconds(failures: int, first: float = PAUSE_SECONDS[0], most: float = PAUSE_SECONDS[1]) -> float:
-    """Doubled with each failure, with jitter."""
+    """Pause after so many failures in a row: doubled with each, with jitter."""
     return min(most, first * 2.0 ** (failures - 1)) * random.uniform(0.5, 1.0)
 
 
 class Gateway:
-    """One channel to the gateway, and the stubs of what a node calls there."""
+    """One channel to the gateway, and the stubs of the services that a node calls there."""
 
     def __init__(self, address: str) -> None:
         options = [
@@ -71,7 +71,7 @@ class Gateway:
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1_000),
-            # What may be repeated is decided here, by the protocol.
+            # This code decides what may be repeated, by the protocol.
             ("grpc.enable_retries", 0),
         ]
         self.channel = grpc.aio.insecure_channel(address, options=options)
@@ -84,14 +84,14 @@ class Gateway:
         self.orders = order_service_pb2_grpc.OrderServiceStub(self.channel)
 
     async def once(self, method: Any, request: Any, seconds: float = CALL_SECONDS) -> Any:
-        """Calls once. Raises Refusal."""
+        """Makes one attempt. Raises Refusal."""
         try:
             return await method(request, timeout=seconds, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise Refusal(error) from None
 
     async def call(self, method: Any, request: Any, seconds: float = CALL_SECONDS) -> Any:
-        """Sends the same message until it is answered or refused for good. Only for methods that may be repeated."""
+        """Sends the same message until it is answered, or refused for good. Only for methods that may be repeated."""
         failures = 0
         while True:
             try:

@@ -9,19 +9,19 @@ _UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Reading(NamedTuple):
-    """Readings of three clocks at one moment."""
+    """Three clocks, in seconds, read at one moment."""
 
     monotonic: float
     uptime: float
     wall: float
 
     def elapsed(self) -> float:
-        """Seconds since this reading: the largest of the three clocks' differences."""
+        """Seconds since this reading, by the clock that shows the most."""
         return max(now - then for now, then in zip(read_clocks(), self, strict=True))
 
 
 class Usable(NamedTuple):
-    """Something that may be used for a while, counted from before it was asked for."""
+    """Something that may be used for some seconds, counted from before it was asked for."""
 
     asked: Reading
     seconds: float

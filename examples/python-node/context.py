@@ -14,12 +14,12 @@ from queues import Queue
 from session import Session
 from strategy import Strategy
 
-#: Part of every build; to be raised when the same code may give other bits.
+#: To be raised whenever the same code may give other bits.
 LIBRARY = "python-node/1"
 
 
 def build_of(node: graph_pb2.Node) -> str:
-    """Hash of a node's code with its runtime and machine: tells two runtimes of the same code apart (section 5)."""
+    """Build of a node, which tells two runtimes of the same code apart (section 5)."""
     return digest(jcs([platform.python_version(), platform.machine(), LIBRARY, node.code_hash]))
 
 
@@ -79,7 +79,7 @@ class Context:
         return min(queue.last_row for queue in self.queues)
 
     async def leave(self) -> None:
-        """Stops the holders and releases their keys."""
+        """Stops computing and gives up the leases of the keys."""
         for task in self._tasks:
             task.cancel()
         await self._leases.release([holder.lease for holder in self.holders], queue_pb2.RELEASE_REASON_STOP)

@@ -10,7 +10,7 @@ COLUMNS = ("open", "high", "low", "close")
 
 
 class Feed:
-    """Daily rows of a file, numbered from 0. Rows before `start` are history, which each process reads for itself."""
+    """Daily rows of a file, numbered from 0. Rows before `start` are history, which every process reads itself."""
 
     def __init__(self, path: Path, start: str) -> None:
         content = path.read_bytes()
@@ -18,7 +18,7 @@ class Feed:
         self.fingerprint = file_fingerprint(content)
         #: Values by row, in the order of COLUMNS.
         self.values = [tuple(float(row[column]) for column in COLUMNS) for row in rows]
-        #: End of each bucket, milliseconds since the epoch: the open time and the interval.
+        #: End of each bucket, milliseconds since the epoch: its open time plus the interval.
         self.end_ms = [_open_ms(row["date"]) + DAY_SECONDS * 1_000 for row in rows]
         self.first_row = next(at for at, row in enumerate(rows) if row["date"] >= start)
 

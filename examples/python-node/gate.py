@@ -40,7 +40,7 @@ _DOMAINS = {
 def state_hash(state: gate_pb2.GateState, strategies: Collection[str] | None) -> str:
     """Hash over all activations, as events carry it, or over those of some strategies, as heartbeats state it.
 
-    Raises KeyError for an enum value that is not known here.
+    Raises KeyError for an enum value that this code does not know.
     """
     own = [each for each in state.activations if strategies is None or each.strategy_id in strategies]
     activations = [
@@ -85,7 +85,7 @@ class OrderLease:
 
 
 class OrderGate:
-    """What a session knows of the gate, and the order lease it holds."""
+    """What a session knows about the gate, and the order lease it holds."""
 
     def __init__(self, strategy_id: str) -> None:
         self.strategy_id = strategy_id
@@ -93,7 +93,7 @@ class OrderGate:
         self.lease: OrderLease | None = None
 
     def follow(self, state: gate_pb2.GateState) -> None:
-        """Takes a state. Any other gate than OPEN, or another fence, drops the lease."""
+        """Applies a state. A gate that is not OPEN, or another fence, drops the lease."""
         self.state = state
         if state.gate != gate_pb2.GATE_OPEN or (self.lease is not None and self.lease.fence != state.fence):
             self.lease = None
@@ -103,7 +103,7 @@ class OrderGate:
         self.lease = None
 
     def grant(self, lease: OrderLease) -> None:
-        """Takes a grant under the applied fence; of two leases it keeps the one that lasts longer."""
+        """Takes a grant if its fence is the applied one; of two leases, keeps the one that lasts longer."""
         state = self.state
         if state is None or state.gate != gate_pb2.GATE_OPEN or lease.fence != state.fence:
             return
@@ -126,7 +126,7 @@ class OrderGate:
         return order_pb2.GateClaim(fence=fence, domain=self._domain())
 
     def open_claim(self) -> order_pb2.GateClaim | None:
-        """What a target on the long side may claim now; None while it may not leave. Ask right before the write."""
+        """The claim of a target on the long side; None while it may not be sent. Call this right before the write."""
         lease, state = self.lease, self.state
         activation = self._activation(execution_pb2.SIDE_LONG)
         if lease is None or state is None or activation is None or lease.usable.left() <= 0:

@@ -1,4 +1,4 @@
-"""The holder of a key: START, compare, publish row after row, by what the log says (section 11, steps 4 to 8)."""
+"""The holder of a key: START, compare, publish row after row, as the log says (section 11, steps 4 to 8)."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,18 +12,18 @@ from qmtl.data.v1 import queue_record_pb2
 from queues import Queue
 from session import Session
 
-#: A record that the own fold has not seen for this long is sent again.
+#: A record that has not appeared in this process's own fold after this time is sent again.
 RESEND_SECONDS = 1.0
-#: Rows in one record of a computed key.
+#: Largest number of rows in one record of a computed key.
 RUN_ROWS = 64
 
 
 class Diverged(Exception):
-    """The log has other bits than this process computes. Nothing is published, and the log is never corrected."""
+    """The log differs in a bit from what this process computes. It publishes nothing; the log is never corrected."""
 
 
 class Holder:
-    """Publishes the rows of one key for as long as it holds the lease; stands by otherwise."""
+    """Publishes the rows of one key for as long as it holds the lease; otherwise it stands by."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Holder:
         self._warm_from_row = warm_from_row
         self._values_at = values_at
         self._upstreams = upstreams
-        #: Of a source; empty for a computed key.
+        #: Fingerprint of a source's data; empty for a computed key.
         self._fingerprint = fingerprint
         self._is_stopping = False
         for upstream in upstreams:
@@ -63,7 +63,7 @@ class Holder:
         return self.lease.epoch > 0 and self.queue.fold.epoch == self.lease.epoch
 
     async def hold(self) -> None:
-        """Runs forever: waits for the lease, claims the key, publishes until the lease is gone."""
+        """Runs for ever: waits for the lease, claims the key, publishes until the lease is gone."""
         await self.queue.is_read.wait()
         while True:
             await self.lease.granted.wait()
@@ -74,11 +74,11 @@ class Holder:
             await self._publish_rows()
 
     def stop(self) -> None:
-        """From now on nothing new is published."""
+        """Publishes no new record from now on."""
         self._is_stopping = True
 
     async def _claim(self) -> bool:
-        """Sends START until this process's own fold shows it: only then is the log before it frozen."""
+        """Sends START until this process's own fold shows it: only then is the log before it final."""
         start = queue_record_pb2.Start(build=self.lease.build, feed_fingerprint=self._fingerprint)
         if not self.lease.has_origin:
             start.origin.row, start.origin.warm_from_row = self._feed.first_row, self._warm_from_row
@@ -93,7 +93,7 @@ class Holder:
         return True
 
     def _compare(self) -> None:
-        """Checks that the log holds what is computed here, bit for bit. Raises Diverged."""
+        """Raises Diverged unless the log's rows equal those computed here, bit for bit."""
         for row, values in self.queue.rows.items():
             if float64s(values) != float64s(self._values_at(row)):
                 raise Diverged(f"{self.name}, row {row}: the log has {values}")
@@ -109,7 +109,7 @@ class Holder:
             self._leases.lost(self.lease)
 
     def _next_record(self) -> queue_record_pb2.QueueRecord | None:
-        """The record that comes next by the fold; None while there is nothing to compute it from."""
+        """The next record after the fold's last one; None while there is no input to compute it from."""
         fold = self.queue.fold
         if fold.ended:
             return None
@@ -118,7 +118,7 @@ class Holder:
         )
         first = fold.next_row
         if self._is_source:
-            until = min(first + 1, len(self._feed))  # one row at a time: a barrier holds it
+            until = min(first + 1, len(self._feed))  # one row at a time, as the barrier may hold it back
             is_end = first >= len(self._feed)
         else:
             # Only effective rows of the upstream.
@@ -147,7 +147,7 @@ class Holder:
         )
 
     async def _send(self, record: queue_record_pb2.QueueRecord) -> None:
-        """Publishes once, then waits for the fold to take it. Neither an answer nor its loss decides: the log does."""
+        """Publishes once, then waits for the fold to take the record. The log decides, not the answer or its loss."""
         before = self.queue.fold.next_seq, self.queue.fold.epoch
         request = data_pb2.PublishRequest(records=[record])
         try:

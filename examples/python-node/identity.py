@@ -19,18 +19,18 @@ def jcs(value: Any) -> bytes:
 
 
 def digest(data: bytes | str) -> str:
-    """ "blake3:" and the BLAKE3-256 of the bytes in hex."""
+    """ "blake3:" followed by the BLAKE3-256 of the bytes in hex."""
     return "blake3:" + blake3(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
 def float64s(values: Iterable[float]) -> bytes:
-    """Little-endian float64; every NaN as the one bit pattern of the protocol."""
+    """Little-endian float64; every NaN as the one that the protocol prescribes."""
     nan = bytes.fromhex("000000000000f87f")
     return b"".join(struct.pack("<d", value) if value == value else nan for value in values)
 
 
 def foreign_code(name: str, version: str) -> str:
-    """code_hash of a compute function outside TypeScript. Raise the version if any bit of its output may change."""
+    """code_hash of a compute function outside TypeScript. Raise the version whenever a bit of its output may change."""
     return digest(jcs({"recipe": "qmtl-foreign/1", "language": "python", "name": name, "version": version}))
 
 
@@ -46,10 +46,7 @@ def make_node(
     period: int = 1,
     source: graph_pb2.SourceBinding | None = None,
 ) -> graph_pb2.Node:
-    """A stateless, deterministic node of daily buckets.
-
-    Its id is the hash of the seven keys in `parts`; name, columns and source are not part of it.
-    """
+    """A stateless, deterministic node of daily buckets. Its id covers the seven keys; not name, columns or source."""
     parts = {
         "node_type": node_type,
         "interval_seconds": DAY_SECONDS,
@@ -112,7 +109,7 @@ def ids_crc32(nodes: Iterable[graph_pb2.Node]) -> int:
 
 
 def compute_key(node_id: str, world_id: str, domain: str, as_of: str) -> str:
-    """Key of a computed node; a check that the platform means the same thing."""
+    """Compute key of a node, to check that the platform makes the same one."""
     return digest(jcs([node_id, world_id, domain, as_of, "global"]))
 
 
@@ -122,7 +119,7 @@ def source_key(node_id: str) -> str:
 
 
 def file_fingerprint(content: bytes) -> str:
-    """Fingerprint that the adapter csv-replay gives the data of a file of daily, observed rows."""
+    """Fingerprint that the adapter csv-replay gives to a file of daily, observed rows."""
     return digest(
         jcs(
             {

@@ -14,13 +14,13 @@ RENEW_SECONDS = 3.0
 
 
 class KeyLease:
-    """One key that is wanted: its epoch (0 while it is not held here) and how long it may be used."""
+    """The lease of one wanted key: its epoch, 0 while another process holds it, and how long it may be used."""
 
     def __init__(self, compute_key: str, build: str) -> None:
         self.compute_key = compute_key
         self.build = build
         self.epoch = 0
-        #: True: the key had a START before, with its origin.
+        #: True when the key had a START before, which fixed its origin.
         self.has_origin = False
         self._usable: Usable | None = None
         self._seconds = 0.0
@@ -45,7 +45,7 @@ class KeyLease:
 
 
 class Leases:
-    """The leases of this process. All keys are asked for, and renewed, in one call."""
+    """The leases of this process. One call asks for all keys, and one renews them."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -61,12 +61,12 @@ class Leases:
         return lease
 
     def lost(self, lease: KeyLease) -> None:
-        """The log shows a later holder, or a renewal was refused: it is asked for again."""
+        """Called when the log shows a later holder, or a renewal was refused: asks for the lease again."""
         lease.lose()
         self._changed.set()
 
     async def acquire(self) -> None:
-        """Asks forever for the keys that are wanted and not held; standing by is a call that waits."""
+        """Asks, for ever, for the wanted leases it does not hold; standing by means having a call that waits."""
         while True:
             self._changed.clear()
             missing = [lease for lease in self._wanted.values() if lease.epoch == 0]
@@ -99,7 +99,7 @@ class Leases:
             self._wanted[granted.compute_key].grant(granted, usable)
 
     async def renew(self) -> None:
-        """Renews the held leases forever. Without an answer a lease runs out by itself."""
+        """Renews, for ever, the leases it holds. Without an answer a lease runs out by itself."""
         while True:
             await asyncio.sleep(self._renew_seconds)
             held = [lease for lease in self._wanted.values() if lease.epoch > 0]
@@ -121,7 +121,7 @@ class Leases:
                     self.lost(lease)
 
     async def release(self, leases: Iterable[KeyLease], reason: queue_pb2.ReleaseReason.ValueType) -> None:
-        """Releases leases, and does not ask for them again."""
+        """Gives up leases, and does not ask for them again."""
         leases = list(leases)
         held = [lease for lease in leases if lease.epoch > 0]
         for lease in leases:

@@ -1,4 +1,4 @@
-"""A compute node, step by step (section 11): what ties the parts together, and the end of each row."""
+"""A compute node, step by step (section 11): ties the parts together, and ends each row."""
 
 import asyncio
 import uuid
@@ -47,7 +47,7 @@ class Node:
     # -- from submission to the first row --------------------------------------------------------------------------
 
     async def run(self, stopped: asyncio.Event) -> None:
-        """Runs until it is stopped, or until a refusal that will not pass."""
+        """Runs until it is stopped, or a call is refused for good."""
         submission = await self._submit()
         strategy_id = submission.strategy_id
         keys = await self._assigned_keys(submission.submission_id)
@@ -144,7 +144,7 @@ class Node:
                 return keys
 
     def _check_keys(self, keys: Mapping[str, str]) -> None:
-        """Checks that the platform makes the same compute keys: the source's, and ours in a domain that pins data."""
+        """Checks that the platform makes our keys: of the source, and of our node in a domain that pins data."""
         own = self.strategy.momentum.node_id
         domains = ("backtest", "dryrun")
         expected = {compute_key(own, self.world_id, domain, self.feed.fingerprint) for domain in domains}
@@ -160,7 +160,7 @@ class Node:
     # -- the end of each row ---------------------------------------------------------------------------------------
 
     async def _end_rows(self) -> None:
-        """Registers once warm, then ends row after row, forever."""
+        """Registers once warm, then ends one row after another, for ever."""
         while True:
             await self._stirred.wait()
             self._stirred.clear()
@@ -174,11 +174,11 @@ class Node:
                 await self._end(self.ended_row)
 
     def _is_warm(self) -> bool:
-        """Whether the nodes are computed and published up to the last row of the source."""
+        """True when every source row in the log is computed and published."""
         return self.source.fold.epoch > 0 and self.swaps.current.last_row >= self.source.last_row
 
     async def _register(self) -> None:
-        """From now on the feed waits for this session."""
+        """Registers as a runner: from now on the feed waits for this session."""
         request = queue_pb2.CreateReplayRunnerRequest(sources=[self.strategy.source_name])
         await self.session.call(self.gateway.queues.CreateReplayRunner, request)
         self._is_registered = True
@@ -187,7 +187,7 @@ class Node:
         print(f"warm      up to row {self.source.last_row}; the feed waits for this node", flush=True)
 
     def _next_row(self) -> int | None:
-        """The row to end next, effective and not kept open by a swap; None while there is none."""
+        """The row to end next: an effective one that no swap holds back; None while there is none."""
         row = max(self.ended_row + 1, self.feed.first_row)
         return row if row <= self.source.last_row and self.swaps.may_end(row) else None
 
@@ -196,7 +196,7 @@ class Node:
         failures = 0
         while True:
             ticket = await self.session.ticket()
-            # From the check to the write nothing else runs.
+            # Nothing else runs between the check and the write.
             request = self._update(row, ticket)
             try:
                 response = await self.gateway.once(self.gateway.orders.SetTargets, request)
@@ -237,7 +237,7 @@ class Node:
             print(f"target    {weight:g}, {len(result.client_order_ids)} orders  (row {row})", flush=True)
             return
         print(f"target    {weight:g} not accepted: reason {result.reason}  (row {row})", flush=True)
-        # What stands in the way may pass: the gate's event is on its way, or a lease.
+        # The obstacle may pass: an event of the gate, or a lease, may be on its way.
         asyncio.get_running_loop().call_later(1.0, self._repeat)
 
     # -- what happens meanwhile ------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ class Node:
             self.swaps.moved()
 
     def _repeat(self) -> None:
-        """Has the last row ended once more, with the target if it has to be stated."""
+        """Ends the last row once more, with the target if it has to be stated."""
         self._must_repeat = True
         self._stir()
 
@@ -269,7 +269,7 @@ class Node:
         self._stir()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Starts work in the background; an exception in it ends the node."""
+        """Starts background work; an exception in it ends the node."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -290,7 +290,7 @@ class Node:
             self._over.set_exception(error)
 
     async def _leave(self) -> None:
-        """Step 12: stops publishing source rows, leaves the feed, releases the leases, and ends the session."""
+        """Step 12: publishes no new source row, leaves the feed, gives up leases, and reports the session's end."""
         self.source_holder.stop()
         for _ in range(10):
             if self.swaps.current.last_row < self.source.last_row:

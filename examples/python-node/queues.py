@@ -9,17 +9,17 @@ from calls import Gateway, Refusal, pause_seconds
 from qmtl.data.v1 import queue_data_service_pb2 as data_pb2
 from qmtl.data.v1 import queue_record_pb2
 
-#: An empty message comes every 2 s.
+#: A stream that is silent for this long is lost: an empty message comes every 2 s.
 SILENCE_SECONDS = 6.0
 
 
 class LogDiffers(Exception):
-    """The log does not continue from where the fold stands: a record is missing or repeated."""
+    """The log does not continue where the fold stands: a record is missing or duplicated."""
 
 
 @dataclass
 class Fold:
-    """Where the log of a key stands."""
+    """State after reading the log of a key so far."""
 
     epoch: int = 0
     next_seq: int = 0
@@ -40,7 +40,7 @@ class Queue:
         #: Seq of each row.
         self.seq_of: dict[int, int] = {}
         self.is_read = asyncio.Event()
-        #: Called when the fold has moved, and when somebody wants the holder of this key to look again.
+        #: Called when the fold has moved, and when the holder of this key is to look again.
         self.listeners: list[Callable[[], None]] = []
         self._changed = asyncio.Event()
 
@@ -49,7 +49,7 @@ class Queue:
         return self.fold.next_row - 1
 
     async def changed(self, seconds: float) -> None:
-        """Waits for the fold to move, at most this long."""
+        """Waits until the fold moves, or the time is over."""
         self._changed.clear()
         try:
             await asyncio.wait_for(self._changed.wait(), seconds)
@@ -62,7 +62,7 @@ class Queue:
             listener()
 
     async def read(self) -> None:
-        """Reads the records that are there now."""
+        """Reads what is in the log now."""
         while not self.is_read.is_set():
             try:
                 await self._consume(history_only=True)
@@ -71,7 +71,7 @@ class Queue:
                 await self._pause(failure, 1)
 
     async def follow(self) -> None:
-        """Reads history, then new records as they come, reconnecting after cuts."""
+        """Reads the history, then new records as they come; reconnects after cuts."""
         await self.read()
         failures = 0
         while True:
@@ -93,13 +93,13 @@ class Queue:
 
     async def _pause(self, failure: Exception, failures: int) -> None:
         if isinstance(failure, Refusal) and failure.reason == "RESUME_FROM":
-            return  # this reader was slow: at once again from its next seq
+            return  # this reader was too slow: resumes at once from its next seq
         if isinstance(failure, Refusal) and not failure.is_passing and not failure.reason == "CANCELLED":
             raise failure
         await asyncio.sleep(pause_seconds(failures))
 
     def _take(self, record: queue_record_pb2.QueueRecord) -> None:
-        """Takes a record. Consume delivers only effective ones; what this reader already has is dropped."""
+        """Takes a record. Consume sends effective records only; drops those that this reader has already."""
         fold = self.fold
         body = record.WhichOneof("body")
         if body == "start":

@@ -22,7 +22,7 @@ TICKET_LEFT_SECONDS = 30.0
 
 
 class MustResubscribe(Exception):
-    """What was applied of a topic key cannot be continued: it needs a snapshot."""
+    """The next event does not follow what was applied of a topic key: it needs a snapshot."""
 
     def __init__(self, topic_key: str, why: str) -> None:
         super().__init__(f"{topic_key}: {why}")
@@ -43,9 +43,9 @@ class Session:
         self.on_gate: Callable[[], None] = lambda: None
         #: Called with each phase of each swap of the strategy, in order.
         self.on_swap: Callable[[context_swap_pb2.ContextSwap], None] = lambda _: None
-        #: Called when no swap is under way, with the keys in force by node: one may have been decided meanwhile.
+        #: Called when no swap is under way, with the keys in force by node: a swap may have been decided meanwhile.
         self.on_decided: Callable[[dict[str, str]], None] = lambda _: None
-        #: Called when the stream stands again after a loss.
+        #: Called when the stream is connected again after a loss.
         self.on_reconnected: Callable[[], None] = lambda: None
         #: Called with the feeds that dropped this session.
         self.on_unregistered: Callable[[list[str]], None] = lambda _: None
@@ -62,7 +62,7 @@ class Session:
     # -- the ticket ------------------------------------------------------------------------------------------------
 
     async def ticket(self) -> str:
-        """A ticket that does not expire soon. The first one names the session for the life of the process."""
+        """A ticket that is still valid for a while. The first one names the session for the life of the process."""
         async with self._asking:
             if self._ticket_ends - time.time() > TICKET_LEFT_SECONDS:
                 return self._ticket
@@ -94,7 +94,7 @@ class Session:
         )
 
     async def once(self, method: Any, request: Any, seconds: float = 10.0) -> Any:
-        """Calls once under the ticket, and once more under a new one if the ticket is refused. Raises Refusal."""
+        """Calls once under the ticket, and once more with a new ticket if that one is refused. Raises Refusal."""
         request.ticket = await self.ticket()
         try:
             return await self.gateway.once(method, request, seconds)
@@ -106,7 +106,7 @@ class Session:
         return await self.gateway.once(method, request, seconds)
 
     async def call(self, method: Any, request: Any, seconds: float = 10.0) -> Any:
-        """Calls until it is answered or refused for good."""
+        """Repeats the call until it is answered, or refused for good."""
         failures = 0
         while True:
             try:
@@ -120,7 +120,7 @@ class Session:
     # -- the control stream ----------------------------------------------------------------------------------------
 
     async def follow(self) -> None:
-        """Reads the control stream forever, reconnecting after cuts."""
+        """Reads the control stream for ever; reconnects after cuts."""
         failures = 0
         is_lost = False
         while True:
@@ -138,7 +138,7 @@ class Session:
                 self._resubscribe.clear()
                 continue
             except Refusal as refusal:
-                if refusal.is_of_ticket:  # a stream ends with its ticket: that is no failure
+                if refusal.is_of_ticket:  # a stream ends when its ticket expires: that is no failure
                     self._ticket_ends = 0.0
                     continue
                 why = str(refusal)
@@ -162,7 +162,7 @@ class Session:
             yield response
 
     def _take(self, event: control_event_pb2.ControlEvent) -> None:
-        """Applies an event of a topic key exactly once, and nothing after a gap."""
+        """Applies each event of a topic key once, in order; raises MustResubscribe at a gap."""
         payload = event.WhichOneof("payload")
         if event.topic_key == "":
             return  # a progress mark
@@ -228,7 +228,7 @@ class Session:
     # -- heartbeats ------------------------------------------------------------------------------------------------
 
     async def beat(self) -> None:
-        """Sends heartbeats forever: at once after a revision of the gate, else as often as the platform says."""
+        """Sends heartbeats for ever: at once after a revision of the gate, otherwise at the platform's interval."""
         while True:
             try:
                 await asyncio.wait_for(self._beat_now.wait(), self._renew_seconds)
@@ -243,10 +243,10 @@ class Session:
             self.on_gate()
 
     async def heartbeat(self, *, release: bool = False) -> None:
-        """One heartbeat, never repeated. States what was applied; a grant counts from before it was sent."""
+        """Sends one heartbeat, never repeated. It states what was applied; a grant counts from before it was sent."""
         state = self.gate.state
         if release:
-            self.gate.lease = None  # no order can pass any more
+            self.gate.lease = None  # from now on no order can leave
         self._heartbeat_seq += 1
         heartbeat = session_pb2.Heartbeat(
             heartbeat_seq=self._heartbeat_seq,
@@ -269,7 +269,7 @@ class Session:
             emits = frozenset(each.strategy_id for each in reply.emitters if each.session_id == self.session_id)
             self.gate.grant(OrderLease(reply.lease_id, reply.fence, Usable(asked, lasts), emits))
         elif reply.refuse_reason in (session_pb2.REFUSE_REASON_BEHIND, session_pb2.REFUSE_REASON_HASH_MISMATCH):
-            # Events may be on their way; the snapshot comes with the next message of the stream at the latest.
+            # Events may be on their way; at the latest, the next message of the stream leads to a new snapshot.
             self._resubscribe.set()
         if response.unregistered_sources:
             self.on_unregistered(list(response.unregistered_sources))

@@ -1,4 +1,4 @@
-"""What is computed: two nodes of our own on the stream of a file."""
+"""The strategy: two nodes of our own, computed from the stream of a file."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ BACKTEST_ROWS = 1_000
 
 
 class Strategy:
-    """Long while the close is above that of three days ago. Its nodes are stateless: a row depends on its window."""
+    """Long while the close is above that of three days ago. Its nodes are stateless: a row depends only on a window."""
 
     def __init__(self, source: str, feed: Feed) -> None:
         self.source_name = source
@@ -48,7 +48,7 @@ class Strategy:
 
     @property
     def warm_from_row(self) -> int:
-        """First row that the first published row depends on."""
+        """First row of the first published row's window."""
         return self.feed.first_row - DAYS
 
     def momentum_at(self, row: int) -> float:
@@ -58,7 +58,7 @@ class Strategy:
         return 1.0 if self.momentum_at(row) > 0 else 0.0
 
     def values_at(self, node_id: str, row: int) -> tuple[float]:
-        """The one value of a computed node's row."""
+        """The values of a computed node's row: a single one."""
         computed: Mapping[str, float] = {
             self.momentum.node_id: self.momentum_at(row),
             self.target.node_id: self.weight_at(row),

@@ -20,7 +20,7 @@ Answer = tuple[context_swap_pb2.SwapPhase.ValueType, int, int]
 
 
 class Swaps:
-    """Which context the rows are taken from: the one in force, and while it changes the one opened beside it."""
+    """The context that rows are taken from: the one in force and, during a swap, the new one opened beside it."""
 
     def __init__(
         self,
@@ -39,12 +39,12 @@ class Swaps:
         self._ended_row = ended_row
         self._stir = stir
         self._swap: context_swap_pb2.ContextSwap | None = None
-        #: What was answered last.
+        #: The last answer that was sent.
         self._answered: Answer | None = None
         self._moved = asyncio.Event()
 
     def take(self, swap: context_swap_pb2.ContextSwap) -> None:
-        """Takes a phase, from the stream or from an answer. Repeated and older ones change nothing."""
+        """Takes a phase, from the stream or from a response. Repeated and older ones change nothing."""
         known = self._swap
         if known is not None and known.swap_id != swap.swap_id:
             self._drop()
@@ -71,7 +71,7 @@ class Swaps:
         self._stir()
 
     def decided(self, keys: Mapping[str, str]) -> None:
-        """Takes the keys in force when no swap is under way: a swap known here was decided during a cut."""
+        """Called when no swap is under way, with the keys in force: ends a swap decided while this node was cut off."""
         if self._swap is None or self.next is None:
             return
         is_next = all(keys.get(node_id) == key for node_id, key in self.next.keys.items())
@@ -81,11 +81,11 @@ class Swaps:
         self.take(outcome)
 
     def moved(self) -> None:
-        """Reports a change of something that an answer may depend on."""
+        """Called when something that an answer may depend on has changed."""
         self._moved.set()
 
     def may_end(self, row: int) -> bool:
-        """Whether a row may be ended: not from `from_row` on while the swap is undecided."""
+        """Whether a row may end: during an undecided swap, only rows before `from_row`."""
         swap = self._swap
         return swap is None or swap.phase != PREPARE or row < swap.from_row
 
@@ -130,14 +130,14 @@ class Swaps:
         return (COMMIT, swap.from_row, 0) if self._ended_row() >= swap.from_row else None
 
     async def _change(self) -> None:
-        """Leaves the old context: the first row of the new one has been ended."""
+        """Changes to the new context, once its first row is ended, and leaves the old one."""
         old, new = self.current, self.next
         assert new is not None
         self.current, self.next, self._swap = new, None, None
         await old.leave()
 
     def _drop(self) -> None:
-        """Gives up the new context and its keys."""
+        """Leaves the new context and forgets its keys."""
         dropped, self.next, self._swap = self.next, None, None
         if dropped is not None:
             asyncio.get_running_loop().create_task(dropped.leave())

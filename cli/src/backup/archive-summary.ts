@@ -1,6 +1,6 @@
 import type { Manifest } from "@qmtl/embedded";
 
-/** An archive in a line of JSON. */
+/** Summary of an archive as a JSON object. */
 export function archiveJson(file: string, manifest: Manifest) {
   return {
     file,
@@ -14,7 +14,7 @@ export function archiveJson(file: string, manifest: Manifest) {
   };
 }
 
-/** An archive in words. */
+/** Summary of an archive for people, in one line. */
 export function archiveWords(manifest: Manifest): string {
   const { storage, product_version: version, created_at: time, tables } = manifest;
   return `${rowsOf(manifest)} rows of ${tables.length} tables, as of ${time} (${storage} storage, version ${version})`;

@@ -2,7 +2,7 @@ import type { BackupProgress } from "@qmtl/embedded";
 import { CommandError, ExitCode, RefusalError, reasonOf } from "../exit-codes.ts";
 import { type ProgressBar, progressBar } from "../progress-bar.ts";
 
-/** What a long step on a store is given. */
+/** Signal and progress callback of a long step on a store. */
 export interface BackupRun {
   /** Aborts on the first Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;
@@ -39,7 +39,7 @@ export async function withBackupRun<T>(work: (run: BackupRun) => Promise<T>): Pr
   }
 }
 
-/** What each refusal of a backup or restore ends with, and what to do next. */
+/** Exit code of each refusal of a backup or restore, by reason, and what to do next. */
 const answers: Readonly<Record<string, { exitCode: ExitCode; hint: string }>> = {
   DATA_FOLDER_LOCKED: {
     exitCode: ExitCode.refused,

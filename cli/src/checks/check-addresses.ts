@@ -2,11 +2,11 @@ import type { QmtlConfig } from "@qmtl/sdk/config";
 import { addressesOf } from "@qmtl/sdk/rpc";
 import type { Check } from "./check.ts";
 
-/** Commands on this machine call the gateway that `qmtl up` starts on this machine. */
+/** Checks that commands on this machine call the gateway that `qmtl up` starts on this machine. */
 export function checkAddresses(config: QmtlConfig): Check[] {
   const { gateway, sdk } = config;
   const addresses = addressesOf(sdk.gateway_url);
-  // With several it is not said which of them would be this machine's own.
+  // With several addresses, nothing says which one is this machine's own.
   if (addresses.length > 1) return [];
   const url = new URL(sdk.gateway_url);
   const isHere = ["127.0.0.1", "localhost", "[::1]"].includes(url.hostname);

@@ -12,7 +12,7 @@ import {
 import { expect, test } from "vitest";
 import { contradictions } from "./check-agreement.ts";
 
-/** A gateway that has strategies in these worlds, before services that know what is said here. */
+/** A gateway with strategies in these worlds, in front of services that know only what `knows` lists. */
 function platform(
   worldIds: readonly string[],
   knows: { queues: number; worlds: readonly string[]; deleted?: readonly string[] },
@@ -49,7 +49,7 @@ test("services that know what the gateway knows agree, also where a world was de
   expect(await contradictions(platform([], { queues: 0, worlds: [] }))).toEqual([]);
 });
 
-test("a DAG Manager and a WorldService that came up empty are told, each with what to do", async () => {
+test("a DAG Manager and a WorldService that came up empty are reported, each with what to do", async () => {
   const found = await contradictions(platform(["a", "b"], { queues: 0, worlds: ["a"] }));
 
   expect(found).toMatchObject(

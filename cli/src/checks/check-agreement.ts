@@ -9,7 +9,7 @@ import { type Check, messageOf } from "./check.ts";
 /** Milliseconds each answer may take. */
 const answerMsMax = 3_000;
 
-/** Whether the services behind the gateway know what the gateway does: one that lost its store answers, and is empty. */
+/** Checks that the services behind the gateway know what it knows: one that lost its store answers, but is empty. */
 export async function checkAgreement(
   config: QmtlConfig,
   { apiKey }: { readonly apiKey: string | undefined },
@@ -30,7 +30,7 @@ export async function checkAgreement(
   }
 }
 
-/** What the gateway knows and a service behind it does not, although nothing that was deleted is forgotten there. */
+/** What the gateway knows and a service does not. Services remember even what was deleted: such a one lost its data. */
 export async function contradictions(connection: Pick<Connection, "client">): Promise<Check[]> {
   const gateway = connection.client(GatewayService);
   const strategies = await allOf(
@@ -47,7 +47,7 @@ export async function contradictions(connection: Pick<Connection, "client">): Pr
   ];
 }
 
-/** Worlds without an audit; that of a deleted one is kept. */
+/** Those of the worlds that WorldService has never had: it keeps the audit even of a deleted world. */
 async function worldsMissing(
   connection: Pick<Connection, "client">,
   worldIds: readonly string[],

@@ -16,7 +16,7 @@ describe("the clock", () => {
     });
   });
 
-  test("is told when another differs, by the one that differs most", () => {
+  test("is reported when another clock differs, by the one that differs most", () => {
     expect(checkClock(now, [reading("a", 100), reading("b", -5_000)])).toMatchObject({
       status: "warning",
       detail: expect.stringContaining("b is 5.0 s behind"),

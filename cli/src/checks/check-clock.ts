@@ -1,20 +1,20 @@
 import type { QmtlConfig } from "@qmtl/sdk/config";
 import type { Check } from "./check.ts";
 
-/** Leases are judged by durations and hold; tickets and data currency are judged by the time of day. */
+/** Leases are measured as durations and tolerate any offset; tickets and data currency depend on the time of day. */
 const offsetMsWarned = 2_000;
 const offsetMsMax = 30_000;
-/** No clock that is right shows an earlier time than that of this program. */
+/** A correct clock cannot show a time before this program was made. */
 const earliestMs = Date.UTC(2026, 0, 1);
 
-/** Another clock as read from here: what it showed, and our own time halfway of the asking. */
+/** Another clock as read from here: the time it showed, and our own time halfway through the request. */
 export interface ClockReading {
   readonly of: string;
   readonly theirMs: number;
   readonly ourMs: number;
 }
 
-/** Our time of day agrees with that of the machines we work with. */
+/** Checks that our time of day agrees with that of the machines we work with. */
 export function checkClock(nowMs: number, readings: readonly ClockReading[]): Check {
   const name = "clock";
   const time = new Date(nowMs).toISOString();
@@ -38,7 +38,7 @@ export function checkClock(nowMs: number, readings: readonly ClockReading[]): Ch
   return { name, status, detail, fix };
 }
 
-/** Time of day of the gateway's machine, from its HTTP server; undefined when it does not say. Right to a second. */
+/** Time of day of the gateway's machine, from its HTTP server, accurate to a second; undefined when it gives none. */
 export async function readGatewayClock(
   config: QmtlConfig,
   nowMs: () => number,
@@ -53,7 +53,7 @@ export async function readGatewayClock(
     });
     const theirs = Date.parse(headers.get("date") ?? "");
     if (Number.isNaN(theirs)) return undefined;
-    // The header leaves the fraction of the second out: half of one on average.
+    // The header drops the fraction of the second: half a second on average.
     return { of: "the gateway", theirMs: theirs + 500, ourMs: (before + nowMs()) / 2 };
   } catch {
     return undefined;

@@ -6,14 +6,14 @@ import { type Check, messageOf } from "./check.ts";
 /** Less free space than this is reported. */
 const freeBytesMin = 1024 ** 3;
 
-/** Services that have a folder of their own beside the one of `qmtl up` when each is a process. */
+/** Services that have a folder of their own, beside that of `qmtl up`, when each runs as a separate process. */
 const services = ["gateway", "dag-manager", "world-service"] as const;
 
 /**
- * The folders of embedded databases that are in use can be written, have room, and are not another process's: the one of
- * `qmtl up`, and those of services in processes of their own. Changes nothing.
+ * Checks that the folders of embedded databases can be written, have room, and are not locked by another process: that
+ * of `qmtl up`, and those that services in processes of their own have made. Changes nothing.
  *
- * @param isRunning a gateway answers
+ * @param isRunning whether a gateway answers
  */
 export function checkDataFolders({ storage }: QmtlConfig, isRunning: boolean): Check[] {
   const common = storage.data_dir;
@@ -57,16 +57,21 @@ function checkFolder(name: string, folder: string, isRunning: boolean): Check {
   return { name, status: "ok", detail: `${folder}: ${room}${state}` };
 }
 
-/** Pid of the living process whose lock lies in the folder; undefined when there is none. */
+/** Pid of the living process that locks the folder, whoever's it is; undefined when there is none. */
 function holderOf(folder: string): number | undefined {
+  let pid: number;
   try {
-    const { pid }: { pid: number } = JSON.parse(readFileSync(join(folder, "lock"), "utf8"));
+    ({ pid } = JSON.parse(readFileSync(join(folder, "lock"), "utf8")));
+  } catch {
+    return undefined;
+  }
+  try {
     process.kill(pid, 0);
     return pid;
   } catch (failure) {
     // EPERM: the process is there, but somebody else's.
     const isForeign = failure instanceof Error && "code" in failure && failure.code === "EPERM";
-    return isForeign ? 0 : undefined;
+    return isForeign ? pid : undefined;
   }
 }
 

@@ -1,7 +1,7 @@
 import { explainConfig, type LoadConfigOptions, type QmtlConfig } from "@qmtl/sdk/config";
 import type { Check } from "./check.ts";
 
-/** Keys that still work and are on their way out. */
+/** Warns of keys that still work but are deprecated. */
 export function checkDeprecated({ sdk }: QmtlConfig, options: LoadConfigOptions): Check[] {
   if (sdk.trade_mode === null) return [];
   const { origin } = explainConfig("sdk.trade_mode", options);

@@ -1,7 +1,7 @@
 import { leafKeys } from "@qmtl/sdk/config";
 import type { Check } from "./check.ts";
 
-/** Variables that look like a key of the configuration and are not read as one: `QMTL_GATEWAY_PORT`. */
+/** Warns of variables that look like a configuration key but are not read as one, such as `QMTL_GATEWAY_PORT`. */
 export function checkEnvironment(env: Readonly<Record<string, string | undefined>>): Check[] {
   const keys = new Map(leafKeys().map((key) => [key.replaceAll(".", "_"), key]));
   return Object.keys(env).flatMap((variable): Check[] => {

@@ -11,8 +11,8 @@ import {
 import { type Check, messageOf } from "./check.ts";
 
 /**
- * What the configuration refers to is there: files of sources, certificates, secrets; and those are no shorter than is
- * needed and not for everybody to read. Warnings only: another machine, or a later hour, may have them.
+ * Checks that what the configuration refers to exists (files of sources, certificates, secrets), and that secrets are
+ * long enough and not readable by everybody. Gives warnings only: it may exist on another machine, or later.
  */
 export function checkFiles(config: QmtlConfig, options: LoadConfigOptions): Check[] {
   const { sources, security, storage } = config;
@@ -50,7 +50,7 @@ interface Secret {
   readonly bytesMin: number;
 }
 
-/** A gateway signs with at least this, bytes. */
+/** Shortest secret a gateway may sign with, bytes. */
 const gatewaySecretBytesMin = 32;
 
 function secretsOf(

@@ -5,7 +5,7 @@ import { type Check, messageOf } from "./check.ts";
 /** Milliseconds the gateway may take to answer. */
 const answerMsMax = 3_000;
 
-/** What each part of the gateway's health is called for people, and what to do when it is down. */
+/** Display name of each part of the gateway's health, and what to do when it is down. */
 const PARTS: Readonly<Record<string, { readonly name: string; readonly fix: string }>> = {
   "peer/dag-manager": {
     name: "DAG Manager",
@@ -20,7 +20,7 @@ const PARTS: Readonly<Record<string, { readonly name: string; readonly fix: stri
   disk: { name: "gateway disk", fix: "free some space on the disk of storage.data_dir" },
 };
 
-/** What the gateway that answers reports about the store and bus it uses, its disk, and the services behind it. */
+/** What the gateway reports about the store and bus it uses, its disk, and the services behind it. */
 export async function checkHealth(config: QmtlConfig): Promise<Check[]> {
   const url = config.sdk.gateway_url;
   const connection = connectTo(url, url.startsWith("https:") ? clientTls(config) : {});

@@ -4,7 +4,7 @@ import { freePorts } from "@qmtl/service-kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { checkLeaders } from "./check-leaders.ts";
 
-/** A process that leads, or does not; its address. */
+/** Starts a process that leads or does not; gives its address. */
 async function openProcess(isLeading: boolean, hasStore = true): Promise<string> {
   const states = new Map([
     ["leader", isLeading],
@@ -29,7 +29,7 @@ function configOf(urls: Record<"gateway" | "dag" | "world", readonly string[]>) 
   });
 }
 
-test("each address of a service is told as the leader, a standby, or one that does not answer", async () => {
+test("each address of a service is shown as the leader, a standby, or one that does not answer", async () => {
   const [leader, standby] = [await openProcess(true), await openProcess(false)];
   const [port] = await freePorts(1);
   const nobody = `http://127.0.0.1:${port}`;

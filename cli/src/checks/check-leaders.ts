@@ -12,7 +12,7 @@ interface Service {
   readonly urls: readonly string[];
 }
 
-/** How the process at an address stands, in the words of the table. */
+/** State of the process at an address, as the table shows it. */
 type InstanceState =
   | "leads"
   | "standby"
@@ -20,8 +20,8 @@ type InstanceState =
   | "does not answer";
 
 /**
- * Which of the processes of each service leads, and which stand by: by the health of each address. Looked at where
- * services run in processes of their own; changes nothing.
+ * Reports which process of each service leads and which stand by, from the health of each address. Empty without
+ * PostgreSQL, as a service then has one process. Changes nothing.
  */
 export async function checkLeaders(config: QmtlConfig): Promise<Check[]> {
   if (config.storage.kind !== "postgres") return [];
@@ -67,7 +67,7 @@ async function stateOf(url: string, config: QmtlConfig): Promise<InstanceState> 
   try {
     const { LEADER_HEALTH, readHealth } = await import("@qmtl/service-kit");
     const health = await readHealth(connection, answerMsMax);
-    // A process that can be the only one says nothing of a leader: it serves while it lives.
+    // A process that must be the only one reports no leader state: it leads while it serves.
     if (health.get(LEADER_HEALTH) ?? health.get("") ?? false) return "leads";
     const isStoreDown = [...health].some(([part, serves]) => part.startsWith("store/") && !serves);
     return isStoreDown ? "does not know who leads: its store does not answer" : "standby";

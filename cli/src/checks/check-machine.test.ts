@@ -83,7 +83,7 @@ describe("versions", () => {
     });
   });
 
-  test("are told where no strategy could import the SDK, and hold where a link leads to it", () => {
+  test("are reported where no strategy could import the SDK, and are fine where a link leads to it", () => {
     const linked = join(folder, "linked");
     mkdirSync(linked);
     symlinkSync(join(repository, "node_modules"), join(linked, "node_modules"), "junction");
@@ -181,7 +181,7 @@ describe("the data folder", () => {
   });
 });
 
-test("commands that call another port of this machine than the gateway's are told", () => {
+test("commands that call another port of this machine than the gateway's are reported", () => {
   const at = (url: string) =>
     checkAddresses(configOf({ QMTL__GATEWAY__PORT: "7500", QMTL__SDK__GATEWAY_URL: url }));
 

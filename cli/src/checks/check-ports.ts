@@ -3,8 +3,8 @@ import type { QmtlConfig } from "@qmtl/sdk/config";
 import { type Check, messageOf } from "./check.ts";
 
 /**
- * Each port that `qmtl up` opens is free. With the platform running they are taken, by itself.
- * The ports are opened and closed again, nothing else.
+ * Checks that each port `qmtl up` opens is free; while the platform runs, it holds them itself, which is ok. Opens and
+ * closes the ports, and changes nothing else.
  */
 export async function checkPorts(config: QmtlConfig, isRunning: boolean): Promise<Check[]> {
   const { gateway, dag_manager, world_service, telemetry } = config;

@@ -14,7 +14,7 @@ export interface CheckServicesOptions {
 
 /** What a service answered. */
 export interface ServiceCheck extends Check {
-  /** True when somebody answered who speaks the contracts, be it with a refusal. */
+  /** True when a server that speaks the contracts answered, even with a refusal. */
   readonly isThere: boolean;
 }
 
@@ -25,7 +25,7 @@ interface Server {
   readonly url: string;
 }
 
-/** Asks each service of the configuration what it serves. Changes nothing; all at once. */
+/** Asks all services of the configuration at once what they serve. Changes nothing. */
 export function checkServices(
   config: QmtlConfig,
   options: CheckServicesOptions,

@@ -4,21 +4,21 @@ import type { Queryable } from "@qmtl/service-kit/db";
 import { type Check, messageOf } from "./check.ts";
 import type { ClockReading } from "./check-clock.ts";
 
-/** Oldest PostgreSQL the statements are written for. */
+/** Oldest PostgreSQL version that the SQL statements are written for. */
 const postgresMajorMin = 15;
 /** Milliseconds a server may take to answer. */
 const answerMsMax = 3_000;
 
-/** What a database server said of itself. */
+/** What a database server reported. */
 export interface DatabaseAnswer {
   readonly check: Check;
   /** Its time of day; undefined when it did not answer. */
   readonly reading?: ClockReading;
-  /** Who leads, as the database has it; absent when it did not answer. */
+  /** Who leads according to the database; absent when it did not answer. */
   readonly leaders?: readonly Check[];
 }
 
-/** Logs in at the PostgreSQL of `storage.dsn`, and asks its version and time. Changes nothing. */
+/** Logs in to the PostgreSQL server of `storage.dsn`, and asks for its version and time. Changes nothing. */
 export async function checkDatabase(
   config: QmtlConfig,
   nowMs: () => number,
@@ -29,7 +29,7 @@ export async function checkDatabase(
     return { check: { name, status: "ok", detail: `embedded, in ${config.storage.data_dir}` } };
   }
   try {
-    // Loaded where it is needed: most configurations have no server.
+    // Loaded only here: most configurations use no database server.
     const { openPostgres } = await import("@qmtl/service-kit/db");
     await using db = await openPostgres({
       dsn: resolveSecret(dsn),
@@ -59,13 +59,13 @@ export async function checkDatabase(
   }
 }
 
-/** Where each service that has one leader writes down who leads. */
+/** Table and columns in which each service that has one leader records who leads. */
 const LEADERS = [
   { name: "DAG Manager leader", table: "dag.leadership", owner: "owner", until: "until" },
   { name: "WorldService leader", table: "world.leadership", owner: "holder", until: "expires_at" },
 ] as const;
 
-/** Who leads now. Having no leader is not a fault where nothing runs; a table that is not there was never written. */
+/** Who leads now. No leader is not a fault where nothing runs; a missing table means that the service never ran. */
 async function leaderChecks(db: Queryable): Promise<Check[]> {
   const checks: Check[] = [];
   for (const { name, table, owner, until } of LEADERS) {
@@ -118,7 +118,7 @@ export async function checkBrokers(config: QmtlConfig): Promise<Check> {
   return { name, status: "warning", detail: `${silent.join(", ")} cannot be reached`, fix };
 }
 
-/** True when something takes a connection at `host:port` in time. */
+/** True when something accepts a connection at `host:port` in time. */
 export function isListening(address: string): Promise<boolean> {
   const colon = address.lastIndexOf(":");
   const host = address.slice(0, colon).replace(/^\[|\]$/g, "");

@@ -7,7 +7,7 @@ import {
   packageSeenFrom,
 } from "./installed-package.ts";
 
-/** Packages that must be of one version with the command, and a server of each. */
+/** Packages that must have the same version as the command, and an entry point of each. */
 const siblings = {
   "@qmtl/contracts": "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb",
   "@qmtl/core": "@qmtl/core/canonical",
@@ -19,8 +19,8 @@ const protobuf = "@bufbuild/protobuf";
 const again = 'then run "npm install" again; "npm dedupe" leaves one copy of each';
 
 /**
- * The packages of one installation fit together, and a strategy in `folder` meets the same SDK as the command: with
- * two copies a strategy class of the one is a stranger to the other.
+ * Checks that the packages of the installation fit together, and that a strategy in `folder` imports the same SDK as
+ * the command: with two copies, neither recognises a strategy class of the other.
  *
  * @param version of the command. @default its own
  */
@@ -56,8 +56,8 @@ export function checkVersions(folder: string, version = ownPackage().version): C
 }
 
 /**
- * All of the packages meet one copy of the protobuf runtime, of the version they ask for: two give errors that name
- * everything but the cause.
+ * Checks that all packages use one copy of the protobuf runtime, of the version they ask for: two copies give errors
+ * that name everything but the cause.
  */
 export function checkProtobuf(packages: readonly InstalledPackage[]): Check {
   const name = "versions";

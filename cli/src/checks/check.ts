@@ -32,13 +32,13 @@ export function printChecks(checks: readonly Check[], asJson: boolean): void {
   for (const { name, fix } of checks) if (fix !== undefined) console.log(`${name}: ${fix}`);
 }
 
-/** The first line of what went wrong, and of what caused it; of a call, what the channel or the server said. */
+/** First line of a failure's message and of its cause; for a failed call, what the connection or server reported. */
 export function messageOf(failure: unknown): string {
   if (failure instanceof ConnectError) return lineOf(qmtlErrorFrom(failure));
   if (failure instanceof QmtlError && failure.cause instanceof ConnectError) return lineOf(failure);
   const line = lineOf(failure);
   const cause = failure instanceof Error ? failure.cause : undefined;
-  // Several addresses were tried, and each has a failure of its own.
+  // Several addresses were tried, each with a failure of its own: the first one stands for all.
   const first: unknown = cause instanceof AggregateError ? cause.errors[0] : cause;
   const why = first instanceof Error ? lineOf(first) : "";
   return why === "" || line.includes(why) ? line : `${line}: ${why}`;

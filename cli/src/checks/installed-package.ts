@@ -2,7 +2,7 @@ import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** A package as it lies on the disk. */
+/** A package as it is installed on disk. */
 export interface InstalledPackage {
   readonly name: string;
   /** Its folder, links followed. */
@@ -11,7 +11,7 @@ export interface InstalledPackage {
   readonly version: string;
 }
 
-/** A package this command imports, found by one of its servers. */
+/** A package this command imports, found by one of its entry points. */
 export function importedPackage(name: string, server: string): InstalledPackage {
   return packageAbove(name, dirname(fileURLToPath(import.meta.resolve(server))));
 }
@@ -30,7 +30,7 @@ export function packageSeenFrom(folder: string, name: string): InstalledPackage 
   }
 }
 
-/** Version a package asks for of another, as it is written; undefined when it does not. */
+/** Version of another package that a package depends on, as its manifest states it; undefined when it does not. */
 export function askedVersion(asking: InstalledPackage, name: string): string | undefined {
   return manifestIn(asking.folder).dependencies?.[name];
 }

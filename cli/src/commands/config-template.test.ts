@@ -16,13 +16,13 @@ function load(yaml: string) {
   return loadConfig({ cwd: folder, env: {} });
 }
 
-/** A key in a comment because it follows others. */
+/** A key that is commented out because its default follows other keys. */
 const followed = new RegExp(
   `^( *)# ((?:${derivedKeys.map((key) => key.split(".").at(-1)).join("|")}): )`,
   "gm",
 );
 
-/** The template with its examples taken in. */
+/** The template with its examples uncommented. */
 const withExamples = text
   .replace(followed, "$1$2")
   .replace(/^( *[a-z_]+:) (?:\{\}|null)(?=\n *# {3})/gm, "$1")

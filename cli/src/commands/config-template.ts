@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { derivedKeys, loadConfig } from "@qmtl/sdk/config";
 import { stringify } from "yaml";
 
-/** The parts of a JSON schema that say how a configuration file looks. */
+/** The parts of a JSON schema that the template is made from. */
 interface Schema {
   readonly description?: string;
   readonly default?: unknown;
@@ -31,7 +31,7 @@ const HEADS: Readonly<Record<ConfigProfile, string>> = {
 `,
 };
 
-/** Keys of the minimal profile, an entry's name as \`*\`; with a key, all above it. */
+/** Keys of the minimal profile, `*` for an entry's name; each brings the sections above it. */
 const minimalKeys = [
   "project.name",
   "sources.*.file",
@@ -50,17 +50,17 @@ const minimalKeys = [
   "test.test_mode",
 ];
 
-/** Keys that stand in comments: written out they would no longer follow others, as this one does when it is null. */
+/** Keys that are commented out: written, they would no longer follow others. `sdk.execution_domain` does so as null. */
 const followed: ReadonlySet<string> = new Set(
   derivedKeys.filter((key) => key !== "sdk.execution_domain"),
 );
 
-/** What a name or a text that only the author can know looks like in an example. */
+/** Stands in an example for a name or text that only the author can know. */
 const placeholder = "name";
 
 /**
- * A `qmtl.yml` with the keys of a profile: what it means, its range and its default. Entries with names of their own
- * (sources, instruments, accounts, keys) stand as examples in comments.
+ * A `qmtl.yml` with the keys of a profile, each with its meaning, range and default. Entries with names of their own
+ * (sources, instruments, accounts, keys) are shown as examples in comments.
  *
  * @param schema JSON schema of the file, as `configJsonSchema` gives it
  * @param profile @default "maximal"
@@ -105,7 +105,7 @@ function minimalOf(schema: Schema, path: readonly string[]): Schema {
   };
 }
 
-/** Default of a key, by its path: for those of which the schema states none as they are converted when read. */
+/** Default of a key by its path, for keys whose schema states none because their values are converted when read. */
 type DefaultOf = (path: readonly string[]) => unknown;
 
 /** A configuration with one entry of each kind that has names of its own. */
@@ -159,7 +159,7 @@ function comment(parts: readonly string[]): string[] {
   return text === "" ? [] : [`# ${text}`];
 }
 
-/** The schema of a value that may be null, when it is not. */
+/** The schema of a nullable value without its null. */
 function withoutNull(schema: Schema): Schema {
   const others = schema.anyOf?.filter((one) => one.type !== "null") ?? [];
   return others.length === 1 && others[0] !== undefined ? others[0] : schema;

@@ -25,7 +25,7 @@ function config(text: string, ...args: readonly string[]) {
 }
 
 describe("qmtl config validate", () => {
-  test("tells file, line, column, key and the nearest name, and ends with 2", async () => {
+  test("reports file, line, column, key and the nearest name, and ends with 2", async () => {
     const plain = await config("gateway:\n  prot: 7400\n", "validate", "--offline");
     const json = await config("gateway:\n  prot: 7400\n", "validate", "--offline", "--json");
 
@@ -36,7 +36,7 @@ describe("qmtl config validate", () => {
     expect(JSON.parse(json.err[0]!)).toMatchObject({ reason: "CONFIG_INVALID", issues: [issue] });
   });
 
-  test("tells everything that is wrong at once", async () => {
+  test("reports everything that is wrong at once", async () => {
     const { err } = await config(
       "gateway: {port: 0}\nstorage: {kind: mysql}\n",
       "validate",
@@ -242,7 +242,7 @@ describe("qmtl config generate and schema", () => {
     );
   });
 
-  test("is refused a folder that is not there, and a folder for a file", async () => {
+  test("refuses a missing folder, and a folder in place of a file", async () => {
     const below = await config("{}", "generate", "--output", join(folder, "no", "qmtl.yml"));
     const onto = await config("{}", "generate", "--output", folder, "--force");
 
@@ -309,7 +309,7 @@ describe("qmtl config explain", () => {
     expect(text).not.toContain("*");
   });
 
-  test("of a key there is none of ends with 2 and names the nearest", async () => {
+  test("of an unknown key ends with 2 and names the nearest", async () => {
     const { exitCode, err } = await config("{}", "explain", "gateway.prot");
 
     expect(exitCode).toBe(2);

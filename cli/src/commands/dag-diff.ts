@@ -122,7 +122,7 @@ async function askGateway(session: DagSession, request: SubmitStrategyRequest): 
   if (submission === undefined) throw new CommandError("the response contains no submission");
   const { submissionId, strategyId, newNodes, reusedNodes } = submission;
   const known = { strategyId, isDuplicate: duplicate };
-  // A submission is reported again as it was the first time; once it is completed, nothing of it is new any more.
+  // A repeated submission gets its first report again; once it is completed, none of its nodes is new any more.
   if (!duplicate || !(await isCompleted(session, submissionId))) {
     const { plannedKeys } = await import("../graph/planned-keys.ts");
     const planned = plannedKeys(request.graph!, submission.contexts);

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type CommandOutcome, runInProcess } from "./testing/run-in-process.ts";
 
-/** A crossing of a mean; each part of it can be another. */
+/** A strategy that compares two means; each part of it can be varied. */
 function strategy({ window = 2, fast = "mean", body = "" } = {}): string {
   return `
 import { column, ema, PositionTargetNode, sma, Strategy, StreamInput } from "@qmtl/sdk";

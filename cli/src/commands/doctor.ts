@@ -89,7 +89,7 @@ function brokenConfig(failure: ConfigError): Check {
   return { name: "configuration", status: "error", detail, fix };
 }
 
-/** A platform that is not running is not a fault of the machine. */
+/** The platform's check. One that is not running is only a warning: the machine is not at fault. */
 function platformCheck({ isThere, status, detail, fix }: ServiceCheck): Check {
   return {
     name: "platform",

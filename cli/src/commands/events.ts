@@ -42,7 +42,7 @@ function print(session: CommandSession, event: ControlEvent): void {
   console.log(`${time}  ${event.topicKey}#${event.revision}  ${event.type}${change}${fence}`);
 }
 
-/** Events of a world as they come. A ticket ends after some minutes: the stream continues with a new one. */
+/** Prints events of a world as they come. A ticket expires after some minutes: the stream continues with a new one. */
 async function follow(session: CommandSession, worldId: string): Promise<void> {
   const applied = new Map<string, LastApplied>();
   for (;;) {
@@ -74,7 +74,7 @@ async function followOnce(
   }
 }
 
-/** What a stream that comes back has seen already. */
+/** What a resumed stream has seen already. */
 function appliedOf(event: ControlEvent): LastApplied {
   const { topicKey, revision, storeEpoch } = event;
   return create(LastAppliedSchema, { topicKey, revision, storeEpoch });
@@ -91,7 +91,7 @@ async function history(session: CommandSession, topicKey: string): Promise<void>
   } while (pageToken !== "");
 }
 
-/** `qmtl events`: control events, kept ones or as they come. */
+/** `qmtl events`: control events, stored ones or as they come. */
 export function addEventsCommand(program: Command): void {
   program
     .command("events")

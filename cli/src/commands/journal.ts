@@ -86,7 +86,7 @@ async function listJournal(
   for await (const { entries } of pages) for (const entry of entries) print(session, entry);
 }
 
-/** What is stored after the entry, then what comes, each entry once. */
+/** Prints the entries stored after the given one, then new ones as they come, each once. */
 async function followJournal(
   session: CommandSession,
   accountId: string,
@@ -97,7 +97,7 @@ async function followJournal(
   for await (const { entries } of stream) for (const entry of entries) print(session, entry);
 }
 
-/** Kind of a name such as `order_state`. */
+/** The kind with this name, such as `order_state`. */
 function kindOf(name: string): JournalKind {
   const kinds = Object.entries(JournalKind).flatMap(([key, kind]) =>
     typeof kind === "number" && kind !== JournalKind.UNSPECIFIED ? [{ key, kind }] : [],

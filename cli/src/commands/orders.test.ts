@@ -14,7 +14,7 @@ import { type CommandOutcome, runInProcess } from "./testing/run-in-process.ts";
 
 const trend = "s-00000000000000aa";
 
-/** Pages of two, each token the number of what came before. */
+/** Pages of two; a token is the number of items before its page. */
 function pageOf<T>(items: readonly T[], pageToken: string): { page: T[]; nextPageToken: string } {
   const from = Number(pageToken);
   const nextPageToken = from + 2 < items.length ? String(from + 2) : "";
@@ -209,7 +209,7 @@ describe("what is followed is printed as it comes", () => {
   });
 });
 
-test("a cancel tells what it was sent for and what was not working", async () => {
+test("a cancel reports what it was sent for and what was not working", async () => {
   const words = ["orders", "cancel", "o-1", "o-2", "o-0", "--reason", "x"];
   const { exitCode, out, err } = await qmtl(...words);
 
@@ -221,7 +221,7 @@ test("a cancel tells what it was sent for and what was not working", async () =>
   ]);
 });
 
-test("a cancel of all of a world takes it that some ended meanwhile", async () => {
+test("cancelling a whole world ignores orders that ended meanwhile", async () => {
   const { exitCode, out } = await qmtl("orders", "cancel", "--world", "b", "--reason", "x");
 
   expect(exitCode).toBe(0);
@@ -247,7 +247,7 @@ test("a name of two strategies is a usage error that names their ids", async () 
   expect(err[1]).toContain("s-00000000000000bb, s-00000000000000cc");
 });
 
-test("what changes of a strategy that is off is told with the apply that switches it on", async () => {
+test("changing a strategy that is off names the apply that switches it on", async () => {
   const words = ["world", "activate", "demo", "trend", "--side", "long", "--reason", "x"];
   const { exitCode, out, err } = await qmtl(...words, "--weight", "0.5");
   const nothing = await qmtl(...words);

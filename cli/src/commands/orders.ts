@@ -139,7 +139,7 @@ async function cancelOrders(
     console.log(`a cancel was sent for ${sent.length} orders`);
   }
   const unsent = answer.results.filter((result) => !result.sent);
-  // An order that ended while all of a place were cancelled is none that somebody named.
+  // When a whole scope is cancelled, an order that ended meanwhile is no failure: nobody named it.
   if (clientOrderIds.length === 0 || unsent.length === 0) return;
   const idsOf = (isUnknown: boolean): string[] =>
     unsent
@@ -160,7 +160,7 @@ async function cancelOrders(
 
 type CancelScope = NonNullable<MessageInitShape<typeof CancelOrdersRequestSchema>["scope"]>;
 
-/** Exactly one of: orders named, a world or a strategy of it, an account. */
+/** Exactly one of: named orders, a world or one of its strategies, an account. */
 async function cancelScopeOf(
   session: CommandSession,
   clientOrderIds: readonly string[],

@@ -14,7 +14,7 @@ import { allOf } from "../pages-of.ts";
 import { printJson, printTable } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
-/** Checks a policy for a world, and stores it unless it shall only be checked. */
+/** Checks a policy for a world, and stores it unless `validateOnly` is set. */
 async function createPolicy(
   session: CommandSession,
   worldId: string,
@@ -29,7 +29,7 @@ async function createPolicy(
   return policy;
 }
 
-/** The first world there is: what makes a policy good is the same in all of them. */
+/** The first world there is: whether a policy is valid does not depend on the world. */
 async function anyWorld(session: CommandSession): Promise<string> {
   const { worlds } = await session.client(WorldService).listWorlds({ pageSize: 1 });
   const [first] = worlds;

@@ -65,7 +65,7 @@ export function addProjectCommands(program: Command): void {
   addProjectValidateCommand(project);
 }
 
-/** A path as a shell takes it. */
+/** A path as a word of a shell, quoted where needed. */
 function shellWord(path: string): string {
   return /^[\p{L}\p{N}_./~@+-]+$/u.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }

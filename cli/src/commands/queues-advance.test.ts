@@ -30,7 +30,7 @@ beforeAll(async () => {
     },
     listFeeds: async ({ scope }) => {
       const source = scope!.scope.value ?? "";
-      // The limited feed has no row at the end of its limit: a week has two days without.
+      // The limited feed has no row exactly at its limit, as on a weekend.
       return { feeds: [feed(source, source === "held" ? 12 * day : 40 * day)] };
     },
   });
@@ -52,7 +52,7 @@ test("a limit moves to the end of the day that is named", async () => {
   expect(err).toEqual([]);
 });
 
-test("a limit that stands later already is told, and where", async () => {
+test("a limit that is already later is reported, with its time", async () => {
   const { out, err } = await advance("held", "--to", "1970-01-05");
 
   expect(out).toEqual(["held may run up to 1970-01-11T00:00:00.000Z"]);
@@ -61,7 +61,7 @@ test("a limit that stands later already is told, and where", async () => {
   ]);
 });
 
-test("a feed without a limit does not stop where it was to: that is told, in JSON as well", async () => {
+test("a feed without a limit does not stop where it was to: that is reported, in JSON as well", async () => {
   const { err, exitCode } = await advance("free", "--to", "1970-01-05", "--wait", "--json");
 
   expect(exitCode).toBe(0);

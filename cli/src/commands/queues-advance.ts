@@ -86,8 +86,8 @@ async function advance(
 }
 
 /**
- * Whether a settled feed is where it was to go. Under a limit it is: no further row may pass, whether or not one ends at
- * that time. Without one its rows tell.
+ * Whether a settled feed has reached the time it was to advance to. With a limit at or past that time it has, even if
+ * no row ends there: no further row may pass. Without a limit, the last row that passed decides.
  */
 function isThere(feed: FeedState, untilMs: number | undefined): boolean {
   const { ended, untilTime, passedBucketEndTime } = feed;
@@ -98,7 +98,7 @@ function isThere(feed: FeedState, untilMs: number | undefined): boolean {
 
 const scopeOf = (source: string) => ({ scope: { case: "source" as const, value: source } });
 
-/** Where one feed stands. */
+/** State of one feed. */
 export async function feedOf(
   queues: Client<typeof QueueService>,
   source: string,
@@ -113,7 +113,7 @@ function oneFeed(feeds: readonly FeedState[], source: string): FeedState {
   throw new CommandError(`the response does not contain feed ${source}`);
 }
 
-/** Why a feed does not stop at the time it was to advance to: a limit only moves forward, and need not be there. */
+/** Why a feed does not stop where it was to: it has no limit, or a later one. Undefined when it stops there. */
 function whyItRunsOn(
   source: string,
   limit: Timestamp | undefined,

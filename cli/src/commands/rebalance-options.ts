@@ -10,7 +10,7 @@ export interface WantedAllocation {
   readonly strategies: { strategyId: string; share: number }[];
 }
 
-/** A share as it was typed; strategies still by their names. */
+/** An allocation as it was typed, its strategies still by name. */
 interface TypedAllocation {
   readonly worldId: string;
   readonly ratio: number;
@@ -43,7 +43,7 @@ export function schemaRange(version: string): { min: number; max: number } {
 }
 
 /**
- * `demo=0.9:trend=0.5,swing=0.5` → the allocation of a world. All are read before any name is looked up.
+ * `demo=0.9:trend=0.5,swing=0.5` → the allocation of a world. All texts are parsed before any name is looked up.
  *
  * @throws {CommandError} naming what is not a share of 0..1.
  */

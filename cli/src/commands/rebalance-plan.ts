@@ -141,7 +141,7 @@ async function execute(
   );
 }
 
-/** A what-if: the books stand in the file, WorldService plans. */
+/** A what-if plan: the file holds the books, and WorldService plans. */
 async function planFile(
   session: CommandSession,
   file: string,
@@ -171,7 +171,7 @@ function printParts(answer: PreviewRebalanceResponse | ExecuteRebalanceResponse)
   printAlphaMetrics(answer.plan?.alphaMetrics);
 }
 
-/** Who asked for version 2 must not take the absence of metrics for worlds without any. */
+/** Notes that the metrics of version 2 were asked for and are missing: worlds would seem to have none. */
 function noteVersion(
   { asJson }: CommandSession,
   asked: number,
@@ -199,7 +199,7 @@ function printDeltas(of: "strategy" | "net", deltas: readonly PositionDelta[]): 
   );
 }
 
-/** Trades between strategies, booked inside. */
+/** Trades between strategies, booked without going to the broker. */
 function printCrosses(crosses: readonly Cross[]): void {
   for (const cross of crosses)
     console.log(
@@ -207,7 +207,7 @@ function printCrosses(crosses: readonly Cross[]): void {
     );
 }
 
-/** Orders that go outside: net of the account, and the same by strategy. */
+/** Orders that go to the broker: net for the account, and the same by strategy. */
 function printOrders(orders: readonly PlannedOrder[]): void {
   for (const order of orders) {
     const { worldId, strategyId, quantity, instrument, clientOrderId, reduceOnly } = order;

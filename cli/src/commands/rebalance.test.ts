@@ -139,7 +139,7 @@ test("a plan with the account's own books is a preview of the gateway", async ()
   expect(per_world.demo.values["alpha_performance.sharpe"]).toBe(1.25);
 });
 
-test("a plan tells the account's net orders from those of its strategies", async () => {
+test("a plan separates the account's net orders from those of its strategies", async () => {
   const { out } = await rebalance(1, "plan", ...ofBooks);
 
   expect(out).toEqual(
@@ -167,7 +167,7 @@ test("the allocations of a plan as it was printed, or made now, are stored under
   ]);
 });
 
-test("allocations that stand are told, of a world or all", async () => {
+test("allocations in force are listed, of one world or all", async () => {
   const all = await rebalance(1, "allocations");
   const none = await rebalance(1, "allocations", "--world", "other");
 

@@ -92,14 +92,14 @@ async function planOf(
   return plan;
 }
 
-/** A plan alone, or the answer that holds it. */
+/** The plan in a file: its whole content, or the `plan` field of a printed response. */
 function planIn(file: string): JsonValue {
   const json = readJsonFile(file);
   const isAnswer = typeof json === "object" && json !== null && !Array.isArray(json);
   return (isAnswer ? json.plan : undefined) ?? json;
 }
 
-/** `qmtl rebalance allocate|allocations`: shares that stand, and setting them without trading. */
+/** `qmtl rebalance allocate|allocations`: shows the shares in force, and sets them without trading. */
 function addAllocationCommands(group: Command): void {
   group
     .command("allocate")

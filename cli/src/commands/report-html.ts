@@ -72,7 +72,7 @@ function reportData(
   };
 }
 
-/** Equity may have holes, which JSON writes as null. */
+/** Equity as numbers; holes, which JSON writes as null, become NaN. */
 function equityOf(value: unknown, name: string): number[] {
   const isHole = (each: unknown): boolean => each === null;
   if (!Array.isArray(value) || !value.some(isHole)) return numbersOf(value, "equity", name);

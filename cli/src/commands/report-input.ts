@@ -3,7 +3,7 @@ import { readUpTo } from "../input-file.ts";
 
 /** Largest file read, bytes. */
 const fileBytesMax = 256 * 1024 * 1024;
-/** Elements that are not numbers, named at most. */
+/** Most elements that an error names as not being numbers. */
 const namedMax = 3;
 
 /** The object of a file for `qmtl report`: a list of returns, and whatever else is with it. */

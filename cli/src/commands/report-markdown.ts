@@ -38,7 +38,7 @@ ${rows.join("\n")}
 `;
 }
 
-/** Six digits; ∞ where nothing was lost. */
+/** Six significant digits; ∞ where nothing was lost. */
 function figure(value: number): string {
   if (Number.isFinite(value)) return String(Number(value.toPrecision(6)));
   return value > 0 ? "∞" : "-∞";

@@ -176,7 +176,7 @@ describe("an HTML report", () => {
       expect(html).toContain(text);
   });
 
-  test("is refused for a file that has not got what it shows", async () => {
+  test("is refused for a file that lacks what it shows", async () => {
     const out = join(folder, "out.html");
     const { times_ms: _, ...timeless } = run;
     const cases: [unknown, string][] = [

@@ -23,7 +23,7 @@ Stop every service and every runner first. The store of the configuration must b
 \`manual\`, and epochs, fences and revisions are above all that were ever handed out, so nothing issued after the backup
 is accepted. What happened after the backup is gone from the store; the broker still knows its part of it.`;
 
-/** `qmtl restore`: fills an empty store with a backup, or tries whether it could. */
+/** `qmtl restore`: fills an empty store with a backup, or verifies that it could. */
 export function addRestoreCommand(program: Command): void {
   program
     .command("restore")

@@ -59,7 +59,7 @@ function summaryOf(result: OfflineResult): Record<string, unknown> {
   };
 }
 
-/** What was earned bar by bar: what `qmtl report` reads. Returns without a value are left out. */
+/** Results per bar, as `qmtl report` reads them. Returns without a value are left out. */
 function seriesOf({ returns, timesMs, equity, fills }: OfflineResult): Record<string, unknown> {
   return {
     interval_seconds: returns.intervalSeconds,

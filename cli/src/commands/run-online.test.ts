@@ -113,7 +113,7 @@ telemetry: {log_level: silent}
 
     const child = node(script, join(folder, "qmtl.yml"), file, "w", deadUrl);
 
-    // It ends by itself: nothing is left that would keep it.
+    // It ends by itself: nothing is left that would keep it alive.
     expect({ exitCode: await child.ended, text: child.text }).toMatchObject({ exitCode: 0 });
     const lines = child.text.split("\n").filter((line) => line.startsWith("{"));
     expect(lines.map((line) => JSON.parse(line))).toEqual(

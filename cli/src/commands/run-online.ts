@@ -17,7 +17,7 @@ export interface OnlineCommandOptions {
   record?: string;
 }
 
-/** `qmtl run FILE --world W`: a runner in a world, until the data end or somebody stops it. */
+/** `qmtl run FILE --world W`: a runner in a world, until the data ends or somebody stops it. */
 export async function runOnline(
   session: CommandSession,
   file: string,
@@ -50,14 +50,14 @@ export async function runOnline(
   if (options.record !== undefined && !session.asJson) console.log(`record: ${options.record}`);
 }
 
-/** Packages that do not fit together fail much later, with errors that name everything but the cause. */
+/** Refuses packages that do not fit together: they would fail much later, with errors that name everything but that. */
 function refuseConflict(file: string): void {
   const { status, detail, fix } = checkVersions(dirname(resolve(file)));
   if (status !== "error") return;
   throw new StrategyRunError("DEPENDENCY_CONFLICT", `${detail}; ${fix}`);
 }
 
-/** The gateway names the session once the strategy was submitted. */
+/** Prints an event; that of the submission with the session id, which the gateway has assigned by then. */
 function printEvent(
   session: CommandSession,
   event: OnlineEvent,

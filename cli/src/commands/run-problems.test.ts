@@ -7,7 +7,7 @@ function told(asJson: boolean): { problems: RunProblems; lines: string[] } {
 }
 
 describe("the problems of a run", () => {
-  test("each kind is told once when it comes, and at the end with its count if it came again", () => {
+  test("each kind is printed once when it first occurs, and at the end with its count if it recurred", () => {
     const { problems, lines } = told(false);
 
     problems.report("connect ECONNREFUSED 127.0.0.1:7700");

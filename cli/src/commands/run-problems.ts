@@ -1,8 +1,8 @@
-/** Largest number of kinds of problem that are told apart; what comes after goes under one name. */
+/** Most kinds of problem that are counted separately; further ones are counted under one name. */
 const kindsMax = 50;
 const otherKind = "other problems";
 
-/** One kind of problem of a run: its first text, and how often it came. */
+/** One kind of problem of a run: its first text, and how often it occurred. */
 export interface ProblemKind {
   readonly problem: string;
   readonly count: number;
@@ -15,9 +15,9 @@ export interface RunProblemsOptions {
 }
 
 /**
- * Reports the problems of a run: each kind once when it first comes, and at the end those that came again, with their
- * count. Two texts are of one kind when only numbers and ids differ. One line each; objects
- * `{event: "problem", problem, count}` for programs.
+ * Reports the problems of a run: each kind once when it first occurs, and at the end those that recurred, with their
+ * count. Two texts are of one kind when only numbers and ids differ. Writes one line each; with `asJson` an object
+ * `{event: "problem", problem, count}`.
  */
 export class RunProblems {
   readonly #asJson: boolean;
@@ -29,12 +29,12 @@ export class RunProblems {
     this.#write = options.write ?? ((line) => console.error(line));
   }
 
-  /** What came so far, in order of its first time. */
+  /** Kinds of problem so far, in the order in which they first occurred. */
   get kinds(): readonly ProblemKind[] {
     return [...this.#kinds.values()];
   }
 
-  /** Takes a problem. */
+  /** Counts a problem, and prints it if it is the first of its kind. */
   report(problem: string): void {
     const own = kindOf(problem);
     const isRoom = this.#kinds.has(own) || this.#kinds.size < kindsMax;
@@ -49,7 +49,7 @@ export class RunProblems {
     this.#print(first);
   }
 
-  /** Tells the counts of what came more than once. */
+  /** Prints the counts of what occurred more than once. */
   end(): void {
     for (const kind of this.#kinds.values()) if (kind.count > 1) this.#print(kind);
   }
@@ -60,7 +60,7 @@ export class RunProblems {
   }
 }
 
-/** The text without what differs from time to time: ids, hashes and numbers. */
+/** The text with `#` for ids, hashes and numbers, which differ each time. */
 function kindOf(problem: string): string {
   return problem.replaceAll(/\b[0-9a-f]{8}[0-9a-f-]*\b/gi, "#").replaceAll(/\d+/g, "#");
 }

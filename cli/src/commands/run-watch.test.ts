@@ -124,7 +124,7 @@ describe("offline", { timeout: 120_000 }, () => {
     save("strategy.ts", endless("two"));
     await watching.next("ended");
     const second = await pidsOf();
-    // What the run started has ended with it; the system takes a moment to take it off its list.
+    // What the run started has ended with it; the system takes a moment to remove it from its list.
     expect([first[0]!, ...second].map(isAlive)).toEqual([false, true, true]);
     await waitUntil(() => !first.some(isAlive), "the end of what the first run started");
 
@@ -157,7 +157,7 @@ test(
   "in a world, a change ends the session cleanly before the next begins, and so does Ctrl-C",
   slow,
   async () => {
-    // Nobody is there: the sessions wait for the gateway, as long as they run.
+    // No gateway is there: the sessions wait for one as long as they run.
     save("qmtl.yml", `${SOURCES}sdk: {gateway_url: "http://127.0.0.1:1"}\n`);
     watching = startWatchedCommand(folder, [
       ...["run", "strategy.ts", "--world", "demo", "--watch", "--json"],

@@ -75,7 +75,7 @@ function stopSignal(onAgain: () => void): { signal: AbortSignal; release: () => 
   return { signal: stopper.signal, release };
 }
 
-/** On a terminal, what was printed so far goes up into the history; nothing is lost. */
+/** Clears a terminal by scrolling: what was printed so far moves into its history, and nothing is lost. */
 function makeRoom(): void {
   const { isTTY, rows } = process.stdout;
   if (isTTY) process.stdout.write(`${"\n".repeat(rows)}\x1b[H\x1b[J`);

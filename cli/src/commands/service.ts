@@ -48,7 +48,7 @@ function refuseHeld(failure: unknown): never {
 
 type Role = "leader" | "standby" | "unsure";
 
-/** How a process stands, where another one could lead. */
+/** Role of a process; undefined where no other process could lead. */
 function roleOf({ leading }: Pick<StartedService, "leading">): Role | undefined {
   if (leading === undefined) return undefined;
   return leading.standing === "leads" ? "leader" : leading.standing;

@@ -6,7 +6,7 @@ import { printJson, printNote } from "../print.ts";
 import { untilEnded } from "../until-ended.ts";
 import { endingAtOnce, untilStopped } from "../until-stopped.ts";
 
-/** Said once: nothing else would tell that another user of the machine may halt and trade. */
+/** Printed once at start: nothing else warns that any user of the machine may halt and trade. */
 const OPEN_NOTE =
   "no keys are configured: whoever can log in on this machine may call the platform as owner; other machines cannot reach it. `qmtl config explain security.keys` says how to change that";
 

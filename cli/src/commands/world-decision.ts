@@ -133,7 +133,7 @@ function addEvaluateCommands(world: Command): void {
     );
 }
 
-/** A decision says what the policy allows; a halt keeps orders back whatever that is. */
+/** Halts that touch a world. A decision says what the policy allows; a halt stops orders whatever that is. */
 async function haltsIn(session: CommandSession, worldId: string): Promise<Halt[]> {
   const service = session.client(WorldService);
   const [{ world }, bindings] = await Promise.all([

@@ -18,7 +18,7 @@ import { integerIn, numberIn } from "../option-values.ts";
 import { printJson } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
-/** What can be set when a world is made and changed later; absent: as it is, or the default. */
+/** What can be set when a world is created, and changed later. Absent: the default, or no change. */
 interface SettingOptions {
   name?: string;
   account?: string;

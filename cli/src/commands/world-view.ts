@@ -28,7 +28,7 @@ const STATUSES: Readonly<Record<string, NodeStatus>> = {
   archived: NodeStatus.ARCHIVED,
 };
 
-/** `qmtl world nodes|set-node|edges|set-edge`: a world's overlay on the global graph. */
+/** `qmtl world nodes|set-node|edges|set-edge`: a world's view of the global strategy graph. */
 export function addViewCommands(world: Command): void {
   addNodeCommands(world);
   addEdgeCommands(world);

@@ -2,8 +2,8 @@ import { allCommands, type CompletionCommand } from "./completion-tree.ts";
 import type { CompletionValue } from "./completion-value.ts";
 
 /**
- * The completion of a program for bash 3.2 and newer. It is a walk over the words before the cursor with three tables;
- * no process is started, so it answers at once.
+ * The completion of a program for bash 3.2 and newer. It walks over the words before the cursor with three tables, and
+ * starts no process, so it answers at once.
  */
 export function bashScript(program: CompletionCommand): string {
   const commands = allCommands(program);
@@ -58,7 +58,7 @@ function flagsOf({ options }: CompletionCommand, program?: CompletionCommand): s
 function valueRows({ path, options, arguments: args }: CompletionCommand): string[] {
   const ofOptions = options.flatMap(({ flag, value }) => {
     if (value === undefined) return [];
-    // Those of the program are taken by every command.
+    // Every command takes the options of the program.
     return [row(path === "" ? `*"|${flag}"` : quote(`${path}|${flag}`), replyOf(value))];
   });
   const ofArguments = args.map(({ value, isLast }, index) => {
@@ -71,7 +71,7 @@ function valueRows({ path, options, arguments: args }: CompletionCommand): strin
 const replyOf = (value: CompletionValue): string =>
   "values" in value ? `${value.kind} ${value.values.join(" ")}` : value.kind;
 
-/** The walk over the words, and the answer. A word \`--option=value\` may come as one word or as three. */
+/** The function that walks over the words and answers. A word `--option=value` may come as one word or as three. */
 function walk(name: string): string {
   return `_${name}() {
   local cur=\${COMP_WORDS[COMP_CWORD]} path= wanted= count=0 ended= prefix= word line i REPLY

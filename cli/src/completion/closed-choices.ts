@@ -7,15 +7,15 @@ import type { CompletionValue } from "./completion-value.ts";
 const words = (...values: readonly string[]): CompletionValue => ({ kind: "words", values });
 
 /**
- * Values of options and arguments that are one of a few and whose command does not state them: by the command's path,
- * then the option, or the argument in angle brackets.
+ * Values of options and arguments that take one of a few and whose command does not list them. The key is the command's
+ * path, then the option, or the argument in angle brackets.
  */
 export function closedChoices(): Readonly<Record<string, CompletionValue>> {
   const layerNames = layers.map(({ name }) => name);
   const layerTemplates = layers.flatMap(({ templates }) =>
     templates.filter(({ notBuilt }) => notBuilt === undefined).map(({ name }) => name),
   );
-  // Keys with a name of the author's in them cannot be completed.
+  // Keys that contain a name the author chose cannot be completed.
   const configKeys = leafKeys().filter((key) => /^[a-z0-9_.]+$/.test(key));
   return {
     "project init --strategy": words(...strategyTemplates.map(({ name }) => name)),

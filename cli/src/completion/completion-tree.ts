@@ -19,20 +19,20 @@ export interface CompletionArgument {
   readonly isLast: boolean;
 }
 
-/** A command as completion sees it: what is shown in its help, and nothing that is hidden. */
+/** A command as completion sees it: what its help shows, without what is hidden. */
 export interface CompletionCommand {
   readonly name: string;
   /** Names from below the program down, separated by blanks; empty for the program itself. */
   readonly path: string;
   readonly about: string;
-  /** Its own options; those of the program are taken by every command. */
+  /** Its own options; every command also takes those of the program. */
   readonly options: readonly CompletionOption[];
   readonly commands: readonly CompletionCommand[];
   readonly arguments: readonly CompletionArgument[];
 }
 
 /**
- * The commands of a program.
+ * The tree of a command and those below it.
  *
  * @param path of the command, empty for the program
  * @param inherited options of the groups it is in, which may stand after it as well
@@ -53,7 +53,7 @@ export function completionTree(
     options,
     commands: help
       .visibleCommands(command)
-      // `help COMMAND` is made for the help alone and belongs to no command.
+      // The help lists a `help COMMAND` that is not one of the commands.
       .filter((each) => command.commands.includes(each))
       .map((each) =>
         isProgram
@@ -91,7 +91,7 @@ function argumentOf(argument: Argument, path: string): CompletionArgument {
   return { name, value, isLast: argument.variadic };
 }
 
-/** Choices stated by the command, choices known by place, or what the name of the value says. */
+/** How a value is completed: by choices that the command states, else those known for its place, else by its name. */
 function completionValue(
   stated: readonly string[] | undefined,
   place: string,

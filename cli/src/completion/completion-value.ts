@@ -1,4 +1,4 @@
-/** What may stand somewhere. `list` is several of the values, separated by commas; `any` is not known here. */
+/** How a word is completed. `list`: several of the values, separated by commas; `any`: values are not known here. */
 export type CompletionValue =
   | { readonly kind: "words" | "list"; readonly values: readonly string[] }
   | { readonly kind: "files" | "folders" | "any" };

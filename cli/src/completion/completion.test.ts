@@ -47,7 +47,7 @@ describe.skipIf(!isThere("bash"))("bash (skipped where there is none)", () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** What every line is completed to at its end; words are divided by `|`, as the shell divides them. */
+  /** Completions at the end of each line; `|` separates words, where the shell would split them. */
   function complete(lines: readonly string[]): string[][] {
     const asked = lines
       .map((line) => {
@@ -119,7 +119,7 @@ describe.skipIf(!isThere("bash"))("bash (skipped where there is none)", () => {
   });
 });
 
-/** Texts a script holds for every command. */
+/** Checks that a script contains the name and the options of every command. */
 function namesOfAll(script: string): void {
   for (const { name, options } of commands) {
     expect(script).toContain(name);
@@ -142,7 +142,7 @@ describe("the text for", () => {
     );
     expect(called.toSorted()).toEqual(made.filter((name) => name !== "_qmtl").toSorted());
     expect(script).toContain("'--strategy=[start from a strategy template (default\\: general)]");
-    // An apostrophe inside a quoted word is written '\'': three quotes that say nothing of what is open.
+    // An apostrophe inside a quoted word is written '\'': its three quotes leave open what was open before.
     expect(unclosedQuotes(script.replaceAll("'\\''", ""))).toBe(false);
   });
 

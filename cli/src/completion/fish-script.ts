@@ -92,7 +92,7 @@ function argumentLines(
   return [`complete -c ${name} -n ${text(where)} ${valueArgs(value, false)}`];
 }
 
-/** \`-x\` needs a value and offers no files; \`-rF\` offers files. */
+/** Arguments for a value: `-x` requires one and offers no files, `-r -F` requires one and offers files. */
 function valueArgs(value: CompletionValue, isOption: boolean): string {
   const needs = isOption ? "-x " : "";
   switch (value.kind) {

@@ -14,8 +14,8 @@ export interface GraphDifference {
 }
 
 /**
- * What differs between the nodes of a snapshot and those of now, ordered by name. Equal ids are equal nodes, whatever
- * their names; of the others, two of one name are one node that changed.
+ * Differences between the nodes of a snapshot and the current ones, ordered by name. Equal ids are equal nodes,
+ * whatever their names; among the others, two with the same name are one node that changed.
  */
 export function graphDifferences(
   frozen: readonly Node[],
@@ -76,7 +76,7 @@ function paramsOf(json: string): Map<string, string> {
   return new Map(Object.entries(params).map(([key, value]) => [key, JSON.stringify(value)]));
 }
 
-/** An input that only follows a change further up is reported as such. */
+/** What changed in a node's inputs; one that only follows a change further up is reported as such. */
 function changedInputs(before: Node, after: Node, frozenNames: Names, nowNames: Names): string[] {
   const text = (node: Node, names: Names): string =>
     node.inputs.map(({ port, nodeId: id }) => `${port} = ${names.get(id) ?? id}`).join(", ");

@@ -14,14 +14,14 @@ import { isGraphFile, readGraphFile } from "./read-graph.ts";
 /** First field of a snapshot file. */
 const snapshotFormat = "qmtl-dag-snapshot/1";
 
-/** The canonical ids of a strategy's nodes with what they are made of. */
+/** The canonical ids of a strategy's nodes, with the parts they are computed from. */
 export interface GraphSnapshot {
   readonly strategy: string;
   /** Ordered by id; each has the parts its id covers, and its name. */
   readonly nodes: readonly Node[];
 }
 
-/** The snapshot of a strategy file, or of a file of a StrategyGraph in JSON; no platform is asked. */
+/** The snapshot of a strategy file, or of a file that holds a StrategyGraph in JSON; needs no platform. */
 export async function snapshotOf(
   file: string,
   options: { readonly world: string; readonly export?: string },
@@ -75,7 +75,7 @@ function nodesOf({ graph, hashCode }: IdentifiedStrategy): Node[] {
   return made.nodes;
 }
 
-/** What the id covers, and the name. */
+/** The node's name and the parts that its id covers, without anything else. */
 function identityOf(node: Node): Node {
   const { nodeId: id, nodeType, intervalSeconds, period, paramsJson, inputs } = node;
   const { schemaCompatId, codeHash, name } = node;
@@ -83,7 +83,7 @@ function identityOf(node: Node): Node {
   return create(StrategyGraphSchema, { nodes: [{ nodeId: id, ...parts, name }] }).nodes[0]!;
 }
 
-/** Ids are computed again: a snapshot or graph that was edited by hand proves nothing. */
+/** Recomputes every id: a snapshot or graph that was edited by hand proves nothing. */
 function checkIds(nodes: readonly Node[], file: string): void {
   for (const node of nodes) {
     const computed = computedId(node, file);

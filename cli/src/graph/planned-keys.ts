@@ -26,8 +26,8 @@ const domainNames: ReadonlyMap<ExecutionDomain, DomainName> = new Map([
 ]);
 
 /**
- * Compute keys that a checked graph has in contexts of its strategy, inputs before readers: what the platform makes when
- * it is submitted.
+ * Compute keys that a checked graph has in the contexts of its strategy, inputs before readers: those the platform
+ * makes when the strategy is submitted.
  */
 export function plannedKeys(
   { nodes }: StrategyGraph,
@@ -68,7 +68,7 @@ function inputsFirst(nodes: readonly Node[]): Node[] {
       else known.push(node);
     }
   const ordered = nodes.filter(({ inputs }) => inputs.length === 0);
-  // Grows while it is walked through.
+  // `ordered` grows while it is iterated.
   for (const { nodeId } of ordered)
     for (const reader of readers.get(nodeId) ?? []) {
       const left = (waiting.get(reader.nodeId) ?? 0) - 1;

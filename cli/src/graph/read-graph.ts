@@ -3,13 +3,13 @@ import { nodeIdsCrc32 } from "@qmtl/core/canonical";
 import { CommandError } from "../exit-codes.ts";
 import { messageFromJson, readJsonFile } from "../input-file.ts";
 
-/** True for a file that holds a graph as it is; any other file is a strategy. */
+/** True for a file that holds a graph in JSON; any other file is a strategy. */
 export function isGraphFile(file: string): boolean {
   return file.toLowerCase().endsWith(".json");
 }
 
 /**
- * A graph from a file of a StrategyGraph in proto JSON. A missing CRC of the node ids is filled in.
+ * Reads a StrategyGraph from a file in proto3 JSON, and fills in the CRC of the node ids where it is missing.
  *
  * @throws {CommandError} when the file cannot be read or holds no graph.
  */

@@ -17,11 +17,11 @@ export interface AddLayerOptions {
 
 /** What was added. */
 export interface AddedLayers {
-  /** In order: the layer, and before it those it required. */
+  /** The layers it required, then the layer itself. */
   readonly layers: readonly LayerName[];
   /** Paths within the project. */
   readonly files: readonly string[];
-  /** How each layer is put to use, in order. `strategy.ts` and `qmtl.yml` are left to their author. */
+  /** How to use each layer, in order. `strategy.ts` and `qmtl.yml` are left to their author. */
   readonly wiring: readonly string[];
 }
 

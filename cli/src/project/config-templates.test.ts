@@ -10,7 +10,7 @@ const files = [
   "templates/backend_stack.example.yml",
 ];
 
-/** What a configuration a project comes with says of its feed. */
+/** The feed's entry in a configuration that a new project contains. */
 function feedOf(file: string): unknown {
   const path = fileURLToPath(new URL(`../../templates/base/${file}`, import.meta.url));
   const { bars } = parse(readFileSync(path, "utf8")).sources;

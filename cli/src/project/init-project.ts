@@ -9,7 +9,7 @@ import { findPreset } from "./presets.ts";
 import { ProjectError } from "./project-error.ts";
 import { findStrategyTemplate, strategyTemplates } from "./strategy-templates.ts";
 
-/** Longest run of the project's generator. */
+/** Longest run of the project's generator, milliseconds. */
 const sampleDataMsMax = 60_000;
 
 /** What kind of project is asked for; at most one of the three. */
@@ -24,7 +24,7 @@ export interface InitProjectOptions extends ProjectChoice {
   readonly path: string;
   /** Makes the bars now, not at the first start. @default false */
   readonly withSampleData?: boolean;
-  /** Writes into a folder that is there: files of the scaffold are replaced, others are left. @default false */
+  /** Writes into a folder that exists: files of the scaffold are replaced, others are left. @default false */
   readonly force?: boolean;
   /** Folder of packed packages. @default the published ones are named */
   readonly packages?: string;
@@ -39,14 +39,14 @@ export interface MadeProject {
   /** Absolute. */
   readonly folder: string;
   readonly files: number;
-  /** `package.json` names published packages, not packed ones. */
+  /** True when `package.json` names published packages, not packed ones. */
   readonly fromRegistry: boolean;
 }
 
 /**
  * Makes a project: all of it, or nothing.
  *
- * @throws {ProjectError} see its reasons.
+ * @throws {ProjectError} see `ProjectErrorReason`.
  */
 export async function initProject(options: InitProjectOptions): Promise<MadeProject> {
   const kind = projectKind(options);
@@ -111,8 +111,8 @@ function projectKind({ strategy, preset, layers }: ProjectChoice): ProjectKind {
 }
 
 /**
- * The folder's name as a package and `project.name` may be called: in lower case, accents left out, `-` for whatever else
- * stands in it.
+ * The folder's name in a form that a package and `project.name` may have: lower case, without accents, `-` for any
+ * other characters.
  */
 function projectNameOf(folder: string): string {
   const name = basename(folder)
@@ -126,7 +126,7 @@ function projectNameOf(folder: string): string {
   throw new ProjectError("NAME_INVALID", message, "the last part of --path is the name");
 }
 
-/** What the file system refused, as a refusal of the path. */
+/** An error of the file system as a refusal of the path; other failures as they are. */
 function unusable(folder: string, failure: unknown): unknown {
   if (!(failure instanceof Error) || !("syscall" in failure)) return failure;
   const why = failure.message.replace(/^[A-Z0-9]+: |, .*$/g, "");
@@ -149,7 +149,7 @@ function makeSampleData(folder: string, externalSignal: boolean): void {
   throw new ProjectError("SAMPLE_DATA_FAILED", `making sample data failed: ${run.stderr}`);
 }
 
-/** What of a project its `package.json` records beside the packages. */
+/** What `package.json` records about a project besides its packages. */
 interface ManifestNotes {
   /** The signal comes with the data: bars are made with one, and layer `signal` is not asked for. */
   readonly externalSignal: boolean;

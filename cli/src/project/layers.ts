@@ -8,9 +8,9 @@ export type LayerName = "data" | "signal" | "execution" | "brokerage" | "monitor
 export interface LayerTemplate {
   readonly name: string;
   readonly summary: string;
-  /** Folder under `templates/` laid over the layer's own; undefined: the layer as it is. */
+  /** Folder under `templates/` whose files replace or add to the layer's own; undefined: the layer as it is. */
   readonly folder?: string;
-  /** Set when it cannot be used yet: what is missing. */
+  /** What is missing, when it cannot be used yet. */
   readonly notBuilt?: string;
 }
 
@@ -21,7 +21,7 @@ export interface Layer {
   readonly requires: readonly LayerName[];
   /** The first is the default. */
   readonly templates: readonly LayerTemplate[];
-  /** What to write into `strategy.ts`, for people who add the layer to a project of their own. */
+  /** What to write into `strategy.ts` after adding the layer to an existing project. */
   readonly wiring: string;
 }
 
@@ -112,7 +112,7 @@ export function findLayerTemplate(layer: Layer, name?: string): LayerTemplate {
 /**
  * The layers named and all they require, in order, without those in `present`.
  *
- * @param present layers there already, or provided from outside
+ * @param present layers that are there already, or provided from outside
  */
 export function withRequired(
   names: readonly LayerName[],

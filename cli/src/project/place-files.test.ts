@@ -43,7 +43,7 @@ function write(path: string, text: string): void {
   writeFileSync(join(target, path), text);
 }
 
-/** Runs a placement once for each of its steps, failing there, and says what was left each time. */
+/** Runs a placement once for each of its steps, failing at that step; gives the files left each time. */
 async function failingAtEachStep(
   placement: Omit<Placement, "target">,
   before: () => void,

@@ -13,30 +13,30 @@ import { basename, dirname, join, resolve } from "node:path";
 import { ProjectError } from "./project-error.ts";
 import type { ScaffoldFile } from "./read-template.ts";
 
-/** Conflicting paths named in a message at most. */
+/** Most conflicting paths that a message names. */
 const conflictsShownMax = 5;
 
 export interface Placement {
   /** Folder of the project. */
   readonly target: string;
   readonly files: readonly ScaffoldFile[];
-  /** What happens to a file of the project that one of `files` would replace. */
+  /** Whether to refuse or replace when one of `files` exists already. */
   readonly existing: "refuse" | "replace";
-  /** Makes further files in the folder, when all others are there. Such a file never replaces one of the project. */
+  /** Makes further files in the folder, after all others. Such a file never replaces one that the project has. */
   readonly prepare?: (folder: string) => void;
-  /** Stops it while nothing has been placed. */
+  /** Stops the placement as long as nothing has been placed. */
   readonly signal?: AbortSignal;
   /** Called before each change to the disk; what it throws stops the placement there. @default nothing */
   readonly onStep?: () => void;
 }
 
 /**
- * Puts files into a folder all together, or not at all.
+ * Puts all files into a folder, or none.
  *
- * All is first written into a temporary folder beside the target, then moved. A new folder appears with one rename, so
- * that even a killed process leaves none or all of it. In a folder that exists already the files are moved one by one;
- * when a move fails, those before it are taken back. (Killed with -9 in between, the replaced files lie in
- * `.qmtl-new-*`.)
+ * All is first written into a temporary folder, beside a new target or inside one that exists, then moved. A new folder
+ * appears with one rename, so that even a killed process leaves none or all of it. In a folder that exists the files
+ * are moved one by one; when a move fails, those before it are taken back. (If the process is killed in between, the
+ * replaced files are in `.qmtl-new-*`.)
  *
  * @throws {ProjectError} `PATH_TAKEN`, `INTERRUPTED`; what `prepare`, `onStep` or the file system throw. The target is
  * then as it was.
@@ -54,18 +54,18 @@ export async function placeFiles(placement: Placement): Promise<void> {
   try {
     const folder = join(temporary, "project");
     writeAll(folder, placement);
-    await new Promise(setImmediate); // a signal that came meanwhile is heard now
+    await new Promise(setImmediate); // handles a signal that came meanwhile
     if (placement.signal?.aborted)
       throw new ProjectError("INTERRUPTED", "stopped; nothing was written");
     if (isThere) moveAll(folder, target, replaced, placement);
     else {
       placement.onStep?.();
-      // Somebody else may have made it meanwhile: what is in it stays, and is never mixed with ours.
+      // Another process may have made it meanwhile: what is in it stays, and is never mixed with ours.
       if (existsSync(target)) throw taken(`${target} has appeared in the meantime`);
       renameSync(folder, target);
     }
   } catch (failure) {
-    // Files that could not be put back must not go with the rest.
+    // Files that could not be put back must not be deleted with the rest.
     const isAllBack = !existsSync(replaced) || filesIn(replaced).length === 0;
     if (isAllBack) rmSync(temporary, { recursive: true, force: true });
     if (made !== undefined) rmSync(made, { recursive: true, force: true });
@@ -91,7 +91,7 @@ function refuseConflicts(target: string, { files, existing }: Placement): void {
   throw taken(`in the way in ${target}: ${shown}${more > 0 ? ` and ${more} more` : ""}`);
 }
 
-/** What a path leads to; nothing, where a file stands in place of one of its folders. */
+/** What is at a path; `nothing` also where a file is in place of one of its folders. */
 function whatIsAt(path: string): "nothing" | "file" | "folder" | "other" {
   try {
     const found = lstatSync(path, { throwIfNoEntry: false });

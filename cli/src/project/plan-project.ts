@@ -8,12 +8,12 @@ export type ProjectKind =
   | {
       readonly kind: "layers";
       readonly layers: readonly Layer[];
-      /** By layer; the default of a layer otherwise. */
+      /** Template of each layer; a layer that is not listed has its default. */
       readonly templates: Readonly<Partial<Record<LayerName, string>>>;
       readonly externalSignal: boolean;
     };
 
-/** Stands in the template where the name of the project belongs. */
+/** Text in the template that is replaced by the name of the project. */
 const placeholder = "qmtl-template";
 const namedFiles = new Set(["package.json", "qmtl.yml", "README.md"]);
 

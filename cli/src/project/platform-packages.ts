@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { ProjectError } from "./project-error.ts";
 
-/** Packages a project needs by name; the rest come with them. */
+/** Packages that a project depends on directly; they bring the rest. */
 const needed = ["qmtl-cli", "@qmtl/sdk"];
 const tarballsMax = 100;
 
@@ -24,10 +24,10 @@ export function publishedPackages(): PlatformPackages {
 }
 
 /**
- * The packages packed into a folder, as `npm pack` writes them. All are named, those the needed ones depend on
- * included: none of them may be looked for in a registry.
+ * The packages packed into a folder, as `npm pack` writes them. Names all of them, also those that the needed ones
+ * depend on: npm must not look for any of them in a registry.
  *
- * @param project folder they are named relative to
+ * @param project folder that their paths are relative to
  * @throws {ProjectError} `PACKAGES_INVALID`
  */
 export function packedPackages(folder: string, project: string): PlatformPackages {
@@ -58,7 +58,7 @@ export function repositoryPackages(): string | undefined {
   return isPacked && readdirSync(folder).some((file) => file.endsWith(".tgz")) ? folder : undefined;
 }
 
-/** The folder of the tarballs this program was installed from, while they are there: none are published then. */
+/** The folder of the tarballs this program was installed from, if it still exists: such packages are not published. */
 export function installedPackages(
   program = new URL("../../", import.meta.url),
 ): string | undefined {
@@ -88,7 +88,7 @@ function invalid(message: string): ProjectError {
 }
 
 const blockBytes = 512;
-/** Largest unpacked package that is looked into. */
+/** Largest package that is read, unpacked, bytes. */
 const unpackedBytesMax = 256 * 1024 * 1024;
 
 /** Name and version of a packed package. */

@@ -8,7 +8,7 @@ export interface Preset {
   readonly layers: readonly LayerName[];
   /** Templates that are not the default of their layer. */
   readonly templates: Readonly<Partial<Record<LayerName, string>>>;
-  /** The signal arrives with the data, made by another system: layers `data` and `signal` are not needed. */
+  /** Another system makes the signal, which arrives with the data: layers `data` and `signal` are not needed. */
   readonly externalSignal: boolean;
 }
 

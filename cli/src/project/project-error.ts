@@ -4,10 +4,11 @@ import { CommandError, ExitCode } from "../exit-codes.ts";
  * Why a project command was refused. Nothing was written.
  *
  * - `TEMPLATE_UNKNOWN`, `PRESET_UNKNOWN`, `LAYER_UNKNOWN`: no such name; the message lists those there are.
- * - `TEMPLATE_NOT_BUILT`: the name is known and what it needs does not exist yet.
+ * - `TEMPLATE_NOT_BUILT`: the name is known, but what it needs does not exist yet.
  * - `NAME_INVALID`: the folder's name cannot be the name of a project.
  * - `PATH_TAKEN`: something is in the way, and `--force` was not given or would not help.
- * - `LAYER_PRESENT`, `NOT_A_PROJECT`: of `add-layer` and `validate`.
+ * - `LAYER_PRESENT`: of `add-layer`; the project has the layer already.
+ * - `NOT_A_PROJECT`: of `add-layer` and `validate`; the folder holds no project.
  * - `PACKAGES_INVALID`: the folder of `--packages` does not hold what a project needs.
  * - `SAMPLE_DATA_FAILED`: the project's generator did not run.
  * - `INTERRUPTED`: stopped by a signal.

@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { type LayerName, layers } from "./layers.ts";
 import { ProjectError } from "./project-error.ts";
 
-/** A project as it lies on the disk. */
+/** A project as it is on disk. */
 export interface Project {
   /** Absolute. */
   readonly folder: string;
@@ -16,9 +16,9 @@ export interface Project {
 }
 
 /**
- * Reads what a project is made of. Of `package.json` it needs nothing.
+ * Reads what a project is made of. A missing or broken `package.json` is no error here.
  *
- * @throws {ProjectError} `NOT_A_PROJECT` for a folder without `strategy.ts`, `qmtl.yml` and `package.json`.
+ * @throws {ProjectError} `NOT_A_PROJECT` for a folder that has neither `strategy.ts`, `qmtl.yml` nor `package.json`.
  */
 export function readProject(path: string): Project {
   const folder = resolve(path);
@@ -35,7 +35,7 @@ export function readProject(path: string): Project {
   return { folder, manifest, layers: new Set(present.map((layer) => layer.name)), externalSignal };
 }
 
-/** Layers that need not be added: those there, and those an external signal stands for. */
+/** Layers that need not be added: those that are there, and those that an external signal replaces. */
 export function providedLayers(project: Project): ReadonlySet<LayerName> {
   const external: LayerName[] = project.externalSignal ? ["data", "signal"] : [];
   return new Set([...project.layers, ...external]);

@@ -4,18 +4,18 @@ import { fileURLToPath } from "node:url";
 
 /** A file of a project that is still to be written. */
 export interface ScaffoldFile {
-  /** Within the project, parts divided by `/`. */
+  /** Path within the project, with `/` between its parts. */
   readonly path: string;
   readonly text: string;
 }
 
-/** Stands as deep from `src/` as from `dist/`. */
+/** The relative path is the same from `src/` and from `dist/`. */
 const templatesFolder = fileURLToPath(new URL("../../templates/", import.meta.url));
 
 /**
  * Files of a folder under `templates/`, by path, in order.
  *
- * `gitignore` becomes `.gitignore`: a package cannot carry a file of that name.
+ * `gitignore` becomes `.gitignore`: npm leaves a file of that name out of packages.
  *
  * @param folder such as `strategies/branching`
  */
@@ -31,7 +31,7 @@ export function readTemplateFolder(folder: string): ScaffoldFile[] {
     .sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** One file under `templates/`, under the path it shall have in the project. */
+/** One file under `templates/`, with the path it gets in the project. */
 export function readTemplateFile(file: string, path: string): ScaffoldFile {
   return { path, text: readFileSync(join(templatesFolder, file), "utf8") };
 }

@@ -22,7 +22,7 @@ const metrics =
   /^\w+: 784 returns, [1-9]\d* orders\n[\s\S]*^ {2}sharpe +-?\d[\s\S]*^ {2}max_drawdown_ratio +\d/m;
 let folder: string;
 
-/** One program of the repository, away from the settings of the test runner around it. */
+/** Runs a program of the repository without the environment of the test runner; gives its output. */
 function run(program: string, args: readonly string[], cwd: string): string {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(VITEST|NODE_OPTIONS|TEST$)/.test(name)),
@@ -94,7 +94,7 @@ test("every project type-checks by its own settings", { timeout: 120_000 }, () =
     expect(readFileSync(join(folder, name, "tsconfig.json"), "utf8")).toBe(
       readFileSync(join(folder, "general", "tsconfig.json"), "utf8"),
     );
-  // One program for all: they share the SDK, which takes nearly all of the time.
+  // One compilation for all: they share the SDK, which takes nearly all of the time.
   const settings = {
     extends: "./general/tsconfig.json",
     include: scaffolds.map(([name]) => `${name}/**/*.ts`),

@@ -4,7 +4,7 @@ import { unknownName } from "./unknown-name.ts";
 export interface StrategyTemplate {
   readonly name: string;
   readonly summary: string;
-  /** Folder under `templates/` laid over the base; undefined: the base as it is. */
+  /** Folder under `templates/` whose files replace or add to the base; undefined: the base as it is. */
   readonly folder: string | undefined;
 }
 
@@ -24,7 +24,7 @@ function template(name: string, summary: string, isBase = false): StrategyTempla
 }
 
 /**
- * The template of a name; `_` counts as `-`.
+ * The template with this name; `_` counts as `-`.
  *
  * @throws {ProjectError} `TEMPLATE_UNKNOWN`
  */

@@ -1,7 +1,7 @@
 import { nearestName } from "@qmtl/sdk/config";
 import { ProjectError, type ProjectErrorReason } from "./project-error.ts";
 
-/** Refuses a name there is none of: those there are, the nearest one, the command that lists them. */
+/** Refusal of an unknown name: gives the known names, the nearest one, and the command that lists them. */
 export function unknownName(
   reason: ProjectErrorReason,
   what: string,

@@ -89,7 +89,7 @@ test("a strategy that cannot be loaded, or has no target, is an error", async ()
   ]);
 
   rmSync(path, { recursive: true });
-  path = join(folder, "other"); // a file is imported once a process
+  path = join(folder, "other"); // a process imports a file only once
   await initProject({ path, preset: "minimal", withSampleData: true });
   change("strategy.ts", "[price, target]", "[price]");
   expect(await problems()).toEqual([

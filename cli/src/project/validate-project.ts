@@ -25,7 +25,7 @@ export async function validateProject(path: string): Promise<ProjectCheck[]> {
   ];
 }
 
-/** Reads the configuration of a project and says what is wrong with it; then whether its data are there. */
+/** Reads the configuration of a project and reports what is wrong with it, and whether its data files exist. */
 function checkConfig({ folder }: Project): {
   readonly config: QmtlConfig | undefined;
   readonly checks: readonly ProjectCheck[];
@@ -65,7 +65,7 @@ function checkData(config: QmtlConfig): ProjectCheck[] {
     : [{ check, status: "ok", message: "the files of all sources exist" }];
 }
 
-/** Loads the strategy, names its nodes, and looks up in the configuration what they name. */
+/** Loads the strategy, lists its nodes, and looks up in the configuration what they refer to. */
 async function checkStrategy(
   { folder }: Project,
   config: QmtlConfig | undefined,
@@ -125,7 +125,7 @@ function* unknownNames(
 
 const again = "`qmtl project init` into another folder shows what it should look like";
 
-/** Are the files of a project there? */
+/** Checks that the files of a project exist. */
 function checkStructure({ folder }: Project): ProjectCheck[] {
   const has = (path: string): boolean => existsSync(join(folder, path));
   const found: ProjectCheck[] = [];
@@ -147,7 +147,7 @@ function checkStructure({ folder }: Project): ProjectCheck[] {
   return isWhole ? [{ check: "structure", status: "ok", message: "no file is missing" }] : found;
 }
 
-/** Is the SDK named and installed? */
+/** Checks that the SDK is a dependency and installed. */
 function checkPackages({ folder, manifest }: Project): ProjectCheck[] {
   const check = "packages";
   if (manifest === undefined) {
@@ -184,7 +184,7 @@ function checkPackages({ folder, manifest }: Project): ProjectCheck[] {
   return isGood ? [{ check, status: "ok", message: "named and installed" }] : found;
 }
 
-/** Do the layers there have what they require? */
+/** Checks that the project's layers have the layers they require. */
 function checkLayers(project: Project): ProjectCheck[] {
   const check = "layers";
   if (!existsSync(join(project.folder, "layers"))) return [];
@@ -214,7 +214,7 @@ function checkLayers(project: Project): ProjectCheck[] {
   return found.length === 0 ? [{ check, status: "ok", message: names }] : found;
 }
 
-/** True when code of the folder can import the SDK. */
+/** True when code in the folder can import the SDK. */
 function isInstalled(folder: string): boolean {
   try {
     return findPackageJSON("@qmtl/sdk", join(folder, "strategy.ts")) !== undefined;

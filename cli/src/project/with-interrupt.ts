@@ -1,8 +1,8 @@
 const ignore = (): void => {};
 
 /**
- * Runs work that Ctrl-C and SIGTERM stop by its signal, so that it can clean up; they kill nothing meanwhile. What is
- * done stays done: Ctrl-C in the moments that are left does not make the command end as if it were not.
+ * Runs work that Ctrl-C and SIGTERM stop through its signal, so that it can clean up; meanwhile they do not kill the
+ * process. Once the work is done, a late Ctrl-C no longer changes how the command ends.
  */
 export async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const stopper = new AbortController();

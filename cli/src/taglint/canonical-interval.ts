@@ -8,7 +8,7 @@ const UNITS = [
 
 /**
  * An interval in the largest unit that divides it: `60`, `"60"`, `"60s"` and `"1m"` are `"1m"`; `5400` is `"90m"`.
- * Undefined for what is not an interval, or not 1 second to a day. `"1M"` is none: it may mean a month.
+ * Undefined for what is not an interval, or is not from 1 second to a day. `"1M"` is not one: it may mean a month.
  */
 export function canonicalInterval(interval: string | number): string | undefined {
   const text = String(interval).trim();

@@ -34,7 +34,7 @@ describe("tags that hold", () => {
   });
 });
 
-/** A fault for every rule: the text, and where it is told. */
+/** A fault for every rule: the text, and what stands where the fault is reported. */
 const FAULTS: Record<TagRule, readonly [string, string]> = {
   "tags-missing": [`export const TAG = { ${GOOD} };`, "export c"],
   "tags-not-literal": ["export const TAGS = makeTags();", "makeTags"],

@@ -17,7 +17,7 @@ import type { TagFinding, TextEdit } from "./tag-finding.ts";
 /** A module that cannot be read as JavaScript or TypeScript. */
 class SourceError extends Error {
   override readonly name = "SourceError";
-  /** Where it breaks, in UTF-16 units. */
+  /** Where parsing failed, in UTF-16 units from the start of the text. */
   readonly at: number;
   constructor(message: string, at: number) {
     super(message);
@@ -26,7 +26,7 @@ class SourceError extends Error {
 }
 
 /**
- * The faults of a module's tags, without running it: of its exported `TAGS`, and of tags given to nodes.
+ * Finds faults in a module's tags without running it: in its exported `TAGS`, and in tags given to nodes.
  *
  * @param path decides between JavaScript and TypeScript
  * @throws {SourceError} where the text is not a module
@@ -46,8 +46,8 @@ export interface MendedSource {
 }
 
 /**
- * Mends what needs no author: case, intervals, and keys that are missing, which are added *empty* and stay faults until
- * somebody fills them in. Nothing outside the literal of `TAGS` changes, nor any comment in it.
+ * Mends what does not need the author: case, intervals, and missing keys, which are added *empty* and stay faults until
+ * somebody fills them in. Changes nothing outside the literal of `TAGS`, and no comment in it.
  *
  * @throws {SourceError}
  */
@@ -96,7 +96,7 @@ const OPTIONAL = ["window", "price", "side", "target_horizon", "label"] as const
 const KNOWN: readonly string[] = [...REQUIRED, ...OPTIONAL];
 const NUMERIC: ReadonlySet<string> = new Set(["window", "target_horizon"]);
 
-/** The faults of a `TAGS` literal, in order of their place. */
+/** The faults of a `TAGS` literal, in order of position. */
 function checkLiteral(text: string, object: ObjectExpression): TagFinding[] {
   const findings: TagFinding[] = [];
   const seen = new Set<string>();
@@ -114,7 +114,7 @@ function checkLiteral(text: string, object: ObjectExpression): TagFinding[] {
     if (own.key !== undefined) findings.push(...checkValue(text, property, own.key));
   }
   const missing = REQUIRED.filter((key) => !seen.has(key));
-  // What a spread brings is not known, so nothing can be said to be missing.
+  // What a spread adds is not known, so no key can be said to be missing.
   if (!isWhole || missing.length === 0) return findings;
   const message = `${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing`;
   const edits = addKeys(text, object, missing, quoteOf(text, object));
@@ -128,7 +128,7 @@ function presentKeys({ properties }: ObjectExpression): Set<string> {
   return new Set(properties.flatMap((each) => (each.type === "Property" ? [nameOf(each)] : [])));
 }
 
-/** Faults of a key, and the known key it means, unless that came before. */
+/** Faults of a key, and the known key it means, unless that one is there already. */
 function checkKey(
   property: ObjectProperty,
   seen: Set<string>,
@@ -192,7 +192,7 @@ function notAnInterval(value: string | number): string {
   return `${JSON.stringify(value)} is not an interval; ${hint}`;
 }
 
-/** The quotes the literal's texts have. */
+/** The quotes that the literal's first string has; double quotes if it has none. */
 function quoteOf(text: string, { properties }: ObjectExpression): string {
   for (const each of properties) {
     const first = each.type === "Property" ? text[each.value.start] : undefined;
@@ -201,13 +201,13 @@ function quoteOf(text: string, { properties }: ObjectExpression): string {
   return '"';
 }
 
-/** The option that holds tags, by the node that has it. */
+/** Name of the option that holds tags, by class of node. */
 const TAG_OPTIONS: Readonly<Record<string, string>> = {
   StreamInput: "tags",
   TagQueryNode: "queryTags",
 };
 
-/** The faults of tags written out in the options of nodes, in order of their place. */
+/** The faults of tags written out in the options of nodes, in order of position. */
 function checkNodeTags(program: Program): TagFinding[] {
   const findings: TagFinding[] = [];
   new Visitor({
@@ -246,7 +246,7 @@ function checkList({ elements }: ArrayExpression): TagFinding[] {
   });
 }
 
-/** Where a module's exported `TAGS` is, if it is written so that it can be read. */
+/** A module's exported `TAGS`: a literal that can be read, something else, or none. */
 type FoundTags =
   | { readonly kind: "literal"; readonly object: ObjectExpression }
   | { readonly kind: "other"; readonly at: number; readonly what: string }
@@ -274,7 +274,7 @@ function findTags(program: Program): FoundTags {
   return { kind: "none" };
 }
 
-/** The value a declaration gives a name. */
+/** The value that a declaration gives to a name. */
 function declaredAs(statement: Statement, name: string): FoundTags | undefined {
   if (statement.type !== "VariableDeclaration") return undefined;
   for (const { id, init, start } of statement.declarations) {
@@ -329,7 +329,7 @@ function literalValue(expression: Expression): string | number | undefined {
   return others.length === 0 ? (only?.value.cooked ?? undefined) : undefined;
 }
 
-/** A text as a literal, in the given quotes where it can be. */
+/** A text as a literal, in the given quotes where no character needs escaping; otherwise as in JSON. */
 function quoted(text: string, quote: string): string {
   return /^[^\\'"`$\n\r\u2028\u2029]*$/.test(text) ? quote + text + quote : JSON.stringify(text);
 }

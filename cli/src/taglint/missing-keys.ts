@@ -51,7 +51,7 @@ function onLines(
   return last === undefined || comma !== undefined ? edits : [insert(last.end, ","), ...edits];
 }
 
-/** Blanks before the last property, where it begins its line; else those of the literal's line and one step more. */
+/** Indentation of the last property, if it begins its line; else that of the literal's line and one level more. */
 function indentOf(text: string, last: number | undefined, object: number): string {
   const own = last === undefined ? undefined : /(?:^|\n)([ \t]*)$/.exec(text.slice(0, last))?.[1];
   if (own !== undefined) return own;
@@ -59,7 +59,7 @@ function indentOf(text: string, last: number | undefined, object: number): strin
   return outer + (outer.includes("\t") ? "\t" : "  ");
 }
 
-/** Where the comma after a property is, comments aside. */
+/** Position of the comma after a property, past comments; undefined when there is none. */
 function commaIn(text: string, from: number, to: number): number | undefined {
   const gap = /^(?:\s|\/\/[^\n]*|\/\*[\s\S]*?\*\/)*/.exec(text.slice(from, to))?.[0].length ?? 0;
   return text[from + gap] === "," ? from + gap : undefined;

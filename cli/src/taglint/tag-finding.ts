@@ -1,11 +1,11 @@
-/** A change of a text: what stands from `start` to `end` becomes `text`. */
+/** A change of a text: what is between `start` and `end` becomes `text`. */
 export interface TextEdit {
   readonly start: number;
   readonly end: number;
   readonly text: string;
 }
 
-/** What is asked of a module's tags, by the name a finding bears. */
+/** What a module's tags must fulfil, by name of the rule. */
 export const tagRules = {
   "tags-missing": "the module exports TAGS",
   "tags-not-literal":

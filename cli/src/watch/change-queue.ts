@@ -1,4 +1,4 @@
-/** Changes that wait to be asked for; those that come before are taken together. */
+/** Collects changes until somebody asks for them, and then gives them together. */
 export class ChangeQueue {
   readonly #waiting = new Set<string>();
   #taker: ((paths: readonly string[]) => void) | undefined;
@@ -8,7 +8,7 @@ export class ChangeQueue {
     this.#give();
   };
 
-  /** Resolves when there is a change; a former call that still waits is forgotten. */
+  /** Resolves when there is a change; an earlier call that is still waiting then never settles. */
   readonly next = (): Promise<readonly string[]> =>
     new Promise((resolve) => {
       this.#taker = resolve;

@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { expect, test } from "vitest";
 import { optionArgs } from "./option-args.ts";
 
-/** What a program takes from arguments, and the arguments made of that. */
+/** The options that a program parses from arguments, and the arguments made from those. */
 async function parsed(args: readonly string[]) {
   const taken: { options?: Record<string, unknown>; again?: string[] } = {};
   const program = new Command("p").option("--json").option("--config <file>", "", "default.yml");

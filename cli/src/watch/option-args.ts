@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 
 /**
- * The options given to a command and its parents, as arguments that give the same again.
+ * The options given to a command and its parents, as arguments that reproduce them.
  *
  * @param leftOut attribute names of options to leave out
  */

@@ -1,15 +1,15 @@
-// Loaded before a watched run (`node --import`): tells the watcher which files of the author's the run is made of, and
-// ends the run when the watcher says so or is gone. The query of its address names the strategy file and the watcher.
+// Preloaded into a watched run (`node --import`): reports to the watcher which of the author's files the run loads, and
+// ends the run when the watcher says so or is gone. The query of its URL names the strategy file and the watcher.
 import { registerHooks } from "node:module";
 import { fileURLToPath } from "node:url";
 import { isMainThread } from "node:worker_threads";
 import { fileSignature } from "./file-signature.ts";
 
-/** Longest way to a clean end once the watcher is gone, milliseconds. */
+/** Longest time for a clean end once the watcher is gone, milliseconds. */
 const endMsMax = 20_000;
 
 /**
- * Follows imports from the strategy file: whatever it or one of its modules imports is the author's, save what lies in
+ * Follows imports from the strategy file: whatever it or one of its modules imports is the author's, except what is in
  * `node_modules` and the platform's own packages.
  */
 function followImports(entry: string, tell: (path: string, signature: string) => void): void {
@@ -30,7 +30,7 @@ function followImports(entry: string, tell: (path: string, signature: string) =>
         note(found.url);
         return found;
       } catch (failure) {
-        // The file that is missing may come: it is watched, too.
+        // A missing file may appear later: it is watched, too.
         const isPath = /^(\.{0,2}\/|file:)/.test(specifier);
         if (isPath) note(new URL(specifier, context.parentURL).href);
         throw failure;
@@ -39,7 +39,7 @@ function followImports(entry: string, tell: (path: string, signature: string) =>
   });
 }
 
-/** Ends the run as SIGTERM does, also before the run has got as far as to listen for it. */
+/** Ends the run as SIGTERM does, even if the run does not listen for it yet. */
 function stopCleanly(): void {
   const raise = (): void => void process.emit("SIGTERM", "SIGTERM");
   if (process.listenerCount("SIGTERM") > 0) raise();
@@ -57,7 +57,7 @@ function endAll(): void {
 
 const asked = new URL(import.meta.url).searchParams;
 const entry = asked.get("entry");
-// Workers and forks of the author's inherit the preload, but not the watcher.
+// Workers and forks of the strategy inherit the preload, but have nothing to report to the watcher.
 if (entry !== null && isMainThread && String(process.ppid) === asked.get("watcher")) {
   followImports(entry, (module, signature) => process.send?.({ module, signature }));
   process.on("message", (message) => {

@@ -13,7 +13,7 @@ export interface StrategyRunsOptions extends Omit<WatchedProcessOptions, "onModu
 }
 
 /**
- * Runs of one strategy, each in a process of its own, with the files the latest one is made of: the strategy, the
+ * Runs of one strategy, each in a process of its own, and the files that the latest one depends on: the strategy, the
  * modules it loaded, the configuration and the data files.
  */
 export class StrategyRuns implements Disposable {
@@ -28,7 +28,7 @@ export class StrategyRuns implements Disposable {
     this.#files = new WatchedFiles({ onChange: this.#changes.put, onProblem: options.onProblem });
   }
 
-  /** Files watched now. */
+  /** Number of files watched now. */
   get watched(): number {
     return this.#files.size;
   }
@@ -54,7 +54,7 @@ export class StrategyRuns implements Disposable {
     return this.#current;
   };
 
-  /** Asks the run under way to end; a second time ends it at once. */
+  /** Asks the current run to end; a second call ends it at once. */
   stop(): void {
     this.#current?.stop();
   }
@@ -63,7 +63,7 @@ export class StrategyRuns implements Disposable {
     this.#files.close();
   }
 
-  /** A run that failed may have come no further than its first line: what the one before was made of counts still. */
+  /** A run that failed may have loaded hardly anything: the files of the run before it are then kept. */
   #forget(before: ReadonlySet<string>, end: RunEnd): RunEnd {
     if (end.exitCode !== 0) this.#madeOf = new Set([...this.#madeOf, ...before]);
     this.#files.keepOnly(this.#madeOf);
@@ -72,7 +72,7 @@ export class StrategyRuns implements Disposable {
 }
 
 /**
- * The configuration file and the data files it names, there or not. Of a configuration that does not hold only itself.
+ * The configuration file and the data files it names, whether or not they exist; of an invalid one only itself.
  *
  * @param path as given with `--config`. @default `qmtl.yml` or `qmtl.yaml` of the working directory
  */

@@ -3,7 +3,7 @@ import type { RunEnd, WatchEvent } from "./watch-event.ts";
 
 export interface WatchReporterOptions {
   readonly asJson: boolean;
-  /** Files are named from here. */
+  /** File names are printed relative to this folder. */
   readonly folder: string;
   /** How many files are watched. */
   readonly watched: () => number;
@@ -13,7 +13,7 @@ export interface WatchReporterOptions {
   readonly note: (line: string) => void;
   /** Makes room on a terminal for a new run. */
   readonly makeRoom: () => void;
-  /** Takes away what a run that was stopped left in the last line of a terminal. */
+  /** Clears what a stopped run left in the last line of a terminal. */
   readonly clearLine: () => void;
 }
 
@@ -21,8 +21,8 @@ export interface WatchReporterOptions {
 const namedMax = 3;
 
 /**
- * Tells what happens while a strategy is watched: short lines on standard error, beside what the runs print; for
- * programs one object a line, the results among them, all on standard output.
+ * Reports what happens while a strategy is watched: short lines on standard error, beside what the runs print; with
+ * `asJson` one object per line, results included, all on standard output.
  */
 export function watchReporter(options: WatchReporterOptions): (event: WatchEvent) => void {
   return options.asJson
@@ -75,7 +75,7 @@ function namesOf(files: readonly string[], folder: string): string {
   return named.join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
-/** Time of day where the reader is. */
+/** Time of day in the local time zone. */
 function clockTime(timeMs: number): string {
   return new Date(timeMs).toTimeString().slice(0, 8);
 }

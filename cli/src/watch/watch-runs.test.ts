@@ -25,7 +25,7 @@ function watched() {
   return { log, runs, done, stop: () => stopper.abort(), change: () => changes.put(["a.ts"]) };
 }
 
-/** Lets everything that is ready happen. */
+/** Lets all pending microtasks run. */
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("watching", () => {

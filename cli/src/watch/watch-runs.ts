@@ -4,14 +4,14 @@ import type { RunEnd, WatchEvent } from "./watch-event.ts";
 export interface StartedRun {
   /** Settles when nothing of the run is left; never rejects. */
   readonly ended: Promise<RunEnd>;
-  /** Asks it to end cleanly; the second time it is ended at once. */
+  /** Asks the run to end cleanly; a second call ends it at once. */
   stop(): void;
 }
 
 export interface WatchRunsOptions {
-  /** Starts a run; the files it is made of are taken as they are now. */
+  /** Starts a run; from then on, changes of the files it depends on count. */
   readonly start: () => StartedRun;
-  /** Resolves to the files that changed since the run was started, or since it was last asked. */
+  /** Resolves to the files that changed since the run was started, or since the last call. */
   readonly nextChange: () => Promise<readonly string[]>;
   readonly tell: (event: WatchEvent) => void;
   /** Ends the watch: the run under way is stopped cleanly first. */
@@ -21,8 +21,8 @@ export interface WatchRunsOptions {
 }
 
 /**
- * Runs, and runs again after every change, until the signal. A run that is under way at a change is stopped first, and
- * the next one starts only when nothing of it is left. How a run ends makes no difference.
+ * Runs, and runs again after every change, until the signal aborts. A run that is under way at a change is stopped
+ * first, and the next one starts only when nothing of it is left. How a run ends makes no difference.
  */
 export async function watchRuns(options: WatchRunsOptions): Promise<void> {
   const { start, nextChange, tell, signal, now } = options;

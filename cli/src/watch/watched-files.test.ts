@@ -22,14 +22,14 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** What is told next, by name. */
+/** The next reported changes, as names in the folder. */
 async function next(): Promise<string[]> {
   await waitUntil(() => told.length > 0, "a change");
   return told.shift()!.map((path) => path.slice(folder.length + 1));
 }
 
 describe("a watched file", () => {
-  test("is told when it is written, replaced by rename, removed and made again, each time", async () => {
+  test("is reported when it is written, replaced by rename, removed and made again, each time", async () => {
     save("a.ts", "1");
     files.refresh([at("a.ts")]);
 
@@ -46,7 +46,7 @@ describe("a watched file", () => {
     expect(await next()).toEqual(["a.ts"]);
   });
 
-  test("is told when it comes, also in a folder that is not there yet, or is made again", async () => {
+  test("is reported when it comes, also in a folder that is not there yet, or is made again", async () => {
     files.refresh([at("x/y/a.ts")]);
 
     mkdirSync(at("x/y"), { recursive: true });
@@ -59,7 +59,7 @@ describe("a watched file", () => {
     expect(await next()).toEqual(["x/y/a.ts"]);
   });
 
-  test("is told when it changed between being read and being watched", async () => {
+  test("is reported when it changed between being read and being watched", async () => {
     save("a.ts", "1");
     const read = fileSignature(at("a.ts"));
     save("a.ts", "22");
@@ -70,7 +70,7 @@ describe("a watched file", () => {
   });
 });
 
-test("changes in a row are told together; other files and what was before a refresh are not", async () => {
+test("changes in a row are reported together; other files and what was before a refresh are not", async () => {
   save("a.ts", "1");
   save("b.ts", "1");
   files.refresh([at("a.ts")]);

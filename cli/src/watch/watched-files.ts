@@ -2,13 +2,13 @@ import { type FSWatcher, statSync, watch } from "node:fs";
 import { basename, dirname, relative, sep } from "node:path";
 import { fileSignature } from "./file-signature.ts";
 
-/** Largest number of files watched; those beyond are not. */
+/** Largest number of files watched; any beyond that are ignored. */
 const watchedFilesMax = 5_000;
 
 export interface WatchedFilesOptions {
-  /** Told of the files that changed, sorted, once they have been quiet for a moment. */
+  /** Called with the files that changed, sorted, once there was no change for `quietMs`. */
   readonly onChange: (paths: readonly string[]) => void;
-  /** Told when something cannot be watched. */
+  /** Called when something cannot be watched. */
   readonly onProblem?: (problem: string) => void;
   /** Changes that come within this many milliseconds are reported together. @default 100 */
   readonly quietMs?: number;
@@ -24,9 +24,9 @@ interface WatchedFolder {
 }
 
 /**
- * Tells which of a set of files change, appear or vanish. It watches the folders, not the files, so a save by rename
- * is seen every time; a folder that is not there yet is waited for. Whether a file changed is told by its signature:
- * other files in the same folder cost a look at a name.
+ * Reports which of a set of files change, appear or vanish. It watches the folders, not the files, so it sees every
+ * save by rename; it waits for a folder that does not exist yet. A file's signature decides whether it changed; other
+ * files in the same folder cost only a comparison of names.
  *
  * On network file systems without change notices it sees nothing.
  */
@@ -46,7 +46,7 @@ export class WatchedFiles {
     return this.#signatures.size;
   }
 
-  /** Takes the files as they are now, and these with them; what changed before is no longer told. */
+  /** Adds these files, and takes all as they are now: earlier changes are no longer reported. */
   refresh(paths: readonly string[]): void {
     this.#forget();
     for (const path of [...this.#signatures.keys(), ...paths]) this.#sign(path);
@@ -61,7 +61,7 @@ export class WatchedFiles {
     this.#arm();
   }
 
-  /** Watches a file from what it was when somebody read it; a change since then is reported. */
+  /** Watches a file from the signature it had when it was read; a change since then is reported. */
   add(path: string, signature: string): void {
     const isKnown = this.#signatures.has(path);
     if (!this.#sign(path, signature)) return;
@@ -85,7 +85,7 @@ export class WatchedFiles {
     return true;
   }
 
-  /** Looks once it has been quiet, or when it has not been for long. */
+  /** Schedules a look at the files: after `quietMs` without a change, at the latest after `quietMsMax`. */
   #soon(): void {
     if (this.#isClosed) return;
     clearTimeout(this.#quiet);
@@ -101,14 +101,14 @@ export class WatchedFiles {
 
   #look(): void {
     this.#forget();
-    // What happened in a folder before its watcher stood is seen by another look.
+    // Another look finds what happened in a folder before its watcher was set up.
     if (this.#arm()) this.#soon();
     const changed = [...this.#signatures].filter(([path, known]) => fileSignature(path) !== known);
     for (const [path] of changed) this.#sign(path);
     if (changed.length > 0) this.#options.onChange(changed.map(([path]) => path).sort());
   }
 
-  /** Watches the folders that matter now, and no others; tells whether one is new. */
+  /** Watches the folders that matter now, and no others; true when one of them is new. */
   #arm(): boolean {
     if (this.#isClosed) return false;
     const wanted = new Map<string, Set<string>>();

@@ -4,17 +4,17 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import type { RunEnd } from "./watch-event.ts";
 import type { StartedRun } from "./watch-runs.ts";
 
-/** Longest clean end of a run before it is killed, milliseconds: a run in a world gives its leases back first. */
+/** Longest time for a clean end before a run is killed, milliseconds: a run in a world first gives its leases back. */
 const stopMsMax = 20_000;
 
 export interface WatchedProcessOptions {
-  /** The strategy file, as Node names it. */
+  /** Absolute path of the strategy file. */
   readonly entry: string;
   /** Arguments of `qmtl`. */
   readonly args: readonly string[];
-  /** Keep what it prints, to be reported as events; else it prints for itself. */
+  /** Captures what the run prints, to report it as events; otherwise the run prints directly. */
   readonly asJson: boolean;
-  /** The run holds nothing, so it need not end cleanly. */
+  /** True when the run holds no lease, so that it need not end cleanly. */
   readonly endsAtOnce: boolean;
   readonly onModule: (note: ModuleNote) => void;
   /** Lines for standard output and standard error, as they come. */
@@ -23,8 +23,8 @@ export interface WatchedProcessOptions {
 }
 
 /**
- * Starts a run in a process of its own, so that every module is read afresh. It stands in a process group of its own:
- * Ctrl-C reaches the watcher alone, which asks the run to end once. It also ends when the watcher is gone. Processes that
+ * Starts a run in a process of its own, so that every module is read afresh, and in a process group of its own: Ctrl-C
+ * reaches only the watcher, which asks the run once to end. The run also ends when the watcher is gone. Processes that
  * the strategy has started end with it.
  */
 export function startWatchedProcess(options: WatchedProcessOptions): StartedRun {
@@ -35,7 +35,7 @@ export function startWatchedProcess(options: WatchedProcessOptions): StartedRun 
   preload.searchParams.set("watcher", String(process.pid));
   if (endsAtOnce) preload.searchParams.set("ends", "at once");
   const output = asJson ? "pipe" : "inherit";
-  // A debugger listens in one process only.
+  // Only one process can use the debugger's port.
   const flags = process.execArgv.filter((flag) => !flag.startsWith("--inspect"));
   const words = [...flags, "--import", preload.href, program, ...args];
   const child = spawn(process.execPath, words, {
@@ -92,7 +92,7 @@ function keepFailure(kept: Kept, { onErrorOutput }: WatchedProcessOptions): (lin
   };
 }
 
-/** The JSON object a line holds. */
+/** The JSON object in a line; undefined when there is none. */
 export function objectIn(line: string): Record<string, unknown> | undefined {
   if (!line.startsWith("{")) return undefined;
   try {
@@ -121,13 +121,13 @@ function stopper(child: ChildProcess, endsAtOnce: boolean): () => void {
       return;
     }
     isAsked = true;
-    child.send("stop", () => {}); // a run that ends by itself just now is as good
+    child.send("stop", () => {}); // a run that ends by itself just now is fine, too
     const late = setTimeout(() => killAll(child), stopMsMax);
     child.once("exit", () => clearTimeout(late));
   };
 }
 
-/** Ends the run and whatever it has started: its process group, where there are such. */
+/** Kills the run and whatever it has started: its process group, on systems that have them. */
 function killAll(child: ChildProcess): void {
   if (process.platform === "win32" || child.pid === undefined) {
     child.kill("SIGKILL");
@@ -136,7 +136,7 @@ function killAll(child: ChildProcess): void {
   try {
     process.kill(-child.pid, "SIGKILL");
   } catch {
-    // Nobody is left in it.
+    // No process is left in it.
   }
 }
 

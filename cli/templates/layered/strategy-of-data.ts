@@ -1,7 +1,7 @@
 import { PositionTargetNode, returns, Strategy } from "@qmtl/sdk";
 import { closingPrice, INSTRUMENT } from "./layers/data/stream-input.ts";
 
-/** Data alone: long from the second bar on, to compare your signals with. Add them with `qmtl project add-layer signal`. */
+/** Data alone: long from the second bar on, a benchmark for signals. `qmtl project add-layer signal` adds one. */
 export class Layered extends Strategy {
   static readonly module = import.meta.url;
 

@@ -25,7 +25,7 @@ export const dateOf = (row: number): string =>
 /** End of a row's bucket, milliseconds since the epoch. */
 export const bucketEndOf = (row: number): number => FIRST_DAY + (row + 1) * DAY;
 
-/** Trades now and then, so that a policy can judge it; afterwards, in the feed, it wants nothing. */
+/** Trades now and then in its history, so that a policy can judge it; in the feed it wants no position. */
 const STRATEGY = `
 import { column, PositionTargetNode, Strategy, StreamInput, sma } from "@qmtl/sdk";
 
@@ -74,7 +74,7 @@ export interface BadInputStack extends AsyncDisposable {
   /** Runs commands against it, in its folder. */
   readonly qmtl: QmtlCommand;
   call(...args: readonly string[]): Promise<unknown>;
-  /** Everything the platform has stored that somebody asked it to store, as text to compare. */
+  /** Everything the platform has stored on request, as text to compare. */
   stored(): Promise<string>;
 }
 
@@ -135,7 +135,7 @@ async function storedOf(connection: Connection): Promise<string> {
   );
 }
 
-/** Control events but those of gates, which time alone changes. */
+/** Control events except those of gates, which change with time alone. */
 async function eventsOf(connection: Connection): Promise<unknown[]> {
   const events: unknown[] = [];
   let pageToken = "";

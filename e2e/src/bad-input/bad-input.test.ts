@@ -7,7 +7,7 @@ import { orderCases } from "./order-cases.ts";
 import { startUpCases } from "./start-up-cases.ts";
 import { worldCases } from "./world-cases.ts";
 
-// One platform for all of it: what is refused leaves nothing behind for the next one to find.
+// One platform for all cases: a refused request leaves nothing behind that the next one could find.
 let stack: BadInputStack;
 beforeAll(async () => {
   stack = await startBadInputStack();

@@ -22,7 +22,7 @@ interface Case {
     readonly column?: string;
     readonly value?: string;
   };
-  /** Told by a submission, not by a backtest. */
+  /** Reported by a submission, not by a backtest. */
   readonly isOnline?: boolean;
 }
 

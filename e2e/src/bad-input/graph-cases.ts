@@ -51,7 +51,7 @@ function node(name: string, inputs: readonly NodeInit[] = [], params: object = {
   };
 }
 
-/** A submission of some nodes, right but for what `change` says. */
+/** A submission of some nodes, correct except for `change`. */
 function submission(nodes: readonly NodeInit[], change: Change = {}): Submission {
   return {
     requestId: "bad",
@@ -69,7 +69,7 @@ const feed = { ...bars, source: { source: "day", schedule: Schedule.OBSERVED } }
 const good = [bars, mean];
 const other = node("other", [mean]);
 
-/** What is wrong with a submission. */
+/** Fields that make a submission wrong. */
 type Change = Omit<Extract<Submission, { readonly $typeName?: never }>, "$typeName">;
 
 interface Case {
@@ -214,7 +214,7 @@ export function graphCases(at: () => BadInputStack): void {
       expect(await at().stored()).toBe(before);
     });
 
-    test("no common schema version is told both ranges", async () => {
+    test("a request without a common schema version is refused with both ranges", async () => {
       const request = submission(good, { schemaVersion: { min: 7, max: 9 } });
 
       const { metadata } = await refusalOf(submit(request));

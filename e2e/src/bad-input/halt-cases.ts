@@ -12,7 +12,7 @@ import { refusalOf } from "./refusals.ts";
 const reason = "the test";
 const serviceOf = ({ at }: Emitter) => at.connection.client(OrderService);
 
-/** Halts, as an operator sets, ends and follows them. */
+/** Tests of halts, as an operator sets, ends and follows them. */
 export function haltCases(now: () => Emitter): void {
   const service = () => serviceOf(now());
   const inForce = async () => (await service().listHalts({})).halts;
@@ -97,7 +97,7 @@ function explainCase(now: () => Emitter): void {
 }
 
 function followCases(now: () => Emitter): void {
-  test("who subscribes to halts and orders is told what is so, then each change", async () => {
+  test("a subscriber to halts and orders gets the current state, then each change", async () => {
     const { at, strategyId } = now();
     const service = serviceOf(now());
     const streams = at.connection.client(ControlStreamService);

@@ -13,7 +13,7 @@ const worldId = "w";
 /** What is asked for, what is wrong with it, and the refusal. */
 type Refused = [string, MessageInitShape<typeof IssueTicketRequestSchema>, string, string];
 
-/** Tickets that name what is not there or not theirs, and heartbeats that their ticket does not cover. */
+/** Tests of tickets for what does not exist or is another's, and of heartbeats that their ticket does not cover. */
 export function heartbeatCases(at: () => BadInputStack): void {
   const control = () => at().connection.client(ControlStreamService);
 

@@ -10,9 +10,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 const repository = fileURLToPath(new URL("../../../", import.meta.url));
 const program = join(repository, "cli/bin/qmtl.js");
 const outputCharsMax = 4_000;
-/** Longest command; what still runs then is killed, and has no exit code. */
+/** Longest run of a command, milliseconds; one that still runs then is killed, and has no exit code. */
 const runMsMax = 90_000;
-/** Longest that a process which got the signal, too, is given to be gone. */
+/** Longest time for a child process, which gets the signal, too, to be gone, milliseconds. */
 const goneMsMax = 10_000;
 
 let folder: string;
@@ -25,7 +25,7 @@ interface Interrupted {
   readonly exitCode: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly output: string;
-  /** A process it started is still there. */
+  /** True when a process it started is still running. */
   readonly isOrphaned: boolean;
 }
 
@@ -87,7 +87,7 @@ const whole = [
 ];
 
 describe("Ctrl-C", { timeout: 240_000 }, () => {
-  // From before the program has been read to after its end.
+  // From before the program is loaded to after its end.
   test.each([60, 200, 300, 400, 500, 600, 700, 800, 1_000])(
     "%i ms into a scaffold leaves all of it or nothing",
     async (ms) => {
@@ -104,7 +104,7 @@ describe("Ctrl-C", { timeout: 240_000 }, () => {
       if (isThere)
         for (const file of whole) expect(existsSync(join(place, "mine", file)), file).toBe(true);
       expect(end.isOrphaned).toBe(false);
-      // Killed outright it was only before there was anything, or when all was done and told.
+      // The signal killed it outright only before anything was written, or when all was done and printed.
       const isDone = end.signal === null ? end.exitCode === 0 : end.output.includes("project mine");
       expect({ ...end, isDone }).toMatchObject({ isDone: isThere });
     },

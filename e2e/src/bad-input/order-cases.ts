@@ -12,9 +12,9 @@ import { haltCases } from "./halt-cases.ts";
 import { booked, type Emitter, LAST_ROW, reachPaper, state } from "./paper-emitter.ts";
 import { refusalOf } from "./refusals.ts";
 
-/** Targets that must move nothing, and an apply while one runs. */
+/** Targets and direct orders that must book nothing, and an apply while another runs. */
 export function orderCases(at: () => BadInputStack): void {
-  // A lease runs out at the end of it.
+  // The last test waits until a lease runs out.
   describe("a strategy on paper:", { timeout: 120_000 }, () => {
     let emitter: Emitter;
     beforeAll(async () => {
@@ -265,7 +265,7 @@ function applyCases(now: () => Emitter): void {
       const { runs: all } = await applies.listApplyRuns({ worldId: "w" });
       return all.map(({ runId }) => runId);
     };
-    // A runner that does not answer is waited for until its lease has run out.
+    // The apply waits for a runner that does not answer until its lease has run out.
     runner.child.kill("SIGSTOP");
     const plan = { activate: [], deactivate: [strategyId] };
     const apply = async (runId: string): Promise<void> => {

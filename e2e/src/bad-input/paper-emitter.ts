@@ -13,7 +13,7 @@ import { type BadInputStack, bucketEndOf, dateOf, HISTORY } from "./bad-input-st
 /** Newest row of the feed that has passed. */
 export const LAST_ROW = HISTORY + 4;
 
-/** A strategy that may trade on paper, seen from the wire: who emits for it, under which fence. */
+/** A strategy that may trade on paper, as seen on the wire: which session emits for it, under which fence. */
 export interface Emitter {
   readonly at: BadInputStack;
   readonly runner: LongCommand;
@@ -23,7 +23,7 @@ export interface Emitter {
   readonly fence: bigint;
 }
 
-/** What a test changes in a good statement of one target. */
+/** What a test changes in a valid statement of one target. */
 export interface Statement {
   readonly value?: number;
   readonly fence?: bigint;
@@ -35,7 +35,7 @@ export interface Statement {
   readonly row?: number;
 }
 
-/** Runs the idle strategy up to paper: its runner holds the order lease and wants nothing. */
+/** Promotes the idle strategy to paper: its runner then holds the order lease and wants no position. */
 export async function reachPaper(at: BadInputStack): Promise<Emitter> {
   const { qmtl, call, stack, connection } = at;
   const runner = qmtl.start(["--gateway-url", stack.gatewayUrl, "run", "idler.ts", "--world", "w"]);
@@ -59,7 +59,7 @@ export async function reachPaper(at: BadInputStack): Promise<Emitter> {
   return { at, runner, strategyId, sessionId, ticket, fence: gate?.fence ?? 0n };
 }
 
-/** States one target as the emitter's session would: right but for what `change` says. */
+/** States one target as the emitter's session would, correct except for `change`. */
 export async function state(emitter: Emitter, change: Statement = {}) {
   const { at, strategyId } = emitter;
   const claim = {

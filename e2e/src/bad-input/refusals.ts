@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { CommandRefused } from "../../../examples/demo/src/qmtl-command.ts";
 
-/** What a call was refused with, as it came over the wire. */
+/** The refusal of a call, as it came over the wire. */
 export interface WireRefusal {
   /** Name of the gRPC status, such as "InvalidArgument". */
   readonly status: string;
@@ -13,7 +13,7 @@ export interface WireRefusal {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** The refusal of a call. Throws when the call was taken, or failed otherwise. */
+/** The refusal of a call. Throws when the call succeeded, or failed otherwise. */
 export async function refusalOf(call: Promise<unknown>): Promise<WireRefusal> {
   try {
     await call;
@@ -26,7 +26,7 @@ export async function refusalOf(call: Promise<unknown>): Promise<WireRefusal> {
   throw new Error("the call was not refused");
 }
 
-/** What a command was refused with: its exit code and the JSON it printed on standard error. */
+/** The refusal of a command: its exit code and the JSON it printed on standard error. */
 export async function commandRefusal(
   command: Promise<unknown>,
 ): Promise<Readonly<Record<string, unknown>> & { readonly exitCode: number }> {
@@ -36,7 +36,7 @@ export async function commandRefusal(
     if (!(failure instanceof CommandRefused)) throw failure;
     const lines = failure.output.split("\n").filter((each) => each.startsWith("{"));
     const values = lines.map((each) => JSON.parse(each) as Record<string, unknown>);
-    // Lines of a log have a level.
+    // Log lines have a level; the refusal has none.
     const refusal = values.find((each) => !("level" in each));
     if (refusal === undefined) throw failure;
     return { ...refusal, exitCode: failure.exitCode };

@@ -10,7 +10,7 @@ import type { BadInputStack } from "./bad-input-stack.ts";
 import { commandRefusal } from "./refusals.ts";
 
 const program = fileURLToPath(new URL("../../../cli/bin/qmtl.js", import.meta.url));
-/** A platform that starts all the same is ended after this, milliseconds. */
+/** A platform that starts although it must not is ended after this, milliseconds. */
 const upMsMax = 100_000;
 
 const CASES = [
@@ -51,10 +51,10 @@ const CASES = [
   },
 ];
 
-/** Platforms that must not start. */
+/** Tests of configurations with which a platform must not start. */
 export function startUpCases(at: () => BadInputStack): void {
   let folders = 0;
-  /** A `qmtl up` that must end, with its refusal. */
+  /** Runs a `qmtl up` that must end; gives its refusal. */
   async function up(config: string, env: Readonly<Record<string, string>> = {}) {
     const folder = join(at().stack.folder, `up-${folders++}`);
     await mkdir(folder);

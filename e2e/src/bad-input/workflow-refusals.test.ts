@@ -21,7 +21,7 @@ export class Holder extends Strategy {
 const CONFIG =
   "sources: {day: {file: feed.csv, interval: 1d}}\ninstruments: {X: {mark_source: day}}\n";
 
-/** A file of a user's folder, and what a command that reads it must answer. */
+/** Files in a user's folder, and what a command that reads them must answer. */
 interface Case {
   readonly what: string;
   readonly args: readonly string[];
@@ -159,7 +159,7 @@ const CASES: readonly Case[] = [
   },
 ];
 
-/** At once on two cores. */
+/** Commands that run at the same time, for two cores. */
 const atOnceMax = 2;
 
 describe("in a folder of a user, the command refuses", { timeout: 300_000 }, () => {
@@ -191,7 +191,7 @@ describe("in a folder of a user, the command refuses", { timeout: 300_000 }, () 
   });
 });
 
-/** How a command ends, what it told, and whether the folder is as it was. */
+/** How a command ends, what it printed, and whether the folder is as it was. */
 async function answerTo({ args }: Case, workFolder: string): Promise<unknown> {
   const before = await contents(workFolder);
   const { exitCode, stderr } = await new Promise<{ exitCode: number; stderr: string }>(

@@ -30,7 +30,7 @@ const POLICIES = [
   },
 ];
 
-/** Worlds and policies that must be refused. */
+/** Tests of worlds and policies that must be refused. */
 export function worldCases(at: () => BadInputStack): void {
   describe("a world that is not there", () => {
     test("is WORLD_NOT_FOUND at every server", async () => {

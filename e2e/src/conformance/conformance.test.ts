@@ -47,7 +47,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack?.[Symbol.asyncDispose]());
 
-/** Every step, in order, by one client. */
+/** Takes every step, in order, with one client. */
 function conformance(name: string, open: () => Promise<ConformanceClient>): void {
   let client: ConformanceClient;
   const names: Names = new Map([

@@ -1,4 +1,4 @@
-"""Makes the calls it reads, one line of JSON each, with grpcio and the package of the contracts; prints what came of each.
+"""Makes the calls it reads, one line of JSON each, with grpcio and the contracts' package; prints the outcome of each.
 
 Usage: conformance_client.py HOST:PORT
 """

@@ -39,7 +39,7 @@ function methodOf(name: string): DescMethod {
   return found;
 }
 
-/** The connection of the SDK. It states schema versions 1..1 by itself where a step states none. */
+/** The SDK's connection. Where a step states no schema versions, it states 1..1 by itself. */
 export function typescriptClient({ gatewayUrl }: Platform): ConformanceClient {
   return {
     async call({ method, request, key, isStream }) {
@@ -79,7 +79,7 @@ interface ConnectFailure {
   readonly details?: readonly { readonly type: string; readonly value: string }[];
 }
 
-/** JSON over HTTP, as a page sends it: nothing between the text of a step and the server. */
+/** JSON over HTTP, as a page sends it: the request of a step reaches the server unchecked. */
 export function webClient({ webUrl }: Platform): ConformanceClient {
   return {
     async call(call) {
@@ -119,7 +119,7 @@ export function connectRefusal({ code, details = [] }: ConnectFailure): Outcome 
   return refusalFrom(code, read);
 }
 
-/** Flags, length, message. */
+/** An envelope of the Connect protocol: flags, length, message. */
 function enveloped(body: string): Buffer {
   const bytes = Buffer.from(body);
   const head = Buffer.alloc(5);

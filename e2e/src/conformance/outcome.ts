@@ -1,19 +1,19 @@
-/** One call, as a client is asked to make it. */
+/** One call that a client is to make. */
 export interface Call {
   /** `package.Service/Method`. */
   readonly method: string;
-  /** Request in the JSON of protobuf. */
+  /** Request in proto3 JSON. */
   readonly request: unknown;
   /** Key to send; empty: none. */
   readonly key: string;
-  /** True: the first message of the stream is the answer. */
+  /** True for a stream: its first message is the answer. */
   readonly isStream: boolean;
 }
 
-/** What came of a call, told in the same words by every client. */
+/** Outcome of a call, in the same form for every client. */
 export type Outcome =
   | { readonly status: "OK"; readonly answer: unknown }
-  /** The client itself found that the request is none, and sent nothing. */
+  /** The client itself found the request invalid, and sent nothing. */
   | { readonly status: "NOT_SENT"; readonly message: string }
   | {
       readonly status: string;
@@ -28,7 +28,7 @@ export interface ConformanceClient extends AsyncDisposable {
   call(call: Call): Promise<Outcome>;
 }
 
-/** Where the platform is, and what the clients may use to reach it. */
+/** Addresses of the platform, and the key that some clients need. */
 export interface Platform {
   readonly gatewayUrl: string;
   readonly webUrl: string;
@@ -36,7 +36,7 @@ export interface Platform {
   readonly reflectionKey: string;
 }
 
-/** `NOT_FOUND` of `not_found`, `NotFound` or `NOT_FOUND`. */
+/** `NOT_FOUND` for `not_found`, `NotFound` or `NOT_FOUND`. */
 export function statusName(code: string): string {
   return code.replaceAll(/([a-z])([A-Z])/g, "$1_$2").toUpperCase();
 }

@@ -9,10 +9,10 @@ import {
   refusalFrom,
 } from "./outcome.ts";
 
-/** Longest call; what still runs then is killed. */
+/** Longest call, milliseconds; one that still runs then is killed. */
 const callMsMax = 60_000;
 
-/** A program that reads calls, one per line, and prints what came of each, one per line. */
+/** A client that is a program: it reads calls and prints their outcomes, one per line. */
 export function lineClient(
   command: readonly string[],
   env: Readonly<Record<string, string>>,
@@ -59,7 +59,7 @@ export function grpcurlClient(program: string, platform: Platform): ConformanceC
   }, grpcurlRefusal);
 }
 
-/** `buf curl`, by reflection too. */
+/** `buf curl`, which learns the contract by reflection, too. */
 export function bufCurlClient(program: string, platform: Platform): ConformanceClient {
   return commandClient(({ method, request, key }) => {
     const reflecting = ["--reflect-header", `authorization: Bearer ${platform.reflectionKey}`];
@@ -87,7 +87,7 @@ function commandClient(
 function firstAnswer(command: readonly string[]): Promise<{ answer: unknown; errors: string }> {
   const [program = "", ...args] = command;
   return new Promise((resolve, reject) => {
-    // A group of its own: the command may be a script that starts the program.
+    // A process group of its own: the command may be a script that starts the program.
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
     const timer = setTimeout(() => stop(child), callMsMax);
     let seen = "";
@@ -114,17 +114,17 @@ function stop(child: ChildProcess): void {
   try {
     process.kill(-child.pid, "SIGKILL");
   } catch {
-    // It has just ended.
+    // The process has just ended.
   }
 }
 
-/** The first JSON value of a text that may have more, or not yet all of it. */
+/** The first JSON value of a text that may hold more, or not yet all of it; undefined when it is incomplete. */
 function firstJson(text: string): unknown {
   for (let end = text.indexOf("}"); end >= 0; end = text.indexOf("}", end + 1)) {
     try {
       return JSON.parse(text.slice(0, end + 1));
     } catch {
-      // It ends later.
+      // The value ends at a later brace.
     }
   }
   return undefined;

@@ -1,16 +1,16 @@
 import { readFileSync } from "node:fs";
 import type { Call, ConformanceClient, Outcome } from "./outcome.ts";
 
-/** One entry of `steps.json`. Exactly one of `answer` and `refusal` is there. */
+/** One entry of `steps.json`, with exactly one of `answer` and `refusal`. */
 export interface Step {
   readonly name: string;
   readonly method: string;
   readonly as?: "operator" | "viewer" | "nobody";
   readonly request: unknown;
-  /** The request breaks the contract's JSON: a client may refuse to send it. */
+  /** True when the request is not valid JSON of the contract: a client may refuse to send it. */
   readonly isRaw?: boolean;
   readonly isStream?: boolean;
-  /** By path what the answer says; `/…/` is a pattern. */
+  /** Expected values of the answer by path; `/…/` is a pattern. */
   readonly answer?: Readonly<Record<string, string | number | boolean>>;
   readonly refusal?: {
     readonly status: string;
@@ -18,20 +18,20 @@ export interface Step {
     readonly metadata?: Readonly<Record<string, string>>;
     readonly fields?: readonly string[];
   };
-  /** By name the path in the answer that later steps write as `${name}`. */
+  /** Path in the answer, by the name under which later steps use its value as `${name}`. */
   readonly save?: Readonly<Record<string, string>>;
 }
 
-/** What stands for `${name}`. */
+/** Values of `${name}`. */
 export type Names = Map<string, string>;
 
-/** The list of steps. */
+/** Reads `steps.json`. */
 export function readSteps(): Step[] {
   const text = readFileSync(new URL("steps.json", import.meta.url), "utf8");
   return (JSON.parse(text) as { steps: Step[] }).steps;
 }
 
-/** Makes the call of a step, judges what came of it and keeps what later steps need; the faults, none when it holds. */
+/** Makes the call of a step, checks its outcome, saves what later steps need. Gives the faults, none if it passed. */
 export async function takeStep(
   client: ConformanceClient,
   step: Step,
@@ -90,7 +90,7 @@ function filled(value: unknown, names: Names): unknown {
   return JSON.parse(text);
 }
 
-/** What stands at a path such as `halts.0.haltId`. */
+/** The value at a path such as `halts.0.haltId`. */
 function at(value: unknown, path: string): unknown {
   return path
     .split(".")

@@ -22,12 +22,12 @@ const WORLD_TOPICS = [
   ...[Topic.GATE, Topic.POLICY, Topic.QUEUE, Topic.ORDER, Topic.HALT],
   ...[Topic.REBALANCING, Topic.FEED],
 ];
-/** A life lasts seconds: optimising the embedded database's code costs more than that code saves. */
+/** A process lives for seconds: optimising the embedded database's WebAssembly costs more time than it saves. */
 const SHORT_LIFE = ["--liftoff-only"];
-/** Longest wait until what is held is what is stored; the gate alone changes every few seconds. */
+/** Longest wait until the held state is the stored one, milliseconds; the gate alone changes every few seconds. */
 const AGREE_MS_MAX = 30_000;
 
-/** What happens in a story, and how often one is dealt against the others. */
+/** What happens in a story, with relative frequencies. */
 const WEIGHTS = {
   ...{ halt: 4, resume: 4, policy: 2, otherDefault: 1, allocate: 2, preview: 1, execute: 3 },
   ...{ bar: 6, freeze: 1, thaw: 2, submit: 1, cut: 3, kill: 1 },
@@ -35,7 +35,7 @@ const WEIGHTS = {
 type ControlDeed = keyof typeof WEIGHTS;
 const DEEDS = Object.keys(WEIGHTS).filter((name): name is ControlDeed => name in WEIGHTS);
 
-/** The deeds of a story: each once, then as dealt, in an order of the seed's. */
+/** The deeds of a story: each once, the others drawn by weight, in an order that follows from the seed. */
 function dealDeeds(next: () => number, count: number): ControlDeed[] {
   const deck = DEEDS.flatMap((deed) => new Array<ControlDeed>(WEIGHTS[deed]).fill(deed));
   const dealt = Array.from(
@@ -50,9 +50,9 @@ function dealDeeds(next: () => number, count: number): ControlDeed[] {
   return all;
 }
 
-/** A platform with two strategies on paper, and subscribers that follow every topic of it from the beginning. */
+/** A platform with two strategies on paper, and subscribers that follow all its topics from the beginning. */
 export class ControlStory implements AsyncDisposable {
-  /** Of the world and its feed; the submissions have a ticket of their own, for it must name strategies. */
+  /** Follows the world and its feed; submissions need a ticket of their own, as that must name strategies. */
   readonly world: WireSubscriber;
   readonly submissions: WireSubscriber;
   readonly operator: OperatorDeeds;
@@ -99,7 +99,7 @@ export class ControlStory implements AsyncDisposable {
     await this.#open.disposeAsync();
   }
 
-  /** Strategies whose submission was acknowledged to who submitted it. */
+  /** Strategies whose submission was acknowledged to the submitter. */
   get submitted(): readonly string[] {
     return this.#runners.told;
   }
@@ -110,7 +110,7 @@ export class ControlStory implements AsyncDisposable {
     return new WireSubscriber(this.#connection, async () => scope);
   }
 
-  /** Does so many deeds, as the seed deals them. */
+  /** Does `count` deeds, in an order that follows from the seed. */
   async tell(count: number): Promise<void> {
     for (const deed of dealDeeds(this.#next, count)) {
       await this.#do(deed);
@@ -119,7 +119,7 @@ export class ControlStory implements AsyncDisposable {
     this.world.connect();
   }
 
-  /** Waits until the state held of every topic key is the one the platform answers; throws what was not promised. */
+  /** Waits until the held state of every topic key is the one the platform answers; throws on a protocol violation. */
   async agree(subscriber: WireSubscriber): Promise<void> {
     subscriber.connect();
     const until = (what: string, look: () => Promise<boolean>) =>
@@ -190,7 +190,7 @@ export class ControlStory implements AsyncDisposable {
     return this.#life.world.passBar(++this.#bar);
   }
 
-  /** A strategy nobody had before; its submission is followed as soon as the strategy is known. */
+  /** Submits a new strategy; its submission is followed as soon as the strategy is known. */
   async #submit(): Promise<void> {
     const before = (await this.operator.strategies()).length;
     const submitted = this.#runners.submitAnother(this.#life.ended);
@@ -203,7 +203,7 @@ export class ControlStory implements AsyncDisposable {
     await submitted;
   }
 
-  /** The stream ends; it goes on at once, or after something else was done. */
+  /** Cuts the stream, which resumes at once or after another deed. */
   async #cut(): Promise<void> {
     await this.world.cut();
     const meanwhile = this.#pickMeanwhile();
@@ -211,7 +211,7 @@ export class ControlStory implements AsyncDisposable {
     this.world.connect();
   }
 
-  /** Killed from outside while something is being done; another life begins, and what was lost is asked for again. */
+  /** Kills the platform during a deed, starts it again, and repeats the request whose answer was lost. */
   async #kill(): Promise<void> {
     let isKilled = false;
     const failed = this.#act(this.#pickMeanwhile()).then(
@@ -228,7 +228,7 @@ export class ControlStory implements AsyncDisposable {
     if (failure !== undefined) throw failure;
     await ended[Symbol.asyncDispose]();
     this.#life = next;
-    // The connection lasts, and finds the next life only when it tries again.
+    // The connection outlives the process, and finds the next one only when it tries again.
     await waitFor("the platform answers", () => this.operator.strategies());
     await this.operator.finish();
   }

@@ -10,30 +10,30 @@ const worldId = STORY_WORLD;
 const accountId = "main";
 const reason = "the control story";
 
-/** What an operator is refused because of what he did before, or because the feed goes on meanwhile. */
+/** Reasons of refusals that follow from earlier deeds, or from the feed that moves on meanwhile. */
 const REFUSALS = new Set([
   ...["HALTED", "GATE_SHUT", "ACCOUNT_UNRECONCILED", "ACCOUNT_REVISION_STALE"],
   ...["PLAN_NOT_EXECUTABLE", "MARK_INVALID"],
 ]);
 
-/** What the platform acknowledged, each by the name that the topic tells it by. */
+/** What the platform acknowledged, each by the id that its topic reports. */
 export interface Acknowledged {
   readonly halts: Set<string>;
   readonly policies: Set<number>;
-  /** Batches, each with its position changes, the last one last. */
+  /** Batches with their number of position changes, oldest first. */
   readonly batches: { readonly batchId: string; readonly deltas: number }[];
 }
 
-/** What operators do to halts, policies and capital; every choice follows from `next`, a number in [0, 1). */
+/** What operators do to halts, policies and capital. Every choice follows from `next`, whose numbers are in [0, 1). */
 export class OperatorDeeds {
   readonly acknowledged: Acknowledged = {
     halts: new Set(),
     policies: new Set(),
     batches: [],
   };
-  /** How often a rebalance was refused for what stood in its way. */
+  /** How often a rebalance was refused for one of `REFUSALS`. */
   refused = 0;
-  /** The batch whose answer was lost with the platform, and what it asked for. */
+  /** Repeats the request of a batch whose answer was lost with the platform; undefined when there is none. */
   #unanswered: (() => Promise<void>) | undefined;
   #count = 0;
   readonly #connection: Connection;
@@ -76,7 +76,7 @@ export class OperatorDeeds {
       await this.#orders.resume({ which: { case: "haltId", value: haltId }, reason });
   }
 
-  /** Another policy, which judges nobody either. */
+  /** Stores another policy, which lets everybody in, too. */
   async policy(): Promise<void> {
     const max = 0.9 + Math.floor(this.#next() * 90) / 1000;
     const document = `metrics_from: {enter_paper: backtest, stay_paper: dryrun}
@@ -123,20 +123,20 @@ thresholds:
     this.#unanswered = undefined;
   }
 
-  /** Asks again for the batch that was lost with the platform, as whoever started it would. */
+  /** Repeats the batch whose answer was lost with the platform, as its caller would. */
   async finish(): Promise<void> {
     await this.#unanswered?.();
     this.#unanswered = undefined;
   }
 
-  /** Strategies of the world, those whose submission is under way among them. */
+  /** Strategies of the world, including those whose submission is under way. */
   async strategies(): Promise<string[]> {
     const gateway = this.#connection.client(GatewayService);
     const { strategies } = await gateway.listStrategies({ pageSize: 1_000 });
     return strategies.map(({ strategyId }) => strategyId);
   }
 
-  /** Every order of the world there ever was. */
+  /** Ids of all orders that the world ever had. */
   async orderIds(): Promise<string[]> {
     const ids: string[] = [];
     let pageToken = "";

@@ -21,7 +21,7 @@ import { STORY_WORLD } from "../crash/story-world.ts";
 const worldId = STORY_WORLD;
 const pageSize = 1_000;
 
-/** Whether the state a subscriber holds of a topic key is what the platform answers when it is asked. */
+/** Whether the state that a subscriber holds of a topic key is what the platform answers when asked. */
 export async function isAsStored(connection: Connection, held: HeldTopic): Promise<boolean> {
   const { state } = held.snapshot;
   switch (state.case) {
@@ -67,13 +67,13 @@ export async function isAsStored(connection: Connection, held: HeldTopic): Promi
   }
 }
 
-/** A feed as its writer knows it. What the barrier's owner adds to an event is as of when it was told. */
+/** A feed without what the barrier's owner adds to an event, which is as of the time the event was sent. */
 function storedOf(feed: FeedState): FeedState {
   const runners = feed.runners.map((one) => ({ ...one, endedRow: -1n }));
   return { ...feed, runners, settled: false, droppedSessionIds: [] };
 }
 
-/** Says both where they differ. */
+/** Whether both messages are equal; prints both when they differ. */
 function isSame<T extends DescMessage>(
   schema: T,
   stored: MessageShape<T> | undefined,
@@ -86,7 +86,7 @@ function isSame<T extends DescMessage>(
 
 type Queues = Extract<Snapshot["state"], { case: "queues" }>["value"];
 
-/** Each strategy's queues are those of the nodes of its last submission; no swap is left. */
+/** Whether no swap is left and every queue held for a strategy is one that the platform knows. */
 async function areQueuesStored(connection: Connection, { swaps, strategies }: Queues) {
   if (swaps.length > 0 || strategies.length === 0) return false;
   const queues = connection.client(QueueService);
@@ -99,7 +99,7 @@ const ENDED: readonly OrderState[] = [
   ...[OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED],
 ];
 
-/** Working orders, by the list and by the first state of a watch. */
+/** Whether the held working orders are those of the list and of the first state of a watch. */
 async function areOrdersStored(connection: Connection, held: readonly Order[]): Promise<boolean> {
   const orders = connection.client(OrderService);
   const filter = { worldId };

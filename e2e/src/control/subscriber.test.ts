@@ -13,7 +13,7 @@ beforeAll(async () => {
 }, 240_000);
 afterAll(() => story?.[Symbol.asyncDispose](), 120_000);
 
-/** Names in what a subscriber was told, in snapshots and changes. */
+/** Names in the snapshots and changes that a subscriber received. */
 function told({ events }: WireSubscriber, names: (event: ControlEvent) => readonly string[]) {
   const all = new Set(events.flatMap(names));
   return { without: (wanted: readonly string[]) => wanted.filter((name) => !all.has(name)) };
@@ -49,7 +49,7 @@ const completedIn = (event: ControlEvent) => {
   return isCompleted ? [state.strategyId] : [];
 };
 
-/** How many changes were applied of each topic. */
+/** Number of changes applied per topic. */
 function changesByTopic({ events }: WireSubscriber): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { topicKey, payload } of events) {
@@ -59,7 +59,7 @@ function changesByTopic({ events }: WireSubscriber): Record<string, number> {
   return counts;
 }
 
-test("through kills and cuts a subscriber is told each change once, and holds at the end what is stored", async () => {
+test("through kills and cuts a subscriber receives each change once, and holds at the end what is stored", async () => {
   await story.tell(deeds);
 
   await story.agree(story.world);

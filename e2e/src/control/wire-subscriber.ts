@@ -9,18 +9,18 @@ import { HeldTopics } from "@qmtl/service-kit/testing";
 
 const RETRY_MS = 50;
 
-/** What a subscriber does wrong, to show that it would be seen: says it applied one revision more, or one less. */
+/** Planted fault, to prove that it is found: the subscriber claims to have applied one revision more, or one less. */
 export type Fault = "resumes too late" | "resumes too early";
 
-/** What the ticket of a stream asks for; undefined: nothing yet, ask again. */
+/** The scope of a stream's ticket; undefined while there is none yet: ask again. */
 export type TicketScope = () => Promise<
   MessageInitShape<typeof IssueTicketRequestSchema> | undefined
 >;
 
-/** One subscriber over the wire, through cuts and outages, by section 8 of the page on the protocol. */
+/** One subscriber over the wire, through cuts and outages, by section 8 of the protocol page. */
 export class WireSubscriber implements AsyncDisposable {
   readonly held = new HeldTopics();
-  /** Every event it took, in order; no progress marks. */
+  /** Every event it applied, in order, without progress marks. */
   readonly events: ControlEvent[] = [];
   /** Topic keys of its last ticket. */
   topicKeys: readonly string[] = [];
@@ -36,12 +36,12 @@ export class WireSubscriber implements AsyncDisposable {
     this.#scope = scope;
   }
 
-  /** What came that the protocol does not promise. */
+  /** First violation of the protocol that it received; undefined when there was none. */
   get violation(): Error | undefined {
     return this.#violation;
   }
 
-  /** Follows from what it has applied, again after each outage; does nothing if it does so already. */
+  /** Follows from what it has applied, and reconnects after each outage; does nothing if it is connected already. */
   connect(): void {
     if (this.#stop !== undefined) return;
     this.#stop = new AbortController();
@@ -60,7 +60,7 @@ export class WireSubscriber implements AsyncDisposable {
 
   async #follow(signal: AbortSignal): Promise<void> {
     while (!signal.aborted && this.#violation === undefined) {
-      // An outage is what the story is about.
+      // Outages are part of the story.
       await this.#read(signal).catch(() => {});
       if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }

@@ -25,7 +25,7 @@ const order = (orderId: string, acceptedMs: number, more: Partial<AcceptedOrder>
   ...more,
 });
 
-/** A story in which all is well: paper from 2000 under fence 2, frozen from 9000, one order that filled. */
+/** A story without violations: paper from 2000 under fence 2, frozen from 9000, one order that filled. */
 const sound: StoryRecord = {
   leaseMs: 1000,
   accepted: [order("o-1", 3000)],
@@ -56,7 +56,7 @@ const sound: StoryRecord = {
   submissions: ["s-a"],
 };
 
-/** One planted violation a line: its name, what it changes, what the oracle must say. */
+/** Planted violations: name, what it changes in the sound story, what the oracle must report. */
 const planted: readonly [string, Partial<StoryRecord>, string][] = [
   [
     "an order under an older fence",

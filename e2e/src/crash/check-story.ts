@@ -5,8 +5,8 @@ import type { AcceptedOrder, StoryRecord } from "./story-record.ts";
 const EXEMPT = new Set(["demote", "halt_flatten", "lease_lost"]);
 
 /**
- * The oracle: everything in a story's record that must not be, in words; empty when all is well. Knows nothing of how
- * the platform decides; it joins the broker's record with the audit.
+ * The oracle: describes every violation in a story's record; empty when there is none. It knows nothing of how the
+ * platform decides; it joins the broker's record with the audit.
  */
 export function findViolations(record: StoryRecord): string[] {
   return [
@@ -77,12 +77,12 @@ function duplicates({ accepted, executions }: StoryRecord): string[] {
   ];
 }
 
-/** Origins of orders that end a stage: what is wanted after them is wanted anew, also within the same bucket. */
+/** Origins of orders that end a stage: a target after them is a new one, even within the same bucket. */
 const ending: ReadonlySet<string> = new Set(["demote", "halt_flatten", "lease_lost"]);
 
 /**
- * What each order was for. A target that turns a position round leaves as two orders of one side: one takes back what is
- * held or still works, the other opens; two of the same kind, in one stage, are one too many.
+ * What each order was for. A target that reverses a position is sent as two orders of one side: one closes what is held
+ * or still working, the other opens. Two of the same kind in one stage are a duplicate.
  */
 function intentsOf(accepted: readonly AcceptedOrder[]): string[] {
   const held = new Map<string, number>();
@@ -106,7 +106,7 @@ function repeated(keys: readonly string[]): string[] {
   return [...new Set(keys.filter((key) => seen.has(key) || !seen.add(key)))];
 }
 
-/** The gateway's books and the broker's agree, order by order. */
+/** Orders about which the gateway's books and the broker's record disagree. */
 function lostOrders({ accepted, executions, booked, heldLots }: StoryRecord): string[] {
   const filled = new Map<string, number>();
   for (const { orderId, lots } of executions) {
@@ -136,7 +136,7 @@ function lostAcknowledgements(record: StoryRecord): string[] {
   ];
 }
 
-/** At rest the world is wholly as the last run that went through left it. */
+/** Samples at rest in which the world is not wholly as the last completed apply run left it. */
 function halfApplied({ audit, runs, samples }: StoryRecord): string[] {
   const inFlight = runs.filter(({ state }) => state !== "COMPLETED" && state !== "ROLLED_BACK");
   const plans = new Map<string, string[]>();
@@ -179,7 +179,7 @@ function fallingFences({ sightings }: StoryRecord): string[] {
   });
 }
 
-/** The audit has no gap, and neither fence nor revision falls in it. */
+/** Gaps in the audit, and entries at which the fence or the revision falls. */
 function auditFaults({ audit }: StoryRecord): string[] {
   return audit.flatMap((line, k) => {
     const before = audit[k - 1];

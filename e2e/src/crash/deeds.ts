@@ -6,10 +6,10 @@ import type { StoryRunners } from "./story-runners.ts";
 import { LONG_LEASE_MS, STORY_TIMERS, STORY_TTL_SECONDS } from "./story-world.ts";
 import { waitFor } from "./wait-for.ts";
 
-/** Longest wait for what the platform does by itself, before the deed is done again. */
+/** Longest wait for what the platform does by itself before the deed is repeated, milliseconds. */
 const OWN_MS_MAX = 1_000 * STORY_TTL_SECONDS;
 
-/** What the driver does to the platform, with what it must remember from one life to the next. */
+/** What the driver does to the platform, and what it must remember from one process to the next. */
 export class Deeds {
   readonly samples: WorldSample[] = [];
   readonly #runners: StoryRunners;
@@ -50,12 +50,12 @@ export class Deeds {
     this.#runners = runners;
   }
 
-  /** A new world with two strategies, ready for their promotion to paper. */
+  /** Creates a world with two strategies, ready for their promotion to paper. */
   async begin(life: Life): Promise<void> {
     await life.world.create();
     this.#ids = await this.#runners.begin();
     await life.world.allocate(this.#ids);
-    // On a busy machine a service may lose its lead for a moment.
+    // On a busy machine a service may stop leading for a moment.
     await waitFor("both strategies compute", async () => {
       await life.world.settle();
       const isDone = await this.#applyAll(life, EffectiveMode.COMPUTE_ONLY);
@@ -64,14 +64,14 @@ export class Deeds {
     await this.passBar(life);
   }
 
-  /** The world at rest, and a bar that orders leave on and fill. */
+  /** Brings the world to rest; once promoted, passes a bar on which orders are sent and filled. */
   async rest(life: Life): Promise<void> {
     this.samples.push(await life.world.settle());
     if (!this.#isPromoted) return;
     await this.passBar(life);
   }
 
-  /** Whether both strategies went to paper; until then that is the deed to do. */
+  /** Whether both strategies are on paper; until then, promotion is the next deed. */
   get isPromoted(): boolean {
     return this.#isPromoted;
   }
@@ -104,7 +104,7 @@ export class Deeds {
     await life.world.apply(runId, plan, () => onPhase?.(runId));
   }
 
-  /** Begins an apply and cancels it as soon as its freeze is committed; it may be through before. */
+  /** Begins an apply and cancels it as soon as its freeze is committed; it may complete before that. */
   async #cancel(life: Life): Promise<void> {
     let cancelled: Promise<unknown> | undefined;
     await this.#applyOther(life, (runId) => {

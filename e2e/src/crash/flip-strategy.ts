@@ -38,7 +38,7 @@ function flipNodeset(worldId: string, sign: 1 | -1, variant = 0): IntentFirstNod
   });
 }
 
-/** Goes with the last move: an order or two on most bars. */
+/** Trades with the last move: an order or two on most bars. */
 export class FlipWith extends Strategy {
   static readonly module = import.meta.url;
   override setup(): void {
@@ -46,7 +46,7 @@ export class FlipWith extends Strategy {
   }
 }
 
-/** Goes against it. */
+/** Trades against the last move. */
 export class FlipAgainst extends Strategy {
   static readonly module = import.meta.url;
   override setup(): void {
@@ -54,7 +54,7 @@ export class FlipAgainst extends Strategy {
   }
 }
 
-/** One of many that compute the same under other ids: something new to submit. */
+/** One of many strategies that compute the same under different ids: something new to submit. */
 export class FlipVariant extends Strategy {
   static readonly module = import.meta.url;
   readonly #variant: number;

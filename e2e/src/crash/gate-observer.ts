@@ -6,7 +6,7 @@ import type { JournalLine, Sighting } from "./story-record.ts";
 
 const RETRY_MS = 50;
 
-/** A subscriber that outlives the platform: writes down every gate and journal entry it is told. */
+/** A subscriber that outlives the platform, and records every gate and journal entry it receives. */
 export class GateObserver implements AsyncDisposable {
   readonly sightings: Sighting[] = [];
   readonly journalTold: JournalLine[] = [];
@@ -28,7 +28,7 @@ export class GateObserver implements AsyncDisposable {
 
   async #again(watch: () => Promise<void>): Promise<void> {
     while (!this.#end.signal.aborted) {
-      // An outage is what the story is about.
+      // Outages are part of the story.
       await watch().catch(() => {});
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }

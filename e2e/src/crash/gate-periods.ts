@@ -4,7 +4,7 @@ import type { AuditLine } from "./story-record.ts";
 export interface OpenPeriod {
   readonly fence: number;
   readonly fromMs: number;
-  /** Commit of what shut it; infinite while it lasts. */
+  /** Time of the commit that shut the gate; infinite while it is open. */
   readonly toMs: number;
   /** The run whose plan was in force; empty before the first. */
   readonly runId: string;
@@ -18,7 +18,7 @@ interface Plan {
   readonly active: readonly string[];
 }
 
-/** Reads from the audit alone when the gate stood open, and for whom. */
+/** Derives from the audit alone when the gate was open, and for which strategies. */
 export function openPeriods(audit: readonly AuditLine[]): OpenPeriod[] {
   const periods: OpenPeriod[] = [];
   const plans = new Map<string, Plan>();

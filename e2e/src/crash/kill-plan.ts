@@ -1,6 +1,6 @@
 import { numbersFrom } from "./seeded-numbers.ts";
 
-/** What the driver does so that the platform dies: each deed certainly passes its failpoints. */
+/** What the driver does so that the platform dies: each deed is certain to pass its failpoints. */
 export type Deed =
   | "apply"
   | "bar"
@@ -48,11 +48,11 @@ export const FAILPOINTS: Readonly<Record<Deed, readonly string[]>> = {
   change: both("w.change"),
   freeze: both("w.freeze", "w.close", "w.remove_hold"),
   lease: both("w.set_lease", "w.narrow_lease"),
-  // Once in a story: its strategies' contexts are swapped at their first promotion only.
+  // Once per story: contexts are swapped only at the strategies' first promotion.
   promote: both("dag.swap"),
   refresh: both("w.refresh"),
   rejoin: both("w.emitters", "dag.lease"),
-  // The recovery of a run that the death before it left in flight.
+  // Recovery of a run that the previous death left in flight.
   resume: both("w.resume_run"),
   submit: both("gw.submit", "gw.submission", "dag.diff"),
   unbind: ["gw.unbind.after_removal", "gw.unbind.before_close"],
@@ -64,8 +64,8 @@ export const KILLS_MAX = 60;
 const AFTER_MS_MAX = 250;
 
 /**
- * Which deaths a story dies. The first is in the promotion; then cards are dealt from a shuffled deck of all failpoints,
- * `offset` cards in, so that stories with consecutive offsets cover all of them; every fifth kill is random.
+ * Plans the deaths of a story. The first is in the promotion; the others come from a shuffled deck of all failpoints,
+ * beginning at card `offset`, so that stories with consecutive offsets cover all of them; every fifth kill is random.
  */
 export function planKills(seed: number, kills: number, offset: number): Kill[] {
   if (kills > KILLS_MAX) throw new RangeError(`${kills} kills are more than ${KILLS_MAX}`);
@@ -87,7 +87,11 @@ export function planKills(seed: number, kills: number, offset: number): Kill[] {
   return planned.slice(0, kills);
 }
 
-/** A plan of deaths at these failpoints, in this order; `random` is a SIGKILL from outside. @throws {RangeError} for an unknown one */
+/**
+ * A plan of deaths at these failpoints, in this order; `random` is a SIGKILL from outside.
+ *
+ * @throws {RangeError} for an unknown failpoint
+ */
 export function planPoints(seed: number, points: readonly string[]): Kill[] {
   const next = numbersFrom(seed);
   return points.map((point) => {
@@ -104,7 +108,7 @@ function randomKill(next: () => number): Kill {
   return { deed, failpoint: undefined, afterMs: Math.floor(next() * AFTER_MS_MAX) };
 }
 
-/** The same for every seed. A card is one kill, or two where the second needs what the first leaves. */
+/** The same deck for every seed. A card is one kill, or two where the second needs what the first leaves behind. */
 function shuffledDeck(): Kill[][] {
   const kill = (deed: Deed, failpoint: string): Kill => ({ deed, failpoint, afterMs: 0 });
   const deeds = (Object.keys(FAILPOINTS) as Deed[]).filter((deed) => deed !== "promote");

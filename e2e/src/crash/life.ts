@@ -5,7 +5,7 @@ import { StoryWorld } from "./story-world.ts";
 const STARTS_MAX = 5;
 const START_AGAIN_MS = 500;
 
-/** One life of the platform: what is done in it ends when it dies, so that nothing reaches into the next one. */
+/** One process of the platform: every call made in it ends when it dies, so that none reaches into the next one. */
 export class Life implements AsyncDisposable {
   readonly world: StoryWorld;
   /** Aborts when the process has ended. */
@@ -23,8 +23,8 @@ export class Life implements AsyncDisposable {
   }
 
   /**
-   * Begins another life, killing the one that lasts; undefined when it died of its failpoint while it started. A start
-   * that fails otherwise is tried again: somebody else may have had one of its ports for a moment.
+   * Kills the running process and starts the next one; undefined when that died at its failpoint while starting. A
+   * start that fails otherwise is retried: another program may have had one of its ports for a moment.
    */
   static async next(stack: Stack, failpoint?: string): Promise<Life | undefined> {
     const env = failpoint === undefined ? {} : { QMTL_FAILPOINT: failpoint };

@@ -3,7 +3,7 @@ import { findViolations } from "./check-story.ts";
 import { planPoints } from "./kill-plan.ts";
 import { runStory } from "./run-story.ts";
 
-/** Before and after each commit of an apply and of an order, and killed from outside in between. */
+/** Deaths before and after each commit of an apply and of an order, with kills from outside in between. */
 const points = [
   "dag.swap.before_commit",
   "w.apply.before_commit",

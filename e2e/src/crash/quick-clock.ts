@@ -2,14 +2,14 @@ import { uptime } from "node:os";
 import { readClocks } from "@qmtl/core/gate";
 import type { RunOptions } from "@qmtl/sdk";
 
-/** Waits between these are a strategy's patience before it connects again, and its renewals of node leases. */
+/** Waits in this range are a strategy's pauses before it reconnects, and its renewals of node leases, milliseconds. */
 const LONG_MS_MIN = 1_000;
 const LONG_MS_MAX = 8_000;
 const CUT_MS = 300;
 
 /**
- * The machine's clocks, with long waits cut short: a story dies many times, and how patiently a strategy waits for an
- * outage to end is no part of it.
+ * The machine's clocks, with long waits cut short: the platform dies many times in a story, which does not test how
+ * long a strategy waits for an outage to end.
  */
 export const quickClock: NonNullable<RunOptions["clock"]> = {
   nowMs: () => Date.now(),

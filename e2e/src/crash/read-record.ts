@@ -3,7 +3,7 @@ import { PGlite } from "@electric-sql/pglite";
 import { Client } from "pg";
 import type { StoryRecord } from "./story-record.ts";
 
-/** Where a stopped platform's data are. */
+/** Where the data of a stopped platform is. */
 export type DataPlace =
   | { readonly kind: "embedded"; readonly folder: string }
   | { readonly kind: "postgres"; readonly dsn: string };
@@ -11,7 +11,7 @@ export type DataPlace =
 type Row = Readonly<Record<string, unknown>>;
 type Query = (sql: string) => Promise<readonly Row[]>;
 
-/** What the databases say. */
+/** The part of a story's record that comes from the databases. */
 export type StoredRecord = Pick<
   StoryRecord,
   | "accepted"
@@ -25,7 +25,7 @@ export type StoredRecord = Pick<
   | "submissions"
 >;
 
-/** Reads the record of a world with plain SQL, past every service. The platform must be stopped. */
+/** Reads the record of a world with plain SQL, without any service. The platform must be stopped. */
 export async function readRecord(place: DataPlace, world: string): Promise<StoredRecord> {
   if (place.kind === "embedded") {
     const db = await PGlite.create(join(place.folder, "pgdata"));

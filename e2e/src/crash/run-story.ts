@@ -14,22 +14,22 @@ import { StoryRunners } from "./story-runners.ts";
 import { LONG_LEASE_MS, STORY_WORLD } from "./story-world.ts";
 
 export interface StoryOptions {
-  /** What prices and random deaths follow from. */
+  /** Seed of prices and random deaths. */
   readonly seed: number;
   /** The deaths, in order. */
   readonly plan: readonly Kill[];
   /** Connection string of an empty database. @default an embedded one */
   readonly dsn?: string;
-  /** Told of each death as it happens, and of what went wrong on the way to it. */
+  /** Called with each death as it happens, and with what went wrong before it. */
   readonly onStep?: (text: string) => void;
-  /** Told of what the strategies meet: outages that heal by themselves. */
+  /** Called with problems the strategies report: outages that heal by themselves. */
   readonly onProblem?: (text: string) => void;
 }
 
-/** How a death went: `failpoint`, or `random` for a SIGKILL from outside. */
+/** A death: the failpoint, or `random` for a SIGKILL from outside. */
 interface Death {
   readonly point: string;
-  /** False: the platform passed the failpoint by for too long, and was killed from outside. */
+  /** False when the platform did not reach the failpoint in time, and was killed from outside. */
   readonly isReached: boolean;
 }
 
@@ -38,10 +38,10 @@ export interface Story {
   readonly deaths: readonly Death[];
 }
 
-/** Longest wait for an armed failpoint, whose deed is done again and again meanwhile. */
+/** Longest wait for an armed failpoint, milliseconds; its deed is repeated meanwhile. */
 const POINT_MS_MAX = 240_000;
 
-/** A life lasts seconds: optimising the embedded database's code costs more than that code saves. */
+/** A process lives for seconds: optimising the embedded database's WebAssembly costs more time than it saves. */
 const SHORT_LIFE = ["--liftoff-only"];
 
 /**
@@ -62,7 +62,7 @@ export async function runStory(options: StoryOptions): Promise<Story> {
   }
 }
 
-/** A secret is given by reference. */
+/** PostgreSQL storage whose connection string is in a file: the configuration takes secrets by reference only. */
 async function postgresStorage(folder: string, dsn: string): Promise<{ storage: string }> {
   const file = join(folder, "dsn");
   await writeFile(file, dsn, { mode: 0o600 });
@@ -105,7 +105,7 @@ class StoryReporter implements AsyncDisposable {
     }
   }
 
-  /** Lets what is under way end, stops everything and reads what it left. */
+  /** Waits for what is under way, stops everything and reads what it left. */
   async close(): Promise<Story> {
     const life = await Life.next(this.#stack);
     await using _ = life;
@@ -157,7 +157,7 @@ class StoryReporter implements AsyncDisposable {
     return true;
   }
 
-  /** The world at rest, both strategies on paper: from there every deed begins. */
+  /** Brings the world to rest with both strategies on paper: every deed begins there. */
   async #arrive(life: Life): Promise<void> {
     await this.#deeds.rest(life);
     if (this.#deeds.isPromoted) return;
@@ -165,7 +165,7 @@ class StoryReporter implements AsyncDisposable {
     await this.#deeds.rest(life);
   }
 
-  /** What fails with the platform, or is refused on the way, shows in the record if it must not be. */
+  /** Ignores failures of a dying platform and refusals: if they are wrong, the record shows it. */
   async #try(life: Life, act: () => Promise<void>): Promise<void> {
     try {
       await act();

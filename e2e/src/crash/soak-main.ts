@@ -1,4 +1,4 @@
-// `npm run soak` (options: e2e/README.md): the crash stories, many of them.
+// `npm run soak` (options: e2e/README.md): runs many crash stories.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -8,7 +8,7 @@ import { planKills, planPoints } from "./kill-plan.ts";
 import { runStory } from "./run-story.ts";
 import type { StoryRecord } from "./story-record.ts";
 
-/** Kills of one story; a longer soak tells more stories. */
+/** Kills per story; a longer soak runs more stories. */
 const STORY_KILLS = 20;
 
 const { values } = parseArgs({
@@ -27,7 +27,7 @@ const { values } = parseArgs({
 const points = values.points?.split(",");
 const killsWanted = Number(values.kills ?? points?.length ?? 300);
 
-/** Tells stories until there were enough kills, prints a summary; exit code 1 when the oracle found anything. */
+/** Runs stories until there were enough kills, and prints a summary; exit code 1 when the oracle found anything. */
 async function soak(): Promise<boolean> {
   const began = performance.now();
   const say = (text: string): void => {
@@ -71,7 +71,7 @@ async function soak(): Promise<boolean> {
   return faults === 0;
 }
 
-/** Writes a record that the oracle complained of to `--keep`, for a reader. */
+/** Writes a record in which the oracle found violations to the folder `--keep`, if given. */
 async function keep(seed: number, record: StoryRecord): Promise<void> {
   if (values.keep === undefined) return;
   await mkdir(values.keep, { recursive: true });

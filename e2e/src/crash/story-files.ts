@@ -12,7 +12,7 @@ export function endOfFeedBar(n: number): number {
   return FIRST_MS + (HISTORY_DAYS + n) * DAY_MS;
 }
 
-/** Writes a feed that turns every one to three days, its history and a policy that lets everybody in; configuration text. */
+/** Writes a feed that turns every one to three days, its history, and a policy. Gives the text of the configuration. */
 export async function writeStoryFiles(folder: string, seed: number): Promise<string> {
   await mkdir(folder, { recursive: true });
   const next = numbersFrom(seed);
@@ -54,7 +54,7 @@ cache:
 `;
 }
 
-/** Judges nobody: the story is about crashes. */
+/** Lets every strategy in: the story is about crashes. */
 export const STORY_POLICY = `metrics_from: {enter_paper: backtest, stay_paper: dryrun}
 min_samples: 5
 thresholds:

@@ -1,4 +1,4 @@
-/** An order as the paper broker took it. Times are epoch milliseconds. */
+/** An order as the paper broker accepted it. Times are milliseconds since the epoch. */
 export interface AcceptedOrder {
   readonly orderId: string;
   readonly strategyId: string;
@@ -9,7 +9,7 @@ export interface AcceptedOrder {
   readonly decisionId: string;
   readonly origin: string;
   readonly acceptedMs: number;
-  /** `filled`, `cancelled`, or empty while it works. */
+  /** `filled`, `cancelled`, or empty while it is working. */
   readonly outcome: string;
 }
 
@@ -19,7 +19,7 @@ interface Execution {
   readonly lots: number;
 }
 
-/** An order as the gateway's books have it. */
+/** An order as it is in the gateway's books. */
 interface BookedOrder {
   readonly orderId: string;
   readonly lots: number;
@@ -48,7 +48,7 @@ interface ApplyRunLine {
   readonly planDecisionId: string;
 }
 
-/** What one subscriber saw of the gate, in the order it came. */
+/** One state of the gate that a subscriber saw; its sightings are kept in order of arrival. */
 export interface Sighting {
   readonly subscriber: string;
   readonly storeEpoch: number;
@@ -56,17 +56,17 @@ export interface Sighting {
   readonly fence: number;
 }
 
-/** The world at rest, as its reader sees it. */
+/** The world at rest, as its read calls show it. */
 export interface WorldSample {
   readonly revision: number;
   readonly active: readonly string[];
-  /** Strategies whose binding stands at paper. */
+  /** Strategies whose binding has the stage paper. */
   readonly onPaper: readonly string[];
   /** Strategies whose effective mode is paper on both sides. */
   readonly effectiveOnPaper: readonly string[];
 }
 
-/** Everything one story left behind: the broker's own record, the world's audit, and what observers were told. */
+/** Everything that one story left: the broker's own record, the world's audit, and what observers received. */
 export interface StoryRecord {
   readonly leaseMs: number;
   readonly accepted: readonly AcceptedOrder[];
@@ -75,7 +75,7 @@ export interface StoryRecord {
   /** Lots of the account, summed over the broker's sub-accounts. */
   readonly heldLots: number;
   readonly journal: readonly JournalLine[];
-  /** Entries a watcher of the journal was told. */
+  /** Entries that a watcher of the journal received. */
   readonly journalTold: readonly JournalLine[];
   readonly audit: readonly AuditLine[];
   readonly runs: readonly ApplyRunLine[];
@@ -83,7 +83,7 @@ export interface StoryRecord {
   readonly decisions: ReadonlyMap<string, number>;
   readonly sightings: readonly Sighting[];
   readonly samples: readonly WorldSample[];
-  /** Strategies that were told they are submitted. */
+  /** Strategies whose submission was acknowledged. */
   readonly submissionsTold: readonly string[];
   /** Strategies that have a completed submission and a binding. */
   readonly submissions: readonly string[];

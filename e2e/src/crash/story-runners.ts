@@ -12,12 +12,12 @@ import { quickClock } from "./quick-clock.ts";
 import { STORY_WORLD } from "./story-world.ts";
 import { waitFor } from "./wait-for.ts";
 
-/** A submission that a dead platform was at is taken up by the next one, and told. */
+/** Longest wait for a submission, milliseconds: if the platform dies meanwhile, the next process continues it. */
 const SUBMITTED_MS_MAX = 150_000;
 
 /** The strategies of a story. They run in the driver's process and outlive every death of the platform. */
 export class StoryRunners implements AsyncDisposable {
-  /** Strategies that were told they are submitted, in that order, each once. */
+  /** Strategies whose submission was acknowledged, in that order, each once. */
   readonly told: string[] = [];
   readonly #config: QmtlConfig;
   readonly #url: string;
@@ -35,7 +35,7 @@ export class StoryRunners implements AsyncDisposable {
     this.#connection = connectTo(gatewayUrl, { reconnectDelayMsMax: 200 });
   }
 
-  /** The two that trade. Resolves to their ids once both are submitted. */
+  /** Starts the two strategies that trade. Resolves to their ids once both are submitted. */
   async begin(): Promise<[string, string]> {
     for (const strategy of [FlipWith, FlipAgainst]) await this.#last(strategy);
     const [first = "", second = ""] = await waitFor("both strategies are submitted", async () =>
@@ -50,7 +50,7 @@ export class StoryRunners implements AsyncDisposable {
     await this.#last(FlipWith);
   }
 
-  /** Hands in a strategy nobody had before; its run ends once it was told. Resolves then, or when `signal` aborts. */
+  /** Submits a new strategy, whose run ends once that is acknowledged. Resolves then, or when `signal` aborts. */
   async submitAnother(signal: AbortSignal): Promise<void> {
     const before = this.told.length;
     this.#variants += 1;
@@ -61,7 +61,7 @@ export class StoryRunners implements AsyncDisposable {
     });
   }
 
-  /** Resolves when every strategy ever handed in was told. */
+  /** Resolves when every submission was acknowledged. */
   async allTold(): Promise<void> {
     await Promise.all(this.#passing);
   }

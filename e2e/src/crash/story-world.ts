@@ -20,10 +20,10 @@ import { waitFor } from "./wait-for.ts";
 /** World of every story. */
 export const STORY_WORLD = "crash";
 
-/** Seconds until a decision runs out; it is refreshed at half of it. */
+/** Seconds until a decision expires; it is refreshed at half of that. */
 export const STORY_TTL_SECONDS = 12;
 
-/** The shortest timers that obey the rules, so that a recovery takes about a second; a slow restart still resumes a run. */
+/** The shortest timers that are valid, so that a recovery takes about a second; a slow restart still resumes a run. */
 export const STORY_TIMERS = {
   leaseMs: 1_000,
   renewMs: 250,
@@ -34,12 +34,12 @@ export const STORY_TIMERS = {
   sessionDeadMs: 1_500,
 } as const;
 
-/** The other lease of the deed that changes it, milliseconds. */
+/** Lease to which the deed `lease` changes the world's, milliseconds. */
 export const LONG_LEASE_MS = 1_250;
 
 const REASON = "the story";
 
-/** The world of a story as an operator handles it, over the gateway. */
+/** The world of a story, operated through the gateway. */
 export class StoryWorld {
   readonly #connection: Connection;
   readonly #signal: AbortSignal;
@@ -87,7 +87,7 @@ export class StoryWorld {
     await this.#connection.client(RebalancingService).upsertAllocations(ask, this.#call());
   }
 
-  /** Lets the feed pass its n-th bar and waits until everybody has booked it. */
+  /** Lets the feed pass its n-th bar and waits until the feed is settled there. */
   async passBar(n: number): Promise<void> {
     const queues = this.#connection.client(QueueService);
     const untilMs = endOfFeedBar(n);
@@ -109,7 +109,7 @@ export class StoryWorld {
     );
   }
 
-  /** Runs an apply to its end; true when it went through. `onPhase` is told of each phase as it is committed. */
+  /** Runs an apply to its end; true when it completed. `onPhase` is called for each phase as it is committed. */
   async apply(
     runId: string,
     plan: { to: EffectiveMode; on: readonly string[]; off: readonly string[] },
@@ -150,14 +150,14 @@ export class StoryWorld {
     await this.#activation.resume(ask, this.#call());
   }
 
-  /** Changes the weight of an active strategy: content of the gate, without an apply. */
+  /** Changes the weight of an active strategy, which changes the gate's content without an apply. */
   async weigh(strategyId: string, weight: number): Promise<void> {
     const sides = [Side.LONG, Side.SHORT];
     const ask = { worldId: STORY_WORLD, strategyId, sides, weight, reason: REASON };
     await this.#activation.updateActivation(ask, this.#call());
   }
 
-  /** Gives the world another lease. */
+  /** Changes the length of the world's order leases. */
   async lend(leaseMs: number): Promise<void> {
     const worlds = this.#connection.client(WorldService);
     const world = { worldId: STORY_WORLD, paperTimers: { lease: durationFromMs(leaseMs) } };
@@ -171,7 +171,7 @@ export class StoryWorld {
     return gate;
   }
 
-  /** Brings the world to rest: runs end, holds are resumed, the gate is open. What it looks like then. */
+  /** Brings the world to rest: runs ended, holds removed, gate open. Gives a sample of it then. */
   settle(): Promise<WorldSample> {
     let seen = "never reached";
     return this.#until(
@@ -194,7 +194,7 @@ export class StoryWorld {
         const { bindings } = await this.#connection
           .client(WorldService)
           .listBindings({ worldId: STORY_WORLD, pageSize: 1_000 }, this.#call());
-        // A run that began in between would make two halves of one answer.
+        // A run that began in between would mix two states in one answer.
         const after = await this.gate();
         if (after.revision !== gate.revision) return undefined;
         const { activations } = gate;

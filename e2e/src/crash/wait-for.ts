@@ -1,6 +1,6 @@
 const LOOK_MS = 50;
 
-/** Looks until there is an answer, through outages; throws with the last failure after `timeoutMs`, or when `signal` aborts. */
+/** Retries through outages until there is an answer. Throws with the last failure after `timeoutMs` or on `signal`. */
 export async function waitFor<T>(
   what: string | (() => string),
   look: () => Promise<T | undefined>,

@@ -7,7 +7,7 @@ import { QmtlCommand } from "../../../examples/demo/src/qmtl-command.ts";
 import { servicesStory } from "./services-story.ts";
 import type { Service } from "./start-services.ts";
 
-/** The oldest Node there is a promise for, if the machine has it; else the one of this process. */
+/** The oldest supported Node, if the machine has it; otherwise the one of this process. */
 const node =
   (process.env.PATH ?? "")
     .split(delimiter)
@@ -17,7 +17,7 @@ const node =
     .find((file) => /^v20\./.test(execFileSync(file, ["--version"]).toString())) ??
   process.execPath;
 
-/** Nothing of this machine but a HOME that was empty, and a PATH with Node alone. */
+/** Runs commands with an empty HOME, and a PATH that has only Node. */
 async function emptyHome(folder: string): Promise<QmtlCommand> {
   const [home, bin] = [join(folder, "home"), join(folder, "bin")];
   await mkdir(home);
@@ -35,7 +35,7 @@ describe("three services with built-in defaults, in an empty HOME", () => {
       at = folder;
       return emptyHome(folder);
     },
-    // The process that was started may be one that found a newer Node and started that.
+    // The process that was started may be a wrapper that found and started a newer Node.
     pidOf: async (service: Service, folder) => {
       const lock = await readFile(join(folder, ".qmtl", `data-${service}`, "lock"), "utf8");
       const { pid }: { pid: number } = JSON.parse(lock);

@@ -22,8 +22,8 @@ interface OrderLine {
 }
 
 /**
- * What holds for three services in three processes, whatever carries their data and events: a strategy is promoted and
- * trades, and goes on after each of them was killed.
+ * Tests of three services in three processes, whatever their storage and bus: a strategy is promoted and trades, and
+ * goes on after each of them was killed.
  */
 export function servicesStory(setup: () => Promise<ServicesSetup>): void {
   let platform: Services;
@@ -100,7 +100,7 @@ export function servicesStory(setup: () => Promise<ServicesSetup>): void {
   }, 60_000);
 }
 
-/** Lets the feed go on; a service that was just started again may not lead yet. */
+/** Advances the feed; retries, as a service that was just restarted may not lead yet. */
 async function advanceTo({ qmtl }: Services, row: number): Promise<void> {
   const to = project.dateOf(row);
   for (let tries = 1; ; tries += 1) {

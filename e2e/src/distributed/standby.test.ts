@@ -13,7 +13,7 @@ import { type Service, services } from "./start-services.ts";
 const HISTORY = 40;
 const project = swingerProject(HISTORY, 60);
 
-/** How long the leader of each service may be silent before another takes over, milliseconds. */
+/** How long the leader of each service may be silent before another process takes over, milliseconds. */
 const leaseMs: Readonly<Record<Service, number>> = {
   "dag-manager": 2_000,
   "world-service": 1_000,

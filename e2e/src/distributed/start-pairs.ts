@@ -5,20 +5,20 @@ import { freePorts } from "@qmtl/service-kit/testing";
 import { type LongCommand, QmtlCommand } from "../../../examples/demo/src/qmtl-command.ts";
 import type { Service } from "./start-services.ts";
 
-/** Which of the two processes of a service. */
+/** One of the two processes of a service. */
 type Which = "first" | "second";
 
-/** Two processes of each service over one database and one bus, and commands that know both addresses of the gateway. */
+/** Two processes of each service over one database and one bus; commands know both addresses of the gateway. */
 export interface Pairs extends AsyncDisposable {
   readonly folder: string;
   readonly qmtl: QmtlCommand;
   /** Address of a process of a service. */
   urlOf(service: Service, which: Which): string;
-  /** Runs `qmtl service …` with the configuration of one process, to its end. */
+  /** Runs `qmtl service …` with the configuration of one process until it ends; gives its refusal. */
   refused(service: Service, which: Which): Promise<unknown>;
   /** Starts a process and waits until it answers; resolves to its role, "leader" or "standby". */
   start(service: Service, which: Which, ...args: readonly string[]): Promise<unknown>;
-  /** The process, as it was started last. */
+  /** The process that was started last. */
   process(service: Service, which: Which): LongCommand;
   /** Kills a process as `kill -9` does. */
   kill(service: Service, which: Which): Promise<void>;
@@ -26,7 +26,7 @@ export interface Pairs extends AsyncDisposable {
 
 const both: readonly Which[] = ["first", "second"];
 
-/** Makes the folder with one configuration for each of the two; nothing is started. `more` ends each `qmtl.yml`. */
+/** Makes the folder with a configuration for each of the two; starts nothing. `more` is appended to each `qmtl.yml`. */
 export async function makePairs(
   dsn: string,
   brokers: readonly string[],

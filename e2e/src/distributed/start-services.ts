@@ -18,13 +18,13 @@ export interface Services extends AsyncDisposable {
   start(service: Service): Promise<void>;
 }
 
-/** What the three services are started with. */
+/** Configuration of the three services, and how they are started. */
 export interface ServicesSetup {
-  /** End of `qmtl.yml`, behind its ports. */
+  /** Text appended to `qmtl.yml` after the ports. */
   readonly config: string;
-  /** Files beside it that its secrets are in, for their owner alone. @default none */
+  /** Secret files beside it, by name, readable by their owner only. @default none */
   readonly secrets?: Readonly<Record<string, string>>;
-  /** The program that starts them. @default this process's Node, with its environment, and `--config` */
+  /** How commands are run. @default with this process's Node and environment, and `--config` */
   readonly program?: (folder: string) => Promise<QmtlCommand>;
   /** Pid of a service, where the process that was started is not the service itself. @default that process */
   readonly pidOf?: (service: Service, folder: string) => Promise<number>;
@@ -61,7 +61,7 @@ export async function startServices(setup: ServicesSetup): Promise<Services> {
   }
 }
 
-/** Resolves when the process runs no more: a killed one takes a moment to let go of what it had. */
+/** Kills a process and waits until it is gone: it takes a moment to release its resources. */
 async function killWhole(pid: number): Promise<void> {
   process.kill(pid, "SIGKILL");
   await waitUntil(async () => {

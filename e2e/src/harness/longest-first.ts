@@ -1,6 +1,6 @@
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** Files that take longest, longest first: begun last they would leave a core idle at the end of a run. */
+/** Slowest test files, longest first: started last, they would leave a core idle at the end of a run. */
 const LONGEST = [
   "e2e/src/walk/seed-walk.test.ts",
   "e2e/src/distributed/default-services.test.ts",
@@ -22,7 +22,7 @@ const LONGEST = [
   "examples/python-client/smoke.test.ts",
 ];
 
-/** The order of a run of all tests: the longest files, then as Vitest has it. */
+/** Orders a run of all tests: the slowest files first, the others as Vitest orders them. */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);

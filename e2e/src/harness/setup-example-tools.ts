@@ -4,18 +4,18 @@ import { setUpGo } from "../../../examples/smoke/go-tool.ts";
 import { setUpGrpcurl } from "../../../examples/smoke/grpcurl-tool.ts";
 import { setUpPython } from "../../../examples/smoke/python-venv.ts";
 
-/** What became of one tool. */
+/** Result of setting up one tool. */
 export interface ToolSetup {
   readonly service: string;
-  /** undefined when it is ready, else why it is not. */
+  /** Why it is not ready; undefined when it is. */
   readonly missing: string | undefined;
-  /** True: nothing fails for want of it. */
+  /** True when nothing fails without it. */
   readonly isOptional: boolean;
 }
 
 /**
- * Makes sure that the examples in other languages can run: Python with grpcio, Go with its protobuf plugins, grpcurl, and
- * a browser. Quick when they are there.
+ * Makes sure that the examples in other languages can run: Python with grpcio, Go with its protobuf plugins, grpcurl,
+ * and a browser. Quick when they are installed.
  */
 export async function setupExampleTools(): Promise<ToolSetup[]> {
   const isBrowserOptional = !canInstallChromium();

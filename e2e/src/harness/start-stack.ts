@@ -9,7 +9,7 @@ import { endWithUs } from "../../../examples/demo/src/end-with-us.ts";
 
 const program = fileURLToPath(new URL("../../../cli/bin/qmtl.js", import.meta.url));
 
-/** Longest start and longest orderly end; they guard against hanging. */
+/** Longest start and longest orderly end, milliseconds; they guard against hanging. */
 const startMsMax = 120_000;
 const endMsMax = 60_000;
 
@@ -22,11 +22,11 @@ export interface Stack extends AsyncDisposable {
   connect(): Connection;
   /** Kills the process as `kill -9` does, and waits until it is gone. */
   kill(): Promise<void>;
-  /** Ends the process as an operator would, and waits until it is gone; the data stay. */
+  /** Ends the process as an operator would, and waits until it is gone; its data remains. */
   stop(): Promise<void>;
   /** Starts it again on the same ports and data. */
   restart(env?: Readonly<Record<string, string>>): Promise<void>;
-  /** Runs one command against it; its standard output. Rejects with its standard error. */
+  /** Runs one command against it; resolves to its standard output, rejects with its standard error. */
   qmtl(...args: readonly string[]): Promise<string>;
 }
 
@@ -79,7 +79,7 @@ interface Started {
   readonly gateway: string;
 }
 
-/** Takes free ports on the first start and writes them down, so that a restart comes back on them. */
+/** Takes free ports on the first start and writes them into the configuration, so that a restart uses them again. */
 async function firstReady(folder: string, file: string, options: StackOptions): Promise<Started> {
   const write = async (gateway: number, web: number, dag: number, world: number): Promise<void> => {
     const own = [
@@ -121,7 +121,7 @@ function ready(
       clearTimeout(timer);
       resolve({ child, gateway: (JSON.parse(line) as { gateway: string }).gateway });
     });
-    // Not at its exit: its last words may still be on their way.
+    // Not at "exit": its last output may still be on its way.
     child.once("close", (code) => {
       clearTimeout(timer);
       reject(new Error(`qmtl up ended with ${code}: ${errors}`));

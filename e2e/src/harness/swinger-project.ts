@@ -28,7 +28,7 @@ thresholds:
   drawdown: {metric: max_drawdown_ratio, max: 0.99}
 `;
 
-/** A project whose one strategy, `swinger.ts`, turns round every few rows of its feed `day`. */
+/** A project whose one strategy, `swinger.ts`, reverses its position every few rows of its feed `day`. */
 export interface SwingerProject {
   /** Entries of `qmtl.yml`: the feed, limited to its first row, its instrument and a paper account `main`. */
   readonly config: string;
@@ -38,7 +38,7 @@ export interface SwingerProject {
   write(folder: string, modules?: string): Promise<void>;
 }
 
-/** `history` rows before the feed begins, then `rows` that it plays. */
+/** A project with `history` rows before the feed begins, then `rows` that it replays. */
 export function swingerProject(history: number, rows: number): SwingerProject {
   const dateOf = (row: number): string =>
     new Date(FIRST_DAY + row * DAY).toISOString().slice(0, 10);

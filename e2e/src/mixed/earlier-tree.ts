@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /**
- * The first commit with the contracts of v1 as they are kept from then on. Clients and services of then and of now work
- * together; moved forward only when a release ends that promise.
+ * The first commit whose contracts are the v1 that is kept compatible. Its clients and services work together with
+ * today's; it is moved forward only when a release ends that promise.
  */
 const earlierCommit = "dff30d5c09e8922cfea4421e08a10fae9b0ceaf6";
 
@@ -31,7 +31,7 @@ export function whyNoEarlierTree(): string | undefined {
   }
 }
 
-/** Lays it out in a folder of its own, over the third-party packages that are installed here. */
+/** Extracts it into a folder of its own, where it uses the third-party packages that are installed here. */
 export function layOutEarlierTree(): EarlierTree {
   const folder = mkdtempSync(join(tmpdir(), "qmtl-earlier-"));
   const archive = execFileSync("git", ["archive", earlierCommit], {

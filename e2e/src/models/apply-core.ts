@@ -1,5 +1,5 @@
 /**
- * The one router through which the models reach WorldService's pure core. It is not part of the
- * package's public surface: the models are the proof of these very modules, so they import them.
+ * The one module through which the models reach WorldService's pure core. That core is not part of the package's public
+ * surface, but the models prove these very modules, so they import them directly.
  */
 export * from "../../../services/world-service/src/apply/index.ts";

@@ -2,9 +2,9 @@ import { type BarrierState, type BarrierStep, barrierStep, takeBarrier } from "@
 
 /** What the search may vary; everything else is the product's barrier. */
 export interface BarrierOverrides {
-  /** Mutant: what a new owner believes of a runner it has not heard of. */
+  /** Mutant: what a new owner assumes about runners that it has not heard from. */
   readonly newOwner?: (barrier: BarrierState) => BarrierState;
-  /** Mutant: rows are held by the feed's holder, and a new holder publishes without a list. */
+  /** Mutant: the feed's holder holds rows back instead of the owner, and a new holder publishes without a list. */
   readonly holdsAtHolder?: boolean;
 }
 
@@ -31,9 +31,9 @@ const stored = (logRow: number, present: readonly string[]) => ({
 });
 
 /**
- * Every interleaving of two runners, one feed, owner crashes, feed takeovers and a runner's death.
- * Returns the violation found (a row out before a live runner ended the one before, or a dead end),
- * or null, and how many states end with every row out.
+ * Searches every interleaving of two runners, one feed, owner crashes, feed takeovers and a runner's death. Returns the
+ * violation found (a row passed before a live runner had ended the previous one, or a dead end) or null, the number of
+ * states, and how many of them end with every row passed.
  */
 export function searchBarrier(over: BarrierOverrides = {}): {
   violation: string | null;
@@ -121,7 +121,7 @@ function runnerSteps(w: World): World[] {
   });
 }
 
-/** A dead runner falls silent for the time that drops it; live ones were heard of just now. */
+/** Lets a dead runner be silent for as long as it takes to drop it; live runners were heard from just now. */
 function silence(w: World, sessionId: string): World {
   const runner = w.barrier.runners.get(sessionId)!;
   const runners = new Map(w.barrier.runners).set(sessionId, { ...runner, lastHeardMs: -1_000 });

@@ -13,7 +13,7 @@ export interface Client {
   state: SessionState;
   readonly slot: number;
   incarnation: number;
-  /** Rate and offset of the client's clock; a pause makes it deaf until then. */
+  /** Rate of the client's clock against real time. */
   readonly rate: number;
   pausedUntilMs: number;
   gateway: number;
@@ -25,7 +25,7 @@ export interface Client {
   } | null;
 }
 
-/** Slots 0 and 1 contend for both strategies, 2 has one of them, 3 is the router. */
+/** A client in a slot: 0 and 1 contend for both strategies, 2 for one of them, 3 is the router. */
 export function newClient(slot: number, incarnation: number, random: () => number): Client {
   const kind: SessionKind = slot === 3 ? "router" : "sdk";
   const scope = slot === 3 ? "*" : slot === 2 ? ["beta"] : [...clockPortStrategies];
@@ -35,7 +35,7 @@ export function newClient(slot: number, incarnation: number, random: () => numbe
   return { state, slot, incarnation, rate, ...rest };
 }
 
-/** hrtime runs at the client's rate; uptime is coarse; the wall clock may have been set back. */
+/** A client's clocks: hrtime runs at its rate, uptime is coarse, and in odd slots the wall clock is an hour behind. */
 export function clientClock(client: Client, nowMs: number): ClockReading {
   const local = nowMs * client.rate;
   return {

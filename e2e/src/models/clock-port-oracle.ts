@@ -2,8 +2,8 @@ import type { GateTimers, Heartbeat, HeartbeatReply, OrderPermit } from "@qmtl/c
 import type { Proposal, StoredWorld } from "./apply-core.ts";
 
 /**
- * What is true of the world, kept apart from what the machines believe: checks I1 to I3 at each
- * order, grant, commit and step, and lists what it finds.
+ * The true state of the world, kept apart from what the machines believe. Checks I1 to I3 at each order, grant, commit
+ * and step, and lists the violations.
  */
 export class ClockPortOracle {
   readonly violations: string[] = [];
@@ -11,14 +11,14 @@ export class ClockPortOracle {
   commits = 0;
   nowMs = 0;
   stored: StoredWorld;
-  /** When the last freeze was committed, while the gate is not OPEN. */
+  /** Time at which the last freeze was committed; null while the gate is OPEN. */
   closedAtMs: number | null = null;
   openFence = 1;
   downAtMs: number | null = null;
   runStartedMs: number | null = null;
   #requiredFloor = 0;
   readonly #lastSender = new Map<string, string>();
-  /** Last lowering of the weight of each strategy. */
+  /** Last time each strategy's weight was lowered. */
   readonly #lighter = new Map<string, { readonly revision: number; readonly atMs: number }>();
   readonly #timers: GateTimers;
 
@@ -27,7 +27,7 @@ export class ClockPortOracle {
     this.#timers = timers;
   }
 
-  /** A transaction reached the store. */
+  /** Records a transaction that reached the store. */
   written(proposal: Proposal): void {
     const before = this.stored;
     const emitters = new Map(before.emitters.map((row) => [row.strategyId, row]));
@@ -47,7 +47,7 @@ export class ClockPortOracle {
     }
   }
 
-  /** An order leaves now. `isRouter`: it is the router that sends it, not a runner. */
+  /** Checks an order that leaves now. @param isRouter whether the router sends it, not a runner */
   checkOrder(isRouter: boolean, permit: OrderPermit, strategyId: string): void {
     this.orders += 1;
     const { row } = this.stored;
@@ -74,7 +74,7 @@ export class ClockPortOracle {
     this.#lastSender.set(strategyId, permit.sessionId);
   }
 
-  /** A lease is granted. */
+  /** Checks a lease that is granted now. */
   checkGrant(heartbeat: Heartbeat, reply: HeartbeatReply): void {
     const { row } = this.stored;
     if (row.gate !== "OPEN" || reply.fence !== row.fence)
@@ -101,7 +101,7 @@ export class ClockPortOracle {
     }
   }
 
-  /** After every step; `isUp`: WorldService runs. */
+  /** Checks the world after a step. @param isUp whether WorldService is running */
   checkStep(isUp: boolean): void {
     const { row, run } = this.stored;
     if (row.requiredRevision < this.#requiredFloor)

@@ -17,7 +17,7 @@ import {
 import { clockPortStrategies } from "./clock-port-client.ts";
 import { ClockPortOracle } from "./clock-port-oracle.ts";
 
-/** Virtual time and chance, shared with the rest of the world. */
+/** Virtual time and random numbers, shared with the rest of the world. */
 export interface ServiceSurroundings {
   readonly nowMs: number;
   readonly isCalm: boolean;
@@ -65,7 +65,7 @@ export class ClockPortService {
     return this.#machine !== null;
   }
 
-  /** An operator's or evaluation's command. */
+  /** Takes a command of an operator or an evaluation; ignores it while the service is down or a commit is pending. */
   command(command: GateCommand): void {
     if (this.#machine === null || this.#pending !== null) return;
     const answer = this.#machine.command(command, this.#time());
@@ -96,7 +96,7 @@ export class ClockPortService {
     this.command({ kind: "change", change: { activations }, reason: "test" });
   }
 
-  /** A commit that was open may or may not have reached the store. */
+  /** WorldService crashes; a pending commit may or may not have reached the store. */
   crash(): void {
     if (this.#machine === null) return;
     const open = this.#pending;
@@ -114,7 +114,7 @@ export class ClockPortService {
     this.oracle.runStartedMs = nowMs;
   }
 
-  /** What is due now. */
+  /** Does what is due now. */
   run(): void {
     if (this.#machine === null) return;
     if (this.#pending !== null && this.#pending.atMs <= this.#around.nowMs) this.#settle();
@@ -124,7 +124,7 @@ export class ClockPortService {
     else if (this.#machine.isRefreshDue(this.#around.nowMs)) this.command({ kind: "refresh" });
   }
 
-  /** Answers a heartbeat; null while it is down or emitter rows are still being committed. */
+  /** Answers a heartbeat; null while the service is down or emitter rows are still being committed. */
   serve(claim: SessionClaim, heartbeat: Heartbeat): HeartbeatReply | null {
     while (this.#machine !== null) {
       const answer = this.#machine.heartbeat(claim, heartbeat, this.#time());
@@ -153,7 +153,7 @@ export class ClockPortService {
     if (delayMs === 0) this.#settle();
   }
 
-  /** The commit ends: done, or its outcome unknown (it may or may not be in the store). */
+  /** Ends the pending commit: done, or with an unknown outcome (it may or may not be in the store). */
   #settle(): void {
     const machine = this.#machine;
     const open = this.#pending;

@@ -34,9 +34,9 @@ interface Wire {
 }
 
 /**
- * WorldService, two gateways and three SDK sessions plus a router in one process, under virtual time.
- * Every message may be lost, doubled, delayed and overtaken; every part may crash, pause or be cut
- * off. After each step `oracle.violations` holds what broke I1 to I3.
+ * WorldService, two gateways, three SDK sessions and a router in one process, under virtual time. Every message may be
+ * lost, duplicated, delayed and overtaken; every part may crash, pause or be cut off. After each step
+ * `oracle.violations` lists what broke I1 to I3.
  */
 export class ClockPortWorld {
   nowMs = 0;
@@ -46,7 +46,7 @@ export class ClockPortWorld {
   readonly oracle: ClockPortOracle;
   #log: GateState[];
   #wire: Wire[] = [];
-  /** What each gateway last saw; it relays events, never answers a heartbeat itself. */
+  /** Until when each gateway is cut off. A gateway only relays: it never answers a heartbeat itself. */
   readonly #gatewayCuts = [0, 0];
   readonly #clients: Client[];
   isCalm = false;
@@ -67,14 +67,14 @@ export class ClockPortWorld {
     return this.oracle.stored.run;
   }
 
-  /** How many sessions could send an order now; standbys of a held strategy are not among them. */
+  /** Number of sessions that could send an order now; those that only stand by for a strategy do not count. */
   get armed(): number {
     return this.#clients.filter(
       (c) => sessionPhase(c.state, clientClock(c, this.nowMs)) === "ARMED",
     ).length;
   }
 
-  /** Everything that happens in the next 50 ms of virtual time. */
+  /** Runs everything that happens in the next 50 ms of virtual time. */
   step(): void {
     this.nowMs += 50;
     this.oracle.nowMs = this.nowMs;
@@ -107,7 +107,7 @@ export class ClockPortWorld {
     this.#input(this.#clients[slot]!, { kind: "clear_latch" });
   }
 
-  /** The outbox's event, to every client in its scope. */
+  /** Sends the outbox's event to every client, reduced to its scope. */
   #publish(event: NonNullable<Proposal["event"]>): void {
     this.#log.push(event.state);
     for (const client of this.#clients) {
@@ -121,7 +121,7 @@ export class ClockPortWorld {
 
   // ---- the network -------------------------------------------------------------------------------
 
-  /** Through a gateway: cut, lost, doubled, delayed, overtaken. */
+  /** Sends through a gateway: the message may be cut off, lost, duplicated, delayed or overtaken. */
   #send(client: Client, deliver: () => void): void {
     const { incarnation, gateway } = client;
     const alive = (): void => {
@@ -148,7 +148,7 @@ export class ClockPortWorld {
     this.#receive(client, { kind: "reply", reply, now: clientClock(client, this.nowMs) });
   }
 
-  /** A paused client takes what came in only when it runs again, and then reads its clock. */
+  /** A paused client receives a message only when it runs again, and reads its clock then. */
   #receive(client: Client, input: Parameters<typeof sessionStep>[1]): void {
     if (client.pausedUntilMs > this.nowMs) {
       this.#wire.push({ atMs: client.pausedUntilMs, deliver: () => this.#receive(client, input) });
@@ -211,7 +211,7 @@ export class ClockPortWorld {
     this.#send(client, () => this.service.nack({ sessionId, kind, scope }, nack));
   }
 
-  /** A gateway's snapshot: of any revision it may still hold, the newest one if asked for more. */
+  /** Sends a gateway's snapshot, which may be of any past revision; nothing if that is below `minRevision`. */
   #snapshot(client: Client, minRevision: number): void {
     const stale = Math.floor(this.random() * this.#log.length);
     const pick = this.isCalm || this.random() < 0.7 ? this.#log.at(-1)! : this.#log[stale]!;
@@ -242,7 +242,7 @@ export class ClockPortWorld {
     if (pauseMs === 0) this.#writeOrder(client);
   }
 
-  /** The router is handed an order by the emitter it was told of, under its own fence. */
+  /** The emitter whose order the router checks, as its lease names it, and the fence of that lease. */
   #emitter(client: Client, strategyId: string): { sessionId: string; fence: number } {
     const { lease } = client.state;
     return { sessionId: lease?.emitterFor.get(strategyId) ?? "", fence: lease?.fence ?? 0 };

@@ -46,12 +46,12 @@ const story = fc.record({
   }),
 });
 
-/** No more faults: W up, latches cleared, holds resumed; the world must settle by itself. */
+/** Ends all faults: WorldService up, latches cleared, holds resumed; the world must then settle by itself. */
 function calmDown(world: ClockPortWorld): void {
   world.isCalm = true;
   world.service.restart();
   for (let i = 0; i < 4; i++) world.pauseClient(i, 0);
-  // An order that its process stood still over is written late now, which latches as well.
+  // A process that was paused before writing its order writes it late now, which sets its latch, too.
   world.step();
   for (let i = 0; i < 4; i++) world.clearClient(i);
   const patienceSteps = 1_400;

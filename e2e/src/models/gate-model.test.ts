@@ -7,7 +7,7 @@ const isFull = process.env.QMTL_MODEL === "full";
 
 /** Default runs stop at this many states; `QMTL_MODEL=full` searches one session to the end. */
 const quickStatesMax = 40_000;
-/** Two sessions are too many states to reach the end: the full run stops here. */
+/** Two sessions have too many states for a complete search: the full run stops at this many. */
 const fullStatesMax = 2_000_000;
 
 const quiet = { serviceCrashes: 0, sessionCrashes: 0, nacks: 0 };

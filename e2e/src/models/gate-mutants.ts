@@ -9,7 +9,7 @@ import {
   worldTime,
 } from "./gate-world.ts";
 
-/** A seeded fault: how it is injected, and the bounds under which it must be caught. */
+/** A seeded fault: how it is injected, and the configuration under which it must be caught. */
 export interface GateMutant {
   readonly name: string;
   readonly config: GateModelConfig;
@@ -18,7 +18,7 @@ export interface GateMutant {
   readonly breaks: "I1a" | "I1b";
 }
 
-/** A machine that believes it has led for ever and knows no session: nothing is waited for. */
+/** A machine that assumes it has always led and knows no session, so it waits for nothing. */
 function forgetful(machine: GateMachine, x: ModelState, config: GateModelConfig): GateMachine {
   if (machine.run?.state !== "FREEZING") return machine;
   return GateMachine.recover(
@@ -34,14 +34,14 @@ const keepsLease: typeof sessionStep = (state, input, ports) => {
   return input.kind === "event" ? { ...step, state: { ...step.state, lease: state.lease } } : step;
 };
 
-/** Takes any grant whatever its fence, and keeps an old lease over a freeze. */
+/** Accepts any grant, whatever its fence, and keeps an old lease through a freeze. */
 const ignoresFence: typeof sessionStep = (state, input, ports) => {
   if (input.kind !== "reply" || !input.reply.granted) return keepsLease(state, input, ports);
   const fence = state.applied?.fence ?? 0;
   return sessionStep(pretendOpen(state), { ...input, reply: { ...input.reply, fence } }, ports);
 };
 
-/** The session as if its applied state were open, whatever it says. */
+/** The session as if its applied state were open, whatever that state is. */
 function pretendOpen(state: SessionState): SessionState {
   const { applied, lease } = state;
   if (applied === null) return state;
@@ -67,7 +67,7 @@ const regresses: typeof sessionStep = (state, input, ports) => {
 const B = BASE_CONFIG;
 const few: GateModelConfig = { ...B, serviceCrashes: 0, sessionCrashes: 0, nacks: 0 };
 
-/** Every mutant of the order gate that the model must go on catching. */
+/** Every mutant of the order gate that the model must catch. */
 export const GATE_MUTANTS: readonly GateMutant[] = [
   {
     name: "switch right after the freeze commit, without waiting for anybody",

@@ -3,11 +3,11 @@ import type { GateMachine } from "./apply-core.ts";
 import type { ModelSession, ModelState } from "./gate-world.ts";
 
 /**
- * Where a seeded mutant may differ from the protocol. Everything not given is the product's own
- * behaviour; nothing here exists in the product.
+ * Where a seeded mutant may differ from the protocol. Whatever is not given is the product's own behaviour; nothing
+ * here exists in the product.
  */
 export interface GateOverrides {
-  /** The session machine, e.g. one that keeps its lease over a freeze. */
+  /** The session machine, e.g. one that keeps its lease through a freeze. */
   readonly session?: typeof sessionStep;
   /** Runs right before a gate check, e.g. to pretend a lease. */
   readonly beforeCheck?: (state: SessionState, session: ModelSession) => SessionState;
@@ -20,9 +20,9 @@ export interface GateOverrides {
   readonly beforeTick?: (machine: GateMachine, state: ModelState) => GateMachine;
   /** Tampers with the machine after an apply or freeze was committed. */
   readonly afterFreeze?: (machine: GateMachine, state: ModelState) => GateMachine;
-  /** Tampers with the machine after a change without apply was committed. */
+  /** Tampers with the machine after a change without an apply was committed. */
   readonly afterChange?: (machine: GateMachine, state: ModelState) => GateMachine;
-  /** Leadership age that a restarted service believes in: −∞ trusts its empty registry. */
+  /** Leadership age that a restarted service assumes: −∞ trusts its empty registry. */
   readonly leadershipAfterRestart?: number;
   /** A gateway answers renewals from its cache. */
   readonly gatewayGrants?: boolean;

@@ -12,7 +12,7 @@ import {
   tickMs,
 } from "./gate-world.ts";
 
-/** What a search found. */
+/** Result of a search. */
 export interface SearchResult {
   readonly verdict: "holds" | "violated" | "cut";
   readonly states: number;
@@ -166,7 +166,7 @@ function serviceKey(x: ModelState, config: GateModelConfig): string {
   return `${step},${began},${ttl},${memory.needsResume},${memory.nackReason !== null},${set};${sessions.filter(Boolean).sort().join(";")};${emitters}`;
 }
 
-/** Whether the last heartbeat WorldService heard of is older than each one still in flight. */
+/** Order of each heartbeat in flight against the last one that WorldService received: older, the same or newer. */
 function seqRank(x: ModelState, sessionId: string, lastSeq: number): string {
   const s = x.sessions.find((one) => one.state.identity.sessionId === sessionId);
   const of = (seq: number | undefined): number =>
@@ -218,7 +218,7 @@ function sessionKey(s: ModelSession): string {
   ]);
 }
 
-/** All steps of one state, time apart. */
+/** All steps from one state, except those of time. */
 function protocolSteps(x: ModelState, config: GateModelConfig, over: GateOverrides): ModelStep[] {
   const out: ModelStep[] = [...serviceSteps(x, config, over)];
   for (let slot = 0; slot < x.sessions.length; slot++)

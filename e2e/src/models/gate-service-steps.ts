@@ -148,7 +148,7 @@ function dueStep(x: ModelState, over: GateOverrides): ModelStep | null {
   return { label: `W: commits ${proposal.kind}`, next: committed(x, machine, proposal) };
 }
 
-/** Whether time may not pass because WorldService has something to do at once. */
+/** True when time may not pass because WorldService has something to commit at once. */
 export function mustAct(x: ModelState, over: GateOverrides): boolean {
   return dueStep(x, over) !== null;
 }

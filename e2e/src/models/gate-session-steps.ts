@@ -40,7 +40,7 @@ export function newSession(slot: number, incarnation: number): ModelSession {
   return { isUp: true, incarnation, state: startSession(identity), local: 0, ...idle };
 }
 
-/** Steps of one session: control events, messages, orders, its crashes. */
+/** Steps of one session: control events, messages, orders and crashes. */
 export function sessionSteps(
   x: ModelState,
   slot: number,
@@ -78,7 +78,7 @@ export function sessionSteps(
 
 type Put = (next: ModelSession, y?: ModelState) => ModelState;
 
-/** Any committed revision may be shown to any session at any time; NACKs. */
+/** Steps in which a session sees a revision (any committed one, at any time) or sends a Nack. */
 function controlSteps(
   x: ModelState,
   s: ModelSession,
@@ -248,7 +248,7 @@ function orderSteps(
   ];
 }
 
-/** Forgets what can have no further effect: unanswerable sends, messages nobody can use. */
+/** Forgets what can have no further effect: sent heartbeats to which no answer can come any more. */
 function prune(s: ModelSession): ModelSession {
   const seqs = new Set([s.renew?.message.heartbeatSeq, s.grant?.message.heartbeatSeq]);
   const sent = s.state.sent.filter((one) => seqs.has(one.seq));

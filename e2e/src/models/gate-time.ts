@@ -12,9 +12,9 @@ import {
 } from "./gate-world.ts";
 
 /**
- * One tick of real time. Each session's clock either advances or slips, at most `slip` ticks over
- * anything it is timing; no tick passes while WorldService has something to commit, nor while an
- * order has used up the pause it is allowed between check and write.
+ * One tick of real time. Each session's clock either advances or slips, by at most `slip` ticks over anything it is
+ * timing. No tick passes while WorldService has something to commit, nor while an order has used up the pause it is
+ * allowed between check and write.
  */
 export function timeSteps(
   x: ModelState,
@@ -74,7 +74,7 @@ function older(s: ModelSession): ModelSession {
   return s.order === null ? s : { ...s, order: { ...s.order, age: Math.min(3, s.order.age + 1) } };
 }
 
-/** Lets the session see the time, and drops messages that are too old to be of use. */
+/** Lets the session see the time, and drops messages that are too old to have an effect. */
 function expire(s: ModelSession, config: GateModelConfig, over: GateOverrides): ModelSession {
   const now = readingAt(s.local * tickMs);
   const step = over.session ?? productSession;

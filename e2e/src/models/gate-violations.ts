@@ -1,6 +1,6 @@
 import { type ModelState, tickMs } from "./gate-world.ts";
 
-/** I1a and I1b, checked at the instant an order leaves. */
+/** Checks I1a and I1b at the instant an order leaves; null when both hold. */
 export function orderViolation(x: ModelState, fence: number, decisionId: string): string | null {
   const { row } = x.stored;
   const lease = row.maxLeaseMs / tickMs;

@@ -17,7 +17,7 @@ import type {
 /** Milliseconds of one tick of the model. */
 export const tickMs = 1_000;
 
-/** Stands for "no end" of a decision's time to live, in milliseconds. */
+/** Time to live of a decision that does not expire within a search, milliseconds. */
 export const longTtlMs = 1e9;
 
 /** Tick `t` on the service's clocks. */
@@ -41,7 +41,7 @@ export interface GateModelConfig {
   readonly nacks: number;
   readonly freezes: number;
   readonly switchOffs: number;
-  /** Decision's time to live; 0 = without end. */
+  /** Decision's time to live; 0 = never expires. */
   readonly ttl: number;
   readonly statesMax: number;
 }
@@ -101,7 +101,7 @@ export interface ModelState {
     readonly switchOffs: number;
   };
   readonly openFence: number;
-  /** Tick of the last freeze commit while the gate is not OPEN, of going down, of switching off. */
+  /** Ticks of the last freeze commit (null while the gate is OPEN), of going down, and of switching off. */
   readonly closedAt: number | null;
   readonly downAt: number | null;
   readonly offAt: number | null;
@@ -118,7 +118,7 @@ export interface ModelStep {
 
 const hashes = new WeakMap<GateState, string>();
 
-/** Hash of a logged state: its canonical text, remembered. All sessions of the model see everything. */
+/** Hash of a logged state: its canonical text, cached. All sessions of the model see every strategy. */
 export function hashOf(state: GateState): string {
   let hash = hashes.get(state);
   if (hash === undefined) {
@@ -128,7 +128,7 @@ export function hashOf(state: GateState): string {
   return hash;
 }
 
-/** The ports that the model gives the product's machine. */
+/** The ports that the model gives to the product's machine. */
 export function machinePorts(config: GateModelConfig): GateMachinePorts {
   const leaseMs = config.lease * tickMs;
   return {
@@ -147,7 +147,7 @@ export function machinePorts(config: GateModelConfig): GateMachinePorts {
   };
 }
 
-/** What a session of the model claims: an SDK session with a strategy of its own, seeing all. */
+/** The claim of a model's session: an SDK session that sees every strategy and trades its own. */
 export function claimOf(session: ModelSession): SessionClaim {
   const { sessionId, kind, scope } = session.state.identity;
   return { sessionId, kind, scope };

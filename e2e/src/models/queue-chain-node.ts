@@ -1,11 +1,11 @@
 import type { QueueRecord } from "@qmtl/core/queues";
 
-/** Upstreams of the chain's nodes: two sources → EMA → window of two inputs → cumulative. */
+/** Upstreams of each node of the chain: two sources → EMA → window of two inputs → cumulative sum. */
 export const upstreams: readonly (readonly number[])[] = [[], [], [0], [2, 1], [3]];
 export const nodeCount = upstreams.length;
 export const rowCount = 30;
 
-/** A record of the chain with its payload; null values travel as EMPTY. */
+/** A record of the chain with its payload; null values are sent as EMPTY. */
 export interface ChainRecord extends QueueRecord {
   readonly node: number;
   readonly value: number | null;

@@ -23,7 +23,7 @@ export interface ChainSnapshot {
   readonly save: string;
 }
 
-/** What a process needs of the world around it. */
+/** What a process needs from the world around it. */
 export interface ProcessPorts {
   readonly log: readonly ChainRecord[][];
   readonly snapshots: ChainSnapshot[][];
@@ -32,7 +32,7 @@ export interface ProcessPorts {
   readonly acquire: (node: number) => void;
   readonly renew: (node: number, epoch: number) => void;
   readonly doFeedsDisagree: boolean;
-  /** Mutant: a snapshot is believed without comparing it with the log. */
+  /** Mutant: trusts a snapshot without comparing it with the log. */
   readonly trustsSnapshots: boolean;
 }
 
@@ -42,7 +42,7 @@ const renewMs = 3_000;
 export class ChainProcess {
   readonly id: number;
   readonly incarnation: number;
-  /** Ignores its leases: sends as long as its own fold says nothing else, and stores bad snapshots. */
+  /** Ignores the end of its leases: sends until its own fold shows a later holder, and stores bad snapshots. */
   readonly isRogue: boolean;
   readonly view = new ChainView();
   readonly holders: HolderState[];
@@ -61,7 +61,7 @@ export class ChainProcess {
     this.#renewedAtMs = this.holders.map(() => 0);
   }
 
-  /** Lets the holder of a node see an input and does what it asks. */
+  /** Gives an input to the holder of a node, and performs the effects it asks for. */
   drive(node: number, input: HolderInput): void {
     const step = holderStep(this.holders[node]!, input);
     this.holders[node] = step.state;
@@ -108,7 +108,7 @@ export class ChainProcess {
     if (this.holders[node]!.phase === "HOLDING") this.#compute(node, nowMs);
   }
 
-  /** Newest snapshot that the log confirms, else the origin; then every row up to the fold's, compared. */
+  /** Starts at the newest snapshot that the log confirms, else the origin; computes and compares rows to the fold's. */
   #restore(node: number, nowMs: number): void {
     const { fold } = this.holders[node]!;
     if (node >= 2) {
@@ -181,7 +181,7 @@ export class ChainProcess {
     this.drive(node, { kind: "produced", record, nowMs });
   }
 
-  /** A rogue's snapshot is wrong half of the time. */
+  /** Stores a snapshot; a rogue's is wrong half of the time. */
   #storeSnapshot(node: number, row: number, save: string): void {
     const { snapshots, random } = this.#ports;
     const isBad = this.isRogue && random() < 0.5;

@@ -3,7 +3,7 @@ import { type ChainRecord, nodeCount } from "./queue-chain-node.ts";
 
 export const partitionOf = (node: number): number => node % 2;
 
-/** A reader of the whole chain: the product's fold per key, and what it took. */
+/** A reader of the whole chain: the product's fold per key, and the effective records it took. */
 export class ChainView {
   readonly offsets: number[];
   readonly folds: FoldState[];
@@ -48,7 +48,7 @@ export class ChainView {
   }
 }
 
-/** Offsets and folds: all a reader needs to go on. */
+/** Offsets and folds: all that a reader needs to resume. */
 export interface ChainCheckpoint {
   readonly offsets: readonly number[];
   readonly folds: readonly FoldState[];

@@ -14,7 +14,7 @@ test("a chain under faults equals an undisturbed run, bit by bit", { timeout: 60
     sum.takeovers += result.takeovers;
   }
 
-  // The faults really happened: records were void, and histories have several writers.
+  // The faults really happened: some records were void, and some histories have several writers.
   expect(sum.voids).toBeGreaterThan(seeds);
   expect(sum.takeovers).toBeGreaterThan(seeds);
 });

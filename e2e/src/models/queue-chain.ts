@@ -3,7 +3,7 @@ import { ChainNode, type ChainRecord, nodeCount, rowCount, upstreams } from "./q
 import { ChainProcess, type ChainSnapshot, type ProcessPorts } from "./queue-chain-process.ts";
 import { type ChainCheckpoint, ChainView, partitionOf } from "./queue-chain-view.ts";
 
-/** What a run of the chain found and how much happened in it. */
+/** Failure found by a run of the chain, null for none, and counts of what happened in it. */
 export interface ChainResult {
   readonly failure: string | null;
   readonly voids: number;
@@ -22,10 +22,10 @@ interface Message {
 }
 
 /**
- * One seeded run: four processes (some rogue) hold five nodes over two partitions; processes pause and
- * crash, the lease owner and the broker go down, appends are delayed, lost and doubled, readers join
- * and resume from checkpoints. At the end every reader must agree (Q1), rows have no gap (Q2), and each
- * computed queue equals an undisturbed run over the same effective source rows, bit by bit (Q3).
+ * One seeded run: four processes (some rogue) hold five nodes over two partitions. Processes pause and crash, the lease
+ * owner and the broker go down, appends are delayed, lost and duplicated, readers join and resume from checkpoints. At
+ * the end all readers must agree (Q1), rows must have no gap (Q2), and each computed queue must equal an undisturbed
+ * run over the same effective source rows, bit by bit (Q3).
  */
 export class ChainRun {
   readonly #random: () => number;
@@ -208,7 +208,7 @@ export class ChainRun {
     }
   }
 
-  /** Readers join at a random checkpoint, read on, and resume from one of their own. */
+  /** Lets readers join at a random checkpoint, read on, and resume from one of their own. */
   #runReaders(): void {
     for (const [i, reader] of this.#readers.entries()) {
       if (reader === null) {

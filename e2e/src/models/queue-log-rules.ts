@@ -7,9 +7,9 @@ import {
 } from "@qmtl/core/queues";
 
 /**
- * One line of the model's log as text: `S2` is START of epoch 2; `D2.1.1.0.ab` is a ROW of epoch 2,
- * seq 1, row 1, by feed 0, built on the effective history "ab". Feeds never agree, so every effective
- * value shows whose it is and on what it was built.
+ * One record of the model's log. As text, `S2` is START of epoch 2; `D2.1.1.0.ab` is a ROW of epoch 2, seq 1, row 1, by
+ * feed 0, built on the effective history "ab". Feeds never agree, so every effective value shows which feed it is from
+ * and on what it was built.
  */
 export interface ModelRecord {
   readonly record: QueueRecord;
@@ -19,7 +19,7 @@ export interface ModelRecord {
 
 const parsed = new Map<string, ModelRecord>();
 
-/** Reads a log line. */
+/** Parses a line of the log. */
 export function parseLine(line: string): ModelRecord {
   let found = parsed.get(line);
   if (found !== undefined) return found;
@@ -34,14 +34,14 @@ export function parseLine(line: string): ModelRecord {
   return found;
 }
 
-/** One value that a reader takes: row, whose value, and at which offset. */
+/** One value that a reader takes: its row, the feed it is from, and its offset. */
 interface Taken {
   readonly row: number;
   readonly feed: string;
   readonly offset: number;
 }
 
-/** What a process believes after reading a prefix: where to go on, and on which history. */
+/** Position of a process after reading a prefix: where it continues, and on which history. */
 interface Position {
   readonly epoch: number;
   readonly seq: number;
@@ -52,13 +52,13 @@ interface Position {
 /** How readers and holders read the log: the product's fold, or a seeded mutant. */
 export interface LogRule {
   readonly name: string;
-  /** What a reader that starts at `from` takes; it may have read the prefix before (a checkpoint). */
+  /** What a reader that starts at `from` takes; it may have a checkpoint of the prefix before that. */
   readonly take: (log: readonly string[], from: number) => Taken[];
-  /** Where a process stands that has read the first `length` records. */
+  /** Position of a process that has read the first `length` records. */
   readonly position: (log: readonly string[], length: number) => Position;
 }
 
-/** Readers fold from a checkpoint, `start` says what they make of it; the product keeps all of it. */
+/** A rule whose readers fold from a checkpoint; `start` says what they keep of it, in the product all. */
 function foldRule(
   name: string,
   step: FoldRule = foldStep,
@@ -125,7 +125,7 @@ export function highestEpochSeen(wins: "first" | "last"): LogRule {
   };
 }
 
-/** Mutant: highest epoch of the prefix and the next row count, START is ignored. */
+/** Mutant: decides by the highest epoch of the prefix and the next row, and ignores START. */
 export const nextRowWithoutStart: LogRule = (() => {
   const run = (log: readonly string[], from: number, length: number) => {
     const out: Taken[] = [];
@@ -150,7 +150,7 @@ export const nextRowWithoutStart: LogRule = (() => {
   };
 })();
 
-/** Mutant: a reader of a trimmed log starts with a blank fold and believes the first record it meets. */
+/** Mutant: a reader of a trimmed log starts with an empty fold and trusts the first record it meets. */
 export const blankOnTrimmedLog: LogRule = {
   ...foldRule("blank fold on a trimmed log"),
   take: (log, from) => {

@@ -1,10 +1,10 @@
 import { type LogRule, parseLine, productRule } from "./queue-log-rules.ts";
 
 /**
- * Exhaustive search over one key and one partition. Epochs are granted to any process at any moment
- * (no clock: every pause, drift and false expiry is contained), no process checks its own lease (every
- * old holder is a zombie for ever), and whatever was sent may be appended at any later time, twice, in
- * any order, or never. For every log reached, readers start at every offset from a checkpoint there.
+ * Exhaustive search over one key and one partition. Epochs are granted to any process at any moment (without a clock,
+ * this includes every pause, drift and false expiry), no process checks its own lease (every old holder is a zombie for
+ * ever), and whatever was sent may be appended at any later time, twice, in any order, or never. For every log reached,
+ * readers start at every offset from a checkpoint there.
  */
 export interface LogSearchConfig {
   readonly processes: number;
@@ -12,16 +12,16 @@ export interface LogSearchConfig {
   readonly rowsMax: number;
   readonly logMax: number;
   readonly crashes: number;
-  /** Records sent and not yet appended, per process. */
+  /** Largest number of records per process that are sent and not yet appended. */
   readonly unsentMax: number;
   readonly rule: LogRule;
-  /** Mutant: the holder reads the log when it is granted, not up to its own START. */
+  /** Mutant: a holder reads the log as it is when the lease is granted, not up to its own START. */
   readonly readsBeforeStart: boolean;
   /** Mutant: after a crash the same epoch may be issued again. */
   readonly issuesEpochTwice: boolean;
   /** Mutant: compaction leaves only the last record of a row. */
   readonly compacts: boolean;
-  /** The log refuses what is void when it is appended. */
+  /** The log refuses to append a record that would be void. */
   readonly checksAppend: boolean;
   /** Check only that readers agree (Q1); for rules that promise no more. */
   readonly readersOnly: boolean;
@@ -60,7 +60,7 @@ interface LogState {
   readonly processes: readonly Process[];
 }
 
-/** What a search found. */
+/** Result of a search. */
 export interface LogSearchResult {
   readonly violation: string | null;
   readonly states: number;
@@ -124,7 +124,7 @@ function successors(s: LogState, config: LogSearchConfig): LogState[] {
   return out;
 }
 
-/** The queue's owner grants a higher epoch: a lapse may be declared at any moment. */
+/** The lease owner grants a higher epoch: it may declare a lease lapsed at any moment. */
 function grants(s: LogState, p: number, config: LogSearchConfig): LogState[] {
   const process = s.processes[p]!;
   const isFree = process.phase === "idle" || process.epoch < s.epoch;
@@ -191,7 +191,7 @@ function isAppendable(s: LogState, line: string, config: LogSearchConfig): boole
   return record.kind === "START" ? after.epoch > before.epoch : after.seq > before.seq;
 }
 
-/** Q1, Q5: all readers agree. Q2, Q6: no gap. Q3: each value was built on the effective history. */
+/** Checks Q1, Q5: all readers agree; Q2, Q6: no gap; Q3: each value was built on the effective history. */
 function checkLog(log: readonly string[], config: LogSearchConfig): string | null {
   const { rule } = config;
   const agreed = new Map<number, { feed: string; from: number }>();

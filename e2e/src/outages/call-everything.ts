@@ -10,11 +10,11 @@ export interface Ending {
   readonly failure: QmtlError | undefined;
 }
 
-/** Longest wait for an answer, milliseconds; a stream that gives nothing within is well. */
+/** Longest wait for an answer, and for a first message of a stream, milliseconds; a silent stream is no failure. */
 const answerMs = 12_000;
 const streamMs = 2_000;
 
-/** What names are filled with, so that as many calls as possible get as far as the store. */
+/** Values of fields by name, so that as many calls as possible reach the store. */
 const THERE = {
   world_id: "w",
   account_id: "main",

@@ -1,4 +1,4 @@
-// Loaded ahead of `qmtl` by a test: SIGUSR2 has its database worker crash, in whatever it does at that moment.
+// A test preloads this into `qmtl`: SIGUSR2 then makes its database worker crash, whatever it is doing.
 import { isMainThread, type Worker } from "node:worker_threads";
 
 if (isMainThread) {

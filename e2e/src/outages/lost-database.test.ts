@@ -13,17 +13,17 @@ import { startStack } from "../harness/start-stack.ts";
 
 const preload = ["--import", new URL("./crash-database.preload.ts", import.meta.url).href];
 
-/** Worlds that are there before, and those created at once: most are under way when the first of them is answered. */
+/** Worlds created before the crash, and those created at once: most are under way when the first is answered. */
 const BEFORE = 10;
 const AT_ONCE = 200;
 
-/** What a process printed on standard error, and with which code it ended. */
+/** Standard error and exit code of a process that ended. */
 interface End {
   readonly code: number | null;
   readonly errors: string;
 }
 
-/** Listens from now on; resolves when the process is gone and has said its last words. */
+/** Collects output from now on; resolves when the process is gone and all its output is read. */
 function endOf(child: ChildProcess): Promise<End> {
   let errors = "";
   child.stderr?.on("data", (text: string) => {
@@ -32,7 +32,7 @@ function endOf(child: ChildProcess): Promise<End> {
   return new Promise((resolve) => child.once("close", (code) => resolve({ code, errors })));
 }
 
-/** The lines of the log in what was printed. */
+/** The log lines in the output. */
 const logOf = ({ errors }: End): Record<string, unknown>[] =>
   errors
     .split("\n")

@@ -18,7 +18,7 @@ import { callEverything, type Ending } from "./call-everything.ts";
 
 const project = swingerProject(40, 40);
 
-/** The contracts under the gateway's address. */
+/** The services that the gateway's address serves. */
 const contracts = [
   WorldService,
   PolicyService,
@@ -31,7 +31,7 @@ const contracts = [
   AccountService,
 ];
 
-/** Calls that ended in an outage; throws for one that was called a bug, or did not say when to ask again. */
+/** Methods whose call ended in an outage; throws if one was reported as a bug, or gave no time to retry after. */
 function outagesAmong(endings: readonly Ending[]): string[] {
   const outages = endings.filter(({ failure }) => failure?.code === Code.Unavailable);
   const bugs = endings.filter(({ failure }) => failure?.reason === "BUG");
@@ -55,7 +55,7 @@ describeOwnPostgres("three services", (postgres) => {
     let connection: Connection;
 
     const everything = () => callEverything(connection, contracts);
-    /** Status of a check of `qmtl doctor`, which ends with 1 while something is broken. */
+    /** Status of one check of `qmtl doctor`, which exits with 1 while something is broken. */
     const statusOf = async (name: string): Promise<string | undefined> => {
       const doctor = platform.qmtl.start(["doctor"]);
       const { checks } = await doctor.waitFor("it told", ({ checks }) => checks !== undefined);

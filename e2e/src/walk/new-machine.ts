@@ -10,39 +10,39 @@ export const repository = fileURLToPath(new URL("../../../", import.meta.url));
 
 const runFile = promisify(execFile);
 const outputBytesMax = 1 << 26;
-/** Guards against hanging; installing takes what the registry and the disk take. */
+/** Longest command, milliseconds: guards against hanging; installing may be slow. */
 const commandMsMax = 420_000;
 
-/** What a command line printed, and how it ended. */
+/** Output and exit code of a command line. */
 export interface Answer {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** A command that stays, with a terminal's Ctrl-C. */
+/** A command that runs until Ctrl-C. */
 export interface LongAnswer {
-  /** All it has printed, both streams. */
+  /** All it has printed so far, on both streams. */
   readonly output: string;
-  /** Waits for a text in its output. Rejects when it ends before. */
+  /** Waits for a text in its output. Rejects when it ends before that. */
   shows(text: string | RegExp): Promise<void>;
-  /** Ctrl-C: the signal goes to every process it started. Resolves with the exit code of the command line. */
+  /** Presses Ctrl-C: every process it started gets the signal. Resolves to the exit code of the command line. */
   interrupt(): Promise<number | null>;
 }
 
-/** The machine of somebody new: an empty HOME, an empty folder, the machine's own Node. */
+/** The machine of a new user: an empty HOME, an empty folder, the machine's own Node. */
 export interface NewMachine extends AsyncDisposable {
   readonly folder: string;
-  /** Ports of the platform, as the environment of every command names them. */
+  /** Ports of the platform; the environment of every command sets them. */
   readonly ports: readonly number[];
   /** Runs a command line in a folder below the machine's. Never rejects for an exit code. */
   type(line: string, where?: string): Promise<Answer>;
-  /** Starts a command line that stays. */
+  /** Starts a command line that runs until it is interrupted. */
   leave(line: string, where?: string): LongAnswer;
 }
 
 /**
- * Makes a machine. Of the machine's settings only what npm needs to find packages goes along: registry and cache.
+ * Makes a machine. It takes over only the settings with which npm finds packages: registry and cache.
  */
 export async function makeNewMachine(): Promise<NewMachine> {
   const folder = await mkdtemp(join(tmpdir(), "qmtl-walk-"));

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type NewMachine, repository } from "./new-machine.ts";
 
-/** What is in the packages, once they are installed in `app` and their contents lie in `packages/stage`. */
+/** Tests of the packages' content, once they are installed in `app` and their content is in `packages/stage`. */
 export function installedPackages(at: () => NewMachine): void {
   test("0: the pinned Node comes along on the machines it is made for", () => {
     const machine = `${process.platform}-${process.arch}`;
@@ -51,13 +51,13 @@ export function installedPackages(at: () => NewMachine): void {
   });
 }
 
-/** What they compute, once there is a project. */
+/** Tests of what the packages compute, once there is a project. */
 export function packedNodes(at: () => NewMachine): void {
   test("2: a strategy has the node ids and figures it has from the sources", async () => {
     const project = "app/my_qmtl_project";
     const packed = await at().type("npx qmtl run strategy.ts --json", project);
     const program = join(repository, "cli/bin/qmtl.js");
-    // Beside the repository's packages instead of the installed ones.
+    // A copy of the project that uses the repository's packages instead of the installed ones.
     const besides = `mkdir -p besides && cp -r ${project}/{strategy.ts,qmtl.yml,data,indicators,transforms} besides/ && ln -sfn ${join(repository, "node_modules")} besides/node_modules`;
     await at().type(besides);
     const source = await at().type(`node ${program} run strategy.ts --json`, "besides");

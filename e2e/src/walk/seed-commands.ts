@@ -4,11 +4,11 @@ export interface SeedCommand {
   readonly section: string;
   readonly original: string;
   readonly here: string;
-  /** It stays until Ctrl-C. @default it ends by itself, with 0 */
+  /** True when it runs until Ctrl-C. @default it ends by itself, with exit code 0 */
   readonly stays?: true;
 }
 
-/** Every command of the guide, in its order. A line of `python` is the text of a strategy or a test: see the walk itself. */
+/** Every command of the guide, in its order. A line of `python` is the text of a strategy or a test: see the walk. */
 export const seedCommands = [
   { section: "0", original: "uv venv", here: "npm init -y" },
   { section: "0", original: "uv pip install -e .[dev]", here: "npm install ../packages/*.tgz" },
@@ -58,5 +58,5 @@ export const seedCommands = [
   },
 ] as const satisfies readonly SeedCommand[];
 
-/** The line that stands for a command of the guide. */
+/** A line that does here what a command of the guide does. */
 export type SeedLine = (typeof seedCommands)[number]["here"];

@@ -15,10 +15,10 @@ import { type SeedLine, seedCommands } from "./seed-commands.ts";
 import { ADAPTER, GAP, GAP_TEST, INTENT, ORDERS, SESSION } from "./walk-strategies.ts";
 
 const runFile = promisify(execFile);
-/** Whole programs; alone on a machine a step takes a tenth of this. */
+/** Longest step, milliseconds. Steps run whole programs; on an idle machine they take a tenth of this. */
 const stepMsMax = 600_000;
 const project = "app/my_qmtl_project";
-/** The switches of the guide's section 4a, by the environment. */
+/** The settings of the guide's section 4a, as environment variables. */
 const VERSION_2 =
   "QMTL__WORLD_SERVICE__COMPAT_REBALANCE_V2=true QMTL__WORLD_SERVICE__ALPHA_METRICS_REQUIRED=true QMTL__GATEWAY__REBALANCE_SCHEMA_VERSION=2";
 
@@ -30,14 +30,14 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
   let platform: LongAnswer | undefined;
   const at = (file: string): string => join(machine.folder, project, file);
 
-  /** Types the line that stands for a command of the guide; checks how it ends. */
+  /** Types the line for a command of the guide, and expects exit code 0. */
   async function seed(line: SeedLine, where: string = project): Promise<Answer> {
     const answer = await machine.type(line, where);
     typed.add(line);
     expect(answer.exitCode, `${line}\n${answer.stdout}\n${answer.stderr}`).toBe(0);
     return answer;
   }
-  /** Types lines that stay, each in a terminal of its own, and Ctrl-C in each when `work` is done. */
+  /** Starts lines that keep running, each in a terminal of its own; presses Ctrl-C in each when `work` is done. */
   async function meanwhile(
     lines: readonly string[],
     where: string,
@@ -52,7 +52,7 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
       await Promise.all(left.map((each) => each.interrupt()));
     }
   }
-  /** Types a line again while the gateway has not found a service that was started after it. */
+  /** Repeats a line until the gateway has found a service that was started after it. */
   async function patiently(line: string, where: string): Promise<string> {
     for (let tries = 1; ; tries += 1) {
       const { exitCode, stdout, stderr } = await machine.type(line, where);
@@ -61,7 +61,7 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
       return stdout;
     }
   }
-  /** Runs `qmtl …` in the project; what it printed. */
+  /** Runs `qmtl …` in the project; gives its standard output, or standard error when a failure is expected. */
   async function qmtl(line: string, exitCode = 0): Promise<string> {
     const answer = await machine.type(`node_modules/.bin/qmtl ${line}`, project);
     expect(answer.exitCode, `${line}\n${answer.stdout}\n${answer.stderr}`).toBe(exitCode);
@@ -72,7 +72,7 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
 
   beforeAll(async () => {
     machine = await makeNewMachine();
-    // What publishing would leave in the registry.
+    // Makes the packages that publishing would put into the registry.
     const pack = [join(repository, ".ci/pack.ts"), "--out", join(machine.folder, "packages")];
     await runFile(process.execPath, pack, { maxBuffer: 1 << 26 });
   }, stepMsMax);
@@ -132,7 +132,7 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
     for (const name of others) {
       const made = `npx qmtl project init --path ${name} --strategy ${name} --packages ../packages`;
       await machine.type(made, "app");
-      // What `npm install` would bring, since all ask for the same.
+      // Uses the packages already installed: `npm install` would bring the same, as all projects depend on the same.
       expect(await dependencies(`app/${name}`)).toEqual(await dependencies(project));
       await machine.type(`ln -s ../my_qmtl_project/node_modules ${name}/node_modules`, "app");
       const { stdout, stderr } = await machine.type("npm start", `app/${name}`);

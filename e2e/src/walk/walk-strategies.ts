@@ -28,7 +28,7 @@ export class IntentFirstStrategy extends Strategy {
 }
 `;
 
-/** The same set, its inputs bound from outside. */
+/** The same node set, with its inputs bound from outside. */
 export const ADAPTER = `
 import { column, IntentFirstAdapter, Strategy, StreamInput } from "@qmtl/sdk";
 import { momentum } from "./indicators/momentum.ts";
@@ -77,7 +77,7 @@ test("a gap reads two rows of one price", () => {
 });
 `;
 
-/** The guide's section 5: a scope that ends the run, and the explicit helper for where there is none. */
+/** The guide's section 5: a scope that ends the run, and the explicit call for code without such a scope. */
 export const SESSION = `
 import { Runner } from "@qmtl/sdk";
 import { Branching } from "./strategy.ts";
@@ -96,7 +96,7 @@ try {
 console.log("nothing is left running");
 `;
 
-/** The guide's section 4a: what the gateway would do, and the orders a plan leads to. */
+/** The guide's section 4a: what the gateway would do, and the orders that follow from a plan. */
 export const ORDERS = `
 import { loadConfig, ordersFromWorldPlan } from "@qmtl/sdk";
 import { connectTo } from "@qmtl/sdk/rpc";

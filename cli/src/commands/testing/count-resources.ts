@@ -1,4 +1,4 @@
-// Run by run-online.test.ts: runs a strategy in several ways, ends each run, and prints what it left, one JSON line each.
+// Run by run-online.test.ts: runs a strategy in several ways, ends each run, and prints a JSON line of what each left.
 import { loadConfig, loadStrategy, type OnlineEvent, type OnlineRun, Runner } from "@qmtl/sdk";
 
 const [configPath = "", file = "", worldId = "", deadUrl = ""] = process.argv.slice(2);
@@ -7,7 +7,7 @@ const leftMsMax = 15_000;
 
 const strategy = await loadStrategy(file);
 const config = loadConfig({ path: configPath });
-// Both are opened at their first use.
+// Opens both streams before the count: each opens at its first use.
 process.stderr.write("");
 process.stdout.write("\n");
 const before = resources();
@@ -17,7 +17,7 @@ function resources(): readonly string[] {
   return process.getActiveResourcesInfo().sort();
 }
 
-/** What is there beyond what was there before; sockets take a moment to close. */
+/** Resources beyond those counted at the start; waits for sockets, which take a moment to close. */
 async function left(): Promise<readonly string[]> {
   const until = Date.now() + leftMsMax;
   for (;;) {
@@ -32,7 +32,7 @@ async function left(): Promise<readonly string[]> {
   }
 }
 
-/** Starts a run, and waits until it has told an event of one of these kinds. */
+/** Starts a run, and waits until it has emitted an event of one of these kinds. */
 async function runUntil(
   kinds: readonly OnlineEvent["kind"][],
   more: { readonly gatewayUrl?: string; readonly worldId?: string },

@@ -25,8 +25,8 @@ export interface OperatorRig {
 }
 
 /**
- * What the commands of operators do on a platform with a source `day`, an instrument `X` and an account `spare` that
- * nothing else uses, rebalancing in schema version 2.
+ * Tests of the operators' commands, on a platform with a source `day`, an instrument `X`, an account `spare` that
+ * nothing else uses, and rebalancing in schema version 2.
  */
 export function operatorContract(rig: OperatorRig): void {
   const { folder } = rig;
@@ -47,7 +47,7 @@ export function operatorContract(rig: OperatorRig): void {
   moneyAndOrders(rig);
 }
 
-/** The answer of a command that is done, and the refusal of one that is not. */
+/** Helpers that run a command: one expects success and gives its answer, one expects a refusal. */
 function asking({ qmtl }: OperatorRig) {
   async function answer(...args: readonly string[]) {
     const { exitCode, out, err } = await qmtl(...args, "--json");

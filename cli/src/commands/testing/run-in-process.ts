@@ -1,7 +1,7 @@
 import { vi } from "vitest";
 import { main } from "../../main.ts";
 
-/** What a command did. */
+/** How a command ended, and what it printed. */
 export interface CommandOutcome {
   readonly exitCode: number;
   /** Lines of standard output. */
@@ -10,7 +10,7 @@ export interface CommandOutcome {
   readonly err: readonly string[];
 }
 
-/** Runs a command in this process, its output kept. */
+/** Runs a command in this process and captures its output. */
 export async function runInProcess(...args: readonly string[]): Promise<CommandOutcome> {
   const out: string[] = [];
   const err: string[] = [];

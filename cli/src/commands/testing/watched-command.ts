@@ -9,9 +9,9 @@ interface WatchLine {
   readonly [field: string]: unknown;
 }
 
-/** A `qmtl` process that prints one JSON object a line. */
+/** A `qmtl` process that prints one JSON object per line. */
 export interface WatchedCommand {
-  /** The next line of this event, those before it skipped. */
+  /** The next line with this event; skips those before it. */
   next(event: string): Promise<WatchLine>;
   /** Lines so far, as they came. */
   readonly lines: readonly WatchLine[];

@@ -15,16 +15,16 @@ export interface SyntheticBarsOptions {
   readonly seed?: number;
   /** Number of bars, one per weekday. @default 1040 */
   readonly count?: number;
-  /** First day looked at. @default "2018-01-01" */
+  /** First day that may have a bar. @default "2018-01-01" */
   readonly from?: string;
 }
 
 const dayMs = 86_400_000;
 
 /**
- * Seeded daily bars of a invented price that changes between rising, falling and quiet spells.
+ * Seeded daily bars of an invented price that changes between rising, falling and quiet spells.
  *
- * Only sums, products and roundings are used, so that every machine makes the same numbers.
+ * Uses only sums, products and rounding, so that every machine makes the same numbers.
  */
 export function syntheticBars(options: SyntheticBarsOptions = {}): Bar[] {
   const { seed = 7, count = 1_040, from = "2018-01-01" } = options;
@@ -63,7 +63,7 @@ export function barsCsv(bars: readonly Bar[], options: { readonly signal?: boole
   return `${[header, ...lines].join("\n")}\n`;
 }
 
-/** Change over the ten bars up to `k`, ±5 % being ±1; it reads nothing after bar `k`. */
+/** Change over the ten bars up to `k`, scaled so that ±5 % is ±1; it reads nothing after bar `k`. */
 function signalAt(bars: readonly Bar[], k: number): number {
   const before = bars[k - 10]?.close ?? bars[k]!.close;
   const change = bars[k]!.close / before - 1;

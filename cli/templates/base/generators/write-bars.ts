@@ -8,7 +8,7 @@ const file = join(import.meta.dirname, "..", "data", "bars.csv");
 if (!existsSync(file)) {
   mkdirSync(dirname(file), { recursive: true });
   const signal = process.argv.includes("--with-signal");
-  // Written beside and renamed: a half-written file would be mistaken for the data.
+  // Written to another file and renamed: a half-written file would be mistaken for the data.
   writeFileSync(`${file}.part`, barsCsv(syntheticBars(), { signal }));
   renameSync(`${file}.part`, file);
   console.log("made data/bars.csv: synthetic bars");

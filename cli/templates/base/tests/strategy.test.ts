@@ -11,7 +11,7 @@ let config: QmtlConfig;
 let strategy: StrategyClass;
 
 beforeAll(async () => {
-  // Bars of its own, so that the tests do not change with what lies in data/.
+  // Bars of its own, so that the tests do not depend on what is in data/.
   folder = mkdtempSync(join(tmpdir(), "strategy-test-"));
   const file = join(folder, "bars.csv");
   writeFileSync(file, barsCsv(syntheticBars({ seed: 7 }), { signal: true }));

@@ -12,7 +12,7 @@ import {
 /**
  * One price, two branches that meet again: price → momentum; price → returns → volatility; both → target.
  *
- * Long while the move of ten bars is large for how much the price moves anyway.
+ * Long while the move over ten bars is large compared with the price's volatility.
  */
 export class Branching extends Strategy {
   static readonly module = import.meta.url;

@@ -9,7 +9,7 @@ import {
 } from "@qmtl/sdk";
 
 /**
- * States only what it wants to hold; sizing, checks and orders are done by the order router.
+ * States only what it wants to hold; the order router does sizing, checks and orders.
  *
  * The signal is where the close stands between its Bollinger bands, −1 at the lower and 1 at the upper one. The default
  * thresholds enter beyond ±0.6 and leave within ±0.2; a quarter of the capital long, a tenth short.

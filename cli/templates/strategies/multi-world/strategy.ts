@@ -8,10 +8,10 @@ import {
 } from "@qmtl/sdk";
 
 /**
- * One strategy for several worlds: each world of `worlds/` judges it by a policy of its own and gives it capital of its own.
+ * One strategy for several worlds: each world of `worlds/` judges it by its own policy and gives it its own capital.
  *
- * No node depends on the world, so the same nodes have the same ids everywhere; each world computes them in a context of
- * its own, and only the feed is shared. What differs between worlds belongs in their policies, not in this file.
+ * No node depends on the world, so the nodes have the same ids everywhere; each world computes them in its own context,
+ * and only the feed is shared. What differs between worlds belongs in their policies, not in this file.
  */
 export class MultiWorld extends Strategy {
   static readonly module = import.meta.url;

@@ -8,7 +8,7 @@ import {
 } from "@qmtl/sdk";
 
 /**
- * price → trend_state → changed → target: a machine of two states, long and short, and what changed it.
+ * price → trend_state → changed → target: a machine with two states, long and short, and a node that shows a change.
  *
  * The state of a bar is a function of the bars in its windows, never of a variable kept between bars: a run that starts
  * in the middle, or is taken over by another process, comes to the same states.

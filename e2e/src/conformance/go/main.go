@@ -1,5 +1,5 @@
-// Command conformance makes the calls it reads, one line of JSON each, with grpc-go and the module of the contracts, and
-// prints what came of each.
+// Command conformance makes the calls it reads, one line of JSON each, with grpc-go and the contracts' module, and
+// prints the outcome of each.
 //
 // Usage: conformance HOST:PORT
 package main
@@ -24,7 +24,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
 
-	// The contracts register themselves.
+	// Imported for their effect: the contracts register themselves.
 	_ "github.com/qmtl/qmtl/gen/go/qmtl/dagmanager/v1"
 	_ "github.com/qmtl/qmtl/gen/go/qmtl/data/v1"
 	_ "github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1"

@@ -1,11 +1,14 @@
 // Explicit-state model (breadth-first search) of the order-gate safety protocol.
-// Plain Node >= 20, no dependencies.   node --max-old-space-size=16000 gate-protocol.mjs [filter] [--quick] [--slow]     (--quick caps each search at 400 k states)
+// Plain Node >= 20, no dependencies.
+//   node --max-old-space-size=16000 gate-protocol.mjs [filter] [--quick] [--slow]
+// --quick caps each search at 400 k states.
 //
-// One world, N sessions, real time in ticks. Control events are not modelled as packets: ANY committed revision may be shown
-// to ANY session at ANY time, any number of times, in any order. That contains every behaviour of any number of gateways with
-// stale caches, crashes, partitions, reconnects, delay, loss, duplication and reordering of the stream and of the bus.
-// Renew requests, grants and ACKs are messages that stay deliverable (lost = never delivered, duplicated = delivered twice).
-// A pause of a session is simply "it takes no step while time passes".
+// One world, N sessions, real time in ticks. W is WorldService, the door is the order router. Control events are not
+// modelled as packets: ANY committed revision may be shown to ANY session at ANY time, any number of times, in any
+// order. That covers every behaviour of any number of gateways with stale caches, crashes, partitions, reconnects,
+// delay, loss, duplication and reordering of the stream and of the bus. Renew requests, grants and ACKs are messages
+// that stay deliverable (lost = never delivered, duplicated = delivered twice). A session that pauses takes no step
+// while time passes.
 
 const OPEN = 0, CLOSING = 1, CLOSED = 2;                   // gate of the world, durable at W
 const NONE = 0, FREEZING = 1, SWITCHED = 2, DONE = 3, RB = 4; // apply run, durable at W
@@ -19,9 +22,9 @@ const BASE = {
   maxApply: 1, wCrash: 1, sCrash: 1, nack: 1, manual: 0, deact: 0, ttl: 0, door: false, venue: false, maxStates: 12e6,
   // switches that break the protocol (all false = the protocol)
   noAckWait: false,     // switch at once after freeze is committed
-  ackOnly: false,       // wait for ACKs, drop the silent after a timeout; clients hold no lease (live until told otherwise)
+  ackOnly: false,       // wait for ACKs, drop silent clients after a timeout; clients hold no lease (live until an event says otherwise)
   fromReceipt: false,   // client counts the lease from receipt of the grant
-  noFenceOnGrant: false,// client accepts a grant whatever its fence, and keeps an old lease over a freeze it has ACKed
+  noFenceOnGrant: false,// client accepts a grant whatever its fence, and keeps an old lease through a freeze it has ACKed
   noRestartWait: false, // W trusts its empty registry after restart
   gwGrants: false,      // a gateway grants from its cache
   regress: false,       // client applies an older snapshot, keeps lease
@@ -65,7 +68,7 @@ function make(c) {
     return Buffer.from(x.buffer, 0, SIZE).latin1Slice(0, SIZE);
   };
 
-  // Drop what can have no further effect, and (for equal sessions) order does not matter: smaller search, same behaviours.
+  // Drops what can have no further effect, and ignores the order of equal sessions: smaller search, same behaviours.
   const broken = ['ackOnly', 'noFenceOnGrant', 'gwGrants', 'regress', 'ackAnyFence', 'noRestartWait', 'noAckWait', 'noReqRev', 'ackBeforeDrain', 'fromReceipt', 'ttlFromReceipt'].some(k => c[k]);
   const norm = x => {
     if (broken) return x;

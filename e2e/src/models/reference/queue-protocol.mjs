@@ -1,18 +1,23 @@
 // Model of the queue protocol. Plain Node >= 20, no dependencies.
 //   node --max-old-space-size=8000 queue-protocol.mjs [one|chain|barrier] [--seeds N] [--quick]
 //
-// Part "one" (exhaustive breadth-first search): one key, one partition. D grants a higher epoch to any process at ANY moment (no clock:
-//   contains every pause, drift and false expiry), processes never check their own lease (every old holder is a zombie for ever), crash,
-//   restart; everything ever sent may be appended at any later time, any number of times, in any order, or never (retries, duplicates,
-//   reordering, broker restart with unknown outcome). Every producer has its own values (two feeds that always disagree) and every
-//   record knows on which history its producer built it, so "built on something that is not effective" is visible. Readers join at any
-//   offset, from any checkpoint, crash and resume at any offset: checked for every log reached.
-// Part "chain" (random, virtual time, seeded): 2 sources -> EMA -> 2-input window -> cumulative, held by 4 processes over 2 partitions; leases with
-//   clocks, renewals, margin, pauses, crashes, D and broker outages, delayed and duplicated appends, snapshots (also by zombies),
-//   checkpoints and trimming, revisions, empty buckets, joiners and resuming readers. Compared with an undisturbed run, bit by bit.
-// Part "barrier" (exhaustive): replay-world barrier with two runners, feed takeover and owner crash.
-// NOT covered: several D leaders, real Kafka or SQL, Float behaviour across machines, promotion, calendars, late data beyond
-//   the horizon, loss of acknowledged log data (unclean leader election), size limits, back-pressure, hash collisions.
+// D is the DAG Manager, which owns the leases.
+//
+// Part "one" (exhaustive breadth-first search): one key, one partition. D grants a higher epoch to any process at ANY
+//   moment (without a clock, this covers every pause, drift and false expiry); processes never check their own lease
+//   (every old holder is a zombie for ever), crash and restart; everything ever sent may be appended at any later time,
+//   any number of times, in any order, or never (retries, duplicates, reordering, broker restart with unknown outcome).
+//   Every producer has its own values (two feeds that always disagree) and every record states on which history its
+//   producer built it, so "built on something that is not effective" is visible. Readers join at any offset, from any
+//   checkpoint, crash and resume at any offset: checked for every log reached.
+// Part "chain" (random, virtual time, seeded): 2 sources -> EMA -> 2-input window -> cumulative, held by 4 processes
+//   over 2 partitions; leases with clocks, renewals, margin, pauses, crashes, D and broker outages, delayed and
+//   duplicated appends, snapshots (also by zombies), checkpoints and trimming, revisions, empty buckets, joining and
+//   resuming readers. Compared with an undisturbed run, bit by bit.
+// Part "barrier" (exhaustive): replay barrier with two runners, feed takeover and owner crash.
+// NOT covered: several D leaders, real Kafka or SQL, floating-point behaviour across machines, promotion, calendars,
+//   late data beyond the horizon, loss of acknowledged log data (unclean leader election), size limits, back-pressure,
+//   hash collisions.
 
 import { createHash } from 'node:crypto';
 const args = process.argv.slice(2), QUICK = args.includes('--quick');
@@ -22,8 +27,9 @@ let bad = 0;
 const H = s => createHash('sha256').update(s).digest('hex').slice(0, 16);
 
 // ---- the fold: the one definition of "effective" -------------------------------------------------------------------------
-// START (k 'S') counts iff its epoch is above the fold's. A data record counts iff its epoch EQUALS the fold's, its seq is the next one, and it is
-// either the next bucket (rev 0) or the next revision of a known one. Everything else is void, for ever.
+// START (k 'S') counts iff its epoch is above the fold's. A data record counts iff its epoch EQUALS the fold's, its seq
+// is the next one, and it is either the next bucket (rev 0) or the next revision of a known one. Everything else is
+// void for ever.
 export const fold0 = () => ({ e: 0, seq: 0, next: 0, rev: {} });
 export function fold(f, r) {
   if (r.k === 'S') { if (r.e <= f.e) return false; f.e = r.e; return true; }
@@ -53,7 +59,7 @@ function decide(c, log, j) {
     let blank = c.noCheckpoint && j > 0;
     if (c.resumeForget) { for (let i = 0; i < j; i++) fold(f, rec(log[i])); f.e = 0; }
     for (let i = j; i < log.length; i++) { const r = rec(log[i]);
-      if (blank && r.k === 'D') { f.e = r.e; f.seq = r.seq; f.next = r.b + (r.rev ? 1 : 0); blank = false; }      // no checkpoint: believes the first record it meets
+      if (blank && r.k === 'D') { f.e = r.e; f.seq = r.seq; f.next = r.b + (r.rev ? 1 : 0); blank = false; }      // no checkpoint: trusts the first record it meets
       if (c.resumeForget && f.e === 0 && r.k === 'D') f.e = r.e;                                               // kept the position, forgot the epoch
       if (fold(f, r) && r.k === 'D') out.push([r.b + '/' + r.rev, r.v, i]); }
     return out; }
@@ -67,7 +73,7 @@ function decide(c, log, j) {
   return out;
 }
 function check(c, log) {
-  // Q1/Q5: every reader, whatever its start, gives one value to a bucket, the same as every other reader, and never changes its mind
+  // Q1/Q5: every reader, wherever it starts, takes one value per bucket, the same as every other reader, for good
   const who = new Map();
   const lg = c.compact ? log.filter((s, i) => s[0] === 'S' || !log.slice(i + 1).some(t => t[0] === 'D' && rec(t).b === rec(s).b && rec(t).rev === rec(s).rev)) : null;
   for (const [name, L] of lg ? [['full', log], ['compacted', lg]] : [['full', log]])
@@ -152,8 +158,9 @@ const rng = seed => { let a = seed >>> 0; return () => { a = (a + 0x6d2b79f5) | 
 const hb = (n, b, x) => parseInt(H(n + ',' + b + ',' + x).slice(0, 6), 16);
 const feed = (n, b, p, rev, disagree) => hb(n, b, 'e') % 11 === 0 && !rev ? null : (hb(n, b, 'v') % 1000) / 7 + rev * 0.25 + (disagree ? p * 1e-3 : 0);
 const late = (n, b) => n < 2 && b >= 0 && hb(n, b, 'l') % 6 === 0;
-// A derived node: takes upstream effective records in the canonical order: before bucket t fires, the revisions that lie before each upstream's own
-// rev-0 record of t (port order, seq order) are applied together, all buckets from the oldest touched one are computed again, changed ones become revisions.
+// A derived node takes upstream effective records in the canonical order: before bucket t fires, the revisions that lie
+// before each upstream's own rev-0 record of t (port order, seq order) are applied together, all buckets from the
+// oldest touched one are recomputed, and changed ones become revisions.
 class Machine {
   constructor(n, saved) { Object.assign(this, saved ? JSON.parse(saved) : { n, t: 0, pos: UP[n].map(() => 0), x: UP[n].map(() => ({})), st: { '-1': null }, y: {}, rv: {}, seq: 0 }); }
   save() { return JSON.stringify({ n: this.n, t: this.t, pos: this.pos, x: this.x, st: this.st, y: this.y, rv: this.rv, seq: this.seq }); }
@@ -225,7 +232,7 @@ function runSeed(seed, c, stat) {
           h.ph = 2; if (h.t0 >= 0 && h.t0 > quietFrom) { stat.q4n++; stat.q4 = Math.max(stat.q4, now - h.t0); }
           if (n > 1) { const ss = snaps[n].filter(s => s.seq >= w.base && s.seq < w.f.seq).sort((a, b) => b.seq - a.seq), s = ss.find(s => c.noSnapCheck || effAt(p.v, n, s.seq).sh === H(s.save)); stat.badSnap += s ? ss.indexOf(s) : ss.length;
             const need = s ? JSON.parse(s.save).pos : UP[n].map(() => 0), m = s ? s.save : null;
-            if (UP[n].some((u, i) => p.v.n[u].base > need[i]) || (!s && w.base > 0)) { p.v = newView(cps.find(x => x.off[0] >= trim[0] && x.off[1] >= trim[1])); for (const k of Object.values(p.h)) { k.ph = 1; k.chk = undefined; k.sent = 0; k.t0 = -1; k.last = now; } break; }   // history not here: read again from the oldest kept checkpoint
+            if (UP[n].some((u, i) => p.v.n[u].base > need[i]) || (!s && w.base > 0)) { p.v = newView(cps.find(x => x.off[0] >= trim[0] && x.off[1] >= trim[1])); for (const k of Object.values(p.h)) { k.ph = 1; k.chk = undefined; k.sent = 0; k.t0 = -1; k.last = now; } break; }   // history is not here: reads again from the oldest checkpoint that is kept
             h.m = new Machine(n, m); h.buf = []; h.b0 = h.m.seq; } }
         if (n < 2) { if (now - h.last < 1000 && h.sent === w.f.seq + 1) continue;                          // a source: one record at a time, next one only when the last is effective
           const q = w.f.next - 4; let r = null; if (late(n, q) && !w.f.rev[q]) r = { b: q, rev: 1, v: feed(n, q, p.i, 1, disagree) }; else if (w.f.next < T && now >= w.f.next * 1000) r = { b: w.f.next, rev: 0, v: feed(n, w.f.next, p.i, 0, disagree) };
@@ -234,7 +241,7 @@ function runSeed(seed, c, stat) {
           while (h.chk === undefined ? (h.chk = h.b0, true) : h.chk < w.f.seq && h.buf[h.chk - h.b0]) { const a = h.buf[h.chk - h.b0], b = effAt(p.v, n, h.chk); if (!a || h.chk >= w.f.seq) break; h.chk++; if (b && (a.b !== b.b || a.rev !== b.rev || !Object.is(a.v, b.v) || a.sh !== b.sh)) { stat.diverged++; delete p.h[n]; break; } }
           if (!p.h[n]) continue; if (h.sent < w.f.seq) h.sent = w.f.seq; if (now - h.last > 1000 && h.seenSeq === w.f.seq) h.sent = w.f.seq; h.seenSeq = w.f.seq;
           while (h.sent < w.f.seq + 4 && h.buf[h.sent - h.b0]) { const { save, ...r } = h.buf[h.sent - h.b0]; h.sent++; h.last = now; send({ ...r, e: h.e, p: p.i }); } } } }
-    // pure readers: join late, crash, resume from disk, drop what they handed on already
+    // pure readers: join late, crash, resume from disk, drop what they passed on already
     if (now >= brokerDown) for (const r of readers) { if (!r.v) { if (P(0.003)) { r.v = join(); r.from = r.v.n.map(w => w.base); } continue; }
       if (r.v.off.some((o, q) => o < trim[q])) { r.v = join(); stat.trimmed++; past.push(r.out); r.out = r.out.map(() => new Map()); r.disk = null; }   // fell behind the trim: TRIMMED, starts anew as another reader
       read(r.v, 1 + Math.floor(R() * 6)); r.v.n.forEach((w, n) => { w.eff.forEach((x, i) => { const s = w.base + i; const o = r.out[n].get(s); const val = JSON.stringify([x.b, x.rev, x.v, x.p]); if (o !== undefined && o !== val) stat.fail ??= `Q1: reader changed its mind, node ${n} seq ${s}`; r.out[n].set(s, val); }); });
@@ -264,7 +271,8 @@ function partChain() {
 if (!part || part === 'chain') partChain();
 
 // ==== part barrier: Publish(t+1) waits until every live runner ended t ======================================================
-// state: log (last effective bucket), per runner [seen, ended, live at owner], marks known to the owner, owner incarnation warm?, feed retries
+// state: log (last effective bucket), per runner [seen, ended, alive, counted], marks known to the owner, runners known
+// to the owner, crashes and takeovers left
 function partBarrier() {
   for (const [name, c, breaks] of [['protocol', {}, 0], ['broken: new owner trusts its empty list', { noWait: 1 }, 1], ['broken: held at the feed holder, not at the owner', { atHolder: 1 }, 1]]) {
     const TM = 4, init = { log: 0, r: [[0, 0, 1, 1], [0, 0, 1, 1]], m: [0, 0], known: 3, crash: 2, take: 2, h: [0, 0], dead: 1 };   // r: seen, ended, alive, counted (dropped runners are not)

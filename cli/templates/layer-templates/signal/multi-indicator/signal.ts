@@ -5,7 +5,7 @@ export function scaled(distance: number, scale: number): number {
   return Math.max(-1, Math.min(1, distance / scale));
 }
 
-/** Lead of EMA(5) over EMA(20), 3 % or more being 1; halved while RSI(14) calls the market overbought or oversold. */
+/** Lead of EMA(5) over EMA(20), where 3 % or more is 1; halved while RSI(14) is overbought or oversold. */
 export function signalOf(price: StrategyNode): StrategyNode {
   return new ProcessingNode({
     name: "signal",

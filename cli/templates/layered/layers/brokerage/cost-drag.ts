@@ -5,7 +5,7 @@ export interface TradingCosts {
 }
 
 /**
- * What trading cost, as a share of the capital it began with; 0.01 = 1 %.
+ * Cost of trading as a share of the initial capital; 0.01 = 1 %.
  *
  * @throws {RangeError} unless the capital is above 0.
  */

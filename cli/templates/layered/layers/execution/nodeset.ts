@@ -9,7 +9,7 @@ export interface ExecutionInputs {
   readonly worldId: string;
 }
 
-/** Half the capital long from 0.4 up, a quarter short from −0.6 down; flat again when the signal has faded. */
+/** Half the capital long at a signal of 0.4 or more, a quarter short at −0.6 or less; flat again when it has faded. */
 export function executionOf(inputs: ExecutionInputs): IntentFirstNodeset {
   const { signal, price, instrument, worldId } = inputs;
   return makeIntentFirstNodeset({

@@ -1,7 +1,7 @@
-/** What is shown of a run. */
+/** Figures of a run to export. */
 export interface MonitoredRun {
   readonly strategyName: string;
-  /** By name of the metric registry. */
+  /** Values by their name in the metric registry. */
   readonly metrics: ReadonlyMap<string, number>;
   readonly orders: number;
   readonly fills: number;

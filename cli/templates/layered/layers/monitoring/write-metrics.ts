@@ -9,7 +9,7 @@ const strategy = await loadStrategy(join(project, "strategy.ts"));
 const result = await Runner.offline(strategy, { configPath: join(project, "qmtl.yml") });
 const file = join(project, ".qmtl", "metrics.prom");
 mkdirSync(join(project, ".qmtl"), { recursive: true });
-// Written beside and renamed: a collector may read at any time.
+// Written to another file and renamed: a collector may read at any time.
 writeFileSync(
   `${file}.part`,
   metricsText({

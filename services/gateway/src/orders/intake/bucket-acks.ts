@@ -5,16 +5,11 @@ import { readWantedOrders, type StatedEnd, writeWantedOrders } from "../store/wa
 /** Sessions remembered in memory; the table keeps all. */
 const sessionsMax = 10_000;
 
-<<<<<<< HEAD:services/gateway/src/orders/intake/bucket-acks.ts
-/** Which strategies' runners were heard of and when, and what they wanted while shut. */
-export class BucketAcks implements StatedTimes {
-=======
 /**
  * What runners reported: the last bucket that each strategy's runner ended, and the orders wanted while its gate was
  * shut.
  */
-export class RunnerEnds implements StatedTimes {
->>>>>>> prose-a:services/gateway/src/orders/intake/runner-ends.ts
+export class BucketAcks implements StatedTimes {
   readonly #db: Queryable;
   readonly #stated = new Map<string, StatedEnd>();
   readonly #heard = new Map<string, Map<string, number>>();

@@ -1,10 +1,5 @@
 /** Why a value cannot be part of an identity. */
-export type IdentityErrorReason =
-  | "NOT_CANONICAL"
-  | "RESERVED_PARAM"
-  | "BAD_NODE"
-  | "BAD_CONTEXT"
-  | "NOT_INITIALISED";
+export type IdentityErrorReason = "NOT_CANONICAL" | "RESERVED_PARAM" | "BAD_NODE" | "BAD_CONTEXT";
 
 /** A value that must not, or cannot, enter an id. `path` says where it was found, e.g. `params.window[2]`. */
 export class IdentityError extends Error {

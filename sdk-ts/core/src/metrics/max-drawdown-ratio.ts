@@ -19,7 +19,10 @@ export function maxDrawdownRatio(series: ReturnSeries): number | undefined {
   return Math.min(1, deepest);
 }
 
-/** Drawdown at each point of an equity curve, ratio in [0, 1], `length = equity.length`. NaN stays NaN. */
+/**
+ * Drawdown at each point of an equity curve, ratio in [0, 1], `length = equity.length`. NaN where equity is NaN, and
+ * until equity has been above 0: there is no peak to fall from.
+ */
 export function drawdownCurve(equity: ArrayLike<number>): Float64Array {
   const curve = new Float64Array(equity.length);
   let peak = Number.NEGATIVE_INFINITY;
@@ -28,7 +31,7 @@ export function drawdownCurve(equity: ArrayLike<number>): Float64Array {
     if (value > peak) {
       peak = value;
     }
-    curve[i] = peak > 0 ? Math.min(1, 1 - value / peak) : value;
+    curve[i] = peak > 0 ? Math.min(1, 1 - value / peak) : Number.NaN;
   }
   return curve;
 }

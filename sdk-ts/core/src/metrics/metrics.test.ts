@@ -86,6 +86,10 @@ describe("single metrics", () => {
     expect(maxDrawdownRatio(series([0.1, -1.5, 3]))).toBe(1);
   });
 
+  test("an equity that was never above zero has no drawdown, rather than a false one", () => {
+    expect([...drawdownCurve([-2, 0, 4, 3])]).toEqual([Number.NaN, Number.NaN, 0, 0.25]);
+  });
+
   test("drawdown is in [0, 1], is that of the curve, and no ratio is ever NaN", () => {
     const some = fc.array(fc.double({ min: -0.99, max: 2, noNaN: true }), { maxLength: 50 });
     fc.assert(

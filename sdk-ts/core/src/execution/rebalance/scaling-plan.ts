@@ -23,7 +23,7 @@ export interface ScalingDelta {
 
 /** How both planners round and drop deltas. */
 export interface ScalingRules {
-  /** Deltas worth less are dropped, except for full exits in the plan of one world. @default 0 */
+  /** Deltas worth less are dropped, except full exits. @default 0 */
   readonly tradeNotionalMin?: number;
   /** Lot size by symbol, decimal string; unlisted symbols are not rounded. @default none */
   readonly lotSizes?: ReadonlyMap<string, string>;
@@ -132,7 +132,8 @@ function toLots(quantity: number, lotSize: string | undefined): number {
 
 /**
  * Nets the worlds' deltas into the account's trades outside: the sum of quantities per instrument, in decimals, rounded
- * to lots toward zero. A sum worth less than `tradeNotionalMin` at the instrument's mean mark is dropped.
+ * to lots toward zero. A sum worth less than `tradeNotionalMin` at the instrument's mean mark is dropped. A sum that
+ * leaves the account nothing of an instrument is a full exit: whatever its value, and unrounded.
  */
 export function netDeltas(
   perWorld: readonly WorldScalingPlan[],
@@ -140,11 +141,11 @@ export function netDeltas(
   rules: ScalingRules,
 ): ScalingDelta[] {
   const marks = new Map<string, number[]>();
-  for (const { venue, symbol, mark } of positions) {
-    if (mark > 0 && Number.isFinite(mark)) {
-      const key = instrumentKey(venue ?? "", symbol);
-      marks.set(key, [...(marks.get(key) ?? []), mark]);
-    }
+  const held = new Map<string, Decimal>();
+  for (const { venue, symbol, mark, quantity } of positions) {
+    const key = instrumentKey(venue ?? "", symbol);
+    held.set(key, (held.get(key) ?? new Decimal(0)).plus(quantity));
+    if (mark > 0 && Number.isFinite(mark)) marks.set(key, [...(marks.get(key) ?? []), mark]);
   }
   const nets = new Map<string, { delta: ScalingDelta; quantity: Decimal }>();
   for (const delta of perWorld.flatMap((plan) => plan.deltas)) {
@@ -156,8 +157,12 @@ export function netDeltas(
   for (const [key, { delta, quantity: sum }] of nets) {
     const values = marks.get(key) ?? [];
     const mark = values.reduce((total, value) => total + value, 0) / values.length;
-    const quantity = toLots(sum.toNumber(), rules.lotSizes?.get(delta.symbol));
-    if (quantity !== 0 && Math.abs(quantity) * mark >= (rules.tradeNotionalMin ?? 0)) {
+    const isExit = held.get(key)?.plus(sum).isZero() ?? false;
+    const quantity = isExit
+      ? sum.toNumber()
+      : toLots(sum.toNumber(), rules.lotSizes?.get(delta.symbol));
+    const isWorth = isExit || Math.abs(quantity) * mark >= (rules.tradeNotionalMin ?? 0);
+    if (quantity !== 0 && isWorth) {
       global.push({ venue: delta.venue, symbol: delta.symbol, quantity });
     }
   }

@@ -149,6 +149,32 @@ test("ratios above 1 in sum refuse a multi-world plan", () => {
   expect(plan).toEqual({ ok: false, reason: "ALLOCATION_SUM_ABOVE_ONE" });
 });
 
+test("an account that gives up an instrument is left with none of it, however little it held", () => {
+  const position = { strategyId: "A", venue: "v", symbol: "X", mark: 10 };
+  const input = (worldsAfter: [string, number][]) => ({
+    totalEquity: 1_000,
+    worldsBefore: new Map([
+      ["a", 0.5],
+      ["b", 0.5],
+    ]),
+    worldsAfter: new Map(worldsAfter),
+    positions: [
+      { ...position, worldId: "a", quantity: 1.25 },
+      { ...position, worldId: "b", quantity: 0.5 },
+    ],
+    tradeNotionalMin: 100,
+    lotSizes: new Map([["X", "1"]]),
+  });
+  const netOf = (worldsAfter: [string, number][]) => {
+    const plan = planMultiScaling(input(worldsAfter));
+    return plan.ok ? plan.globalDeltas : plan.reason;
+  };
+
+  expect(netOf([])).toEqual([{ venue: "v", symbol: "X", quantity: -1.75 }]);
+  // One of two worlds leaves: a change like any other, and too small.
+  expect(netOf([["b", 0.5]])).toEqual([]);
+});
+
 test("for every book cross + external = delta, crosses net to 0, and order does not matter", () => {
   const one = fc.record({
     worldId: fc.constantFrom("w", "x"),

@@ -83,6 +83,29 @@ function order(id: string, bucket: number) {
   return { ...identity, reduceOnly: false, fence: 1, decisionId: "d", origin: "target" };
 }
 
+test("a working order is still one after a restart, with 10,000 newer orders behind it", async () => {
+  await migrate();
+  const before = opened();
+  await before.registerFence("w", 1);
+  await before.onBars([bar(0)]);
+  const limit = { type: "limit" as const, price: 1 };
+  const waiting = { ...order("waiting", 1_000), terms: limit };
+  expect(await before.accept(waiting)).toMatchObject({ accepted: true, report: { fills: [] } });
+  await host.db("paper").script(
+    `INSERT INTO paper.accepted_order (account_id, order_id, world_id, strategy_id, instrument, lots, bucket_end_ms,
+       reduce_only, fence, decision_id, origin, accepted_ms, outcome)
+     SELECT 'main', 'o' || n, 'w', 's', 'X', 1, 1000, false, 1, 'd', 'target', 0, 'filled'
+     FROM generate_series(1, 10001) n`,
+  );
+
+  expect(await opened().lookup(["waiting", "o1", "o2"])).toEqual(
+    new Map([
+      ["waiting", "working"],
+      ["o2", "filled"],
+    ]),
+  );
+});
+
 test("which orders come too late, and on which bar one fills, is the same after a restart", async () => {
   await migrate();
   const before = opened();

@@ -11,9 +11,6 @@ const storedBarsMax = paperBarsMax + 1;
 /** Finished orders the broker remembers in memory; the table keeps all. */
 const finishedMax = 10_000;
 
-const lastOrders = `SELECT * FROM paper.accepted_order WHERE account_id = $1
-  ORDER BY position DESC LIMIT ${finishedMax}`;
-
 /** What is in the tables of one account. */
 interface PaperState {
   readonly snapshot: SimulatedBrokerSnapshot;
@@ -37,12 +34,17 @@ export async function loadPaper(
     "SELECT cash FROM paper.cash WHERE account_id = $1",
     [account],
   );
-  const orders = await db.query<Pick<OrderRecord, "order_id" | "outcome" | "report_lost">>(
-    `SELECT order_id, outcome, report_lost FROM (${lastOrders}) t ORDER BY position`,
+  const finished = await db.query<
+    Pick<OrderRecord, "order_id" | "report_lost"> & { outcome: "filled" | "cancelled" }
+  >(
+    `SELECT order_id, outcome, report_lost FROM (SELECT * FROM paper.accepted_order
+       WHERE account_id = $1 AND outcome IS NOT NULL ORDER BY position DESC LIMIT ${finishedMax}) t
+     ORDER BY position`,
     [account],
   );
+  // All of them, however old: one that is forgotten would never be filled.
   const working = await db.query<OrderRecord>(
-    `SELECT * FROM (${lastOrders}) t WHERE outcome IS NULL ORDER BY position`,
+    "SELECT * FROM paper.accepted_order WHERE account_id = $1 AND outcome IS NULL ORDER BY position",
     [account],
   );
   const holdings = await db.query<{ instrument: string; book: string; lots: number }>(
@@ -62,9 +64,7 @@ export async function loadPaper(
     snapshot: {
       version: 2,
       working: working.map(workingOf),
-      finished: orders.flatMap(({ order_id, outcome }) =>
-        outcome === null ? [] : [[order_id, outcome] as const],
-      ),
+      finished: finished.map(({ order_id, outcome }) => [order_id, outcome] as const),
       positions: holdings.map(
         ({ instrument, book, lots }) =>
           [`${instrument.length}:${instrument}${book}`, lots] as const,
@@ -77,7 +77,9 @@ export async function loadPaper(
     },
     cash: cash?.cash ?? initialCash,
     sequence: last?.sequence ?? 0,
-    lost: new Set(orders.filter((order) => order.report_lost).map((order) => order.order_id)),
+    lost: new Set(
+      [...finished, ...working].flatMap((order) => (order.report_lost ? [order.order_id] : [])),
+    ),
   };
 }
 

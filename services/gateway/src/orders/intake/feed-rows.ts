@@ -97,10 +97,12 @@ export class FeedRows {
     const booked = this.#bookedOf(source);
     const longestMs = Math.min(rowWaitMsMax, waitMsMax);
     const waitMs = booked.row < 0 ? Math.min(firstRowWaitMsMax, longestMs) : longestMs;
+    const beganMs = clock.nowMs();
     const isBooked = await booked.reached(row, clock, waitMs);
     if (!isBooked && booked.row < 0) return;
     const reported = this.#reporterOf(source)?.reported;
-    const isReported = isBooked && ((await reported?.reached(row, clock, longestMs)) ?? true);
+    const leftMs = Math.max(0, longestMs - (clock.nowMs() - beganMs));
+    const isReported = isBooked && ((await reported?.reached(row, clock, leftMs)) ?? true);
     if (isReported) return;
     const what = isBooked ? "report of returns was not answered" : "bars are not booked";
     throw new QmtlError("BARRIER_HELD", `row ${row} of ${source}: its ${what} yet`, {

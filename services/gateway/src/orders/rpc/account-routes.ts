@@ -125,7 +125,8 @@ async function* watchJournal(
 ): AsyncGenerator<MessageInitShape<typeof WatchJournalResponseSchema>> {
   const { account } = router;
   const stream = orders.journal.watch(account);
-  signal.addEventListener("abort", () => stream.end(), { once: true });
+  if (signal.aborted) stream.end();
+  else signal.addEventListener("abort", () => stream.end(), { once: true });
   let head = afterEntry;
   const answer = (rows: readonly JournalEntryRow[]) => {
     const fresh = rows.filter((row) => row.entry > head);

@@ -33,7 +33,8 @@ export async function* watchOrders(
   );
   // Subscribed before anything is read, so that no entry is missed in between.
   const stream = orders.journal.watchAll(accounts);
-  signal.addEventListener("abort", () => stream.end(), { once: true });
+  if (signal.aborted) stream.end();
+  else signal.addEventListener("abort", () => stream.end(), { once: true });
   const isWanted = (order: { account: string; world: string; strategy: string }): boolean =>
     (filter.account === "" || order.account === filter.account) &&
     (filter.world === "" || order.world === filter.world) &&

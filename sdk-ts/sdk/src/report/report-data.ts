@@ -55,7 +55,7 @@ export interface ReportPosition {
   readonly unrealisedPnl: number;
 }
 
-/** How many nodes a submission brought and how many were there already. */
+/** Number of nodes of a submission: all, those it created and those that existed already. */
 export interface ReportReuse {
   readonly strategy: string;
   readonly nodes: number;
@@ -63,7 +63,7 @@ export interface ReportReuse {
   readonly reused: number;
 }
 
-/** A decision, an apply phase, a halt, an outage … in the order it happened. */
+/** An entry of the timeline, such as a decision, an apply phase, a halt or an outage. */
 export interface ReportEvent {
   readonly timeMs: number;
   readonly kind: "decision" | "apply" | "halt" | "resume" | "rebalance" | "outage" | "note";
@@ -82,7 +82,7 @@ export interface ReportData {
   readonly currency: string;
   readonly strategies: readonly ReportStrategy[];
   readonly fills: readonly ReportFill[];
-  /** Latest fills shown; the report says how many there were. @default 500 */
+  /** Number of latest fills that are listed; the report also states how many there were. @default 500 */
   readonly fillsShownMax?: number;
   readonly positions: readonly ReportPosition[];
   readonly reuse: readonly ReportReuse[];

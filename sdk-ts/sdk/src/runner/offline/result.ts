@@ -25,7 +25,7 @@ export interface StepsAfterTarget {
 /** Money paid for trading, in the account's currency. */
 export interface ResultCosts {
   readonly fees: number;
-  /** Part of the fill prices. */
+  /** Already contained in the fill prices. */
   readonly spread: number;
 }
 
@@ -42,7 +42,7 @@ export interface ResultInstrument {
   readonly fills: number;
   /** Units held at the end, as a decimal string; negative = short. */
   readonly quantity: string;
-  /** Per unit; 0 while flat. */
+  /** Price per unit; 0 while flat. */
   readonly averageCost: number;
   /** Last close; NaN without one. */
   readonly mark: number;

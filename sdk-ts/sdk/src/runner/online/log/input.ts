@@ -13,19 +13,19 @@ export interface OnlineInput {
   readonly feed: ReplayFeed | undefined;
 }
 
-/** First row there can be of an input; NaN before anything is known of it. */
+/** First row that an input can have; NaN while that is not known. */
 export function firstInputRow({ feed, replica }: OnlineInput): number {
   return feed === undefined ? replica.firstRow : feed.rows.firstRow;
 }
 
-/** Last row of an input that is effective or before its queue; NaN before anything is known of it. */
+/** Last effective row of an input; before its queue has begun, the row before it; NaN while that is not known. */
 export function lastInputRow({ feed, replica }: OnlineInput): number {
   if (replica.isStarted) return replica.nextRow - 1;
   return feed === undefined ? Number.NaN : feed.rows.startRow - 1;
 }
 
 /**
- * Whether it is decided what an input has at a row: values, nothing, or that it never will.
+ * Whether it is decided what an input has at a row: values, a missing bucket, or no row ever.
  *
  * @throws {Error} for a row that has been freed: it would be taken for missing, and the values computed would be wrong.
  */

@@ -30,7 +30,8 @@ export interface LoadedConfig {
 
 /**
  * Loads `qmtl.yml`, applies overrides from the environment, checks everything and fills in the defaults. Relative paths
- * become absolute, from the folder of the file or, without a file, from `cwd`. Secrets stay references: see `resolveSecret`.
+ * become absolute, from the folder of the file or, without a file, from `cwd`. Secrets stay references: see
+ * `resolveSecret`.
  *
  * @param options file, folder and environment. @default {}
  * @returns the whole configuration

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Wall-clock time, milliseconds since the epoch. The transport turns timeouts into gRPC's absolute deadlines with it. */
+/**
+ * Wall-clock time, milliseconds since the epoch. The transport turns timeouts into gRPC's absolute deadlines with it.
+ */
 export const wallClockMs = (): number => Date.now();
 
 /** Time that corrections of the wall clock do not affect, milliseconds. */

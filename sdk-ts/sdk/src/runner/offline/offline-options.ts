@@ -15,7 +15,9 @@ export interface OfflineOptions {
    * @default none
    */
   readonly sources?: Readonly<Record<string, BarSource>> | undefined;
-  /** Open time of the first bar traded: ISO date or RFC 3339 time. Earlier rows warm the nodes. @default the first row */
+  /**
+   * Open time of the first bar traded: ISO date or RFC 3339 time. Earlier rows warm the nodes. @default the first row
+   */
   readonly from?: string | undefined;
   /**
    * Open time of the last bar; a date means its whole day. Later rows are not read into any node.

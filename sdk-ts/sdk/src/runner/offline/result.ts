@@ -60,7 +60,9 @@ export interface OfflineResult {
   readonly nodes: readonly ResultNode[];
   /** The nodes as they were declared, with their ids. */
   readonly graph: IdentifiedGraph;
-  /** Rows on which each node was computed, by node id, including those before the first traded bar. Sources have none. */
+  /**
+   * Rows on which each node was computed, by node id, including those before the first traded bar. Sources have none.
+   */
   readonly evaluations: ReadonlyMap<string, number>;
   /** Instruments that were traded, by symbol. */
   readonly instruments: readonly ResultInstrument[];

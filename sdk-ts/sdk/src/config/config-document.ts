@@ -11,10 +11,7 @@ export interface ConfigDocument {
   /** Absolute path; undefined when there is no file and defaults apply. */
   readonly file: string | undefined;
   readonly data: Record<string, unknown>;
-  /**
-   * Line and column, from 1, of the value or key at a path; if it is missing, of the nearest key above it; else
-   * undefined.
-   */
+  /** Line and column, from 1, of the value or key at a path, else of the nearest key above it, else undefined. */
   place(
     path: readonly PropertyKey[],
     of?: "key" | "value",

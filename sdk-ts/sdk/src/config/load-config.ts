@@ -308,8 +308,7 @@ function wrongType(expected: string, input: unknown): string {
   if (typeof input !== "string")
     return `${wanted}, not ${Array.isArray(input) ? "a list" : "a section"}`;
   if (expected === "array") return `${wanted}, such as [a, b], not text`;
-  // Text where a section belongs may be a secret, so it is not quoted; text where a switch or a number belongs is not
-  // one.
+  // Text where a section belongs may be a secret, so it is not quoted; in place of a switch or a number it is not one.
   if (isSection || input.length > quotedMax) return `${wanted}, not text`;
   const isQuoted = expected !== "boolean" && input.trim() !== "" && Number.isFinite(Number(input));
   return `${wanted}, not the text "${input}"${isQuoted ? "; leave the quotes out" : ""}`;

@@ -1,7 +1,4 @@
-/**
- * The known name closest to a misspelt one, ignoring case; undefined if none is within a third of its letters (at least
- * 1).
- */
+/** The known name closest to a misspelt one; undefined if none is within a third of its letters (at least 1). */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let least = Math.max(1, Math.floor(name.length / 3)) + 1;

@@ -9,8 +9,7 @@ export interface ControlListener {
   /** The queues that match a tag query have changed. */
   onTags(matches: TagMatches): void;
   /**
-   * The stream is open for the first time, or again after a loss. A stream that the session closes and reopens is no
-   * loss.
+   * The stream is open for the first time, or again after a loss. A stream that the session itself reopens is no loss.
    */
   onConnected(): void;
   /**

@@ -90,10 +90,7 @@ export class ControlSession {
     this.#loop = this.#run();
   }
 
-  /**
-   * Drops a ticket that was refused and reopens the stream with a new one. Does nothing if it is no longer the current
-   * one.
-   */
+  /** Drops a ticket that was refused and reopens the stream with a new one. Does nothing for an earlier ticket. */
   dropTicket(ticket: string): void {
     if (this.#options.tickets.drop(ticket)) this.#reopen();
   }
@@ -134,8 +131,7 @@ export class ControlSession {
     const calmMs = Math.min(calmMsMin, totalMsMax ?? calmMsMin);
     let failures = 0;
     let hasty = 0;
-    // Whether `onConnected` was reported last: a stream that is closed here and opened again is reported only after a
-    // loss.
+    // Whether `onConnected` was reported last: a stream that is reopened here is reported only after a loss.
     let isToldUp = false;
     while (!stop.aborted) {
       let failure: unknown = new Error("the stream ended");
@@ -160,8 +156,7 @@ export class ControlSession {
       }
       if (stop.aborted) return;
       if (this.#isReopening) {
-        // A stream that is closed again and again, for example because its gateway has nothing newer, is reopened more
-        // slowly.
+        // A stream that is closed again and again, e.g. because its gateway has nothing newer, is reopened more slowly.
         hasty = this.#elapsedMs() - this.#stoodFromMs < calmMs ? hasty + 1 : 0;
         await pause(
           clock,
@@ -201,17 +196,13 @@ export class ControlSession {
     } catch (failure) {
       if (!hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) throw failure;
       this.#options.tickets.drop(ticket);
-      // A stream ends with the ticket it was opened with: that is no loss, unless the ticket was refused from the
-      // start.
+      // A stream ends with the ticket it was opened with: that is no loss, unless the ticket was never accepted.
       if (!isUp) throw failure;
       this.#isReopening = true;
     }
   }
 
-  /**
-   * One timer for everything that depends on time alone: silence and age of the stream, the end of a lease, the end of
-   * a ticket.
-   */
+  /** One timer for all that depends on time alone: silence and age of the stream, the end of a lease or ticket. */
   #watchTime(): void {
     const { clock, gate, listener } = this.#options;
     const { silenceMsMax = silenceMsMaxDefault, totalMsMax = null } = this.#options;

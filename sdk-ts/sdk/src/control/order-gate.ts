@@ -38,9 +38,7 @@ export class OrderGate {
   readonly #domainMax: ExecutionDomain | null;
   #state: SessionState;
 
-  /**
-   * @param domainMax highest domain in which orders may leave, whatever the world grants; null: as the world grants
-   */
+  /** @param domainMax highest domain in which orders may leave, whatever the world grants; null: as the world grants */
   constructor(
     clock: SdkClock,
     session: { readonly sessionId: string; readonly worldId: string; readonly strategyId: string },

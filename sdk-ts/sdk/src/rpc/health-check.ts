@@ -1,10 +1,7 @@
 import { type Client, Metadata, status } from "@grpc/grpc-js";
 import { wallClockMs } from "./system-clock.ts";
 
-/**
- * Service name under which health reports whether a process leads; unknown to a server whose shape has only one
- * process.
- */
+/** Service name under which health reports whether a process leads; unknown where only one process can run. */
 const LEADER = "leader";
 
 /** Field 1 of `grpc.health.v1.HealthCheckResponse` with the value SERVING. */

@@ -22,10 +22,7 @@ export interface QmtlErrorOptions {
   retryAfterMs?: number;
   /** The underlying failure; never sent over the wire. */
   cause?: unknown;
-  /**
-   * Status code, if not that of the reason: for a foreign error, or a call that the caller cancelled. @default the
-   * reason's
-   */
+  /** Status code of a foreign error, or of a call that the caller cancelled. @default that of the reason */
   code?: Code;
 }
 

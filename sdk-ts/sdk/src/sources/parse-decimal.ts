@@ -5,10 +5,7 @@ const nine = 57;
 const dot = 46;
 const minus = 45;
 
-/**
- * Largest number of digits for which mantissa and scale are exact, so that the division rounds only once, as `Number()`
- * does.
- */
+/** Most digits for which mantissa and scale are exact, so that the division rounds only once, as `Number()` does. */
 const digitsMax = 15;
 
 /**

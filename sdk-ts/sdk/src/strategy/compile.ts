@@ -37,9 +37,7 @@ export interface DeclaredNode {
   readonly period: number;
   /** Upstream nodes in port order. */
   readonly inputs: readonly DeclaredNode[];
-  /**
-   * @returns what its node id is made of
-   */
+  /** @returns what its node id is made of */
   canonical(): CanonicalNode;
 }
 

@@ -2,8 +2,7 @@
  * Why a declaration is refused.
  *
  * - `INVALID_FIELD`: a value is missing or not allowed.
- * - `RESERVED_PARAM`: a param has a name for where a node runs (`world`, `as_of`, `env_…`), which its id must not
- * contain.
+ * - `RESERVED_PARAM`: a param has a name for where a node runs (`world`, `as_of`, `env_…`), which no id may contain.
  * - `DUPLICATE_NAME`: two nodes with different content have the same name.
  * - `EMPTY_STRATEGY`: `setup` added no node.
  * - `NODES_DIFFER`: `setup` declared different nodes the second time it ran.
@@ -27,9 +26,7 @@ export class DeclarationError extends Error {
   /** What is wrong with the field, and what to write instead. */
   readonly problem: string;
 
-  /**
-   * @param place where the declaration is written, for example `strategy.ts:12`; shown at the end of the message
-   */
+  /** @param place where the declaration is written, for example `strategy.ts:12`; shown at the end of the message */
   constructor(
     reason: DeclarationReason,
     field: string,

@@ -28,8 +28,7 @@ export interface DeclaredInput {
 /** Options that every node takes. */
 export interface NodeOptions {
   /**
-   * Name for messages and reports, 1..200 characters; not part of the node id. @default derived from what the node
-   * computes
+   * Name for messages and reports, 1..200 characters; not part of the node id. @default one derived from its content
    */
   readonly name?: string | undefined;
   /** Length of its buckets. @default the shortest interval of its inputs, otherwise the strategy's `defaultInterval` */

@@ -157,9 +157,7 @@ export class FakeGateway {
     this.#notify();
   }
 
-  /**
-   * @returns the phase of a strategy's context swap; undefined if there is none
-   */
+  /** @returns the phase of a strategy's context swap; undefined if there is none */
   swapPhase(strategyId: string): SwapPhase | undefined {
     return this.#swaps.phase(strategyId);
   }

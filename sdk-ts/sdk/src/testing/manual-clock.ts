@@ -6,9 +6,7 @@ export class ManualClock implements SdkClock {
   #nowMs: number;
   readonly #timers = new Map<object, { readonly atMs: number; readonly callback: () => void }>();
 
-  /**
-   * @param startMs time at which it begins, milliseconds since the epoch. @default 0
-   */
+  /** @param startMs time at which it begins, milliseconds since the epoch. @default 0 */
   constructor(startMs = 0) {
     this.#nowMs = startMs;
   }

@@ -21,9 +21,7 @@ export class BarReplay {
   #next: number;
   #nextEndMs: number;
 
-  /**
-   * @param places indexes in the account of the instruments that the feed marks; without any it is a clock only
-   */
+  /** @param places indexes in the account of the instruments that the feed marks; without any it is a clock only */
   constructor({ feed, first, end }: TradedRows, places: readonly number[]) {
     this.feed = feed;
     this.#places = places;

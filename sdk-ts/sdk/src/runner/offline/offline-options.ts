@@ -25,8 +25,7 @@ export interface OfflineOptions {
    */
   readonly until?: string | undefined;
   /**
-   * Initial cash, above 0. @default that of the node sets, otherwise that of the account in the configuration
-   * (1,000,000)
+   * Initial cash, above 0. @default that of the node sets, otherwise of the account in the configuration (1,000,000)
    */
   readonly initialCash?: number | undefined;
   /** Leaves out fees and spread; the result and the report say so. @default false */

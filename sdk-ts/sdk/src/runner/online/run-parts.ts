@@ -49,8 +49,8 @@ interface RunHost {
 }
 
 /**
- * The parts of a run, which exist only after its strategy was submitted, and the calls between them. Making them starts
- * nothing.
+ * The parts of a run, which exist only after its strategy was submitted, and the calls between them. The constructor
+ * starts nothing.
  */
 export class RunParts
   implements

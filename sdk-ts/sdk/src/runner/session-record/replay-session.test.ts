@@ -56,8 +56,7 @@ const meanTarget = (side: number, row: number): number => {
 };
 
 /**
- * A session as router and journal would record it; `weight` is the activation's, `limits` are those in force from a row
- * on.
+ * A session as router and journal would record it; `weight` is the activation's, `limits` are in force from a row on.
  */
 function record(
   weight = 1,

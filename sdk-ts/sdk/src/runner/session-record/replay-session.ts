@@ -117,8 +117,7 @@ function heldTargets(
 }
 
 /**
- * Rows before the first recorded one come from the files, the others from the record; a row that was not recorded is
- * missing.
+ * Rows before the first recorded one come from the files, the others from the record, where a gap is a missing bucket.
  */
 function withRecorded(past: BatchInput, rows: readonly SessionRow[]): BatchInput {
   const [first] = rows;

@@ -4,7 +4,7 @@ import { z } from "zod";
 const id = z.string().min(1);
 const finite = z.number().refine(Number.isFinite);
 
-/** The header: what was run, and the settings of the account's router. Often the first line, but not always. */
+/** The header: what was run, and the settings of the account's router. It may come after rows. */
 const headerSchema = z.strictObject({
   type: z.literal("session"),
   version: z.literal(1),
@@ -29,10 +29,7 @@ const headerSchema = z.strictObject({
     .default({}),
 });
 
-/**
- * A row of one source node, as the session consumed it. A `null` among the values is NaN; a missing bucket has no
- * values.
- */
+/** A row of one source node, as the session consumed it. A `null` value is NaN; a missing bucket has no values. */
 const rowSchema = z.strictObject({
   type: z.literal("row"),
   node_id: z.string().regex(/^blake3:[0-9a-f]{64}$/),
@@ -90,9 +87,7 @@ export class SessionRecordError extends Error {
   override readonly name = "SessionRecordError";
 }
 
-/**
- * @returns a line of a record file, including its line break
- */
+/** @returns a line of a record file, including its line break */
 export function sessionRecordLine(line: SessionRecordLine): string {
   return `${JSON.stringify(line)}\n`;
 }

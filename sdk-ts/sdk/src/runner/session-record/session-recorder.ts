@@ -184,8 +184,7 @@ export class FileSessionRecorder implements SessionRecorder {
   }
 
   /**
-   * Requests the account and the weights until no newer request is pending. Never rejects: the run continues without
-   * them.
+   * Requests the account and the weights until no request is pending. Never rejects: the run continues without them.
    */
   async #ask(): Promise<void> {
     while (this.#mustAsk && !this.#stop.signal.aborted) {

@@ -33,7 +33,8 @@ type SourceConfig = QmtlConfig["sources"][string];
  * Reads a source for an offline run: without `history_file` all rows from `file`; with one and a `start`, rows before
  * `start` from the history and the others from `file`; with one and no `start`, the history alone.
  *
- * @param untilMs rows that open after this time are left out, milliseconds; undefined: rows from `start` on are
+ * @param untilMs open time of the last row kept, milliseconds; undefined: the last row before `start`, or the last of
+ * all
  * @param given source that is read instead of the files
  * @throws {CsvError | FeedError | StrategyRunError}
  */

@@ -178,8 +178,7 @@ function compileTwice(strategy: Strategy, context: StrategyContext): StrategyGra
 }
 
 /**
- * The nodes by a number for their content. Equal content has the same number in `known`, in whatever order it is
- * declared.
+ * The nodes by a number for their content. Equal content has the same number in `known`, in any order of declaration.
  */
 function contentsOf(graph: StrategyGraph, known: Map<string, number>): Map<number, DeclaredNode> {
   const numbers = new Map<DeclaredNode, number>();

@@ -227,10 +227,7 @@ export class ContextExecutor {
     return true;
   }
 
-  /**
-   * The past from the newest snapshots if they suffice, else from the first row; undefined while rows must still be
-   * read.
-   */
+  /** The past, from the newest snapshots or else from the first row; undefined while rows must still be read. */
   #past(held: readonly QueueReplica[]): ComputedPast | undefined {
     const { replicas, cache } = this.#options;
     const parts: PastParts = { wiring: this.#wiring, clocks: this.#clocks, replicas };
@@ -265,10 +262,7 @@ export class ContextExecutor {
     return { supplied, wanted: [...wanted] };
   }
 
-  /**
-   * Bucket end to continue from: that of the last bucket computed, or an earlier one if a queue just claimed ends
-   * earlier.
-   */
+  /** Bucket end to continue from: that of the last bucket, or an earlier one if a queue just claimed ends earlier. */
   #restoreMs(claimed: readonly QueueReplica[]): number {
     let endMs = this.isWarm ? this.#endMs : this.#clocks.availableMs();
     for (const replica of claimed) {

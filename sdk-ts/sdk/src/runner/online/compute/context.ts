@@ -147,8 +147,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   }
 
   /**
-   * Makes the queues begin at the newest snapshots, so that only later rows are read. To be called before anything is
-   * read.
+   * Makes the queues begin at the newest snapshots, so that only later rows are read; to be called before any reading.
    */
   beginAtSnapshots(): void {
     const { graph, sources } = this.#options;
@@ -257,10 +256,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     });
   }
 
-  /**
-   * First row of each clock that it still needs once all buckets up to `endMs` are ended; undefined while it may need
-   * any row.
-   */
+  /** First row it needs of each clock once all buckets up to `endMs` are ended; undefined while it may need any row. */
   neededRows(endMs: number): NeededRows | undefined {
     const compute = this.#compute;
     if (compute?.isSettled !== true || this.#completing !== undefined) return undefined;

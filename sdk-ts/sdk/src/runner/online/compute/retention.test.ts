@@ -79,10 +79,7 @@ function numbersOf(seed: number): () => number {
   };
 }
 
-/**
- * One context over the product's own replicas, executor, snapshots and retention; its log and leases are simulated
- * here.
- */
+/** One context over the product's own replicas, executor, snapshots and retention, with a simulated log and leases. */
 class Runner {
   readonly graph: OnlineGraph;
   readonly log = new FakeLog();

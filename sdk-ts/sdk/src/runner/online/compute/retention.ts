@@ -36,9 +36,7 @@ export class RowRetention {
   #isAsking = false;
   #isNew = true;
 
-  /**
-   * @param track receives the calls that load snapshots; only the end of the run waits for them
-   */
+  /** @param track receives the calls that load snapshots; only the end of the run waits for them */
   constructor(
     cache: Pick<SnapshotCache, "states" | "refresh">,
     track: (asking: Promise<void>) => void,
@@ -76,10 +74,7 @@ export class RowRetention {
     this.#track(asking);
   }
 
-  /**
-   * Finds the position from which the context would continue now. A queue whose log ends earlier may be taken over
-   * there.
-   */
+  /** Finds the position from which the context would continue now: the end of a queue, if that is earlier. */
   #findCheckpoint(parts: PastParts): void {
     this.#isNew = false;
     const { wiring, clocks, replicas } = parts;
@@ -114,10 +109,7 @@ function lastRowsOf(clocks: OnlineClocks): ReadonlyMap<string, number> {
 
 /** A context that reads source queues which other contexts may read as well. Implemented by `OnlineContext`. */
 interface RowsReader {
-  /**
-   * First row of each clock that it still needs once all buckets up to `endMs` are ended; undefined while it may need
-   * any row.
-   */
+  /** First row it needs of each clock once all buckets up to `endMs` are ended; undefined while it may need any row. */
   neededRows(endMs: number): NeededRows | undefined;
   /** Frees all earlier rows of the queues that only it reads. */
   freeRows(needed: NeededRows): void;

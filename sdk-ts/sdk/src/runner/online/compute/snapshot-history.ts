@@ -145,10 +145,7 @@ export function lengthsOf(plan: Plan): ReadonlyMap<string, number> {
   return lengths;
 }
 
-/**
- * The newest position, not after that of `until`, at which every node with state has a snapshot and the windows can be
- * filled.
- */
+/** The newest position up to that of `until` at which every node with state has a snapshot and the windows can fill. */
 export function newestCheckpoint(
   plan: Plan,
   wiring: OnlineWiring,

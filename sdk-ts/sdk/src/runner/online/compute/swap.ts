@@ -33,8 +33,7 @@ export interface BucketTaker {
 }
 
 /**
- * Interval at which an answer is repeated until the swap is decided, milliseconds: the event of the decision may be
- * lost.
+ * Interval at which an answer is repeated until the swap is decided, milliseconds: the decision's event may be lost.
  */
 const answerAgainMs = 2_000;
 /** Largest number of buckets of a context that wait for their turn. */

@@ -201,8 +201,8 @@ export class NodeLeases {
     }, signal);
     this.#options.monitor?.answered();
     const byKey = new Map(wanted.map((replica) => [replica.computeKey, replica]));
-    // A long poll is answered long after it was sent. At the server the lease begins when the poll ends; here only the
-    // first renewal, which is sent at once, gives it a usable time.
+    // A long poll is answered long after it was sent. At the server the lease begins when the poll ends; here the first
+    // renewal, which is sent at once, gives it its full usable time.
     for (const lease of leases) {
       const replica = byKey.get(lease.computeKey);
       if (replica === undefined) continue;
@@ -272,8 +272,7 @@ export class NodeLeases {
       const ref = refs[at];
       if (ref === undefined || ref.replica.epoch !== ref.epoch) return;
       if (renewal.renewed) ref.replica.renewed(ref.epoch, until);
-      // Under the lease's own epoch, a renewal is refused while a row is being written, and for good once it was given
-      // up.
+      // Under its own epoch, a renewal is refused while the server stores the lease, and for good once it was given up.
       else if (Number(renewal.currentEpoch) !== ref.epoch || ref.replica.isPastUse) {
         ref.replica.leaseLost(Number(renewal.currentEpoch));
         isLost = true;

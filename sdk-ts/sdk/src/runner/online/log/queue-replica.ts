@@ -293,10 +293,7 @@ export class QueueReplica {
     this.#step({ kind: "produced", record: { kind: "END" }, nowMs: this.#port.elapsedMs() });
   }
 
-  /**
-   * A reader that begins in the middle of a queue first gets the START in force; its position is that of the next
-   * record.
-   */
+  /** A reader that begins in mid-queue first gets the START in force; its position is that of the next record. */
   #join({ seq = 0, row }: CarriedRecord): void {
     const { fold } = this.#holder;
     this.#fromRow = undefined;

@@ -62,7 +62,7 @@ export class ConnectionMonitor {
     this.#reports.event("unreachable", problem);
   }
 
-  /** The whole platform answers. Returns true if it was lost before; the first connection is none. */
+  /** The whole platform answers. Returns true if it was lost before; false for the first connection. */
   reached(): boolean {
     const { state } = this.#now;
     if (state === "connected") return false;

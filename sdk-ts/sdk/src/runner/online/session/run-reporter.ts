@@ -57,10 +57,7 @@ export interface RunReports {
   problem(problem: string): void;
 }
 
-/**
- * Reports to the caller of a run. What the caller's own callbacks throw is reported as a problem and does not end the
- * run.
- */
+/** Reports to the caller of a run. What the caller's callbacks throw is reported as a problem; the run continues. */
 export class RunReporter implements RunReports {
   readonly #options: ReportOptions;
   readonly #clock: Pick<SdkClock, "nowMs">;
@@ -69,9 +66,7 @@ export class RunReporter implements RunReports {
   /** Problems reported recently: when, and how often each has occurred since. */
   readonly #recent = new Map<string, { atMs: number; more: number }>();
 
-  /**
-   * @param ending aborts when the run ends: from then on no problem is reported. @default never
-   */
+  /** @param ending aborts when the run ends: from then on no problem is reported. @default never */
   constructor(options: ReportOptions, clock: Pick<SdkClock, "nowMs">, ending?: AbortSignal) {
     this.#options = options;
     this.#clock = clock;

@@ -53,10 +53,7 @@ const pageSize = 5_000;
 /** The request that submits a strategy. Sent again under the same request id, it is the same submission. */
 type SubmissionRequest = MessageInitShape<typeof SubmitStrategyRequestSchema>;
 
-/**
- * The request that submits a strategy, with a new request id: its graph, the pins of its sources, its targets and its
- * backtest.
- */
+/** The request that submits a strategy, with a new request id: graph, pins of the sources, targets and backtest. */
 export function submissionRequest(
   graph: OnlineGraph,
   worldId: string,
@@ -80,7 +77,6 @@ export function submissionRequest(
  * Submits a strategy and waits until every node has its queue. Waits through outages for as long as they last.
  *
  * @returns the submitted graph; undefined if the signal aborted
- *
  * @throws {QmtlError} if the submission is refused or has failed.
  */
 export async function submitGraph(

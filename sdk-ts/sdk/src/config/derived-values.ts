@@ -51,7 +51,7 @@ export function derivedValues(
   ];
 }
 
-/** The configuration with the derived values put in. */
+/** The configuration with the derived values filled in. */
 export function withDerived(config: QmtlConfig, derived: readonly DerivedValue[]): QmtlConfig {
   const valuesOf = (section: "gateway" | "sdk"): Record<string, unknown> =>
     Object.fromEntries(

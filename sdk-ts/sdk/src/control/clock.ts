@@ -7,7 +7,7 @@ export interface SdkTimer {
   cancel(): void;
 }
 
-/** Every clock and timer a running strategy uses. The only place of the SDK that reads clocks. */
+/** Every clock and timer that a strategy uses online, as one port that tests can replace. */
 export interface SdkClock {
   /** Wall clock, milliseconds since the epoch. */
   nowMs(): number;

@@ -23,7 +23,7 @@ export interface IntentFirstOptions {
   readonly signal: StrategyNode;
   /** What is traded; an entry of `instruments:`. */
   readonly instrument: string;
-  /** World the set is made for; shown by `describe()`, never part of a node's identity. */
+  /** World for which the set is made; shown by `describe()`, never part of a node id. */
   readonly worldId?: string | undefined;
   /**
    * Node with the price of the instrument; computed along with the set. Orders are sized at the close of the

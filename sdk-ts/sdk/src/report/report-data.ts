@@ -1,4 +1,4 @@
-/** Equity of something over time; `timesMs` and `equity` have the same length. */
+/** An equity curve; `timesMs` and `equity` have the same length. */
 export interface ReportCurve {
   readonly name: string;
   /** Bucket ends, epoch milliseconds, increasing. */
@@ -76,7 +76,7 @@ export interface ReportData {
   readonly title: string;
   /** When the report was made, epoch milliseconds. */
   readonly madeAtMs: number;
-  /** True stamps the report: costs were left out. */
+  /** True if costs were left out; the report is then stamped "No costs". */
   readonly noCosts: boolean;
   /** Currency of all money. */
   readonly currency: string;
@@ -89,6 +89,6 @@ export interface ReportData {
   /** Counters, such as node evaluations, steps after the target, warm-up rows. */
   readonly evaluations: readonly ReportFigure[];
   readonly timeline: readonly ReportEvent[];
-  /** What a reader must know of the data, one sentence each. */
+  /** What a reader must know about the data, one sentence each. */
   readonly notes: readonly string[];
 }

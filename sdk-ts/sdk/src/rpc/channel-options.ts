@@ -6,7 +6,7 @@ import { REPEATABLE_METHODS } from "./repeatable-methods.ts";
 /** Largest message either side sends or takes: 16 MiB. Beyond it the call fails with RESOURCE_EXHAUSTED. */
 export const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 
-/** Files of a TLS connection, PEM. */
+/** Certificates and key of a TLS connection, the bytes of PEM files. */
 export interface ClientTls {
   /** Certificate authorities to trust. @default those of the system */
   ca?: Uint8Array;

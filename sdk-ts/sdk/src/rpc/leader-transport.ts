@@ -17,7 +17,7 @@ import { REPEATABLE_METHODS } from "./repeatable-methods.ts";
 import { monotonicMs, pause } from "./system-clock.ts";
 import { type ChannelState, ChannelTransport, type GrpcTransport } from "./transport.ts";
 
-/** Longest wait for a server to say whether it serves, milliseconds. */
+/** Longest wait for a server's health, milliseconds. */
 const healthMsMax = 500;
 /** A call that found no leader is tried again for this long, milliseconds: longer than any leader may be silent. */
 const leaderlessMsMax = 6_000;
@@ -226,7 +226,7 @@ class LeaderTransport implements GrpcTransport {
 class Call {
   readonly method: DescMethod;
   readonly signal: AbortSignal | undefined;
-  /** Attempts that failed. */
+  /** Number of attempts that failed. */
   attempts = 0;
   readonly #timeoutMs: number | undefined;
   readonly #beganMs = monotonicMs();

@@ -21,7 +21,7 @@ export interface CanonicalNode {
   readonly inputs: readonly { readonly port: string; readonly node: DeclaredNode }[];
   /** Type and names of its outputs. */
   readonly schema_compat_id: string;
-  /** What computes it. */
+  /** The code that computes it. */
   readonly code: NodeCode;
 }
 

@@ -90,7 +90,7 @@ export class FakeGateway {
     this.barrier = new FakeBarrier(this.#graphs, this.log);
   }
 
-  /** @returns a client side for `runOnline`; each process of a test needs its own */
+  /** @returns a connection for `runOnline`; each process of a test needs its own */
   connection(): { client<S extends DescService>(service: S): Client<S> } {
     // A process has one session, because its Consume calls carry no ticket.
     const peer: Peer = { sessionId: "" };

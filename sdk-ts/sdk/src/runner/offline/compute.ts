@@ -20,7 +20,7 @@ export interface ComputedColumn {
 interface ComputedNodes {
   /** First output column of every wanted node, by id. */
   readonly columns: ReadonlyMap<string, ComputedColumn>;
-  /** Rows each node was computed on, by id; sources are not computed. */
+  /** Number of rows on which each node was computed, by id; sources are not computed. */
   readonly evaluations: ReadonlyMap<string, number>;
 }
 

@@ -11,7 +11,7 @@ export interface MarketInstrument {
   readonly target: DeclaredTarget;
   /** The instrument with its costs and fill rule. */
   readonly traded: OfflineInstrument;
-  /** Entry of `sources:` whose bars orders fill on and whose close is the mark. */
+  /** Entry of `sources:` on whose bars orders fill and whose close is the mark. */
   readonly markSource: string;
 }
 

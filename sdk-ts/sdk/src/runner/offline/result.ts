@@ -34,9 +34,9 @@ export interface ResultInstrument {
   readonly instrument: string;
   /** Entry of `sources:` on whose bars its orders filled. */
   readonly markSource: string;
-  /** Bars traded. */
+  /** Number of bars traded. */
   readonly bars: number;
-  /** Rows of its feed before the first traded bar. */
+  /** Number of rows of its feed before the first traded bar. */
   readonly warmupRows: number;
   readonly orders: number;
   readonly fills: number;
@@ -60,13 +60,11 @@ export interface OfflineResult {
   readonly nodes: readonly ResultNode[];
   /** The nodes as they were declared, with their ids. */
   readonly graph: IdentifiedGraph;
-  /**
-   * Rows on which each node was computed, by node id, including those before the first traded bar. Sources have none.
-   */
+  /** Number of rows on which each node was computed, by node id, warm-up included. Sources have none. */
   readonly evaluations: ReadonlyMap<string, number>;
   /** Instruments that were traded, by symbol. */
   readonly instruments: readonly ResultInstrument[];
-  /** Rows of the returns' feed before its first traded bar: they warm the nodes and are not traded. */
+  /** Number of rows of the returns' feed before its first traded bar: they warm the nodes and are not traded. */
   readonly warmupRows: number;
   /** Work done after the targets. */
   readonly afterTarget: StepsAfterTarget;

@@ -71,7 +71,7 @@ export async function runOffline(
   return result;
 }
 
-/** A failure of a compute function with the line of the strategy's file it came from. */
+/** A failure of a compute function, with the line of the strategy's file from which it came. */
 function placedFailure(error: unknown, module: string | undefined): unknown {
   if (!(error instanceof ComputeError) || module === undefined) return error;
   const line = lineIn(module, error.cause);

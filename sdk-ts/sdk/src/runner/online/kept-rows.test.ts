@@ -95,7 +95,7 @@ async function start(gateway: FakeGateway, sessionId: string, strategy = identif
   return { run, problems, events };
 }
 
-/** Every effective row of the computed nodes, bit for bit, without who wrote it. */
+/** Every effective row of the computed nodes, bit for bit, without its writer. */
 function logOf(gateway: FakeGateway, domain: "backtest" | "dryrun" = "backtest", fromRow = 0) {
   return identified.graph.nodes
     .filter(({ declared }) => declared.inputs.length > 0)

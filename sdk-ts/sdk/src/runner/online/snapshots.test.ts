@@ -76,7 +76,7 @@ async function start(gateway: FakeGateway, sessionId: string) {
   return { run, problems };
 }
 
-/** Every effective row of every node, bit for bit, without who wrote it. */
+/** Every effective row of every node, bit for bit, without its writer. */
 function logOf(gateway: FakeGateway): unknown[] {
   return identified().graph.nodes.map(({ id }) =>
     gateway.log.records(gateway.key(id)).flatMap((record) =>

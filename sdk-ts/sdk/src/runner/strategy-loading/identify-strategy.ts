@@ -59,7 +59,7 @@ export interface IdentifiedStrategy {
   readonly targets: readonly DeclaredTarget[];
   /** Computes the code hash of a node, for the wire. */
   readonly hashCode: HashCode;
-  /** Path of the file it is written in, where it is known. */
+  /** Path of the file in which it is written, if that is known. */
   readonly module: string | undefined;
 }
 
@@ -69,7 +69,7 @@ interface DeclaredStrategy {
   readonly strategy: Strategy;
   /** Its nodes. */
   readonly compiled: StrategyGraph;
-  /** Path of the file it is written in, where it is known. */
+  /** Path of the file in which it is written, if that is known. */
   readonly module: string | undefined;
 }
 

@@ -16,7 +16,7 @@ interface ContextExecutorOptions {
   readonly wiring: OnlineWiring;
   /** Queues of the computed nodes in this context. */
   readonly replicas: ReadonlyMap<string, QueueReplica>;
-  /** Snapshots the log confirms. */
+  /** Snapshots that the log confirms. */
   readonly cache: Pick<SnapshotCache, "states">;
   readonly reports: RunReports;
   readonly listener: ExecutorListener;

@@ -343,7 +343,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   }
 }
 
-/** Reads queues from their first record, and gives them the rows they lack. */
+/** Reads copies of queues from their first record, and gives the queues the rows they lack. */
 async function completeReplicas(
   ports: RunPorts,
   replicas: readonly QueueReplica[],

@@ -2,7 +2,7 @@ import { blake3Hex } from "@qmtl/core/canonical";
 import type { StepExecutor } from "@qmtl/core/dataflow";
 import { float64Bytes, type RowContent } from "../log/wire-records.ts";
 
-/** Bytes of the hash of a state or a window. */
+/** Length of the hash of a state or a window, bytes. */
 const hashBytes = 8;
 /** Rows from one hash of its input windows to the next, in the records of a node without state. */
 export const windowHashRows = 64;

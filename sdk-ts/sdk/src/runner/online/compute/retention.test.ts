@@ -251,7 +251,7 @@ class Runner {
     return Math.max(...this.#all.map(({ keptRows }) => keptRows)) - this.#open.length;
   }
 
-  /** Every effective row of every computed node, bit for bit, without who wrote it. */
+  /** Every effective row of every computed node, bit for bit, without its writer. */
   get published(): readonly string[] {
     return [...this.replicas.values()].flatMap(({ computeKey, identity }) =>
       this.log.records(computeKey).flatMap((record) =>

@@ -66,7 +66,7 @@ export class Publisher {
     this.#done = Promise.resolve().then(() => this.#run());
   }
 
-  /** Drops what waits and gives calls up. */
+  /** Drops waiting records and cancels calls. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#done;
@@ -160,7 +160,7 @@ export class RunPublishers {
     publisher.send(records.map((record) => wireRecord(replica.computeKey, record)));
   }
 
-  /** Drops what waits and gives calls up. */
+  /** Drops waiting records and cancels calls. */
   async stop(): Promise<void> {
     await Promise.all([...this.#publishers.values()].map((each) => each.stop()));
   }

@@ -68,7 +68,7 @@ export class QueueReplica {
   #rows = new RowBuffer<EffectiveRow>();
   #holder: HolderState;
   #build = "";
-  /** Row it is read from; undefined: from the first record. */
+  /** Row at which reading begins; undefined: at the first record. */
   #fromRow: number | undefined;
   /** Rows before the first one here were not read, or have been freed. */
   #isPartial = false;

@@ -2,7 +2,7 @@ import type { SdkClock, SdkTimer } from "../../../control/clock.ts";
 import type { ReplayFeed } from "../../../sources/replay-feed.ts";
 import type { RowContent } from "./wire-records.ts";
 
-/** The claim on a source's queue that a replay publishes under: its `QueueReplica`. */
+/** The claim on a source's queue under which a replay publishes: its `QueueReplica`. */
 interface SourceClaim {
   readonly phase: string;
   readonly isEnded: boolean;

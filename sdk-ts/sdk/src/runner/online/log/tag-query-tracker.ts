@@ -37,7 +37,7 @@ interface Found {
   readonly reader: QueueReader;
 }
 
-/** Largest number of queues of one query; of more, the first in the server's order are taken. */
+/** Largest number of queues of one query; of more, the first by name are taken. */
 const tagMatchesMax = 1_000;
 const pageRows = 100;
 /** Wait after a failed request, milliseconds: doubled each time, up to `againMsMax`. */

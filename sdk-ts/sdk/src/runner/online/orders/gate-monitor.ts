@@ -28,7 +28,7 @@ interface GateMonitorOptions {
   readonly listener: GateListener;
 }
 
-/** Notified of what the control stream brings. Implemented by `RunParts`. */
+/** Notified of events of the control stream. Implemented by `RunParts`. */
 export interface GateListener {
   /** Orders may leave from now on. */
   gateArmed(): void;

@@ -45,7 +45,7 @@ export {
 } from "./sources/index.ts";
 export * from "./strategy/index.ts";
 
-// ---- Errors, sweeps and figures of the core that authors meet.
+// ---- Errors, sweeps and metrics of the core that authors use.
 
 export { CodeHashError, type CodeHashErrorReason } from "@qmtl/core/canonical";
 export {

@@ -15,7 +15,7 @@ const entries = [
   "sdk-ts/sdk/src/testing/index.ts",
 ].map((path) => join(root, path));
 
-/** The `ts` blocks of a page, each a file: of the name in its first line, if there is one. */
+/** The `ts` blocks of a page, each as a file with the name in its first line, if there is one. */
 function blocksOf(page: string): { file: string; text: string }[] {
   const found = page.matchAll(/^```ts\n([\s\S]*?)^```$/gm);
   return [...found].map(([, text = ""], k) => {
@@ -24,7 +24,7 @@ function blocksOf(page: string): { file: string; text: string }[] {
   });
 }
 
-// The blocks stand as files of a project whose packages are this repository's.
+// The blocks are written as files of a project that uses the packages of this repository.
 const blocks = blocksOf(readFileSync(join(root, "docs/sdk.md"), "utf8"));
 const folder = mkdtempSync(join(tmpdir(), "sdk-docs-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -34,7 +34,7 @@ for (const { file, text } of blocks) writeFileSync(join(folder, file), text);
 
 const modules = new Map<string, Readonly<Record<string, unknown>>>();
 describe("the blocks of docs/sdk.md", async () => {
-  // What a block tests is registered here as tests of this file.
+  // Tests in a block are registered here, as tests of this file.
   for (const { file } of blocks) modules.set(file, await import(join(folder, file)));
 });
 
@@ -101,7 +101,7 @@ test("the backtest of the page runs on the file of its first strategy", async ()
   expect(await backtest(join(folder, "strategy.ts"), { config: project.config })).not.toBeNaN();
 });
 
-/** Exported symbols of both entries, aliases followed. */
+/** Exported symbols of all entries, with aliases followed. */
 function exportedSymbols(): { name: string; symbol: ts.Symbol }[] {
   return entries.flatMap((server) => {
     const module = checker.getSymbolAtLocation(program.getSourceFile(server)!)!;
@@ -142,7 +142,7 @@ describe("every public export has a docstring", () => {
   });
 });
 
-/** Not private, not of a library. */
+/** True for a member that is neither private nor from a library. */
 function isOurs(member: ts.Symbol): boolean {
   const [declaration] = member.declarations ?? [];
   if (declaration === undefined || member.name.startsWith("__")) return false;

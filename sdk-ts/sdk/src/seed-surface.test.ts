@@ -17,7 +17,7 @@ import {
 } from "@qmtl/sdk/testing";
 import { describe, expect, test } from "vitest";
 
-/** What the workflow guide shows of the SDK, section by section, as its TypeScript readers write it. */
+/** What the workflow guide shows of the SDK, section by section, as a reader would write it in TypeScript. */
 
 const minute = { interval: 60, period: 1 } as const;
 
@@ -144,7 +144,7 @@ describe("3. each strategy subclasses Strategy and defines a setup method that w
   });
 });
 
-/** Notes every call; the methods named in `fails` throw. */
+/** Records every call; the method named in `fails` throws. */
 class Noting extends IntentFirstStrategy {
   readonly calls: string[] = [];
   readonly #fails: string | undefined;

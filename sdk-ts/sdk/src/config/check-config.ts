@@ -11,7 +11,7 @@ export interface ConfigConflict {
   readonly also?: readonly string[];
 }
 
-/** Checks what no single key can show. */
+/** Checks the rules that span several keys. */
 export function checkConfig(config: QmtlConfig): ConfigConflict[] {
   return [
     ...checkSources(config),
@@ -58,7 +58,7 @@ function* checkFaults(config: QmtlConfig): Generator<ConfigConflict> {
     if (faults.length === 0) continue;
     const path = ["accounts", id, "faults"];
     if (!config.test.test_mode) yield { path, message: "needs test.test_mode: true" };
-    // The broker's fault names a strategy, no account.
+    // A fault of the broker names a strategy but no account.
     if (Object.keys(config.accounts).length > 1) {
       yield { path, message: "is allowed only if `accounts` has exactly one entry" };
     }

@@ -4,7 +4,8 @@ import { QmtlError } from "../rpc/qmtl-error.ts";
 import type { QmtlConfig } from "./config-schema.ts";
 
 /**
- * What `connectTo` needs beside the address of an https gateway: the authorities of `security.ca_file`, or nothing.
+ * The TLS options that `connectTo` needs for an https gateway: the certificate authorities of `security.ca_file`. Empty
+ * if that key is null: then the system's authorities apply.
  *
  * @throws {QmtlError} CONFIG_INVALID when the file cannot be read.
  */

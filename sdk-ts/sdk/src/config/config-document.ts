@@ -6,12 +6,12 @@ import { ConfigError, type ConfigErrorReason } from "./config-error.ts";
 /** Largest `qmtl.yml`, in bytes. */
 export const configBytesMax = 1_048_576;
 
-/** A parsed file that remembers where everything stands. */
+/** A parsed file, with the line and column of every key and value. */
 export interface ConfigDocument {
   /** Absolute path; undefined when there is no file and defaults apply. */
   readonly file: string | undefined;
   readonly data: Record<string, unknown>;
-  /** Where the value at a path stands, or, if it is missing, the nearest key above it. */
+  /** Line and column, from 1, of the value or key at a path, else of the nearest key above it, else undefined. */
   place(
     path: readonly PropertyKey[],
     of?: "key" | "value",
@@ -20,7 +20,7 @@ export interface ConfigDocument {
 
 /**
  * Finds and parses the file: the given path, else `qmtl.yml`, else `qmtl.yaml` in `cwd`, else none. An empty file is
- * refused: it is more often a lost one than a request for the defaults, which `{}` states.
+ * refused, because it is more often a lost file than a request for the defaults; `{}` asks for those.
  *
  * @throws {ConfigError} `CONFIG_NOT_FOUND` (a given path), `CONFIG_UNREADABLE`, `CONFIG_EMPTY`, `CONFIG_NOT_YAML`.
  */
@@ -29,7 +29,7 @@ export function readConfigDocument(path: string | undefined, cwd: string): Confi
     path === undefined
       ? ["qmtl.yml", "qmtl.yaml"].map((name) => join(cwd, name))
       : [resolve(cwd, path)];
-  // A link to nothing is there, too: it must not read as "no file, so all defaults".
+  // A dangling link counts as a file: it must not be taken for "no file, so all defaults".
   const file = candidates.find(isThere);
   if (file !== undefined) return parseConfigDocument(readText(file), file);
   if (path !== undefined)
@@ -66,7 +66,7 @@ function isThere(path: string): boolean {
   try {
     return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
   } catch {
-    return true; // something is in the way; reading tells what
+    return true; // something is in the way; reading the file reports what
   }
 }
 
@@ -86,7 +86,7 @@ function readText(file: string): string {
   try {
     const stat = statSync(file);
     if (stat.isDirectory()) throw refused("CONFIG_UNREADABLE", file, "is a directory, not a file");
-    // A pipe may hand a file in; a device may never end.
+    // A pipe is accepted, because it may carry the file; reading a device might never end.
     if (!stat.isFile() && !stat.isFIFO()) throw refused("CONFIG_UNREADABLE", file, "is not a file");
     if (stat.size > configBytesMax)
       throw refused("CONFIG_UNREADABLE", file, `is larger than ${configBytesMax} bytes`);

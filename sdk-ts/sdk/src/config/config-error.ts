@@ -1,6 +1,6 @@
 /**
- * Why there is no configuration: the file is not there, cannot be read, is empty, is not YAML, or says something that
- * does not hold; or a secret it refers to is missing, readable by everybody, or short enough to be guessed.
+ * Why there is no configuration: the file is missing, cannot be read, is empty, is not YAML or has invalid values; or a
+ * secret it refers to is missing, readable by everybody, or short enough to be guessed.
  */
 export type ConfigErrorReason =
   | "CONFIG_NOT_FOUND"
@@ -12,19 +12,19 @@ export type ConfigErrorReason =
   | "SECRET_EXPOSED"
   | "SECRET_TOO_SHORT";
 
-/** One thing that is wrong. */
+/** One problem in a configuration. */
 export interface ConfigIssue {
-  /** Key with dots, e.g. `accounts.main.fee_bps`; empty for the whole file. */
+  /** Dotted key, e.g. `accounts.main.fee_bps`; empty for the whole file. */
   readonly path: string;
   readonly message: string;
-  /** Where it stands in the file, from 1; absent if it came from the environment or is missing altogether. */
+  /** Line in the file, from 1; absent if the value came from the environment or is missing altogether. */
   readonly line?: number;
   readonly column?: number;
   /** A known key of nearly the same name. */
   readonly suggestion?: string;
 }
 
-/** A configuration that was refused, with everything that is wrong with it. */
+/** Thrown when a configuration is refused; carries everything that is wrong with it. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly reason: ConfigErrorReason;

@@ -2,7 +2,7 @@ import type { QmtlConfig } from "./config-schema.ts";
 
 type SdkConfig = QmtlConfig["sdk"];
 
-/** Addresses that the gateway calls, by the section that says where they listen. */
+/** Keys of the addresses that the gateway calls, by the section of the service that listens there. */
 const services = {
   dag_manager: "gateway.dag_manager_url",
   world_service: "gateway.world_service_url",
@@ -10,14 +10,14 @@ const services = {
 
 /** A value that comes neither from its author nor from the schema, but from other keys. */
 export interface DerivedValue {
-  /** Key with dots: a section, and a key of it. */
+  /** Dotted key: a section and one of its keys. */
   readonly key: `sdk.${keyof SdkConfig}` | (typeof services)[keyof typeof services];
   readonly value: SdkConfig[keyof SdkConfig];
   /** The keys it comes from. */
   readonly origin: string;
 }
 
-/** Waits of a run with `test.test_mode`, where the author set none: short, so that no test hangs. */
+/** Timeouts and intervals of a run with `test.test_mode` where the author set none: short, so that no test hangs. */
 const testBudgets = {
   request_timeout_ms: 1_500,
   stream_silence_ms_max: 5_000,
@@ -34,7 +34,7 @@ export const derivedKeys: readonly DerivedValue["key"][] = [
 ];
 
 /**
- * The values that follow from others. The only place that decides this, for those who load and those who explain.
+ * The values that follow from other keys. Loading and explaining a configuration both use this function, so they agree.
  *
  * @param isSet whether the author, in the file or the environment, set a key
  */
@@ -51,7 +51,7 @@ export function derivedValues(
   ];
 }
 
-/** The configuration with the derived values put in. */
+/** The configuration with the derived values filled in. */
 export function withDerived(config: QmtlConfig, derived: readonly DerivedValue[]): QmtlConfig {
   const valuesOf = (section: "gateway" | "sdk"): Record<string, unknown> =>
     Object.fromEntries(
@@ -66,7 +66,7 @@ export function withDerived(config: QmtlConfig, derived: readonly DerivedValue[]
   };
 }
 
-/** Where a service is called, from where it listens. */
+/** The address at which a service is called, derived from the address it listens on. */
 function* addressOf(
   section: "gateway" | keyof typeof services,
   key: DerivedValue["key"],
@@ -88,7 +88,7 @@ function* addressOf(
   yield { key, value, origin };
 }
 
-/** How a listener's host is called from the same machine. */
+/** The host by which a listener is reached from the same machine. */
 function callableHost(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
   if (host === "::") return "[::1]";
@@ -101,7 +101,7 @@ function* executionDomain({ sdk }: QmtlConfig): Generator<DerivedValue> {
   yield { key: "sdk.execution_domain", value, origin: "sdk.trade_mode" };
 }
 
-/** The domain an old `trade_mode` means. */
+/** The execution domain that the deprecated `trade_mode` stands for. */
 export function domainOfTradeMode(mode: "paper" | "live"): "dryrun" | "live" {
   return mode === "paper" ? "dryrun" : "live";
 }

@@ -6,14 +6,14 @@ import { type LoadConfigOptions, loadConfigWithOrigins, overrideOf } from "./loa
 import { nearestName } from "./nearest-name.ts";
 import { descriptionOf, knownKeys, leafKeys, schemaAt, valueAt } from "./schema-walk.ts";
 
-/** What a key means and has. */
+/** The meaning, type, default and current value of one key. */
 export interface ConfigExplanation {
   readonly key: string;
   /** As in JSON Schema, e.g. `integer`, `"hot" | "cold"`, `string | null`. */
   readonly type: string;
-  /** What a figure may be, e.g. `1 to 65535`; absent where any may be. */
+  /** Allowed range of a number, e.g. `1 to 65535`; absent without an upper bound. */
   readonly range?: string;
-  /** What applies when the key is left out; undefined if it has to be given. */
+  /** The value that applies when the key is left out; undefined if the key is required. */
   readonly default: unknown;
   readonly description: string;
   readonly value: unknown;
@@ -22,14 +22,15 @@ export interface ConfigExplanation {
    * `no entry NAME` for a key of an entry that does not exist.
    */
   readonly origin: string;
-  /** Values this key gives others while they are left out; absent for a key that does so never. */
+  /** Values that this key gives to other keys while those are left out; absent if it gives none. */
   readonly sets?: Readonly<Record<string, unknown>>;
 }
 
 /**
  * Explains one key, e.g. `gateway.port` or `sources.bars.speed`.
  *
- * @throws {ConfigError} `CONFIG_INVALID` for a key that does not exist, with the nearest one; and as `loadConfig`.
+ * @throws {ConfigError} `CONFIG_INVALID` for a key that does not exist, suggesting the nearest one; otherwise as
+ * `loadConfig`.
  */
 export function explainConfig(key: string, options: LoadConfigOptions = {}): ConfigExplanation {
   const path = key.split(".");
@@ -60,7 +61,7 @@ export function explainConfig(key: string, options: LoadConfigOptions = {}): Con
   }
 }
 
-/** The named entry a key would belong to, when there is none of that name. */
+/** `no entry NAME` if a key belongs to a named entry that does not exist; otherwise undefined. */
 function missingEntry(path: readonly string[], config: unknown): string | undefined {
   for (let length = 2; length <= path.length; length++) {
     const entry = path.slice(0, length);

@@ -30,7 +30,8 @@ export interface LoadedConfig {
 
 /**
  * Loads `qmtl.yml`, applies overrides from the environment, checks everything and fills in the defaults. Relative paths
- * become absolute, from the folder of the file or, without a file, from `cwd`. Secrets stay references: see `resolveSecret`.
+ * become absolute, from the folder of the file or, without a file, from `cwd`. Secrets stay references: see
+ * `resolveSecret`.
  *
  * @param options file, folder and environment. @default {}
  * @returns the whole configuration
@@ -76,7 +77,7 @@ function toIssues(
   });
 }
 
-/** The value meant by a misspelt one of a few. */
+/** The allowed value that a misspelt one probably means. */
 function nearestValue(issue: z.core.$ZodIssue): string | undefined {
   if (issue.code !== "invalid_value" || typeof issue.input !== "string") return undefined;
   return nearestName(
@@ -85,7 +86,7 @@ function nearestValue(issue: z.core.$ZodIssue): string | undefined {
   );
 }
 
-/** The other key of a conflict: where to look when the first does not stand in the file. */
+/** The other key of a conflict, which gives the position when the first is not in the file. */
 function alsoOf(issue: z.core.$ZodIssue): readonly string[] | undefined {
   const also: unknown = issue.code === "custom" ? issue.params?.also : undefined;
   return Array.isArray(also) ? also.map(String) : undefined;
@@ -118,7 +119,7 @@ function placed(
   return place === undefined ? { path: text, message } : { path: text, message, ...place };
 }
 
-/** The override that set a path: itself, or one above it; the last one put in wins. */
+/** The override that set a path or a key above it; the last one applied wins. */
 export function overrideOf(
   path: readonly string[],
   overrides: readonly Override[],
@@ -126,7 +127,7 @@ export function overrideOf(
   return overrides.findLast((one) => one.path.every((name, index) => path[index] === name));
 }
 
-/** The override that made a path the file does not have, or its section: without it the path would not be there. */
+/** The override that created a path, or a section above it, that the file does not have. */
 function overrideBelow(
   path: readonly string[],
   { data }: ConfigDocument,
@@ -185,8 +186,8 @@ interface Override {
 }
 
 /**
- * Reads `QMTL__SECTION__KEY` variables: `__` divides names, letter case does not matter, the value is read as YAML
- * (`7400`, `true`, `[a, b]`, `{env: NAME}`); where a key takes text alone, `7400` is text.
+ * Reads `QMTL__SECTION__KEY` variables: `__` separates names, letter case does not matter, and the value is read as
+ * YAML (`7400`, `true`, `[a, b]`, `{env: NAME}`); for a key that takes only text, `7400` is text.
  *
  * @throws {ConfigError} `CONFIG_NOT_YAML`, naming the variable.
  */
@@ -206,7 +207,7 @@ function readOverrides(
   return overrides;
 }
 
-/** The data with overrides put in; the data themselves are not changed. */
+/** A copy of the data with the overrides applied. */
 function withOverrides(
   data: Readonly<Record<string, unknown>>,
   overrides: readonly Override[],
@@ -225,7 +226,7 @@ function withOverrides(
   return result;
 }
 
-/** The key meant by an upper-case name: a known one, else one that stands in the file, else lower case. */
+/** The key meant by an upper-case name: a key of the schema, else a key in the file, else the name in lower case. */
 function realName(
   path: readonly string[],
   name: string,
@@ -238,7 +239,7 @@ function realName(
   return names.find((one) => one.toLowerCase() === lower) ?? lower;
 }
 
-/** What YAML reads in the text; the text itself for a key that takes text alone, such as a name made of digits. */
+/** The text parsed as YAML; the text itself for a key that takes only text, such as a name made of digits. */
 function readValue(variable: string, path: readonly string[], text: string): unknown {
   try {
     const value: unknown = parse(text);
@@ -256,7 +257,7 @@ function takes(schema: z.core.$ZodType, value: unknown): boolean {
   return z.safeParse(schema, value).success;
 }
 
-/** Letters of a value that a message quotes at most. */
+/** Longest value that a message quotes, in characters. */
 const quotedMax = 40;
 
 const kinds: Readonly<Record<string, string>> = {
@@ -304,7 +305,7 @@ function wrongType(expected: string, input: unknown): string {
   if (typeof input !== "string")
     return `${wanted}, not ${Array.isArray(input) ? "a list" : "a section"}`;
   if (expected === "array") return `${wanted}, such as [a, b], not text`;
-  // What stands where a section belongs may be a secret; a switch or a figure is none.
+  // Text where a section belongs may be a secret, so it is not quoted; in place of a switch or a number it is not one.
   if (isSection || input.length > quotedMax) return `${wanted}, not text`;
   const isQuoted = expected !== "boolean" && input.trim() !== "" && Number.isFinite(Number(input));
   return `${wanted}, not the text "${input}"${isQuoted ? "; leave the quotes out" : ""}`;
@@ -325,7 +326,7 @@ function outOfRange(
   return `must be at ${side} ${bound}`;
 }
 
-/** What each kind of value would have had to be. */
+/** What each alternative of a union requires. */
 function noneOf({ errors }: Extract<z.core.$ZodIssue, { code: "invalid_union" }>): string {
   const wants = errors.flatMap(([first]) => (first === undefined ? [] : [issueText(first)]));
   return wants.length === 0 ? "is not valid" : [...new Set(wants)].join("; or ");

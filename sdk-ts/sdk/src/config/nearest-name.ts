@@ -1,4 +1,4 @@
-/** The known name closest to a misspelt one, if it is at most a third of its letters away. */
+/** The known name closest to a misspelt one; undefined if none is within a third of its letters (at least 1). */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let least = Math.max(1, Math.floor(name.length / 3)) + 1;
@@ -12,7 +12,7 @@ export function nearestName(name: string, known: readonly string[]): string | un
   return best;
 }
 
-/** Letters to insert, delete, replace or swap with their neighbour to get from one text to the other. */
+/** Number of letters to insert, delete, replace or swap with their neighbour to get from one text to the other. */
 function editDistance(from: string, to: string): number {
   let before: number[] = [];
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);

@@ -12,7 +12,7 @@ export class ExposedFile extends Error {
   }
 }
 
-/** A directory lies where the file of a secret should. */
+/** The path of a secret's file is a directory. */
 export class FolderForFile extends Error {
   override readonly name = "FolderForFile";
 
@@ -22,9 +22,9 @@ export class FolderForFile extends Error {
 }
 
 /**
- * Bytes of a file that must not be readable by everybody. Windows has no such mode; there it is not looked at.
+ * Reads a file that must not be readable by everybody. Windows has no such mode; there it is not checked.
  *
- * @throws {FolderForFile | ExposedFile} before anything is read; and as `readFileSync`.
+ * @throws {FolderForFile | ExposedFile} before anything is read; otherwise as `readFileSync`.
  */
 export function readPrivateFile(path: string): Buffer {
   const file = openSync(path, "r");

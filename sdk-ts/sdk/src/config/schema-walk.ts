@@ -15,14 +15,14 @@ export function schemaAt(path: readonly PropertyKey[]): z.core.$ZodType | undefi
   return schema;
 }
 
-/** Names that may stand below a path; empty where any name may. */
+/** Keys that the schema names below a path; empty where any name is allowed, or no key is. */
 export function knownKeys(path: readonly PropertyKey[]): string[] {
   const schema = schemaAt(path);
   const inner = schema && bare(schema);
   return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
 }
 
-/** The value at a path of data; undefined where there is none. */
+/** The value at a path of `root`; undefined if there is none. */
 export function valueAt(root: unknown, path: readonly string[]): unknown {
   let at: unknown = root;
   for (const name of path) {
@@ -32,7 +32,7 @@ export function valueAt(root: unknown, path: readonly string[]): unknown {
   return at;
 }
 
-/** The description of a key, wherever among its wrappers it was given. */
+/** The description of a key; empty if it has none. */
 export function descriptionOf(schema: z.core.$ZodType): string {
   return z.globalRegistry.get(schema)?.description ?? "";
 }

@@ -3,7 +3,7 @@ import { gatewayUrlSchema } from "./service-sections.ts";
 
 const timeoutMs = (most: number, least = 100) => z.int().min(least).max(most);
 
-/** What strategies that run online go by. */
+/** Section `sdk`: settings of strategies that run online. */
 export const sdkSchema = z.strictObject({
   gateway_url: gatewayUrlSchema
     .default("http://127.0.0.1:7400")

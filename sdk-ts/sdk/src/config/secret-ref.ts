@@ -2,7 +2,7 @@ import { z } from "zod";
 import { ConfigError, type ConfigErrorReason } from "./config-error.ts";
 import { ExposedFile, FolderForFile, readPrivateFile } from "./private-file.ts";
 
-/** Shortest key or secret that is accepted, bytes: fewer can be guessed. */
+/** Shortest key or secret that is accepted, in bytes: a shorter one could be guessed. */
 export const secretBytesMin = 16;
 
 /** Where a secret is kept. The configuration itself never holds one. */
@@ -26,7 +26,9 @@ export type SecretRef = z.output<typeof secretRefSchema>;
 export interface ResolveSecretOptions {
   /** Key of the configuration, for the message. @default none */
   readonly key?: string;
-  /** A shorter one is refused, bytes. @default 0: for a connection string, which holds more than a secret */
+  /**
+   * Length below which a secret is refused, in bytes. @default 0, for a connection string, which is more than a secret
+   */
   readonly bytesMin?: number;
   /** @default the environment of the process */
   readonly env?: Readonly<Record<string, string | undefined>>;

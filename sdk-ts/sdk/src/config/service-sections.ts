@@ -4,7 +4,7 @@ import { addressesOf } from "../rpc/addresses.ts";
 const port = z.int().min(1).max(65_535);
 const notAddress = "not an http or https address";
 const url = z.url({ protocol: /^https?$/, error: notAddress });
-/** One address, or several of which one leads: a list, or one text separated by commas, which is what it becomes. */
+/** One address, or several of which one leads: a list or a comma-separated text. A list becomes such a text. */
 const urls = z.union(
   [
     url,
@@ -24,7 +24,7 @@ function isUrl(text: string): boolean {
 }
 const host = z.string().min(1).max(255);
 
-/** Largest number of origins of web pages; each request of a page is compared with them. */
+/** Largest number of web origins; each request of a page is compared with all of them. */
 const webOriginsMax = 32;
 /** Origin of a web page exactly as a browser sends it: it is compared letter by letter. */
 const webOrigin = z.string().superRefine((text, context) => {

@@ -3,15 +3,15 @@ import { type ClockReading, elapsedMs, readClocks } from "@qmtl/core/gate";
 
 /** A timer that has been set. */
 export interface SdkTimer {
-  /** Does nothing after it fired, or twice. */
+  /** Does nothing if the timer has fired or was cancelled before. */
   cancel(): void;
 }
 
-/** Every clock and timer a running strategy uses. The only place of the SDK that reads clocks. */
+/** Every clock and timer that a strategy uses online, as one port that tests can replace. */
 export interface SdkClock {
   /** Wall clock, milliseconds since the epoch. */
   nowMs(): number;
-  /** The three clocks a lease is counted by. */
+  /** The three clocks by which the age of a lease is measured. */
   reading(): ClockReading;
   setTimer(callback: () => void, delayMs: number): SdkTimer;
 }
@@ -31,7 +31,7 @@ export const systemClock: SdkClock = {
   },
 };
 
-/** Milliseconds since this was made, by the clock that went furthest. */
+/** Returns a function that gives the milliseconds since this call, by the clock that advanced furthest. */
 export function stopwatch(clock: SdkClock): () => number {
   const start = clock.reading();
   return () => elapsedMs(start, clock.reading());

@@ -13,25 +13,25 @@ interface Times {
   readonly totalMsMax?: number | null;
   /** Revision of the gate that each stream begins with. @default no gate */
   readonly revision?: number;
-  /** What every stream is refused with. @default none is */
+  /** Reason with which every stream is refused. @default none */
   readonly refusal?: "TICKET_INVALID";
 }
 
-/** What a test sees of the server, and moves. */
+/** State of the server that a test reads and sets. */
 interface Seen {
   streams: number;
   tickets: number;
   isDown: boolean;
-  /** New streams say nothing. */
+  /** New streams send nothing. */
   isSilent: boolean;
   revision: number;
-  /** Of the queues. */
+  /** Store epoch of the queues. */
   storeEpoch: bigint;
   /** Ends the stream. */
   end(failure: Error): void;
 }
 
-/** A session on a control stream that says one thing and then nothing. */
+/** A session on a control stream that sends one message and then nothing. */
 function session({ revision = 0, refusal, ...times }: Times) {
   const clock = new ManualClock();
   const told: string[] = [];
@@ -271,7 +271,7 @@ describe("a control session", () => {
     open[0]!.dropTicket("t1");
     await pass(20_000);
 
-    // Every stream shows an older state. Without the growing wait they would be 200.
+    // Every stream begins with an older state. Without the growing wait there would be 200 of them.
     expect(seen.streams).toBeGreaterThan(5);
     expect(seen.streams).toBeLessThan(20);
     expect(gate.state.applied?.revision).toBe(5);

@@ -24,7 +24,7 @@ export interface ControlSessionOptions {
   readonly control: Client<typeof ControlStreamService>;
   readonly clock: SdkClock;
   readonly gate: OrderGate;
-  /** Its ticket, and with it its session. */
+  /** Keeps the ticket, which names the session. */
   readonly tickets: TicketKeeper;
   readonly worldId: string;
   readonly strategyId: string;
@@ -37,33 +37,35 @@ export interface ControlSessionOptions {
 
 const silence = new Error("the control stream fell silent");
 const silenceMsMaxDefault = 6_000;
-/** Wait before a stream is opened again that was closed here, milliseconds. */
+/** Wait before a stream that was closed here is opened again, milliseconds. */
 const reopenAfterMs = 100;
-/** The same after several that hardly stood: doubled each time, at most this. */
+/** Upper bound of that wait, which doubles each time a stream was closed soon after it opened. */
 const reopenAfterMsMax = 2_000;
-/** A stream that stood for this long, or for the age it may have, has served its purpose, milliseconds. */
+/**
+ * A stream that was open for this long, or for `totalMsMax` if that is less, does not lengthen the wait, milliseconds.
+ */
 const calmMsMin = 2_000;
-/** Largest number of heartbeats under way. */
+/** Largest number of heartbeats under way; half of it for those that the timer sends. */
 const heartbeatsMax = 4;
 const changeNames = new Map<number, string>(
   Object.entries(GateChange).map(([name, change]) => [change, name]),
 );
-/** How often a session renews until it is told. */
+/** Interval between heartbeats until a reply states another, milliseconds. */
 const renewMsDefault = 2_000;
 
 /**
- * Ticket, control stream and heartbeats of one strategy's session. It reconnects for ever; while it cannot
- * reach the gateway, the gate falls shut by itself when the lease runs out.
+ * Ticket, control stream and heartbeats of one strategy's session. It reconnects for ever; while it cannot reach the
+ * gateway, the gate shuts by itself when the order lease runs out.
  */
 export class ControlSession {
   readonly #options: ControlSessionOptions;
   readonly #stop = new AbortController();
   readonly #applied = new Map<string, { revision: bigint; storeEpoch: bigint }>();
   #stream: AbortController | undefined;
-  /** Time for the stream: a wall clock set back must not hide its silence. */
+  /** Elapsed time by which the stream is watched: a wall clock that is set back must not hide its silence. */
   readonly #elapsedMs: () => number;
   #heardMs = 0;
-  /** When the stream said its first word; +∞ before. */
+  /** When the stream delivered its first message; +∞ before. */
   #stoodFromMs = Number.POSITIVE_INFINITY;
   #renewMs = renewMsDefault;
   #renewTimer: SdkTimer | undefined;
@@ -79,7 +81,7 @@ export class ControlSession {
     this.#elapsedMs = stopwatch(options.clock);
   }
 
-  /** The ticket now; empty before the first. */
+  /** The current ticket; empty before the first. */
   get ticket(): string {
     return this.#options.tickets.ticket;
   }
@@ -88,18 +90,18 @@ export class ControlSession {
     this.#loop = this.#run();
   }
 
-  /** Takes another ticket for one that was refused, and opens the stream with it. Does nothing for an earlier one. */
+  /** Drops a ticket that was refused and reopens the stream with a new one. Does nothing for an earlier ticket. */
   dropTicket(ticket: string): void {
     if (this.#options.tickets.drop(ticket)) this.#reopen();
   }
 
-  /** Takes what the gate machine asked for. */
+  /** Carries out what the gate machine asked for and reports to the listener. */
   follow(effects: readonly SessionEffect[], reason: string): void {
     for (const effect of effects) this.#do(effect);
     this.#options.listener.onGate(reason);
   }
 
-  /** Gives the order lease up, says so once, and ends the stream. May be called twice. */
+  /** Gives up the order lease in one last heartbeat, without a retry, and ends the stream. May be called twice. */
   stop(): Promise<void> {
     this.#stopped ??= this.#end();
     return this.#stopped;
@@ -129,11 +131,11 @@ export class ControlSession {
     const calmMs = Math.min(calmMsMin, totalMsMax ?? calmMsMin);
     let failures = 0;
     let hasty = 0;
-    // What was told last: a stream that is closed here and opened again is not a loss, unless one was told before.
+    // Whether `onConnected` was reported last: a stream that is reopened here is reported only after a loss.
     let isToldUp = false;
     while (!stop.aborted) {
       let failure: unknown = new Error("the stream ended");
-      // `stop` aborts it as well: `#end` knows the newest.
+      // `#end` aborts it as well, through `#stream`.
       const stream = new AbortController();
       this.#stream = stream;
       this.#isReopening = false;
@@ -154,7 +156,7 @@ export class ControlSession {
       }
       if (stop.aborted) return;
       if (this.#isReopening) {
-        // One that is closed again and again, for one because its gateway has nothing newer, is not a reason to hurry.
+        // A stream that is closed again and again, e.g. because its gateway has nothing newer, is reopened more slowly.
         hasty = this.#elapsedMs() - this.#stoodFromMs < calmMs ? hasty + 1 : 0;
         await pause(
           clock,
@@ -194,13 +196,13 @@ export class ControlSession {
     } catch (failure) {
       if (!hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) throw failure;
       this.#options.tickets.drop(ticket);
-      // A stream ends with the ticket it was opened with: that is not a loss, unless the ticket was never good.
+      // A stream ends with the ticket it was opened with: that is no loss, unless the ticket was never accepted.
       if (!isUp) throw failure;
       this.#isReopening = true;
     }
   }
 
-  /** One timer for what time alone brings: silence and age of the stream, the end of a lease, the end of a ticket. */
+  /** One timer for all that depends on time alone: silence and age of the stream, the end of a lease or ticket. */
   #watchTime(): void {
     const { clock, gate, listener } = this.#options;
     const { silenceMsMax = silenceMsMaxDefault, totalMsMax = null } = this.#options;
@@ -230,7 +232,7 @@ export class ControlSession {
       this.#options.listener.onQueuesRestored();
     }
     if (topicKey !== "") {
-      // A key that nothing has happened to has nothing to continue from.
+      // A key at revision 0 has no change to continue from.
       if (revision > 0n) this.#applied.set(topicKey, { revision, storeEpoch });
       else this.#applied.delete(topicKey);
     }
@@ -274,7 +276,7 @@ export class ControlSession {
     const { gate, control, worldId } = this.#options;
     if (effect.kind === "send_heartbeat") this.#beat(false);
     else if (effect.kind === "request_snapshot") {
-      // Before the first state of a stream its snapshot is on the way already.
+      // Before the first gate state of a stream, its snapshot is on the way already.
       if (!this.#applied.delete(`world/${worldId}/gate`)) return;
       this.#reopen();
     } else if (effect.kind === "send_nack") {
@@ -285,7 +287,7 @@ export class ControlSession {
     }
   }
 
-  /** Sends a heartbeat now and sets the time of the next. */
+  /** Sends a heartbeat now, unless there is no ticket or too many are under way, and sets the timer of the next. */
   #beat(isTimed: boolean): void {
     const { clock, gate, control, listener } = this.#options;
     if (this.#stop.signal.aborted) return;
@@ -331,7 +333,7 @@ function worldGone(worldId: string): QmtlError {
   return new QmtlError("WORLD_NOT_FOUND", `there is no world ${worldId}`, { metadata });
 }
 
-/** A change of the gate as people read it. */
+/** Name of a gate change in lower case; empty if it is unknown. */
 function changeName(change: GateChange): string {
   return changeNames.get(change)?.toLowerCase() ?? "";
 }

@@ -21,7 +21,7 @@ import type {
 } from "@qmtl/core/gate";
 import { type SessionInput, scopeGateState, stateHash } from "@qmtl/core/gate";
 
-/** How gate states are hashed. */
+/** Hash of the text of a gate state, in the form of the contract. */
 export const hashText: HashText = (text) => `blake3:${blake3Hex(text)}`;
 
 const gates: Readonly<Record<number, GateState["gate"]>> = {
@@ -59,14 +59,15 @@ const domains: Readonly<Record<ExecutionDomain, WireDomain>> = {
   shadow: WireDomain.SHADOW,
 };
 
-/** A domain on the wire. */
+/** An execution domain as its enum on the wire. */
 export function domainToProto(domain: ExecutionDomain): WireDomain {
   return domains[domain];
 }
 
 /**
- * A gate state from the wire as an input of the session of `strategyIds`. The event's hash covers the whole
- * world; it is checked here, and the session keeps its own strategies' part and the hash of that.
+ * A gate state from the wire as an input of the session of `strategyIds`. The hash of the message covers the whole
+ * world and is checked here; the input has the part of these strategies only, with the hash of that part, or an empty
+ * hash if the check failed. An unknown enum value gives the input `unspecified_enum`.
  */
 export function gateInput(message: GateStateMessage, strategyIds: readonly string[]): SessionInput {
   const revision = Number(message.revision);
@@ -103,7 +104,7 @@ function gateFromProto(message: GateStateMessage): GateState | undefined {
   };
 }
 
-/** Sorted by name, as the state hash has them; undefined when one is not known. */
+/** The holds sorted by name, as the state hash requires; undefined if one is unknown. */
 function holdsFromProto(kinds: readonly HoldKind[]): Hold[] | undefined {
   const known = kinds.flatMap((kind) => holdNames[kind] ?? []);
   return known.length === kinds.length ? known.sort() : undefined;

@@ -88,10 +88,10 @@ const { cases } = JSON.parse(readFileSync(file, "utf8")) as { cases: ModeCase[] 
 
 /** A number that no version of the contract gives to a mode. */
 const unknownMode = 99 as EffectiveMode;
-/** Why a gate does not take a state, in the words of the vectors. */
+/** Why a gate refuses a state, in the words of the vectors. */
 const reasons: Readonly<Record<string, string>> = { UNSPECIFIED_ENUM: "decision_unavailable" };
 
-/** Cases that the running gate deliberately does not follow, by what overrides them, and what it does. */
+/** Cases that the gate deliberately does not follow, by id: the reason, and what the gate does instead. */
 const overridden: Readonly<Record<string, { because: string; instead: object }>> = {
   "mode-10": {
     because: "qmtl.type.v1.EffectiveMode is a closed enum, not a text: another spelling is unknown",
@@ -104,14 +104,14 @@ const overridden: Readonly<Record<string, { because: string; instead: object }>>
   },
 };
 
-/** A mode as the contract has it. */
+/** A mode as the enum of the contract. */
 function wireMode(mode: string | null): EffectiveMode {
   if (mode === null) return EffectiveMode.UNSPECIFIED;
   const name = mode.toUpperCase().replace("-", "_");
   return Object.entries(EffectiveMode).find(([known]) => known === name)?.[1] ?? unknownMode;
 }
 
-/** What a strategy's gate makes of its mode, in the words of the vectors. */
+/** How a strategy's gate reads its mode, in the words of the vectors. */
 function readMode(mode: EffectiveMode) {
   const names = ["validate", "compute-only", "paper", "live", "shadow"] as const;
   const known = names.find((name) => wireMode(name) === mode);

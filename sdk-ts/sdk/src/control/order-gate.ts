@@ -18,27 +18,27 @@ import {
 import type { SdkClock } from "./clock.ts";
 import { hashText } from "./gate-from-proto.ts";
 
-/** What a session's gate states with each order: the gate claim of the contract. */
+/** The gate claim that a session sends with each order. */
 export interface SenderClaim {
   readonly leaseId: string;
   readonly fence: number;
   readonly domain: "backtest" | "dryrun" | "live" | "shadow";
 }
 
-/** Why an order would not leave: the gate's own refusals, and the limit this side has set itself. */
+/** Why an order would not leave: a refusal of the gate, or the highest execution domain set for this run. */
 export type OrderRefusal = GateRefusal | "ABOVE_EXECUTION_DOMAIN";
 
-/** How much a domain lets out. */
+/** Rank of a domain: a higher one lets out more orders. */
 const reachOf: Readonly<Record<string, number>> = { backtest: 0, shadow: 0, dryrun: 1, live: 2 };
 
-/** The first gate of one strategy: the session machine with the current time put in. Holds no timer. */
+/** The gate of one strategy in its runner: the session state machine, given the current time. It sets no timer. */
 export class OrderGate {
   readonly #clock: SdkClock;
   readonly #strategyId: string;
   readonly #domainMax: ExecutionDomain | null;
   #state: SessionState;
 
-  /** @param domainMax highest domain orders leave in, whatever the world grants; null: as the world grants */
+  /** @param domainMax highest domain in which orders may leave, whatever the world grants; null: as the world grants */
   constructor(
     clock: SdkClock,
     session: { readonly sessionId: string; readonly worldId: string; readonly strategyId: string },
@@ -55,29 +55,29 @@ export class OrderGate {
     return this.#state;
   }
 
-  /** Puts back the state after a heartbeat was made of it. */
+  /** Stores the state that `makeHeartbeat` returned. */
   set state(state: SessionState) {
     this.#state = state;
   }
 
-  /** One input to the machine; what it asks for in return. */
+  /** Gives one input to the machine and returns the effects it asks for. */
   take(input: SessionInput): readonly SessionEffect[] {
     const step = sessionStep(this.#state, input, { hash: hashText });
     this.#state = step.state;
     return step.effects;
   }
 
-  /** SHUT also while the world grants more than this side lets out. */
+  /** The current phase; SHUT also while the world grants a higher domain than this run allows. */
   phase(): SessionPhase {
     if (this.isAboveDomain) return "SHUT";
     return sessionPhase(this.#state, this.#clock.reading());
   }
 
-  /** The world grants a domain above the highest that orders leave in: no order leaves. */
+  /** True while the world grants a domain above `domainMax`: no order leaves. */
   get isAboveDomain(): boolean {
     const domainMax = this.#domainMax;
     if (domainMax === null) return false;
-    // A name that is not known lets nothing out.
+    // An unknown domain lets nothing out.
     const most = reachOf[domainMax] ?? 0;
     return (reachOf[domainOfMode(this.mode())] ?? Number.POSITIVE_INFINITY) > most;
   }
@@ -89,7 +89,7 @@ export class OrderGate {
     return active?.effectiveMode ?? "validate";
   }
 
-  /** Why an order on any of the sides would not leave now; null when it would. */
+  /** Why no order could leave now on any of the sides; null if one could on at least one side. */
   refusal(sides: readonly PositionSide[]): OrderRefusal | null {
     if (this.isAboveDomain) return "ABOVE_EXECUTION_DOMAIN";
     const now = this.#clock.reading();
@@ -103,9 +103,9 @@ export class OrderGate {
   }
 
   /**
-   * Checks and writes in one synchronous block: `write` must hand the order to an open connection before it
-   * returns. The reason when the gate is shut; `write` was not called then. What `write` throws is thrown on, and the
-   * order no longer counts as between check and write.
+   * Checks the gate and writes in one synchronous block: `write` must hand the order to an open connection before it
+   * returns. If the gate is shut for all `sides`, `write` is not called and the reason is returned. What `write` throws
+   * is rethrown; the order then no longer counts as in flight.
    */
   emit<T>(
     sides: readonly PositionSide[],
@@ -138,7 +138,7 @@ export class OrderGate {
     return last;
   }
 
-  /** What a call without targets states: no lease is claimed. */
+  /** The claim of a call without targets, which needs no lease. */
   shutClaim(): SenderClaim {
     const fence = this.#state.applied?.fence ?? 0;
     return { leaseId: "", fence, domain: domainOfMode(this.mode()) };

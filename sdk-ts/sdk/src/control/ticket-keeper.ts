@@ -11,16 +11,17 @@ export interface TicketKeeperOptions {
   readonly control: Client<typeof ControlStreamService>;
   readonly clock: SdkClock;
   readonly worldId: string;
-  /** Session to continue with, one that this caller was given before. @default a new one */
+  /** Id of an earlier session of this caller to continue. @default a new session */
   readonly sessionId?: string | undefined;
 }
 
 /** Calls made under the ticket of a session. */
 export interface TicketedCalls {
   /**
-   * Makes a call with a ticket that lasts; once more with a new one when it is refused.
+   * Makes a call with a ticket that is not about to expire. If the ticket is refused, makes the call once more with a
+   * new one.
    *
-   * @throws {QmtlError} what the gateway answers, or that it does not
+   * @throws {QmtlError} what the gateway answered, or that it did not
    */
   call<T>(make: (ticket: string) => Promise<T>, signal?: AbortSignal): Promise<T>;
 }
@@ -36,19 +37,19 @@ const renewAgainMs = 2_000;
 /** Longest wait for a new ticket, milliseconds. */
 const issueMsMax = 5_000;
 
-/** The ticket of a session: asked for when there is none that lasts, and renewed before it ends. */
+/** The ticket of a session: requested when there is none or it is about to expire, and renewed before it expires. */
 export class TicketKeeper implements TicketedCalls {
   readonly #options: TicketKeeperOptions;
   #sessionId: string;
   #strategyIds: readonly string[] = [];
   #sources: readonly string[] = [];
   #ticket = "";
-  /** End of its life; 0 when it is not to be used for another stream. */
+  /** When the ticket expires, milliseconds since the epoch; 0 if it must be replaced before the next use. */
   #untilMs = 0;
   #isRenewing = false;
-  /** A new one is being asked for. */
+  /** The request for a new ticket that is under way. */
   #asking: Promise<void> | undefined;
-  /** Renewed not before, on the wall clock. */
+  /** Time before which no renewal is tried, wall clock, milliseconds. */
   #renewFromMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: TicketKeeperOptions) {
@@ -56,19 +57,19 @@ export class TicketKeeper implements TicketedCalls {
     this.#sessionId = options.sessionId ?? "";
   }
 
-  /** The ticket now; empty before the first. */
+  /** The current ticket; empty before the first. */
   get ticket(): string {
     return this.#ticket;
   }
 
-  /** The session it is for, as the gateway named it; empty before the first ticket. */
+  /** Id of the session, given in the options or by the gateway; empty before the first ticket of a new session. */
   get sessionId(): string {
     return this.#sessionId;
   }
 
   /**
-   * The next `ensure` asks for a new one. False when there is nothing to drop: another ticket has taken the place of the
-   * one given, or it was dropped already.
+   * Makes the next `ensure` request a new ticket. Returns false if there is nothing to drop: `ticket` was replaced or
+   * dropped before.
    */
   drop(ticket: string): boolean {
     if (ticket !== this.#ticket || this.#untilMs === 0) return false;
@@ -76,14 +77,21 @@ export class TicketKeeper implements TicketedCalls {
     return true;
   }
 
-  /** Strategies, and sources whose rows the session publishes, that the tickets cover from now on; the next `ensure` asks for one that does. Before, there is no ticket. */
+  /**
+   * Sets the strategies that tickets cover from now on, and the sources whose rows the session publishes. The next
+   * `ensure` requests a ticket that covers them.
+   */
   cover(strategyIds: readonly string[], sources: readonly string[] = []): void {
     this.#strategyIds = strategyIds;
     this.#sources = sources;
     this.#untilMs = 0;
   }
 
-  /** Makes sure of a ticket that lasts. @throws {QmtlError} what the gateway answers, or that it does not */
+  /**
+   * Makes sure that the ticket is valid for more than 6 s.
+   *
+   * @throws {QmtlError} what the gateway answered, or that it did not
+   */
   async ensure(signal?: AbortSignal): Promise<void> {
     while (this.#untilMs - this.#options.clock.nowMs() <= leftMsMin) {
       signal?.throwIfAborted();
@@ -93,7 +101,7 @@ export class TicketKeeper implements TicketedCalls {
         });
         return await this.#asking;
       }
-      // Asked for by another call already: its failure is that call's, and this one asks again.
+      // Another call has requested a ticket already: a failure is reported to that call, and this one requests again.
       const isGiven = await this.#asking.then(
         () => true,
         () => false,
@@ -135,7 +143,7 @@ export class TicketKeeper implements TicketedCalls {
     this.#keep(ticket, expireTime);
   }
 
-  /** Renews it in the background when its end is near; a dropped one is not. */
+  /** Renews the ticket in the background if less than 30 s are left; a dropped ticket is not renewed. */
   look(): void {
     const { clock, control } = this.#options;
     const nowMs = clock.nowMs();
@@ -147,7 +155,7 @@ export class TicketKeeper implements TicketedCalls {
       .refreshTicket({ ticket: before })
       .then(
         ({ ticket, expireTime }) => {
-          // One that was dropped or replaced meanwhile does not come back by its renewal.
+          // A ticket that was dropped or replaced meanwhile must not come back through its renewal.
           if (this.#ticket === before && this.#untilMs !== 0) this.#keep(ticket, expireTime);
         },
         () => {

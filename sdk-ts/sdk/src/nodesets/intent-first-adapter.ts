@@ -5,7 +5,7 @@ import {
   makeIntentFirstNodeset,
 } from "./intent-first-nodeset.ts";
 
-/** An intent-first set whose signal and price are bound later, by whoever has the nodes. */
+/** An intent-first node set whose signal and price are bound later. */
 export class IntentFirstAdapter {
   /** Inputs in order. `price` may be left out. */
   readonly ports = ["signal", "price"] as const;

@@ -19,28 +19,28 @@ export const INTENT_FIRST_DEFAULT_THRESHOLDS = Object.freeze({
 
 /** Declaration of an intent-first set. */
 export interface IntentFirstOptions {
-  /** Node of one column the target is made from. */
+  /** Node with one column, from which the target is made. */
   readonly signal: StrategyNode;
   /** What is traded; an entry of `instruments:`. */
   readonly instrument: string;
-  /** World the set is made for; shown by `describe()`, never part of a node's identity. */
+  /** World for which the set is made; shown by `describe()`, never part of a node id. */
   readonly worldId?: string | undefined;
   /**
-   * Price of the instrument; computed along with the set. Orders are sized at the close of the instrument's
-   * `mark_source`, which this should be.
+   * Node with the price of the instrument; computed along with the set. Orders are sized at the close of the
+   * instrument's `mark_source`, so this should be that close.
    */
   readonly priceNode?: StrategyNode | undefined;
   /** @default {@link INTENT_FIRST_DEFAULT_THRESHOLDS} */
   readonly thresholds?: PositionThresholds | undefined;
   /** Target while long, a fraction of the strategy's capital. @default 1 */
   readonly longWeight?: number | undefined;
-  /** Target while short. @default -1 */
+  /** Target while short, a fraction of the strategy's capital. @default -1 */
   readonly shortWeight?: number | undefined;
-  /** Cash of an offline run, above 0. @default that of the account */
+  /** Initial cash of an offline run, above 0, in the account's currency. @default the account's */
   readonly initialCash?: number | undefined;
   /** Costs and fill rule of an offline run. @default the account's costs, fills at the next open */
   readonly executionModel?: Omit<NodesetExecution, "initialCash"> | undefined;
-  /** Name of the target node. @default made from the signal's */
+  /** Name of the target node. @default derived from the signal's name */
   readonly name?: string | undefined;
 }
 
@@ -52,7 +52,7 @@ export interface NodesetDescription {
   readonly worldId: string | undefined;
   /** What is traded. */
   readonly instrument: string;
-  /** The node the steps follow. */
+  /** Name of the target node that the steps follow. */
   readonly target: string;
   /** Steps after the target, in order. */
   readonly steps: readonly NodesetStep[];

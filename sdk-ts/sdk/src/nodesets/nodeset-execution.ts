@@ -15,12 +15,12 @@ export interface NodesetExecution {
 
 const executions = new WeakMap<TargetNode, NodesetExecution>();
 
-/** Attaches the steps after a target to it. They are not part of its identity. */
+/** Attaches execution settings to a target. They are not part of its node id. */
 export function setExecution(target: TargetNode, execution: NodesetExecution): void {
   executions.set(target, execution);
 }
 
-/** The steps after a target that came from a node set, if it did. */
+/** The execution settings of a target that came from a node set; undefined for any other target. */
 export function executionOf(target: TargetNode): NodesetExecution | undefined {
   return executions.get(target);
 }

@@ -193,7 +193,7 @@ const HISTORY: Figures[] = (
   tenBps,
 }));
 
-// The figures were computed without lots. With lots small enough not to matter they must come out to the digit;
+// The figures were computed without lots. With lots too small to matter, they must match to the last printed digit;
 // lots of 0.1 leave up to 1/7000 of the capital uninvested, which may move the last printed digit by one.
 const LOTS = [
   { lotSize: "0.000001", within: 0.500001e-4 },

@@ -14,7 +14,7 @@ export interface ChartOptions {
   readonly format: "number" | "percent";
   /** `auto`: logarithmic when all values are above 0 and span more than 20-fold. */
   readonly scale: "linear" | "auto";
-  /** Points drawn per line; each stretch keeps its extremes. @default 600 */
+  /** About how many points are drawn per line, at most twice as many; each stretch keeps its extremes. @default 600 */
   readonly pointsMax?: number;
 }
 
@@ -77,7 +77,7 @@ function extentOf(lines: readonly ChartLine[], scale: "linear" | "auto"): Extent
   return { timeMin, timeMax, valueMin, valueMax, isLog };
 }
 
-/** Keeps the lowest and the highest value of each stretch, in their order, so that no spike is lost. */
+/** Keeps the first, lowest, highest and last point of each stretch, in their order, so that no spike is lost. */
 function thin(line: ChartLine, pointsMax: number): [time: number, value: number][] {
   const length = Math.min(line.values.length, line.timesMs.length);
   const stretch = Math.max(1, Math.ceil((2 * length) / pointsMax));

@@ -1,4 +1,4 @@
-/** Equity of something over time; `timesMs` and `equity` have the same length. */
+/** An equity curve; `timesMs` and `equity` have the same length. */
 export interface ReportCurve {
   readonly name: string;
   /** Bucket ends, epoch milliseconds, increasing. */
@@ -55,7 +55,7 @@ export interface ReportPosition {
   readonly unrealisedPnl: number;
 }
 
-/** How many nodes a submission brought and how many were there already. */
+/** Number of nodes of a submission: all, those it created and those that existed already. */
 export interface ReportReuse {
   readonly strategy: string;
   readonly nodes: number;
@@ -63,7 +63,7 @@ export interface ReportReuse {
   readonly reused: number;
 }
 
-/** A decision, an apply phase, a halt, an outage … in the order it happened. */
+/** An entry of the timeline, such as a decision, an apply phase, a halt or an outage. */
 export interface ReportEvent {
   readonly timeMs: number;
   readonly kind: "decision" | "apply" | "halt" | "resume" | "rebalance" | "outage" | "note";
@@ -76,19 +76,19 @@ export interface ReportData {
   readonly title: string;
   /** When the report was made, epoch milliseconds. */
   readonly madeAtMs: number;
-  /** True stamps the report: costs were left out. */
+  /** True if costs were left out; the report is then stamped "No costs". */
   readonly noCosts: boolean;
   /** Currency of all money. */
   readonly currency: string;
   readonly strategies: readonly ReportStrategy[];
   readonly fills: readonly ReportFill[];
-  /** Latest fills shown; the report says how many there were. @default 500 */
+  /** Number of latest fills that are listed; the report also states how many there were. @default 500 */
   readonly fillsShownMax?: number;
   readonly positions: readonly ReportPosition[];
   readonly reuse: readonly ReportReuse[];
   /** Counters, such as node evaluations, steps after the target, warm-up rows. */
   readonly evaluations: readonly ReportFigure[];
   readonly timeline: readonly ReportEvent[];
-  /** What a reader must know of the data, one sentence each. */
+  /** What a reader must know about the data, one sentence each. */
   readonly notes: readonly string[];
 }

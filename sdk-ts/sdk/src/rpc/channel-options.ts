@@ -6,7 +6,7 @@ import { REPEATABLE_METHODS } from "./repeatable-methods.ts";
 /** Largest message either side sends or takes: 16 MiB. Beyond it the call fails with RESOURCE_EXHAUSTED. */
 export const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 
-/** Files of a TLS connection, PEM. */
+/** Certificates and key of a TLS connection, the bytes of PEM files. */
 export interface ClientTls {
   /** Certificate authorities to trust. @default those of the system */
   ca?: Uint8Array;
@@ -19,11 +19,11 @@ export interface ClientTls {
 export interface ChannelSettings {
   /** TLS for `https:` addresses. @default certificate authorities of the system */
   tls?: ClientTls;
-  /** Methods repeated on UNAVAILABLE, as `package.Service/Method`. Empty: nothing is. @default those the contracts call so */
+  /** Methods repeated on UNAVAILABLE, as `package.Service/Method`; empty: none. @default `REPEATABLE_METHODS` */
   repeatableMethods?: readonly string[];
   /** Attempts of a repeatable call, 2 to 5, the first one counted. @default 4 */
   attemptsMax?: number;
-  /** A ping after this long without traffic, milliseconds. @default 20000 */
+  /** A ping is sent after this long without traffic, milliseconds. @default 20000 */
   keepaliveMs?: number;
   /** The connection is given up when a ping is unanswered for this long, milliseconds. @default 5000 */
   keepaliveTimeoutMs?: number;
@@ -31,7 +31,7 @@ export interface ChannelSettings {
   reconnectDelayMsMax?: number;
   /** Largest message sent or taken, bytes. @default MESSAGE_BYTES_MAX */
   messageBytesMax?: number;
-  /** With several addresses: called when another one than before turned out to lead. @default nothing */
+  /** With several addresses: called when a different one has become the leader. @default nothing */
   onMoved?: () => void;
 }
 
@@ -62,8 +62,10 @@ export interface ChannelParts {
 }
 
 /**
- * Channel parts for `http://host:port` (plain) or `https://host:port` (TLS). CONFIG_INVALID for any other
- * address. Several addresses behind one name are used in turn.
+ * Channel parts for `http://host:port` (plain) or `https://host:port` (TLS). Several addresses behind one name are used
+ * in turn.
+ *
+ * @throws {QmtlError} CONFIG_INVALID for any other address.
  */
 export function channelParts(url: string, settings: ChannelSettings): ChannelParts {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
@@ -88,7 +90,7 @@ export function channelParts(url: string, settings: ChannelSettings): ChannelPar
       ),
       "grpc.service_config_disable_resolution": 1,
       "grpc.use_local_subchannel_pool": 1,
-      // Nobody reads its records, which are made of every call.
+      // Channelz would record every call, and nobody reads the records.
       "grpc.enable_channelz": 0,
       "grpc.enable_http_proxy": isLoopbackHost(parsed.hostname) ? 0 : 1,
       "grpc.keepalive_time_ms": settings.keepaliveMs ?? 20_000,

@@ -1,4 +1,4 @@
-/** What the system calls the ways in which connecting fails, in words. */
+/** System error codes of a failed connection, in plain words. */
 const CONNECT_ERRORS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",
   ECONNRESET: "connection reset",
@@ -7,13 +7,13 @@ const CONNECT_ERRORS: Readonly<Record<string, string>> = {
   ETIMEDOUT: "timed out",
 };
 
-/** Of a connection that was lost while a call waited; see `codeOf`. */
+/** Texts for a connection that was lost while a call waited; see `codeOf`. */
 const BROKEN: ReadonlySet<string> = new Set(["Connection dropped", "Call cancelled"]);
 const brokenText = "the connection broke before the response";
 
 /**
- * What the channel says of a call that found no answer, in words for people. The channel tells where each moment of a
- * call went, and the same failure three times over. What a server said passes as it is.
+ * The channel's text for a call without an answer, in plain words: the channel lists where the time of the call went,
+ * and repeats the same failure three times. A server's own text is returned unchanged.
  */
 export function channelWords(text: string): string {
   const [, seconds] = /^Deadline exceeded(?: after ([0-9.]+)s)?/.exec(text) ?? [];
@@ -31,7 +31,7 @@ export function channelWords(text: string): string {
   return lastError(text);
 }
 
-/** What the channel puts around the failure of its last attempt to connect, taken off. */
+/** The failure of the channel's last attempt to connect, without what the channel puts around it. */
 function lastError(text: string): string {
   if (!text.includes("No connection established")) return text;
   const last = /^.*Last error: (?:Error: )?(.*?)(?: \([^)]*\))?\. Resolution note:.*$/s.exec(

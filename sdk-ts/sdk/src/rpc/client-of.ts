@@ -9,8 +9,8 @@ import type {
 import { type CallOptions, type Client, createClient, type Transport } from "@connectrpc/connect";
 
 /**
- * A Connect client whose server streams may be left: breaking out of the loop cancels the call. Connect's own
- * keeps such a call open until its signal aborts. A stream's call begins with its first read.
+ * A Connect client whose server streams can be left early: breaking out of the loop cancels the call, which Connect's
+ * own client keeps open until its signal aborts. The call of a stream begins with the first read.
  */
 export function clientOf<S extends DescService>(service: S, transport: Transport): Client<S> {
   const client = createClient(service, transport);

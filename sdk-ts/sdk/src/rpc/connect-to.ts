@@ -15,11 +15,13 @@ import { createGrpcTransport } from "./leader-transport.ts";
 import { FIRST_VERSION, type VersionRange } from "./schema-version.ts";
 import type { GrpcTransport } from "./transport.ts";
 
-/** How calls are dressed on their way out. */
+/** What is added to each outgoing call: key, headers, schema range and timeout. */
 export interface CallDressing {
   /** Key of the caller, sent as `authorization: Bearer <key>`. @default none */
   apiKey?: string;
-  /** Further headers, asked for at each call: a signed principal, a trace. Names in lower case. @default none */
+  /**
+   * Further headers, computed for each call, such as a signed principal or a trace. Names in lower case. @default none
+   */
   headers?: () => Readonly<Record<string, string>>;
   /** Schema versions accepted, per method; a request that states a range itself keeps it. @default 1..1 */
   schemaRange?: (method: DescMethod) => VersionRange;
@@ -40,7 +42,9 @@ export interface Connection extends AsyncDisposable {
 
 /**
  * Connects to `http://host:port` or `https://host:port`, or to several, separated by commas, of which one leads: calls
- * go to that one. CONFIG_INVALID for a bad address; no I/O yet.
+ * go to that one. No I/O happens before the first call.
+ *
+ * @throws {QmtlError} CONFIG_INVALID for a bad address.
  */
 export function connectTo(url: string, options: ConnectToOptions = {}): Connection {
   const transport = createGrpcTransport(url, options);
@@ -54,8 +58,8 @@ export function connectTo(url: string, options: ConnectToOptions = {}): Connecti
 }
 
 /**
- * Any Connect transport, dressed: the schema range in each request, key and headers, a default timeout, and
- * QmtlErrors instead of ConnectErrors, also out of streams.
+ * Wraps a Connect transport: adds the schema range, key, headers and a default timeout to each call, and throws
+ * QmtlErrors instead of ConnectErrors, also from streams.
  */
 export function dressTransport(inner: Transport, dressing: CallDressing): Transport {
   const rangeOf = dressing.schemaRange ?? (() => FIRST_VERSION);
@@ -120,7 +124,7 @@ export function hasSchemaVersion(desc: DescMessage): boolean {
   return isVersioned;
 }
 
-/** A copy that states the range, unless the caller stated one or the message has none to state. */
+/** A copy of the request that states the range; the request itself if it states one already or has no field for it. */
 function withRange<I extends DescMessage>(
   desc: I,
   input: MessageInitShape<I>,

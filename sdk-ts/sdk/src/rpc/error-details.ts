@@ -15,7 +15,10 @@ import { StatusCode } from "./status-code.ts";
 /** `domain` of every ErrorInfo of this product. */
 export const ERROR_DOMAIN = "qmtl";
 
-/** Bounds of what an error carries over the wire: trailers live in a header block. Beyond them, text is cut and fields are dropped with a count. */
+/**
+ * Limits on what an error carries over the wire, because trailers share one header block. Beyond them, text is cut and
+ * fields are dropped and counted.
+ */
 const MESSAGE_CHARS_MAX = 2_048;
 const FIELDS_MAX = 100;
 const TEXT_CHARS_MAX = 512;
@@ -33,7 +36,7 @@ function cut(text: string, max: number): string {
   return short.replace(/\p{Surrogate}/gu, "\ufffd");
 }
 
-/** What leaves the process: a bug is never explained to a caller. */
+/** The message that is sent: the text of a bug never leaves the process. */
 function wireMessage(error: QmtlError): string {
   return error.reason === "BUG" ? "internal error" : cut(error.message, MESSAGE_CHARS_MAX);
 }
@@ -99,7 +102,7 @@ export interface GrpcStatusParts {
   readonly detailsBin: Uint8Array;
 }
 
-/** An error as gRPC status parts. At most 100 fields and 6 KiB; what is dropped is counted in `fields_omitted`. */
+/** An error as gRPC status parts. At most 100 fields and 6 KiB; dropped fields are counted in `fields_omitted`. */
 export function grpcStatusFrom(error: QmtlError): GrpcStatusParts {
   return { code: error.code, message: wireMessage(error), detailsBin: fitted(error).bytes };
 }
@@ -110,10 +113,11 @@ export function connectErrorFrom(error: QmtlError): ConnectError {
 }
 
 /**
- * Any failure as a QmtlError: itself, a ConnectError, a grpc-js status, an abort; all else is a BUG with the cause.
+ * Converts any failure to a QmtlError: a ConnectError, a grpc-js status and an abort by their status code and details;
+ * anything else becomes a BUG with the failure as its cause. A QmtlError is returned as it is.
  *
- * Without an ErrorInfo of ours the reason is chosen by status code and the code is kept. A reason that this
- * version does not know stands in `metadata.unknown_reason`.
+ * Without an ErrorInfo of this product the reason follows from the status code, and the code is kept. A reason that
+ * this version does not know is kept in `metadata.unknown_reason`.
  */
 export function qmtlErrorFrom(failure: unknown): QmtlError {
   if (failure instanceof QmtlError) return failure;
@@ -151,7 +155,10 @@ function fromConnectError(error: ConnectError): QmtlError {
   });
 }
 
-/** Reason of an error that came without one. What the transport itself finds too large is not too much at once: it stays so. */
+/**
+ * Reason of an error that came without one. RESOURCE_EXHAUSTED for a message too large for the transport is not a rate
+ * limit, so it has a reason of its own.
+ */
 function reasonWithout({ code, rawMessage }: ConnectError): ReasonName {
   const isSize = code === StatusCode.ResourceExhausted && /larger than/.test(rawMessage);
   return isSize ? "MESSAGE_TOO_LARGE" : reasonOfCode(code);

@@ -1,4 +1,4 @@
-/** What a call can fail with, alone: no transport is loaded for it. */
+/** The errors of calls on their own: importing them loads no transport. */
 export {
   type FieldViolation,
   hasReason,

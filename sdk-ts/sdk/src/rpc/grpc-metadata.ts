@@ -14,7 +14,7 @@ export function metadataFromHeaders(init: HeadersInit | undefined): Metadata {
   return metadata;
 }
 
-/** An object of texts by name; metadata checks names and values itself. */
+/** True for a plain object of strings; `Metadata` checks names and values itself. */
 function isPlain(init: NonNullable<HeadersInit>): init is Record<string, string> {
   return (
     Object.getPrototypeOf(init) === Object.prototype &&

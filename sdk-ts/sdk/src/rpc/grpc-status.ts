@@ -53,8 +53,8 @@ function codeOf({ code, details }: GrpcStatus): Code {
 }
 
 /**
- * A failed grpc-js call as ConnectError with its details. The text of the details wins: it was never escaped. What the
- * channel itself says is put into words for people; the cause keeps its own.
+ * A failed grpc-js call as a ConnectError with its details. The message in the details is preferred, because it was
+ * never escaped. The channel's own text is put into plain words; the cause keeps the original.
  */
 export function connectErrorFromGrpc(failure: GrpcStatus): ConnectError {
   const code = codeOf(failure);

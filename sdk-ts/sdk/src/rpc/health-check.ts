@@ -1,7 +1,7 @@
 import { type Client, Metadata, status } from "@grpc/grpc-js";
 import { wallClockMs } from "./system-clock.ts";
 
-/** The name under which health reports whether a process leads; not known where no other process can. */
+/** Service name under which health reports whether a process leads; unknown where only one process can run. */
 const LEADER = "leader";
 
 /** Field 1 of `grpc.health.v1.HealthCheckResponse` with the value SERVING. */
@@ -18,14 +18,11 @@ function requestFor(service: string): Buffer {
 /** What a server reports about itself: "down" when it does not answer within `timeoutMs`. */
 export type ServerState = "serving" | "not serving" | "down";
 
-/**
- * Asks a server whether calls may go to it: one of several processes that does not lead answers, and does not serve,
- * nor does one that stops.
- */
+/** Asks a server whether calls may go to it. A standby, and a process that is stopping, reports "not serving". */
 export async function checkHealth(client: Client, timeoutMs: number): Promise<ServerState> {
   const deadline = wallClockMs() + timeoutMs;
   const state = await ask(client, LEADER, deadline);
-  // The only process there can be: it serves while it lives.
+  // No other process can lead: the health of the whole server counts.
   return state === "unknown name" ? knownState(await ask(client, "", deadline)) : state;
 }
 

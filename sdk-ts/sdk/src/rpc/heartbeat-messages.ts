@@ -30,7 +30,7 @@ const nackReasons = {
   UNSPECIFIED_ENUM: NackReasonCode.UNDECODABLE,
 } as const satisfies Record<NackReason, NackReasonCode>;
 
-/** A complaint about a gate event, on the wire, under a ticket of its session and world. */
+/** A Nack of a gate event as a request, under a ticket of its session and world. */
 export function nackToProto(
   nack: Nack,
   ticket: string,
@@ -48,7 +48,7 @@ export function nackToProto(
   };
 }
 
-/** A heartbeat on the wire; one that gives the session's leases up asks for none. */
+/** A heartbeat on the wire; one that releases the session's leases requests none. */
 export function heartbeatToProto(
   heartbeat: Heartbeat,
   { release }: { readonly release: boolean },
@@ -67,7 +67,7 @@ export function heartbeatToProto(
   });
 }
 
-/** The answer to a session's heartbeat as its machine takes it. An unknown refusal reads as not active. */
+/** The reply to a session's heartbeat, as an input of its state machine. An unknown refusal becomes NOT_ACTIVE. */
 export function replyFromProto(message: HeartbeatReplyMessage, sessionId: string): HeartbeatReply {
   const base = {
     sessionId,
@@ -94,15 +94,17 @@ export function replyFromProto(message: HeartbeatReplyMessage, sessionId: string
   };
 }
 
-/** WorldService knows no such world: it was deleted, or its store is another one than before. */
+/** True if WorldService does not know the world: it was deleted, or the store was replaced by another. */
 export function isWorldGone({ granted, refuseReason }: HeartbeatReplyMessage): boolean {
   return !granted && refuseReason === RefuseReason.WORLD_NOT_FOUND;
 }
 
-/** What a WorldService that states no pause between check and write reckons with, in its margin too. */
+/**
+ * Longest pause between check and write, milliseconds, where WorldService states none; its margin allows for the same.
+ */
 const emitMaxMsUnstated = 300;
 
-/** A duration that is not stated gives no time. */
+/** Milliseconds of a duration; 0 if it is not stated. */
 function msOf(duration: Duration | undefined): number {
   return duration === undefined ? 0 : durationMs(duration);
 }

@@ -4,8 +4,8 @@ import { ERROR_DOMAIN } from "./error-details.ts";
 import { QmtlError } from "./qmtl-error.ts";
 
 /**
- * True for a failure that the platform stated itself, so somebody is there, if only to say that somebody behind is not;
- * false for one of the way to it: no connection, no answer in time, a cancelled call.
+ * True for a failure that the platform itself reported, so the platform can be reached, even if a service behind it
+ * cannot; false for a failure on the way to it: no connection, no answer in time, a cancelled call.
  */
 export function isAnswer(failure: unknown): boolean {
   if (!(failure instanceof QmtlError)) return false;

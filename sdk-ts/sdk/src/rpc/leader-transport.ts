@@ -17,32 +17,33 @@ import { REPEATABLE_METHODS } from "./repeatable-methods.ts";
 import { monotonicMs, pause } from "./system-clock.ts";
 import { type ChannelState, ChannelTransport, type GrpcTransport } from "./transport.ts";
 
-/** Longest wait for a server to say whether it serves, milliseconds. */
+/** Longest wait for a server's health, milliseconds. */
 const healthMsMax = 500;
-/** A call that found no leader is tried again for this long: more than any leader may be silent, milliseconds. */
+/** A call that found no leader is tried again for this long, milliseconds: longer than any leader may be silent. */
 const leaderlessMsMax = 6_000;
-/** Pause between two looks for the leader, milliseconds. */
+/** Pause between two searches for the leader, milliseconds. */
 const lookAgainMs = 50;
 /** Longest pause before a call that was refused for another reason is repeated, milliseconds. */
 const repeatMsMax = 2_000;
 /** Longest wait between two attempts to connect, milliseconds: a server that comes back is found quickly. */
 const reconnectDelayMsMax = 500;
 
-/** How a call may end, and what that says about the place it was sent to. */
+/** How a call failed, and what that says about the server it was sent to. */
 interface Outcome {
   readonly isUnavailable: boolean;
   /** The server said that it does not lead: nothing was done, whatever the method. */
   readonly isRefused: boolean;
-  /** No answer of the platform: the way there is broken. */
+  /** The platform did not answer, or is draining: the connection is of no more use. */
   readonly isBroken: boolean;
 }
 
 /**
  * One service at several addresses, of which one leads: calls go there. The leader is found by asking each address for
- * its health, at the first call and whenever the one in use is gone or says that it does not lead.
+ * its health, at the first call and whenever the leader in use is gone or reports that it no longer leads.
  *
- * A call refused with NOT_LEADER is sent again whatever its method, one that found the way broken where its method may
- * be repeated, both for at most `leaderlessMsMax` or the call's own time; a stream only before its first message.
+ * A call refused with NOT_LEADER is sent again, whatever its method; a call whose connection broke is sent again if its
+ * method is repeatable. Both end after `leaderlessMsMax` or the call's own timeout, whichever is shorter. A stream is
+ * opened again only before its first message.
  */
 class LeaderTransport implements GrpcTransport {
   readonly #channels: readonly ChannelTransport[];
@@ -162,12 +163,12 @@ class LeaderTransport implements GrpcTransport {
     return call;
   }
 
-  /** Looks for the leader after a failure; true when the call may be made again, after a pause where need be. */
+  /** Looks for the leader after a failure and pauses if necessary; true if the call may then be made again. */
   async #mayRepeat(call: Call, channel: ChannelTransport, failure: unknown): Promise<boolean> {
     const { isUnavailable, isRefused, isBroken } = outcomeOf(failure);
     if (call.isGivenUp) return false;
     if (!isUnavailable) {
-      // A server that stands still is noticed by those who wait for it in vain.
+      // A server that hangs shows only in calls that time out.
       if (isLate(failure)) void this.#find(undefined);
       return false;
     }
@@ -182,13 +183,16 @@ class LeaderTransport implements GrpcTransport {
     return !call.isGivenUp;
   }
 
-  /** None where another address leads by now, a short one while nobody does, growing ones for other refusals. */
+  /**
+   * Pause before the next attempt: none if another address leads by now, a short one while none does, a growing one for
+   * other refusals.
+   */
   #pauseMs(call: Call, channel: ChannelTransport, isLeaderless: boolean): number {
     if (this.#leader !== channel) return 0;
     return isLeaderless ? lookAgainMs : Math.min(100 * 2 ** (call.attempts - 1), repeatMsMax);
   }
 
-  /** Asks all addresses, but for one that refused, and takes the first that serves. False when none does. */
+  /** Asks all addresses except one that refused, and takes the first that serves. False if none does. */
   #find(refused: ChannelTransport | undefined): Promise<boolean> {
     this.#search ??= this.#ask(refused).finally(() => {
       this.#search = undefined;
@@ -222,7 +226,7 @@ class LeaderTransport implements GrpcTransport {
 class Call {
   readonly method: DescMethod;
   readonly signal: AbortSignal | undefined;
-  /** Attempts that failed. */
+  /** Number of attempts that failed. */
   attempts = 0;
   readonly #timeoutMs: number | undefined;
   readonly #beganMs = monotonicMs();
@@ -237,14 +241,14 @@ class Call {
     return this.signal?.aborted === true;
   }
 
-  /** What is left of the caller's time, for the next attempt. */
+  /** What is left of the caller's timeout for the next attempt, milliseconds; undefined without a timeout. */
   leftMs(): number | undefined {
     return this.#timeoutMs === undefined
       ? undefined
       : Math.max(1, this.#timeoutMs - this.#passedMs());
   }
 
-  /** How long attempts may continue. */
+  /** How much longer attempts may continue, milliseconds. */
   patienceMs(): number {
     return Math.min(this.#timeoutMs ?? leaderlessMsMax, leaderlessMsMax) - this.#passedMs();
   }
@@ -272,7 +276,11 @@ async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
   yield* items;
 }
 
-/** A transport that goes where the leader is, or the plain channel of a single address. CONFIG_INVALID for a bad one. */
+/**
+ * A transport that follows the leader among several addresses, or the plain channel of a single one.
+ *
+ * @throws {QmtlError} CONFIG_INVALID for a bad address.
+ */
 export function createGrpcTransport(urls: string, settings: ChannelSettings = {}): GrpcTransport {
   return addressesOf(urls).length > 1
     ? new LeaderTransport(urls, settings)

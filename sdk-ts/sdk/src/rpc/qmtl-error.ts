@@ -2,7 +2,7 @@ import type { Code } from "@connectrpc/connect";
 import type { Reason } from "@qmtl/contracts/qmtl/type/v1/reason_pb";
 import { codeOfReason } from "./reason-code.ts";
 
-/** Name of a refusal: `enum Reason` of the contracts without its prefix. A closed set. */
+/** Name of a refusal: a value of `enum Reason` in the contracts, without its prefix. A closed set. */
 export type ReasonName = Exclude<keyof typeof Reason, "UNSPECIFIED">;
 
 /** One field of a request that was wrong. */
@@ -14,23 +14,23 @@ export interface FieldViolation {
 }
 
 export interface QmtlErrorOptions {
-  /** Fields that were wrong. At most 100 travel. @default none */
+  /** Fields that were wrong. At most 100 are sent over the wire. @default none */
   fields?: readonly FieldViolation[];
   /** Facts for machines, such as `{ feature: "GatewayService.Subscribe" }`. @default none */
   metadata?: Readonly<Record<string, string>>;
   /** Wait at least this long before trying again, milliseconds. @default unset */
   retryAfterMs?: number;
-  /** What was underneath; stays in this process. */
+  /** The underlying failure; never sent over the wire. */
   cause?: unknown;
-  /** Status code, where it is not the one of the reason: a foreign error, a call that the caller cancelled. */
+  /** Status code of a foreign error, or of a call that the caller cancelled. @default that of the reason */
   code?: Code;
 }
 
 /**
  * Every error that crosses the wire: a refusal the caller can act upon, or an outage.
  *
- * Match `reason`, never the text. Thrown by handlers of all services, and by clients made with
- * `connectTo`, so an error passes a proxy unchanged.
+ * Match `reason`, never the text. Handlers of all services and clients made with `connectTo` throw it, so an error
+ * passes a proxy unchanged.
  */
 export class QmtlError extends Error {
   override readonly name = "QmtlError";

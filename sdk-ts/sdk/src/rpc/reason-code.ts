@@ -101,7 +101,7 @@ const CODE_OF_REASON = {
   BUG: StatusCode.Internal,
 } as const satisfies Record<ReasonName, Code>;
 
-/** Status code a reason travels under. */
+/** The status code with which a reason is sent. */
 export function codeOfReason(reason: ReasonName): Code {
   return CODE_OF_REASON[reason];
 }
@@ -111,7 +111,7 @@ export function isReasonName(text: string): text is ReasonName {
   return Object.hasOwn(CODE_OF_REASON, text);
 }
 
-/** Reason that stands in for an error that came without one: from a proxy, a foreign server, the transport itself. */
+/** Reason for an error that came without one: from a proxy, a foreign server or the transport itself. */
 export function reasonOfCode(code: Code): ReasonName {
   switch (code) {
     case StatusCode.InvalidArgument:
@@ -147,8 +147,8 @@ export function reasonName(reason: Reason): ReasonName | undefined {
 }
 
 /**
- * The reason of a result from its text: the name, or a name and what is to be said about it (`OVER_LIMIT: …`). A text
- * that begins with no name, such as a broker's own words, is a CONFLICT; the empty text is unspecified.
+ * The reason of a result from its text: a name alone, or a name and an explanation (`OVER_LIMIT: …`). A text that
+ * begins with no known name, such as a broker's own message, is a CONFLICT; the empty text is unspecified.
  */
 export function reasonToProto(text: string): Reason {
   if (text === "") return Reason.UNSPECIFIED;

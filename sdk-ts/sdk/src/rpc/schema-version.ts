@@ -6,7 +6,7 @@ export interface VersionRange {
   readonly max: number;
 }
 
-/** What a request states: unset `min` is 1, unset `max` is `min`. */
+/** The range as a request states it: an unset `min` is 1, an unset `max` is `min`. */
 export interface StatedRange {
   readonly min?: number | undefined;
   readonly max?: number | undefined;
@@ -15,7 +15,11 @@ export interface StatedRange {
 /** Range of every contract that has no later version. */
 export const FIRST_VERSION: VersionRange = { min: 1, max: 1 };
 
-/** The range a request means. INVALID_FIELD for an explicit 0, or for a lowest above the highest. */
+/**
+ * The range a request means.
+ *
+ * @throws {QmtlError} INVALID_FIELD for a bound below 1, or if `min` is above `max`.
+ */
 export function statedRange(stated: StatedRange | undefined): VersionRange {
   const min = stated?.min ?? 1;
   const max = stated?.max ?? min;
@@ -34,9 +38,10 @@ export function statedRange(stated: StatedRange | undefined): VersionRange {
 }
 
 /**
- * The version an answer is written in: the highest both sides have.
+ * The version in which a response is written: the highest that both sides support.
  *
- * SCHEMA_VERSION_UNSUPPORTED, with both ranges in the metadata, when there is none; INVALID_FIELD as `statedRange`.
+ * @throws {QmtlError} SCHEMA_VERSION_UNSUPPORTED, with both ranges in the metadata, if there is none; INVALID_FIELD as
+ * `statedRange`.
  */
 export function negotiate(stated: StatedRange | undefined, supported: VersionRange): number {
   const asked = statedRange(stated);
@@ -56,15 +61,19 @@ export function negotiate(stated: StatedRange | undefined, supported: VersionRan
   );
 }
 
-/** Flags that decide which versions of the rebalancing contract a server speaks. */
+/** Flags that decide which versions of the rebalancing contract a server supports. */
 export interface RebalanceFlags {
-  /** Version 2 is spoken: alpha metrics and rebalance intent. */
+  /** Version 2 is supported: alpha metrics and rebalance intent. */
   readonly compatRebalanceV2: boolean;
   /** Version 1 is refused. Needs `compatRebalanceV2`. */
   readonly alphaMetricsRequired: boolean;
 }
 
-/** Versions of `RebalancingService` under these flags. CONFIG_INVALID when none would be left. */
+/**
+ * Versions of `RebalancingService` under these flags.
+ *
+ * @throws {QmtlError} CONFIG_INVALID if `alphaMetricsRequired` is set without `compatRebalanceV2`.
+ */
 export function rebalanceRange(flags: RebalanceFlags): VersionRange {
   if (flags.alphaMetricsRequired && !flags.compatRebalanceV2) {
     throw new QmtlError(

@@ -1,8 +1,8 @@
 import type { Code } from "@connectrpc/connect";
 
 /**
- * The status codes of gRPC. The library's `Code` is the same table; taking it from there would load the library's
- * whole run time with every error class, also where nothing is ever called, as in a backtest.
+ * The status codes of gRPC. The library's `Code` is the same table, but importing it would load the library's whole
+ * runtime with every error class, even where no call is ever made, as in a backtest.
  */
 export const StatusCode = {
   Canceled: 1,

@@ -8,32 +8,31 @@ import {
 import { headersFromMetadata } from "./grpc-metadata.ts";
 import { connectErrorFromGrpc } from "./grpc-status.ts";
 
-/** What is needed to give a call up. */
+/** A call that can be cancelled. */
 export interface CancellableCall {
   cancel(): void;
 }
 
-/** Calls back once when the signal aborts; the returned function forgets it. */
+/** Calls `callback` once when the signal aborts, unless the returned function was called before. */
 export function callOnSignal(signal: AbortSignal | undefined, callback: () => void): () => void {
   if (signal === undefined) return () => {};
   signal.addEventListener("abort", callback, { once: true });
   return () => signal.removeEventListener("abort", callback);
 }
 
-/** Messages taken from the wire before the reader asks for them; then the peer waits. */
+/** Messages read from the wire before the reader asks for them; beyond that, the peer waits. */
 const READ_AHEAD_MAX = 16;
 
 /**
  * One streaming call of grpc-js as a Connect stream: an async iterable of answers that may be iterated once.
  *
- * At most 16 messages wait on either side: a slow reader slows the peer, a slow peer the writer. Breaking out
- * of the loop, or aborting, cancels the call. A failure is thrown after the messages before it were read,
- * an abort at once.
+ * A slow reader slows the peer, as about 16 messages are read ahead; a slow peer slows the writer. Breaking out of the
+ * loop, or aborting, cancels the call. A failure is thrown after the messages before it were read, an abort at once.
  */
 export class StreamCall<I, O> implements AsyncIterable<O> {
   readonly header = new Headers();
   readonly trailer = new Headers();
-  /** Resolves when the peer has answered anything: headers, or its final status. */
+  /** Resolves at the first answer of the peer: headers, or its final status. */
   readonly opened: Promise<void>;
   readonly #wire: ClientDuplexStream<I, O>;
   readonly #signal: AbortSignal | undefined;
@@ -66,7 +65,7 @@ export class StreamCall<I, O> implements AsyncIterable<O> {
         resolve();
       });
     });
-    // The status event tells the same, after it; without a listener Node would end the process.
+    // The status event that follows reports the same; without a listener Node would end the process.
     wire.on("error", () => {});
     wire.on("drain", () => this.#signalled());
     wire.on("end", () => {
@@ -80,7 +79,7 @@ export class StreamCall<I, O> implements AsyncIterable<O> {
     });
   }
 
-  /** Sends all of `input`, in the background and no faster than the peer takes it, then half-closes. */
+  /** Sends all of `input` in the background, no faster than the peer takes it, then half-closes the call. */
   send<T>(input: AsyncIterable<T>, encode: (item: T) => I): void {
     const run = async () => {
       for await (const item of input) {

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Wall-clock time, milliseconds since the epoch. The transport turns timeouts into gRPC's absolute deadlines with it. */
+/**
+ * Wall-clock time, milliseconds since the epoch. The transport turns timeouts into gRPC's absolute deadlines with it.
+ */
 export const wallClockMs = (): number => Date.now();
 
-/** Time that no correction of the wall clock touches, milliseconds. */
+/** Time that corrections of the wall clock do not affect, milliseconds. */
 export const monotonicMs = (): number => performance.now();
 
 /** Resolves after `delayMs`, or when the signal aborts. */

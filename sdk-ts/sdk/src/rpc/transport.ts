@@ -28,9 +28,9 @@ export type ChannelState = "idle" | "connecting" | "ready" | "failing" | "closed
  * Failures are ConnectErrors with their details decoded; `connectTo` turns them into QmtlErrors.
  */
 export interface GrpcTransport extends Transport {
-  /** Where the connection stands now. */
+  /** The current state of the connection. */
   state(): ChannelState;
-  /** Connects if need be and waits; UNAVAILABLE when there is no connection after `timeoutMs`. */
+  /** Connects if necessary and waits; rejects with UNAVAILABLE if there is no connection after `timeoutMs`. */
   ready(timeoutMs: number): Promise<void>;
   /** Calls in flight. */
   readonly calls: number;
@@ -66,10 +66,13 @@ function refuseIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw ConnectError.from(signal.reason, Code.Canceled);
 }
 
-/** The client library has no code for it, so it would pass for a bug. */
+/** The error of a call after `close`: the client library's own error has no code and would pass for a bug. */
 const closed = () => new ConnectError("this connection was closed by this process", Code.Canceled);
 
-/** The channel of one address; the connection itself is made by the first call. CONFIG_INVALID for a bad address. */
+/**
+ * The channel of one address; the connection itself is made by the first call. The constructor throws CONFIG_INVALID
+ * for a bad address.
+ */
 export class ChannelTransport implements GrpcTransport {
   readonly #client: Client;
   readonly #calls = new Set<CancellableCall>();
@@ -97,7 +100,7 @@ export class ChannelTransport implements GrpcTransport {
     });
   }
 
-  /** Whether the server there serves, or does not lead. Connects if need be. */
+  /** Asks whether the server serves; a standby does not. Connects if necessary. */
   health(timeoutMs: number): Promise<ServerState> {
     return this.#closed ? Promise.resolve("down") : checkHealth(this.#client, timeoutMs);
   }
@@ -142,7 +145,7 @@ export class ChannelTransport implements GrpcTransport {
             reject(new ConnectError("the response contains no message", Code.Internal));
           else {
             const { parent: service } = method;
-            // Few look at them, and making them costs a tenth of a call.
+            // The headers are made on demand: few callers look at them, and making them costs a tenth of a call.
             resolve({
               stream: false,
               service,

@@ -23,7 +23,7 @@ class Above extends Strategy {
   }
 }
 
-/** Bars of one instrument that end a while after its history. */
+/** A configuration with 30 bars of one instrument. */
 async function project() {
   const feed = randomWalkBars({ count: 30, seed: 3, volatility: 0.02 });
   const made = await barsProject({ feed }, { instruments: { X: {} } });
@@ -31,7 +31,7 @@ async function project() {
   return made;
 }
 
-/** What a run hands in, as its gateway is given it. */
+/** The request that a run submits, as its gateway receives it. */
 async function handedIn(config: Awaited<ReturnType<typeof project>>["config"]) {
   const { client } = new FakeGateway().connection();
   const gateway = client(GatewayService);

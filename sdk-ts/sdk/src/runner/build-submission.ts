@@ -15,7 +15,7 @@ import { type BacktestSeries, submissionRequest } from "./online/session/submiss
 import { type IdentifiedStrategy, identifyStrategy } from "./strategy-loading/identify-strategy.ts";
 import type { StrategyClass } from "./strategy-loading/strategy-module.ts";
 
-/** Options for preparing a strategy to be submitted. */
+/** Options for preparing a submission. */
 export interface SubmissionOptions extends Pick<OfflineOptions, "returnsSource"> {
   /** World to run in. */
   readonly worldId: string;
@@ -27,18 +27,18 @@ export interface SubmissionOptions extends Pick<OfflineOptions, "returnsSource">
   readonly module?: string | undefined;
   /** Called with the number of rows done and in total while the declared history is backtested. @default none */
   readonly onProgress?: ((rowsDone: number, rowsTotal: number) => void) | undefined;
-  /** Called with each thing that was left out, as a text for logs. @default none */
+  /** Called with a text for logs for each thing that was left out. @default none */
   readonly onProblem?: ((problem: string) => void) | undefined;
 }
 
 /**
  * Builds the request that submits a strategy: its graph, the pins of its sources, its targets and the return series of
- * a backtest of the declared history. It is the one that {@link Runner.run} submits; nothing is sent, and only the
+ * a backtest of the declared history. {@link Runner.run} submits the same request. Here nothing is sent, and only the
  * backtest runs.
  *
  * @param given a class that extends `Strategy`, or an instance of one
  * @param options world, configuration and module
- * @returns a request under an id of its own: sent twice, it is one submission
+ * @returns a request with a request id of its own: sent twice, it makes one submission
  * @throws {StrategyRunError | DeclarationError | CodeHashError | CsvError | ConfigError | ComputeError} what is wrong
  * with the strategy, its configuration or its files.
  */
@@ -52,7 +52,7 @@ export async function buildSubmission(
   return create(SubmitStrategyRequestSchema, submissionRequest(graph, options.worldId, backtest));
 }
 
-/** Backtests the declared history of a strategy and names its nodes. */
+/** Backtests the declared history of a strategy and computes its node ids. */
 export async function prepareSubmission(
   given: StrategyClass | Strategy,
   options: SubmissionOptions & { readonly config: QmtlConfig },
@@ -92,7 +92,7 @@ async function backtestOf(
   }
 }
 
-/** The return series of a backtest as it travels; times are bucket ends, one per return. */
+/** The return series of a backtest as it is submitted; times are bucket ends, one per return. */
 function seriesOf({ returns, returnTimesMs: ends }: OfflineResult): BacktestSeries {
   return {
     interval: durationFromMs(returns.intervalSeconds * 1_000),

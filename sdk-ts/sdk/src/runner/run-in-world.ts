@@ -23,10 +23,11 @@ export interface RunOptions extends Omit<OnlineOptions, "config" | "backtest">, 
 export interface OnlineSession extends OnlineRun, AsyncDisposable {}
 
 /**
- * Backtests the declared history with the same execution model, submits the return series with the graph, and runs
- * the strategy in a world. What was computed for the backtest stays in this process; the world judges only the series. A
- * strategy with a tag query whose queues are not known here has no backtest to submit. The backtest calls the strategy's
- * callbacks as any offline run does: those of the given instance, or of an instance of its own if a class was given.
+ * Backtests the declared history with the same execution model, submits the return series with the graph, and runs the
+ * strategy in a world. What was computed for the backtest stays in this process; the world judges only the series. A
+ * strategy with a tag query whose queues are not known here is submitted without a backtest. The backtest calls the
+ * strategy's callbacks as any offline run does: those of the given instance, or of an instance of its own if a class
+ * was given.
  *
  * @param given a class that extends `Strategy`, or an instance of one
  * @param options the world to run in, the only required option, and how
@@ -64,7 +65,7 @@ export async function runInWorld(
   };
 }
 
-/** A run whose end is the end of its record. */
+/** An online run that is recorded: its end also completes the record. */
 async function runRecorded(
   identified: IdentifiedStrategy,
   options: OnlineOptions,
@@ -107,7 +108,7 @@ async function runRecorded(
   try {
     run = await runOnline(identified, { ...options, onEvent, recorder: tee });
   } catch (failure) {
-    await finish().catch(() => {}); // the run's own failure is the one to tell
+    await finish().catch(() => {}); // the run's own failure is the one to report
     throw failure;
   }
   const { done } = run;
@@ -115,7 +116,7 @@ async function runRecorded(
     await finish().catch(() => {}); // as above
     throw failure;
   });
-  recorded.catch(() => {}); // whoever awaits neither `done` nor `stop` must not be brought down
+  recorded.catch(() => {}); // a process that awaits neither `done` nor `stop` must not be brought down
   const started = run;
   return {
     get sessionId() {

@@ -10,7 +10,7 @@ export const Runner = {
   offline: runOffline,
   /** Runs a strategy in a world. See {@link run}. */
   run,
-  /** The same, for `await using`: the run ends with its scope. */
+  /** The same as `run`, named for `await using`: the run ends with its scope. */
   session: run,
   /** Ends a run cleanly. See {@link shutdownRun}. */
   shutdown: shutdownRun,
@@ -33,11 +33,11 @@ async function run(given: StrategyClass | Strategy, options: RunOptions): Promis
 }
 
 /**
- * Ends a run cleanly: none of its timers, sockets or leases remains. It may be called repeatedly or concurrently, while the
- * run waits for its gateway, after it has ended or failed, and with `undefined`.
+ * Ends a run cleanly: none of its timers, sockets or leases remains. It may be called repeatedly or concurrently, while
+ * the run waits for its gateway, after it has ended or failed, and with `undefined`.
  *
- * @param run the run, or the promise that `Runner.run` returned: a run that is still starting is ended once it has started,
- * and one that failed to start needs no ending
+ * @param run the run, or the promise that `Runner.run` returned: a run that is still starting is ended once it has
+ * started, and one that failed to start needs no ending
  */
 async function shutdownRun(run: OnlineRun | Promise<OnlineRun> | undefined): Promise<void> {
   const begun = await Promise.resolve(run).catch(() => undefined);

@@ -1,6 +1,6 @@
 /**
  * The services behind a gateway's address, for `connectTo(url).client(OrderService)` of `@qmtl/sdk/rpc`, with the
- * messages and enumerations that programs beside a strategy most often need.
+ * messages and enumerations that programs around a strategy most often need.
  */
 export type { FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 export { ApplyPhase, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";

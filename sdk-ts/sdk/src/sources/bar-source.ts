@@ -22,6 +22,8 @@ export interface BarSource {
    * @returns all bars; rejects if any of them cannot be read
    */
   load(): Promise<BarTable>;
-  /** @returns `"blake3:"` + 64 hex digits of the content and of the options that change the rows: the as-of of backtests */
+  /**
+   * @returns `"blake3:"` + 64 hex digits of the content and of the options that change the rows: the as-of of backtests
+   */
   datasetFingerprint(): Promise<string>;
 }

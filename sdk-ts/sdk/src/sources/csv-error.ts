@@ -1,9 +1,10 @@
 /**
  * Why a file was refused.
  *
- * - `CSV_BAD_ROW`: a cell, a row or the header cannot be read. `CSV_UNSORTED`, `CSV_DUPLICATE_TIME`: times must rise.
- * - `CSV_MISSING_COLUMN`: a column that is asked for, the time column among them, is not there.
- * - `CSV_INTERVAL`: most bars begin before the bar before them has ended: the interval is longer than they are.
+ * - `CSV_BAD_ROW`: a cell, a row or the header cannot be read.
+ * - `CSV_UNSORTED`, `CSV_DUPLICATE_TIME`: the times do not increase from row to row.
+ * - `CSV_MISSING_COLUMN`: a requested column, or the time column, is missing.
+ * - `CSV_INTERVAL`: most bars begin before the previous bar has ended, so the given interval is too long.
  * - `CSV_EMPTY`: no header or no row.
  */
 export type CsvErrorReason =
@@ -14,7 +15,7 @@ export type CsvErrorReason =
   | "CSV_INTERVAL"
   | "CSV_EMPTY";
 
-/** Where in the file, and what stood there. */
+/** Position in the file, and the text found there. */
 export interface CsvLocation {
   readonly file: string;
   /** From 1; the header is line 1. */
@@ -23,10 +24,10 @@ export interface CsvLocation {
   readonly value?: string;
 }
 
-/** Characters of a cell or line that are shown. */
+/** Largest number of characters of a cell or line that are shown. */
 const valueLengthMax = 200;
 
-/** A CSV file that was refused whole: no row of it is used. */
+/** Thrown for a CSV file that is refused as a whole: none of its rows is used. */
 export class CsvError extends Error {
   override readonly name = "CsvError";
   /** Stable, for programs. */
@@ -35,9 +36,9 @@ export class CsvError extends Error {
   readonly file: string;
   /** From 1; the header is line 1. */
   readonly line: number | undefined;
-  /** Name of the column, where one cell is at fault. */
+  /** Name of the column, if a single cell is at fault. */
   readonly column: string | undefined;
-  /** What stood there, at most 200 characters. */
+  /** The text found there, at most 200 characters. */
   readonly value: string | undefined;
 
   constructor(reason: CsvErrorReason, what: string, place: CsvLocation) {

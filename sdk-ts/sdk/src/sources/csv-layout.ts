@@ -1,6 +1,6 @@
 import { CsvError } from "./csv-error.ts";
 
-/** Where the wanted columns stand in each line. */
+/** Position of the wanted columns in each line. */
 export interface CsvLayout {
   /** Field number of the time column. */
   readonly timeField: number;
@@ -11,10 +11,14 @@ export interface CsvLayout {
   readonly bodyStart: number;
 }
 
-/** Names a time column has where none is given, the first that is there. */
+/** Names of the time column if none is given; the first that the header has counts. */
 const timeNames = ["date", "time", "timestamp", "datetime", "open_time"];
 
-/** Reads the header line. Names are compared without regard to letter case and surrounding blanks or quotes. */
+/**
+ * Reads the header line. Names are compared without regard to letter case and surrounding blanks or quotes.
+ *
+ * @throws {CsvError} for an empty file, a missing or repeated column, or a file in UTF-16.
+ */
 export function readCsvLayout(
   bytes: Uint8Array,
   file: string,

@@ -9,11 +9,11 @@ import { readCsvRows } from "./read-csv-rows.ts";
 /** Largest file that is read, in bytes. Larger ones are refused before a row is checked. */
 const csvBytesMax = 2_000_000_000;
 
-/** Which file is read, and how. */
+/** The file to read, and how it is read. */
 export interface CsvSourceOptions {
   /** The file. */
   readonly path: string;
-  /** Bar length: seconds or text such as `1d`. A bar is known at its open time + interval. */
+  /** Bar length: seconds or text such as `1d`. A bar is known at its open time plus the interval. */
   readonly interval: number | string;
   /** Column with the bar's open time. @default the first of `date`, `time`, `timestamp`, `datetime`, `open_time` */
   readonly timeColumn?: string | undefined;

@@ -5,14 +5,14 @@ const nine = 57;
 const dot = 46;
 const minus = 45;
 
-/** Most digits for which mantissa and scale are exact, so that one division rounds once, as `Number()` does. */
+/** Most digits for which mantissa and scale are exact, so that the division rounds only once, as `Number()` does. */
 const digitsMax = 15;
 
 /**
- * Number in `bytes[start, end)`, bit for bit what `Number()` gives for the text; NaN if it is empty or no number.
+ * Number in `bytes[start, end)`, bit for bit as `Number()` gives it for the text; NaN if that is empty or not a number.
  *
- * Plain decimals of up to 15 digits are read in the loop; exponents and longer ones go through `Number()`. Only
- * decimal notation counts: hexadecimal, `Infinity` and separators are NaN.
+ * Plain decimals of up to 15 digits are read in the loop; longer ones and those with an exponent go through `Number()`.
+ * Only decimal notation counts: hexadecimal, `Infinity` and separators are NaN.
  */
 export function parseDecimal(bytes: Uint8Array, start: number, end: number): number {
   let at = start;

@@ -5,8 +5,7 @@ const intervalSecondsMax = 86_400;
 
 /**
  * Bar length in whole seconds, 1..86400, from a number of seconds or text such as `60`, `60s`, `1m`, `1h`, `1d`. Equal
- * lengths are one interval, however they are written. The one place that reads intervals: nodes, `sources:` and the
- * command line mean the same by the same text.
+ * lengths are one interval, however they are written. Nodes, `sources:` and the command line all use this function.
  *
  * @throws {RangeError} for anything else.
  */

@@ -9,18 +9,18 @@ const carriageReturn = 13;
 const comma = 44;
 const quote = 34;
 
-/** Which rows to keep, by open time in milliseconds, both ends included. All rows are checked all the same. */
+/** Which rows to keep, by open time in milliseconds, both ends included. Rows outside the range are checked, too. */
 export interface CsvRange {
   readonly fromMs: number;
   readonly untilMs: number;
 }
 
 /**
- * Reads all rows of a CSV file in one pass over its bytes: one field scan, no text per cell.
+ * Reads all rows of a CSV file in one pass over its bytes, without making a string per cell.
  *
- * An empty cell is NaN; blank lines are skipped; fields may be quoted, but hold no comma or line break.
+ * An empty cell is NaN; empty lines are skipped; fields may be quoted, but may not contain a comma or line break.
  *
- * @throws {CsvError} on the first bad row; times must rise strictly, and most bars must end before the next opens.
+ * @throws {CsvError} on the first bad row; also unless times increase strictly and most bars end before the next opens.
  */
 export function readCsvRows(
   bytes: Uint8Array,
@@ -39,14 +39,14 @@ class CsvRowReader {
   readonly #layout: CsvLayout;
   readonly #intervalMs: number;
   readonly #range: CsvRange;
-  /** By field number: index of the value column it fills, −1 for none. */
+  /** Index of the value column that a field fills, by field number; −1 for none. */
   readonly #slots: Int32Array;
   readonly #open: Float64Array;
   readonly #columns: readonly Float64Array[];
   #rows = 0;
   #line = 1;
   #timeMs = Number.NEGATIVE_INFINITY;
-  /** Rows that open before the row before has ended; the days on which clocks change have some. */
+  /** Number of rows that open before the previous bar has ended; days on which clocks change have some. */
   #overlaps = 0;
   #shortestMs = Number.POSITIVE_INFINITY;
 
@@ -201,7 +201,9 @@ function countLines(bytes: Uint8Array, start: number): number {
   return lines;
 }
 
-/** Ten digits or fewer: as milliseconds a time of early 1970, in truth seconds. */
+/**
+ * True for 9 or 10 digits: read as milliseconds they would be a time in early 1970, so they are most likely seconds.
+ */
 function isEpochSeconds(bytes: Uint8Array, start: number, end: number): boolean {
   if (end - start > 10 || end - start < 9) return false;
   for (let at = start; at < end; at++) if (bytes[at]! < 48 || bytes[at]! > 57) return false;

@@ -2,15 +2,15 @@ import { continuousRow } from "@qmtl/core/dataflow";
 
 /** The rows of a source file as a replay publishes them, and as warm-up reads them. */
 export interface ReplayRows {
-  /** Absolute row of the first row there is. */
+  /** Absolute number of the first row. */
   readonly firstRow: number;
   /** First row of the feed; earlier ones are history, private to each process. */
   readonly startRow: number;
-  /** Row after the last. */
+  /** Number of the row after the last. */
   readonly endRow: number;
   /** Ends of the buckets from `firstRow` on, milliseconds since the epoch. */
   readonly bucketEndMs: Float64Array;
-  /** Names what is read: another file is another feed. */
+  /** Fingerprint of what is read: another file is another feed. */
   readonly fingerprint: string;
   /** 1 for buckets without a row, from `firstRow` on. @default every bucket has one */
   readonly missing?: Uint8Array;
@@ -28,7 +28,7 @@ export class ReplayFeed {
     this.columns = columns.map((name) => rows.column(name));
   }
 
-  /** Bucket end of a row. */
+  /** Bucket end of a row, milliseconds since the epoch; NaN for a row that the file does not have. */
   bucketEndMs(row: number): number {
     return this.rows.bucketEndMs[row - this.rows.firstRow] ?? Number.NaN;
   }
@@ -45,13 +45,13 @@ export class ReplayFeed {
   }
 }
 
-/** Buckets a file may be stretched to at most. */
+/** Largest number of buckets to which a file may be stretched. */
 const bucketsMax = 50_000_000;
 
 /**
- * The rows on the schedule on which every bucket exists: numbered from the epoch, with a missing bucket in each gap.
+ * The rows on a continuous schedule: numbered from the epoch, with missing buckets in the gaps.
  *
- * @throws {RangeError} for a row that ends at no bucket of the interval, or gaps beyond 50 million buckets.
+ * @throws {RangeError} for a row that does not end with a bucket of the interval, or for more than 50 million buckets.
  */
 export function continuousRows(rows: ReplayRows, intervalMs: number): ReplayRows {
   const at = Array.from(rows.bucketEndMs, (endMs) => continuousRow(endMs, intervalMs));

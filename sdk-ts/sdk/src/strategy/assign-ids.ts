@@ -1,32 +1,32 @@
 import type { CanonicalNode, DeclaredNode, StrategyGraph } from "./compile.ts";
 import { DeclarationError } from "./declaration-error.ts";
 
-/** What a node id is the hash of; `code` is turned into a code hash by the hasher. */
+/** The content of which a node id is the hash; the hasher turns `code` into a code hash. */
 export interface HashableNode extends Omit<CanonicalNode, "inputs"> {
-  /** Ids of what it reads, in port order. */
+  /** Ids of its inputs, in port order. */
   readonly inputs: readonly { readonly port: string; readonly node_id: string }[];
 }
 
-/** Gives the id of a node. Must depend on the first argument alone; the name is for messages. */
+/** Computes the id of a node. The result must depend on the first argument only; the name is for messages. */
 export type HashNode = (node: HashableNode, name: string) => string;
 
 /** A node with its id. Declarations with equal content are one node. */
 export interface IdentifiedNode {
   /** `"blake3:"` and 64 hex digits. */
   readonly id: string;
-  /** As it was declared; the first declaration where several are equal. */
+  /** The node as declared; the first declaration if several are equal. */
   readonly declared: DeclaredNode;
-  /** What the id is the hash of. */
+  /** The content of which the id is the hash. */
   readonly hashable: HashableNode;
 }
 
-/** A strategy's nodes with ids, inputs before readers, otherwise by id: the same for every order of declaration. */
+/** A strategy's nodes with their ids. Their order does not depend on the order of declaration. */
 export interface IdentifiedGraph {
   /** The strategy's name. */
   readonly strategyName: string;
-  /** Inputs before readers, otherwise by id. */
+  /** The nodes, each after its inputs: by depth, then by id. */
   readonly nodes: readonly IdentifiedNode[];
-  /** Ids of the nodes nothing reads. */
+  /** Ids of the nodes that no other node reads. */
   readonly leaves: readonly string[];
   /** @returns the id of a declared node of this graph */
   idOf(node: DeclaredNode): string;
@@ -34,7 +34,7 @@ export interface IdentifiedGraph {
 
 /**
  * Hashes every node, inputs first.
- * @throws {DeclarationError} `DUPLICATE_NAME` when nodes of different content have one name (I13).
+ * @throws {DeclarationError} `DUPLICATE_NAME` if nodes with different content have the same name (I13).
  */
 export function assignIds(graph: StrategyGraph, hashNode: HashNode): IdentifiedGraph {
   const ids = new Map<DeclaredNode, string>();

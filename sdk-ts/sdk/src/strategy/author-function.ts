@@ -17,7 +17,7 @@ export function checkResult(value: number | null): number | null {
   throw new TypeError(`compute returned ${typeof value}; it must return a number or null`);
 }
 
-/** Kernel of an author's function over windows of `period` rows. */
+/** Kernel that calls an author's function with windows of `period` rows. */
 export function authorKernel(inputs: number, period: number, makeCall: MakeCall): NodeKernel {
   const params = { inputs, period, makeCall };
   return {

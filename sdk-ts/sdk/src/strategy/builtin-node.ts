@@ -11,7 +11,7 @@ import {
 /** Options that every built-in node takes in addition to its own arguments. */
 export type BuiltinOptions = Omit<NodeOptions, "period" | "interval">;
 
-/** A node of the catalogue with its parameters. Use the factories of `indicators.ts`. */
+/** A node of the catalogue with its parameters. Functions such as `sma` create one. */
 export class BuiltinNode<P = unknown> extends StrategyNode {
   readonly nodeType: string;
   readonly outputs: readonly string[];
@@ -23,9 +23,9 @@ export class BuiltinNode<P = unknown> extends StrategyNode {
   /**
    * @param entry entry of the catalogue that computes it
    * @param nodes inputs, in the order of the entry's ports
-   * @param kernelParams parameters its kernel is made with
-   * @param params those parameters that are part of its identity
-   * @param options name of the node and what it does where an input bucket is missing
+   * @param kernelParams parameters with which its kernel is made
+   * @param params those of its parameters that are part of its node id
+   * @param options name of the node, and what it does if an input bucket is missing
    * @throws {DeclarationError} naming the field.
    */
   constructor(

@@ -7,7 +7,7 @@ import { StreamInput } from "./stream-input.ts";
 
 const NAME_LENGTH_MAX = 200;
 
-/** What the identity of a node is made of, before its inputs have ids. */
+/** What a node id is made of, before the inputs have ids. */
 export interface CanonicalNode {
   /** Kind of node. */
   readonly node_type: string;
@@ -15,21 +15,21 @@ export interface CanonicalNode {
   readonly interval_seconds: number;
   /** Rows; 1 for streams. */
   readonly period: number;
-  /** Params, with `on_missing` where it is not `skip`. */
+  /** Params, with `on_missing` unless that is `skip`. */
   readonly params: NodeParams;
   /** In port order. */
   readonly inputs: readonly { readonly port: string; readonly node: DeclaredNode }[];
   /** Type and names of its outputs. */
   readonly schema_compat_id: string;
-  /** What computes it. */
+  /** The code that computes it. */
   readonly code: NodeCode;
 }
 
 /** A node of a compiled strategy, with the strategy's defaults filled in. */
 export interface DeclaredNode {
-  /** As the author wrote it. */
+  /** The node as the author declared it. */
   readonly node: StrategyNode;
-  /** Distinct within the strategy, but for nodes of equal content (checked when ids are assigned). */
+  /** Distinct within the strategy, except for nodes with equal content (checked when ids are assigned). */
   readonly name: string;
   /** Whole seconds, 1..86400. */
   readonly intervalSeconds: number;
@@ -37,7 +37,7 @@ export interface DeclaredNode {
   readonly period: number;
   /** Upstream nodes in port order. */
   readonly inputs: readonly DeclaredNode[];
-  /** @returns what its identity is made of */
+  /** @returns what its node id is made of */
   canonical(): CanonicalNode;
 }
 
@@ -52,10 +52,10 @@ export interface StrategyGraph {
 }
 
 /**
- * Runs `setup` and compiles what it declared, with everything the declared nodes read.
+ * Runs `setup` and compiles the nodes that it added, with all nodes that these read.
  *
  * @param strategy the strategy
- * @param context what it may know while it declares its nodes
+ * @param context what the strategy may know while it declares its nodes
  * @returns its nodes with the strategy's defaults filled in
  * @throws {DeclarationError} naming the node and field.
  */
@@ -146,7 +146,7 @@ function makeDeclared(
     canonical: () => ({
       node_type: node.nodeType,
       interval_seconds: intervalSeconds,
-      // How much of a stream one strategy keeps is not what it is a stream of.
+      // How many rows of a stream a strategy keeps does not change what the stream is.
       period: node instanceof StreamInput ? 1 : period,
       params:
         node.onMissing === "skip" ? node.params : { ...node.params, on_missing: node.onMissing },

@@ -2,10 +2,10 @@
  * Why a declaration is refused.
  *
  * - `INVALID_FIELD`: a value is missing or not allowed.
- * - `RESERVED_PARAM`: a param is named for where a node runs (`world`, `as_of`, `env_…`), which its identity must not know.
- * - `DUPLICATE_NAME`: two nodes of different content have one name.
+ * - `RESERVED_PARAM`: a param has a name for where a node runs (`world`, `as_of`, `env_…`), which no id may contain.
+ * - `DUPLICATE_NAME`: two nodes with different content have the same name.
  * - `EMPTY_STRATEGY`: `setup` added no node.
- * - `NODES_DIFFER`: `setup` declared other nodes the second time it ran.
+ * - `NODES_DIFFER`: `setup` declared different nodes the second time it ran.
  * - `TAG_QUERY_UNRESOLVED`: no queue carries the tags of a query.
  */
 export type DeclarationReason =
@@ -16,7 +16,7 @@ export type DeclarationReason =
   | "NODES_DIFFER"
   | "TAG_QUERY_UNRESOLVED";
 
-/** A strategy or node was declared wrongly; `field` names what to change. */
+/** Thrown for a wrong declaration of a strategy or node; `field` names what to change. */
 export class DeclarationError extends Error {
   override readonly name = "DeclarationError";
   /** Stable, for programs. */
@@ -26,7 +26,7 @@ export class DeclarationError extends Error {
   /** What is wrong with the field, and what to write instead. */
   readonly problem: string;
 
-  /** @param place where it is written, for example `strategy.ts:12`; shown at the end of the message */
+  /** @param place where the declaration is written, for example `strategy.ts:12`; shown at the end of the message */
   constructor(
     reason: DeclarationReason,
     field: string,

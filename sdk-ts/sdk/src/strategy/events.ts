@@ -1,14 +1,14 @@
-/** A target position that changed. */
+/** A change of a target. */
 export interface TargetSignal {
   /** Name of the target node. */
   readonly node: string;
-  /** Instrument the target is for. */
+  /** Instrument of the target. */
   readonly instrument: string;
   /** Fraction of the strategy's capital; negative = short. */
   readonly target: number;
-  /** Absolute row of the target's clock, from 0. */
+  /** Absolute row, from 0, on the clock of the target node. */
   readonly row: number;
-  /** End of the deciding bucket, milliseconds since the epoch. */
+  /** End of the bucket that decided it, milliseconds since the epoch. */
   readonly bucketEndMs: number;
 }
 
@@ -22,12 +22,12 @@ export interface StrategyFill {
   readonly executionId: string;
   /** Buy or sell; the quantity has no sign. */
   readonly side: "buy" | "sell";
-  /** Units, decimal text, always positive. */
+  /** Number of units, a decimal as text, always positive. */
   readonly quantity: string;
-  /** Per unit, in the instrument's quote currency, the half spread included. */
+  /** Price per unit in the instrument's quote currency, with the half spread included. */
   readonly price: number;
-  /** In the account's currency; positive = paid. */
+  /** Fee in the account's currency; positive = paid. */
   readonly fee: number;
-  /** When it happened on the event clock, milliseconds since the epoch. */
+  /** Event time, milliseconds since the epoch. */
   readonly eventTimeMs: number;
 }

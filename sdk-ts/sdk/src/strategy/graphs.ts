@@ -1,4 +1,4 @@
-// What a strategy becomes: its graph, compiled, identified, and ready to run.
+// The graph of a strategy: compiled, identified, and ready to run.
 
 export {
   assignIds,

@@ -1,4 +1,4 @@
-// What an author writes.
+// What authors use to write strategies.
 
 export type { Window } from "@qmtl/core/cache";
 export type { NodeParams, ParamValue, Windows } from "@qmtl/core/nodes";

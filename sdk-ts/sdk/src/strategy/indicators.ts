@@ -78,8 +78,8 @@ export function ema(node: StrategyNode, window: number, options?: BuiltinOptions
  * @param node series of one column
  * @param window rows in the window, 1..10000
  * @param options name of the node and what it does where an input bucket is missing
- * @returns a node of one column, 0..100; 0 where nothing moved. Its first value is on row `window + 1`. A NaN input gives
- * NaN and does not change the averages
+ * @returns a node of one column, 0..100; 0 where nothing moved. Its first value is on row `window + 1`. A NaN input
+ * gives NaN and does not change the averages
  * @throws {DeclarationError} naming the field.
  */
 export function rsi(node: StrategyNode, window: number, options?: BuiltinOptions) {
@@ -221,8 +221,8 @@ export function volatility(node: StrategyNode, window: number, options?: Builtin
  * @param node series of one column
  * @param window rows in the window, 2..10000
  * @param options `multiplier` of the standard deviation. @default 2
- * @returns a node of three columns `mid`, `upper` and `lower` in the unit of its input, picked with {@link column}; their
- * first values are on row `window`, and they are NaN while the window holds a NaN
+ * @returns a node of three columns `mid`, `upper` and `lower` in the unit of its input, picked with {@link column};
+ * their first values are on row `window`, and they are NaN while the window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
 export function bollinger(

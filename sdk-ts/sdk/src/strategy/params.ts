@@ -12,12 +12,14 @@ const RESERVED = new Set([
   "partition",
   "dataset_fingerprint",
   "env",
-  "on_missing", // a node option that takes part in the identity under this name
+  "on_missing", // a node option that is part of the node id under this name
 ]);
 
 /**
- * A frozen copy of params. They are part of a node's identity, so they must be plain JSON, and names that speak of
- * where a node runs (world, domain, as_of, env, …) are refused at every depth.
+ * A frozen copy of params. They are part of the node id, so they must be plain JSON, and names for where a node runs
+ * (world, domain, as_of, env, …) are refused at every depth.
+ *
+ * @throws {DeclarationError} naming the field.
  */
 export function checkParams(field: string, params: NodeParams): NodeParams {
   return copyObject(field, params);

@@ -19,9 +19,9 @@ export interface PositionThresholds {
 
 /** Declaration of a {@link PositionTargetNode}. */
 export interface PositionTargetNodeOptions extends BuiltinOptions {
-  /** Node of one column the target is made from. */
+  /** Node with one column, from which the target is made. */
   readonly signal: StrategyNode;
-  /** Instrument the target is for: an entry of `instruments:` in the configuration. */
+  /** Instrument of the target: an entry of `instruments:` in the configuration. */
   readonly instrument: string;
   /** When to be long, short or flat, in units of the signal. */
   readonly thresholds: PositionThresholds;

@@ -14,9 +14,9 @@ import {
 /** Declaration of a {@link ProcessingNode}. */
 export interface ProcessingNodeOptions<Port extends string, Params extends NodeParams = NodeParams>
   extends NodeOptions {
-  /** Upstream nodes by port, in the order written; at least one. `a − b` is not `b − a`. */
+  /** Upstream nodes by port, at least one. The order in which they are written is part of the node id. */
   readonly inputs: Readonly<Record<Port, StrategyNode>>;
-  /** Values the function may depend on; plain JSON, part of the identity. @default {} */
+  /** Values on which the function may depend; plain JSON, part of the node id. @default {} */
   readonly params?: Params | undefined;
   /**
    * Pure function of the windows and params; `null` or NaN = no value. Called once per bucket, when every window has
@@ -26,8 +26,8 @@ export interface ProcessingNodeOptions<Port extends string, Params extends NodeP
 }
 
 /**
- * A node that the author's own function computes. `Port` are the names of its inputs, `Params` the values that its function
- * gets in addition to them. Its one output is `value`.
+ * A node that the author's own function computes. `Port` is the union of the names of its inputs, `Params` the type of
+ * the values that its function gets in addition to them. Its one output is `value`.
  */
 export class ProcessingNode<
   Port extends string = string,
@@ -67,7 +67,7 @@ export class ProcessingNode<
 
   kernel(period: number): NodeKernel {
     const compute = this.#compute;
-    const params = this.params as never; // a copy of what the author gave: of the type his function takes
+    const params = this.params as never; // a copy of the author's params, and so of the type that the function takes
     const ports = this.inputs.map((input) => input.port);
     return authorKernel(ports.length, period, (list) => {
       const windows: Windows<Port> = Object.freeze(

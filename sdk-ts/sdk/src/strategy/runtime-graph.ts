@@ -11,11 +11,11 @@ import { DeclarationError } from "./declaration-error.ts";
 import { StreamInput } from "./stream-input.ts";
 import { TagQueryNode } from "./tag-query-node.ts";
 
-/** A queue found for a tag query: a supplied node of one number column. */
+/** A queue found for a tag query: a supplied node with one numeric column. */
 export interface TagMatch {
   /** Id of the node whose output the queue is. */
   readonly nodeId: string;
-  /** For messages. */
+  /** Name for messages. */
   readonly name: string;
   /** Clock of its rows. */
   readonly clock: ClockSpec;
@@ -23,7 +23,7 @@ export interface TagMatch {
 
 /** What a runtime graph needs in addition to the declarations. */
 export interface RuntimeGraphOptions {
-  /** Queues found, by id of the tag query node; ordered by node id here. */
+  /** Queues found, by id of the tag query node, in any order: the graph has them ordered by node id. */
   readonly tagMatches?: ReadonlyMap<string, readonly TagMatch[]>;
 }
 

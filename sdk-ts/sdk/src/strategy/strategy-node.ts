@@ -9,12 +9,12 @@ import {
   parseInterval,
 } from "./fields.ts";
 
-/** What computes a node, for its identity. */
+/** The code that computes a node, as part of the node id. */
 export type NodeCode =
   | { readonly kind: "builtin"; readonly name: string; readonly version: number }
   | {
       readonly kind: "function";
-      /** The author's function, to be hashed by its meaning. */
+      /** The author's function, which is hashed by what it computes. */
       readonly fn: (...args: never[]) => number | null;
       readonly declaredParams: readonly string[];
     };
@@ -27,29 +27,31 @@ export interface DeclaredInput {
 
 /** Options that every node takes. */
 export interface NodeOptions {
-  /** For messages and reports, 1..200 characters; not part of the identity. @default made from what it computes */
+  /**
+   * Name for messages and reports, 1..200 characters; not part of the node id. @default one derived from its content
+   */
   readonly name?: string | undefined;
-  /** Length of its bars. @default the shortest interval of its inputs, otherwise the strategy's `defaultInterval` */
+  /** Length of its buckets. @default the shortest interval of its inputs, otherwise the strategy's `defaultInterval` */
   readonly interval?: IntervalInput | undefined;
   /** Rows in each of its windows, 1..10000. @default the strategy's `defaultPeriod` */
   readonly period?: number | undefined;
-  /** What to do where an input's bucket is missing. @default "skip" */
+  /** What to do if an input's bucket is missing. @default "skip" */
   readonly onMissing?: OnMissing | undefined;
 }
 
 /** A node as the author declares it. Nodes are values: they hold no data and may be shared between strategies. */
 export abstract class StrategyNode {
-  /** Kind of node, part of its identity. */
+  /** Kind of node, part of its id. */
   abstract readonly nodeType: string;
   /** Names of its outputs, in order. */
   abstract readonly outputs: readonly string[];
-  /** What computes it, part of its identity. */
+  /** The code that computes it, part of its id. */
   abstract readonly code: NodeCode;
-  /** What it computes with, part of its identity; frozen. */
+  /** Its params, part of its id; frozen. */
   abstract readonly params: NodeParams;
-  /** What it reads, in port order. */
+  /** Its inputs, in port order. */
   readonly inputs: readonly DeclaredInput[];
-  /** What it does where an input's bucket is missing. */
+  /** What it does if an input's bucket is missing. */
   readonly onMissing: OnMissing;
   /** The author's name for it, if one was given. */
   readonly givenName: string | undefined;
@@ -73,17 +75,17 @@ export abstract class StrategyNode {
   }
 
   /**
-   * Name used when none is given.
+   * Name used if none is given.
    *
    * @param nameOf name of each of its inputs
    */
   abstract defaultName(nameOf: (node: StrategyNode) => string): string;
 
   /**
-   * How the node is run.
+   * Makes what runs the node.
    *
    * @param period rows in each of its windows
-   * @returns what computes it; `undefined` for a source, whose rows are supplied
+   * @returns its kernel; `undefined` for a source, whose rows are supplied
    */
   abstract kernel(period: number): NodeKernel | undefined;
 
@@ -98,7 +100,7 @@ export abstract class StrategyNode {
   }
 }
 
-/** Ports must be identifiers, and a node with several columns must be narrowed to one. */
+/** Checks that ports are identifiers and inputs are nodes; freezes the list. */
 function checkInputs(where: string, inputs: readonly DeclaredInput[]): readonly DeclaredInput[] {
   if (inputs.length === 0) return [];
   checkIdentifiers(
@@ -108,7 +110,7 @@ function checkInputs(where: string, inputs: readonly DeclaredInput[]): readonly 
   for (const { port, node } of inputs) {
     if (!(node instanceof StrategyNode)) throw invalid(`${where}.inputs.${port}`, "is not a node");
   }
-  Object.freeze(inputs); // a node reads what was there before it: no graph has a cycle
+  Object.freeze(inputs); // a node can read only nodes that were made before it, so no graph has a cycle
   return inputs;
 }
 

@@ -7,7 +7,7 @@ import * as q from "./index.ts";
 
 const DAY = 86_400_000;
 
-/** Stands in for the real identity: text of the content, hashed. */
+/** Stands in for the real node id: a hash of the content as text. */
 const hashNode: HashNode = ({ code, ...rest }) => {
   const text = code.kind === "builtin" ? code : { ...code, fn: code.fn.toString() };
   return createHash("sha256")

@@ -21,24 +21,24 @@ export interface StrategyContext {
 
 /** A list of nodes that belong together. */
 export interface NodeSet {
-  /** The nodes, inputs before readers or not; what they read comes with them. */
+  /** The nodes, in any order; the nodes they read are added with them. */
   readonly nodes: readonly StrategyNode[];
 }
 
 /**
- * What an author writes: `setup` declares nodes, the callbacks watch the run.
+ * Base class of an author's strategy: `setup` declares nodes, the callbacks observe the run.
  *
- * Callbacks may be async. Offline they are called one after another, each awaited, in the order things happened:
- * `onStart`, then `onFill` and `onSignal` by bar, at the end `onFinish`; if one of them, a node or the data fail,
- * `onError` and then `onFinish`, and the run rejects with the same error. Online a failing `onSignal` or `onFill` does
- * not end the run: it is reported as a problem of the run.
+ * Callbacks may be async. Offline they are called one after another, each awaited, in the order of events: `onStart`,
+ * then `onFill` and `onSignal` bar by bar, and `onFinish` at the end. If one of them, a node or the data fails,
+ * `onError` and then `onFinish` are called, and the run rejects with the same error. Online a failing `onSignal` or
+ * `onFill` does not end the run: it is reported as a problem of the run.
  */
 export abstract class Strategy {
-  /** The name that was given, otherwise that of the class. */
+  /** The given name, otherwise that of the class. */
   readonly name: string;
-  /** Seconds; undefined when none was given. */
+  /** Default interval of nodes, seconds; undefined if none was given. */
   readonly defaultInterval: number | undefined;
-  /** Rows; undefined when none was given. */
+  /** Default period of nodes, rows; undefined if none was given. */
   readonly defaultPeriod: number | undefined;
   #nodes = new Set<StrategyNode>();
   #context: StrategyContext | undefined;
@@ -65,7 +65,7 @@ export abstract class Strategy {
    * Runs `setup` in a context. For runners.
    *
    * @param strategy the strategy; nodes of an earlier call are forgotten
-   * @param context what it may know while it declares its nodes
+   * @param context what the strategy may know while it declares its nodes
    * @returns the nodes it declared, each once, in the order they were added
    * @throws {DeclarationError} when `setup` is async: nodes added later would be lost.
    */
@@ -74,7 +74,7 @@ export abstract class Strategy {
     strategy.#nodes = new Set();
     const answer: unknown = strategy.setup();
     if (answer instanceof Promise) {
-      answer.catch(() => {}); // the refusal below tells more
+      answer.catch(() => {}); // the refusal below explains more
       throw invalid("Strategy.setup", "must not be async; read what it needs in the constructor");
     }
     return [...strategy.#nodes];
@@ -86,7 +86,7 @@ export abstract class Strategy {
    */
   abstract setup(): void;
 
-  /** World of this run; a node must not depend on it. @throws {Error} when read before `setup`. */
+  /** World of this run; a node must not depend on it. @throws {Error} if it is read before `setup`. */
   get worldId(): string {
     if (this.#context === undefined) throw new Error("worldId is known from setup() on");
     return this.#context.worldId;

@@ -7,11 +7,13 @@ import { type NodeOptions, StrategyNode } from "./strategy-node.ts";
 /** Declaration of a {@link StreamInput}. */
 export interface StreamInputOptions extends Omit<NodeOptions, "onMissing"> {
   /**
-   * Entry of `sources:` in the configuration that the rows come from. Inputs of one entry share its clock. It is required: a
-   * stream found by tags would be a different stream under a different configuration.
+   * Entry of `sources:` in the configuration from which the rows come. Inputs of one entry share its clock. It is
+   * required: a stream found by tags would be a different stream under a different configuration.
    */
   readonly source: string;
-  /** Columns to read, in this order; each an identifier, at least one. A node reads one of them: pick it with `column`. */
+  /**
+   * Columns to read, in this order; each an identifier, at least one. A node reads one of them: pick it with `column`.
+   */
   readonly columns: readonly string[];
   /** What the stream describes, for example a symbol. */
   readonly instrument?: string | undefined;
@@ -19,21 +21,21 @@ export interface StreamInputOptions extends Omit<NodeOptions, "onMissing"> {
   readonly tags?: readonly string[] | undefined;
   /** `observed`: the rows are the sequence. `continuous`: every interval has a bar. @default "observed" */
   readonly schedule?: Schedule | undefined;
-  /** Name of the record schema, when the columns alone do not say it. */
+  /** Name of the record schema, if the columns alone do not identify it. @default none */
   readonly schema?: string | undefined;
 }
 
-/** A stream of rows from a source. Its identity depends on this declaration, never on the rows. */
+/** A stream of rows from a source. Its node id depends on this declaration, never on the rows. */
 export class StreamInput extends StrategyNode {
   readonly nodeType = "StreamInput";
   readonly code = { kind: "builtin", name: "stream_input", version: 1 } as const;
   readonly outputs: readonly string[];
   readonly params: NodeParams;
-  /** Entry of `sources:` the rows come from. */
+  /** Entry of `sources:` from which the rows come. */
   readonly source: string;
-  /** When the source should have a row. */
+  /** Which buckets the source has. */
   readonly schedule: Schedule;
-  /** Sorted. */
+  /** Tags of the stream, sorted. */
   readonly tags: readonly string[];
   /** What the stream describes, if it was given. */
   readonly instrument: string | undefined;

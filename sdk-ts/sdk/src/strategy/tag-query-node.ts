@@ -15,19 +15,19 @@ export interface TagQueryNodeOptions<Params extends NodeParams = NodeParams> ext
   readonly interval: IntervalInput;
   /** `any`: one matching tag is enough; `all`: every tag must match. @default "any" */
   readonly matchMode?: "any" | "all" | undefined;
-  /** Values the function may depend on; plain JSON, part of the identity. @default {} */
+  /** Values on which the function may depend; plain JSON, part of the node id. @default {} */
   readonly params?: Params | undefined;
   /** Pure function of one window per queue found, ordered by node id; `null` or NaN = no value. */
   readonly compute: (windows: readonly Window[], params: Params) => number | null;
 }
 
-/** A node over all queues that carry the tags. Its identity depends on the query, never on the queues found. */
+/** A node over all queues that carry the tags. Its node id depends on the query, never on the queues found. */
 export class TagQueryNode<Params extends NodeParams = NodeParams> extends StrategyNode {
   readonly nodeType = "TagQueryNode";
   readonly outputs = ["value"] as const;
   readonly params: NodeParams;
   readonly code: NodeCode;
-  /** Sorted. */
+  /** Tags of the query, sorted. */
   readonly queryTags: readonly string[];
   /** Whether one matching tag is enough or every tag must match. */
   readonly matchMode: "any" | "all";
@@ -64,14 +64,14 @@ export class TagQueryNode<Params extends NodeParams = NodeParams> extends Strate
   }
 
   /**
-   * How the node is run once its queues are known.
+   * Makes what runs the node once its queues are known.
    *
    * @param inputs number of queues found
    * @param period rows in each window
    */
   kernelFor(inputs: number, period: number): NodeKernel {
     const compute = this.#compute;
-    const given = this.params.given as never; // a copy of what the author gave
+    const given = this.params.given as never; // a copy of the author's params
     return authorKernel(inputs, period, (windows) => () => checkResult(compute(windows, given)));
   }
 }

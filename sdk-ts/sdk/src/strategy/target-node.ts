@@ -3,7 +3,7 @@ import type { StrategyNode } from "./strategy-node.ts";
 
 /** A node whose value is the target position of an instrument, a fraction of the strategy's capital. */
 export abstract class TargetNode<P = unknown> extends BuiltinNode<P> {
-  /** Instrument the target is for. */
+  /** Instrument of the target. */
   abstract readonly instrument: string;
   /** Largest absolute value of the target. */
   abstract readonly largestWeight: number;

@@ -9,7 +9,7 @@ import { TargetNode } from "./target-node.ts";
 export interface WeightTargetNodeOptions extends BuiltinOptions {
   /** Node of one column whose value is the target: 0.25 = a quarter of the capital long, −0.1 = a tenth short. */
   readonly signal: StrategyNode;
-  /** Instrument the target is for: an entry of `instruments:` in the configuration. */
+  /** Instrument of the target: an entry of `instruments:` in the configuration. */
   readonly instrument: string;
   /** Smallest target; a lower signal gives this one. @default -1 */
   readonly weightMin?: number | undefined;
@@ -21,7 +21,8 @@ export interface WeightTargetNodeOptions extends BuiltinOptions {
 
 /**
  * Takes a signal as the target position itself, for strategies that size by it: a volatility target, a forecast. The
- * target starts at 0; a NaN signal keeps the previous target. Every change leads to an order, so choose `step` with care.
+ * target starts at 0; a NaN signal keeps the previous target. Every change leads to an order, so choose `step` with
+ * care.
  */
 export class WeightTargetNode extends TargetNode<WeightTargetParams> {
   readonly instrument: string;

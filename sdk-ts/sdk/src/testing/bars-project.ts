@@ -7,7 +7,10 @@ import { writeBars } from "./write-bars.ts";
 
 /** What is traded in a {@link barsProject}. Decimals are text. */
 export interface BarsInstrument {
-  /** Source on whose bars its orders fill and whose close is the mark. @default the only one, otherwise the one of its name */
+  /**
+   * Source on whose bars its orders fill and whose close is the mark. @default the only source, otherwise the one with
+   * the instrument's name
+   */
   readonly source?: string | undefined;
   /** Smallest step of the quantity. @default "1" */
   readonly lot?: string | undefined;
@@ -19,7 +22,7 @@ export interface BarsInstrument {
 
 /** What a {@link barsProject} is made of. */
 export interface BarsProjectOptions {
-  /** By symbol. @default none */
+  /** Instruments by symbol. @default none */
   readonly instruments?: Readonly<Record<string, BarsInstrument>> | undefined;
   /** Names of sources whose streams are declared with schedule `continuous`. @default none, all are `observed` */
   readonly continuous?: readonly string[] | undefined;
@@ -27,21 +30,21 @@ export interface BarsProjectOptions {
   readonly periodsPerYear?: number | undefined;
 }
 
-/** A configuration over built bars; its files are gone when it is disposed. */
+/** A configuration over built bars; its files are deleted when it is disposed. */
 export interface BarsProject extends AsyncDisposable {
-  /** As `loadConfig` gives it. */
+  /** The configuration, as `loadConfig` returns it. */
   readonly config: QmtlConfig;
 }
 
 /**
- * A configuration whose sources are built bars, for `Runner.offline`, `Runner.session` and the like: the bars are
- * CSV files in a temporary folder until the project is disposed (`await using`). Neither the environment nor a `qmtl.yml`
+ * A configuration whose sources are built bars, for `Runner.offline`, `Runner.session` and the like: the bars are CSV
+ * files in a temporary folder until the project is disposed (`await using`). Neither the environment nor a `qmtl.yml`
  * is read.
  *
  * @param sources bars by name of the source
  * @param options instruments and how their sources are read. @default {}
  * @returns the configuration; dispose it to delete its files
- * @throws {RangeError} for an instrument whose source is not clear; {@link ConfigError} for an invalid name or decimal.
+ * @throws {RangeError} for an instrument whose source is ambiguous; {@link ConfigError} for an invalid name or decimal.
  */
 export async function barsProject(
   sources: Readonly<Record<string, BuiltBars>>,

@@ -149,7 +149,7 @@ describe("a run on bars", () => {
     const result = await runOnBars(Above, bars, { noCosts: true, initialCash: 1_000 });
     const again = await runOnBars(new Above(), bars, { noCosts: true, initialCash: 1_000 });
 
-    // Decided at 111 and at 104, filled at the next open, which is the close before it.
+    // Decided at 111 and at 104, filled at the next open, which equals the close before it.
     expect(result.fills.map((fill) => [fill.side, fill.price])).toEqual([
       ["buy", 111],
       ["sell", 104],

@@ -4,13 +4,13 @@ import type { IntervalInput } from "../strategy/index.ts";
 /** Largest number of bars of one call. */
 export const barsMax = 1_000_000;
 
-/** Bars made for a test: columns `open`, `high`, `low`, `close`, `volume`, in the unit of the price; every interval has one. */
+/** Bars made for a test, with columns `open`, `high`, `low`, `close` and `volume`; every interval has a bar. */
 export interface BuiltBars extends BarTable {
   /** Bar length in whole seconds. */
   readonly intervalSeconds: number;
 }
 
-/** Where bars begin and how long each is. */
+/** When bars begin and how long each is. */
 export interface BarTimes {
   /** Open time of the first bar: ISO date or RFC 3339 time. @default "2020-01-01" */
   readonly from?: string | undefined;
@@ -54,7 +54,11 @@ export function barsOfCloses(closes: readonly number[], options: BarTimes = {}):
   );
 }
 
-/** Bars of whole columns of one length. @throws {RangeError} */
+/**
+ * Bars from columns of equal length.
+ *
+ * @throws {RangeError} for no or too many rows, or a bad `from` or `interval`.
+ */
 export function barsOfColumns(
   columns: ReadonlyMap<string, Float64Array>,
   { from = "2020-01-01", interval = "1d" }: BarTimes,
@@ -72,7 +76,7 @@ export function barsOfColumns(
 /**
  * The same bars with one more column, for example a signal that another system would deliver.
  *
- * @param bars bars that stay as they are
+ * @param bars the bars, which are not changed
  * @param name name of the column; one that exists is replaced
  * @param valueAt value of a row, from 0; NaN = no value
  */
@@ -85,7 +89,7 @@ export function withColumn(
   return { ...bars, columns: new Map([...bars.columns, [name, values]]) };
 }
 
-/** A number of bars. @throws {RangeError} */
+/** Checks a number of bars. @throws {RangeError} unless it is an integer in 1..1,000,000. */
 export function checkCount(count: number): number {
   if (Number.isInteger(count) && count >= 1 && count <= barsMax) return count;
   throw new RangeError(`a number of bars must be an integer in 1..${barsMax}, not ${count}`);

@@ -3,7 +3,7 @@ import type { FakeGraphs } from "./fake-graphs.ts";
 import type { FakeLog } from "./fake-log.ts";
 import type { Pulse } from "./pulse.ts";
 
-/** Replay barriers in memory: a row of a feed passes once every runner of the feed has ended the one before. */
+/** Replay barriers in memory: a row of a feed passes once every runner of the feed has ended the previous row. */
 export class FakeBarrier {
   /** Last row of any feed that may pass. */
   untilRow = Number.POSITIVE_INFINITY;
@@ -45,7 +45,7 @@ export class FakeBarrier {
     if (set?.has(sessionId) === true) set.set(sessionId, row);
   }
 
-  /** Last row of a feed, or of all of them. */
+  /** Last row that has passed, of one feed or of all; −1 before the first. */
   passedRow(feed?: string): number {
     const feeds = feed === undefined ? [...this.#graphs.feeds] : [feed];
     const keys = feeds.flatMap((each) => this.#graphs.keysOf(each));

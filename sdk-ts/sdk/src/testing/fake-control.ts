@@ -9,7 +9,7 @@ import { type FakeGateFacts, fakeGateMessage } from "./fake-gate.ts";
 import type { FakeSwaps } from "./fake-swaps.ts";
 import type { Pulse } from "./pulse.ts";
 
-/** Version every message states. */
+/** Schema version that every message states. */
 const schemaVersion = { version: 1, supported: { min: 1, max: 1 } };
 
 /** The gate, the control stream and the order leases of one world in memory. */
@@ -43,7 +43,7 @@ export class FakeControl {
     this.#tagged.push([...tags]);
   }
 
-  /** Whether orders under this fence are taken. */
+  /** Whether orders under this fence are accepted. */
   isCurrent(fence: bigint): boolean {
     return this.#facts.isOpen && fence === BigInt(this.#facts.fence);
   }

@@ -8,7 +8,7 @@ import { EffectiveMode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { type Activation, type EffectiveMode as Mode, stateHash } from "@qmtl/core/gate";
 import { hashText } from "../control/index.ts";
 
-/** What a test says of a world's gate. */
+/** State of a world's gate, as a test sets it. */
 export interface FakeGateFacts {
   readonly revision: number;
   readonly fence: number;
@@ -25,7 +25,7 @@ const wireModes = {
   shadow: EffectiveMode.SHADOW,
 } as const satisfies Record<Mode, EffectiveMode>;
 
-/** The gate as WorldService would send it, with the hash over all of it. */
+/** The gate as WorldService would send it, with the hash of the whole state. */
 export function fakeGateMessage(worldId: string, facts: FakeGateFacts): GateMessage {
   const { revision, fence, isOpen, mode, strategyIds } = facts;
   const activations: Activation[] = [...strategyIds].sort().flatMap((strategyId) =>

@@ -45,42 +45,42 @@ import { Pulse } from "./pulse.ts";
 
 /** The process at one connection. */
 interface Peer {
-  /** Of its last ticket; empty before. */
+  /** Session of its last ticket; empty before the first. */
   sessionId: string;
 }
 
-/** What a session said with SetTargets. */
+/** A SetTargets call of a session. */
 export interface FakeStatement {
   readonly sessionId: string;
   readonly update: TargetUpdate;
 }
 
-/** Version every message states. */
+/** Schema version that every message states. */
 const schemaVersion = { version: 1, supported: { min: 1, max: 1 } };
 
 /**
- * A gateway in this process for tests of what runs against one: submissions, control stream, leases, log, snapshots,
- * tags, replay barriers, bucket ends, fills and changes of context, over the product's own fold. One world, `w1`.
+ * A gateway in this process, for tests of code that runs against one: submissions, control stream, leases, log,
+ * snapshots, tags, replay barriers, bucket ends, fills and context swaps, over the product's own fold. One world, `w1`.
  */
 export class FakeGateway {
   /** Its one world. */
   readonly worldId = "w1";
-  /** What was published. */
+  /** The records that were published. */
   readonly log = new FakeLog();
-  /** What holders left behind. */
+  /** The snapshots that holders stored. */
   readonly snapshots = new FakeSnapshots();
   /** Calls of SetTargets in order. */
   readonly targets: FakeStatement[] = [];
   /** Calls of Consume in order. */
   readonly reads: ConsumeRequest[] = [];
-  /** Who waits for whom at each bucket of a feed. */
+  /** The replay barriers of the feeds. */
   readonly barrier: FakeBarrier;
   readonly #graphs = new FakeGraphs(this.worldId);
   readonly #leases = new FakeLeases();
   readonly #journal = new FakeJournal(this.worldId);
   readonly #swaps = new FakeSwaps(this.worldId, this.#graphs);
   readonly #changed = new Pulse();
-  /** Strategies of each session that was given a ticket; the ticket is the session's id. */
+  /** Strategies of each session that was issued a ticket; the ticket is the session's id. */
   readonly #sessions = new Map<string, readonly string[]>();
   readonly #dead = new Set<string>();
   readonly #control = new FakeControl(this.worldId, this.#swaps);
@@ -90,9 +90,9 @@ export class FakeGateway {
     this.barrier = new FakeBarrier(this.#graphs, this.log);
   }
 
-  /** @returns a client side for `runOnline`; each process of a test needs its own */
+  /** @returns a connection for `runOnline`; each process of a test needs its own */
   connection(): { client<S extends DescService>(service: S): Client<S> } {
-    // A process has one session; what it reads carries no ticket.
+    // A process has one session, because its Consume calls carry no ticket.
     const peer: Peer = { sessionId: "" };
     const transport = createRouterTransport((router) => {
       this.#serveGateway(router, peer);
@@ -120,7 +120,7 @@ export class FakeGateway {
     this.#notify();
   }
 
-  /** Ends a process as if it had crashed: its leases lapse, its calls fail, nobody waits for it. */
+  /** Ends a process as if it had crashed: its leases lapse, its calls fail, and no barrier waits for it. */
   kill(sessionId: string): void {
     this.#dead.add(sessionId);
     this.barrier.lose(sessionId);
@@ -151,13 +151,13 @@ export class FakeGateway {
     this.#notify();
   }
 
-  /** Starts moving a strategy into the dry-run context. */
+  /** Starts a context swap of a strategy to domain `dryrun`. */
   openContext(strategyId: string): void {
     this.#swaps.open(strategyId);
     this.#notify();
   }
 
-  /** @returns the phase of the change of a strategy's context; undefined if there is none */
+  /** @returns the phase of a strategy's context swap; undefined if there is none */
   swapPhase(strategyId: string): SwapPhase | undefined {
     return this.#swaps.phase(strategyId);
   }

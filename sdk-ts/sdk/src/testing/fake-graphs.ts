@@ -15,7 +15,7 @@ export class FakeGraphs {
     return [...this.#graphs.keys()];
   }
 
-  /** Entries of `sources:` that streams are bound to. */
+  /** Entries of `sources:` to which streams are bound. */
   get feeds(): ReadonlySet<string> {
     return new Set([...this.#sources.values()].map((node) => node.source!.source));
   }
@@ -30,7 +30,7 @@ export class FakeGraphs {
       if (node.source !== undefined) this.#sources.set(node.nodeId, node);
   }
 
-  /** Feed that a source's queue belongs to; undefined for a computed one. */
+  /** Feed to which a source's queue belongs; undefined for a computed queue. */
   feedOf(key: string): string | undefined {
     for (const [nodeId, node] of this.#sources) {
       if (this.key(nodeId) === key) return node.source!.source;

@@ -18,7 +18,7 @@ export class FakeJournal {
   readonly accountId = "main";
   readonly #worldId: string;
   readonly #entries: FakeEntry[] = [];
-  /** Readers that watch now. */
+  /** Number of readers that are watching. */
   watching = 0;
 
   constructor(worldId: string) {

@@ -20,7 +20,7 @@ export class FakeLeases {
     return this.#leases.get(key)?.sessionId;
   }
 
-  /** Grants what is vacant; waits until something is, unless `waitMs` is 0. */
+  /** Grants the vacant leases; waits until one is vacant, unless `waitMs` is 0. */
   async acquire(
     sessionId: string,
     request: {
@@ -63,14 +63,14 @@ export class FakeLeases {
     }
   }
 
-  /** A process is gone: what it held is vacant. */
+  /** Makes the leases of a session vacant, as if its process were gone. */
   lapse(sessionId: string): void {
     for (const lease of this.#leases.values()) {
       if (lease.sessionId === sessionId) lease.sessionId = undefined;
     }
   }
 
-  /** Takes a lease away as if it had lapsed and another had been granted it. */
+  /** Grants a lease to another session, as if the holder's had lapsed. */
   take(key: string, sessionId: string): void {
     const lease = this.#lease(key);
     lease.epoch++;

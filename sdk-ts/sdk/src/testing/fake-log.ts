@@ -10,7 +10,7 @@ import { emptyFold, type FoldState, foldStep } from "@qmtl/core/queues";
 import { singleRecords } from "../runner/online/log/wire-records.ts";
 import { Pulse } from "./pulse.ts";
 
-/** Version every message states. */
+/** Schema version that every message states. */
 const schemaVersion = { min: 1, max: 1, version: 1 };
 
 interface KeyLog {
@@ -18,12 +18,14 @@ interface KeyLog {
   readonly fold: FoldState;
 }
 
-/** A log in memory over the product's own fold: void records are refused, repeats are done already. */
+/**
+ * A log in memory over the product's own fold: void records are refused, and repeated ones count as effective already.
+ */
 export class FakeLog {
-  /** Beats with every record. */
+  /** Notified with every record. */
   readonly changed = new Pulse();
   readonly #keys = new Map<string, KeyLog>();
-  /** Records that were void. */
+  /** Number of void records. */
   voidRecords = 0;
 
   /** State of a key after its records. */
@@ -36,7 +38,7 @@ export class FakeLog {
     return this.#key(computeKey).records.map(({ record }) => record);
   }
 
-  /** Takes a record, as the log of a gateway would: void ones are counted and refused. */
+  /** Appends a record, as the log behind a gateway would: void ones are counted and refused. */
   append(record: WireRecord): { readonly effective: boolean; readonly fault: RecordFault } {
     const key = this.#key(record.computeKey);
     const [single] = [...singleRecords(record)];
@@ -58,7 +60,7 @@ export class FakeLog {
     return { effective: true, fault: RecordFault.UNSPECIFIED };
   }
 
-  /** What there is of some keys, then what comes. */
+  /** The stored records of some keys, then the new ones. */
   async *consume(request: ConsumeRequest, check: () => void, signal: AbortSignal) {
     const offsets = request.keys.map(() => 0);
     while (!signal.aborted) {
@@ -75,7 +77,7 @@ export class FakeLog {
     }
   }
 
-  /** Seq that a reader's position begins at. */
+  /** Seq at which a reader's position begins. */
   #seqOf(computeKey: string, position: ConsumeFrom["position"]): number {
     if (position.case === "fromSeq") return Number(position.value);
     if (position.case !== "fromRow") return 0;
@@ -90,7 +92,7 @@ export class FakeLog {
     return fold.seq;
   }
 
-  /** What a reader from `fromSeq` is given of a key from `offset` on; the START in force comes first. */
+  /** Records of a key from `offset` on, for a reader that begins at `fromSeq`; the START in force comes first. */
   read(
     computeKey: string,
     fromSeq: number,

@@ -3,10 +3,10 @@ import type { NodeSnapshotSchema } from "@qmtl/contracts/qmtl/dagmanager/v1/queu
 
 type Snapshot = MessageInitShape<typeof NodeSnapshotSchema> & { readonly computeKey?: string };
 
-/** Snapshots in memory, believed as they are given: who reads them must check. */
+/** Snapshots in memory, stored without a check: the reader must check them. */
 export class FakeSnapshots {
   all: readonly Snapshot[] = [];
-  /** Times that they were asked for. */
+  /** How often snapshots were requested. */
   asked = 0;
 
   put(snapshots: readonly Snapshot[]): void {

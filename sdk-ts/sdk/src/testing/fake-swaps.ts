@@ -7,7 +7,7 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import type { FakeGraphs } from "./fake-graphs.ts";
 
-/** Changes of context in memory, with one runner a strategy. */
+/** Context swaps in memory, with one runner per strategy. */
 export class FakeSwaps {
   readonly #swaps = new Map<string, ContextSwap>();
   readonly #worldId: string;
@@ -22,7 +22,7 @@ export class FakeSwaps {
     return this.#swaps.values();
   }
 
-  /** Moves a strategy into the dry-run context. */
+  /** Opens a swap of a strategy to domain `dryrun`. */
   open(strategyId: string): void {
     const { nodes } = this.#graphs.graph(strategyId);
     const computed = nodes.filter((node) => node.source === undefined);
@@ -44,7 +44,10 @@ export class FakeSwaps {
     return this.#swaps.get(strategyId)?.phase;
   }
 
-  /** OPENING is warm with its first answer, PREPARE asks once, then it is decided. */
+  /**
+   * Takes an answer of the runner: a warm one in OPENING leads to PREPARE, one in PREPARE to COMMIT, or to a later row
+   * if the row was ended already.
+   */
   answer(request: SwapAnswer, passedRow: number): ContextSwap {
     const swap = [...this.#swaps.values()].find((one) => one.swapId === request.swapId)!;
     const isWarm = Number(request.warmRow) >= passedRow - 2;

@@ -1,4 +1,4 @@
-// For tests of strategies and of what is built on them.
+// For tests of strategies and of programs that use them.
 
 export {
   type BarsOptions,

@@ -1,12 +1,12 @@
 import { readingAt } from "@qmtl/core/gate";
 import type { SdkClock, SdkTimer } from "../control/index.ts";
 
-/** A clock that stands until a test moves it; wall time and elapsed time are one. Milliseconds. */
+/** A clock that stands still until a test moves it; wall time and elapsed time are the same. Milliseconds. */
 export class ManualClock implements SdkClock {
   #nowMs: number;
   readonly #timers = new Map<object, { readonly atMs: number; readonly callback: () => void }>();
 
-  /** @param startMs time it begins at, milliseconds since the epoch. @default 0 */
+  /** @param startMs time at which it begins, milliseconds since the epoch. @default 0 */
   constructor(startMs = 0) {
     this.#nowMs = startMs;
   }
@@ -16,24 +16,24 @@ export class ManualClock implements SdkClock {
     return this.#nowMs;
   }
 
-  /** What a gate is checked at. */
+  /** The clock reading against which leases are checked. */
   reading() {
     return readingAt(this.#nowMs);
   }
 
-  /** Calls back once the clock was moved `delayMs` on. */
+  /** Calls back once the clock has been moved by `delayMs`. */
   setTimer(callback: () => void, delayMs: number): SdkTimer {
     const name = {};
     this.#timers.set(name, { atMs: this.#nowMs + delayMs, callback });
     return { cancel: () => void this.#timers.delete(name) };
   }
 
-  /** Timers that have not fired. */
+  /** Number of timers that are set and have not fired. */
   get timers(): number {
     return this.#timers.size;
   }
 
-  /** Moves time on and fires what is due, in order. */
+  /** Moves the time forward and fires the timers that are due, in order. */
   advance(ms: number): void {
     const endMs = this.#nowMs + ms;
     for (;;) {

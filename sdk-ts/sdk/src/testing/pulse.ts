@@ -1,4 +1,4 @@
-/** Wakes everybody who waits, once for each change. */
+/** Wakes everybody who waits, at each change. */
 export class Pulse {
   #wake: (() => void) | undefined;
   #next: Promise<void>;

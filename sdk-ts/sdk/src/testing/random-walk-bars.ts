@@ -11,11 +11,11 @@ export interface RandomWalkBarsOptions extends BarsOptions {
 }
 
 /**
- * Seeded bars of a random walk: close(t) = close(t − 1) × (1 + drift + volatility × z), z approximately normal within ±6.
- * A bar opens at the previous close; its high and low reach up to half a volatility beyond open and close; its volume
- * is 1,000..1,999.
+ * Seeded bars of a random walk: close(t) = close(t − 1) × (1 + drift + volatility × z), z approximately normal within
+ * ±6. A bar opens at the previous close; its high and low reach up to half a volatility beyond open and close; its
+ * volume is 1,000..1,999.
  *
- * Only sums, products and roundings are used, so that every machine makes the same numbers.
+ * Only sums, products and rounding are used, so that every machine makes the same numbers.
  *
  * @param options number of bars, seed, drift and volatility
  * @throws {RangeError} for a seed that is not a whole number, or a drift and volatility that could take the price to 0.
@@ -46,7 +46,7 @@ export function randomWalkBars(options: RandomWalkBarsOptions): BuiltBars {
   return barsOfColumns(new Map(Object.entries({ open, high, low, close, volume })), times);
 }
 
-/** Numbers in 0…1 from a seed (mulberry32). */
+/** Makes a generator of numbers in [0, 1) from a seed (mulberry32). */
 function makeChance(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -57,7 +57,7 @@ function makeChance(seed: number): () => number {
   };
 }
 
-/** About normal, mean 0, deviation 1, within ±6: the sum of twelve chances. */
+/** An approximately normal number, mean 0, deviation 1, within ±6: the sum of twelve uniform ones. */
 function bell(chance: () => number): number {
   let sum = -6;
   for (let k = 0; k < 12; k++) sum += chance();

@@ -3,10 +3,10 @@ import type { ReplayRows } from "../sources/replay-feed.ts";
 const dayMs = 86_400_000;
 
 /**
- * Daily bars of an invented price: a smooth wave over a slow trend, the same for the same numbers.
+ * Daily bars of an invented price, a smooth wave over a slow trend; equal arguments give equal bars.
  *
- * @param history rows before the feed starts
- * @param feed rows of the feed
+ * @param history number of rows before the feed starts
+ * @param feed number of rows of the feed
  */
 export function replayBars(history: number, feed: number): ReplayRows {
   const count = history + feed;

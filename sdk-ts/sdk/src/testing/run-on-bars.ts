@@ -16,14 +16,14 @@ export interface RunOnBarsOptions
  * Runs a strategy offline on bars made in the test, without a file of its own or a `qmtl.yml`.
  *
  * The strategy's streams read the bars of the source they name, and the instruments of its targets are traded on them.
- * Costs, cash, range and the rest are those of `Runner.offline`: 1,000,000 of cash, 1 bp fee and 1 bp half spread unless
- * given otherwise. Equal bars and options give an equal result.
+ * Costs, cash, range and the rest are those of `Runner.offline`: 1,000,000 of cash, 1 bp fee and 1 bp half spread
+ * unless given otherwise. Equal bars and options give an equal result.
  *
  * @param given a class that extends `Strategy`, or an instance of one
  * @param bars bars of the one source it reads, or of several by name of the source
  * @param options those of `Runner.offline`, and the instruments. @default {}
- * @returns the result, as of `Runner.offline`
- * @throws {RangeError} when it reads a source without bars; what `Runner.offline` throws.
+ * @returns the result, as `Runner.offline` returns it
+ * @throws {RangeError} if the strategy reads a source without bars; otherwise what `Runner.offline` throws.
  */
 export async function runOnBars(
   given: StrategyClass | Strategy,

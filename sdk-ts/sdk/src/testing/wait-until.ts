@@ -2,7 +2,7 @@
  * Resolves when the condition is true; rejects after the timeout.
  *
  * @param condition checked every 5 ms
- * @param what what is waited for, named in the error
+ * @param what what the test waits for, named in the error
  * @param timeoutMs milliseconds. @default 25000
  */
 export async function waitUntil(

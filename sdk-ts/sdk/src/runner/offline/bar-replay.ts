@@ -8,7 +8,7 @@ export interface TradedRows {
   readonly end: number;
 }
 
-/** The bars of one feed, played to the instruments it marks. */
+/** Plays the bars of one feed into the instruments that the feed marks. */
 export class BarReplay {
   readonly feed: SourceRows;
   readonly #places: readonly number[];
@@ -21,7 +21,7 @@ export class BarReplay {
   #next: number;
   #nextEndMs: number;
 
-  /** @param places places in the account of the instruments that the feed marks; with none it is a clock only */
+  /** @param places indexes in the account of the instruments that the feed marks; without any it is a clock only */
   constructor({ feed, first, end }: TradedRows, places: readonly number[]) {
     this.feed = feed;
     this.#places = places;
@@ -54,8 +54,9 @@ export class BarReplay {
   }
 
   /**
-   * Absolute row of the last bar that had begun by `timeMs`, all bars that end until then being played: an order of
-   * that moment fills no earlier than on the one after it. The bar that opens as the last one ends has not begun.
+   * Absolute row of the last bar that had begun before `timeMs`: an order made at that moment fills no earlier than on
+   * the next bar. A bar that opens exactly as the previous one ends has not begun. All bars that end by `timeMs` must
+   * have been played.
    */
   begunRow(timeMs: number): number {
     const { openTimeMs } = this.feed.table;

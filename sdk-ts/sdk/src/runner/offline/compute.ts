@@ -12,22 +12,22 @@ export interface ComputedColumn {
   readonly endMs: Float64Array;
   /** `length = rows`; NaN where the node has no value or no bucket. */
   readonly values: Float64Array;
-  /** Absolute row of the first. */
+  /** Absolute number of the first row. */
   readonly firstRow: number;
 }
 
-/** What the nodes gave. */
+/** Results of computing nodes. */
 interface ComputedNodes {
-  /** First output of every wanted node, by id. */
+  /** First output column of every wanted node, by id. */
   readonly columns: ReadonlyMap<string, ComputedColumn>;
-  /** Rows each node was computed on, by id; sources are not computed. */
+  /** Number of rows on which each node was computed, by id; sources are not computed. */
   readonly evaluations: ReadonlyMap<string, number>;
 }
 
 /**
  * Computes a strategy's nodes over whole feeds.
  *
- * @param wanted ids of the nodes whose columns are read; what they do not need is not computed
+ * @param wanted ids of the nodes whose columns are read; nodes that these do not need are not computed
  * @param tags queues of the tag queries; their feeds are among `feeds`. @default none
  * @throws {StrategyRunError | DeclarationError | FeedError | ComputeError | MissingBucketError}
  */

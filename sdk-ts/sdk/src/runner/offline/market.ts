@@ -6,18 +6,18 @@ import type { DeclaredTarget, IdentifiedStrategy } from "../strategy-loading/ide
 import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import type { CompiledOfflineOptions } from "./offline-options.ts";
 
-/** An instrument with the target that decides on it. */
+/** An instrument with the target node that decides on it. */
 export interface MarketInstrument {
   readonly target: DeclaredTarget;
-  /** With its costs and fill rule. */
+  /** The instrument with its costs and fill rule. */
   readonly traded: OfflineInstrument;
-  /** Entry of `sources:` whose bars orders fill on and whose close is the mark. */
+  /** Entry of `sources:` on whose bars orders fill and whose close is the mark. */
   readonly markSource: string;
 }
 
 /** What is traded, at which costs, with how much money. */
 export interface OfflineMarket {
-  /** One per target, by symbol: the order of a graph follows its ids, which change with every parameter. */
+  /** One per target, sorted by symbol: nodes of a graph are sorted by ids, which change with every param. */
   readonly instruments: readonly MarketInstrument[];
   /** Entry of `sources:` at whose bucket ends returns are taken. */
   readonly returnsSource: string;
@@ -103,7 +103,7 @@ function accountOf(symbols: readonly string[], config: Config): AccountConfig | 
   throw new StrategyRunError("INSTRUMENTS_MIXED", message);
 }
 
-/** The source with the longest interval; of equals the one with the fewest bars per year, then the first by name. */
+/** The source with the longest interval; among equals the one with the fewest bars per year, then the first by name. */
 function coarsest(sources: readonly string[], config: Config): string {
   const rank = (name: string): readonly [number, number] => {
     const { interval, periods_per_year } = config.sources[name]!;

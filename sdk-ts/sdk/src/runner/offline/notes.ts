@@ -6,7 +6,7 @@ import type { ResultInstrument } from "./result.ts";
 
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
-/** What a reader must know of the bars traded and how they were traded, one sentence each. */
+/** What a reader must know about the bars and how they were traded, one sentence each. */
 export function offlineNotes(
   market: OfflineMarket,
   rows: ReadonlyMap<string, TradedRows>,
@@ -41,7 +41,7 @@ export function offlineNotes(
   return notes;
 }
 
-/** Notes that the money was gone: an offline account is never closed, and later returns are returns of nothing. */
+/** Notes that the equity fell to 0 or below: an offline account is never closed, and later returns mean nothing. */
 export function ruinNote(timesMs: Float64Array, equity: Float64Array): string[] {
   const at = equity.findIndex((value) => value <= 0);
   if (at < 0) return [];
@@ -50,7 +50,7 @@ export function ruinNote(timesMs: Float64Array, equity: Float64Array): string[] 
   ];
 }
 
-/** Bars of a range, without its first, whose open equals the close before. */
+/** Number of bars of a range, except its first, whose open equals the previous close. */
 function opensAtPreviousClose(feed: SourceRows, range: Pick<TradedRows, "first" | "end">): number {
   const open = feed.column("open");
   const close = feed.column("close");
@@ -59,7 +59,7 @@ function opensAtPreviousClose(feed: SourceRows, range: Pick<TradedRows, "first" 
   return same;
 }
 
-/** One sentence where all instruments share it, else one per instrument. */
+/** One sentence if it is the same for all instruments, else one per instrument. */
 function perInstrument(
   instruments: readonly MarketInstrument[],
   note: (instrument: MarketInstrument) => string,
@@ -100,13 +100,13 @@ function costNote({ traded }: MarketInstrument): string {
 const yearMs = 365.2425 * 86_400_000;
 const weekMs = 7 * 86_400_000;
 
-/** With fewer bars than these, nothing is noted about how often they come. */
+/** With fewer bars than this, nothing is noted about how often they come. */
 const BARS_MIN = 20;
 
 /**
- * Notes that bars come far more or less often than `periods_per_year` says: every annualised figure is off then.
+ * Notes that bars come far more or less often than `periods_per_year` says: every annualised figure is then wrong.
  *
- * How far is "far" depends on the time they span: the minutes of one session say little about a year.
+ * How far is "far" depends on the time the bars span: the minutes of one day say little about a year.
  */
 function paceNote({ feed, first, end }: TradedRows): string[] {
   const { openTimeMs } = feed.table;
@@ -123,7 +123,7 @@ function paceNote({ feed, first, end }: TradedRows): string[] {
   ];
 }
 
-/** A kind of bar that a reader should look at, with what to say of it. */
+/** A kind of bar that a reader should look at, with the text of its note. */
 interface OddBar {
   readonly what: string;
   readonly isOdd: (open: number, high: number, low: number, close: number) => boolean;
@@ -144,7 +144,7 @@ const ODD: readonly OddBar[] = [
   },
 ];
 
-/** What is odd about the bars that were traded, one sentence per kind; nothing where all is well. */
+/** What is odd about the bars that were traded, one sentence per kind; empty if nothing is. */
 function oddBarNotes(symbol: string, { feed, first, end }: TradedRows): string[] {
   const names = ["open", "high", "low", "close"];
   const [open, high, low, close] = names.map((name) => feed.column(name));
@@ -162,11 +162,11 @@ function oddBarNotes(symbol: string, { feed, first, end }: TradedRows): string[]
   });
 }
 
-/** A target with what became of it. */
+/** A target with the orders and results it led to. */
 export interface JudgedTarget {
   readonly instrument: MarketInstrument;
   readonly result: ResultInstrument;
-  /** What the target is made from. */
+  /** Values of the signal that the target is made from. */
   readonly signal: ComputedColumn;
   readonly targetChanges: number;
   readonly rows: TradedRows;
@@ -174,9 +174,9 @@ export interface JudgedTarget {
   readonly currency: string;
 }
 
-/** What the values of a signal are over the bars traded. */
+/** Number and range of a signal's values over the bars traded. */
 interface SignalRange {
-  /** Rows in all, and before the first value. */
+  /** Number of rows in all; `before` counts those before the first value. */
   readonly rows: number;
   readonly before: number;
   readonly lowest: number;
@@ -184,8 +184,8 @@ interface SignalRange {
 }
 
 /**
- * From when on a signal has values, and why a target led to no order: it never had a value, never reached a threshold,
- * or its orders came to no lot. Nothing where there is nothing to explain.
+ * The row of a signal's first value, or why its target led to no order: the signal never had a value or never reached a
+ * threshold, or no order was as large as a lot. Empty if there is nothing to explain.
  */
 export function signalNote(judged: JudgedTarget): string[] {
   const { instrument, result, targetChanges } = judged;

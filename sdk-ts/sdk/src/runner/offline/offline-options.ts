@@ -10,23 +10,27 @@ export interface OfflineOptions {
   /** A configuration that is already loaded; takes precedence over `configPath`. */
   readonly config?: QmtlConfig | undefined;
   /**
-   * Rows that do not come from files but from a database, an exchange or arrays, by the name of their entry in `sources:`.
+   * Rows that come from a database, an exchange or arrays instead of files, by the name of their entry in `sources:`.
    * The entry is still required, for its bars per year and its `start`; its files are not read. Offline only.
    * @default none
    */
   readonly sources?: Readonly<Record<string, BarSource>> | undefined;
-  /** Open time of the first bar traded: ISO date or RFC 3339 time. Earlier rows warm the nodes. @default the first row */
+  /**
+   * Open time of the first bar traded: ISO date or RFC 3339 time. Earlier rows warm the nodes. @default the first row
+   */
   readonly from?: string | undefined;
   /**
    * Open time of the last bar; a date means its whole day. Later rows are not read into any node.
    * @default the row before the feed's `start`, otherwise the last row
    */
   readonly until?: string | undefined;
-  /** Cash at the start, above 0. @default that of the node sets, otherwise of the account in the configuration (1,000,000) */
+  /**
+   * Initial cash, above 0. @default that of the node sets, otherwise of the account in the configuration (1,000,000)
+   */
   readonly initialCash?: number | undefined;
   /** Leaves out fees and spread; the result and the report say so. @default false */
   readonly noCosts?: boolean | undefined;
-  /** Costs instead of those of the account. @default those of the account */
+  /** Fee and half spread, basis points of notional. @default those of the node set, otherwise those of the account */
   readonly costs?: TradingCosts | undefined;
   /** Fills market orders at the close they were decided on. This looks ahead: for comparison only. @default false */
   readonly sameBarClose?: boolean | undefined;
@@ -43,7 +47,7 @@ export interface OfflineOptions {
   readonly module?: string | undefined;
   /** Called with the number of rows done and in total. @default none */
   readonly onProgress?: ((rowsDone: number, rowsTotal: number) => void) | undefined;
-  /** Called with each thing that was left out, as a text for logs. @default none */
+  /** Called with a text for logs for each thing that was left out. @default none */
   readonly onProblem?: ((problem: string) => void) | undefined;
   /** File to which an HTML report is written. @default none */
   readonly report?: string | undefined;
@@ -51,7 +55,7 @@ export interface OfflineOptions {
   readonly now?: (() => number) | undefined;
 }
 
-/** Options with everything checked and filled in. Times are open times of bars, both ends included. */
+/** Options, checked and with defaults filled in. Times are open times of bars, both ends included. */
 export interface CompiledOfflineOptions {
   readonly config: QmtlConfig;
   readonly sources: ReadonlyMap<string, BarSource>;

@@ -25,7 +25,7 @@ export interface StepsAfterTarget {
 /** Money paid for trading, in the account's currency. */
 export interface ResultCosts {
   readonly fees: number;
-  /** Part of the fill prices. */
+  /** Already contained in the fill prices. */
   readonly spread: number;
 }
 
@@ -34,15 +34,15 @@ export interface ResultInstrument {
   readonly instrument: string;
   /** Entry of `sources:` on whose bars its orders filled. */
   readonly markSource: string;
-  /** Bars traded. */
+  /** Number of bars traded. */
   readonly bars: number;
-  /** Rows of its feed before the first traded bar. */
+  /** Number of rows of its feed before the first traded bar. */
   readonly warmupRows: number;
   readonly orders: number;
   readonly fills: number;
   /** Units held at the end, as a decimal string; negative = short. */
   readonly quantity: string;
-  /** Per unit; 0 while flat. */
+  /** Price per unit; 0 while flat. */
   readonly averageCost: number;
   /** Last close; NaN without one. */
   readonly mark: number;
@@ -60,11 +60,11 @@ export interface OfflineResult {
   readonly nodes: readonly ResultNode[];
   /** The nodes as they were declared, with their ids. */
   readonly graph: IdentifiedGraph;
-  /** Rows on which each node was computed, by node id, including those before the first traded bar. Sources have none. */
+  /** Number of rows on which each node was computed, by node id, warm-up included. Sources have none. */
   readonly evaluations: ReadonlyMap<string, number>;
   /** Instruments that were traded, by symbol. */
   readonly instruments: readonly ResultInstrument[];
-  /** Rows of the returns' feed before its first traded bar: they warm the nodes and are not traded. */
+  /** Number of rows of the returns' feed before its first traded bar: they warm the nodes and are not traded. */
   readonly warmupRows: number;
   /** Work done after the targets. */
   readonly afterTarget: StepsAfterTarget;

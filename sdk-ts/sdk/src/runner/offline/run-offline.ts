@@ -25,14 +25,16 @@ import { findOfflineTags } from "./tags.ts";
 import { type OfflineTrading, type TradeEvent, tradeOffline } from "./trade.ts";
 
 /**
- * Runs a strategy on files, with no server: declares and names its nodes, computes them over the rows of the
- * configuration's sources, trades its targets through the order router and the simulated broker, and judges the result.
+ * Runs a strategy on files, with no server: declares its nodes and computes their ids, computes the nodes over the rows
+ * of the configuration's sources, trades its targets through the order router and the simulated broker, and judges the
+ * result.
  *
  * Each target is a fraction of the whole capital in its own instrument; the instruments share one account and may have
  * bars of their own. See {@link tradeOffline} for what happens in which order.
  *
- * `onStart` is called before any row is read; `onFill` and `onSignal` once all is computed and traded, in the order things
- * happened; `onFinish` last. When one of the first three or a node throws, `onError` is called before `onFinish`.
+ * `onStart` is called before any row is read; `onFill` and `onSignal` after everything is computed and traded, in the
+ * order of the events; `onFinish` last. If one of the first three or a node throws, `onError` is called before
+ * `onFinish`.
  *
  * @throws {DeclarationError | CodeHashError | StrategyRunError | CsvError | ConfigError | ComputeError}
  */
@@ -56,7 +58,7 @@ export async function runOffline(
     }
   } catch (error) {
     const given = error instanceof Error ? error : new Error(String(error));
-    // What these throw must not take the place of what went wrong first.
+    // What the callbacks throw must not replace the original error.
     await Promise.resolve()
       .then(() => strategy.onError(given))
       .catch((failure: unknown) => compiled.onProblem(`onError failed: ${String(failure)}`));
@@ -69,7 +71,7 @@ export async function runOffline(
   return result;
 }
 
-/** A failure of a compute function with the line of the strategy's file it came from. */
+/** A failure of a compute function, with the line of the strategy's file from which it came. */
 function placedFailure(error: unknown, module: string | undefined): unknown {
   if (!(error instanceof ComputeError) || module === undefined) return error;
   const line = lineIn(module, error.cause);

@@ -17,7 +17,7 @@ import { Runner } from "../runner.ts";
 const folder = mkdtempSync(join(tmpdir(), "offline-several-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Daily bars of weekdays, and twelve-hourly ones of every day. */
+/** Writes a file with a bar every `stepHours` hours over 60 days, with or without weekends. */
 function write(name: string, stepHours: number, skipWeekends: boolean): void {
   const lines = ["date,open,high,low,close"];
   for (let k = 0; k < (60 * 24) / stepHours; k++) {
@@ -127,7 +127,7 @@ describe("an offline run of several targets", () => {
     const result = await Runner.offline(Several, { config });
     const world = await Runner.offline(Several, { config, returnsSource: "half" });
 
-    expect(result.timesMs).toHaveLength(100); // every day ends with a half
+    expect(result.timesMs).toHaveLength(100); // every day ends with a half-day bar
     expect(result.returns).toMatchObject({ intervalSeconds: 86_400, samples: 35 });
     expect(result.returnTimesMs).toHaveLength(35);
     expect(world.returns).toMatchObject({ intervalSeconds: 43_200, samples: 99 });

@@ -22,7 +22,7 @@ class Reversal extends Strategy {
   }
 }
 
-/** Bars as an author would hand them over from a database. */
+/** Bars as an author would supply them from a database. */
 class Rows implements BarSource {
   readonly intervalMs = 86_400_000;
   readonly schedule = "observed";

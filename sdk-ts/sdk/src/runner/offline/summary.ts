@@ -2,15 +2,15 @@ import { intervalText } from "@qmtl/core/dataflow";
 import { listMetrics, type MetricValues, type ReturnSeries } from "@qmtl/core/metrics";
 import type { OfflineResult, ResultInstrument } from "./result.ts";
 
-/** Not shown: the head line says how many returns there are, and a backtest falls short of itself by 0. */
+/** Metrics not shown: the first line states the number of returns, and a backtest has no shortfall against itself. */
 const NOT_SHOWN: ReadonlySet<string> = new Set(["samples", "sharpe_shortfall"]);
 
 /** Metrics of buy and hold that are shown beside those of the strategy. */
 const COMPARED: readonly string[] = ["sharpe", "cagr", "total_return", "max_drawdown_ratio"];
 
 /**
- * An offline run in lines of text, for a terminal: every metric with its unit, or why it has no value; buy and hold
- * over the same bars; money; each instrument where there are several; the notes.
+ * Summary of an offline run as lines of text for a terminal: every metric with its unit, or why it has no value; buy
+ * and hold over the same bars; equity and costs; each instrument if there are several; the notes.
  *
  * @param result the run
  * @returns the lines, without line breaks
@@ -49,7 +49,7 @@ function metricLines(metrics: MetricValues, returns: ReturnSeries): string[] {
   });
 }
 
-/** What a figure is, with its unit: over which time, of what. */
+/** What the value of a metric means, with its unit; undefined where the metric's description is enough. */
 function meaningOf(name: string, value: number, returns: ReturnSeries): string | undefined {
   const year = `a year of ${returns.periodsPerYear} bars`;
   const percent = `${(value * 100).toFixed(2)} %`;

@@ -27,10 +27,10 @@ export interface OfflineTags {
 }
 
 /**
- * Finds the queues of a strategy's tag queries without a server: its own streams that carry the tags, and what the
- * queries found last in an online run, where that came from an entry of `sources:`. A query without any is left open.
+ * Finds the queues of a strategy's tag queries without a server: its own streams that carry the tags, and the queues
+ * that the queries last found in an online run, if these came from an entry of `sources:`. A query may find none.
  *
- * @param onProblem told of a tag map that is not used, and of queues in it that no entry of `sources:` has
+ * @param onProblem called for a tag map that cannot be used, and for each queue in it that no entry of `sources:` has
  */
 export function findOfflineTags(
   identified: IdentifiedStrategy,
@@ -73,7 +73,7 @@ export function findOfflineTags(
   return { matches, filed: [...filed.values()] };
 }
 
-/** Rows of the queues that are read from files: `close`, or the first column there is. */
+/** Rows of the queues that are read from files: column `close`, or the first column if there is no `close`. */
 export function tagRows(
   { filed }: OfflineTags,
   feeds: ReadonlyMap<string, SourceRows>,

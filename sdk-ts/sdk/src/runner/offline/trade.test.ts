@@ -45,7 +45,7 @@ function feedOf(name: string, intervalMs: number, bars: readonly Bar[]): SourceR
   };
 }
 
-/** Bars whose close is the next one's open. */
+/** Bars that each open at the previous close. */
 function steady(closes: readonly number[], interval = day, fromMs = 0): Bar[] {
   return closes.map((close, k) => [fromMs + k * interval, closes[k - 1] ?? close, close]);
 }
@@ -258,7 +258,10 @@ describe("targets over several instruments", () => {
   });
 });
 
-/** The same as a gateway does it: rows of feeds by name, each sealed for the world of feed B, then the targets. */
+/**
+ * Trades the same as a gateway would: at each moment the rows of feeds by name, each sealed for the world of feed B,
+ * then the targets.
+ */
 function tradedOnPaper(
   market: OfflineMarket,
   targets: Readonly<Record<string, ComputedColumn>>,
@@ -479,7 +482,7 @@ describe("whatever is traded", () => {
   });
 
   test("fills and returns are those of the core and the broker that paper runs on", () => {
-    const calm = fc.integer({ min: 80, max: 120 }); // nobody is ruined: then there are no returns
+    const calm = fc.integer({ min: 80, max: 120 }); // nobody is ruined: there would be no returns
     const bar = fc.tuple(fc.integer({ min: 1, max: 3 }), calm, calm, weight, weight);
     const anyBars = fc.record({
       intervalMs: fc.constantFrom(day, 8 * hour, 5 * hour),
@@ -498,7 +501,7 @@ describe("whatever is traded", () => {
       fc.property(anyBars, anyBars, fc.boolean(), least, (barsA, barsB, crossed, notionalMin) => {
         const a = made("A", barsA);
         const b = made("B", barsB);
-        // From when on both have a mark: paper refuses a target before, offline keeps it.
+        // Time from which both have a mark: before it, paper refuses a target and offline keeps it.
         const fromMs = Math.max(a.table.bucketEndMs[0]!, b.table.bucketEndMs[0]!);
         const stated = (on: SourceRows, values: readonly number[]) =>
           targetsOn(
@@ -527,7 +530,7 @@ describe("whatever is traded", () => {
         expect(told).toEqual(paper.fills);
         expect(offline.returns.length).toBe(paper.returns.length - 1);
         offline.returns.forEach((value, k) => {
-          expect(value).toBeCloseTo(paper.returns[k + 1]!, 9); // paper counts from its stage, too
+          expect(value).toBeCloseTo(paper.returns[k + 1]!, 9); // paper also has a return from the start of its stage
         });
       }),
       runs,

@@ -10,29 +10,29 @@ import { BarReplay, type TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
 
-/** Something the strategy is told, in the order it happened. */
+/** An event that is passed to a callback of the strategy. */
 export type TradeEvent =
   | { readonly kind: "signal"; readonly signal: TargetSignal }
   | { readonly kind: "fill"; readonly fill: StrategyFill };
 
-/** What trading target columns over the bars of their instruments gave. */
+/** Result of trading target columns over the bars of their instruments. */
 export interface OfflineTrading {
   /** Moments at which a bar of any traded feed ended, milliseconds, increasing. */
   readonly timesMs: Float64Array;
-  /** Equity at each of them. */
+  /** Equity at each of `timesMs`. */
   readonly equity: Float64Array;
   /** Bucket ends of the returns' feed, without its first; one per return. */
   readonly returnTimesMs: Float64Array;
   /** Return of the equity from one bucket end of that feed to the next. */
   readonly returns: Float64Array;
-  /** Σ of traded notional ÷ equity at the mark before, aligned with `returns`. */
+  /** Σ of traded notional ÷ equity at the previous mark, aligned with `returns`. */
   readonly turnover: Float64Array;
   readonly orders: readonly Readonly<RouterOrder>[];
   readonly fills: readonly StrategyFill[];
   readonly fees: number;
   readonly spreadCosts: number;
   readonly targetChanges: number;
-  /** The same by instrument, in the order of the market. */
+  /** Target changes per instrument, in the order of the market. */
   readonly targetChangesOf: readonly number[];
   /** What is held at the end, one entry per instrument. */
   readonly holdings: readonly OfflinePosition[];
@@ -42,13 +42,13 @@ export interface OfflineTrading {
 /**
  * Trades targets over the bars of their instruments, through the router and broker that paper uses.
  *
- * Everything happens at the ends of bars and of target rows, in their order. At one moment first the bars that end
- * there are played, by name of their feed: waiting orders fill at their opens, their closes are the marks. Then the
- * targets are taken, in the order of the market: one that changed is sized at its instrument's last close with the
- * equity of the whole account, and fills at the open of the first bar of its instrument that begins from then on. Then
- * the equity is noted, if a bar ended. What targets said before the first bar is taken at its end.
+ * Everything happens at the ends of bars and of target rows, in order of time. At each such moment, first the bars that
+ * end there are played, by name of their feed: waiting orders fill at their opens, and their closes are the marks. Then
+ * the targets are taken, in the order of the market: a target that changed is sized at its instrument's last close with
+ * the equity of the whole account, and its order fills at the open of the first bar of the instrument that begins from
+ * then on. Then the equity is recorded, if a bar ended. Target rows that end before the first bar are taken at its end.
  *
- * @param targets one column per instrument, in the order of the market; NaN keeps the value before
+ * @param targets one column per instrument, in the order of the market; NaN keeps the previous value
  * @param rows rows of every mark source and of the returns' source, by name
  */
 export function tradeOffline(
@@ -60,7 +60,7 @@ export function tradeOffline(
   return new TradingRun(market, targets, rows, bars).run();
 }
 
-/** A target column on its way into the account. */
+/** A target column and how far the account has taken it. */
 interface InstrumentTarget {
   readonly place: number;
   readonly instrument: MarketInstrument;
@@ -70,7 +70,7 @@ interface InstrumentTarget {
   next: number;
   /** Last value that was a number; 0 at first. */
   standing: number;
-  /** The account has it: it could be sized. */
+  /** The account has taken `standing`: it could be sized. */
   isTaken: boolean;
   changes: number;
 }
@@ -129,7 +129,7 @@ class TradingRun {
     this.#clockTurnover = new Float64Array(end - first);
   }
 
-  /** One moment after the other, up to the last bar. */
+  /** Plays all moments in order, up to the last bar. */
   run(): OfflineTrading {
     const account = this.#account;
     const replays = this.#replays;
@@ -206,7 +206,7 @@ class TradingRun {
     };
   }
 
-  /** Takes what a target says at a moment. One that could not be sized for want of a mark is tried again. */
+  /** Takes the value of a target at a moment. A value that could not be sized, for lack of a mark, is tried again. */
   #take(target: InstrumentTarget, nowMs: number): void {
     const { endMs, values } = target.column;
     let next = target.next;

@@ -31,7 +31,7 @@ class Weighted extends Strategy {
   }
 }
 
-/** A tenth of volatility a year, at most twice the capital. */
+/** Aims at a volatility of 10 % a year, with at most twice the capital. */
 class VolatilityTarget extends Strategy {
   static readonly module = import.meta.url;
 

@@ -23,7 +23,7 @@ import type { OnlineRun } from "./session/online-run.ts";
 
 const historyRows = 60;
 const feedRows = 1_500;
-/** The feed is held here while something is changed. */
+/** The feed is held at this row while the test changes something. */
 const heldRow = historyRows + 1_300;
 const rows = replayBars(historyRows, feedRows);
 
@@ -58,11 +58,11 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const module = fileURLToPath(import.meta.url);
 const identified = identifyStrategy(new Wave(3), { worldId: "w1", module });
-/** Has the source and the average in common with the other one. */
+/** Shares the source and the average with the other strategy. */
 const sharing = identifyStrategy(new Wave(5), { worldId: "w1", module });
 
 const open: OnlineRun[] = [];
-/** Most rows that any queue of a process kept, as seen whenever rows were freed. */
+/** Largest number of rows that any queue of a process kept, measured whenever rows were freed. */
 let keptMost = 0;
 let isFreeing = true;
 const freeBefore = QueueReplica.prototype.freeBefore;
@@ -95,7 +95,7 @@ async function start(gateway: FakeGateway, sessionId: string, strategy = identif
   return { run, problems, events };
 }
 
-/** Every effective row of the computed nodes, bit for bit, without who wrote it. */
+/** Every effective row of the computed nodes, bit for bit, without its writer. */
 function logOf(gateway: FakeGateway, domain: "backtest" | "dryrun" = "backtest", fromRow = 0) {
   return identified.graph.nodes
     .filter(({ declared }) => declared.inputs.length > 0)
@@ -110,7 +110,7 @@ function logOf(gateway: FakeGateway, domain: "backtest" | "dryrun" = "backtest",
     );
 }
 
-/** A run to the end of the feed: what it published, told the gateway and counted. */
+/** A run to the end of the feed: what it published, reported to the gateway and counted. */
 async function whole() {
   const gateway = new FakeGateway();
   gateway.advance(historyRows);

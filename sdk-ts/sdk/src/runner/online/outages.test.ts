@@ -406,7 +406,7 @@ describe("the queues of a tag query", () => {
 
 type OnlyClients = Pick<Connection, "client">;
 
-/** A connection whose calls of one method of one service are answered by `answer` first. */
+/** A connection on which each call of one method of one service first waits for `answer`, which may throw. */
 function answering(
   gateway: FakeGateway,
   typeName: string,
@@ -419,7 +419,7 @@ function answering(
   });
 }
 
-/** A connection on which calls of one method of one service are made by `answer`, or not at all. */
+/** A connection on which `answer` replaces each call of one method of one service; it is given the original call. */
 function replacing(
   gateway: FakeGateway,
   typeName: string,

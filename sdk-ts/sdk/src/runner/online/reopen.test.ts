@@ -80,7 +80,7 @@ sdk: {stream_total_ms_max: 100}
   onTestFinished(() => run.stop());
   await waitUntil(() => gateway.runners.has("a"), "the run in the runner set");
 
-  // A freeze and its end at every turn; of every two, one falls into the pause between two streams.
+  // The gate opens and shuts at every turn; at every second turn it shuts only after another stream was opened.
   const turns = 5;
   for (let turn = 0; turn < turns; turn++) {
     gateway.setGate(true, "paper");

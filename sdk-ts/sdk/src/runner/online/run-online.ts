@@ -13,11 +13,12 @@ import { type OnlineServices, onlineServices } from "./session/services.ts";
 import { isOutage, submissionRequest, submitGraph } from "./session/submission.ts";
 
 /**
- * Runs a strategy online in one world: submits its graph, computes what nobody else computes, follows the rest, and
- * tells the gateway its targets at the end of each bucket. Returns as soon as the strategy and its files are read;
- * everything else happens behind, and goes on through outages of the gateway with the order gate shut.
+ * Runs a strategy online in one world: submits its graph, computes the nodes that nobody else computes, follows the
+ * others, and sends the gateway its targets at the end of each bucket. Returns as soon as the strategy and its files
+ * are read; everything else happens in the background and continues through outages of the gateway, with the order gate
+ * shut.
  *
- * @throws {StrategyRunError | CsvError} when strategy, configuration and files do not fit.
+ * @throws {StrategyRunError | CsvError} if strategy, configuration and files do not match.
  */
 export async function runOnline(
   identified: IdentifiedStrategy,
@@ -79,12 +80,12 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
     this.#tickets = new TicketKeeper({ control, clock, worldId, sessionId });
   }
 
-  /** As the gateway named it; empty before the session's first ticket. */
+  /** Id of the session, as the gateway assigned it; empty before its first ticket. */
   get sessionId(): string {
     return this.#tickets.sessionId;
   }
 
-  /** Begins; everything happens behind. */
+  /** Begins the run; everything happens in the background. */
   start(): void {
     this.#run().catch((error: unknown) => this.fail(error));
   }
@@ -208,7 +209,7 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
     await this.#begin(parts);
   }
 
-  /** Asks for the session's first ticket, through outages; false when the run was stopped meanwhile. */
+  /** Requests the session's first ticket, through outages; false if the run was stopped meanwhile. */
   async #openSession(strategyId: string): Promise<boolean> {
     const { signal } = this.#stopping;
     this.#tickets.cover([strategyId], [...this.#graph.feeds.keys()]);
@@ -274,7 +275,7 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
 }
 
 /**
- * Ends parts one after the other, in this order; one that fails keeps no other from its end.
+ * Ends parts one after the other, in this order; a step that fails does not prevent the others.
  *
  * @throws the first failure, after the last step
  */

@@ -30,7 +30,7 @@ import type { RunReports } from "./session/run-reporter.ts";
 import type { OnlineServices } from "./session/services.ts";
 import { contextIn, type SubmittedGraph } from "./session/submission.ts";
 
-/** What the parts of a run are made from: all of it is there before the strategy is submitted. */
+/** What the parts of a run are made from: all of it exists before the strategy is submitted. */
 interface RunHost {
   readonly run: OngoingRun;
   readonly graph: OnlineGraph;
@@ -42,14 +42,14 @@ interface RunHost {
   readonly state: RunState;
   readonly calls: StrategyCallbacks;
   readonly connection: ConnectionMonitor;
-  /** Highest domain orders leave in; null: as the world grants. */
+  /** Highest domain in which orders may leave; null: as the world grants. */
   readonly domainMax: ExecutionDomain | null;
-  /** The session's tickets; parts are made after the first was given. */
+  /** The session's tickets; parts are made after the first was issued. */
   readonly tickets: TicketKeeper;
 }
 
 /**
- * The parts of a run, which exist only after its strategy was submitted, and what passes between them. Making them
+ * The parts of a run, which exist only after its strategy was submitted, and the calls between them. The constructor
  * starts nothing.
  */
 export class RunParts
@@ -130,7 +130,7 @@ export class RunParts
     this.#trimmer = new RowTrimmer(this.sources, this.swap);
   }
 
-  // ---- What the queues ask for.
+  // ---- Calls from the queues.
 
   elapsedMs(): number {
     return this.#host.clock.elapsedMs();
@@ -153,9 +153,9 @@ export class RunParts
     return this.swap.storeSnapshot(replica);
   }
 
-  // ---- What happens to leases and records.
+  // ---- Events of leases and records.
 
-  /** A feed is held only from where it ended: another file is another feed. */
+  /** The lease of a feed is used only with the file its queue was started with: another file is another feed. */
   mayHold(replica: QueueReplica, { feedFingerprint }: NodeLease): boolean {
     if (!replica.identity.isSource || feedFingerprint === "") return true;
     const { run, graph } = this.#host;
@@ -171,7 +171,7 @@ export class RunParts
     this.#host.run.moveOn();
   }
 
-  /** What the fold will show anyhow is not reported. */
+  /** Faults that the fold will show anyway are not reported. */
   recordRefused(fault: RecordFault): void {
     const { run, reports } = this.#host;
     if (fault === RecordFault.FEED_CHANGED) {
@@ -183,7 +183,7 @@ export class RunParts
     }
   }
 
-  // ---- What comes by the control stream.
+  // ---- Events of the control stream.
 
   gateArmed(): void {
     this.sender.armed();
@@ -212,7 +212,7 @@ export class RunParts
     this.tagsChanged();
   }
 
-  // ---- What becomes of a bucket.
+  // ---- Events of buckets.
 
   targetsFixed(bucket: ComputedBucket, values: readonly number[], isGateShut: boolean): void {
     const { run, state, calls } = this.#host;

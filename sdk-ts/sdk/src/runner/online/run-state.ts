@@ -15,13 +15,13 @@ import {
 interface MarkedBook {
   readonly book: SimulatedBook;
   readonly nodeId: string;
-  /** Where open, high, low and close are among the stream's columns. */
+  /** Indexes of open, high, low and close among the stream's columns. */
   readonly at: readonly number[];
-  /** Position of the target. */
+  /** Index of the target among those of the graph. */
   readonly target: number;
 }
 
-/** What a run counts, and a simulated book for each of its targets. */
+/** Counters of a run, and a simulated book for each of its targets. */
 export class RunState implements TargetCounts {
   readonly evaluations: Evaluations = noEvaluations();
   reconnects = 0;
@@ -39,7 +39,7 @@ export class RunState implements TargetCounts {
     return this.#books.reduce((sum, { book }) => sum + book.wantedOrders, 0);
   }
 
-  /** A bucket was decided: the books take it, the recorder its inputs. */
+  /** A bucket was decided: the simulated books take its bars and targets, the recorder its inputs. */
   targetsFixed(
     bucket: ComputedBucket,
     values: readonly number[],
@@ -62,7 +62,7 @@ export class RunState implements TargetCounts {
     }
   }
 
-  /** Orders sent and the targets, zero before there is a sender. */
+  /** Orders sent and the current targets; all zero before there is a sender. */
   senderStatus(
     sender: TargetSender | undefined,
   ): Pick<RunStatus, "row" | "bucketEnd" | "target" | "targets" | "sentOrders"> {
@@ -114,7 +114,7 @@ class SimulatedBook {
   #wanted = 0;
   #rows = 0;
 
-  /** Cash, costs and lot as the configuration says for the account that trades the instrument. */
+  /** Cash, costs and lot are those of the configuration, for the account that trades the instrument. */
   constructor(config: QmtlConfig, instrument: string) {
     const spec = config.instruments[instrument];
     const accounts = Object.values(config.accounts);

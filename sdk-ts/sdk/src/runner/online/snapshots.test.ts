@@ -76,7 +76,7 @@ async function start(gateway: FakeGateway, sessionId: string) {
   return { run, problems };
 }
 
-/** Every effective row of every node, bit for bit, without who wrote it. */
+/** Every effective row of every node, bit for bit, without its writer. */
 function logOf(gateway: FakeGateway): unknown[] {
   return identified().graph.nodes.map(({ id }) =>
     gateway.log.records(gateway.key(id)).flatMap((record) =>
@@ -90,7 +90,7 @@ function logOf(gateway: FakeGateway): unknown[] {
   );
 }
 
-/** A runner that stopped cleanly amid the feed: its states are stored. */
+/** A runner that stopped in the middle of the feed, with its states stored. */
 async function stopped(): Promise<FakeGateway> {
   const gateway = new FakeGateway();
   gateway.advance(historyRows + stopAfter - 1);
@@ -99,7 +99,7 @@ async function stopped(): Promise<FakeGateway> {
   await waitUntil(() => gateway.runners.get("first") === last, "the first part ended");
   await run.stop();
   await waitUntil(() => gateway.snapshots.all.length > 0, "snapshots");
-  gateway.kill("first"); // the lease of a feed that is held lapses
+  gateway.kill("first"); // the lease of the feed, which the barrier holds, lapses
   return gateway;
 }
 
@@ -206,7 +206,7 @@ describe("a runner that starts again", () => {
   });
 });
 
-/** States of the row before, as if they were of the last row. */
+/** States of the previous row, as if they were of the last row. */
 async function otherHistory() {
   const gateway = new FakeGateway();
   gateway.advance(historyRows + stopAfter - 2);

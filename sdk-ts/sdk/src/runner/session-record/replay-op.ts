@@ -7,8 +7,8 @@ const bookId = { world: text, strategy: text, instrument: text };
 const scope = z.object({ world: text.exactOptional(), strategy: text.exactOptional() });
 
 /**
- * Operations on an account's core as its journal has them. Fields that do not concern the core are skipped.
- * Notes say what followed from an operation; the one with an `order` is the order that was made.
+ * Operations on an account's core, as its journal stores them. Fields that do not concern the core are skipped. Notes
+ * record what followed from an operation; a note with an `order` records an order that was made.
  */
 const opSchema = z.discriminatedUnion("op", [
   z.object({
@@ -115,10 +115,14 @@ const opSchema = z.discriminatedUnion("op", [
   }),
 ]);
 
-/** An operation of a journal; a note may carry the order that was made. */
+/** An operation of a journal; a note may carry an order that was made. */
 export type ReplayOp = z.output<typeof opSchema> & AccountOp;
 
-/** An operation of a journal entry. @throws {ZodError} */
+/**
+ * Parses the operation of a journal entry.
+ *
+ * @throws {ZodError} for one that a replay does not know.
+ */
 export function parseReplayOp(body: unknown): ReplayOp {
   return opSchema.parse(body);
 }

@@ -55,7 +55,9 @@ const meanTarget = (side: number, row: number): number => {
   return mean >= 105 ? 1 : mean <= 103 ? -1 : 0;
 };
 
-/** A session as router and journal would have it; `weight` is the activation's, `limits` those that hold from a row on. */
+/**
+ * A session as router and journal would record it; `weight` is the activation's, `limits` are in force from a row on.
+ */
 function record(
   weight = 1,
   limits: ReadonlyMap<number, PretradeLimits> = new Map(),
@@ -183,7 +185,7 @@ test("a session whose limits were changed between two starts is replayed under t
     [34, { orderNotionalMax: 1_000_000 }],
   ]);
   const lines = record(1, limits);
-  // The header tells the limits of one start only.
+  // The header states the limits of one start only.
   const [header, ...rest] = lines;
   if (header?.type !== "session") throw new Error("no header was recorded");
   const told = [{ ...header, limits: { orderNotionalMax: 2 } }, ...rest];

@@ -28,9 +28,9 @@ export const replayDifferencesMax = 20;
 export interface ReplayOutcome {
   /** True: every such order of the session was made again, with id, lots and bucket, and no other. */
   readonly identical: boolean;
-  /** Orders of origin `target` the session recorded for the strategy. */
+  /** Number of orders of origin `target` that the session recorded for the strategy. */
   readonly total: number;
-  /** How many of them were made again as they were. */
+  /** How many of them were made again unchanged. */
   readonly same: number;
   /** In words, at most {@link replayDifferencesMax}. */
   readonly differences: readonly string[];
@@ -38,14 +38,14 @@ export interface ReplayOutcome {
 
 /**
  * Runs a recorded session again, offline: the nodes over the recorded buckets (warmed by the configuration's rows
- * before them), the router over the journal, with each target the session journaled for the strategy replaced by the
- * one its nodes give now. What came from outside (fills, reports, gates, halts, allocations, orders of other
+ * before them), the router over the journal, with each target that the session journaled for the strategy replaced by
+ * the one its nodes give now. Everything from outside (fills, reports, gates, halts, allocations, orders of other
  * origins) is taken as recorded.
  *
  * A target that changed and was never journaled cannot be seen: the record does not say when the gate was shut.
  *
  * @param given the strategy that was recorded: its class, or an instance of it
- * @param record the session, as of `readSessionRecord`
+ * @param record the session, as `readSessionRecord` returns it
  * @param options configuration and module; the configuration's files must hold the rows before the session. @default {}
  * @returns whether every order was made again, and the differences
  * @throws {SessionRecordError | DeclarationError | StrategyRunError | CsvError | ComputeError}
@@ -75,7 +75,7 @@ export async function replaySession(
 
 type Targets = ReadonlyMap<string, ReadonlyMap<number, number>>;
 
-/** Target by bucket end, by instrument. */
+/** Targets by instrument and then by bucket end. */
 function recomputeTargets(
   identified: IdentifiedStrategy,
   feeds: ReadonlyMap<string, SourceRows>,
@@ -100,7 +100,7 @@ function recomputeTargets(
   );
 }
 
-/** A row without a target keeps the one before; a session begins at 0. */
+/** Targets by bucket end: a row without one keeps the previous target, and a session begins at 0. */
 function heldTargets(
   endMs: Float64Array,
   values: ArrayLike<unknown>,
@@ -116,7 +116,9 @@ function heldTargets(
   return new Map(column);
 }
 
-/** Rows before the first recorded one from the files, the rest as recorded; a row that was not recorded is missing. */
+/**
+ * Rows before the first recorded one come from the files, the others from the record, where a gap is a missing bucket.
+ */
 function withRecorded(past: BatchInput, rows: readonly SessionRow[]): BatchInput {
   const [first] = rows;
   const last = rows.at(-1);
@@ -187,8 +189,8 @@ function rerun(
 }
 
 /**
- * Limits that bound the entries before the first that names some: a journal whose first entries name no limits ran under
- * the first that it names. Undefined for a journal that names none.
+ * The limits under which a journal began: the first that it states, which also applied to the entries before. Undefined
+ * for a journal that states none.
  */
 function limitsBefore(journal: readonly ReplayOp[]): PretradeLimits | undefined {
   for (const op of journal) {
@@ -266,8 +268,8 @@ export class ReplayRouter {
   }
 
   /**
-   * Performs one operation. A fill of an order that is not made now has nowhere to go; the comparison of orders tells
-   * of it.
+   * Performs one operation. A fill of an order that was not made this time has no effect; the comparison of orders
+   * reports that order.
    */
   apply(op: AccountOp): AccountOutcome {
     const outcome = this.core.apply(op);

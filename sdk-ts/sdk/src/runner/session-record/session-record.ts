@@ -4,7 +4,7 @@ import { z } from "zod";
 const id = z.string().min(1);
 const finite = z.number().refine(Number.isFinite);
 
-/** First line: what was run, and what the account's router was made of. */
+/** The header: what was run, and the settings of the account's router. It may come after rows. */
 const headerSchema = z.strictObject({
   type: z.literal("session"),
   version: z.literal(1),
@@ -29,7 +29,7 @@ const headerSchema = z.strictObject({
     .default({}),
 });
 
-/** A sealed bucket of one source node, as the session consumed it. `null` values are NaN; a missing bucket has none. */
+/** A row of one source node, as the session consumed it. A `null` value is NaN; a missing bucket has no values. */
 const rowSchema = z.strictObject({
   type: z.literal("row"),
   node_id: z.string().regex(/^blake3:[0-9a-f]{64}$/),
@@ -80,12 +80,14 @@ export interface SessionRecord {
   readonly journal: readonly SessionJournalEntry[];
 }
 
-/** A record file, or a line of it, that is not what it should be. */
+/**
+ * Thrown for a session that cannot be recorded or replayed, and for a record file with a wrong line or a missing one.
+ */
 export class SessionRecordError extends Error {
   override readonly name = "SessionRecordError";
 }
 
-/** @returns a line of a record file, including its line break; NaN is written as `null` */
+/** @returns a line of a record file, including its line break */
 export function sessionRecordLine(line: SessionRecordLine): string {
   return `${JSON.stringify(line)}\n`;
 }

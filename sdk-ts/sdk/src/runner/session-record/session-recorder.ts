@@ -19,7 +19,7 @@ import {
 
 /** How a session is recorded. */
 interface SessionRecordingOptions {
-  /** File to write; replaced when it is there, its folder is made. */
+  /** File to write: an existing one is replaced, and its folder is created. */
   readonly file: string;
   readonly config: QmtlConfig;
   readonly worldId: string;
@@ -34,16 +34,18 @@ type HeaderLine = Extract<SessionRecordLine, { type: "session" }>;
 
 const callMsMax = 2_000;
 const journalPage = 1_000;
-/** Attempts of a call at the end of the session, which nothing comes after. */
+/** Number of attempts of a call at the end of the session, after which there is no other chance. */
 const attemptsMax = 5;
 const againMs = 200;
 
 /**
  * Writes the record of one session: rows as they are consumed, the activation's weights when they change, and at the
- * end the account's journal. Each line is handed to the operating system at once, so that a crash loses the journal
- * only. The header is written when the gateway has named the world's account, at the latest at the end.
+ * end the account's journal. Each line is handed to the operating system at once, so that a crash of the process loses
+ * only the journal. The header is written as soon as the gateway has named the world's account, at the latest at the
+ * end.
  *
- * Weights are asked for beside the run, once per bucket: a change while a bucket is under way may be dated to the next.
+ * Weights are requested in the background, once per bucket: a change while a bucket is under way may be dated to the
+ * next.
  */
 export class FileSessionRecorder implements SessionRecorder {
   readonly #options: SessionRecordingOptions;
@@ -73,9 +75,9 @@ export class FileSessionRecorder implements SessionRecorder {
   }
 
   /**
-   * Opens the file and asks for the world's account. A gateway that cannot be reached is asked again later.
+   * Opens the file and requests the world's account. If the gateway cannot be reached, the request is repeated later.
    *
-   * @throws {SessionRecordError} for a world without an account, or one the configuration does not have.
+   * @throws {SessionRecordError} for a world without an account, or with one that the configuration does not have.
    */
   static async open(options: SessionRecordingOptions): Promise<FileSessionRecorder> {
     const recorder = new FileSessionRecorder(options);
@@ -105,7 +107,7 @@ export class FileSessionRecorder implements SessionRecorder {
     this.refresh();
   }
 
-  /** The weights may have changed: they are asked for, and count from the last bucket on. */
+  /** Requests the weights, because they may have changed; new ones count from the last bucket on. */
   refresh(): void {
     if (this.#finished !== undefined) return;
     this.#mustAsk = true;
@@ -117,7 +119,7 @@ export class FileSessionRecorder implements SessionRecorder {
   /**
    * Writes what is left and closes the file; may be called twice.
    *
-   * @throws the first failure to write, or what kept the journal from being read.
+   * @throws the first failure to write, or the failure to read the journal.
    */
   finish(): Promise<void> {
     this.#finished ??= this.#finish();
@@ -181,7 +183,9 @@ export class FileSessionRecorder implements SessionRecorder {
     this.#write(headerOf(this.#options, strategyId, this.#account));
   }
 
-  /** Asks until nothing newer is to be asked for. Never rejects: the run continues without. */
+  /**
+   * Requests the account and the weights until no request is pending. Never rejects: the run continues without them.
+   */
   async #ask(): Promise<void> {
     while (this.#mustAsk && !this.#stop.signal.aborted) {
       this.#mustAsk = false;
@@ -190,7 +194,7 @@ export class FileSessionRecorder implements SessionRecorder {
         if (this.#account === undefined) await this.#askAccount();
         await this.#askWeights(fromMs);
       } catch {
-        // The next bucket asks again, and the end insists on the account.
+        // The next bucket tries again, and the end of the session requires the account.
       }
     }
   }
@@ -201,7 +205,7 @@ export class FileSessionRecorder implements SessionRecorder {
     if (asked.strategyId === "" || Number.isNaN(fromMs)) return;
     const { gate } = await this.#activations.getActivation(asked, { timeoutMs: callMsMax });
     const own = gate?.activations.filter((each) => each.strategyId === asked.strategyId) ?? [];
-    // Without an activation no target is taken: whatever weight comes first counts.
+    // Without an activation no target is taken, so there is no weight to record yet.
     if (own.length === 0) return;
     const weightOf = (side: Side): number => {
       const found = own.find((each) => each.side === side)?.weight ?? 0;
@@ -214,7 +218,7 @@ export class FileSessionRecorder implements SessionRecorder {
     this.#write({ type: "weight", from_ms: fromMs, long, short });
   }
 
-  /** A call that is repeated a few times. */
+  /** Makes a call, and repeats it a few times if it fails. */
   async #repeat<T>(call: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -226,7 +230,7 @@ export class FileSessionRecorder implements SessionRecorder {
     }
   }
 
-  /** A disk that is full must not end the run; the end of the session reports it. */
+  /** A full disk must not end the run; `finish` reports the failure. */
   #write(line: SessionRecordLine): void {
     if (this.#failure !== undefined) return;
     try {
@@ -237,7 +241,7 @@ export class FileSessionRecorder implements SessionRecorder {
   }
 }
 
-/** The router of the account as the configuration makes it. */
+/** The header, with the settings of the account's router from the configuration. */
 function headerOf(
   { config, worldId, strategyName }: SessionRecordingOptions,
   strategyId: string,
@@ -266,7 +270,7 @@ function headerOf(
   };
 }
 
-/** The kind as records name it: `order_state`. */
+/** Name of a kind in a record, such as `order_state`. */
 function nameOfKind(kind: JournalKind): string {
   const found = Object.entries(JournalKind).find(([, number]) => number === kind);
   return (found?.[0] ?? "unspecified").toLowerCase();

@@ -14,13 +14,13 @@ import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 export interface SourceRows {
   readonly name: string;
   readonly table: BarTable;
-  /** Absolute row of the first row: rows are numbered as in the feed's file. */
+  /** Absolute number of the first row: rows are numbered as in the feed's file. */
   readonly firstRow: number;
   readonly intervalMs: number;
   readonly periodsPerYear: number;
-  /** Names what was read: the as-of of a backtest. */
+  /** Fingerprint of what was read: the as-of of a backtest. */
   readonly datasetFingerprint: string;
-  /** Rows from `start` on that were left out because no `until` was given. */
+  /** Number of rows from `start` on that were left out because no `until` was given. */
   readonly rowsLeft: number;
   /** Files read, in the order of their rows. */
   readonly files: readonly string[];
@@ -33,8 +33,9 @@ type SourceConfig = QmtlConfig["sources"][string];
  * Reads a source for an offline run: without `history_file` all rows from `file`; with one and a `start`, rows before
  * `start` from the history and the others from `file`; with one and no `start`, the history alone.
  *
- * @param untilMs open time of the last row kept; undefined = the row before `start` (without `start`: the last)
- * @param given what is read instead of the files
+ * @param untilMs open time of the last row kept, milliseconds; undefined: the last row before `start`, or the last of
+ * all
+ * @param given source that is read instead of the files
  * @throws {CsvError | FeedError | StrategyRunError}
  */
 export async function loadSourceRows(
@@ -99,7 +100,7 @@ async function readRows(source: SourceConfig): Promise<ReadRows> {
   const prints = [pastPrint, await feed.datasetFingerprint()];
   return {
     table: joined(history, rows, startRow),
-    // A history that goes back further than the file would begin below row 0: it is numbered from 0.
+    // A history with more rows than the file has before `start` would begin below row 0, so it is numbered from 0.
     firstRow: Math.max(0, startRow - history.rows),
     fingerprint: `blake3:${blake3Hex(jcs(prints))}`,
     files: [history_file, file],
@@ -128,7 +129,7 @@ function firstRows(table: BarTable, rows: number): BarTable {
   };
 }
 
-/** History, then the feed from `startRow` on. A column the history lacks is NaN there. */
+/** History, then the feed from `startRow` on. A column that the history lacks is NaN there. */
 function joined(history: BarTable, feed: BarTable, startRow: number): BarTable {
   const rows = history.rows + feed.rows - startRow;
   const join = (past: Float64Array | undefined, later: Float64Array): Float64Array => {
@@ -162,8 +163,8 @@ function columnOf(source: string, table: BarTable, wanted: string): Float64Array
 }
 
 /**
- * Refuses a table of an author's own source that contradicts itself: columns of another length, times that do not
- * increase.
+ * Refuses a table of an author's own source that contradicts itself: columns of different lengths, times that do not
+ * increase, or no rows.
  *
  * @throws {FeedError} naming the source, the column and the row.
  */

@@ -18,11 +18,11 @@ const fileSchema = z.strictObject({
   crc32: z.int().min(0).max(0xffff_ffff),
 });
 
-/** A queue as the file keeps it. */
+/** A queue as the file stores it. */
 type TagMapEntry = z.infer<typeof entrySchema>;
 type Mappings = z.infer<typeof fileSchema>["mappings"];
 
-/** Queries kept; the one written longest ago makes room. */
+/** Largest number of queries in the file; the one written longest ago is dropped. */
 const tagMapQueriesMax = 1_000;
 
 interface AskedQuery {
@@ -33,9 +33,9 @@ interface AskedQuery {
 /**
  * The queues that tag queries found last, in a file: online runs write it, offline runs read it.
  *
- * `{version: 1, mappings: {"tags|interval|mode": [{queue, node_id, source, columns}]}, crc32}`, tags sorted and joined by
- * a comma, the interval in seconds. `crc32` is that of zlib, continued over the UTF-8 bytes of each key and each of its
- * queues as canonical JSON, in the order of the keys. A file that does not have it is not used.
+ * `{version: 1, mappings: {"tags|interval|mode": [{queue, node_id, source, columns}]}, crc32}`, tags sorted and joined
+ * by a comma, the interval in seconds. `crc32` is that of zlib, continued over the UTF-8 bytes of each key and each of
+ * its queues as canonical JSON, in the order of the keys. A file with a wrong checksum is not used.
  */
 export class TagMapFile {
   readonly #path: string;
@@ -46,12 +46,12 @@ export class TagMapFile {
     this.#onProblem = onProblem;
   }
 
-  /** Queues that a query found last; undefined when the file does not say. */
+  /** Queues that a query found last; undefined if the file has none for it. */
   get(query: AskedQuery): readonly TagMapEntry[] | undefined {
     return this.#read()[keyOf(query)];
   }
 
-  /** Keeps what a query found. A file that cannot be written is reported, and the run continues. */
+  /** Stores the queues that a query found. A failure to write the file is reported, and the run continues. */
   put(query: AskedQuery, queues: readonly QueueDescriptor[]): void {
     const mappings = this.#read();
     const key = keyOf(query);

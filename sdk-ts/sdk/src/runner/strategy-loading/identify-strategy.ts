@@ -27,15 +27,15 @@ import { refuseOtherCopy } from "./sdk-copies.ts";
 import { modulePathOf, type StrategyClass } from "./strategy-module.ts";
 import { placeIn, StrategyRunError } from "./strategy-run-error.ts";
 
-/** What a strategy is told while it is named. */
+/** What a strategy is given while its nodes are declared and identified. */
 export interface IdentifyOptions {
-  /** World it sees as `this.worldId`; no part of any id. */
+  /** World that the strategy sees as `this.worldId`; not part of any id. */
   readonly worldId: string;
-  /** File the strategy is written in, as a path or `import.meta.url`. @default its class's `module` */
+  /** File in which the strategy is written: a path or `import.meta.url`. @default the `module` of its class */
   readonly module?: string | undefined;
 }
 
-/** A target position a strategy declares. */
+/** A target node that a strategy declares. */
 export interface DeclaredTarget {
   /** Id of the target node. */
   readonly nodeId: string;
@@ -43,23 +43,23 @@ export interface DeclaredTarget {
   readonly name: string;
   /** As the author wrote it. */
   readonly node: TargetNode;
-  /** Id of the node the target is made from. */
+  /** Id of the node from which the target is made. */
   readonly signalId: string;
-  /** Name of the node the target is made from. */
+  /** Name of the node from which the target is made. */
   readonly signalName: string;
 }
 
-/** A strategy with its nodes declared, compiled and named by their canonical ids. */
+/** A strategy whose nodes have been declared, compiled and given their node ids. */
 export interface IdentifiedStrategy {
   /** The instance whose `setup` declared the nodes. */
   readonly strategy: Strategy;
   /** Its nodes with their ids. */
   readonly graph: IdentifiedGraph;
-  /** In the order of the graph; nodes of equal content are one. */
+  /** Its targets, in the order of the graph; nodes with equal content are one. */
   readonly targets: readonly DeclaredTarget[];
-  /** Hash of any node's code, for the wire. */
+  /** Computes the code hash of a node, for the wire. */
   readonly hashCode: HashCode;
-  /** Path of the file it is written in, where it is known. */
+  /** Path of the file in which it is written, if that is known. */
   readonly module: string | undefined;
 }
 
@@ -69,7 +69,7 @@ interface DeclaredStrategy {
   readonly strategy: Strategy;
   /** Its nodes. */
   readonly compiled: StrategyGraph;
-  /** Path of the file it is written in, where it is known. */
+  /** Path of the file in which it is written, if that is known. */
   readonly module: string | undefined;
 }
 
@@ -117,7 +117,7 @@ export function identifyStrategy(
   return { strategy, graph, targets: graph.nodes.flatMap(targetOf), hashCode, module };
 }
 
-/** What plain JavaScript may hand over instead of a strategy. */
+/** Refuses what plain JavaScript may pass instead of a strategy. */
 function checkStrategy(given: unknown): asserts given is StrategyClass | Strategy {
   if (given instanceof Strategy) return;
   if (typeof given === "function" && given.prototype instanceof Strategy) return;
@@ -135,7 +135,7 @@ function inPlace<T>(what: string, module: string | undefined, action: () => T): 
   }
 }
 
-/** The same refusal with its place; a failure of the author's own code as a refusal of the strategy. */
+/** The same refusal with its place in the file; any other failure becomes a refusal of the strategy. */
 function placed(error: unknown, what: string, module: string | undefined): unknown {
   const place = module === undefined ? undefined : placeIn(module, error);
   if (error instanceof DeclarationError) {
@@ -158,11 +158,11 @@ function targetOf({ id, declared, hashable }: IdentifiedNode): DeclaredTarget[] 
 }
 
 /**
- * Runs a strategy's `setup` twice and gives the graph of the second time.
+ * Runs a strategy's `setup` twice and returns the graph of the second run.
  *
- * A strategy that declares other nodes each time has no identity: its shared nodes would never be found again.
+ * A strategy that declares different nodes each time has no stable ids: its shared nodes would never be found again.
  *
- * @throws {DeclarationError} `NODES_DIFFER`, naming a node; what `setup` throws otherwise.
+ * @throws {DeclarationError} `NODES_DIFFER`, naming a node; otherwise what `setup` throws.
  */
 function compileTwice(strategy: Strategy, context: StrategyContext): StrategyGraph {
   const contents = new Map<string, number>();
@@ -177,7 +177,9 @@ function compileTwice(strategy: Strategy, context: StrategyContext): StrategyGra
   throw new DeclarationError("NODES_DIFFER", `${strategy.name}.setup`, problem);
 }
 
-/** The nodes by number of their content; equal content has one number in `known`, in whatever order it is declared. */
+/**
+ * The nodes by a number for their content. Equal content has the same number in `known`, in any order of declaration.
+ */
 function contentsOf(graph: StrategyGraph, known: Map<string, number>): Map<number, DeclaredNode> {
   const numbers = new Map<DeclaredNode, number>();
   const found = new Map<number, DeclaredNode>();
@@ -196,13 +198,13 @@ function contentsOf(graph: StrategyGraph, known: Map<string, number>): Map<numbe
   return found;
 }
 
-/** The code hash of a node: of its function's meaning, or of a built-in's name and version. */
+/** Computes the code hash of a node: of what its function computes, or of a built-in's name and version. */
 type HashCode = (code: NodeCode) => string;
 
 /**
  * Hashes the code of one strategy's nodes.
  *
- * @param modulePath file the functions are written in; needed as soon as a node has one
+ * @param modulePath file in which the functions are written; required once a node has a function
  */
 function makeCodeHasher(strategyName: string, modulePath: string | undefined): HashCode {
   let hashFunction: ReturnType<typeof openCodeHasher> | undefined;
@@ -220,7 +222,7 @@ function makeCodeHasher(strategyName: string, modulePath: string | undefined): H
   };
 }
 
-/** Gives nodes their canonical ids. */
+/** Computes node ids, with the code hashed by `hashCode`. */
 function makeNodeHasher(hashCode: HashCode): HashNode {
   const hashOf = (node: HashableNode, name: string): string => {
     try {

@@ -7,14 +7,14 @@ import { rememberModule, type StrategyClass } from "./strategy-module.ts";
 import { placeIn, StrategyRunError } from "./strategy-run-error.ts";
 
 /**
- * Imports a strategy file and gives the strategy class it exports: any number of other exports may stand beside it,
- * abstract base classes among them.
+ * Imports a strategy file and returns the strategy class that it exports. The file may have any other exports, abstract
+ * base classes among them.
  *
  * @param path file, relative to the working directory; `.ts` runs as it is
- * @param exportName which export, `default` included. @default the only one
- * @throws {StrategyRunError} `STRATEGY_IMPORT_FAILED` when the file is not there, does not parse or throws;
- * `STRATEGY_NOT_EXPORTED` when it exports none, or none of that name; `STRATEGY_AMBIGUOUS` when it exports several and
- * no name is given; `DEPENDENCY_CONFLICT` when it extends the `Strategy` of another copy of this package.
+ * @param exportName name of the export, which may be `default`. @default the only strategy class
+ * @throws {StrategyRunError} `STRATEGY_IMPORT_FAILED` if the file does not exist, does not parse or throws;
+ * `STRATEGY_NOT_EXPORTED` if it exports no strategy class, or none of that name; `STRATEGY_AMBIGUOUS` if it exports
+ * several and no name is given; `DEPENDENCY_CONFLICT` if one extends the `Strategy` of another copy of this package.
  */
 export async function loadStrategy(path: string, exportName?: string): Promise<StrategyClass> {
   const file = resolve(path);
@@ -65,7 +65,7 @@ async function importFile(path: string, file: string): Promise<object> {
   }
 }
 
-/** What to write instead, where the failure is of the kind of file and not of its code. */
+/** What to write instead, if the failure is due to the kind of file and not to its code. */
 function fixOf(cause: unknown): string {
   if (!(cause instanceof Error)) return "";
   const code = "code" in cause ? cause.code : undefined;
@@ -79,7 +79,7 @@ function fixOf(cause: unknown): string {
   return "";
 }
 
-/** First line of what was thrown, with its kind where the text alone does not say it. */
+/** First line of the error's message, preceded by the error's name unless that is just "Error". */
 function problemOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   const [first = ""] = cause.message.trim().split("\n");
@@ -90,7 +90,7 @@ function refused(message: string, options?: ErrorOptions): StrategyRunError {
   return new StrategyRunError("STRATEGY_IMPORT_FAILED", message, options);
 }
 
-/** What a module exports: strategies that can be run, and what only looks like one. */
+/** Exports of a module: strategies that can be run, and exports that only look like one. */
 interface StrategyExports {
   /** Classes by export name. */
   readonly classes: ReadonlyMap<string, StrategyClass>;
@@ -110,7 +110,7 @@ function strategyExports(module: object): StrategyExports {
   return { classes, nearMisses };
 }
 
-/** A class that extends Strategy and has a `setup`: at run time an abstract class is one without. */
+/** True for a class that extends Strategy and has a `setup`; at run time, a class without one counts as abstract. */
 function isRunnable(value: unknown): value is StrategyClass {
   return extendsStrategy(value) && typeof value.prototype.setup === "function";
 }

@@ -6,10 +6,10 @@ import { StrategyRunError } from "./strategy-run-error.ts";
 const packageName = "@qmtl/sdk";
 
 /**
- * Refuses a strategy whose class extends the `Strategy` of another copy of this package: to this copy it is a stranger.
+ * Refuses a strategy whose class extends the `Strategy` of another copy of this package, which this copy cannot run.
  *
  * @param given a class, an instance of one, or anything else, which passes
- * @param file the file it is written in, to find the other copy by
+ * @param file the file in which it is written, by which the other copy is found
  * @throws {StrategyRunError} `DEPENDENCY_CONFLICT` naming both copies, with what to do
  */
 export function refuseOtherCopy(given: unknown, file: string | undefined): void {
@@ -29,13 +29,13 @@ function isOfOtherCopy(given: unknown): boolean {
   const owner: unknown = typeof given === "object" && given !== null ? given.constructor : given;
   for (let at = owner; typeof at === "function"; at = Object.getPrototypeOf(at)) {
     if (at === Strategy) return false;
-    // The name alone could be the author's own; the runner's static method is this package's.
+    // The name alone could be the author's own class; the static method `declare` shows that it is this package's.
     if (at.name === "Strategy" && typeof Reflect.get(at, "declare") === "function") return true;
   }
   return false;
 }
 
-/** The folder of this package, links followed. */
+/** The folder of the package that contains `start`, with links resolved. */
 function packageAbove(start: string): string {
   let folder = start;
   while (!existsSync(join(folder, "package.json")) && folder !== dirname(folder))
@@ -43,7 +43,7 @@ function packageAbove(start: string): string {
   return realpathSync(folder);
 }
 
-/** The copy that a file in a folder would import. */
+/** The copy that a file in a folder would import; undefined if there is none. */
 function packageSeenFrom(folder: string): string | undefined {
   for (let at = folder; ; at = dirname(at)) {
     const found = join(at, "node_modules", packageName);

@@ -2,19 +2,22 @@ import { fileURLToPath } from "node:url";
 import type { Strategy } from "../../strategy/index.ts";
 
 /**
- * A strategy an author wrote. `module` is `import.meta.url` of its file; it is needed for strategies with functions of
- * their own that are not loaded with `loadStrategy`.
+ * The class of a strategy. `module` is the `import.meta.url` of its file; a strategy with functions of its own needs it
+ * unless it is loaded with `loadStrategy`.
  */
 export type StrategyClass = (new () => Strategy) & { readonly module?: string };
 
 const loadedFrom = new WeakMap<object, string>();
 
-/** Remembers the file a class was loaded from. */
+/** Remembers the file from which a class was loaded. */
 export function rememberModule(strategy: StrategyClass, path: string): void {
   loadedFrom.set(strategy, path);
 }
 
-/** Path of the file a strategy class is written in: as given, its `module`, or where it was loaded from. */
+/**
+ * Path of the file in which a strategy class is written: the given one, else its `module`, else the file from which it
+ * was loaded; undefined if none is known.
+ */
 export function modulePathOf(
   owner: { readonly module?: unknown } & object,
   given: string | undefined,

@@ -4,17 +4,18 @@ import { pathToFileURL } from "node:url";
 /**
  * Why a strategy cannot be run.
  *
- * - `STRATEGY_IMPORT_FAILED`: its file is not there, does not parse, or threw when it was imported.
- * - `STRATEGY_NOT_EXPORTED`: the file exports no strategy class, or none of the name asked for; or what was to be run is none.
+ * - `STRATEGY_IMPORT_FAILED`: its file does not exist, does not parse, or threw when it was imported.
+ * - `STRATEGY_NOT_EXPORTED`: the file exports no strategy class, or none of the requested name; or what was to be run
+ *   is not a strategy.
  * - `STRATEGY_AMBIGUOUS`: the file exports several and no name was given.
  * - `STRATEGY_SETUP_FAILED`: its constructor or `setup` threw something that is not a refusal of a declaration.
  * - `DEPENDENCY_CONFLICT`: it extends the `Strategy` of another copy of this package.
- * - `MODULE_UNKNOWN`: a node has a function and nobody said which file the strategy is written in.
- * - `SOURCE_UNKNOWN`, `COLUMN_UNKNOWN`, `INTERVAL_MISMATCH`: a stream does not fit `sources:` of the configuration.
- * - `TARGET_MISSING`: it declares no target position, so there is nothing to trade; `TARGET_AMBIGUOUS`: two for one
- *   instrument.
+ * - `MODULE_UNKNOWN`: a node has a function, but the file in which the strategy is written is not known.
+ * - `SOURCE_UNKNOWN`, `COLUMN_UNKNOWN`, `INTERVAL_MISMATCH`: a stream does not match `sources:` of the configuration.
+ * - `TARGET_MISSING`: it declares no target node, so there is nothing to trade.
+ * - `TARGET_AMBIGUOUS`: it declares two target nodes for one instrument.
  * - `INSTRUMENT_UNKNOWN`: the target's instrument is not in the configuration.
- * - `INSTRUMENTS_MIXED`: its instruments are not of one account, or are quoted in several currencies.
+ * - `INSTRUMENTS_MIXED`: no single account lists all its instruments, or they are quoted in several currencies.
  * - `CASH_AMBIGUOUS`: its node sets start with different cash.
  * - `RANGE_EMPTY`: no bar lies between `from` and `until`.
  */
@@ -35,7 +36,7 @@ export type StrategyRunReason =
   | "CASH_AMBIGUOUS"
   | "RANGE_EMPTY";
 
-/** A strategy that was refused before a bar was computed. The message says what to change. */
+/** Thrown for a strategy that is refused before a bar is computed. The message says what to change. */
 export class StrategyRunError extends Error {
   override readonly name = "StrategyRunError";
   /** Stable, for programs. */
@@ -55,7 +56,7 @@ export function placeIn(file: string, error: unknown): string {
   return lineIn(file, error) ?? basename(file);
 }
 
-/** The same; undefined without a frame of the file. */
+/** Like {@link placeIn}, but undefined without a frame of the file. */
 export function lineIn(file: string, error: unknown): string | undefined {
   const stack = error instanceof Error ? (error.stack ?? "") : "";
   for (const name of [pathToFileURL(file).href, file]) {

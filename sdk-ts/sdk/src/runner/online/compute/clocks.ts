@@ -22,16 +22,16 @@ export interface FeedEnd {
   readonly row: number;
 }
 
-/** What one bucket came to. */
+/** Result of computing one bucket. */
 export interface ComputedBucket {
-  /** Highest row of the feeds at this bucket: with one feed, its row. Never falls. */
+  /** Highest row of the feeds at this bucket: with one feed, its row. Never decreases. */
   readonly row: number;
   readonly bucketEndMs: number;
-  /** End of the bucket before; −∞ before the first. */
+  /** End of the previous bucket; −∞ for the first. */
   readonly previousEndMs: number;
   /** Rows of feeds that end with it. */
   readonly ends: readonly FeedEnd[];
-  /** Value of each target node, in the graph's order; NaN keeps the one before. */
+  /** Value of each target node, in the graph's order; NaN keeps the previous value. */
   readonly targets: readonly number[];
 }
 
@@ -42,14 +42,14 @@ interface ClockState {
 }
 
 /**
- * The clocks of a run's inputs, side by side. Buckets come in order of their end: the next one is known once every
- * clock's next row is in the log, or that clock has ended. Nothing is decided by a clock on a wall.
+ * The clocks of a run's inputs, and a position that is common to all. Buckets come in order of their end: the next one
+ * is known once every clock's next row is in the log, or that clock has ended. The wall clock decides nothing.
  */
 export class OnlineClocks {
   readonly #states = new Map<string, ClockState>();
   #standMs = Number.NEGATIVE_INFINITY;
 
-  /** Stands before the first row of each clock. */
+  /** Begins before the first row of each clock. */
   constructor(inputs: readonly OnlineInput[]) {
     for (const input of inputs) {
       const { clock } = input;
@@ -72,12 +72,12 @@ export class OnlineClocks {
     return [...this.#states.keys()];
   }
 
-  /** Last row of a clock up to where this stands. */
+  /** Last row of a clock up to the current position; NaN while it is not known. */
   lastRow(clock: string): number {
     return this.#states.get(clock)?.lastRow ?? Number.NaN;
   }
 
-  /** First row that there is of a clock. */
+  /** First row of a clock; NaN while it is not known. */
   firstRow(clock: string): number {
     const state = this.#states.get(clock);
     return state === undefined ? Number.NaN : firstRowOf(state);
@@ -89,7 +89,10 @@ export class OnlineClocks {
     return state === undefined ? Number.NaN : lastKnownRow(state) + 1;
   }
 
-  /** End of the last bucket up to which every clock that has begun and goes on has all its rows; −∞ for none. */
+  /**
+   * End of the last bucket up to which every clock that has begun and not ended has all its rows, or, if all of these
+   * have ended, of the last bucket of any; −∞ for none.
+   */
   availableMs(): number {
     const begun = [...this.#states.values()].filter((state) => !Number.isNaN(lastKnownRow(state)));
     const going = begun.filter((state) => !state.inputs.every(isOver));
@@ -100,7 +103,7 @@ export class OnlineClocks {
     return going.length > 0 ? Math.min(...known) : Math.max(...known);
   }
 
-  /** Stands after the last bucket that ends at `endMs` or before. */
+  /** Moves to the position after the last bucket that ends at `endMs` or before. */
   standAt(endMs: number): void {
     this.#standMs = endMs;
     for (const state of this.#states.values()) state.lastRow = rowUntil(state, endMs);
@@ -116,7 +119,7 @@ export class OnlineClocks {
   next(): OnlineBucket | undefined {
     const open: { readonly key: string; readonly row: number; readonly endMs: number }[] = [];
     for (const [key, state] of this.#states) {
-      // A queue that had not begun when this last stood somewhere may have by now.
+      // A queue that had not begun when the position was last set may have begun by now.
       if (Number.isNaN(state.lastRow)) state.lastRow = rowUntil(state, this.#standMs);
       const row = state.lastRow + 1;
       if (state.inputs.every((input) => isInputEnded(input, row))) continue;
@@ -129,14 +132,14 @@ export class OnlineClocks {
     return { endMs, rows: new Map(rows.map(({ key, row }) => [key, row])) };
   }
 
-  /** Every clock has ended at where this stands. */
+  /** Every clock has ended at the current position. */
   get isAtEnd(): boolean {
     return [...this.#states.values()].every(({ inputs, lastRow }) =>
       inputs.every((input) => isInputEnded(input, lastRow + 1)),
     );
   }
 
-  /** Goes on past the next bucket. */
+  /** Moves past the next bucket. */
   advance({ endMs, rows }: OnlineBucket): void {
     this.#standMs = endMs;
     for (const [key, row] of rows) {
@@ -165,7 +168,7 @@ function firstRowOf({ inputs }: ClockState): number {
   return Math.min(...inputs.map(firstInputRow));
 }
 
-/** First row of an input that has not been freed; −∞ when none has. */
+/** First row of an input that has not been freed; −∞ if no row was freed. */
 function firstKeptRow({ replica }: OnlineInput): number {
   return replica.isTrimmed ? replica.firstRow : Number.NEGATIVE_INFINITY;
 }
@@ -174,7 +177,7 @@ function lastKnownRow({ inputs }: ClockState): number {
   return Math.min(...inputs.map(lastInputRow));
 }
 
-/** As written by an input that has the row; else as worked out for it. */
+/** End of a row's bucket: as written in an input that has the row, else as computed from the clock; NaN if unknown. */
 function endOf({ inputs }: ClockState, row: number): number {
   const written = inputs.find(({ replica }) => replica.row(row)?.content !== undefined);
   const ends = (written === undefined ? inputs : [written]).map((each) => inputRowEndMs(each, row));
@@ -184,7 +187,7 @@ function endOf({ inputs }: ClockState, row: number): number {
 function rowUntil(state: ClockState, endMs: number): number {
   const first = firstRowOf(state);
   if (Number.isNaN(first)) return Number.NaN;
-  // Rows that have been freed are not looked through: whoever would stand among them stands before what is kept.
+  // Freed rows are not searched: a position among them becomes the one before the first row that is kept.
   let low = Math.max(first, ...state.inputs.map(firstKeptRow)) - 1;
   if (endMs === Number.NEGATIVE_INFINITY) return low;
   const lasts = state.inputs.map((input) =>

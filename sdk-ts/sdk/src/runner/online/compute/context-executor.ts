@@ -16,33 +16,33 @@ interface ContextExecutorOptions {
   readonly wiring: OnlineWiring;
   /** Queues of the computed nodes in this context. */
   readonly replicas: ReadonlyMap<string, QueueReplica>;
-  /** Snapshots the log confirms. */
+  /** Snapshots that the log confirms. */
   readonly cache: Pick<SnapshotCache, "states">;
   readonly reports: RunReports;
   readonly listener: ExecutorListener;
 }
 
-/** Takes what a context's executor computes. Implemented by `OnlineContext`. */
+/** Receives what a context's executor computes. Implemented by `OnlineContext`. */
 export interface ExecutorListener {
-  /** Whether more buckets are taken now. */
+  /** Whether another bucket can be taken now. */
   readonly hasRoom: boolean;
   /** A bucket was computed. */
   take(bucket: ComputedBucket): void;
   /** Evaluations of one bucket; `isFirst` is false for buckets that were computed here before. */
   evaluated(count: number, bucket: ComputedBucket, isFirst: boolean): void;
-  /** Private evaluations, made to take nodes over. */
+  /** Evaluations were made privately, to take nodes over. */
   warmedUp(count: number): void;
-  /** The past is needed from its first row, and a queue was read from a later one, or rows of it were freed. */
+  /** The past is needed from its first row, but a queue was read from a later one, or rows of it were freed. */
   completePast(): void;
 }
 
 /**
- * A strategy's nodes in one compute context. What this process holds it computes and publishes; the rest it reads.
- * Each bucket is stepped once, as soon as everything it needs is effective.
+ * A strategy's nodes in one compute context. Nodes whose leases this process holds are computed and published; the rows
+ * of the others are read. Each bucket is stepped once, as soon as everything it needs is effective.
  *
- * When what is held changes, or what the nodes are wired to, the executor is made anew: the nodes are computed from
- * their newest snapshots or the private history and the effective source rows, rows of queues just claimed are compared
- * with their logs, and the step goes on from there.
+ * When the held nodes or the wiring change, the executor is rebuilt: the nodes are computed from their newest
+ * snapshots, or from the private history and the effective source rows; rows of queues just claimed are compared with
+ * their logs; and stepping continues from there.
  */
 export class ContextExecutor {
   readonly #options: ContextExecutorOptions;
@@ -51,13 +51,13 @@ export class ContextExecutor {
   #clocks: OnlineClocks;
   #executor: StepExecutor | undefined;
   #held: ReadonlySet<string> = new Set();
-  /** Followed nodes whose queue begins after the next row: computed here until then, for nobody else. */
+  /** Followed nodes whose queue begins after the next row: computed here until then, and not published. */
   #private: ReadonlySet<string> = new Set();
   /** End of the last bucket; NaN before the first restore, −∞ before the first bucket. */
   #endMs = Number.NaN;
   #doneMs = Number.NEGATIVE_INFINITY;
   #rewired: OnlineWiring | undefined;
-  /** The executor does not fit the wiring or what is held, and rows are still to be read for one that does. */
+  /** The executor does not fit the wiring or the held nodes, and rows must still be read to build one that does. */
   #mustRebuild = false;
   #isEnabled = false;
   #isPumping = false;
@@ -69,17 +69,17 @@ export class ContextExecutor {
     this.#rows = new RowExchange(options);
   }
 
-  /** Highest row of the inputs computed; NaN before it stands anywhere. */
+  /** Highest input row computed; NaN before the first restore. */
   get lastRow(): number {
     return this.isWarm ? this.#clocks.row : Number.NaN;
   }
 
-  /** End of the last bucket, milliseconds; NaN before it stands anywhere. */
+  /** End of the last bucket, milliseconds; NaN before the first restore, −∞ before the first bucket. */
   get endMs(): number {
     return this.#endMs;
   }
 
-  /** It stands after its last bucket, ready for the next. */
+  /** It has been restored and is ready for the next bucket. */
   get isWarm(): boolean {
     return !Number.isNaN(this.#endMs);
   }
@@ -89,12 +89,12 @@ export class ContextExecutor {
     return this.isWarm && this.#rewired === undefined && this.#clocks.isAtEnd;
   }
 
-  /** It goes on from where it stands, and needs no row from before, until what is held or the wiring changes. */
+  /** It continues from its last bucket and needs no earlier row, until the held nodes or the wiring change. */
   get isSettled(): boolean {
     return this.isWarm && !this.#mustRebuild && this.#rewired === undefined;
   }
 
-  /** What is known up to the last bucket that ends at `endMs` or before. */
+  /** The parts of a past that ends at `endMs`, or at the last bucket if that is earlier. */
   partsUntil(endMs: number): PastParts {
     const clocks = new OnlineClocks(this.#wiring.inputs);
     clocks.standAt(Math.min(endMs, this.#endMs));
@@ -109,7 +109,7 @@ export class ContextExecutor {
     return this.#options.replicas.size - this.#held.size;
   }
 
-  /** The log was read and leases were asked for once: buckets may be computed. */
+  /** Lets buckets be computed: the log was read and leases were requested once. */
   enable(): void {
     this.#isEnabled = true;
   }
@@ -118,12 +118,12 @@ export class ContextExecutor {
     this.#isEnabled = false;
   }
 
-  /** Takes another wiring, from the next bucket on. */
+  /** Uses another wiring from the next bucket on. */
   rewire(wiring: OnlineWiring): void {
     this.#rewired = wiring;
   }
 
-  /** Computes every bucket that can be; called whenever anything changed. */
+  /** Computes every bucket that is ready; to be called whenever anything changed. */
   pump(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
@@ -138,7 +138,7 @@ export class ContextExecutor {
     }
   }
 
-  /** State of a held node after the last row; undefined for a node without. */
+  /** State of a held node after the last row; undefined for a node that is not held or has no state. */
   stateOf(nodeId: string): NodeState | undefined {
     const executor = this.#executor;
     if (executor === undefined || !this.#held.has(nodeId)) return undefined;
@@ -152,13 +152,13 @@ export class ContextExecutor {
     return this.#clocks.lastRow(this.#wiring.clockOf.get(nodeId) ?? "");
   }
 
-  /** Makes the executor fit what is held; false while a claim is open. */
+  /** Makes the executor fit the held nodes and the wiring; false while a claim, a window or rows must be waited for. */
   #prepare(): boolean {
     const replicas = [...this.#options.replicas.values()];
     if (replicas.some((replica) => replica.phase === "CLAIMED")) return false;
     const held = replicas.filter((replica) => replica.isHeld);
     if (this.#rewired !== undefined) {
-      // What was sent under the old wiring must be in the log: the past is taken from there.
+      // Rows sent under the old wiring must be in the log first: the past is taken from there.
       if (held.some((replica) => replica.inWindow > 0)) return false;
       this.#wiring = this.#rewired;
       this.#rewired = undefined;
@@ -200,7 +200,7 @@ export class ContextExecutor {
     this.#mustRebuild = false;
     listener.warmedUp(past.evaluations);
     for (const replica of claimed) {
-      // What a query found is in no log: its rows stand as they are.
+      // No log says which queues a query had found: its rows are not compared.
       if (this.#wiring.queries.has(replica.identity.nodeId)) continue;
       const problem = difference(past, replica, this.#rowOf(replica.identity.nodeId));
       if (problem === undefined) continue;
@@ -227,7 +227,7 @@ export class ContextExecutor {
     return true;
   }
 
-  /** From the newest snapshots where they reach, else all of it; undefined while rows are still to be read. */
+  /** The past, from the newest snapshots or else from the first row; undefined while rows must still be read. */
   #past(held: readonly QueueReplica[]): ComputedPast | undefined {
     const { replicas, cache } = this.#options;
     const parts: PastParts = { wiring: this.#wiring, clocks: this.#clocks, replicas };
@@ -262,7 +262,7 @@ export class ContextExecutor {
     return { supplied, wanted: [...wanted] };
   }
 
-  /** Moment to go on from: where this process stands, or earlier when a queue just claimed ends earlier. */
+  /** Bucket end to continue from: that of the last bucket, or an earlier one if a queue just claimed ends earlier. */
   #restoreMs(claimed: readonly QueueReplica[]): number {
     let endMs = this.isWarm ? this.#endMs : this.#clocks.availableMs();
     for (const replica of claimed) {

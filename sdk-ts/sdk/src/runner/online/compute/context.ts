@@ -26,15 +26,15 @@ interface OnlineContextOptions {
   readonly listener: ContextListener;
 }
 
-/** Takes what a context computes. Implemented by `ContextSwaps`. */
+/** Receives what a context computes. Implemented by `ContextSwaps`. */
 export interface ContextListener {
-  /** Whether more buckets of a context are taken now. */
+  /** Whether another bucket of a context can be taken now. */
   hasRoom(context: OnlineContext): boolean;
   /** A bucket was computed. */
   take(context: OnlineContext, bucket: ComputedBucket): void;
   /** Evaluations of one bucket; `isFirst` is false for buckets that the context computed before. */
   evaluated(context: OnlineContext, count: number, bucket: ComputedBucket, isFirst: boolean): void;
-  /** Private evaluations, made to take nodes over. */
+  /** Evaluations were made privately, to take nodes over. */
   warmedUp(count: number): void;
 }
 
@@ -46,7 +46,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   readonly #reader: QueueReader;
   readonly #snapshots: SnapshotWriter;
   readonly #stop = new AbortController();
-  /** Keys whose leases are not asked for yet: it is not known where their rows begin. */
+  /** Queues whose leases are not requested yet, because it is not known where their rows begin. */
   readonly #unasked: Set<QueueReplica>;
   #cache: SnapshotCache | undefined;
   #wiring: OnlineWiring | undefined;
@@ -79,22 +79,22 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     return this.#compute;
   }
 
-  /** It stands after its last bucket, ready for the next. */
+  /** The computation has been restored and is ready for the next bucket. */
   get isWarm(): boolean {
     return this.#compute?.isWarm === true;
   }
 
-  /** Highest row computed; NaN before it stands anywhere. */
+  /** Highest row computed; NaN before the first restore. */
   get lastRow(): number {
     return this.#compute?.lastRow ?? Number.NaN;
   }
 
-  /** End of the last bucket computed, milliseconds; NaN before it stands anywhere. */
+  /** End of the last bucket computed, milliseconds; NaN before the first restore. */
   get endMs(): number {
     return this.#compute?.endMs ?? Number.NaN;
   }
 
-  /** Every input has ended, and everything of them is computed. */
+  /** Every input has ended, and all their rows are computed. */
   get isEnded(): boolean {
     const inputs = this.#wiring?.inputs ?? [];
     const isOver = inputs.length > 0 && inputs.every(({ replica }) => replica.isEnded);
@@ -102,8 +102,8 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   }
 
   /**
-   * Source entries whose rows this computes from now on: all of its own once it is warm, one that a query found once it
-   * has come up to where this stands.
+   * Source entries whose rows this context computes from now on: its own once it is warm, and one that a query found
+   * once its rows reach the last bucket computed.
    */
   feedsReached(): ReadonlySet<string> {
     const compute = this.#compute;
@@ -146,7 +146,9 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     });
   }
 
-  /** Before anything was read: begins at the newest snapshots, so that only what comes after them is read. */
+  /**
+   * Makes the queues begin at the newest snapshots, so that only later rows are read; to be called before any reading.
+   */
   beginAtSnapshots(): void {
     const { graph, sources } = this.#options;
     const wiring = this.#wiring;
@@ -163,29 +165,29 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     }
   }
 
-  /** Reads what is there; false when a snapshot it began at is of another history. */
+  /** Reads the records there are; false if a snapshot at which it began belongs to another history. */
   async read(): Promise<boolean> {
     await this.#reader.history();
     return this.#cache?.confirm() ?? true;
   }
 
-  /** Reads everything from the first record, instead of what was read. */
+  /** Discards what was read and reads everything from the first record. */
   async readAgain(): Promise<void> {
     for (const replica of this.replicas.values()) replica.restart();
     await this.read();
   }
 
-  /** Asks for the leases and follows what comes. */
+  /** Requests the leases and follows new records. */
   follow(): void {
     if (this.#stop.signal.aborted) return;
     this.#reader.follow();
     this.#isFollowing = true;
     this.ask();
-    // With nothing to ask for, nothing is answered.
+    // Nothing was requested, so no answer will start the computation.
     if (this.#unasked.size === this.replicas.size) this.#compute?.enable();
   }
 
-  /** Asks for the leases of the nodes whose rows are known to begin. */
+  /** Requests the leases of the nodes whose first row is known. */
   ask(): void {
     if (!this.#isFollowing || this.#stop.signal.aborted || this.#unasked.size === 0) return;
     const known = [...this.#unasked].filter((replica) => !Number.isNaN(this.#originRow(replica)));
@@ -193,7 +195,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     if (known.length > 0) this.#options.ports.leases.add(known);
   }
 
-  /** Everything of a context that is opened while another runs. */
+  /** Prepares, reads and follows, for a context that is opened while another runs. */
   async start(): Promise<void> {
     await this.prepare();
     if (this.#stop.signal.aborted) return;
@@ -202,12 +204,12 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     this.#options.ports.run.moveOn();
   }
 
-  /** Queues with tags may have changed. */
+  /** Makes the tag queries ask again: the queues that match them may have changed. */
   askTags(): void {
     this.#options.tags.poke();
   }
 
-  /** The tag queries found other queues: they are inputs from the next bucket on. */
+  /** Wires the queues that the tag queries have found by now: they are inputs from the next bucket on. */
   rewire(): void {
     const { tags, ports } = this.#options;
     if (this.#compute === undefined) return;
@@ -220,7 +222,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     ports.run.moveOn();
   }
 
-  /** Gives the leases up, each after its window, and computes no more. */
+  /** Stops computing and gives up the leases, each once its window is empty. */
   async stop(): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
@@ -234,12 +236,12 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     await this.#completing;
   }
 
-  /** Whether more buckets are taken now. */
+  /** Whether another bucket can be taken now. */
   get hasRoom(): boolean {
     return this.#options.listener.hasRoom(this);
   }
 
-  /** Reads what lies before the rows that some queues were read from, and what was freed of them. */
+  /** Reads the rows that some queues lack: those before the row at which they began, and those that were freed. */
   completePast(): void {
     const { ports } = this.#options;
     const inputs = (this.#wiring?.inputs ?? []).map(({ replica }) => replica);
@@ -254,14 +256,14 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     });
   }
 
-  /** Rows it still needs after everything up to `endMs` was ended; undefined while it may need any. */
+  /** First row it needs of each clock once all buckets up to `endMs` are ended; undefined while it may need any row. */
   neededRows(endMs: number): NeededRows | undefined {
     const compute = this.#compute;
     if (compute?.isSettled !== true || this.#completing !== undefined) return undefined;
     return this.#retention?.look(compute.partsUntil(endMs));
   }
 
-  /** Frees other rows of its computed nodes and of the queues that its tag queries found. */
+  /** Frees all earlier rows of its computed nodes and of the queues that its tag queries found. */
   freeRows(needed: NeededRows): void {
     for (const [id, replica] of this.replicas) {
       const clock = this.#wiring?.clockOf.get(id) ?? "";
@@ -289,7 +291,9 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     return this.#compute?.stateOf(nodeId);
   }
 
-  /** Stores the state of a queue after the last row, if that is effective; settles when that is done, or cannot be. */
+  /**
+   * Stores the state of a node after its last row, if that row is effective; settles when that is done, or cannot be.
+   */
   storeSnapshot(replica: QueueReplica): Promise<void> {
     return this.#snapshots.storeLast(replica);
   }
@@ -299,7 +303,9 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     return wire(graph, [...sources.inputs, ...tags.inputs], tags.matches);
   }
 
-  /** Row a queue of this context would begin at now: the next of the inputs on its clock. */
+  /**
+   * Row at which a queue of this context would begin now: the next row of the inputs on its clock; NaN while not known.
+   */
   #originRow(replica: QueueReplica): number {
     const clock = this.#wiring?.clockOf.get(replica.identity.nodeId);
     const inputs = [...this.#options.sources.inputs, ...this.#options.tags.inputs];
@@ -337,7 +343,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   }
 }
 
-/** Reads queues from their first record, and gives them the rows they lack. */
+/** Reads copies of queues from their first record, and gives the queues the rows they lack. */
 async function completeReplicas(
   ports: RunPorts,
   replicas: readonly QueueReplica[],
@@ -361,7 +367,7 @@ async function completeReplicas(
   for (const replica of replicas) replica.complete(whole.get(replica.computeKey)!);
 }
 
-/** How often and how long a drain looks, milliseconds. */
+/** Interval between two checks of a drain, and its longest duration, milliseconds. */
 const lookMs = 20;
 const drainMsMax = 2_000;
 

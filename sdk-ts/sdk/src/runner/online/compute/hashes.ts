@@ -2,12 +2,12 @@ import { blake3Hex } from "@qmtl/core/canonical";
 import type { StepExecutor } from "@qmtl/core/dataflow";
 import { float64Bytes, type RowContent } from "../log/wire-records.ts";
 
-/** Bytes of the hash of a state or a window. */
+/** Length of the hash of a state or a window, bytes. */
 const hashBytes = 8;
-/** A node without state shows the hash of its input windows on every such row. */
+/** Rows from one hash of its input windows to the next, in the records of a node without state. */
 export const windowHashRows = 64;
 
-/** First 8 bytes of BLAKE3. */
+/** First 8 bytes of the BLAKE3 hash. */
 export function shortHash(bytes: Uint8Array): Uint8Array {
   return Buffer.from(blake3Hex(bytes).slice(0, 2 * hashBytes), "hex");
 }
@@ -19,8 +19,9 @@ export function windowHash(executor: StepExecutor, handle: number): Uint8Array {
 }
 
 /**
- * Whether two rows say the same, bit for bit: values, and state where both have one. Their windows are for audits: they
- * may reach back before the log, where one process has other rows than another and computes the same from them.
+ * Whether two rows are equal, bit for bit: their values, and their state hashes if both have one. Window hashes are for
+ * audits only: a window may reach back before the log, where two processes may have different rows and still compute
+ * the same.
  */
 export function isSameRow(a: RowContent | undefined, b: RowContent | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;

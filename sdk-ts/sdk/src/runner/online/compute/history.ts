@@ -21,14 +21,14 @@ export interface ComputedPast {
   readonly computedFrom: (nodeId: string) => number;
   /** State of each node with state, after its last row. */
   readonly states: ReadonlyMap<string, Uint8Array>;
-  /** Row evaluations it took. */
+  /** Number of row evaluations this took. */
   readonly evaluations: number;
 }
 
-/** What a past is computed of. */
+/** What a past is computed from. */
 export interface PastParts {
   readonly wiring: OnlineWiring;
-  /** Standing where the past ends. */
+  /** Positioned where the past ends. */
   readonly clocks: OnlineClocks;
   /** Queues of the computed nodes. */
   readonly replicas: ReadonlyMap<string, QueueReplica>;
@@ -41,8 +41,8 @@ export function isWhole({ wiring, replicas }: PastParts): boolean {
 }
 
 /**
- * Whether the row that the clocks stand at, and what follows, is here of every queue: nothing goes on before or among
- * rows that have been freed.
+ * Whether every queue still has the row at which the clocks stand and all that follow: a computation cannot continue
+ * before or among freed rows.
  */
 export function isKept({ wiring, replicas, clocks }: PastParts): boolean {
   const stands = (replica: QueueReplica, clock: string): boolean =>
@@ -53,7 +53,7 @@ export function isKept({ wiring, replicas, clocks }: PastParts): boolean {
   );
 }
 
-/** All nodes over all rows there are. Queues must have been read from their first record. */
+/** Computes all nodes over all rows. Queues must have been read from their first record. */
 export function computePast(parts: PastParts): ComputedPast {
   const { wiring, replicas, clocks } = parts;
   const { runtime, inputs, queries } = wiring;
@@ -73,7 +73,7 @@ export function computePast(parts: PastParts): ComputedPast {
     for (const count of result.evaluations.values()) evaluations += count;
     return result;
   };
-  // What a query found in the past is known from its own queue alone; before that, what it finds now stands in.
+  // What a query found in the past is known only from its own queue; for earlier rows, what it finds now is used.
   const asked = [...queries];
   const answers = asked.length === 0 ? new Map<string, PastColumns>() : run(rows, asked).columns;
   const given = [...answers].map(([id, answer]) => withLog(id, answer, replicas.get(id)));
@@ -87,7 +87,7 @@ export function computePast(parts: PastParts): ComputedPast {
   return { columns, computedFrom, states, evaluations };
 }
 
-/** Rows of an input up to `lastRow`: effective where the log has them, those of the file before. */
+/** Rows of an input up to `lastRow`: the effective rows if the log has them, otherwise those of the file. */
 export function inputRows(input: OnlineInput, lastRow: number, fromRow?: number): BatchInput {
   const { nodeId, replica, feed } = input;
   const first = Math.max(firstInputRow(input), fromRow ?? Number.NEGATIVE_INFINITY);
@@ -149,7 +149,7 @@ export function pastValues(columns: PastColumns | undefined, row: number): Float
   });
 }
 
-/** Clock of a node in a plan, by key. */
+/** Key of the clock of a node in a plan. */
 export function clockKeyOf(plan: Plan, node: number): string {
   return plan.clocks[plan.nodes[node]!.clock]!.spec.key;
 }

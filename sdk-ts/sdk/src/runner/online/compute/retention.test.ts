@@ -37,7 +37,7 @@ const historyRows = 60;
 const windowRows = 40;
 const noBytes = new Uint8Array();
 
-/** A window over a recursive node and a target, or windows alone: nodes without any state. */
+/** A window over a recursive node and a target, or only windows: nodes without any state. */
 class Waves extends Strategy {
   readonly hasState: boolean;
   constructor(hasState: boolean) {
@@ -79,7 +79,7 @@ function numbersOf(seed: number): () => number {
   };
 }
 
-/** One context over the product's own replicas, executor, snapshots and retention; its log and leases are here. */
+/** One context over the product's own replicas, executor, snapshots and retention, with a simulated log and leases. */
 class Runner {
   readonly graph: OnlineGraph;
   readonly log = new FakeLog();
@@ -94,15 +94,15 @@ class Runner {
   readonly #all: readonly QueueReplica[];
   readonly #offsets = new Map<QueueReplica, number>();
   readonly #sent: WireRecord[] = [];
-  /** Ends of the buckets that were computed and not ended. */
+  /** Ends of the buckets that were computed but not ended. */
   readonly #open: number[] = [];
   #takenMs = Number.NEGATIVE_INFINITY;
   #sourceSeq = 0;
   #epoch = 1;
   #mustComplete = false;
-  /** Times that queues were read again from their first record. */
+  /** How often queues were read again from their first record. */
   completions = 0;
-  /** Whether snapshots can be had. */
+  /** Calls for snapshots fail. */
   isAway = false;
 
   static async of(hasState: boolean, feedRows: number): Promise<Runner> {
@@ -183,7 +183,7 @@ class Runner {
     }
   }
 
-  /** The next row of the source is effective. */
+  /** Makes the next row of the source effective. */
   feed(isMissing: boolean): void {
     const { feed, replica } = this.input;
     const row = replica.nextRow;
@@ -204,13 +204,13 @@ class Runner {
     this.settle();
   }
 
-  /** The leases of some nodes are this session's, under new epochs. */
+  /** Grants this session the leases of some nodes, under new epochs. */
   grant(replicas: Iterable<QueueReplica>): void {
     for (const replica of replicas) replica.granted(++this.#epoch, Number.POSITIVE_INFINITY);
     this.settle();
   }
 
-  /** Holders leave the states of what they hold, as far as the log has them. */
+  /** Stores the states of held nodes, as far as the log has their rows. */
   storeSnapshots(): void {
     for (const [id, replica] of this.replicas) {
       const state = this.executor.stateOf(id);
@@ -223,12 +223,12 @@ class Runner {
     }
   }
 
-  /** Ends the oldest buckets, all but so many. */
+  /** Ends the oldest buckets until `left` remain. */
   end(left: number): void {
     while (this.#open.length > left) this.#trimmer.ended(this.#open.shift()!);
   }
 
-  /** Everything that can go on does. */
+  /** Lets everything continue that can. */
   settle(): void {
     for (let isMoving = true; isMoving; ) {
       for (const record of this.#sent.splice(0)) this.log.append(record);
@@ -246,12 +246,12 @@ class Runner {
     }
   }
 
-  /** Rows of a queue that are kept, without those of buckets that were not ended. */
+  /** Largest number of rows kept of any queue, less the buckets that were not ended. */
   get keptRows(): number {
     return Math.max(...this.#all.map(({ keptRows }) => keptRows)) - this.#open.length;
   }
 
-  /** Every effective row of every computed node, bit for bit, without who wrote it. */
+  /** Every effective row of every computed node, bit for bit, without its writer. */
   get published(): readonly string[] {
     return [...this.replicas.values()].flatMap(({ computeKey, identity }) =>
       this.log.records(computeKey).flatMap((record) =>
@@ -312,14 +312,14 @@ class Runner {
   }
 }
 
-/** Answers to the calls for snapshots come in. */
+/** Lets the answers to calls for snapshots arrive. */
 const answered = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 const feedRows = keptRowsMax + 1_000;
 const hole = (row: number): boolean => row % 41 === 7 || (row > 300 && row < 330);
 const calm = new Map<boolean, readonly string[]>();
 
-/** What a run publishes up to a row that is never disturbed and frees nothing. */
+/** What a run that is never disturbed and frees nothing publishes up to a row. */
 async function calmUntil(hasState: boolean, rows: number): Promise<readonly string[]> {
   let published = calm.get(hasState);
   if (published === undefined) {
@@ -399,7 +399,7 @@ test.each([
   const runner = await Runner.of(true, feedRows);
   const all = [...runner.replicas.values()];
   runner.grant(all);
-  // No target rests on it, so everything else goes on.
+  // No target depends on it, so everything else continues.
   const still = all.filter(({ identity }) => identity.name.endsWith(`,${windowRows})`));
   for (let row = 0; row < 400 + story.lag; row++) {
     if (row === 400) for (const replica of still) replica.leaseLost(replica.epoch + 1);

@@ -7,27 +7,27 @@ import type { SnapshotCache } from "./snapshots.ts";
 import type { OnlineWiring } from "./wiring.ts";
 
 /**
- * Rows of a queue that are kept at most behind the last bucket that was ended, beside those that the windows of the
- * nodes reach back over: about 4 MiB per queue.
+ * Largest number of rows of a queue that are kept behind the last bucket that was ended, in addition to those that the
+ * windows of the nodes cover: about 4 MiB per queue.
  */
 export const keptRowsMax = 4_096;
-/** Buckets that are ended from one look to the next. */
+/** Number of ended buckets from one check to the next. */
 export const lookBuckets = 64;
-/** Looks after which snapshots are asked for again. */
+/** Number of checks after which snapshots are requested again. */
 const askLooks = 4;
 
-/** Rows that a context may still ask for, by the key of their clock. */
+/** First row that a context may still need, by the key of its clock. */
 export type NeededRows = ReadonlyMap<string, number>;
 
 /**
- * Which rows a context may still ask for. It goes on from its newest snapshots when what it holds changes, so it needs
- * the rows from there on, and before them those that fill the windows. Without snapshots that the log confirms, it
- * keeps `keptRowsMax` rows, and reads what it needs of older ones from the log again.
+ * Finds the rows that a context may still need. When the held nodes change, the context continues from its newest
+ * snapshots, so it needs the rows from there on and, before them, those that fill the windows. Without snapshots that
+ * the log confirms, it keeps `keptRowsMax` rows and reads older ones from the log again if it needs them.
  */
 export class RowRetention {
   readonly #cache: Pick<SnapshotCache, "states" | "refresh">;
   readonly #track: (asking: Promise<void>) => void;
-  /** Last row of each clock at the moment of those snapshots. */
+  /** Last row of each clock at the newest usable snapshots. */
   #checkpointRows: ReadonlyMap<string, number> = new Map();
   #plan:
     | { readonly wiring: OnlineWiring; readonly plan: Plan; readonly hasState: boolean }
@@ -36,7 +36,7 @@ export class RowRetention {
   #isAsking = false;
   #isNew = true;
 
-  /** @param track takes the calls for snapshots, which nobody waits for before the end of the run */
+  /** @param track receives the calls that load snapshots; only the end of the run waits for them */
   constructor(
     cache: Pick<SnapshotCache, "states" | "refresh">,
     track: (asking: Promise<void>) => void,
@@ -45,7 +45,7 @@ export class RowRetention {
     this.#track = track;
   }
 
-  /** Rows that are needed when the clocks of `parts` stand after the last bucket that was ended. */
+  /** First rows that are needed, where the clocks of `parts` stand after the last bucket that was ended. */
   look(parts: PastParts): NeededRows {
     const { plan, hasState } = this.#planOf(parts.wiring);
     this.#looks++;
@@ -74,7 +74,7 @@ export class RowRetention {
     this.#track(asking);
   }
 
-  /** Finds the moment it would go on from now. A queue whose log ends earlier may be taken over there. */
+  /** Finds the position from which the context would continue now: the end of a queue, if that is earlier. */
   #findCheckpoint(parts: PastParts): void {
     this.#isNew = false;
     const { wiring, clocks, replicas } = parts;
@@ -91,7 +91,7 @@ export class RowRetention {
     if (checkpoint !== undefined) this.#checkpointRows = lastRowsOf(checkpoint);
   }
 
-  /** The computation of every node; what a query found is taken from its own queue. */
+  /** The plan that computes every node; the rows of a query are taken from its own queue. */
   #planOf(wiring: OnlineWiring): { readonly plan: Plan; readonly hasState: boolean } {
     if (this.#plan?.wiring !== wiring) {
       const supplied = [...wiring.inputs.map(({ nodeId }) => nodeId), ...wiring.queries];
@@ -109,13 +109,13 @@ function lastRowsOf(clocks: OnlineClocks): ReadonlyMap<string, number> {
 
 /** A context that reads source queues which other contexts may read as well. Implemented by `OnlineContext`. */
 interface RowsReader {
-  /** Rows it still needs after everything up to `endMs` was ended; undefined while it may need any. */
+  /** First row it needs of each clock once all buckets up to `endMs` are ended; undefined while it may need any row. */
   neededRows(endMs: number): NeededRows | undefined;
-  /** Frees other rows of the queues that it reads alone. */
+  /** Frees all earlier rows of the queues that only it reads. */
   freeRows(needed: NeededRows): void;
 }
 
-/** Frees the rows that no context of a run asks for again; looks on every 64th bucket that was ended. */
+/** Frees the rows that no context of a run needs again; checks on every 64th bucket that was ended. */
 export class RowTrimmer {
   readonly #sources: Pick<OnlineSources, "inputs">;
   readonly #readers: { readonly contexts: readonly RowsReader[] };
@@ -129,7 +129,7 @@ export class RowTrimmer {
     this.#readers = readers;
   }
 
-  /** Every row of a bucket was answered: nobody decides on it, or on one before, any more. */
+  /** Every row of a bucket was answered: no decision on it, or on an earlier bucket, is still to come. */
   ended(endMs: number): void {
     if (this.#buckets++ % lookBuckets !== 0) return;
     const { contexts } = this.#readers;

@@ -14,7 +14,10 @@ interface RowExchangeOptions {
   readonly reports: RunReports;
 }
 
-/** Rows between an executor and the queues: pushes what others wrote, and sends what is held or compares it. */
+/**
+ * Moves rows between an executor and the queues: pushes the rows that others wrote, and publishes those of held nodes
+ * or, if the log has them already, compares them.
+ */
 export class RowExchange {
   readonly #options: RowExchangeOptions;
   /** Seq of the last row of each node. */
@@ -41,7 +44,7 @@ export class RowExchange {
     return isPushed;
   }
 
-  /** After the step of a bucket: the rows of what is held. */
+  /** After the step of a bucket, publishes the rows of held nodes, or compares them with the log. */
   publish(
     executor: StepExecutor,
     wiring: OnlineWiring,

@@ -19,7 +19,7 @@ import {
 } from "./history.ts";
 import type { OnlineWiring } from "./wiring.ts";
 
-/** State of a node after a row, as a snapshot that is believed has it. */
+/** State of a node after a row, from a snapshot that was accepted. */
 export interface KeptState {
   readonly row: number;
   readonly state: Uint8Array;
@@ -28,17 +28,17 @@ export interface KeptState {
 /** Kept states by node, newest first. */
 export type KeptStates = ReadonlyMap<string, readonly KeptState[]>;
 
-/** Where nodes go on from: a moment, and the state of each node with state at it. */
+/** A position from which nodes can continue, with the state of each node with state there. */
 export interface Checkpoint {
   readonly clocks: OnlineClocks;
   readonly states: ReadonlyMap<string, Uint8Array>;
 }
 
 /**
- * The past of some nodes from their newest common snapshot: what came after it is run, what the windows need before
- * it is read. The same bits as the whole past, in less time. Nodes without state have no snapshots: theirs is run from
- * the earliest row at which the windows can be filled, if rows were freed before. Undefined when snapshots or rows do
- * not reach.
+ * The past of some nodes from their newest common snapshot: the rows after it are computed, the rows before it that the
+ * windows need are read. Gives the same bits as the whole past, in less time. Nodes without state have no snapshots: if
+ * rows were freed, they are computed from the earliest row at which the windows can be filled. Undefined if the
+ * snapshots or rows do not suffice.
  *
  * @param supplied nodes whose rows are read from their queues, inputs included
  * @param wanted nodes to be computed
@@ -95,7 +95,7 @@ export function pastFromSnapshots(
   return { columns, computedFrom, states: result.states, evaluations };
 }
 
-/** Nothing is computed and nothing is read. */
+/** The past of no nodes. */
 const noPast: ComputedPast = {
   columns: new Map(),
   computedFrom: () => 0,
@@ -104,8 +104,8 @@ const noPast: ComputedPast = {
 };
 
 /**
- * First row of each clock that is read when a process begins at its newest snapshots, by the clock's key; undefined
- * when it begins without. Nothing need be read yet: the times are those of the files.
+ * First row to read of each clock, by the clock's key, if a process begins at its newest snapshots; undefined if there
+ * are none to begin at. Nothing need have been read from the log: bucket ends are those of the files.
  */
 export function snapshotFromRows(
   wiring: OnlineWiring,
@@ -123,7 +123,7 @@ export function snapshotFromRows(
   );
 }
 
-/** Length of the state of each node with state, by node. */
+/** Length in bytes of the state of each node with state, by node id. */
 export function stateLengths(wiring: OnlineWiring): ReadonlyMap<string, number> {
   const supplied = wiring.inputs.map(({ nodeId }) => nodeId);
   const plan = compilePlan({
@@ -134,7 +134,7 @@ export function stateLengths(wiring: OnlineWiring): ReadonlyMap<string, number> 
   return lengthsOf(plan);
 }
 
-/** Length of the state of each node with state in a plan. */
+/** Length in bytes of the state of each node with state in a plan, by node id. */
 export function lengthsOf(plan: Plan): ReadonlyMap<string, number> {
   const executor = new StepExecutor(plan, { chunk: 1 });
   const lengths = new Map<string, number>();
@@ -145,7 +145,7 @@ export function lengthsOf(plan: Plan): ReadonlyMap<string, number> {
   return lengths;
 }
 
-/** The newest moment at which every node with state has a snapshot, not after where `until` stands. */
+/** The newest position up to that of `until` at which every node with state has a snapshot and the windows can fill. */
 export function newestCheckpoint(
   plan: Plan,
   wiring: OnlineWiring,
@@ -175,7 +175,7 @@ export function newestCheckpoint(
   return undefined;
 }
 
-/** The earliest moment at which the rows that are kept fill the windows of a plan whose nodes have no state. */
+/** The earliest position at which the kept rows fill the windows of a plan whose nodes have no state. */
 function earliestCheckpoint(plan: Plan, parts: PastParts): Checkpoint | undefined {
   const clocks = new OnlineClocks(parts.wiring.inputs);
   const firsts = new Map<string, number>();
@@ -196,7 +196,7 @@ function earliestCheckpoint(plan: Plan, parts: PastParts): Checkpoint | undefine
   return isReached ? { clocks, states: new Map() } : undefined;
 }
 
-/** First row of a node that is here, in its file or in its queue. */
+/** First row of a node that is available, in its file or in its queue. */
 function firstRowOf({ wiring, replicas }: PastParts, nodeId: string): number {
   const input = wiring.inputs.find((each) => each.nodeId === nodeId);
   if (input?.replica.isWhole === true) return firstInputRow(input);
@@ -232,7 +232,7 @@ function suppliedRows(
   return rows.firstRow === from ? rows : undefined;
 }
 
-/** Rows as the queue has them; undefined unless it has all. */
+/** Rows of a queue; undefined unless it has all of them. */
 function queueRows(
   { clocks, replicas }: PastParts,
   nodeId: string,
@@ -259,7 +259,7 @@ function queueRows(
   return { nodeId, endMs, firstRow: from, columns, missing };
 }
 
-/** Outputs of a queue by its rows; −1 when none of them has values. */
+/** Number of outputs in the rows of a queue; −1 if none of them has values. */
 function columnCount(replica: QueueReplica, from: number, to: number): number {
   for (let row = from; row <= to; row++) {
     const content = replica.row(row)?.content;

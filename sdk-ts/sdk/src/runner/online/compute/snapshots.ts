@@ -16,7 +16,7 @@ interface SnapshotCacheOptions {
   readonly clock: SdkClock;
   /** Queue of each computed node. */
   readonly replicas: ReadonlyMap<string, QueueReplica>;
-  /** Length of the state of each node with state. */
+  /** Length in bytes of the state of each node with state. */
   readonly stateLengths: ReadonlyMap<string, number>;
   readonly signal: AbortSignal;
   readonly reports: RunReports;
@@ -31,13 +31,13 @@ const attemptsMax = 3;
 const againMs = 200;
 const callMsMax = 5_000;
 const keysMax = 1_000;
-/** Snapshots of one node that are held in memory at most: the newest. */
+/** Largest number of snapshots of one node in memory: the newest are kept. */
 const statesMax = 8;
 
 /**
- * The snapshots of a context's nodes. One is believed only if it is of this node, as its compute key and the layout of
- * its state say, its bytes have the hash it states, and the log's own record carries the same hash (Q10). Others
- * are reported and left out; without any, the nodes are warmed from their whole past.
+ * The snapshots of a context's nodes. A snapshot is accepted only if its compute key and the length of its state are
+ * those of the node, its bytes match the hash it states, and the log's record carries the same hash (Q10). Others are
+ * reported and ignored; without any, the nodes are warmed from their whole past.
  */
 export class SnapshotCache {
   readonly #options: SnapshotCacheOptions;
@@ -47,19 +47,19 @@ export class SnapshotCache {
     this.#options = options;
   }
 
-  /** What is believed so far, newest first per node. */
+  /** The snapshots accepted so far, newest first per node. */
   get states(): KeptStates {
     return this.#kept;
   }
 
-  /** Asks for the snapshots and checks what can be checked without the log. */
+  /** Requests the snapshots and checks what can be checked without the log. */
   async load(): Promise<void> {
     this.#kept = await this.#believable(attemptsMax);
   }
 
   /**
-   * Asks again, while the log is being read, and takes what it confirms up to now. Whether that can be had matters to
-   * nobody but the next one who asks: a failure is not reported, and nothing changes.
+   * Requests the snapshots again, while the log is being read, and adds those that the log confirms so far. A failure
+   * is not reported and changes nothing: the next call tries again.
    */
   async refresh(): Promise<void> {
     const { replicas } = this.#options;
@@ -77,7 +77,7 @@ export class SnapshotCache {
     this.#kept = merged;
   }
 
-  /** The snapshots there are, without those that cannot be of this node. */
+  /** The stored snapshots, without those that cannot belong to their node. */
   async #believable(attempts: number): Promise<ReadonlyMap<string, readonly Kept[]>> {
     const { replicas, stateLengths, reports } = this.#options;
     const byKey = new Map<string, string>();
@@ -107,8 +107,8 @@ export class SnapshotCache {
   }
 
   /**
-   * Drops what the log does not confirm, now that it was read. False when one of a row that was read turned out to be
-   * of another history: what was read from it on may be too little.
+   * Drops the snapshots that the log, which has now been read, does not confirm. False if the log contradicts one of
+   * them: if reading began at that snapshot, too little may have been read.
    */
   confirm(): boolean {
     let isTrue = true;
@@ -125,7 +125,7 @@ export class SnapshotCache {
     return isTrue;
   }
 
-  /** Whether the log says the same as a snapshot; undefined when the row is not here. */
+  /** Whether the log agrees with a snapshot; undefined if the row is not here. */
   #confirms(nodeId: string, { row, seq, hash }: Kept): boolean | undefined {
     const { replicas, reports } = this.#options;
     const replica = replicas.get(nodeId);
@@ -145,13 +145,13 @@ export class SnapshotCache {
       const answer = await this.#askSome(rest, attempts);
       if (answer === undefined) break;
       found.push(...answer.snapshots);
-      // One that says nothing new would be asked for ever.
+      // If no snapshot came, the remaining keys would be requested for ever.
       rest = answer.snapshots.length === 0 ? [] : answer.remainingKeys;
     }
     return found;
   }
 
-  /** One answer; undefined when there is none to be had. */
+  /** One answer; undefined if every attempt failed. */
   async #askSome(
     computeKeys: readonly string[],
     attempts: number,
@@ -180,8 +180,9 @@ function problemOf({ stateHash, state }: NodeSnapshot, length: number): string |
 }
 
 /**
- * Held states are stored at the multiples of these rows, at which every process stores: where some hold one node and
- * some another, a context goes on from a moment at which all of them have a state. And after this time anyway.
+ * Number of rows, and milliseconds, after which the states of held nodes are stored, whichever comes first. All
+ * processes store at multiples of this number of rows, so that nodes held by different processes have snapshots at the
+ * same row, from which a context can continue.
  */
 const snapshotRows = 512;
 const snapshotMs = 60_000;
@@ -193,13 +194,13 @@ export interface NodeState {
   readonly state: Uint8Array;
 }
 
-/** Has the states of the nodes that are held. Implemented by `OnlineContext`. */
+/** Gives the states of held nodes. Implemented by `OnlineContext`. */
 export interface NodeStates {
-  /** State of a held node after the last row; undefined for a node without. */
+  /** State of a held node after the last row; undefined for a node that is not held or has no state. */
   stateOf(nodeId: string): NodeState | undefined;
 }
 
-/** Stores the states of held nodes: regularly, and when it is told to; each once its row is effective. */
+/** Stores the states of held nodes, regularly and on request, each once its row is effective. */
 export class SnapshotWriter {
   readonly #ports: RunPorts;
   readonly #states: NodeStates;
@@ -215,7 +216,7 @@ export class SnapshotWriter {
     this.#lastMs = ports.clock.nowMs();
   }
 
-  /** Stores the states of the held queues after this row, if the last time is long enough ago. */
+  /** Stores the states of the held nodes after this row, if they are due. */
   look(row: number, replicas: Iterable<QueueReplica>): void {
     const nowMs = this.#ports.clock.nowMs();
     const isSameRows = Math.floor(row / snapshotRows) === Math.floor(this.#lastRow / snapshotRows);
@@ -234,7 +235,7 @@ export class SnapshotWriter {
     this.send();
   }
 
-  /** Stores the state of a queue that is about to be given up; settles when that is done, or cannot be. */
+  /** Stores the state of a node whose queue is about to be given up; settles when that is done, or cannot be. */
   async storeLast(replica: QueueReplica): Promise<void> {
     const found = this.#states.stateOf(replica.identity.nodeId);
     if (found !== undefined) this.#waiting.set(replica, found);
@@ -242,12 +243,12 @@ export class SnapshotWriter {
     await this.#sent;
   }
 
-  /** Sends what has become effective; of `last` also when it is not held any more. */
+  /** Sends the states whose rows have become effective; that of `last` even if it is no longer held. */
   send(last?: QueueReplica): void {
     const snapshots = [...this.#waiting].flatMap(([replica, { row, hash, state }]) => {
       if (!(replica.nextRow > row)) return [];
       this.#waiting.delete(replica);
-      // Lost meanwhile: only a holder's is taken.
+      // The lease was lost meanwhile, and only a holder's snapshot is accepted.
       if (replica.phase === "WAITING" && replica !== last) return [];
       const found = replica.row(row);
       if (found?.content === undefined) return [];

@@ -10,7 +10,7 @@ import type { ComputedBucket } from "./clocks.ts";
 import type { OnlineContext } from "./context.ts";
 import { ContextSwaps } from "./swap.ts";
 
-/** A context as far as a change of contexts looks at it; it stands after its last bucket. */
+/** The parts of a context that a context swap uses; it is ready for its next bucket. */
 class FakeContext {
   readonly replicas = new Map();
   isWarm = true;
@@ -29,7 +29,7 @@ class FakeContext {
   }
 }
 
-/** Answers of the DAG Manager, one after the other; then nothing more is said. */
+/** A swap whose DAG Manager gives these answers, one after the other, and then none. */
 function openSwap(...answers: ContextSwap[]) {
   const from = new FakeContext();
   const to = new FakeContext();
@@ -39,7 +39,7 @@ function openSwap(...answers: ContextSwap[]) {
     asked.push(answer.phase);
     return { swap: answers.shift() };
   };
-  // Its pauses end at once, as long as there is an answer left to ask for.
+  // Pauses end at once, as long as an answer is left.
   const clock = {
     setTimer: (wake: () => void) => {
       if (answers.length > 0) setImmediate(wake);

@@ -11,13 +11,13 @@ interface ContextSwapsOptions {
   readonly ports: RunPorts;
   readonly contexts: ContextOpener;
   readonly targets: BucketTaker;
-  /** Counted here, by what they were for. */
+  /** Counters of evaluations, by purpose; updated here. */
   readonly evaluations: Evaluations;
 }
 
 /** Opens compute contexts. Implemented by `RunParts`. */
 export interface ContextOpener {
-  /** Opens a context for computed nodes with these keys; not started. */
+  /** Opens a context for computed nodes with these compute keys, without starting it. */
   openContext(
     computeKeys: ReadonlyMap<string, string>,
     context: ComputeContext | undefined,
@@ -27,14 +27,16 @@ export interface ContextOpener {
 
 /** Takes the buckets whose targets are to be sent. Implemented by `TargetSender`. */
 export interface BucketTaker {
-  /** Whether more buckets are taken now. */
+  /** Whether another bucket can be taken now. */
   readonly hasRoom: boolean;
   push(bucket: ComputedBucket): void;
 }
 
-/** How often an answer is repeated until the change is decided, milliseconds: the event that tells of it may be lost. */
+/**
+ * Interval at which an answer is repeated until the swap is decided, milliseconds: the decision's event may be lost.
+ */
 const answerAgainMs = 2_000;
-/** Buckets of a context that wait for their turn at most. */
+/** Largest number of buckets of a context that wait for their turn. */
 const waitingRowsMax = 64;
 
 interface Swap {
@@ -47,14 +49,14 @@ interface Swap {
 }
 
 /**
- * Which compute context each bucket's targets are taken from. While the strategy changes context both are computed;
- * buckets before `from_row` come from the old one, the rest from the new one, and none from `from_row` on is handed
- * out before the change is decided (Q16 and Q17 in docs/internals/queues.md). A bucket's row is the highest of
- * the feeds, as the DAG Manager counts.
+ * Decides from which compute context the targets of each bucket are taken. During a context swap both are computed;
+ * buckets before `from_row` come from the old one, the rest from the new one, and none from `from_row` on is handed out
+ * before the swap is decided (Q16 and Q17 in docs/internals/queues.md). A bucket's row is the highest of the feeds, as
+ * the DAG Manager counts.
  */
 export class ContextSwaps implements ContextListener {
   readonly #options: ContextSwapsOptions;
-  /** Buckets that wait, by the end of the one before. */
+  /** Waiting buckets of each context, by the end of the previous bucket. */
   readonly #rows = new Map<OnlineContext, Map<number, ComputedBucket>>();
   readonly #stop = new AbortController();
   readonly #leaving = new Set<Promise<void>>();
@@ -77,7 +79,7 @@ export class ContextSwaps implements ContextListener {
     this.#current = options.contexts.openContext(computeKeys, context, this);
   }
 
-  /** The context rows are taken from now. */
+  /** The context from which targets are taken now. */
   get current(): OnlineContext {
     return this.#current;
   }
@@ -102,7 +104,7 @@ export class ContextSwaps implements ContextListener {
     this.#options.evaluations.warmup += count;
   }
 
-  /** Stores the state of a queue after the last row, in the contexts it is of. */
+  /** Stores the state of a node after its last row, in the contexts that have its queue. */
   async storeSnapshot(replica: QueueReplica): Promise<void> {
     const own = this.contexts.filter(
       ({ replicas }) => replicas.get(replica.identity.nodeId) === replica,
@@ -110,7 +112,7 @@ export class ContextSwaps implements ContextListener {
     await Promise.all(own.map((context) => context.storeSnapshot(replica)));
   }
 
-  /** Evaluations of the context for a row are those of a change under way. */
+  /** Whether the evaluations of a context for a row are extra work of a swap. */
   #isExtra(context: OnlineContext, row: number): boolean {
     const swap = this.#swap;
     if (swap === undefined) return context !== this.#current;
@@ -143,14 +145,14 @@ export class ContextSwaps implements ContextListener {
     if (swap?.phase === SwapPhase.COMMIT && row >= swap.fromRow) this.#finish(swap);
   }
 
-  /** Answers that the new context stands where the sources do. */
+  /** Answers the DAG Manager that the new context has caught up with the sources. */
   warm(): void {
     const swap = this.#swap;
     if (swap?.phase !== SwapPhase.OPENING || !swap.to.isWarm) return;
     this.#answer(swap, SwapPhase.OPENING, swap.to.lastRow);
   }
 
-  /** A phase, from the stream or in an answer; repeats and old ones change nothing. */
+  /** Takes a phase of a swap, from the stream or from an answer; repeated and outdated ones change nothing. */
   phase(message: ContextSwap): void {
     const { phase } = message;
     let swap = this.#swap;
@@ -193,7 +195,7 @@ export class ContextSwaps implements ContextListener {
     }
   }
 
-  /** Ends everything, each context with its leases given up. */
+  /** Stops every context; each gives up its leases. */
   async stop(): Promise<void> {
     this.#stop.abort();
     this.#repeatWait.abort();
@@ -265,8 +267,8 @@ export class ContextSwaps implements ContextListener {
   }
 
   /**
-   * The new context began after a bucket of the old one, so it will never have it. The old one's is taken then: a bucket
-   * that nobody ends holds its feed, and the next one would never come.
+   * Whether the new context began after a bucket of the old one, so that it will never have it. The old context's
+   * bucket is taken then: a bucket that is never ended blocks its feed, and the next one would never come.
    */
   #isPassedOver(
     to: OnlineContext,
@@ -287,7 +289,7 @@ export class ContextSwaps implements ContextListener {
     this.#answer(swap, SwapPhase.COMMIT, 0);
   }
 
-  /** Answers a phase; repeated until it is taken and the phase is over. */
+  /** Answers a phase. The answer is repeated until the phase is over; that to COMMIT, until it was received. */
   #answer(swap: Swap, phase: SwapPhase, warmRow: number): void {
     const { fromRow } = swap;
     const answered = `${phase}/${fromRow}/${warmRow}`;

@@ -5,7 +5,7 @@ import type { OnlineClocks } from "./clocks.ts";
 import { isSameRow, rowText, shortHash } from "./hashes.ts";
 import { type ComputedPast, pastValues } from "./history.ts";
 
-/** Where one clock of a plan is in its restore. */
+/** Progress of one clock of a plan during a restore. */
 interface Walk {
   readonly key: string;
   readonly clock: number;
@@ -14,10 +14,10 @@ interface Walk {
 }
 
 /**
- * An executor that stands where the clocks stand: its windows are filled and the states of what it computes are
+ * An executor at the position of the clocks: its windows are filled, and the states of the nodes it computes are
  * loaded.
  *
- * @param recorded nodes whose past rows are taken as they are, beside those whose rows cannot be computed again
+ * @param recorded nodes whose past rows are taken as they are, in addition to those whose rows cannot be computed again
  */
 export function restoredExecutor(
   plan: Plan,
@@ -41,7 +41,7 @@ export function restoredExecutor(
   });
   const kept = new Set([...plan.historyNodes, ...recorded]);
   while (restoreBucket(executor, past, clocks, walks, kept)) {
-    // One bucket after the other, all clocks that have it.
+    // One bucket after the other, on all clocks that have it.
   }
   for (const [handle, node] of plan.nodes.entries()) {
     const state = node.supplied ? undefined : past.states.get(node.id);

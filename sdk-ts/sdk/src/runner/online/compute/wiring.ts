@@ -7,7 +7,9 @@ import type { OnlineGraph } from "../session/graph.ts";
 export interface OnlineWiring {
   readonly runtime: RuntimeGraph;
   readonly inputs: readonly OnlineInput[];
-  /** Ids of the tag queries: what they found is no part of their identity, so their rows stand as written. */
+  /**
+   * Ids of the tag queries: the queues they found are not part of their node id, so their rows are taken as written.
+   */
   readonly queries: ReadonlySet<string>;
   /** Key of each computed node's clock. */
   readonly clockOf: ReadonlyMap<string, string>;

@@ -15,7 +15,7 @@ const times = {
   renewInterval: durationFromMs(3_000),
 };
 
-/** The lease of one key at its server: a session that has it is given it again, under the same epoch. */
+/** The lease of one key at its server: a session that has it is granted it again, under the same epoch. */
 class LeaseServer {
   epoch = 0;
   isHeld = false;
@@ -95,7 +95,7 @@ function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {
   return { clock, keeper, replica };
 }
 
-/** The START of an epoch as the log hands it out. */
+/** The START of an epoch as the log delivers it. */
 function startOf(epoch: number): Parameters<QueueReplica["read"]>[0] {
   return create(QueueRecordSchema, {
     computeKey: "k",
@@ -180,7 +180,7 @@ test("a lease granted to a queue that was dropped meanwhile is given back", asyn
     answer = resolve;
   });
   const { keeper, replica } = rig(server, {
-    // An answer that is read already when the call is given up.
+    // The answer has been read already when the call is cancelled.
     acquireLeases: async (request) => {
       const granted = await client.acquireLeases(request);
       await held;

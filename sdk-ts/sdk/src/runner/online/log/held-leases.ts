@@ -18,35 +18,37 @@ interface HeldLeasesOptions {
   readonly clock: RunClock;
   readonly tickets: TicketedCalls;
   readonly listener: LeaseListener;
-  /** Told how each call for leases ends. @default nobody */
+  /** Notified how each call for leases ends. @default none */
   readonly monitor?: Pick<DagManagerMonitor, "answered" | "failed">;
   readonly reports: Pick<RunReports, "problem">;
 }
 
 /** Notified of the leases of a session. Implemented by `RunParts`. */
 export interface LeaseListener {
-  /** Before a granted lease is used; false gives it back. */
+  /** Called before a granted lease is used; false gives the lease back. */
   mayHold(replica: QueueReplica, lease: NodeLease): boolean;
-  /** Leases were asked for or renewed, and there was an answer, with or without grants. */
+  /** A call that requests or renews leases was answered, with or without grants. */
   leasesAnswered(): void;
 }
 
 const againMs = 200;
 const againMsMax = 4_000;
-/** How often replicas look at their own timers, milliseconds. */
+/** Interval at which replicas check their own timers, milliseconds. */
 const tickMs = 500;
 
-/** Asks for the node leases of the queues it is told, renews those it has, and gives them up. */
+/**
+ * Requests the node leases of the queues that were added, renews those it has, and gives up those of dropped queues.
+ */
 export class HeldLeases {
   readonly #options: HeldLeasesOptions;
   readonly #replicas = new Set<QueueReplica>();
-  /** Dropped, with something still under way. */
+  /** Dropped queues with something still under way. */
   readonly #leaving = new Set<QueueReplica>();
   readonly #stop = new AbortController();
   #asked: AbortController | undefined;
   #loops: Promise<void> = Promise.resolve();
   #wake: (() => void) | undefined;
-  /** Keys were added: the next ask is answered at once, so that it is known what others hold. */
+  /** Queues were added: the next request is answered without a wait, so that it is soon known what others hold. */
   #isNew = false;
   #renewMs = QUEUE_TIMERS.nodeRenewMs;
   #leaseMs = QUEUE_TIMERS.nodeLeaseMs;
@@ -64,14 +66,14 @@ export class HeldLeases {
     );
   }
 
-  /** Asks for the leases of these queues from now on, and renews them. */
+  /** Requests the leases of these queues from now on, and renews them. */
   add(replicas: Iterable<QueueReplica>): void {
     for (const replica of replicas) this.#replicas.add(replica);
     this.#isNew = true;
     this.poke();
   }
 
-  /** Asks for these queues no longer; leases that are held are given up once their window is effective. */
+  /** Stops requesting the leases of these queues; leases that are held are given up once their window is effective. */
   drop(replicas: Iterable<QueueReplica>): void {
     for (const replica of replicas) {
       this.#replicas.delete(replica);
@@ -82,13 +84,13 @@ export class HeldLeases {
     this.poke();
   }
 
-  /** Asks again, with the queues that are wanted now. */
+  /** Makes a new request at once, for the queues that are wanted now. */
   poke(): void {
     this.#asked?.abort();
     this.#wake?.();
   }
 
-  /** Gives a lease back to the server after `stored`; a replica calls this when it has nothing under way any more. */
+  /** Gives a lease back to the server after `stored`; a replica calls this when nothing of it is under way any more. */
   release(
     replica: QueueReplica,
     epoch: number,
@@ -109,9 +111,9 @@ export class HeldLeases {
   }
 
   /**
-   * Ends the asking and renewing, after the releases under way. A lease whose last row is not effective yet, for one
-   * because a barrier holds the feed, is given back all the same: the log refuses the row under it from then on, and
-   * the next holder publishes it.
+   * Stops requesting and renewing, and waits for the releases under way. A lease whose last row is not effective yet,
+   * for example because a barrier holds the feed, is given back all the same: from then on the log refuses that row,
+   * and the next holder publishes it.
    */
   async stop(): Promise<void> {
     this.#stop.abort();
@@ -157,8 +159,8 @@ export class HeldLeases {
   }
 
   /**
-   * Keys to ask for. A queue that this session is giving up is asked for after that: before, the lease it is about to
-   * lose would be given to it again.
+   * Queues whose leases are to be requested. One that this session is giving up is requested only afterwards: before,
+   * the session would be granted again the lease that it is about to give up.
    */
   #wanted(): QueueReplica[] {
     const leaving = new Set(this.#releases.keys());
@@ -199,8 +201,8 @@ export class HeldLeases {
     }, signal);
     this.#options.monitor?.answered();
     const byKey = new Map(wanted.map((replica) => [replica.computeKey, replica]));
-    // A long poll is answered long after it was sent: the lease counts from its end at the server, and the
-    // first renewal, sent at once, gives it a start of its own.
+    // A long poll is answered long after it was sent. At the server the lease begins when the poll ends; here the first
+    // renewal, which is sent at once, gives it its full usable time.
     for (const lease of leases) {
       const replica = byKey.get(lease.computeKey);
       if (replica === undefined) continue;
@@ -217,8 +219,9 @@ export class HeldLeases {
       }
       const epoch = Number(lease.leaseEpoch);
       replica.granted(epoch, usableUntil(sentAtMs, this.#leaseMs, this.#marginMs));
-      // The lease is this session's from before, and its START is in the log already: it was given up here while
-      // nobody could be told. It cannot be claimed a second time; given back, the next one has a new epoch.
+      // The lease is an earlier one of this session, and its START is in the log already: it was given up here while
+      // the server could not be reached. It cannot be claimed a second time; once it is given back, the next one has a
+      // new epoch.
       if (replica.phase === "WAITING") await this.#callRelease(replica, epoch, ReleaseReason.STOP);
     }
     if (leases.length > 0) await this.#renew();
@@ -269,7 +272,7 @@ export class HeldLeases {
       const ref = refs[at];
       if (ref === undefined || ref.replica.epoch !== ref.epoch) return;
       if (renewal.renewed) ref.replica.renewed(ref.epoch, until);
-      // Under its own epoch it is refused while the row is written, and for good when it was given up.
+      // Under its own epoch, a renewal is refused while the server stores the lease, and for good once it was given up.
       else if (Number(renewal.currentEpoch) !== ref.epoch || ref.replica.isPastUse) {
         ref.replica.leaseLost(Number(renewal.currentEpoch));
         isLost = true;

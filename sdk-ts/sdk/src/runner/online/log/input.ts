@@ -5,27 +5,27 @@ import type { QueueReplica } from "./queue-replica.ts";
 /** A queue whose rows are pushed into the graph: a stream of the strategy, or what a tag query found. */
 export interface OnlineInput {
   readonly nodeId: string;
-  /** Entry of `sources:` whose rows they are; empty for a queue that is computed. */
+  /** Entry of `sources:` from which the rows come; empty for a computed queue. */
   readonly source: string;
   readonly clock: ClockSpec;
   readonly replica: QueueReplica;
-  /** The file behind it, for rows before the queue begins; undefined: there is none here. */
+  /** The file behind it, for rows before the queue begins; undefined if there is none here. */
   readonly feed: ReplayFeed | undefined;
 }
 
-/** First row there can be of an input; NaN before anything is known of it. */
+/** First row that an input can have; NaN while that is not known. */
 export function firstInputRow({ feed, replica }: OnlineInput): number {
   return feed === undefined ? replica.firstRow : feed.rows.firstRow;
 }
 
-/** Last row of an input that is effective or before its queue; NaN before anything is known of it. */
+/** Last effective row of an input; before its queue has begun, the row before it; NaN while that is not known. */
 export function lastInputRow({ feed, replica }: OnlineInput): number {
   if (replica.isStarted) return replica.nextRow - 1;
   return feed === undefined ? Number.NaN : feed.rows.startRow - 1;
 }
 
 /**
- * Whether it is decided what an input has at a row: values, nothing, or that it never will.
+ * Whether it is decided what an input has at a row: values, a missing bucket, or no row ever.
  *
  * @throws {Error} for a row that has been freed: it would be taken for missing, and the values computed would be wrong.
  */
@@ -44,7 +44,10 @@ export function isInputEnded({ replica }: OnlineInput, row: number): boolean {
   return replica.isEnded && row >= replica.nextRow;
 }
 
-/** End of the bucket of a row, milliseconds: as written, else by the file, else one interval after the row before. */
+/**
+ * End of the bucket of a row, milliseconds: as written, else as in the file, else counted in intervals from the last
+ * row whose end is known; NaN if there is none.
+ */
 export function inputRowEndMs(input: OnlineInput, row: number): number {
   const { replica, feed, clock } = input;
   if (clock.key === continuousClock(clock.intervalMs).key) return (row + 1) * clock.intervalMs;

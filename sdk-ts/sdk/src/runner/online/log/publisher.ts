@@ -16,11 +16,13 @@ interface PublisherOptions {
   readonly data: Client<typeof QueueDataService>;
   readonly clock: SdkClock;
   readonly tickets: TicketedCalls;
-  /** How long one call may take: long for a source, whose rows a barrier may hold. */
+  /** Timeout of one call, milliseconds: long for a source, whose rows a barrier may hold. */
   readonly timeoutMs: number;
-  /** A barrier may hold the rows for as long as an operator likes: running into the deadline is no problem. @default false */
+  /**
+   * A barrier may hold the rows for as long as an operator likes: an exceeded deadline is not reported. @default false
+   */
   readonly mayWaitAtBarrier?: boolean;
-  /** Records in one call at most. */
+  /** Largest number of records in one call. @default `publishRecordsMax` */
   readonly batchMax?: number;
   readonly listener: PublishListener;
   readonly reports: Pick<RunReports, "problem">;
@@ -34,12 +36,12 @@ export interface PublishListener {
 
 const againMs = 100;
 const againMsMax = 2_000;
-/** A held row that was answered faster than this is sent again after `heldPauseMs`. */
+/** If a held row was answered faster than this, it is sent again only after a pause of this length, milliseconds. */
 const heldPauseMs = 250;
 
 /**
- * Appends records, one call at a time so that each key's order is kept, and everything that came up meanwhile in
- * the next. A call without an answer is repeated; the log takes the same record twice for one.
+ * Appends records, one call at a time so that the order of each key is kept; records that arrive meanwhile go into the
+ * next call. A call without an answer is repeated; the log counts a repeated record once.
  */
 export class Publisher {
   readonly #options: PublisherOptions;
@@ -64,7 +66,7 @@ export class Publisher {
     this.#done = Promise.resolve().then(() => this.#run());
   }
 
-  /** Drops what waits and gives calls up. */
+  /** Drops waiting records and cancels calls. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#done;
@@ -87,7 +89,7 @@ export class Publisher {
     this.#isRunning = false;
   }
 
-  /** One batch until it is answered; the records that a barrier holds. */
+  /** Sends one batch until it is answered; returns the records that a barrier holds. */
   async #call(records: readonly WireRecord[]): Promise<WireRecord[]> {
     const { data, tickets, timeoutMs, clock, listener, reports } = this.#options;
     const signal = this.#stop.signal;
@@ -114,7 +116,7 @@ export class Publisher {
     return [];
   }
 
-  /** The channel repeats a held call by itself, so the end of a wait may come as the end of the time for it. */
+  /** The channel itself repeats a held call, so a wait at a barrier may end with an exceeded deadline. */
   #isWait(failure: unknown): boolean {
     const isLate = failure instanceof QmtlError && failure.code === Code.DeadlineExceeded;
     return isLate && this.#options.mayWaitAtBarrier === true;
@@ -125,7 +127,7 @@ function nameOf(record: WireRecord): string {
   return `${record.computeKey}/${record.leaseEpoch}/${record.body.case}/${record.seq}`;
 }
 
-/** A source's Publish may be held at its barrier this long before it is repeated, milliseconds. */
+/** Time for which a barrier may hold the Publish call of a source before the call is repeated, milliseconds. */
 const heldMsMax = 30_000;
 const computedMsMax = 10_000;
 
@@ -158,7 +160,7 @@ export class RunPublishers {
     publisher.send(records.map((record) => wireRecord(replica.computeKey, record)));
   }
 
-  /** Drops what waits and gives calls up. */
+  /** Drops waiting records and cancels calls. */
   async stop(): Promise<void> {
     await Promise.all([...this.#publishers.values()].map((each) => each.stop()));
   }

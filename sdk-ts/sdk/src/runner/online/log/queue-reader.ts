@@ -4,12 +4,12 @@ import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/que
 import { pause, type SdkClock } from "../../../control/clock.ts";
 import { hasReason, QmtlError } from "../../../rpc/index.ts";
 
-/** A key that is read: the reader's place in it is the fold's. Implemented by `QueueReplica`. */
+/** A queue that is read, with the position of its fold. Implemented by `QueueReplica`. */
 interface ReadKey {
   readonly computeKey: string;
   /** Seq of the next effective record; 0 reads from the first. */
   readonly nextSeq: number;
-  /** Reads from this row on instead. */
+  /** If set, reading begins at this row instead. */
   readonly fromRow?: number | undefined;
 }
 
@@ -21,9 +21,10 @@ export interface QueueReaderOptions {
   readonly onRecords: (records: readonly WireRecord[]) => void;
   readonly onProblem: (problem: string) => void;
   /**
-   * The log does not hold what was read of it, or none of a key: reading again cannot help, and the reader stops.
+   * Called when the log no longer holds what was read from it, or has no such key: reading again cannot help, and the
+   * reader stops.
    *
-   * @default a problem like any other
+   * @default reported as a problem, and reading is tried again
    */
   readonly onGone?: (failure: QmtlError) => void;
 }
@@ -34,7 +35,9 @@ const againMsMax = 4_000;
 /** A stream without records or keep-alives for this long is opened again, milliseconds. */
 const silentMsMax = 30_000;
 
-/** Reads keys in one stream: first what is there, then what comes; continues where it was after a break. */
+/**
+ * Reads queues in one stream: first the stored records, then new ones. After a break it continues from where it was.
+ */
 export class QueueReader {
   readonly #options: QueueReaderOptions;
   readonly #stop = new AbortController();
@@ -44,7 +47,7 @@ export class QueueReader {
     this.#options = options;
   }
 
-  /** Reads what is there now; repeats until that went through, or the reader was stopped. */
+  /** Reads the stored records; tries again until that succeeds or the reader is stopped. */
   async history(): Promise<void> {
     let failures = 0;
     while (!this.#stop.signal.aborted) {
@@ -58,7 +61,7 @@ export class QueueReader {
     }
   }
 
-  /** Continues with what comes, until stopped. */
+  /** Continues with new records until stopped. */
   follow(): void {
     if (this.#options.keys.length === 0) return;
     this.#loop = this.#follow();
@@ -128,7 +131,7 @@ export class QueueReader {
   }
 }
 
-/** Ends a run that has read of a store which is no longer there. */
+/** The error that ends a run because the store it has read from is no longer there. */
 export function logGone(why: string | QmtlError): QmtlError {
   const failure = typeof why === "string" ? new QmtlError("TRIMMED", why) : why;
   const message = `${failure.message}: the DAG Manager's store is not the one this run began with, as after a restore of an older backup or a loss of its data; start this run again`;

@@ -29,7 +29,7 @@ function replica(): QueueReplica {
   });
 }
 
-/** An input without a file: where its buckets end is known from its rows alone. */
+/** An input without a file: its bucket ends are known only from its rows. */
 function inputOf(of: QueueReplica): OnlineInput {
   const clock = observedClock("k", intervalMs);
   return { nodeId: "n", source: "", clock, replica: of, feed: undefined };
@@ -50,7 +50,7 @@ const steps = fc.array(
   { minLength: 1, maxLength: 40 },
 );
 
-/** The records of a story, and what happens between them. */
+/** Plays the records of a story and what happens between them. */
 function play(
   story: readonly Step[],
   take: (record: CarriedRecord) => void,
@@ -68,7 +68,7 @@ function play(
       row += step.count;
     } else {
       for (let at = 0; at < step.count; at++, row++) {
-        // Not a whole interval after the row before: it cannot be guessed.
+        // Not a whole interval after the previous row, so that it cannot be guessed.
         const bucketEndMs = row * intervalMs + 7 * at;
         knownAtMs = Math.max(knownAtMs, bucketEndMs);
         const values = Float64Array.of(row);

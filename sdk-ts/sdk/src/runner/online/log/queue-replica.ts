@@ -30,23 +30,23 @@ interface WrittenEnd {
   readonly bucketEndMs: number;
 }
 
-/** What a replica asks of its surroundings. Implemented by `RunParts`. */
+/** What a replica needs from its run. Implemented by `RunParts`. */
 export interface ReplicaPort {
   /** Time on the elapsed clock, milliseconds. */
   elapsedMs(): number;
   publish(replica: QueueReplica, records: readonly CarriedRecord[]): void;
-  /** Gives the lease up after `stored`: only a holder's snapshot is taken. */
+  /** Gives up the lease after `stored`: only a holder's snapshot is accepted. */
   release(
     replica: QueueReplica,
     epoch: number,
     reason: "clean" | "diverged",
     stored: Promise<unknown>,
   ): void;
-  /** Stores its state; settles when that is done, or cannot be. */
+  /** Stores the state of the node; settles when that is done, or cannot be. */
   snapshot(replica: QueueReplica): Promise<unknown>;
 }
 
-/** What a queue is; fixed. */
+/** The fixed properties of a queue. */
 interface QueueIdentity {
   readonly computeKey: string;
   readonly nodeId: string;
@@ -60,7 +60,7 @@ interface QueueIdentity {
 
 /**
  * One queue as this process sees it: its fold, its effective rows, and this session's claim on it. Rows are kept from
- * where it was read until they are freed; the fold knows of all of them.
+ * the one at which reading began until they are freed; the fold covers all of them.
  */
 export class QueueReplica {
   readonly identity: QueueIdentity;
@@ -68,7 +68,7 @@ export class QueueReplica {
   #rows = new RowBuffer<EffectiveRow>();
   #holder: HolderState;
   #build = "";
-  /** Row it is read from; undefined: from the first record. */
+  /** Row at which reading begins; undefined: at the first record. */
   #fromRow: number | undefined;
   /** Rows before the first one here were not read, or have been freed. */
   #isPartial = false;
@@ -85,7 +85,7 @@ export class QueueReplica {
     return this.identity.computeKey;
   }
 
-  /** Where reading goes on, while no row was read yet; undefined: at the next seq. */
+  /** Row at which reading begins, while no row was read yet; undefined: reading continues at the next seq. */
   get fromRow(): number | undefined {
     return this.#rows.size === 0 ? this.#fromRow : undefined;
   }
@@ -100,12 +100,12 @@ export class QueueReplica {
     return this.#isTrimmed;
   }
 
-  /** Rows that are here. */
+  /** Number of rows that are here. */
   get keptRows(): number {
     return this.#rows.size;
   }
 
-  /** The newest one of the rows freed that has values; undefined for none. */
+  /** Bucket end of the newest freed row that has values; undefined for none. */
   get lastFreedEnd(): WrittenEnd | undefined {
     return this.#lastFreedEnd;
   }
@@ -131,7 +131,7 @@ export class QueueReplica {
     return this.#holder.fold.ended;
   }
 
-  /** The log ends here: the row after the last effective one. NaN before the first START. */
+  /** End of the log: the row after the last effective one. NaN before the first START. */
   get nextRow(): number {
     return this.isStarted ? this.#holder.fold.nextRow : Number.NaN;
   }
@@ -159,7 +159,9 @@ export class QueueReplica {
     return this.#holder.window.length;
   }
 
-  /** Its own START was read back: RESTORING or HOLDING. CLAIMED has the lease, too, and sends nothing yet. */
+  /**
+   * This session's START was read back: RESTORING or HOLDING. In CLAIMED it has the lease, too, but sends nothing yet.
+   */
   get isHeld(): boolean {
     return this.phase === "RESTORING" || this.phase === "HOLDING";
   }
@@ -169,7 +171,7 @@ export class QueueReplica {
     return this.#port.elapsedMs() >= this.#holder.usableUntilMs;
   }
 
-  /** Rows that may be computed and sent now. */
+  /** Number of rows that may be computed and sent now. */
   get room(): number {
     return windowRoom(this.#holder, this.#port.elapsedMs());
   }
@@ -178,7 +180,7 @@ export class QueueReplica {
     return this.#rows.at(row);
   }
 
-  /** Whether a row was here and has been freed: what it was is to be read from the log. */
+  /** Whether a row was here and has been freed: only the log still has it. */
   isFreed(row: number): boolean {
     return this.#isTrimmed && row < this.firstRow;
   }
@@ -198,12 +200,16 @@ export class QueueReplica {
     this.#isTrimmed = true;
   }
 
-  /** Is to be read from this row on; before anything was read. */
+  /** Makes reading begin at this row. To be called before anything is read. */
   beginAt(row: number): void {
     this.#fromRow = row;
   }
 
-  /** Forgets what was read: it is read again from the first record. Nothing may be claimed. */
+  /**
+   * Forgets what was read, so that reading begins again at the first record.
+   *
+   * @throws {Error} if the queue is claimed.
+   */
   restart(): void {
     if (this.phase !== "WAITING") throw new Error("a claimed queue cannot be read again");
     this.#holder = startHolder(this.identity.windowMax);
@@ -213,8 +219,8 @@ export class QueueReplica {
   }
 
   /**
-   * Takes the rows before its own from the same queue, read from its first record on. Nothing happens when reading that
-   * one was given up before it came to the first row here.
+   * Takes the rows that it lacks from a replica of the same queue that was read from the first record. Does nothing if
+   * that one was not read as far as the first row here.
    */
   complete(whole: QueueReplica): void {
     if (!this.#isPartial || !(whole.nextRow >= this.firstRow)) return;
@@ -228,7 +234,7 @@ export class QueueReplica {
     this.#lastFreedEnd = undefined;
   }
 
-  /** The same queue to be read apart. */
+  /** A replica of the same queue, to be read separately. */
   copy(): QueueReplica {
     return new QueueReplica(this.identity, this.#port);
   }
@@ -267,7 +273,7 @@ export class QueueReplica {
     this.#step({ kind: "timer", nowMs: this.#port.elapsedMs() });
   }
 
-  /** Sends the next row (`content` undefined: missing) and says its seq. */
+  /** Sends the next row (`content` undefined: missing) and returns its seq. */
   produce(row: number, bucketEndMs: number, content: RowContent | undefined): number {
     const seq = this.nextSeq + this.#holder.window.length;
     const nowMs = this.#port.elapsedMs();
@@ -287,7 +293,7 @@ export class QueueReplica {
     this.#step({ kind: "produced", record: { kind: "END" }, nowMs: this.#port.elapsedMs() });
   }
 
-  /** A reader that begins in the middle of a queue is sent the START in force first; its place is that of the next record. */
+  /** A reader that begins in mid-queue first gets the START in force; its position is that of the next record. */
   #join({ seq = 0, row }: CarriedRecord): void {
     const { fold } = this.#holder;
     this.#fromRow = undefined;
@@ -306,12 +312,12 @@ export class QueueReplica {
       nowMs: this.#port.elapsedMs(),
     });
     this.#holder = state;
-    // The row is there before what follows from it: a snapshot of it may be asked for.
+    // The row is kept before the effects are carried out: they may ask for a snapshot of it.
     if (state.fold !== before) this.#take(record, before, state.fold);
     this.#do(effects);
   }
 
-  /** Keeps what an effective record says. */
+  /** Keeps the rows of an effective record. */
   #take(record: CarriedRecord, before: FoldState, after: FoldState): void {
     if (record.kind === "START") {
       if (Number.isNaN(this.firstRow)) this.#rows.begin(after.nextRow);
@@ -348,7 +354,7 @@ export class QueueReplica {
   }
 }
 
-/** Version of the executors: raised when the same code may give other bits. */
+/** Version of the executors: raised when the same code may give different bits. */
 const engineVersion = "qmtl-engine/1";
 
 /** Build of a node as this process computes it: runtime, executors and code. */

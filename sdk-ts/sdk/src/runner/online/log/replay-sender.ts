@@ -2,13 +2,13 @@ import type { SdkClock, SdkTimer } from "../../../control/clock.ts";
 import type { ReplayFeed } from "../../../sources/replay-feed.ts";
 import type { RowContent } from "./wire-records.ts";
 
-/** The claim on a source's queue that a replay publishes under: its `QueueReplica`. */
+/** The claim on a source's queue under which a replay publishes: its `QueueReplica`. */
 interface SourceClaim {
   readonly phase: string;
   readonly isEnded: boolean;
   /** Row the log expects next. */
   readonly nextRow: number;
-  /** Sent and not yet effective. */
+  /** Number of records sent and not yet effective. */
   readonly inWindow: number;
   readonly room: number;
   restored(): void;
@@ -29,9 +29,9 @@ export interface ReplaySenderOptions {
 const none = new Uint8Array();
 
 /**
- * Publishes the rows of a file from where the log ends, one at a time: the next when the last is effective,
- * so that a barrier never has more than one to hold. A bucket the file has no row for is published as missing.
- * Nothing that is effective is repeated or corrected.
+ * Publishes the rows of a file from the end of the log on, one at a time: the next one once the last is effective, so
+ * that a barrier never has more than one to hold. A bucket the file has no row for is published as missing. Nothing
+ * that is effective is repeated or corrected.
  */
 export class ReplaySender {
   readonly #options: ReplaySenderOptions;
@@ -42,7 +42,7 @@ export class ReplaySender {
     this.#options = options;
   }
 
-  /** Looks whether something is to be sent; called after each change of the claim. */
+  /** Sends the next row if it is due; to be called after each change of the claim. */
   pump(): void {
     const { claim, feed, onProduced } = this.#options;
     if (claim.phase === "RESTORING") claim.restored();

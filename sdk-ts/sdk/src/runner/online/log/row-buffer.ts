@@ -1,26 +1,26 @@
-/** Rows that are freed together at the latest. */
+/** Rows per chunk. */
 const chunkRows = 256;
 
 /**
- * Consecutive rows by their number, appended at the end and freed from the front. A row costs the same whether it is
- * the first one freed or the millionth: nothing is moved, and the memory of a chunk goes once its last row is freed.
+ * Consecutive rows by their number, appended at the end and freed from the front. Freeing a row costs the same whether
+ * it is the first or the millionth: nothing is moved, and the memory of a chunk is released once its last row is freed.
  */
 export class RowBuffer<T> {
   readonly #chunks = new Map<number, (T | undefined)[]>();
   #firstRow = Number.NaN;
   #nextRow = Number.NaN;
 
-  /** Row of the first one there; that of the next one when there is none, NaN before it was begun. */
+  /** Number of the first row; that of the next row if the buffer is empty, NaN before `begin`. */
   get firstRow(): number {
     return this.#firstRow;
   }
 
-  /** Rows that are there. */
+  /** Number of rows in the buffer. */
   get size(): number {
     return Number.isNaN(this.#firstRow) ? 0 : this.#nextRow - this.#firstRow;
   }
 
-  /** What there is of a row; undefined for one that is not there. */
+  /** The value of a row; undefined if the buffer does not have it. */
   at(row: number): T | undefined {
     return this.#chunks.get(Math.floor(row / chunkRows))?.[row % chunkRows];
   }

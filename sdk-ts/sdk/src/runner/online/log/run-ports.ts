@@ -7,7 +7,7 @@ import type { RunReports } from "../session/run-reporter.ts";
 import type { HeldLeases } from "./held-leases.ts";
 import type { ReplicaPort } from "./queue-replica.ts";
 
-/** What a run reads and writes: the queues of its nodes, in the name of its session. */
+/** Access to the queues of a run's nodes, in the name of its session. */
 interface RunQueues {
   readonly data: Client<typeof QueueDataService>;
   readonly queues: Client<typeof QueueService>;
@@ -17,11 +17,11 @@ interface RunQueues {
   readonly replicaPort: ReplicaPort;
 }
 
-/** What every part of a run works with. */
+/** What every part of a run uses. */
 export interface RunPorts extends RunQueues {
   readonly clock: RunClock;
   readonly reports: RunReports;
-  /** Calls that nobody waits for now. */
+  /** Calls in the background, which only the end of the run waits for. */
   readonly tasks: RunTasks;
   readonly run: OngoingRun;
 }

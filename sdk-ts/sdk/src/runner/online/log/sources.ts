@@ -17,7 +17,7 @@ interface OnlineSourcesOptions {
   readonly computeKeys: ReadonlyMap<string, string>;
   /** The `sources:` of the configuration. */
   readonly entries: QmtlConfig["sources"];
-  /** Each row this process publishes counts as shared. */
+  /** Counters of evaluations: each row that this process publishes counts as shared. */
   readonly evaluations: Evaluations;
 }
 
@@ -61,23 +61,23 @@ export class OnlineSources {
     });
   }
 
-  /** Reads what is there. */
+  /** Reads the stored records. */
   read(): Promise<void> {
     return this.#reader.history();
   }
 
-  /** Reads everything from the first record, instead of what was read. */
+  /** Discards what was read and reads everything from the first record. */
   async readAgain(): Promise<void> {
     for (const replica of this.replicas.values()) replica.restart();
     await this.read();
   }
 
-  /** Follows what comes. */
+  /** Follows new records. */
   follow(): void {
     this.#reader.follow();
   }
 
-  /** Asks for the leases of a feed's streams from now on. */
+  /** Requests the leases of a feed's streams from now on. */
   claim(source: string): void {
     const own = this.inputs.filter((input) => input.source === source);
     this.#options.ports.leases.add(own.map(({ replica }) => replica));
@@ -87,7 +87,7 @@ export class OnlineSources {
     for (const holder of this.#holders) holder.pump();
   }
 
-  /** Publishes no more and gives the leases up. */
+  /** Stops publishing and gives up the leases. */
   release(): void {
     for (const holder of this.#holders) holder.stop();
     this.#options.ports.leases.drop(this.replicas.values());
@@ -126,10 +126,10 @@ export class OnlineSources {
 
 const againMs = 100;
 const againMsMax = 2_000;
-/** How long leaving the sets may take, milliseconds. */
+/** Timeout of leaving the runner sets, milliseconds. */
 const leaveMsMax = 2_000;
 
-/** This session's places in the runner sets of the feeds it reads. */
+/** Enters this session into the runner sets of the feeds it reads, and takes it out at the end. */
 export class RunnerSets {
   readonly #ports: RunPorts;
   readonly #sources: OnlineSources;
@@ -143,7 +143,7 @@ export class RunnerSets {
     this.#sources = sources;
   }
 
-  /** Enters a feed's set, once; repeats until that went through. */
+  /** Enters a feed's set, once; tries again until that succeeds. */
   enter(source: string): void {
     if (this.#entering.has(source) || this.#stop.signal.aborted) return;
     this.#underWay.add(source);
@@ -151,11 +151,11 @@ export class RunnerSets {
     this.#entering.set(source, entering);
   }
 
-  /** Feeds that took this session out of their sets because it was silent: it enters them again. */
+  /** Enters again the sets of feeds that dropped this session because it was silent. */
   dropped(sources: readonly string[]): void {
     for (const source of sources) {
       const entering = this.#entering.get(source);
-      // One that is being entered, now or again, is on its way already.
+      // A set that is being entered, for the first time or again, needs nothing more.
       if (entering === undefined || this.#underWay.has(source)) continue;
       this.#entering.delete(source);
       this.enter(source);
@@ -182,11 +182,11 @@ export class RunnerSets {
       try {
         const enter = (ticket: string) => queues.createReplayRunner({ ticket, sources: [source] });
         await tickets.call(enter, signal);
-        // No row of the feed passes unseen from now on.
+        // From now on the barrier waits for this session at every row of the feed.
         this.#sources.claim(source);
         return;
       } catch (failure) {
-        // Whoever is leaving has no problem with what it gives up.
+        // A session that is leaving does not report the failure of a call that it gave up.
         if (signal.aborted) return;
         reports.problem(String(failure));
         await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), signal);

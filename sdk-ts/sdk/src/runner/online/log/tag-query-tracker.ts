@@ -19,15 +19,15 @@ interface TagQueryTrackerOptions {
   readonly context: ComputeContext | undefined;
   /** The `sources:` of the configuration. */
   readonly entries: QmtlConfig["sources"];
-  /** How often the queues are asked for without being told, milliseconds. */
+  /** Interval at which the queues are requested without notice of a change, milliseconds. */
   readonly pollMs: number;
-  /** Keeps what was found, for offline runs. */
+  /** Stores the queues that were found, for offline runs. */
   readonly tagMap: TagMapFile;
 }
 
-/** Whose graph the queues found are wired to. Implemented by `OnlineContext`. */
+/** Notified when the queues of tag queries change. Implemented by `OnlineContext`. */
 export interface TagListener {
-  /** Another set of queues matches. */
+  /** The set of matching queues has changed. */
   rewire(): void;
 }
 
@@ -37,16 +37,16 @@ interface Found {
   readonly reader: QueueReader;
 }
 
-/** Queues of one query at most; beyond, the first by name are taken. */
+/** Largest number of queues of one query; of more, the first by name are taken. */
 const tagMatchesMax = 1_000;
 const pageRows = 100;
-/** Wait after asking went wrong: doubled each time, milliseconds. */
+/** Wait after a failed request, milliseconds: doubled each time, up to `againMsMax`. */
 const againMs = 500;
 const againMsMax = 4_000;
 
 /**
- * The queues that the tag queries of a strategy find: asked for at the start, again when told of a change, and
- * regularly. Each queue found is read here; what the queries are wired to is up to the caller.
+ * The queues that the tag queries of a strategy find: requested at the start, at each notice of a change, and at
+ * regular intervals. Each queue found is read here; the listener wires it to the queries.
  */
 export class TagQueryTracker {
   readonly #options: TagQueryTrackerOptions;
@@ -69,7 +69,7 @@ export class TagQueryTracker {
     );
   }
 
-  /** What the queries found, by node id. */
+  /** The queues that the queries found, by the query's node id. */
   get matches(): ReadonlyMap<string, readonly TagMatch[]> {
     return new Map(
       [...this.#matches].map(([nodeId, queues]) => [
@@ -81,12 +81,12 @@ export class TagQueryTracker {
     );
   }
 
-  /** The queues found that are no streams of the strategy itself. */
+  /** The queues found that are not streams of the strategy itself. */
   get inputs(): readonly OnlineInput[] {
     return [...this.#queues.values()].map(({ input }) => input);
   }
 
-  /** Resolves when every query has found a queue and what it holds was read, or the tracker was stopped. */
+  /** Resolves when every query has found a queue and its stored records were read, or when the tracker was stopped. */
   async resolve(listener: TagListener): Promise<void> {
     this.#listener = listener;
     if (this.#options.graph.queries.length === 0) return;
@@ -94,7 +94,7 @@ export class TagQueryTracker {
     await this.#until(() => this.isResolved);
   }
 
-  /** The queues may have changed: they are asked for now. */
+  /** Requests the queues now, because they may have changed. */
   poke(): void {
     this.#wake.abort();
   }
@@ -102,7 +102,7 @@ export class TagQueryTracker {
   async stop(): Promise<void> {
     this.#stop.abort();
     this.poke();
-    // A reader tries for as long as it is not stopped, and the loop may be waiting for one.
+    // A reader tries again until it is stopped, and the loop may be waiting for one.
     await Promise.all([...this.#queues.values()].map(({ reader }) => reader.stop()));
     await this.#loop;
   }
@@ -159,7 +159,7 @@ export class TagQueryTracker {
     if (namesOf(matches) === before) return;
     for (const query of graph.queries) {
       const queues = matches.get(query.nodeId) ?? [];
-      // Before its producers are there a query finds none; what it found last is worth more to an offline run.
+      // A query finds no queue before its producers have started; what it found last is more useful to an offline run.
       if (queues.length > 0) tagMap.put(query, queues);
     }
     await this.#open(matches);
@@ -184,7 +184,7 @@ export class TagQueryTracker {
         },
         { signal: this.#stop.signal, timeoutMs: 10_000 },
       );
-      // What the strategy computes itself it declares as an input; a query is for what it does not know.
+      // A strategy declares its own nodes as inputs; a query is for queues that it does not know.
       found.push(...answer.queues.filter((one) => !computed.has(one.nodeId)));
       pageToken = answer.nextPageToken;
       if (pageToken === "") return found;
@@ -196,7 +196,7 @@ export class TagQueryTracker {
     }
   }
 
-  /** Reads the queues that are new, up to where they are now. */
+  /** Reads the stored records of the queues that are new, then follows them. */
   async #open(matches: ReadonlyMap<string, readonly QueueDescriptor[]>): Promise<void> {
     const { graph } = this.#options;
     const own = new Set(graph.sources.map(({ nodeId }) => nodeId));
@@ -249,7 +249,7 @@ export class TagQueryTracker {
     return { input, reader };
   }
 
-  /** Rows of one feed share a clock; a computed queue is joined by the ends of its buckets. */
+  /** Rows of one feed share a clock; a computed queue has a clock of its own and is matched by its bucket ends. */
   #clockOf({ source, queue, intervalSeconds }: QueueDescriptor): ClockSpec {
     const intervalMs = Number(intervalSeconds) * 1_000;
     const own = this.#options.graph.sources.find((one) => one.node.source === source);

@@ -8,7 +8,7 @@ import {
 } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { QueueRecord as FoldRecord, QueueOrigin } from "@qmtl/core/queues";
 
-/** What a row carries beside its place in the log. */
+/** Content of a row, apart from its position in the log. */
 export interface RowContent {
   /** End of the bucket, milliseconds since the epoch. */
   readonly bucketEndMs: number;
@@ -22,10 +22,10 @@ export interface RowContent {
   readonly windowHash: Uint8Array;
 }
 
-/** What a START carries; its session is set by the DAG Manager, from the ticket. */
+/** Content of a START; the DAG Manager sets its session, from the ticket. */
 export interface StartContent {
   readonly build: string;
-  /** Set for the sources of replays. */
+  /** Set for replay feeds. */
   readonly feedFingerprint: string;
 }
 
@@ -37,7 +37,10 @@ export interface CarriedRecord extends FoldRecord {
 
 const none = new Uint8Array();
 
-/** Takes a run apart into single records, as the fold reads them. A record without a body is void, and yields none. */
+/**
+ * Splits a record of several rows into single records, as the fold reads them. A record without a body is void and
+ * yields none.
+ */
 export function* singleRecords(record: WireRecord): Generator<CarriedRecord> {
   const epoch = Number(record.leaseEpoch);
   const seq = Number(record.seq);
@@ -159,7 +162,7 @@ function wireOrigin(origin: QueueOrigin | undefined) {
   };
 }
 
-/** Numbers as little-endian float64 with one NaN. */
+/** Numbers as little-endian float64; every NaN has the same bytes. */
 export function float64Bytes(values: ArrayLike<number>): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(8 * values.length);
   const view = new DataView(bytes.buffer);

@@ -21,32 +21,34 @@ interface GateMonitorOptions {
   readonly strategyId: string;
   /** Section `sdk` of the configuration. */
   readonly sdk: QmtlConfig["sdk"];
-  /** Highest domain orders leave in; null: as the world grants. */
+  /** Highest domain in which orders may leave; null: as the world grants. */
   readonly domainMax: ExecutionDomain | null;
   readonly reports: RunReports;
   readonly connection: ConnectionMonitor;
   readonly listener: GateListener;
 }
 
-/** Notified of what the control stream brings. Implemented by `RunParts`. */
+/** Notified of events of the control stream. Implemented by `RunParts`. */
 export interface GateListener {
   /** Orders may leave from now on. */
   gateArmed(): void;
   swapPhase(swap: ContextSwap): void;
-  /** What matches some tags has changed. */
+  /** The queues that match a tag query have changed. */
   tagsChanged(): void;
   /** Feeds that dropped this session. */
   feedsDropped(sources: readonly string[]): void;
-  /** The queues are of another store than before. */
+  /** The store of the queues was restored from a backup. */
   queuesRestored(): void;
-  /** The stream stands again after a break. */
+  /** The platform can be reached again after a loss. */
   reconnected(): void;
 }
 
-/** Heartbeats in a row that services behind the gateway may leave unanswered before that counts as a loss. */
+/**
+ * Number of consecutive heartbeats that services behind the gateway may leave unanswered before that counts as a loss.
+ */
 const unansweredMax = 1;
 
-/** The gate of a run and its control stream; reports how they stand. */
+/** The gate of a run and its control stream; reports their state. */
 export class GateMonitor implements ControlListener {
   readonly gate: OrderGate;
   readonly session: ControlSession;
@@ -117,7 +119,9 @@ export class GateMonitor implements ControlListener {
     this.#options.connection.lost(failure);
   }
 
-  /** The stream stands while WorldService is away: only heartbeats show it. Without a stream they prove nothing. */
+  /**
+   * The stream stays open while WorldService is away: only heartbeats show that. Without a stream they prove nothing.
+   */
   onHeartbeat(failure: unknown): void {
     const { connection } = this.#options;
     const { state } = connection.now;
@@ -130,7 +134,7 @@ export class GateMonitor implements ControlListener {
     }
   }
 
-  /** Reports once that the world grants more than this side lets out. */
+  /** Reports once that the world grants a higher domain than this run allows. */
   #reportDomain(): void {
     const { isAboveDomain } = this.gate;
     if (isAboveDomain === this.#isAboveDomain) return;

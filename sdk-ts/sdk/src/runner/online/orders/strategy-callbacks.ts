@@ -11,7 +11,7 @@ import type { OnlineOptions } from "../session/online-run.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { OnlineServices } from "../session/services.ts";
 
-/** What a strategy's author is told while it runs: changed targets and fills. */
+/** Calls `onSignal` and `onFill` of a running strategy, for changed targets and for fills. */
 export class StrategyCallbacks {
   readonly #graph: OnlineGraph;
   readonly #options: OnlineOptions;
@@ -36,7 +36,7 @@ export class StrategyCallbacks {
     this.#values = graph.targets.map(() => 0);
   }
 
-  /** Follows the fills of the strategy, if it wants to know of them. */
+  /** Follows the fills of the strategy, if it overrides `onFill`. */
   follow(strategyId: string): void {
     const { strategy } = this.#graph.identified;
     if (strategy.onFill === Strategy.prototype.onFill) return;
@@ -53,7 +53,7 @@ export class StrategyCallbacks {
     this.#fills.start();
   }
 
-  /** A bucket was decided: targets that changed are told. */
+  /** A bucket was decided: calls `onSignal` for each target that changed. */
   targetsFixed({ row, bucketEndMs }: ComputedBucket, values: readonly number[]): void {
     const { targets, identified } = this.#graph;
     targets.forEach(({ name: node, instrument }, at) => {
@@ -61,7 +61,7 @@ export class StrategyCallbacks {
       if (target === this.#values[at]) return;
       this.#values[at] = target;
       const signal = { node, instrument, target, row, bucketEndMs };
-      // Not within the decision: what the author's code throws, at once or later, is told and ends nothing.
+      // Called after the decision: what the author's code throws, at once or later, is reported and ends nothing.
       Promise.resolve()
         .then(() => identified.strategy.onSignal(signal))
         .catch((error: unknown) => this.#reports.problem(`onSignal failed: ${String(error)}`));
@@ -98,14 +98,14 @@ const fillSchema = z.object({
 
 const kinds = [JournalKind.ORDER, JournalKind.FILL] as const;
 const pageRows = 1_000;
-/** Orders whose instrument is remembered at most; the oldest make room. */
+/** Largest number of orders whose instrument is remembered; the oldest are forgotten. */
 const ordersMax = 10_000;
 const againMs = 200;
 const againMsMax = 8_000;
 
 /**
- * Follows the journal of the world's account and tells a strategy its own fills, from its start on.
- * After a break it continues where it was; a world without an account has no journal.
+ * Follows the journal of the world's account and passes a strategy its own fills, from the start of this run on. After
+ * a break it continues where it was; a world without an account has no journal.
  */
 class FillFollower {
   readonly #options: FillFollowerOptions;
@@ -147,7 +147,7 @@ class FillFollower {
     }
   }
 
-  /** Passes over what is in the journal already; false for a world without an account. */
+  /** Skips the entries that are in the journal already; false for a world without an account. */
   async #catchUp(): Promise<boolean> {
     if (this.#isCurrent) return true;
     const { services, worldId } = this.#options;
@@ -209,7 +209,7 @@ class FillFollower {
       return;
     }
     const { orderId: clientOrderId, executionId, lots, price, fee } = data.fill;
-    // Rows of a journal are those of the world's feed: the last one booked before the fill.
+    // The row of a journal entry is one of the world's feed: the last one booked before the fill.
     const endMs = this.#endMsOf(Number(entry.row));
     try {
       await graph.identified.strategy.onFill({
@@ -227,7 +227,7 @@ class FillFollower {
     }
   }
 
-  /** End of the bucket of a row of the world's feed, milliseconds; NaN when it is not known here. */
+  /** End of the bucket of a row of the world's feed, milliseconds; NaN if it is not known here. */
   #endMsOf(row: number): number {
     const rows = this.#options.graph.feeds.get(this.#source);
     return rows?.bucketEndMs[row - rows.firstRow] ?? Number.NaN;

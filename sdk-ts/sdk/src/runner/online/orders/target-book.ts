@@ -3,29 +3,29 @@ import type { OrderGate } from "../../../control/index.ts";
 import type { FeedEnd } from "../compute/clocks.ts";
 import type { OnlineTarget } from "../session/graph.ts";
 
-/** One target position as the sender states it. */
+/** One target as the sender states it. */
 export interface StatedTarget {
   readonly target: OnlineTarget;
   /** Share of the strategy's capital. */
   value: number;
   lastSide: PositionSide;
-  /** It is not the router's latest under the lease in force. */
+  /** The router has not taken this value under the lease in force. */
   isUnsent: boolean;
 }
 
 /** Targets as one call states them. */
 export interface StatedTargets {
   readonly targets: readonly StatedTarget[];
-  /** What is stated of each. */
+  /** Value stated for each target. */
   readonly values: readonly number[];
-  /** The resend it belongs to. */
+  /** Number of restatements when the call was made. */
   readonly restated: number;
 }
 
-/** The targets of a strategy as decided last, and which of them the router does not have. */
+/** The latest targets of a strategy, and which of them the router does not have. */
 export class TargetBook {
   readonly all: readonly StatedTarget[];
-  /** Times all were to be stated again. */
+  /** How often all targets were marked to be stated again. */
   #restated = 0;
 
   constructor(targets: readonly OnlineTarget[]) {
@@ -34,7 +34,7 @@ export class TargetBook {
     });
   }
 
-  /** Takes the values of a bucket; NaN keeps the one before. */
+  /** Takes the values of a bucket; NaN keeps the previous value. */
   decide(values: readonly number[]): void {
     this.all.forEach((each, at) => {
       const given = values[at] ?? Number.NaN;
@@ -45,15 +45,15 @@ export class TargetBook {
     });
   }
 
-  /** All are to be stated again. */
+  /** Marks all targets to be stated again. */
   restate(): void {
     this.#restated++;
     for (const each of this.all) each.isUnsent = true;
   }
 
   /**
-   * What the router does not have of the targets that go with a row: those whose marks come with it; those of no row of
-   * the bucket go with its first.
+   * The targets to send with a row, of those that the router does not have: the ones whose instrument is marked by the
+   * row's feed. Targets whose feed has no row in the bucket go with its first row.
    */
   unsentWith(end: FeedEnd, ends: readonly FeedEnd[]): StatedTargets {
     const targets = this.all.filter(({ target, isUnsent }) => {
@@ -63,7 +63,10 @@ export class TargetBook {
     return { targets, values: targets.map(({ value }) => value), restated: this.#restated };
   }
 
-  /** The router took a target as it was stated; what has changed or was to be stated again since is not that. */
+  /**
+   * The router took a target as it was stated. It still counts as unsent if it has changed since, or if all were marked
+   * to be stated again.
+   */
   taken(at: number, { targets, values, restated }: StatedTargets): void {
     const each = targets[at];
     if (each !== undefined && restated === this.#restated)
@@ -76,7 +79,7 @@ export class TargetBook {
   }
 }
 
-/** Sides an order for a target may be on: flat may close either. */
+/** Sides on which an order for a target may be: a flat target may close either. */
 export function sidesOf({ value, lastSide }: StatedTarget): PositionSide[] {
   if (value !== 0) return [lastSide];
   return [lastSide, lastSide === "long" ? "short" : "long"];

@@ -1,6 +1,6 @@
 import type { SdkClock, SdkTimer } from "../../../control/index.ts";
 
-/** Refusals of a router whose gate has not come to where the gate here is. */
+/** Refusals of a router whose gate is behind the gate here. */
 const passing: ReadonlySet<string> = new Set([
   "GATE_SHUT",
   "LEASE_MISSING",
@@ -13,8 +13,8 @@ const againMs = 250;
 const againMsMax = 5_000;
 
 /**
- * States targets again that the router refused while the gate here lets them out: its own gate may be a moment behind,
- * and the next bucket a day away. Waits 250 ms, then twice as long each time, at most 5 s.
+ * States targets again that the router refused while the gate here let them out: the router's gate may be a moment
+ * behind, and the next bucket may be a day away. Waits 250 ms, then twice as long each time, at most 5 s.
  */
 export class TargetResend {
   readonly #clock: SdkClock;
@@ -27,7 +27,7 @@ export class TargetResend {
     this.#again = again;
   }
 
-  /** Takes the reasons the targets of a call were refused for; none: all were taken. */
+  /** Takes the reasons for which targets of a call were refused; empty if all were taken. */
   answered(reasons: readonly string[]): void {
     if (!reasons.some((reason) => passing.has(reason))) {
       this.cancel();
@@ -42,7 +42,7 @@ export class TargetResend {
     }, waitMs);
   }
 
-  /** Waits for nothing any more; the next refusal is the first. */
+  /** Cancels the wait; the next refusal counts as the first. */
   cancel(): void {
     this.#timer?.cancel();
     this.#timer = undefined;

@@ -37,7 +37,7 @@ interface TargetSenderOptions {
   readonly listener: BucketListener;
 }
 
-/** What a run has counted; the gateway is told with each call. */
+/** Counters of a run, which go to the gateway with each call. */
 export interface TargetCounts {
   readonly wantedOrders: number;
   readonly evaluations: Evaluations;
@@ -45,21 +45,21 @@ export interface TargetCounts {
 
 /** Notified of the buckets whose targets are sent. Implemented by `RunParts`. */
 export interface BucketListener {
-  /** Before the bucket is sent: the simulated book takes it. Values in the order of the targets. */
+  /** Called before the bucket is sent, with the values in the order of the targets. */
   targetsFixed(bucket: ComputedBucket, values: readonly number[], isGateShut: boolean): void;
   /** Every row of the bucket is answered. */
   bucketEnded(bucket: ComputedBucket): void;
 }
 
-/** Most buckets that may wait for their end to be answered. */
+/** Largest number of buckets that may wait for their end to be answered. */
 const waitingBucketsMax = 64;
 const againMs = 100;
 const againMsMax = 2_000;
 
 /**
- * The end of each bucket: decides, and tells the gateway, one bucket after the other, with one call for each feed whose
- * row ends there. Every row is ended once it is answered, repeated until then; a target goes along with the row of its
- * instrument's marks when it changed, or was not taken under the lease in force.
+ * Decides the targets of each bucket and reports its end to the gateway, one bucket after the other, with one call for
+ * each feed whose row ends there. The call is repeated until it is answered; then the row is ended. A target is sent
+ * with the row of its instrument's mark source if it changed or was not taken under the lease in force.
  */
 export class TargetSender implements BucketTaker {
   readonly #options: TargetSenderOptions;
@@ -114,7 +114,7 @@ export class TargetSender implements BucketTaker {
     this.#poke();
   }
 
-  /** The gate armed: the current targets are stated again, at once if no bucket is under way. */
+  /** The gate was armed: states the current targets again, at once if no bucket is under way. */
   armed(): void {
     if (this.#decided === undefined) return;
     this.#resend.cancel();
@@ -122,13 +122,13 @@ export class TargetSender implements BucketTaker {
     this.#repeat();
   }
 
-  /** The connection is back: the last end is told once more. */
+  /** The connection is back: reports the last end once more. */
   reconnected(): void {
     this.#retryNow?.();
     if (this.#decided !== undefined) this.#repeat();
   }
 
-  /** Waits until everything taken was answered, at most `waitMs`, then gives up. */
+  /** Waits until every bucket taken was answered, at most `waitMs`, then gives up. */
   async stop(waitMs: number): Promise<void> {
     const { clock } = this.#options;
     if (!this.isIdle) {
@@ -186,12 +186,12 @@ export class TargetSender implements BucketTaker {
   async #end(): Promise<void> {
     const bucket = this.#decided;
     if (bucket === undefined) return;
-    // A bucket of computed queues alone ends no row of a feed; its targets are told all the same.
+    // A bucket of computed queues alone ends no row of a feed; its targets are sent all the same.
     const ends = bucket.ends.length > 0 ? bucket.ends : [{ source: "", row: bucket.row }];
     for (const end of ends) await this.#endRow(bucket, end, ends);
   }
 
-  /** Ends one row; repeats until the gateway answers. */
+  /** Reports the end of one row; repeats the call until the gateway answers. */
   async #endRow(bucket: ComputedBucket, end: FeedEnd, ends: readonly FeedEnd[]): Promise<void> {
     const { clock, session, reports } = this.#options;
     const signal = this.#stop.signal;
@@ -267,7 +267,7 @@ export class TargetSender implements BucketTaker {
   }
 }
 
-/** Who states targets, and what it has counted so far. */
+/** The caller that states targets, with its counters. */
 interface TargetsCaller {
   readonly strategyId: string;
   readonly ticket: string;
@@ -275,7 +275,7 @@ interface TargetsCaller {
   readonly evaluations: Evaluations;
 }
 
-/** The end of a row with the targets that go along, under the gate's claim. */
+/** Request that ends a row, with the targets to send, under the gate's claim. */
 function targetsRequest(
   caller: TargetsCaller,
   claim: SenderClaim,

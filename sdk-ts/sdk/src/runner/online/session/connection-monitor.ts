@@ -3,16 +3,16 @@ import type { RunClock } from "./ongoing-run.ts";
 import type { RunReports } from "./run-reporter.ts";
 
 /**
- * How a run stands with the platform.
+ * State of a run's connection to the platform.
  *
  * - `connecting`: nothing is known yet.
  * - `connected`: the gateway answers.
- * - `waiting_for_gateway`: it cannot be reached, and is tried again for as long as it takes.
- * - `waiting_for_services`: the gateway answers, one of the services behind it does not.
- * - `refused`: the gateway does not let this session in; it asks again.
+ * - `waiting_for_gateway`: it cannot be reached, and the run tries again for as long as it takes.
+ * - `waiting_for_services`: the gateway answers, but one of the services behind it does not.
+ * - `refused`: the gateway refuses this session, and the run tries again.
  *
- * In all but `connected` no order leaves once the lease has run out, and what is computed goes on as far as its inputs
- * are there.
+ * In every other state than `connected`, no order leaves once the order lease has run out; computation continues as far
+ * as its inputs are available.
  */
 export type ReachState =
   | "connecting"
@@ -21,19 +21,19 @@ export type ReachState =
   | "waiting_for_services"
   | "refused";
 
-/** How a run stands with the platform, and since when. */
+/** State of a run's connection to the platform, and since when. */
 export interface PlatformReach {
   readonly state: ReachState;
-  /** When it came to this state, milliseconds since the epoch. */
+  /** When this state began, milliseconds since the epoch. */
   readonly sinceMs: number;
   /** What is wrong and what to do about it; empty while connected. */
   readonly problem: string;
 }
 
-/** Address that applies when nobody gave one. */
+/** Address that applies if none is given. */
 const defaultUrl = "http://127.0.0.1:7400";
 
-/** Whether the platform can be reached; reports once when it cannot, and once when it can again. */
+/** Monitors whether the platform can be reached; each change to a state of outage is reported once. */
 export class ConnectionMonitor {
   readonly #url: string;
   readonly #clock: RunClock;
@@ -52,7 +52,7 @@ export class ConnectionMonitor {
     return this.#now;
   }
 
-  /** It cannot be reached, or not all of it. */
+  /** The platform, or a part of it, cannot be reached; reports that if the state changes. */
   lost(failure: unknown): void {
     const state = stateAfter(failure);
     if (state === this.#now.state) return;
@@ -62,7 +62,7 @@ export class ConnectionMonitor {
     this.#reports.event("unreachable", problem);
   }
 
-  /** All of it answers. True when it did not before. */
+  /** The whole platform answers. Returns true if it was lost before; false for the first connection. */
   reached(): boolean {
     const { state } = this.#now;
     if (state === "connected") return false;
@@ -97,25 +97,25 @@ function problemOf(state: ReachState, url: string, cause: string): string {
   return `no gateway at ${where} (${cause}): ${safe}; ${fix}`;
 }
 
-/** Also what a WorldService says that came up without the store it had. */
+/** A WorldService that started without its former store reports the same. */
 function worldGone(failure: unknown): string {
   const fix =
     "if it was deleted, stop this run; if WorldService lost its store, restore it, or make the world again and start this run again";
   return `WORLD_NOT_FOUND (${causeOf(failure)}): no order leaves, and it is tried again; ${fix}`;
 }
 
-/** Why; where nothing answers at the gateway's address, that is named already. */
+/** The cause of a failure, without the gateway's address, which the message already names. */
 function causeOf(failure: unknown): string {
   const message = failure instanceof Error ? failure.message : String(failure);
   return /^nothing answers at \S+ \((.*)\)$/.exec(message)?.[1] ?? message;
 }
 
-/** The name under which a gateway tells that the DAG Manager behind it is out. */
+/** The name by which a gateway reports that the DAG Manager behind it is unavailable. */
 const dagManager = "dag-manager";
 
 /**
- * Whether the DAG Manager answers, judged by the calls for leases: heartbeats do not go there. Reports once when it
- * does not, and once when it does again.
+ * Monitors whether the DAG Manager answers, judged by the calls for leases, because heartbeats do not reach it. Reports
+ * once when it no longer answers, and once when it answers again.
  */
 export class DagManagerMonitor {
   readonly #reports: RunReports;
@@ -125,7 +125,7 @@ export class DagManagerMonitor {
     this.#reports = reports;
   }
 
-  /** A call failed. That the gateway itself does not answer is told elsewhere. */
+  /** A call failed. An outage of the gateway itself is reported elsewhere. */
   failed(failure: unknown): void {
     if (this.#isAway || !isAnswer(failure)) return;
     if (!hasReason(failure, "PEER_UNAVAILABLE", "STORE_UNAVAILABLE", "NOT_LEADER")) return;

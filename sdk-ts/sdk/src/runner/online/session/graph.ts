@@ -16,12 +16,12 @@ interface OnlineSource {
   readonly feed: ReplayFeed;
 }
 
-/** A target position of the graph. */
+/** A target node of the graph. */
 export interface OnlineTarget {
   readonly nodeId: string;
   readonly name: string;
   readonly instrument: string;
-  /** Largest share of the capital it may ask for. */
+  /** Largest weight that it may state. */
   readonly max: number;
   /** Entry of `sources:` whose close is the instrument's mark; undefined: not configured. */
   readonly markSource: string | undefined;
@@ -39,19 +39,19 @@ export interface OnlineQuery {
 export interface OnlineGraph {
   readonly identified: IdentifiedStrategy;
   readonly sources: readonly OnlineSource[];
-  /** Inputs before readers. */
+  /** Computed nodes, each after its inputs. */
   readonly computed: readonly IdentifiedNode[];
   readonly queries: readonly OnlineQuery[];
-  /** Rows of each `sources:` entry a stream is bound to. */
+  /** Rows of each `sources:` entry to which a stream is bound. */
   readonly feeds: ReadonlyMap<string, ReplayRows>;
   readonly targets: readonly OnlineTarget[];
 }
 
 /**
- * Ties the streams of a strategy to the files of the configuration.
+ * Binds the streams of a strategy to the files of the configuration.
  *
- * @throws {StrategyRunError} for a strategy without streams and tag queries, streams of one source on two schedules,
- * or two targets of one instrument.
+ * @throws {StrategyRunError} for a strategy with neither streams nor tag queries, for streams of one source with two
+ * schedules, for rows that do not match their schedule, or for two targets of one instrument.
  */
 export async function onlineGraph(
   identified: IdentifiedStrategy,

@@ -1,17 +1,17 @@
 import { type SdkClock, type SdkTimer, stopwatch } from "../../../control/index.ts";
 import type { RunReports } from "./run-reporter.ts";
 
-/** A run as its parts see it: they move it on, and a failure of theirs ends it. Implemented by `OnlineStrategyRun`. */
+/** A run as its parts see it: they make it continue, and their failures end it. Implemented by `OnlineStrategyRun`. */
 export interface OngoingRun {
-  /** Something changed: everything that can go on does. */
+  /** Something changed: everything that can continue does. */
   moveOn(): void;
-  /** Does work whose failure ends the run. */
+  /** Runs `work`; if it throws, the run ends with that failure. */
   guard(work: () => void): void;
-  /** Ends the run with a failure; the first one counts. */
+  /** Ends the run with a failure; later failures are ignored. */
   fail(failure: unknown): void;
 }
 
-/** Calls that nobody waits for while a run goes on; its end does. Their failures are problems. */
+/** Calls in the background, which only the end of the run waits for. Their failures are reported as problems. */
 export class RunTasks {
   readonly #tasks = new Set<Promise<unknown>>();
   readonly #reports: RunReports;
@@ -27,7 +27,7 @@ export class RunTasks {
     this.#tasks.add(kept);
   }
 
-  /** Resolves when everything under way has ended. */
+  /** Resolves when all calls under way have ended. */
   async ended(): Promise<void> {
     await Promise.all(this.#tasks);
   }
@@ -35,11 +35,13 @@ export class RunTasks {
 
 /** The clocks of a run. */
 export interface RunClock extends SdkClock {
-  /** Milliseconds since the run was made, by the clock that went furthest: leases are counted by it. */
+  /**
+   * Milliseconds since the run was created, by the clock that advanced furthest; the time of leases is measured by it.
+   */
   elapsedMs(): number;
 }
 
-/** The clocks of a machine, and the time since this was made. */
+/** The clocks of a machine, and the time since this object was created. */
 export class StartedClock implements RunClock {
   readonly #clock: SdkClock;
   readonly #elapsedMs: () => number;

@@ -1,5 +1,5 @@
 import type { SdkClock } from "../../../control/index.ts";
-/** What happened in a run; few, for people. */
+/** Something that happened in a run. There are few events; they are for people. */
 export interface OnlineEvent {
   /** Stable, for programs. */
   readonly kind:
@@ -17,24 +17,27 @@ export interface OnlineEvent {
     | "stopped";
   /** One sentence. */
   readonly message: string;
-  /** Row it happened at, where there is one. */
+  /** The row at which it happened, if there is one. */
   readonly row?: number;
 }
 
-/** Who is told what happens in a run. */
+/** Callbacks for what happens in a run. */
 export interface ReportOptions {
-  /** Told what happens. For people. */
+  /** Called for each event. For people. @default none */
   readonly onEvent?: ((event: OnlineEvent) => void) | undefined;
-  /** Outages on the way; they heal by themselves. One that goes on is told again once a minute. For logs. */
+  /**
+   * Called for each temporary problem, such as an outage, which the run survives by itself. One that continues is
+   * reported again once a minute. For logs. @default none
+   */
   readonly onProblem?: ((problem: string) => void) | undefined;
 }
 
-/** A problem that goes on is told again after this time at the earliest, milliseconds. */
+/** A problem that continues is reported again after this time at the earliest, milliseconds. */
 const againMs = 60_000;
-/** Problems remembered at most; beyond it the oldest may be told again. */
+/** Largest number of problems remembered; beyond it, the oldest may be reported again at once. */
 const problemsMax = 64;
 
-/** An event of no row: when it was told, and how often it came since. */
+/** An event without a row: when it was last emitted, and how often it has occurred since. */
 interface RepeatedEvent {
   readonly kind: OnlineEvent["kind"];
   readonly message: string;
@@ -45,25 +48,25 @@ interface RepeatedEvent {
 /** What the parts of a run report. */
 export interface RunReports {
   /**
-   * Something happened, for people.
+   * Emits an event, for people.
    *
    * @param row the row it happened at; left out, or negative, for none
    */
   event(kind: OnlineEvent["kind"], message: string, row?: number): void;
-  /** Something went wrong on the way and heals by itself. Once the run ends, nothing is reported any more. */
+  /** Reports a temporary problem, which the run survives by itself. Nothing is reported once the run ends. */
   problem(problem: string): void;
 }
 
-/** Reports to the caller of a run. What the caller's own functions throw is a problem, and ends nothing. */
+/** Reports to the caller of a run. What the caller's callbacks throw is reported as a problem; the run continues. */
 export class RunReporter implements RunReports {
   readonly #options: ReportOptions;
   readonly #clock: Pick<SdkClock, "nowMs">;
   readonly #ending: AbortSignal | undefined;
   #lastEvent: RepeatedEvent | undefined;
-  /** Problems told lately: when, and how often each came since. */
+  /** Problems reported recently: when, and how often each has occurred since. */
   readonly #recent = new Map<string, { atMs: number; more: number }>();
 
-  /** @param ending aborts when the run ends: no problem counts from then on. @default never */
+  /** @param ending aborts when the run ends: from then on no problem is reported. @default never */
   constructor(options: ReportOptions, clock: Pick<SdkClock, "nowMs">, ending?: AbortSignal) {
     this.#options = options;
     this.#clock = clock;
@@ -71,8 +74,8 @@ export class RunReporter implements RunReports {
   }
 
   /**
-   * What is of no row and comes several times in a row is told once, then once a minute, and before anything else, with
-   * its count.
+   * An event without a row that occurs several times in succession is emitted at once, then at most once a minute with
+   * its count, and once more with its count before the next different event.
    *
    * @param row the row it happened at; left out, or negative, for none
    */
@@ -108,12 +111,12 @@ export class RunReporter implements RunReports {
     if (this.#ending?.aborted !== true) this.#problem(problem);
   }
 
-  /** A function of the caller or author threw: a problem, at the end of the run too. */
+  /** A callback of the caller or author threw: reported as a problem, even when the run is ending. */
   callbackFailed(name: string, failure: unknown): void {
     this.#problem(`${name} failed: ${String(failure)}`);
   }
 
-  /** Told once; while it comes again and again, once a minute with its count. */
+  /** Reports a problem at once; while it recurs, at most once a minute with its count. */
   #problem(problem: string): void {
     const nowMs = this.#clock.nowMs();
     const recent = this.#recent.get(problem);
@@ -130,7 +133,7 @@ export class RunReporter implements RunReports {
     try {
       this.#options.onProblem?.(problem + times);
     } catch {
-      // Nobody is left to be told.
+      // There is nobody left to report this to.
     }
   }
 }

@@ -21,9 +21,9 @@ export interface OnlineServices {
   readonly worlds: Client<typeof WorldService>;
   readonly accounts: Client<typeof AccountService>;
   readonly system: Client<typeof SystemService>;
-  /** The address, for messages. */
+  /** Address of the gateway, for messages. */
   readonly url: string;
-  /** Drops the connection, unless it was given. */
+  /** Drops the connection, unless the caller supplied it. */
   close(): void;
 }
 

@@ -28,32 +28,32 @@ export type BacktestSeries = MessageInitShape<typeof ReturnSeriesSchema>;
 
 interface SubmitOptions {
   readonly gateway: Client<typeof GatewayService>;
-  /** Asked for a light answer while a submission takes its time. */
+  /** Called for a quick answer while a submission takes its time. */
   readonly system: Client<typeof SystemService>;
   readonly clock: SdkClock;
-  /** World whose queues are asked for. */
+  /** World whose queues are requested. */
   readonly worldId: string;
   readonly signal: AbortSignal;
-  /** Told when the gateway cannot be reached, or not all behind it; it is tried again. */
+  /** Notified when the gateway, or a service behind it, cannot be reached; the submission is tried again. */
   readonly connection: Pick<ConnectionMonitor, "lost">;
 }
 
-/** A graph that was handed in, with the queue of each node. */
+/** A submitted graph, with the queue of each node. */
 export interface SubmittedGraph {
   readonly submission: Submission;
-  /** The same had been handed in before: its counts of nodes are those of then. */
+  /** The same submission had been made before: its node counts are those of that time. */
   readonly isDuplicate: boolean;
-  /** Compute keys by node: of the run's world, and of the sources. */
+  /** Compute keys by node id, for the run's world; those of sources belong to all worlds. */
   readonly computeKeys: ReadonlyMap<string, string>;
 }
 
-/** Assignments of one page. */
+/** Number of assignments per page. */
 const pageSize = 5_000;
 
-/** What is handed in of a strategy. Handed in again under the same id, it is the same submission. */
+/** The request that submits a strategy. Sent again under the same request id, it is the same submission. */
 type SubmissionRequest = MessageInitShape<typeof SubmitStrategyRequestSchema>;
 
-/** The request that hands a strategy in, under an id of its own: its graph, its data, its targets and its backtest. */
+/** The request that submits a strategy, with a new request id: graph, pins of the sources, targets and backtest. */
 export function submissionRequest(
   graph: OnlineGraph,
   worldId: string,
@@ -74,9 +74,10 @@ export function submissionRequest(
 }
 
 /**
- * Submits a strategy and waits until every node has its queue. An outage is waited out for as long as it lasts.
+ * Submits a strategy and waits until every node has its queue. Waits through outages for as long as they last.
  *
- * @throws {QmtlError} when the submission is refused or has failed.
+ * @returns the submitted graph; undefined if the signal aborted
+ * @throws {QmtlError} if the submission is refused or has failed.
  */
 export async function submitGraph(
   request: SubmissionRequest,
@@ -96,7 +97,7 @@ export async function submitGraph(
   return undefined;
 }
 
-/** True for a failure that time may heal. */
+/** True for a failure that may pass by itself. */
 export function isOutage(failure: unknown): boolean {
   if (!(failure instanceof QmtlError)) return true;
   const outages = [
@@ -124,7 +125,7 @@ async function submitOnce(
   }
 }
 
-/** A submission may take its time; a gateway that does not answer a light call either is away. */
+/** A submission may take its time, but a gateway that does not answer a quick call either counts as lost. */
 function watchSilence({ system, signal, connection }: SubmitOptions, answered: AbortSignal): void {
   const over = AbortSignal.any([signal, answered]);
   system.getCapabilities({}, { signal: over }).catch((failure: unknown) => {
@@ -147,7 +148,7 @@ async function submitAndWatch(
     submission = next;
     if (next.state === SubmissionState.FAILED) throw refusalOf(next);
     if (next.state === SubmissionState.COMPLETED) return { submission, isDuplicate };
-    // It is kept, and tried again by the gateway; the run waits for what is out.
+    // The gateway has stored it and tries again; the run waits for the service that is out.
     if (next.stateReason !== "")
       connection.lost(new QmtlError("PEER_UNAVAILABLE", next.stateReason));
   }
@@ -175,7 +176,7 @@ async function keysOf(
   }
 }
 
-/** Context of the strategy in a world, with all its pins. */
+/** Compute context of the strategy in a world, with all its pins; undefined if there is none. */
 export function contextIn(submission: Submission, worldId: string): ComputeContext | undefined {
   return submission.contexts.find((context) => context.worldId === worldId);
 }
@@ -195,7 +196,7 @@ function nodeMessage(
   { id, declared, hashable }: IdentifiedNode,
 ): MessageInitShape<typeof NodeSchema> {
   const { node } = declared;
-  // A tag query has a kernel only with its queues; its window is what it declares.
+  // A tag query has a real kernel only with its queues; its window is the declared period.
   const kernel =
     node instanceof TagQueryNode
       ? node.kernelFor(1, declared.period)

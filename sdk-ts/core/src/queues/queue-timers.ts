@@ -36,10 +36,17 @@ export const QUEUE_TIMERS: QueueTimers = {
 export const computedWindowMax = 64;
 /** The same per key of a source. */
 export const sourceWindowMax = 16;
-/** Keys in one acquire, renew or release call. */
-export const leaseKeysMax = 1_000;
+/** Keys, leases or snapshots in one call of the queue services: a session with more queues makes several calls. */
+export const queueKeysMax = 1_000;
 /** Candidates that wait for one key at a time. */
 export const candidatesMax = 1_024;
+
+/** Consecutive parts of a list, each of `size` entries but the last, which may have fewer; none of an empty list. */
+export function inChunks<T>(list: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, at) =>
+    list.slice(at * size, (at + 1) * size),
+  );
+}
 
 /** The rules of the table that `timers` breaks, as sentences; empty when they may be used. */
 export function checkQueueTimers(timers: QueueTimers): string[] {

@@ -4,6 +4,7 @@ import type {
   NodeSnapshot,
   QueueService,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { inChunks, queueKeysMax } from "@qmtl/core/queues";
 import { pause, type SdkClock } from "../../../control/index.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
 import type { RunPorts } from "../log/run-ports.ts";
@@ -30,7 +31,6 @@ interface Kept extends KeptState {
 const attemptsMax = 3;
 const againMs = 200;
 const callMsMax = 5_000;
-const keysMax = 1_000;
 /** Largest number of snapshots of one node in memory: the newest are kept. */
 const statesMax = 8;
 
@@ -87,7 +87,7 @@ export class SnapshotCache {
     }
     const kept = new Map<string, Kept[]>();
     if (byKey.size === 0) return kept;
-    for (const snapshot of await this.#ask([...byKey.keys()].slice(0, keysMax), attempts)) {
+    for (const snapshot of await this.#ask([...byKey.keys()], attempts)) {
       const nodeId = byKey.get(snapshot.computeKey);
       const problem =
         nodeId === undefined
@@ -141,12 +141,14 @@ export class SnapshotCache {
 
   async #ask(computeKeys: readonly string[], attempts: number): Promise<readonly NodeSnapshot[]> {
     const found: NodeSnapshot[] = [];
-    for (let rest = computeKeys; rest.length > 0; ) {
-      const answer = await this.#askSome(rest, attempts);
-      if (answer === undefined) break;
-      found.push(...answer.snapshots);
-      // If no snapshot came, the remaining keys would be requested for ever.
-      rest = answer.snapshots.length === 0 ? [] : answer.remainingKeys;
+    for (const chunk of inChunks(computeKeys, queueKeysMax)) {
+      for (let rest: readonly string[] = chunk; rest.length > 0; ) {
+        const answer = await this.#askSome(rest, attempts);
+        if (answer === undefined) return found;
+        found.push(...answer.snapshots);
+        // If no snapshot came, the remaining keys would be requested for ever.
+        rest = answer.snapshots.length === 0 ? [] : answer.remainingKeys;
+      }
     }
     return found;
   }
@@ -258,10 +260,12 @@ export class SnapshotWriter {
     });
     if (snapshots.length === 0) return;
     const { tickets, queues, tasks } = this.#ports;
-    const call = tickets.call((ticket) =>
-      queues.putSnapshots({ ticket, snapshots }, { timeoutMs: 2_000 }),
+    const calls = inChunks(snapshots, queueKeysMax).map((chunk) =>
+      tickets.call((ticket) =>
+        queues.putSnapshots({ ticket, snapshots: chunk }, { timeoutMs: 2_000 }),
+      ),
     );
-    tasks.track(call);
-    this.#sent = Promise.allSettled([this.#sent, call]).then(() => undefined);
+    for (const call of calls) tasks.track(call);
+    this.#sent = Promise.allSettled([this.#sent, ...calls]).then(() => undefined);
   }
 }

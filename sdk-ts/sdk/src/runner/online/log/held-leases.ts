@@ -5,7 +5,7 @@ import {
   type QueueService,
   ReleaseReason,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { leaseKeysMax, QUEUE_TIMERS, usableUntil } from "@qmtl/core/queues";
+import { inChunks, QUEUE_TIMERS, queueKeysMax, usableUntil } from "@qmtl/core/queues";
 import { pause } from "../../../control/clock.ts";
 import type { TicketedCalls } from "../../../control/ticket-keeper.ts";
 import type { DagManagerMonitor } from "../session/connection-monitor.ts";
@@ -48,8 +48,13 @@ export class HeldLeases {
   #asked: AbortController | undefined;
   #loops: Promise<void> = Promise.resolve();
   #wake: (() => void) | undefined;
-  /** Queues were added: the next request is answered without a wait, so that it is soon known what others hold. */
-  #isNew = false;
+  /**
+   * Requests that are answered without a wait, so that it is soon known what others hold: one for each
+   * `queueKeysMax` queues, after queues were added.
+   */
+  #immediate = 0;
+  /** Requests so far: where more queues are wanted than one request may name, they take turns. */
+  #requests = 0;
   #renewMs = QUEUE_TIMERS.nodeRenewMs;
   #leaseMs = QUEUE_TIMERS.nodeLeaseMs;
   #marginMs = QUEUE_TIMERS.nodeMarginMs;
@@ -69,7 +74,7 @@ export class HeldLeases {
   /** Requests the leases of these queues from now on, and renews them. */
   add(replicas: Iterable<QueueReplica>): void {
     for (const replica of replicas) this.#replicas.add(replica);
-    this.#isNew = true;
+    this.#immediate = Math.ceil(this.#replicas.size / queueKeysMax);
     this.poke();
   }
 
@@ -147,7 +152,9 @@ export class HeldLeases {
       const call = new AbortController();
       this.#asked = call;
       try {
-        await this.#acquire(wanted.slice(0, leaseKeysMax), call.signal);
+        const chunks = inChunks(wanted, queueKeysMax);
+        const chunk = chunks[this.#requests++ % chunks.length] ?? [];
+        await this.#acquire(chunk, QUEUE_TIMERS.acquireWaitMs / chunks.length, call.signal);
         failures = 0;
       } catch (failure) {
         if (signal.aborted || call.signal.aborted) continue;
@@ -182,10 +189,14 @@ export class HeldLeases {
     });
   }
 
-  async #acquire(wanted: readonly QueueReplica[], signal: AbortSignal): Promise<void> {
+  async #acquire(
+    wanted: readonly QueueReplica[],
+    waitMsMax: number,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { queues, tickets, clock, listener } = this.#options;
-    const waitMs = this.#isNew ? 0 : QUEUE_TIMERS.acquireWaitMs;
-    this.#isNew = false;
+    const waitMs = this.#immediate > 0 ? 0 : waitMsMax;
+    this.#immediate = Math.max(0, this.#immediate - 1);
     const asks = wanted.map((replica) => ({
       computeKey: replica.computeKey,
       build: replica.identity.build,
@@ -249,13 +260,19 @@ export class HeldLeases {
     }
   }
 
+  /** Renews every lease that is held, in calls that run side by side. Rejects once all have ended, if one failed. */
   async #renew(): Promise<void> {
-    const { queues, tickets, clock, listener } = this.#options;
     const held = [...this.#replicas, ...this.#leaving].filter(
       (replica) => replica.phase !== "WAITING" && replica.epoch > 0,
     );
-    if (held.length === 0) return;
-    const refs = held.map((replica) => ({ replica, epoch: replica.epoch })).slice(0, leaseKeysMax);
+    const calls = inChunks(held, queueKeysMax).map((chunk) => this.#renewSome(chunk));
+    for (const ended of await Promise.allSettled(calls))
+      if (ended.status === "rejected") throw ended.reason;
+  }
+
+  async #renewSome(held: readonly QueueReplica[]): Promise<void> {
+    const { queues, tickets, clock, listener } = this.#options;
+    const refs = held.map((replica) => ({ replica, epoch: replica.epoch }));
     const leases = refs.map(({ replica, epoch }) => ({
       computeKey: replica.computeKey,
       leaseEpoch: BigInt(epoch),

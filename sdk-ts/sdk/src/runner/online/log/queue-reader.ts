@@ -1,6 +1,7 @@
 import type { Client } from "@connectrpc/connect";
 import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import { inChunks, queueKeysMax } from "@qmtl/core/queues";
 import { pause, type SdkClock } from "../../../control/clock.ts";
 import { hasReason, QmtlError } from "../../../rpc/index.ts";
 
@@ -36,23 +37,30 @@ const againMsMax = 4_000;
 const silentMsMax = 30_000;
 
 /**
- * Reads queues in one stream: first the stored records, then new ones. After a break it continues from where it was.
+ * Reads queues, one stream for each `queueKeysMax` of them: first the stored records, then new ones. After a break a
+ * stream continues from where it was.
  */
 export class QueueReader {
   readonly #options: QueueReaderOptions;
   readonly #stop = new AbortController();
-  #loop: Promise<void> = Promise.resolve();
+  readonly #streams: readonly (readonly ReadKey[])[];
+  #loops: Promise<unknown> = Promise.resolve();
 
   constructor(options: QueueReaderOptions) {
     this.#options = options;
+    this.#streams = inChunks(options.keys, queueKeysMax);
   }
 
   /** Reads the stored records; tries again until that succeeds or the reader is stopped. */
   async history(): Promise<void> {
+    for (const keys of this.#streams) await this.#history(keys);
+  }
+
+  async #history(keys: readonly ReadKey[]): Promise<void> {
     let failures = 0;
     while (!this.#stop.signal.aborted) {
       try {
-        await this.#read(true);
+        await this.#read(keys, true);
         return;
       } catch (failure) {
         failures++;
@@ -63,23 +71,23 @@ export class QueueReader {
 
   /** Continues with new records until stopped. */
   follow(): void {
-    if (this.#options.keys.length === 0) return;
-    this.#loop = this.#follow();
+    this.#loops = Promise.all(this.#streams.map((keys) => this.#follow(keys)));
   }
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    await this.#loop;
+    await this.#loops;
   }
 
-  async #follow(): Promise<void> {
+  async #follow(keys: readonly ReadKey[]): Promise<void> {
     let failures = 0;
     while (!this.#stop.signal.aborted) {
       try {
-        await this.#read(false, () => {
+        await this.#read(keys, false, () => {
           failures = 0;
         });
-        failures++;
+        // The server ended the stream, as one that stops does.
+        await pause(this.#options.clock, againMs, this.#stop.signal);
       } catch (failure) {
         failures++;
         await this.#wait(failure, failures);
@@ -100,9 +108,12 @@ export class QueueReader {
     await pause(this.#options.clock, delayMs, this.#stop.signal);
   }
 
-  async #read(historyOnly: boolean, onUp: () => void = () => {}): Promise<void> {
-    const { data, clock, keys: read, onRecords } = this.#options;
-    if (read.length === 0) return;
+  async #read(
+    read: readonly ReadKey[],
+    historyOnly: boolean,
+    onUp: () => void = () => {},
+  ): Promise<void> {
+    const { data, clock, onRecords } = this.#options;
     const keys = read.map(({ computeKey, nextSeq, fromRow }) => ({
       computeKey,
       position:

@@ -1,7 +1,7 @@
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { SessionOrigin as OriginMessage } from "@qmtl/contracts/qmtl/control/v1/session_pb";
 
-/** Where a session runs, as its client reports: for people. */
+/** Where a session runs, as its client reports it; for people. */
 export interface SessionOrigin {
   /** Such as `trader-3:4711`. */
   readonly process: string;
@@ -9,14 +9,14 @@ export interface SessionOrigin {
   readonly startMs: number;
 }
 
-/** From the wire; undefined when nothing was told. */
+/** Reads an origin from the wire; undefined when nothing was reported. */
 export function originFromProto(origin: OriginMessage | undefined): SessionOrigin | undefined {
   if (origin === undefined) return undefined;
   const { process, startTime } = origin;
   return { process, startMs: startTime === undefined ? 0 : timestampMs(startTime) };
 }
 
-/** As a field of a message: left out when nothing was told. */
+/** The origin as a field of a message; left out when nothing was reported. */
 export function originField(origin: SessionOrigin | undefined) {
   if (origin === undefined) return {};
   const { process, startMs } = origin;

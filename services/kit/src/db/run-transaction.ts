@@ -60,7 +60,7 @@ class OpenTransaction implements Tx {
 }
 
 /**
- * One transaction on a connection that nobody else uses meanwhile. Leaves the connection outside of any
+ * Runs one transaction on a connection that nobody else uses meanwhile. Leaves the connection outside of any
  * transaction, or broken (its calls then reject with `DbUnavailable`).
  */
 export async function runTransaction<T>(

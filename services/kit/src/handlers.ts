@@ -19,7 +19,7 @@ export interface CallPrincipal {
   readonly session?: SessionScope | undefined;
 }
 
-/** What a handler may know of the call besides its request. */
+/** What a handler may know about the call besides its request. */
 export interface CallContext {
   readonly principal: CallPrincipal;
   /** Session of the request's ticket; undefined for a call without one. Checked by the server. */

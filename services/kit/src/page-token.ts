@@ -151,8 +151,8 @@ export interface Pages<P extends PagePosition> {
   /** Key of the last row of the page before; undefined: from the start. */
   readonly after: P | undefined;
   /**
-   * Makes the page from rows in order, the first after `after`; one row more than `size` shows that there is a next
-   * page.
+   * Makes the page from the rows that follow `after`, in order. Read `size` + 1 of them: the last one shows that there
+   * is a next page.
    */
   end<T>(rows: readonly T[], keyOf: (row: T) => P): Page<T>;
   /** Cuts the page out of all rows of the list, in order. */

@@ -8,7 +8,7 @@ interface Reader<T> {
 /**
  * What a hub gives to one subscriber: a bounded queue that a server-stream handler returns as its answer.
  *
- * Pushing never waits. When more than `itemsMax` items wait, the stream fails with BUFFER_FULL and they are dropped, so
+ * Pushing never waits. If more than `itemsMax` items would wait, the stream fails with BUFFER_FULL and drops them, so
  * the subscriber connects again and resumes from what it applied last: a gap would be worse than an end. Iterate it
  * once.
  */

@@ -35,7 +35,7 @@ export class SerialQueue {
     return this.#waiting === 0;
   }
 
-  /** Resolves when everything taken in so far has ended. */
+  /** Resolves when everything accepted so far has ended. */
   idle(): Promise<void> {
     return this.#tail;
   }
@@ -51,7 +51,7 @@ export class KeyedSerialQueue {
     return this.#tails.has(key);
   }
 
-  /** Resolves when everything taken in so far has ended. */
+  /** Resolves when everything accepted so far has ended. */
   async idle(): Promise<void> {
     await Promise.all(this.#tails.values());
   }

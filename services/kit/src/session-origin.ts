@@ -5,7 +5,7 @@ import type { SessionOrigin as OriginMessage } from "@qmtl/contracts/qmtl/contro
 export interface SessionOrigin {
   /** Such as `trader-3:4711`. */
   readonly process: string;
-  /** When the process started, milliseconds since the epoch by its own clock; 0: not reported. */
+  /** When the process started, milliseconds since 1970 by its own clock; 0: not reported. */
   readonly startMs: number;
 }
 

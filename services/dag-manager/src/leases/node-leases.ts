@@ -42,7 +42,7 @@ interface NodeLeasesOptions {
 }
 
 /**
- * Who computes what: the node leases of every key, their rows in the database, and the calls that wait.
+ * The node leases of every key: which session computes what, their rows in the database, and the calls that wait.
  * Renewals are answered from memory; only a change of holder is written, one transaction at a time.
  */
 export class NodeLeases {

@@ -111,7 +111,7 @@ export class DatabaseLog implements QueueLog {
     if (position.kind === "seq" && position.seq > head.nextSeq) throw beyondLog(computeKey, head);
     let offset = 0;
     if (position.kind === "tail") offset = head.nextOffset;
-    // From the first record on means from offset 0: the first START lies before it and alone says where the rows begin.
+    // To read from the first record is to read from offset 0: the first START alone says where the rows begin.
     else if (position.kind !== "first" && !(position.kind === "seq" && position.seq <= 0)) {
       const [where, value] = condition(position);
       const found = await findEntry(db, computeKey, where, value, "oldest");
@@ -243,7 +243,7 @@ interface KeptHead {
 }
 
 /**
- * What this process knows of the heads of keys.
+ * What this process knows about the heads of keys.
  *
  * What is kept may be stale, since another process may have appended. So it decides nothing alone: an append that was
  * folded over it is written only if the head in the database is still at the same offset.

@@ -44,7 +44,7 @@ export function lockHeads(tx: Tx, keys: readonly string[]): Promise<HeadRow[]> {
   );
 }
 
-/** Limits of the feeds among the heads' sources, milliseconds since the epoch; null for no limit. */
+/** Limits of the feeds among the heads' sources, milliseconds since 1970; null for no limit. */
 export async function feedLimits(
   tx: Tx,
   heads: readonly HeadRow[],
@@ -59,7 +59,7 @@ export async function feedLimits(
   return new Map(rows.map((row) => [row.source, row.until_ms]));
 }
 
-/** Columns of a head that its fold is made of. */
+/** Columns of a head from which its fold is built. */
 export type FoldColumns = Pick<
   HeadRow,
   "epoch" | "next_seq" | "next_row" | "known_at_ms" | "watermark_ms" | "is_ended"

@@ -30,7 +30,7 @@ export type LogPosition =
   | { readonly kind: "first" }
   | { readonly kind: "seq"; readonly seq: number }
   | { readonly kind: "row"; readonly row: number }
-  /** First record known at this time or later, milliseconds since the epoch. */
+  /** First record known at this time or later, milliseconds since 1970. */
   | { readonly kind: "known_at"; readonly knownAtMs: number }
   | { readonly kind: "tail" };
 

@@ -7,17 +7,17 @@ import type { Queryable, Tx } from "@qmtl/service-kit/db";
 
 export type FeedMessage = MessageInitShape<typeof FeedStateSchema>;
 
-/** What the configuration says of a replay feed. */
+/** A replay feed of the configuration. */
 export interface FeedConfig {
   readonly source: string;
-  /** No bucket that ends later may pass, milliseconds since the epoch; null for no limit. */
+  /** No bucket that ends later may pass, milliseconds since 1970; null for no limit. */
   readonly untilMs: number | null;
 }
 
 /** How far a feed has come, and who runs it. */
 interface FeedRow {
   readonly source: string;
-  /** Null: no limit. */
+  /** Milliseconds since 1970; null for no limit. */
   readonly untilMs: number | null;
   /** Last row in the log of any of its queues; −1 before the first. */
   readonly passedRow: number;

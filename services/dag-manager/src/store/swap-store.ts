@@ -70,7 +70,7 @@ export async function openSwaps(db: Queryable): Promise<ContextSwap[]> {
   return rows.map((row) => fromBinary(ContextSwapSchema, row.encoded));
 }
 
-/** The newest swap of a strategy in a world that was committed. */
+/** The newest committed swap of a strategy in a world. */
 export async function lastCommittedSwap(
   db: Queryable,
   strategyId: string,

@@ -69,7 +69,7 @@ export class ContextSwaps {
 
   /**
    * Opens a context of a strategy, or joins the swap to it that is under way, and waits until that is decided or
-   * `waitMs` have passed. To open the context that is in force aborts a swap under way. Without live runners the swap
+   * `waitMs` have passed. Opening the context that is in force aborts a swap under way. Without live runners the swap
    * is committed at once.
    *
    * @throws {QmtlError} STRATEGY_NOT_FOUND; TOO_MANY_REQUESTS when too many swaps are under way.

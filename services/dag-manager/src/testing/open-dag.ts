@@ -86,7 +86,7 @@ export async function wipe(databases: TestDatabases): Promise<void> {
     `select format('%I.%I', schemaname, tablename) as name from pg_tables
      where schemaname in ('dag', 'bus') and tablename <> 'migration'`,
   );
-  // Deleting from small tables is many times faster than truncating them. As a replica, foreign keys are not checked.
+  // Deleting from small tables is many times faster than truncating them. In role replica no foreign key is checked.
   await databases.dag.transaction((tx) =>
     tx.script(
       `set local session_replication_role = replica;

@@ -77,7 +77,9 @@ export interface EventBus extends AsyncDisposable {
   ): Promise<void>;
   /**
    * Resolves when all are stored. If it rejects, any of them may have been; publishing again is safe.
-   * At most 1,000 events of at most 512 KiB each. @throws {BusError}
+   * At most 1,000 events of at most 512 KiB each.
+   *
+   * @throws {BusError}
    */
   publishBatch(events: readonly OutgoingEvent[]): Promise<void>;
   /** Resolves once live: what is published after that is delivered. */

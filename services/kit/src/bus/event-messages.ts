@@ -44,7 +44,7 @@ export function eventMessages(events: readonly EncodedEvent[]): EventMessage[] {
   return messages;
 }
 
-/** Joins messages of one key that may go together; a joined message takes the place of its first. Order is kept. */
+/** Joins messages of one key that may go together, in the place of the first. The order within a key is kept. */
 export function joinMessages<
   M extends EventMessage & { readonly topic: string; readonly key: string },
 >(messages: readonly M[]): M[] {

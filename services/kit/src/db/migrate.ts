@@ -43,8 +43,7 @@ export async function readMigrations(folder: string): Promise<Migration[]> {
  * transaction of its own and is recorded with its hash in `<schema>.migration`. Several processes may start at once.
  *
  * @throws {DbError} MIGRATION_REFUSED when an applied file was edited or is missing (an older build on a newer
- * database);
- *   STORE_FORMAT_REFUSED when the data of the schema is in a format that this build does not read.
+ *   database); STORE_FORMAT_REFUSED when the data of the schema is in a format that this build does not read.
  */
 export async function migrate(db: Db, folder: string): Promise<number> {
   return applyMigrations(db, "service", await readMigrations(folder));

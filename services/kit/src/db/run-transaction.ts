@@ -52,7 +52,7 @@ class OpenTransaction implements Tx {
     }
   }
 
-  /** Takes no more statements and waits for those under way. */
+  /** Refuses further statements and waits for those under way. */
   async end(): Promise<void> {
     this.#isOpen = false;
     await this.#statements.idle();

@@ -26,7 +26,7 @@ export function withFieldNamed(failure: unknown, desc: DescMessage, request: Mes
   if (name === undefined) return failure;
   const own = failure.fields.filter(({ field }) => isFieldOf(desc, field));
   if (own.length > 0) return failure;
-  // The metadata of a strategy that is not there may name the one that was meant.
+  // The metadata of a strategy that does not exist may name the one that was meant.
   const known = name === "strategy_id" ? undefined : failure.metadata[name];
   const field = pathTo({ name, value: known }, desc, request);
   if (field === undefined && failure.fields.length === 0) return failure;

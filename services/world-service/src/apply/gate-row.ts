@@ -76,7 +76,7 @@ export interface ApplyRun {
   readonly reason: string | null;
 }
 
-/** A new world: fence 1, OPEN, nothing active. */
+/** The gate row of a new world: fence 1, OPEN, nothing active. */
 export function newGateRow(
   worldId: string,
   decision: StoredDecision,

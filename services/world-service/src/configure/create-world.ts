@@ -29,7 +29,7 @@ interface NewWorld {
 
 /**
  * Creates a world: gate OPEN, nothing active, no capital, and the edge from backtest to live cut. Fence and revision
- * are 1, or one above those of a deleted world with the same id.
+ * are 1, or above those of a deleted world with the same id.
  *
  * @throws {QmtlError} WORLD_EXISTS; REQUEST_ID_REUSED for a request that was stored with other content
  */

@@ -32,7 +32,8 @@ interface EvaluateOptions {
  * activations and the decision, in one restrictive change with its event. Raising is left to an apply. Call it inside
  * `exclusive`.
  *
- * @throws {QmtlError} APPLY_IN_PROGRESS, unless `validateOnly`; POLICY_NOT_FOUND; what `readPolicyDocument` throws.
+ * @throws {QmtlError} APPLY_IN_PROGRESS, unless `validateOnly`; POLICY_NOT_FOUND; INVALID_FIELD for a document without
+ * `validateOnly`; what `readPolicyDocument` throws.
  */
 export async function evaluateWorld(
   actor: WorldActor,

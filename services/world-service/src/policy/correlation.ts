@@ -1,6 +1,6 @@
 /** Returns with the buckets they belong to. */
 export interface DatedReturns {
-  /** Bucket ends, epoch milliseconds, increasing; empty when they are not known. */
+  /** Bucket ends, milliseconds since 1970, increasing; empty when they are not known. */
   readonly bucketEnds: Float64Array;
   readonly returns: Float64Array;
 }

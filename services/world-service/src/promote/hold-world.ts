@@ -56,7 +56,9 @@ export function resumeWorld(
 
 /**
  * Rolls a run back, unless it has reached UNFROZEN or ended before this call had its turn; resolves to the run as it
- * stands then. @throws {QmtlError} RUN_NOT_FOUND
+ * stands then.
+ *
+ * @throws {QmtlError} RUN_NOT_FOUND
  */
 export function cancelApply(
   actor: WorldActor,

@@ -31,7 +31,7 @@ export interface CommitExtra {
   readonly stages?: { readonly before: StageSet; readonly after: StageSet };
   /** Further statements. */
   readonly write?: (tx: Tx) => Promise<void>;
-  /** Type and further content of the audit entry. @default the kind of the transition, and no more content */
+  /** Type and further content of the audit entry. @default made from the transition alone */
   readonly audit?: { readonly type: string; readonly body: Readonly<Record<string, unknown>> };
 }
 

@@ -230,7 +230,7 @@ export class WorldActor {
     this.#arm(0);
   }
 
-  /** What is known of a session, for claims of its NACK. */
+  /** The claim of a registered session; undefined for an unknown one. */
   claimOf(sessionId: string): SessionClaim | undefined {
     return this.#machine.leases.registry.get(sessionId);
   }

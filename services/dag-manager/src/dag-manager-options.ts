@@ -14,16 +14,16 @@ export interface DagManagerConfig {
   readonly test?: { readonly test_mode: boolean };
 }
 
-/** The same, checked and in the units used inside. */
+/** The configuration, checked and in the types used inside. */
 interface DagManagerOptions {
   readonly timers: QueueTimers;
   readonly feeds: readonly FeedConfig[];
-  /** Empty answers of an idle Consume, milliseconds apart. */
+  /** Milliseconds between the empty responses of an idle Consume. */
   readonly keepAliveMs: number;
   readonly flags: readonly string[];
 }
 
-/** Below the 2 s that the contract promises, so that a late timer keeps the promise. */
+/** Below the 2 s that the contract promises, so that a late timer does not break the promise. */
 const keepAliveMs = 1_500;
 
 /** @throws {QmtlError} TIMERS_INVALID with every rule that is broken. */

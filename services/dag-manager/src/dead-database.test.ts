@@ -65,7 +65,7 @@ describeOwnPostgres("the only DAG Manager, when its database is killed", (server
     await calls.diff!();
     const keys = [{ computeKey: close, build: "b1" }];
     await queues.acquireLeases({ ticket: "s1", keys });
-    await db.query("checkpoint"); // this server does not write through at each commit
+    await db.query("checkpoint"); // this server does not flush at each commit
     const failures: QmtlError[] = [];
     const askAll = () =>
       Promise.all(

@@ -37,7 +37,7 @@ import { ContextSwaps } from "./swap/context-swaps.ts";
 /** Version of this software. */
 const serverVersion = "0.1.0";
 
-/** The service, as a process of it that does not lead names it. */
+/** Name of the service in the refusals of a process that does not lead. */
 const serviceName = "DAG Manager";
 
 /** How long a leader leads without renewing, and how often it renews, milliseconds. */
@@ -53,25 +53,28 @@ export interface DagManagerDeps {
   readonly logger: Logger;
   readonly config: DagManagerConfig;
   readonly metrics?: Metrics;
-  /** How long a process that leads may be silent, where several may run. @default 2 s, renewed every 500 ms */
+  /** Where several processes may run: how long one leads without renewing. @default 2 s, renewed every 500 ms */
   readonly leaderTimes?: LeaderTimes;
 }
 
 export interface DagManager {
   /** What both servers serve. */
   readonly services: ServedService[];
-  /** Whether this process leads, where several may run; undefined where it is the only one. */
+  /** Where several processes may run: whether this one leads. Undefined where it is the only one. */
   readonly leading: LeadershipMonitor | undefined;
-  /** Reads the leases and begins to answer; before it every call that needs the leader is refused where several may run. */
+  /**
+   * Reads the leases and begins to serve. Where several processes may run, every call that needs the leader is refused
+   * before that.
+   */
   start(): Promise<void>;
-  /** Ends waits and the relay; what was accepted is stored. May be called twice. */
+  /** Ends waiting calls and the relay; what was accepted is stored. May be called twice. */
   stop(): Promise<void>;
 }
 
 /** How often a reader looks for what another process appended, milliseconds. */
 const pollMs = 250;
 
-/** The DAG Manager over its database and bus: migrates the schema, and wires everything. */
+/** Creates the DAG Manager over its database and bus: migrates the schema and wires the parts. */
 export async function createDagManager(deps: DagManagerDeps): Promise<DagManager> {
   const { db, bus, clock, logger } = deps;
   const options = dagManagerOptions(deps.config);
@@ -141,7 +144,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   };
 }
 
-/** The row of the service's own database. A leader whose renewal failed answers nothing before it succeeds again. */
+/** The leadership row in the service's database. A leader whose renewal failed serves nothing until one succeeds. */
 const rowOptions = {
   service: serviceName,
   unrenewedMs: 0,

@@ -10,7 +10,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { backtest, demoGraphs, keyOf } from "./testing/graphs.ts";
 import { outcomeOf, row, rows, start, valuesOf } from "./testing/records.ts";
 
-/** More than a process of a busy machine stands still. */
+/** Longer than a process on a busy machine is held up. */
 const leaderMs = 6_000;
 const renewMs = 400;
 const close = keyOf("close");
@@ -41,7 +41,7 @@ function clientOf(urls: string) {
     queues: connection.client(QueueService),
     diff: connection.client(DiffService),
     data,
-    /** What became of each record; one word for all when the call failed. */
+    /** The outcome of each record; the same word for all when the call failed. */
     async publish(records: QueueRecord[]): Promise<string[]> {
       try {
         const { results } = await data.publish({ ticket: "s1", records });
@@ -61,7 +61,7 @@ function clientOf(urls: string) {
 
 type Process = ReturnType<typeof clientOf>;
 
-/** Submits the demo's graph and takes the lease of `close`; its epoch. */
+/** Submits the demo's graph and takes the lease of `close`; resolves to its epoch. */
 async function holdClose(at: Process): Promise<number> {
   const request = { strategyId: "A", graph: demoGraphs.a, contexts: [backtest] };
   for await (const _ of at.diff.diff({ ...request, submissionId: "sub" }));
@@ -70,7 +70,7 @@ async function holdClose(at: Process): Promise<number> {
   return Number(leases[0]!.leaseEpoch);
 }
 
-/** Publishes until it is stored, as a holder does; milliseconds it took. */
+/** Publishes until everything is stored, as a holder does; resolves to the milliseconds that took. */
 async function untilStored(at: Process, records: QueueRecord[]): Promise<number> {
   const sinceMs = systemClock.monotonicMs();
   const isStored = async () => (await at.publish(records)).every((result) => result === "ok");
@@ -78,7 +78,7 @@ async function untilStored(at: Process, records: QueueRecord[]): Promise<number>
   return systemClock.monotonicMs() - sinceMs;
 }
 
-/** What the health of a process says. */
+/** What a process reports about its health. */
 async function healthOf(url: string) {
   const channel = new ChannelTransport(url);
   onTestFinished(() => channel.close());

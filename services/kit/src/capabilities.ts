@@ -14,7 +14,10 @@ export interface CapabilitiesOptions {
   flags?: readonly string[];
   /** Such as "0.1.0". */
   serverVersion: string;
-  /** What the servers behind this one report about the contracts that are relayed to them; left out while none answers. @default nothing */
+  /**
+   * What the servers behind this one report about the contracts that are relayed to them; a server that does not answer
+   * is left out. @default nothing
+   */
   behind?: () => Promise<readonly ContractVersions[]>;
 }
 
@@ -40,7 +43,7 @@ export function systemService(options: CapabilitiesOptions): ServedService {
   return system;
 }
 
-/** What GetCapabilities answers: ranges per contract, flags, and what is planned only; all sorted. */
+/** What GetCapabilities answers: ranges per contract, flags, and what is only planned; all sorted. */
 export function capabilitiesOf(
   options: CapabilitiesOptions,
   behind: readonly ContractVersions[] = [],
@@ -52,7 +55,7 @@ export function capabilitiesOf(
   const relayed = new Set(
     methods.filter((one) => one.isRelayed).map((one) => one.desc.parent.typeName),
   );
-  // A proxy never invents a range: it says what the server behind says, or nothing.
+  // A proxy never invents a range: it reports what the server behind reports, or nothing.
   for (const contract of relayed) ranges.delete(contract);
   for (const { contract, supported } of behind)
     if (relayed.has(contract)) ranges.set(contract, supported);

@@ -15,8 +15,7 @@ export interface FailpointOptions {
 /**
  * Points at which a test may kill the process, before and after each commit that matters.
  *
- * A failpoint that nobody armed costs one map lookup. Names are `<service>.<what>.before_commit` or
- * `.after_commit`.
+ * A failpoint that is not armed costs one map lookup. Names are `<service>.<what>.before_commit` or `.after_commit`.
  */
 export class Failpoints {
   readonly #hitsLeft = new Map<string, number>();
@@ -25,8 +24,8 @@ export class Failpoints {
   /**
    * Arms what `spec` names; call once at start-up.
    *
-   * FAILPOINT_REFUSED when something is named without test mode: a process that handles real orders must
-   * not start with a way to kill itself. CONFIG_INVALID for a text that cannot be read.
+   * @throws {QmtlError} FAILPOINT_REFUSED when something is named without test mode: a process that handles real orders
+   * must not start with a way to kill itself. CONFIG_INVALID for a text that cannot be read.
    */
   arm(options: FailpointOptions): void {
     const spec = options.spec?.trim() ?? "";

@@ -34,7 +34,7 @@ import { callInterceptor, type OutgoingMessage } from "./rpc/write-through.ts";
 
 const HEALTH_SERVICE = "grpc.health.v1.Health";
 
-// The library writes lines of its own to standard error; what matters of them is thrown. Its variables bring them back.
+// The library logs to standard error by itself; what matters is thrown anyway. Its variables switch the log on again.
 if (!("GRPC_VERBOSITY" in process.env || "GRPC_NODE_VERBOSITY" in process.env)) {
   setLogVerbosity(logVerbosity.NONE);
 }
@@ -42,8 +42,10 @@ if (!("GRPC_VERBOSITY" in process.env || "GRPC_NODE_VERBOSITY" in process.env)) 
 /**
  * Opens the gRPC server: the services, health, and reflection (v1 and v1alpha) on one port.
  *
- * Each request is decoded once, its schema version agreed on, its rules checked; answers get their schema
- * version. Every failure carries an ErrorInfo. PORT_TAKEN when the port is in use.
+ * Each request is decoded once, its schema version is agreed on and its rules are checked; answers get their schema
+ * version. Every failure carries an ErrorInfo.
+ *
+ * @throws {QmtlError} PORT_TAKEN when the port is in use.
  */
 export async function openGrpcServer(options: ServerOptions): Promise<GrpcServer> {
   const setup = setUpServer(options);
@@ -71,7 +73,7 @@ export async function openGrpcServer(options: ServerOptions): Promise<GrpcServer
   return new OpenGrpcServer(setup, server, { health, intake, port });
 }
 
-/** An open gRPC server, and the way to it within the process. */
+/** An open gRPC server, and how to call it within the process. */
 export interface GrpcServer extends OpenServer {
   readonly local: LocalServer;
 }
@@ -122,7 +124,7 @@ class OpenGrpcServer implements GrpcServer {
     await drainCalls(this.#setup);
   }
 
-  /** Health watchers and stuck readers would hold a graceful shutdown for ever: hence the bound. */
+  /** Health watchers and stuck readers would keep a graceful shutdown waiting for ever: hence the limit. */
   async #close(): Promise<void> {
     await this.drain();
     await new Promise<void>((resolve) => {
@@ -143,7 +145,7 @@ function localServer(setup: ServerSetup): LocalServer {
   return { unary: (path) => (setup.calls.isDraining ? undefined : handlers.get(path)) };
 }
 
-/** Time for connections to take leave after their calls are over, milliseconds. */
+/** Time for connections to close once their calls are over, milliseconds. */
 const GOODBYE_MS_MAX = 500;
 
 const bytesOf = (message: OutgoingMessage): Buffer => message.bytes;
@@ -246,8 +248,8 @@ function unaryOfGrpcServer(setup: ServerSetup, method: ServedMethod): UnaryHandl
 }
 
 /**
- * `grpc.health.v1` of a server. The empty name is the process: SERVING until it stops. Contracts and the further names
- * of the source follow what that says.
+ * `grpc.health.v1` of a server. The empty name is the process: SERVING until it stops. Contracts, and the further names
+ * of the source, have the states that the source reports; a contract that it does not name is SERVING.
  */
 class ServerHealth {
   readonly #implementation = new HealthImplementation();
@@ -268,7 +270,7 @@ class ServerHealth {
     this.#implementation.addToServer(server);
   }
 
-  /** Nothing serves any more. */
+  /** Reports NOT_SERVING for every name from now on. */
   drain(): void {
     this.#forget();
     this.#isDraining = true;
@@ -294,10 +296,10 @@ type StreamListener = (
 ) => void;
 
 /**
- * Refuses a call of a method that is not there with a reason; grpc-js refuses it by itself, with a text alone. A stream that
- * was reset with what it came in is skipped.
+ * Refuses calls of unknown methods with a reason, where grpc-js would refuse them with a text alone. A stream that was
+ * reset by the time it is seen is skipped.
  *
- * Returns for how many HTTP/2 servers, for a test to notice a version that names their parts otherwise.
+ * Returns the number of HTTP/2 servers it changed: 0 for a version of the library that names its parts differently.
  */
 function refuseUnknownMethods(server: Server): number {
   const handlers: unknown = Reflect.get(server, "handlers");
@@ -330,6 +332,6 @@ function refuse(stream: ServerHttp2Stream, path: string): void {
     },
     { endStream: true },
   );
-  // What still comes of the request is read and forgotten.
+  // The rest of the request is read and dropped.
   stream.resume();
 }

@@ -15,11 +15,11 @@ export interface CallPrincipal {
   /** "local" on loopback without keys. */
   readonly name: string;
   readonly role: RoleName;
-  /** Session the call acts for, as a gateway vouches for; set behind the gateway only. */
+  /** Session the call acts for, vouched for by a gateway; set only behind the gateway. */
   readonly session?: SessionScope | undefined;
 }
 
-/** What a handler may know of the call besides its request. */
+/** What a handler may know about the call besides its request. */
 export interface CallContext {
   readonly principal: CallPrincipal;
   /** Session of the request's ticket; undefined for a call without one. Checked by the server. */
@@ -30,13 +30,13 @@ export interface CallContext {
   readonly timeoutMs: number | undefined;
   /** Request metadata, lower-case names. */
   readonly metadata: ReadonlyMap<string, string>;
-  /** Schema version the server agreed on and the answer is written in. Set by the servers; absent means 1. */
+  /** Schema version agreed on with the caller, in which the answer is written. Set by the servers; absent means 1. */
   readonly schemaVersion?: number;
 }
 
 /** A response that is already encoded; the server passes the bytes through. For fan-out. */
 export class EncodedMessage {
-  /** Over the same memory: made once, not for each reader. */
+  /** Shares the memory of the given bytes; made once, not per reader. */
   readonly bytes: Buffer;
   constructor(bytes: Uint8Array) {
     this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -63,13 +63,13 @@ export interface ServedService {
   readonly service: DescService;
   readonly handlers: Handlers<DescService>;
   /**
-   * Methods passed on to another server as they come, by `localName`: that server agrees on the schema version with the
-   * caller, and its answers say so. @default none
+   * Methods that are relayed unchanged to another server, by `localName`: that server agrees on the schema version with
+   * the caller, and states it in its answers. @default none
    */
   readonly relayed?: ReadonlySet<string>;
 }
 
-/** Ties handlers to their service, checking the types. */
+/** Pairs a service with its handlers, whose types are checked. */
 export function serve<S extends DescService>(service: S, handlers: Handlers<S>): ServedService {
   return { service, handlers: handlers as Handlers<DescService> };
 }

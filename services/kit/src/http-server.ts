@@ -21,20 +21,22 @@ import { arrivalOfCall, callerGate, peerIsLoopback, webRoutes } from "./rpc/web-
 export interface HttpServerOptions extends ServerOptions {
   /** Origins of web pages that may call besides the server's own. @default none */
   origins?: readonly string[];
-  /** Only requests whose Host is a loopback name: for servers without keys. @default true on a loopback host */
+  /**
+   * Serve only requests whose Host is a loopback name: for servers without keys. @default true without `principalOf`
+   */
   loopbackOnly?: boolean;
-  /** Answers paths that are no method: the console's files. @default 404 */
+  /** Answers paths that are not methods, such as the console's files. @default 404 */
   fallback?: WebHandler;
 }
 
-/** Largest request at the HTTP server: JSON is read whole, and nothing comes between. Larger ones are for the gRPC port. */
+/** Largest request at the HTTP server, bytes: parsing JSON blocks the process. Larger ones must go to the gRPC port. */
 const WEB_REQUEST_BYTES_MAX = 1024 * 1024;
 
 /**
  * Opens the HTTP server: the same handlers by Connect, gRPC-Web and gRPC, JSON or binary, over HTTP/1.1 and
- * HTTP/2 on one port, with or without TLS. PORT_TAKEN when the port is in use.
+ * HTTP/2 on one port, with or without TLS. Pages of other origins are refused; see `origins`.
  *
- * Pages of other origins are refused; see `origins`.
+ * @throws {QmtlError} PORT_TAKEN when the port is in use.
  */
 export async function openHttpServer(options: HttpServerOptions): Promise<OpenServer> {
   const setup = setUpServer(options);
@@ -46,7 +48,7 @@ export async function openHttpServer(options: HttpServerOptions): Promise<OpenSe
   const adapter = webHandler({
     routes: webRoutes(setup),
     requestGate: callerGate(setup),
-    // An unknown field or enum name is a mistake of the caller: it would be dropped before any rule could see it.
+    // An unknown field or enum name is a mistake of the caller; ignored, it would be dropped before any rule sees it.
     jsonOptions: { ignoreUnknownFields: false },
     readMaxBytes: Math.min(setup.messageBytesMax, WEB_REQUEST_BYTES_MAX),
     writeMaxBytes: setup.messageBytesMax,
@@ -69,7 +71,7 @@ export async function openHttpServer(options: HttpServerOptions): Promise<OpenSe
   }
 }
 
-/** Time for connections to take leave after their calls are over, milliseconds. */
+/** Time for connections to close once their calls are over, milliseconds. */
 const GOODBYE_MS_MAX = 500;
 
 class OpenHttpServer implements OpenServer {

@@ -1,9 +1,9 @@
 import { pino } from "pino";
 
-/** What a line of the log may carry beside its message. */
+/** What a line of the log may carry besides its message. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** Structured log, one JSON object a line. Values under secret-looking keys never appear. */
+/** Structured log, one JSON object per line. Values under secret-looking keys never appear. */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;

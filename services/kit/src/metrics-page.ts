@@ -3,16 +3,16 @@ import { isLoopbackHost } from "@qmtl/sdk/rpc";
 import type { Metrics } from "./metrics.ts";
 import { cannotListen } from "./rpc/cannot-listen.ts";
 
-/** The address it listens on; a scraper of another machine needs a proxy that checks who asks. */
+/** The address it listens on; a scraper on another machine needs a proxy that checks who asks. */
 const host = "127.0.0.1";
-/** Scrapes at the same time; beyond, a connection is refused. */
+/** Largest number of connections at the same time; one more is refused. */
 const connectionsMax = 32;
 
-/** A page that is open. */
+/** An open page of metrics. */
 export interface MetricsPage {
   /** `http://127.0.0.1:PORT/metrics` */
   readonly address: string;
-  /** Ends it, and what is connected to it. May be called twice. */
+  /** Closes the page and every connection to it. May be called twice. */
   close(): Promise<void>;
 }
 
@@ -61,7 +61,7 @@ async function answer(
   metrics: Pick<Metrics, "metricsText" | "contentType">,
 ): Promise<void> {
   const named = `http://${headers.host ?? ""}`;
-  // A page of another site that has its own name point here must not read it.
+  // A web page of another site must not read this by having its own name resolve to loopback.
   if (!URL.canParse(named) || !isLoopbackHost(new URL(named).hostname)) return end(response, 403);
   if (url.split("?")[0] !== "/metrics") return end(response, 404);
   if (method !== "GET" && method !== "HEAD") return end(response, 405);

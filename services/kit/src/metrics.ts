@@ -12,7 +12,7 @@ export interface GaugeMetric {
   set(value: number, labels?: MetricLabels): void;
 }
 
-/** Counts observations by bucket; unit stands in the name (`_ms`, `_bytes`). */
+/** Counts observations by bucket; the unit is part of the name (`_ms`, `_bytes`). */
 interface HistogramMetric {
   observe(value: number, labels?: MetricLabels): void;
 }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock } from "./clock.ts";
 
-/** Rows of the largest page a list gives. */
+/** Largest number of rows in a page. */
 export const pageSizeMax = 1_000;
 
 /** What a list was asked for: its method, such as `WorldService.ListBindings`, and every field but the page's own. */
@@ -37,11 +37,10 @@ export function makePageToken(filters: PageFilters, position: PagePosition, nowM
 }
 
 /**
- * The position a page token stands for; undefined for the empty token: from the start.
- *
- * PAGE_TOKEN_INVALID when it is of another list, of other filters, altered, or older than an hour.
+ * The position that a page token stands for; undefined for the empty token: from the start.
  *
  * @param kinds what each part of the position is, such as `["number", "string"]`
+ * @throws {QmtlError} PAGE_TOKEN_INVALID when it is of another list, of other filters, altered, or older than an hour.
  */
 export function readPageToken<const K extends readonly PartKind[]>(
   token: string,
@@ -66,9 +65,9 @@ export function readPageToken<const K extends readonly PartKind[]>(
 export const pageSizes = { usual: 100, max: 1_000 };
 
 /**
- * How many rows a page has: 0 is the usual size, above the largest is the largest (AIP-158).
+ * How many rows a page has: 0 asks for the usual size, more than the largest for the largest (AIP-158).
  *
- * INVALID_FIELD for a negative one.
+ * @throws {QmtlError} INVALID_FIELD for a negative size.
  */
 export function pageSizeOf(requested: number, { usual, max } = pageSizes): number {
   if (requested < 0) {
@@ -79,7 +78,7 @@ export function pageSizeOf(requested: number, { usual, max } = pageSizes): numbe
   return requested === 0 ? usual : Math.min(requested, max);
 }
 
-/** A page of at most `size` of the rows read, which should be one more than that, and the token of the page after it. */
+/** The page of the first `size` rows, and the token of the next page if `rows` has more: so read one row more. */
 export function cutPage<T>(
   rows: readonly T[],
   size: number,
@@ -131,7 +130,7 @@ function invalid(why: string): QmtlError {
   });
 }
 
-/** Every row of a list that is answered in pages; `read` asks for the page after a token, `rowsOf` takes its rows out. */
+/** Every row of a list that is answered in pages; `read` requests the page after a token, `rowsOf` returns its rows. */
 export async function allPages<P extends { readonly nextPageToken: string }, T>(
   read: (page: { readonly pageSize: number; readonly pageToken: string }) => Promise<P>,
   rowsOf: (page: P) => readonly T[],
@@ -151,9 +150,12 @@ export interface Pages<P extends PagePosition> {
   readonly size: number;
   /** Key of the last row of the page before; undefined: from the start. */
   readonly after: P | undefined;
-  /** The page of rows that were read after `after`, one more than it holds; in order. */
+  /**
+   * Makes the page from the rows that follow `after`, in order. Read `size` + 1 of them: the last one shows that there
+   * is a next page.
+   */
   end<T>(rows: readonly T[], keyOf: (row: T) => P): Page<T>;
-  /** The page of all rows of the list; in order. */
+  /** Cuts the page out of all rows of the list, in order. */
   cut<T>(rows: readonly T[], keyOf: (row: T) => P): Page<T>;
 }
 
@@ -163,11 +165,11 @@ interface Page<T> {
 }
 
 /**
- * Reads what a request says of its page.
+ * Reads the page size and the page token of a request.
  *
- * PAGE_TOKEN_INVALID for the token of another list, of other filters, or an old one.
- *
- * @param kinds parts of the key the list is ordered by
+ * @param kinds what each part of the key is that the list is ordered by
+ * @throws {QmtlError} PAGE_TOKEN_INVALID for the token of another list, of other filters, or one older than an hour;
+ * INVALID_FIELD for a negative size.
  */
 export function pagesOf<const K extends readonly PartKind[]>(
   clock: Clock,
@@ -191,7 +193,7 @@ export function pagesOf<const K extends readonly PartKind[]>(
   };
 }
 
-/** Order of two keys, part by part; texts by their code units. */
+/** Compares two keys, part by part; texts by their code units. */
 export function compareKeys(a: PagePosition, b: PagePosition): number {
   for (const [at, part] of a.entries()) {
     const other = b[at];

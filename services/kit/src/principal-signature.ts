@@ -3,7 +3,7 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { CallPrincipal, RoleName } from "./handlers.ts";
 import type { SessionScope, TicketRightName } from "./session-scope.ts";
 
-/** Request header a gateway forwards the caller's identity in. */
+/** Request header in which a gateway forwards the caller's identity. */
 export const PRINCIPAL_HEADER = "qmtl-principal";
 
 /** A gateway and the secret it shares with the services behind it; at least 32 bytes. */
@@ -35,8 +35,10 @@ const RIGHTS: readonly string[] = [
 ] satisfies TicketRightName[];
 
 /**
- * The header by which a gateway vouches for a caller: `base64url(claims).base64url(HMAC-SHA256)`, valid for
- * 60 seconds from `nowMs`. CONFIG_INVALID for a secret under 32 bytes.
+ * The header by which a gateway vouches for a caller: `base64url(claims).base64url(HMAC-SHA256)`, valid for 60 seconds
+ * from `nowMs`.
+ *
+ * @throws {QmtlError} CONFIG_INVALID for a secret under 32 bytes.
  */
 export function signPrincipal(principal: CallPrincipal, key: GatewayKey, nowMs: number): string {
   const claims = {
@@ -50,7 +52,7 @@ export function signPrincipal(principal: CallPrincipal, key: GatewayKey, nowMs: 
   return `${body}.${macOf(body, key).toString("base64url")}`;
 }
 
-/** What a signature vouches for, whenever that is. */
+/** What a signature vouches for, expired or not. */
 export interface SignedClaims {
   readonly gw: string;
   readonly name: string;
@@ -59,7 +61,7 @@ export interface SignedClaims {
   readonly session?: SessionScope;
 }
 
-/** Checks who signed a header, and not when. PRINCIPAL_UNSIGNED when it is forged, or of an unknown gateway. */
+/** Checks who signed a header, but not when. @throws {QmtlError} PRINCIPAL_UNSIGNED unless a known gateway did. */
 export function checkSignature(header: string, gateways: readonly GatewayKey[]): SignedClaims {
   const [body, mac, ...rest] = header.length > HEADER_CHARS_MAX ? [] : header.split(".");
   if (body === undefined || mac === undefined || rest.length > 0)
@@ -74,7 +76,11 @@ export function checkSignature(header: string, gateways: readonly GatewayKey[]):
   return claims;
 }
 
-/** The principal of checked claims. PRINCIPAL_UNSIGNED when they have expired, or are from the future. */
+/**
+ * The principal of checked claims.
+ *
+ * @throws {QmtlError} PRINCIPAL_UNSIGNED when they have expired or are from the future.
+ */
 export function principalOf(claims: SignedClaims, nowMs: number): CallPrincipal {
   if (
     nowMs > claims.exp + CLOCK_SKEW_MS_MAX ||

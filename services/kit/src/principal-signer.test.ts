@@ -6,7 +6,7 @@ import { ManualClock } from "./testing/manual-clock.ts";
 const key = { gatewayId: "gw-1", secret: Buffer.alloc(32, 7) };
 const ann = { name: "ann", role: "operator" } as const;
 
-/** Whom a service takes the caller for. */
+/** The principal that a service accepts for a header. */
 function believed(header: string, clock: ManualClock) {
   const check = createPrincipalCheck({ gateways: [key], signedOnly: true, clock });
   return check({ header: () => header, isLoopback: false });

@@ -2,9 +2,9 @@ import type { Clock } from "./clock.ts";
 import type { CallPrincipal } from "./handlers.ts";
 import { type GatewayKey, signPrincipal } from "./principal-signature.ts";
 
-/** How long one signature is used again, milliseconds: well below its life, so that no call outlives it. */
+/** How long one signature is reused, milliseconds: well below its life, so that no call outlives it. */
 export const signatureReuseMsMax = 10_000;
-/** Principals whose signature is remembered at most; beyond it all are forgotten. */
+/** Largest number of principals whose signature is remembered; at this number all are forgotten. */
 const principalsMax = 1_000;
 
 /** Signs principals as a gateway: one signature serves all calls of a principal for ten seconds. */
@@ -18,12 +18,12 @@ export class PrincipalSigner {
     this.#clock = clock;
   }
 
-  /** The header that vouches for a caller. CONFIG_INVALID for a secret under 32 bytes. */
+  /** The header that vouches for a caller. @throws {QmtlError} CONFIG_INVALID for a secret under 32 bytes. */
   sign(principal: CallPrincipal): string {
     const nowMs = this.#clock.nowMs();
     const name = JSON.stringify([principal.role, principal.name, principal.session ?? null]);
     const known = this.#signed.get(name);
-    // A clock that was set back must not stretch the time.
+    // A clock that was set back must not lengthen the reuse.
     const leftMs = (known?.untilMs ?? 0) - nowMs;
     if (known !== undefined && leftMs > 0 && leftMs <= signatureReuseMsMax) return known.header;
     const header = signPrincipal(principal, this.#key, nowMs);

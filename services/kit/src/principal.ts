@@ -19,7 +19,7 @@ export interface ApiKey {
   readonly role: CallPrincipal["role"];
 }
 
-/** What a server knows of a call before anything is decoded. */
+/** What a server knows about a call before anything is decoded. */
 export interface CallEvidence {
   /** Value of a request header, lower-case name. */
   header(name: string): string | undefined;
@@ -27,15 +27,15 @@ export interface CallEvidence {
   readonly isLoopback: boolean;
 }
 
-/** Tells who called. Throws PRINCIPAL_UNKNOWN or PRINCIPAL_UNSIGNED. */
+/** Determines who called. @throws {QmtlError} PRINCIPAL_UNKNOWN, PRINCIPAL_UNSIGNED. */
 export type PrincipalCheck = (evidence: CallEvidence) => CallPrincipal;
 
 export interface PrincipalOptions {
   /** Keys of callers. @default none */
   keys?: readonly ApiKey[];
-  /** Gateways whose signature is believed. @default none */
+  /** Gateways whose signature is accepted. @default none */
   gateways?: readonly GatewayKey[];
-  /** Only calls signed by a gateway: for the services behind it, when keys are configured. @default false */
+  /** Accept only calls signed by a gateway: for the services behind it, when keys are configured. @default false */
   signedOnly?: boolean;
   /** Expiry of signatures. @default the machine's clock */
   clock?: Clock;
@@ -44,8 +44,8 @@ export interface PrincipalOptions {
 const LOCAL_OWNER: CallPrincipal = { name: "local", role: "owner" };
 
 /**
- * The rule of all servers. A principal signed by a known gateway stands for itself; else a key for its
- * principal; else, when nothing of all this is configured, loopback for `local`, owner.
+ * The rule of all servers. A principal signed by a gateway is taken as it is; else a key stands for its principal;
+ * else, if neither keys nor `signedOnly` are configured, a call over loopback is by `local`, an owner.
  */
 export function createPrincipalCheck(options: PrincipalOptions = {}): PrincipalCheck {
   const keys = (options.keys ?? []).map((entry) => ({
@@ -80,7 +80,7 @@ export function createPrincipalCheck(options: PrincipalOptions = {}): PrincipalC
   };
 }
 
-/** Signatures remembered as good at most; beyond it all are forgotten. */
+/** Largest number of signatures remembered as valid; at this number all are forgotten. */
 const signaturesMax = 1_000;
 
 /** A gateway sends one signature with many calls: it is checked the first time, its expiry every time. */
@@ -96,7 +96,7 @@ function rememberingClaims(gateways: readonly GatewayKey[]): (header: string) =>
   };
 }
 
-/** Refuses a caller whose role is not among `roles`: ROLE_REQUIRED. */
+/** @throws {QmtlError} ROLE_REQUIRED for a caller whose role is not among `roles`. */
 export function requireRole(
   context: Pick<CallContext, "principal">,
   ...roles: readonly CallPrincipal["role"][]
@@ -110,7 +110,7 @@ export function requireRole(
 
 const digestOf = (key: string) => createHash("sha256").update(key).digest();
 
-/** Looks at every key, so that the time taken tells nothing about which one nearly matched. */
+/** Looks at every key, so that the time taken does not reveal which one nearly matched. */
 function find(
   keys: readonly { digest: Buffer; principal: CallPrincipal }[],
   digest: Buffer,

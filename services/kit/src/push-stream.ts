@@ -8,9 +8,9 @@ interface Reader<T> {
 /**
  * What a hub gives to one subscriber: a bounded queue that a server-stream handler returns as its answer.
  *
- * Pushing never waits. At `itemsMax` the stream fails with BUFFER_FULL and what waits is dropped, so the
- * subscriber connects again and resumes from what it applied last: a gap would be worse than an end.
- * Iterate it once.
+ * Pushing never waits. If more than `itemsMax` items would wait, the stream fails with BUFFER_FULL and drops them, so
+ * the subscriber connects again and resumes from what it applied last: a gap would be worse than an end. Iterate it
+ * once.
  */
 export class PushStream<T> implements AsyncIterable<T>, AsyncIterator<T, undefined> {
   readonly #itemsMax: number;
@@ -26,7 +26,7 @@ export class PushStream<T> implements AsyncIterable<T>, AsyncIterator<T, undefin
     this.#onEnd = options.onEnd ?? (() => {});
   }
 
-  /** Items that wait. */
+  /** Number of items that wait. */
   get size(): number {
     return this.#items.length - this.#head;
   }
@@ -35,7 +35,7 @@ export class PushStream<T> implements AsyncIterable<T>, AsyncIterator<T, undefin
     return this.#end !== undefined;
   }
 
-  /** Adds an item; false when the stream is over, or is over because of it. */
+  /** Adds an item; false when the stream is over, or fails because of it. */
   push(item: T): boolean {
     if (this.#end !== undefined) return false;
     if (this.#reader !== undefined) {
@@ -53,12 +53,12 @@ export class PushStream<T> implements AsyncIterable<T>, AsyncIterator<T, undefin
     return true;
   }
 
-  /** Ends the stream after what waits. */
+  /** Ends the stream after the items that wait. */
   end(): void {
     this.#finish(undefined);
   }
 
-  /** Ends the stream with an error after what waits. */
+  /** Ends the stream with an error after the items that wait. */
   fail(failure: unknown): void {
     this.#finish(failure);
   }
@@ -96,7 +96,7 @@ export class PushStream<T> implements AsyncIterable<T>, AsyncIterator<T, undefin
     });
   }
 
-  /** The reader has had enough. */
+  /** Called when the reader leaves early: drops what waits and ends the stream. */
   async return(): Promise<IteratorResult<T, undefined>> {
     this.#drop();
     this.end();

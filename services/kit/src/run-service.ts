@@ -6,7 +6,6 @@ import { silentLogger } from "./logger.ts";
 import type { LocalServer } from "./rpc/local-calls.ts";
 import type { OpenServer, ServerOptions } from "./rpc/server-setup.ts";
 
-/** Where a service stands. */
 export type ServiceState = "starting" | "serving" | "draining" | "stopped";
 
 export interface RunServiceOptions extends ServerOptions {
@@ -14,7 +13,7 @@ export interface RunServiceOptions extends ServerOptions {
   name: string;
   /** Web server on a port of its own; options not given are those of the gRPC server. @default none */
   web?: Pick<HttpServerOptions, "port" | "origins" | "fallback">;
-  /** True when callers need a key or a signature; servers off loopback demand it. @default false */
+  /** True when callers need a key or a signature; required for addresses other than loopback. @default false */
   hasKeys?: boolean;
   /** Stops the service's own work once no call is in progress any more. @default nothing */
   onStop?: () => Promise<void>;
@@ -24,28 +23,28 @@ export interface RunServiceOptions extends ServerOptions {
   handleSignals?: boolean;
 }
 
-/** A service that listens. */
+/** A service whose servers listen. */
 export interface RunningService extends AsyncDisposable {
   readonly state: ServiceState;
   readonly port: number;
   /** The gRPC server for callers in this process. */
   readonly local: LocalServer;
-  /** Undefined without a HTTP server. */
+  /** Undefined without an HTTP server. */
   readonly webPort: number | undefined;
-  /** Resolves when it has stopped, by whatever cause. */
+  /** Resolves when it has stopped, for whatever reason. */
   readonly stopped: Promise<void>;
-  /** Drain, goodbye, force: see `runService`. May be called twice. */
+  /** Stops it, as `runService` describes. May be called twice. */
   stop(): Promise<void>;
 }
 
 /**
  * Opens the servers of a service.
  *
- * `stop` takes no more calls, ends the streams with DRAINING (clients connect again), waits for unary calls
- * (`closeMsMax`), then for `onStop` (`onStopMsMax`), and closes the connections, cutting those that stay.
+ * `stop` refuses further calls, ends the streams with DRAINING (clients connect again), waits for unary calls
+ * (`closeMsMax`), then for `onStop` (`onStopMsMax`), and closes the connections, cutting those that remain.
  *
- * PORT_TAKEN names the port in use. CONFIG_INVALID for an address other machines can reach without both TLS
- * and keys.
+ * @throws {QmtlError} PORT_TAKEN, naming the port in use; CONFIG_INVALID for an address that other machines can reach
+ * without both TLS and keys.
  */
 export async function runService(options: RunServiceOptions): Promise<RunningService> {
   const host = options.host ?? "127.0.0.1";

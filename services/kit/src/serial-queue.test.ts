@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { KeyedSerialQueue, SerialQueue } from "./serial-queue.ts";
 
-/** An operation that ends when it is told to, and notes its name when it begins. */
+/** An operation that ends on demand, and notes its name when it begins. */
 function operation(name: string, begun: string[]) {
   let end = (): void => {};
   let fail = (): void => {};

@@ -1,6 +1,6 @@
-/** How many operations a queue takes, and what it refuses one more with. */
+/** How many operations a queue accepts, and the error with which it refuses one more. */
 export interface QueueLimit {
-  /** Operations under way or waiting at most. */
+  /** Largest number of operations under way or waiting. */
   readonly waitingMax: number;
   refusal(): Error;
 }
@@ -8,16 +8,16 @@ export interface QueueLimit {
 /** Runs operations one after another, in the order they came; a failed one does not stop the next. */
 export class SerialQueue {
   readonly #limit: QueueLimit | undefined;
-  /** Resolves to nothing: what the operations came to would else be held by the queue. */
+  /** Resolves to nothing: otherwise the queue would hold the results of the operations. */
   #tail: Promise<void> = Promise.resolve();
   #waiting = 0;
 
-  /** @param limit where callers from outside decide how many come. @default no limit */
+  /** @param limit needed where outside callers decide how many operations come. @default no limit */
   constructor(limit?: QueueLimit) {
     this.#limit = limit;
   }
 
-  /** Rejects with the refusal of its limit beyond it, and nothing is run. */
+  /** Beyond the limit it rejects with the limit's refusal and does not run the operation. */
   run<T>(operation: () => Promise<T>): Promise<T> {
     if (this.#limit !== undefined && this.#waiting >= this.#limit.waitingMax) {
       return Promise.reject(this.#limit.refusal());
@@ -35,7 +35,7 @@ export class SerialQueue {
     return this.#waiting === 0;
   }
 
-  /** Resolves when everything taken in so far has ended. */
+  /** Resolves when everything accepted so far has ended. */
   idle(): Promise<void> {
     return this.#tail;
   }
@@ -43,7 +43,7 @@ export class SerialQueue {
 
 /** Runs operations on the same key one after another, those on different keys at the same time. */
 export class KeyedSerialQueue {
-  /** The last operation taken in of each key, until it has ended. */
+  /** The last operation accepted for each key, until it has ended. */
   readonly #tails = new Map<string, Promise<void>>();
 
   /** Whether an operation on the key runs or waits. */
@@ -51,12 +51,12 @@ export class KeyedSerialQueue {
     return this.#tails.has(key);
   }
 
-  /** Resolves when everything taken in so far has ended. */
+  /** Resolves when everything accepted so far has ended. */
   async idle(): Promise<void> {
     await Promise.all(this.#tails.values());
   }
 
-  /** Runs one when the earlier ones on each of its keys have ended. */
+  /** Runs an operation once the earlier ones on each of its keys have ended. */
   async run<T>(keys: readonly string[], operation: () => Promise<T>): Promise<T> {
     const before = keys.flatMap((key) => this.#tails.get(key) ?? []);
     const result = Promise.all(before).then(operation);

@@ -2,8 +2,8 @@
 export type TicketRightName = "observe" | "compute" | "trade" | "feed";
 
 /**
- * A session and what its ticket covers. The only source of these facts: the gateway takes them from the ticket and
- * passes them on in the signed principal, so that the services behind it need no keys.
+ * A session and what its ticket covers. Only the gateway reads tickets; it passes this on in the signed principal, so
+ * that the services behind it do not need the keys of tickets.
  */
 export interface SessionScope {
   readonly sessionId: string;

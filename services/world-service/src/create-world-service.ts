@@ -30,7 +30,7 @@ import { Worlds } from "./world/worlds.ts";
 /** Software version that GetCapabilities states. */
 const serverVersion = "0.1.0";
 
-/** What the service is made from. */
+/** What the service depends on. */
 export interface WorldServiceDeps {
   /** Database whose schema is `world`. */
   readonly db: Db;
@@ -41,7 +41,7 @@ export interface WorldServiceDeps {
   readonly metrics?: Metrics;
   /** Ids of decisions, evaluations and of this process. @default random UUIDs */
   readonly newId?: () => string;
-  /** Who may write. @default nobody else on PGlite, whose folder is locked; a row on a server */
+  /** Decides whether this process may write. @default alone on PGlite, whose folder is locked; by a row on a server */
   readonly leadership?: Leadership;
 }
 
@@ -50,17 +50,17 @@ export interface WorldServiceInstance {
   readonly services: ServedService[];
   /** Versions per contract, for the servers. */
   readonly schemaRange: SchemaRangeOf;
-  /** Whether this process leads, where several may run; undefined where it is the only one. */
+  /** Where several processes may run: whether this one leads. Undefined where it is the only one. */
   readonly leading: LeadershipMonitor | undefined;
   /** The worlds in this process, for embedding and tests. */
   readonly worlds: Worlds;
   /** Takes the lead, loads the worlds, begins to publish. */
   start(): Promise<void>;
-  /** Finishes what was accepted, gives the lead up. May be called twice. */
+  /** Finishes what was accepted and gives the lead up. May be called twice. */
   stop(): Promise<void>;
 }
 
-/** Makes WorldService: migrates its schema and wires stores, worlds and handlers. */
+/** Creates WorldService: migrates its schema and wires stores, worlds and handlers. */
 export async function createWorldService(deps: WorldServiceDeps): Promise<WorldServiceInstance> {
   const { db, bus, clock, logger, config } = deps;
   const newId = deps.newId ?? randomUUID;

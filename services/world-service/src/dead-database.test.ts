@@ -50,7 +50,7 @@ describeOwnPostgres("the only WorldService, when its database is killed", (serve
     await worlds.createWorld({ world, requestId: "w" });
     const standings: LeadershipStatus[] = [];
     leading.onChange(() => standings.push(leading.standing));
-    await db.query("checkpoint"); // this server does not write through at each commit
+    await db.query("checkpoint"); // this server does not flush at each commit
     const failures: QmtlError[] = [];
     let isOver = false;
     const keepAsking = async (call: () => Promise<unknown>) => {

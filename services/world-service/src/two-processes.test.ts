@@ -5,7 +5,7 @@ import { openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, startChildScript, waitUntil } from "@qmtl/service-kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 
-/** More than a process of a busy machine stands still. */
+/** Longer than a process on a busy machine is held up. */
 const leaderMs = 5_000;
 
 async function startProcess(dsn: string, ownLeaderMs = leaderMs) {
@@ -40,7 +40,7 @@ function clientOf(urls: string) {
 
 type Process = Awaited<ReturnType<typeof startProcess>>;
 
-/** Makes a world by whichever process leads, and says which it was. What others answered goes to `refusals`. */
+/** Creates a world by the process that leads, and resolves to that; the reasons of the others go to `refusals`. */
 async function made(
   processes: readonly Process[],
   worldId: string,

@@ -15,13 +15,14 @@ import { lockGraph } from "../store/graph-store.ts";
 import { type DiffPlan, type PlannedAssignment, planDiff } from "./plan-diff.ts";
 import { type DiffOrigin, storeDiff } from "./store-diff.ts";
 
-/** Assignments in one chunk at most. */
+/** Largest number of assignments in one chunk. */
 const chunkAssignmentsMax = 100;
 
 type DiffChunk = MessageInitShape<typeof DiffResponseSchema>;
 
 /**
- * Adds a graph in one transaction, then hands out its assignments in chunks, from the one asked for.
+ * Adds a graph in one transaction (with `validate_only` it only plans), then yields its assignments in chunks, starting
+ * at `from_chunk`.
  *
  * @throws {QmtlError} GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, CRC_MISMATCH, CONTEXT_INCOMPLETE, GRAPH_TOO_LARGE,
  * INVALID_FIELD: nothing is stored.
@@ -104,7 +105,10 @@ function sentinelIdOf(request: DiffRequest): string {
   return `${of}-sentinel`;
 }
 
-/** A label as it is stored: other characters than letters, digits, `-_.` become `-`; "v1" for none. */
+/**
+ * A label as it is stored: characters other than letters, digits, `-`, `_` and `.` become `-`, leading and trailing
+ * punctuation is dropped, at most 200 characters are kept; "v1" when nothing is left.
+ */
 function versionLabel(label: string): string {
   const plain = label.replace(/[^A-Za-z0-9\-_.]/g, "-").replace(/^[-_.]+|[-_.]+$/g, "");
   return plain === "" ? "v1" : plain.slice(0, 200);

@@ -12,35 +12,36 @@ import { plannedQueue, type QueueRow } from "../graph/queue-row.ts";
 import { knownNodes } from "../store/graph-store.ts";
 import { knownQueues, takenNames } from "../store/queue-store.ts";
 
-/** Numbered names tried after the whole digest is taken. */
+/** How many numbered names are tried once the name with the whole digest is taken, too. */
 const numberedMax = 10_000;
 
 /** Largest number of queues of one diff: nodes × contexts. */
 const diffQueuesMax = 100_000;
 
-/** One node in one context, and whether it was there. */
+/** One node in one context, and whether it existed before. */
 export interface PlannedAssignment {
   readonly node: Node;
   readonly queue: QueueRow;
   /** Context of the strategy it belongs to; undefined for a source, which belongs to all. */
   readonly of: QueueContext | undefined;
-  /** Node and queue were there before this submission. */
+  /** Node and queue existed before this submission. */
   readonly isReused: boolean;
-  /** The node was there before this submission. */
+  /** The node existed before this submission. */
   readonly isNodeKnown: boolean;
 }
 
 /** What a diff would add. */
 export interface DiffPlan {
-  /** In topological order; per node its contexts as asked. */
+  /** In topological order of the nodes; within a node, in the order of the requested contexts. */
   readonly assignments: readonly PlannedAssignment[];
   readonly newNodes: readonly Node[];
   readonly newQueues: readonly QueueRow[];
 }
 
 /**
- * Compares ordered nodes with the global graph, in contexts of their strategy: each node's own has the pins of its cone.
- * What an earlier try of the same submission added counts as new, so that a retry answers the same.
+ * Compares ordered nodes with the global strategy graph, in the contexts of their strategy. The context of a node has
+ * only the pins of the sources it depends on. What an earlier attempt of the same submission added counts as new, so
+ * that a retry gets the same answer.
  *
  * @throws {QmtlError} GRAPH_TOO_LARGE; CONTEXT_INCOMPLETE when a source is not pinned.
  */
@@ -99,7 +100,7 @@ function wantedQueue(node: Node, context: QueueContext, of: QueueContext | undef
   return { node, context, queue: plannedQueue(node, context), of };
 }
 
-/** Gives each new queue the first of its names that nobody has. */
+/** Gives each new queue the first of its candidate names that is not taken. */
 async function nameQueues(
   db: Queryable,
   wanted: readonly WantedQueue[],
@@ -135,8 +136,8 @@ function nextName(names: Generator<string>, given: ReadonlySet<string>): string 
 
 /**
  * Names for the queue of a node in a context, best first:
- * `[<world>.<domain>.]<asset>_<node type>_<digest>_v1[_sim]`, with 8 characters of the node id's digest, 2
- * more while the name is taken, then the whole digest with `-1`, `-2`, …
+ * `[<world>.<domain>.]<asset>_<node type>_<digest>_v1[_sim]`, with the first 8 characters of the node id's digest, 2
+ * more as long as the name is taken, then the whole digest with `-1`, `-2`, …
  *
  * `asset` is the first tag, else "asset"; `_sim` marks dry runs; source queues have no world and no domain.
  */

@@ -19,8 +19,8 @@ export interface DiffOrigin {
 }
 
 /**
- * Writes a plan: nodes, queues, the strategy's ties and contexts, its sentinel, tag queries, and the events
- * of each world whose queues changed. One transaction with the reading of the plan.
+ * Writes a plan: nodes, queues, which nodes the strategy has and in which contexts, its sentinel, tag queries, and the
+ * events of each world whose queues changed. Runs in the transaction in which the plan was made.
  */
 export async function storeDiff(
   tx: Tx,

@@ -2,13 +2,13 @@ import type { Node, StrategyGraph } from "@qmtl/contracts/qmtl/graph/v1/graph_pb
 import { checkGraph, type GraphFindingReason } from "@qmtl/core/canonical";
 import { type FieldViolation, QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 
-/** Node ids named in one refusal at most. */
+/** Largest number of node ids that one refusal names. */
 const namedMax = 20;
 
 interface Refusal {
   readonly reason: ReasonName;
   readonly message: string;
-  /** What is wrong with the field, about the id of its node or input. */
+  /** Describes what is wrong with the field, given the id of its node or input. */
   readonly describe: (id: string) => string;
   /** @default {@link namedMax} */
   readonly fieldsMax?: number;
@@ -39,10 +39,10 @@ const refusals: Readonly<Record<GraphFindingReason, Refusal>> = {
 };
 
 /**
- * The nodes so that each comes after its inputs; among those that could come next, in the order given.
+ * Orders the nodes so that each comes after its inputs; among those that could come next, the given order decides.
  *
- * @throws {QmtlError} CRC_MISMATCH, INVALID_FIELD when an id appears twice, UNKNOWN_DEPENDENCY when an input is not in the
- * graph, GRAPH_HAS_CYCLE when there is no such order.
+ * @throws {QmtlError} CRC_MISMATCH, INVALID_FIELD when an id appears twice, UNKNOWN_DEPENDENCY when an input is not in
+ * the graph, GRAPH_HAS_CYCLE when there is no such order.
  */
 export function orderNodes({ nodes, nodeIdsCrc32 }: StrategyGraph): Node[] {
   const { findings, order } = checkGraph(nodes, nodeIdsCrc32);

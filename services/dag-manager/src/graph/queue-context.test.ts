@@ -21,8 +21,8 @@ const file = new URL("../../../../e2e/vectors/downgrade.json", import.meta.url);
 const { cases } = JSON.parse(readFileSync(file, "utf8")) as { cases: DowngradeCase[] };
 
 /**
- * Cases that the running code deliberately does not follow, by what overrides them, and what it does. In all of them
- * nothing is computed: a context is refused where it was lowered.
+ * Cases that the code deliberately does not follow: why, and what it does instead. It computes nothing in any of them:
+ * it refuses a context that the vector lowers.
  */
 const overridden: Readonly<Record<string, { because: string; instead: object }>> = {
   "downgrade-01": {
@@ -47,7 +47,7 @@ const overridden: Readonly<Record<string, { because: string; instead: object }>>
 /** A number that no version of the contract gives to a domain. */
 const unknownDomain = 99 as ExecutionDomain;
 
-/** A domain as the contract has it: a closed enum, so that any other text is a number nobody knows. */
+/** A domain in the contract, which has a closed enum: any other text becomes an unknown number. */
 function wireDomain(domain: string | undefined): ExecutionDomain {
   if (domain === undefined || domain === "default") return ExecutionDomain.UNSPECIFIED;
   const known = Object.entries(ExecutionDomain).find(([name]) => name === domain.toUpperCase());

@@ -20,8 +20,8 @@ import {
 import { QmtlError } from "@qmtl/sdk/rpc";
 
 /**
- * A compute context: of a strategy, with all its pins, or of a node, with those of its cone. All but the pins makes the
- * key. Source nodes have world, domain and as-of `""`.
+ * A compute context: of a strategy, with all its pins, or of a node, with the pins of the sources it depends on.
+ * Everything but the pins goes into the compute key. For source nodes world, domain and as-of are `""`.
  */
 export interface QueueContext extends PinnedData {
   readonly worldId: string;
@@ -55,8 +55,8 @@ const domainNumbers: Readonly<Record<QueueContext["domain"], ExecutionDomain>> =
 };
 
 /**
- * A context as asked for: an unspecified domain reads as backtest, an empty partition as `global`. Its as-of is made
- * from its pins; without pins it is the text that was given, or `none`. Live and shadow have neither.
+ * Reads a context from a request: an unspecified domain means backtest, an empty partition `global`. The as-of is made
+ * from the pins; without pins it is the text that was given, or `none`. Live and shadow have neither as-of nor pins.
  *
  * @throws {QmtlError} CONTEXT_INCOMPLETE without a world; INVALID_FIELD for a source that is pinned twice.
  */
@@ -86,7 +86,8 @@ function dataOf(context: ComputeContext, field: string): PinnedData {
 }
 
 /**
- * The context of a node of a strategy: world, domain and partition of the strategy's, with what the node's cone may see.
+ * The context of a node of a strategy: world, domain and partition are the strategy's; as-of and pins are those of the
+ * sources that the node depends on, its cone.
  *
  * @throws {QmtlError} CONTEXT_INCOMPLETE when a source of the cone is not pinned.
  */
@@ -129,12 +130,12 @@ function areSamePins(a: QueueContext, b: QueueContext): boolean {
   return pins.every(([source, fingerprint]) => b.pins[source] === fingerprint);
 }
 
-/** A pure source node: its rows are shared by all worlds. */
+/** True for a source node without inputs: its rows are shared by all worlds. */
 export function isSourceNode(node: Node): boolean {
   return node.source !== undefined && node.inputs.length === 0;
 }
 
-/** The compute key of a node in its own context; of a source node, whatever the context. */
+/** The compute key of a node in its own context. The key of a source node does not depend on the context. */
 export function computeKeyOf(node: Node, context: QueueContext): string {
   const nodeId = parseNodeId(node.nodeId, "node_id");
   if (isSourceNode(node) || context.domain === "") return sourceComputeKey(nodeId);

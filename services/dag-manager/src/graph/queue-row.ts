@@ -14,7 +14,6 @@ import {
   sourceContext,
 } from "./queue-context.ts";
 
-/** Name and kind of one column. */
 export interface QueueColumn {
   readonly name: string;
   readonly kind: QueueColumnKind;
@@ -22,7 +21,7 @@ export interface QueueColumn {
 
 type QueueColumnKind = "f64" | "bytes";
 
-/** A queue: where the output of one compute key lies. */
+/** A queue: where the output of one compute key is stored. */
 export interface QueueRow {
   readonly computeKey: string;
   readonly nodeId: string;
@@ -66,7 +65,7 @@ const columnKinds: Readonly<Record<QueueColumnKind, ColumnKind>> = {
   bytes: ColumnKind.BYTES,
 };
 
-/** An adapter whose rows pass a barrier. */
+/** True for an adapter whose rows pass a replay barrier. */
 function isReplayAdapter(adapter: string): boolean {
   return adapter.endsWith("-replay");
 }

@@ -21,9 +21,11 @@ interface AcquirePorts {
 }
 
 /**
- * Answers an Acquire: what can be granted now, or as soon as one of the keys falls vacant, or after the wait.
+ * Answers an AcquireLeases: grants what is vacant now, or else waits until one of the keys falls vacant or the wait is
+ * over; then the answer may be empty.
  *
- * @throws {QmtlError} QUEUE_NOT_FOUND, TICKET_SCOPE naming the first key without a queue, or that the session may not hold.
+ * @throws {QmtlError} QUEUE_NOT_FOUND naming the first key without a queue; TICKET_SCOPE naming the first key that the
+ * session may not hold.
  */
 export async function acquireLeases(
   ports: AcquirePorts,
@@ -38,7 +40,7 @@ export async function acquireLeases(
   const granted = await nodeLeases.acquire(scope.sessionId, request.keys, waitMs, signal);
   const serverTime = timestampFromMs(store.clock.nowMs());
   if (granted.length === 0) return { leases: [], serverTime };
-  // Read after the grant: the holder begins at a head that is not older than its lease.
+  // Read after the grant, so that the holder begins at a head that is not older than its lease.
   const now = await leaseSurroundings(
     store.db,
     granted.map((lease) => lease.computeKey),

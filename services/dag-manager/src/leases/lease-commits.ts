@@ -6,12 +6,12 @@ import { leaseRows, writeLeases } from "../store/lease-store.ts";
 /** Refuses, inside a transaction, when this process does not lead. */
 export type LeaderCheck = (tx: Tx) => Promise<void>;
 
-/** Writes changes of holders, several in one transaction, and tells the table how it went. */
+/** Writes changes of holders, several in one transaction, and settles each proposal in the table by the outcome. */
 export class LeaseCommits {
   readonly #db: Db;
   readonly #clock: Clock;
   readonly #checkLeader: LeaderCheck;
-  /** Keys whose rows are not known since a commit with unknown outcome. */
+  /** Keys whose stored rows are not known: a commit had an unknown outcome, or their row was not written. */
   readonly #unsure = new Set<string>();
 
   constructor(db: Db, clock: Clock, checkLeader: LeaderCheck) {
@@ -20,7 +20,10 @@ export class LeaseCommits {
     this.#checkLeader = checkLeader;
   }
 
-  /** Resolves to the proposals that were written. The others are settled as failed, and their rows read again. */
+  /**
+   * Resolves to the proposals that were written. The others are settled as failed, and their rows are read again.
+   * When the transaction fails all are settled, as failed or unknown, and its error is thrown.
+   */
   async commit(
     table: NodeLeaseTable,
     proposals: readonly LeaseProposal[],
@@ -54,7 +57,7 @@ export class LeaseCommits {
     return done;
   }
 
-  /** Reads again the rows that are not known; until that succeeds their keys are not granted. */
+  /** Reads the rows that are not known again; until that succeeds, their keys are not granted. */
   async reread(table: NodeLeaseTable): Promise<void> {
     if (this.#unsure.size === 0) return;
     const keys = [...this.#unsure];

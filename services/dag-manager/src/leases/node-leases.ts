@@ -5,7 +5,7 @@ import type { Db } from "@qmtl/service-kit/db";
 import { closedKeys, leaseRows } from "../store/lease-store.ts";
 import { type LeaderCheck, LeaseCommits } from "./lease-commits.ts";
 
-/** Sessions remembered before silent ones are forgotten. */
+/** Number of sessions above which silent ones are forgotten. */
 const sessionsMax = 4_096;
 
 /** Largest number of calls that wait for leases. */
@@ -13,7 +13,7 @@ const waitingCallsMax = 4_096;
 /** How often waiting calls are checked, milliseconds: how late a lapse is noticed. */
 const lookMs = 100;
 
-/** One key of an ask. */
+/** One key of an AcquireLeases request. */
 interface LeaseRequest {
   readonly computeKey: string;
   readonly build: string;
@@ -29,7 +29,7 @@ interface WaitingCall {
   readonly sessionId: string;
   readonly keys: ReadonlySet<string>;
   readonly granted: GrantedLease[];
-  /** Ends its wait. */
+  /** Ends the wait. */
   wake: () => void;
 }
 
@@ -42,7 +42,7 @@ interface NodeLeasesOptions {
 }
 
 /**
- * Who computes what: the node leases of every key, their rows in the database, and the calls that wait.
+ * The node leases of every key: which session computes what, their rows in the database, and the calls that wait.
  * Renewals are answered from memory; only a change of holder is written, one transaction at a time.
  */
 export class NodeLeases {
@@ -63,7 +63,10 @@ export class NodeLeases {
     this.#table = this.#tableOf([]);
   }
 
-  /** Reads the rows; this process leads from now on. Nobody new is granted a held key for one lease. */
+  /**
+   * Reads the rows; this process leads from now on. A key that is held is granted to nobody else before one lease
+   * duration has passed, unless its holder releases it.
+   */
   async start(): Promise<void> {
     const rows = await leaseRows(this.#options.db);
     for (const key of await closedKeys(this.#options.db)) this.#closed.add(key);
@@ -77,7 +80,7 @@ export class NodeLeases {
     for (const call of this.#calls) call.wake();
   }
 
-  /** No lease of the key is granted any more: its queue has ended. Its holder may still renew. */
+  /** Grants no lease of the key any more, because its queue has ended. Its holder may still renew. */
   close(computeKey: string): void {
     this.#closed.add(computeKey);
   }
@@ -111,7 +114,7 @@ export class NodeLeases {
     return [...held, ...call.granted];
   }
 
-  /** A renewal per lease, counted from now. */
+  /** Renews leases for one lease duration from now; returns one result per lease, in order. */
   renew(sessionId: string, leases: readonly GrantedLease[]) {
     this.#heard.hear(sessionId);
     const nowMs = this.#options.clock.monotonicMs();
@@ -123,7 +126,7 @@ export class NodeLeases {
     });
   }
 
-  /** Gives leases up; those that the session does not hold are skipped. Candidates are served at once. */
+  /** Gives leases up; those that the session does not hold are skipped. Waiting candidates are granted them at once. */
   async release(
     sessionId: string,
     leases: readonly GrantedLease[],
@@ -140,30 +143,30 @@ export class NodeLeases {
     await this.#grant(leases.map((lease) => lease.computeKey));
   }
 
-  /** True when the session holds the key; it may be silent. */
+  /** True when the session holds the key, even if it has been silent for longer than its lease. */
   isHolder(computeKey: string, sessionId: string): boolean {
     return this.#table.row(computeKey).sessionId === sessionId;
   }
 
-  /** True when the epoch is the last one granted of the key, and another session holds it. */
+  /** True when the epoch is the last one granted for the key, and another session holds it. */
   isOfAnother(computeKey: string, epoch: number, sessionId: string): boolean {
     const row = this.#table.row(computeKey);
     return row.epoch === epoch && row.sessionId !== null && row.sessionId !== sessionId;
   }
 
-  /** The row of a key; its session may be silent. */
+  /** The row of a key; its session may have been silent for longer than its lease. */
   row(computeKey: string): NodeLeaseRow {
     return this.#table.row(computeKey);
   }
 
-  /** Calls that wait for the key. */
+  /** Number of calls that wait for the key. */
   candidates(computeKey: string): number {
     let count = 0;
     for (const call of this.#calls) if (call.keys.has(computeKey)) count += 1;
     return count;
   }
 
-  /** True when the session asked or renewed within one lease. */
+  /** True when the session asked for, renewed or released a lease within the last lease duration. */
   isHeard(sessionId: string): boolean {
     return this.#heard.isHeard(sessionId);
   }
@@ -217,7 +220,7 @@ export class NodeLeases {
     });
   }
 
-  /** Looks for lapsed leases as long as calls wait. */
+  /** Looks for lapsed leases, every `lookMs`, as long as calls wait. */
   #look(): void {
     if (this.#timer !== undefined) return;
     this.#timer = this.#options.clock.setTimer(() => {
@@ -233,7 +236,7 @@ export class NodeLeases {
     }, lookMs);
   }
 
-  /** Grants what is vacant of the keys to the best of those who wait. */
+  /** Grants those of the keys that are vacant, each to the best candidate that waits. */
   #grant(keys: Iterable<string>): Promise<void> {
     return this.#writes.run(async () => {
       await this.#commits.reread(this.#table);
@@ -254,17 +257,17 @@ export class NodeLeases {
       call.granted.push(lease);
       return;
     }
-    // Its call has ended meanwhile: it is given the lease again when it asks, or the lease lapses.
+    // The call has ended meanwhile: the session is given the lease when it asks again, or the lease lapses.
   }
 }
 
-/** When each session was last heard of. In memory: after a restart nobody was. */
+/** When each session was last heard from. In memory only: after a restart every session counts as silent. */
 class LastContacts {
   readonly #clock: Clock;
   readonly #silentMs: number;
   readonly #heardMs = new Map<string, number>();
 
-  /** A session not heard of for `silentMs` counts as gone. */
+  /** A session not heard from for `silentMs` counts as gone. */
   constructor(clock: Clock, silentMs: number) {
     this.#clock = clock;
     this.#silentMs = silentMs;

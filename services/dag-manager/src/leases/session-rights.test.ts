@@ -95,7 +95,7 @@ describeEachDatabase("what a session may hold and publish", (databases) => {
     const records = await history(dag, bars);
     expect(records.map(({ seq }) => seq)).toEqual([0n, 0n]);
     expect(records[0]!.body).toMatchObject({ case: "start", value: { sessionId: "feeder" } });
-    // Sent again it is the same record, whatever it claims.
+    // Sent again, it is the same record, whatever session it names.
     expect(await publish(dag, feeder, [start(bars, 1, { sessionId: "else" })])).toEqual(["ok"]);
     expect(await publish(dag, feeder, rows(bars, 1, 0, 2))).toEqual(["ok", "ok"]);
   });

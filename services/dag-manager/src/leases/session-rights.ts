@@ -3,18 +3,18 @@ import type { CallContext, SessionScope } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
 import { type KeyUse, keyUses } from "../store/key-use-store.ts";
 
-/** Largest number of keys remembered; the one looked up longest ago goes first. */
+/** Largest number of keys remembered; the one looked up longest ago is dropped first. */
 const keysMax = 100_000;
 
-/** The session a call acts for; the server lets none without one through to methods that need a ticket. */
+/** The session a call acts for; the server lets no call without one through to methods that need a ticket. */
 export function sessionOf({ session }: CallContext): SessionScope {
   if (session === undefined) throw new Error("a call without a session");
   return session;
 }
 
 /**
- * Which keys a session may hold and publish, as its ticket says: with COMPUTE the nodes of its strategies in its world,
- * with FEED the queues of its sources. Keys are remembered: a strategy that has a node keeps it.
+ * Which keys a session may hold and publish, by its ticket: with COMPUTE the nodes of its strategies in its world, with
+ * FEED the queues of its sources. A key once covered is not looked up again, since a strategy never loses a node.
  */
 export class SessionRights {
   readonly #db: Queryable;
@@ -50,7 +50,7 @@ export class SessionRights {
   async covered(scope: SessionScope, computeKeys: readonly string[]): Promise<ReadonlySet<string>> {
     const isCovered = (key: string): boolean => covers(scope, this.#known.get(key));
     const unsure = new Set(computeKeys.filter((key) => !isCovered(key)));
-    // What was known may be old: another strategy may have come to share the node.
+    // What is remembered may be stale: another strategy may share the node by now.
     if (unsure.size > 0) await this.#look([...unsure]);
     return new Set(computeKeys.filter(isCovered));
   }

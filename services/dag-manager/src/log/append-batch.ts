@@ -23,22 +23,22 @@ interface AppendOutcome {
   readonly heads: readonly HeadUpdate[];
   /** First rows of sources that began. */
   readonly origins: readonly { readonly source: string; readonly row: number }[];
-  /** Why records are void. */
+  /** The fault of each void record. */
   readonly voids: readonly RecordFault[];
 }
 
 type FindEntry = (computeKey: string, value: number) => Promise<LogEntry | undefined>;
 
 /**
- * One append to any number of keys: folds the records in order over the locked heads, and says what to
- * write and what to answer. Does no I/O of its own.
+ * One append to any number of keys: folds the records in order over the given heads, and returns what to write and what
+ * to answer. Does no I/O of its own.
  */
 export class AppendBatch {
   readonly #records: readonly QueueRecord[];
   readonly #keys = new Map<string, KeyAppend>();
   readonly #folded: FoldedRecord[] = [];
   readonly #faults: RecordFault[] = [];
-  /** Fold of the record's key after it. */
+  /** State of the record's key after each record. */
   readonly #states: FoldState[] = [];
   readonly #voids: RecordFault[] = [];
   #outcome: AppendOutcome | undefined;
@@ -73,7 +73,7 @@ export class AppendBatch {
     }
   }
 
-  /** Compares records that lie before the next seq with the log: the same content is done, other content is void. */
+  /** Compares records before the next seq with the log: equal content counts as stored, different content is void. */
   async confirmRepeats(findBySeq: FindEntry, findStart: FindEntry): Promise<void> {
     for (const [at, record] of this.#records.entries()) {
       const { repeated } = this.#folded[at]!;
@@ -91,7 +91,7 @@ export class AppendBatch {
     }
   }
 
-  /** Every record is new and effective, and no START: nothing is looked up or reported. */
+  /** True when every record is new and effective, and none is a START: nothing has to be looked up or reported. */
   get isPlain(): boolean {
     const isNew = this.#folded.every(
       ({ repeated, fault }) => repeated === 0 && fault === RecordFault.UNSPECIFIED,
@@ -99,7 +99,7 @@ export class AppendBatch {
     return isNew && this.#records.every(({ body }) => body.case !== "start");
   }
 
-  /** What to write, and what happened. */
+  /** What to write and to report; the same object at every call. */
   outcome(): AppendOutcome {
     this.#outcome ??= this.#makeOutcome();
     return this.#outcome;
@@ -205,7 +205,7 @@ function take(key: KeyAppend, record: QueueRecord): void {
   }
 }
 
-/** A record that is held, or comes before its lease, does not count: it may be sent again. */
+/** True for a fault that is final. A record that is held, or came before its lease, may be sent again. */
 function isVoid(fault: RecordFault): boolean {
   return (
     fault !== RecordFault.UNSPECIFIED &&
@@ -214,7 +214,7 @@ function isVoid(fault: RecordFault): boolean {
   );
 }
 
-/** Why a record that lies before the next seq, with other content than the log's, is void. */
+/** Why a record before the next seq is void when its content differs from the log's. */
 function repeatFault(record: QueueRecord, { epoch }: FoldState): RecordFault {
   const isStale = Number(record.leaseEpoch) < epoch;
   return isStale ? RecordFault.STALE_EPOCH : RecordFault.REPEATED_SEQ;

@@ -13,31 +13,32 @@ import {
 } from "@qmtl/core/queues";
 import { firstRowOf, float64At, runLength, shapeFault, sliceRun } from "./record-run.ts";
 
-/** What the head of a key and its surroundings say, as read under its lock. */
+/** What an append must know of a key: the head, and what limits it. */
 export interface AppendTarget {
   readonly fold: FoldState;
   /** Last epoch that was ever granted for the key; nothing is stored under a higher one (Q12). */
   readonly grantedEpoch: number;
   /** Fingerprint of the feed at the last START. */
   readonly feedFingerprint: string;
-  /** Stopped by a divergence or loss: nothing is effective. */
+  /** Stopped by a divergence or a loss: no record is effective. */
   readonly isBlocked: boolean;
-  /** Columns of the queue; 0: any number. */
+  /** Number of columns of the queue; 0: any number. */
   readonly columns: number;
-  /** No later bucket end may pass (Q15), milliseconds since the epoch; null: the feed has no limit. */
+  /** Feed limit: no row with a later bucket end may pass (Q15), milliseconds since 1970; null: no limit. */
   readonly untilMs: number | null;
 }
 
-/** How far a record (or run) got: `taken` of its records are effective; then why no more. */
+/** How far a record (or run) got: the part that is effective, and why the rest is not. */
 export interface FoldedRecord {
+  /** The effective part that is new; undefined when there is none. */
   readonly taken: QueueRecord | undefined;
-  /** Records at the front that lie before the next seq: repeats, if their content is that of the log. */
+  /** Number of leading records before the next seq: repeats, if their content equals that of the log. */
   readonly repeated: number;
-  /** UNSPECIFIED: all of it is effective, if the repeats are. */
+  /** Why the record after the effective ones is not; UNSPECIFIED: all are effective, if the repeats are. */
   readonly fault: RecordFault;
 }
 
-/** Why a record is not effective: the fold's words on the wire. */
+/** The fold's reasons for a void record, as they are sent on the wire. */
 const FAULTS: Readonly<Record<VoidReason, RecordFault>> = {
   start_not_newer: RecordFault.START_NOT_NEWER,
   no_start: RecordFault.NO_START,
@@ -49,17 +50,17 @@ const FAULTS: Readonly<Record<VoidReason, RecordFault>> = {
   wrong_row: RecordFault.WRONG_ROW,
   known_at_fell: RecordFault.KNOWN_AT_FELL,
   watermark_fell: RecordFault.WATERMARK_FELL,
-  // The server refuses revisions before: they are planned.
+  // The server refuses revisions before they get here: they are planned.
   revisions_unsupported: RecordFault.MALFORMED,
   undecodable: RecordFault.MALFORMED,
 };
 
-/** `stale_epoch`: a fault as the metrics name it. */
+/** A fault as the metrics name it, such as `stale_epoch`. */
 export function faultName(fault: RecordFault): string {
   return String(enumToJson(RecordFaultSchema, fault)).replace("RECORD_FAULT_", "").toLowerCase();
 }
 
-/** Folds one record into the target, as far as it is effective. */
+/** Folds one record, or run, into the target, as far as it is effective. */
 export function foldAppend(target: AppendTarget, record: QueueRecord): FoldedRecord {
   if (target.isBlocked) return { ...nothing, fault: RecordFault.BLOCKED };
   if (shapeFault(record, target.columns) !== undefined) {
@@ -82,7 +83,7 @@ export function foldAppend(target: AppendTarget, record: QueueRecord): FoldedRec
 
 const nothing = { taken: undefined, repeated: 0, fault: RecordFault.UNSPECIFIED };
 
-/** Takes record `at` of a run into the fold; why it is not effective, else UNSPECIFIED. */
+/** Folds record `at` of a run into the target; returns why it is not effective, or UNSPECIFIED. */
 function faultAt(target: AppendTarget, record: QueueRecord, at: number): RecordFault {
   const { body } = record;
   if (body.case === "rows" && isHeld(target, float64At(body.value.bucketEndMs, at))) {
@@ -110,7 +111,7 @@ function isHeld(target: AppendTarget, bucketEndMs: number): boolean {
   return target.untilMs !== null && bucketEndMs > target.untilMs;
 }
 
-/** Record `at` of a run as the fold takes it; its shape was checked. */
+/** Record `at` of a run in the fold's types; its shape has been checked. */
 function foldRecordAt(record: QueueRecord, at: number): FoldRecord {
   const { body } = record;
   const epoch = Number(record.leaseEpoch);

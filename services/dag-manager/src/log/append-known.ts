@@ -4,16 +4,16 @@ import type { HeadRow, HeadUpdate } from "./log-tables.ts";
 import type { LogEntry } from "./queue-log.ts";
 import { firstRowOf, kindOf, lastKnownAtMs, lastRowOf, runLength } from "./record-run.ts";
 
-/** One key of an append: where its head stood when the records were folded, and where it stands then. */
+/** One key of an append: its head when the records were folded over it, and the head after them. */
 export interface KnownAppend {
   readonly before: HeadRow;
   readonly update: HeadUpdate;
 }
 
 /**
- * Writes an append of new records, which was folded over heads known before, in one statement that commits by
- * itself: all of it, or nothing when a head has moved, is blocked, or `leader` (undefined: nobody else can)
- * no longer leads. True when written.
+ * Writes an append of new records, which was folded over heads known from before, in one statement that commits by
+ * itself. Writes all of it, or nothing when a head has moved or is blocked, or when `leader` no longer leads
+ * (undefined: no other process can lead). Resolves to true when written.
  *
  * Every entry moves its key's next offset, so a head at the same offset is the head that was folded over.
  */

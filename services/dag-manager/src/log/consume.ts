@@ -10,14 +10,14 @@ import type { LogTail } from "./log-tail.ts";
 import type { LogPosition, QueueLog } from "./queue-log.ts";
 
 export interface ConsumeOptions {
-  /** An empty answer is sent after this long without records, milliseconds. */
+  /** An empty response is sent after this long without records, milliseconds. */
   readonly keepAliveMs: number;
-  /** Looks for what other processes appended, milliseconds; 0 = nobody else appends. */
+  /** How often to look for what other processes appended, milliseconds; 0: no other process appends. */
   readonly pollMs: number;
 }
 
 /**
- * Effective records of some keys, history and live in one stream, in seq order per key.
+ * Streams the effective records of some keys, first history, then live, in seq order within each key.
  *
  * The first record of a key is the START in force where it begins, if there is one: a reader that does not
  * begin at the first record takes the epoch from it, and seq and row from the record after it.

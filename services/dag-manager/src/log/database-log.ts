@@ -27,7 +27,7 @@ import type {
 } from "./queue-log.ts";
 import { KINDS, runLength } from "./record-run.ts";
 
-/** Largest number of heads kept; the one used longest ago goes first. */
+/** Largest number of heads kept; the least recently written is dropped first. */
 const keptHeadsMax = 4_096;
 
 const isStart = `e.kind = ${KINDS.start}`;
@@ -35,25 +35,26 @@ const isData = `e.kind <> ${KINDS.start}`;
 
 /** What else happens in the transaction of an append, and after it. */
 interface AppendHooks {
-  /** A source's first START, in the transaction: its feed begins at `row`. */
+  /** Called in the transaction, at the first START of a source: its feed begins at `row`. */
   onOrigin(tx: Tx, source: string, row: number): Promise<void>;
-  /** Entries that are committed. */
+  /** Called with the entries once they are committed. */
   onAppended(entries: readonly LogEntry[]): void;
-  /** A void record. */
+  /** Called for each void record. */
   onVoid(fault: RecordFault): void;
 }
 
 /**
- * The log in the service's own database, embedded or PostgreSQL: an append is one transaction that locks the heads,
- * folds, inserts and updates; where the heads are known from the append before, one statement that finds them unmoved.
- * Void records are refused and never stored, so what is stored is effective; readers fold all the same.
+ * The log in the service's own database, embedded or PostgreSQL. An append is one transaction that locks the heads,
+ * folds, inserts and updates; where the heads are known from an earlier append, it is one statement, which writes only
+ * if they have not moved since. Void records are refused and never stored, so what is stored is effective; readers fold
+ * all the same.
  */
 export class DatabaseLog implements QueueLog {
   readonly #db: Db;
   readonly #tail: LogTail;
   readonly #hooks: AppendHooks;
   readonly #leadership: Leadership;
-  /** Appends of a key, one after the other, so that each finds what the one before left. */
+  /** Runs the appends of one key one after the other, so that each folds over what the one before left. */
   readonly #appends = new KeyedSerialQueue();
   readonly #kept = new KeptHeads();
   readonly #known: JoinedAppends;
@@ -100,7 +101,7 @@ export class DatabaseLog implements QueueLog {
 
   async locate(computeKey: string, position: LogPosition): Promise<ReadPosition> {
     const db = this.#db;
-    // Read before the search: an entry that lands meanwhile is not stepped over.
+    // Read before the search, so that an entry appended meanwhile is not skipped.
     const head = (await this.heads([computeKey])).get(computeKey);
     if (head === undefined) {
       throw new QmtlError("QUEUE_NOT_FOUND", `no queue for ${computeKey}`, {
@@ -110,7 +111,7 @@ export class DatabaseLog implements QueueLog {
     if (position.kind === "seq" && position.seq > head.nextSeq) throw beyondLog(computeKey, head);
     let offset = 0;
     if (position.kind === "tail") offset = head.nextOffset;
-    // Before the first record lies every START, and the first of them alone tells where the rows begin.
+    // To read from the first record is to read from offset 0: the first START alone says where the rows begin.
     else if (position.kind !== "first" && !(position.kind === "seq" && position.seq <= 0)) {
       const [where, value] = condition(position);
       const found = await findEntry(db, computeKey, where, value, "oldest");
@@ -135,7 +136,7 @@ export class DatabaseLog implements QueueLog {
     }
   }
 
-  /** The usual append: one statement, over heads that are known. Undefined when it takes more than that. */
+  /** The usual append: one statement, over heads that are known. Resolves to undefined when that is not possible. */
   async #storeKnown(
     keys: readonly string[],
     records: readonly QueueRecord[],
@@ -180,7 +181,7 @@ export class DatabaseLog implements QueueLog {
     const updates = new Map(batch.outcome().heads.map((update) => [update.computeKey, update]));
     for (const head of locked) {
       const untilMs = head.is_source ? limits.get(head.source) : null;
-      // A source without a feed may be given one, with a limit, by another process.
+      // Not kept: another process may give a source without a feed one that has a limit.
       if (untilMs === undefined) continue;
       const update = updates.get(head.compute_key);
       this.#kept.keep({ head: update === undefined ? head : headAfter(head, update), untilMs });
@@ -215,7 +216,7 @@ function checkSizes(records: readonly QueueRecord[]): void {
     const size = encodedRecord(record).length;
     bytes += size;
     count += runLength(record);
-    // A run is held to the size of a call, each of its rows to that of a record.
+    // A run may be as large as a call; its rows, on average, as large as a record.
     if (size / runLength(record) > recordBytesMax) tooLarge(`records[${at}]`, size, recordBytesMax);
   }
   if (bytes > publishBytesMax) tooLarge("records", bytes, publishBytesMax);
@@ -228,24 +229,24 @@ function tooLarge(field: string, size: number, max: number): never {
   });
 }
 
-/** Records are given to a reader once they are stored, so one that asks for more has read of a store that is gone. */
+/** Readers get only what is stored, so one that asks for a seq beyond the log has read from a store that is gone. */
 function beyondLog(computeKey: string, { nextSeq }: LogHead): QmtlError {
   const message = `the log of ${computeKey} ends before what was read of it`;
   const metadata = { compute_key: computeKey, seq: String(nextSeq) };
   return new QmtlError("TRIMMED", message, { metadata });
 }
 
-/** A head as this process wrote or read it last, with the limit of its feed; null: none. */
+/** A head as this process last wrote or read it, with the limit of its feed; null: no limit. */
 interface KeptHead {
   readonly head: HeadRow;
   readonly untilMs: number | null;
 }
 
 /**
- * What this process knows of the heads of keys.
+ * What this process knows about the heads of keys.
  *
- * What is kept may be old: another process may have appended. So it decides nothing alone; the append that
- * is folded over it is written only where the head in the database still stands at the same offset.
+ * What is kept may be stale, since another process may have appended. So it decides nothing alone: an append that was
+ * folded over it is written only if the head in the database is still at the same offset.
  */
 class KeptHeads {
   readonly #heads = new Map<string, KeptHead>();

@@ -6,7 +6,7 @@ import { EncodedMessage } from "@qmtl/service-kit";
 
 const encoded = new WeakMap<QueueRecord, Uint8Array>();
 
-/** A record as bytes, made once: for its size, the log, and each reader. Records are not changed after that. */
+/** A record as bytes, encoded once for its size, the log and every reader. It must not change after the first call. */
 export function encodedRecord(record: QueueRecord): Uint8Array {
   const known = encoded.get(record);
   if (known !== undefined) return known;
@@ -15,7 +15,7 @@ export function encodedRecord(record: QueueRecord): Uint8Array {
   return bytes;
 }
 
-/** What every answer begins with: the version it is written in. */
+/** What every response begins with: its schema version. */
 const head = toBinary(ConsumeResponseSchema, {
   $typeName: ConsumeResponseSchema.typeName,
   schemaVersion: { $typeName: "qmtl.type.v1.SchemaVersion", version: 1 },
@@ -23,7 +23,7 @@ const head = toBinary(ConsumeResponseSchema, {
 });
 const recordsField = ConsumeResponseSchema.field.records.number;
 
-/** A `ConsumeResponse` of records. */
+/** A `ConsumeResponse`, assembled from the encoded records. */
 export function consumeAnswer(records: readonly QueueRecord[]): EncodedMessage {
   const writer = new BinaryWriter().raw(head);
   for (const record of records) {

@@ -2,7 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { FoldStateSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { FoldState } from "@qmtl/core/queues";
 
-/** A fold on the wire; what has not been yet is absent. */
+/** The state of a fold as a message; known-at and watermark are absent until there is one. */
 export function foldMessage(fold: FoldState): MessageInitShape<typeof FoldStateSchema> {
   const { epoch, seq, nextRow, knownAtMs, watermarkMs, ended } = fold;
   return {

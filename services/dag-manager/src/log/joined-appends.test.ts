@@ -14,7 +14,7 @@ function append(computeKey: string, count = 1) {
   return { heads: [], entries };
 }
 
-/** Writes what `decide` lets it; says which keys went together. */
+/** Joined appends that write what `decide` allows, and the keys of each write. */
 function joining(decide: (keys: readonly string[]) => boolean | Promise<boolean>) {
   const written: string[][] = [];
   const joined = new JoinedAppends(async ({ entries }) => {

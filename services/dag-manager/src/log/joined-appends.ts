@@ -3,7 +3,7 @@ import { DbError } from "@qmtl/service-kit/db";
 import type { KnownAppend } from "./append-known.ts";
 import type { LogEntry } from "./queue-log.ts";
 
-/** Most entries and heads, counted together, that are written in one statement. */
+/** Largest number of entries and heads, counted together, in one joined statement; a larger append is written alone. */
 export const joinedEntriesMax = 1_000;
 
 /** Appends of distinct keys, and their entries. */
@@ -21,8 +21,8 @@ interface Waiting extends Append {
 type Write = (append: Append) => Promise<boolean>;
 
 /**
- * Appends over known heads that come at the same time, or while one is written, are written together: one statement and
- * one commit, whatever their number. If that cannot be, each is written by itself.
+ * Joins appends over known heads that arrive at the same time, or while others are being written, into one statement
+ * and one commit. If a joined statement writes nothing, each of its appends is written by itself.
  */
 export class JoinedAppends {
   readonly #write: Write;
@@ -33,7 +33,10 @@ export class JoinedAppends {
     this.#write = write;
   }
 
-  /** A key is in one append under way at most. Resolves to false, with nothing written, when a head has moved. */
+  /**
+   * Resolves to false, with nothing written, when a head has moved. The caller sees to it that no two appends of one
+   * key are under way at once.
+   */
   write(append: Append): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ ...append, resolve, reject });
@@ -43,7 +46,7 @@ export class JoinedAppends {
 
   async #run(): Promise<void> {
     this.#isRunning = true;
-    // What came in with the same read of the sockets goes with it.
+    // Appends that came in with the same read of the sockets are joined with this one.
     await setImmediate();
     while (this.#waiting.length > 0) await this.#writeSome(this.#take());
     this.#isRunning = false;
@@ -65,7 +68,7 @@ export class JoinedAppends {
     }
   }
 
-  /** False when each is to be written by itself. */
+  /** Resolves to false when each must be written by itself. */
   async #writeJoined(appends: readonly Waiting[]): Promise<boolean> {
     const joined = {
       heads: appends.flatMap(({ heads }) => heads),
@@ -76,7 +79,7 @@ export class JoinedAppends {
       for (const { resolve } of appends) resolve(true);
       return true;
     } catch (failure) {
-      // A statement that the database refused has stored nothing; of any other nobody knows.
+      // A statement that the database refused has stored nothing; after any other failure the outcome is unknown.
       if (failure instanceof DbError && failure.sqlState !== undefined) return false;
       for (const { reject } of appends) reject(failure);
       return true;

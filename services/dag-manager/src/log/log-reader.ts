@@ -7,9 +7,9 @@ import { lastRowOf, mergeRuns, runLength, seqsTaken, sliceRun } from "./record-r
 
 /** Records a live reader may fall behind before it must resume. */
 export const behindRecordsMax = 4_096;
-/** Entries read from the log at once, over all keys. */
+/** Entries read from the log at once, over all keys; at least one per key. */
 const readEntriesMax = 512;
-/** Records and bytes passed on at once. */
+/** Largest number of records, and of bytes, in one batch; a larger record is a batch of its own. */
 const batchRecordsMax = 1_000;
 const batchBytesMax = 1024 * 1024;
 
@@ -22,11 +22,11 @@ interface Cursor {
   /** Records before these are not passed on. */
   readonly fromSeq: number;
   readonly fromRow: number;
-  /** Read here at the end, then no more. */
+  /** Reading ends before this offset; infinite for a live reader. */
   readonly toOffset: number;
-  /** It has had everything there was at some moment. */
+  /** True once it has caught up with the log. */
   isLive: boolean;
-  /** There may be more. */
+  /** True when there may be more to read. */
   isDirty: boolean;
 }
 
@@ -36,8 +36,8 @@ interface ReadFrom {
 }
 
 /**
- * Reads any number of keys: what is there and what comes, in one pass, in seq order per key. Keeps nothing
- * between two reads but its positions, however slow its caller is.
+ * Reads any number of keys, what is stored and then what arrives, in seq order within each key. Between two reads it
+ * keeps only its positions, however slow its caller is.
  */
 export class LogReader {
   readonly #log: QueueLog;
@@ -50,11 +50,11 @@ export class LogReader {
   private constructor(log: QueueLog, tail: LogTail, keys: readonly string[]) {
     this.#log = log;
     this.#tail = tail;
-    // Listening begins before anything is read, so that nothing falls between.
+    // Listening begins before anything is read, so that no append is missed in between.
     this.#unlisten = tail.listen(keys, () => this.refresh());
   }
 
-  /** @throws {QmtlError} QUEUE_NOT_FOUND. */
+  /** @throws {QmtlError} QUEUE_NOT_FOUND; TRIMMED for a seq beyond the log. */
   static async open(
     log: QueueLog,
     tail: LogTail,
@@ -86,7 +86,7 @@ export class LogReader {
     return reader;
   }
 
-  /** Nothing more will come: every key was read to where history ends. */
+  /** True when nothing more will come: every key was read to the end of its history. Never true of a live reader. */
   get isAtEnd(): boolean {
     const isRead = this.#cursors.every((cursor) => cursor.offset >= cursor.toOffset);
     return this.#pending.length === 0 && isRead;
@@ -115,7 +115,7 @@ export class LogReader {
     return mergeRuns(entries.map((entry) => entry.record));
   }
 
-  /** Looks at every key again. */
+  /** Makes the next read look at every key again, and ends the wait of `changed`. */
   refresh(): void {
     for (const cursor of this.#cursors) cursor.isDirty = true;
     this.wake();

@@ -6,7 +6,7 @@ import { encodedRecord } from "./encoded-record.ts";
 import type { LogEntry } from "./queue-log.ts";
 import { firstRowOf, kindOf, lastKnownAtMs, lastRowOf, runLength } from "./record-run.ts";
 
-/** A head as it is stored, with what an append must know beside it. */
+/** A head as it is stored, with what else an append must know. */
 export interface HeadRow {
   compute_key: string;
   next_offset: number;
@@ -29,7 +29,7 @@ export interface HeadRow {
 const headColumns = `compute_key, next_offset, epoch, next_seq, next_row, known_at_ms, watermark_ms, is_ended,
   last_bucket_end_ms, feed_fingerprint, origin_row, columns, source, is_source, granted_epoch, is_blocked`;
 
-/** Heads of the keys, locked in one order until the transaction ends. */
+/** Reads the heads of the keys and locks them until the transaction ends, always in the same order. */
 export function lockHeads(tx: Tx, keys: readonly string[]): Promise<HeadRow[]> {
   if (keys.length === 1) {
     return tx.query<HeadRow>(
@@ -44,7 +44,7 @@ export function lockHeads(tx: Tx, keys: readonly string[]): Promise<HeadRow[]> {
   );
 }
 
-/** Limits of the feeds among the heads' sources, milliseconds since the epoch; null for no limit. */
+/** Limits of the feeds among the heads' sources, milliseconds since 1970; null for no limit. */
 export async function feedLimits(
   tx: Tx,
   heads: readonly HeadRow[],
@@ -59,7 +59,7 @@ export async function feedLimits(
   return new Map(rows.map((row) => [row.source, row.until_ms]));
 }
 
-/** Columns of a head that its fold is made of. */
+/** Columns of a head from which its fold is built. */
 export type FoldColumns = Pick<
   HeadRow,
   "epoch" | "next_seq" | "next_row" | "known_at_ms" | "watermark_ms" | "is_ended"
@@ -88,7 +88,7 @@ export interface HeadUpdate {
   readonly origin: { row: number; warmFromRow: number; stateHash: Uint8Array } | undefined;
 }
 
-/** Writes entries and heads in one statement. Rows are spelt out as parameters: that plans fastest. */
+/** Writes entries and heads in one statement. Every value is a parameter of its own: that is planned fastest. */
 export async function writeAppend(
   tx: Tx,
   entries: readonly LogEntry[],
@@ -118,7 +118,7 @@ export async function writeAppend(
   );
 }
 
-/** Adds values to the parameters; the text that stands for them. */
+/** Adds values to the parameters; returns the SQL tuple of their placeholders. */
 function tuple(params: SqlParam[], values: readonly SqlParam[], types?: readonly string[]): string {
   const places = values.map((_, at) => {
     const place = `$${params.length + at + 1}`;
@@ -213,7 +213,7 @@ export async function readEntries(
   return rows.map(entryFromRow);
 }
 
-/** The newest entry of a key that meets `where` (over `e`), or the oldest. */
+/** The newest or oldest entry of a key that meets `where`: a condition on `e`, in which `$2` is `value`. */
 export async function findEntry(
   db: Queryable,
   computeKey: string,

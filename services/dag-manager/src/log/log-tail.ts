@@ -1,7 +1,7 @@
 import type { LogEntry } from "./queue-log.ts";
 import { seqsTaken } from "./record-run.ts";
 
-/** Newest entries kept per key, and keys kept at most. */
+/** How many of the newest entries are kept per key, at least (up to twice as many), and of how many keys at most. */
 export const tailEntriesMax = 512;
 const tailKeysMax = 4_096;
 
@@ -10,7 +10,7 @@ interface KeyTail {
 }
 
 /**
- * What this process appended last, and who waits for more. Readers that keep up are served from here,
+ * What this process appended last, and the readers that wait for more. Readers that keep up are served from here,
  * without the database; what is no longer here they read from the log.
  */
 export class LogTail {
@@ -50,7 +50,7 @@ export class LogTail {
     return last === undefined ? undefined : last.seq + seqsTaken(last.record);
   }
 
-  /** Calls back after each append to one of the keys, until told to stop. */
+  /** Calls the listener after each append to one of the keys, until the returned function is called. */
   listen(keys: readonly string[], listener: () => void): () => void {
     for (const key of keys) {
       const known = this.#listeners.get(key);
@@ -69,7 +69,7 @@ export class LogTail {
   #keep(entry: LogEntry): void {
     const tail = this.#tails.get(entry.computeKey) ?? { entries: [] };
     const last = tail.entries.at(-1);
-    // Another process appended in between: what is kept would have a hole.
+    // Another process appended in between: what is kept would have a gap.
     if (last !== undefined && entry.offset !== last.offset + 1) tail.entries = [];
     tail.entries.push(entry);
     if (tail.entries.length > 2 * tailEntriesMax)

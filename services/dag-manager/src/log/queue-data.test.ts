@@ -44,7 +44,7 @@ async function history(dag: TestDag, keys: MessageInitShape<typeof ConsumeReques
   return records;
 }
 
-/** A graph whose `close` is held under epoch 1, with that many rows. */
+/** A graph whose `close` is held under epoch 1, with `count` rows. */
 async function filled(dag: TestDag, count: number): Promise<void> {
   await submitGraph(dag);
   expect(await lease(dag, "s1", [close])).toEqual([1]);

@@ -19,7 +19,7 @@ export interface AppendResult {
   readonly state: FoldState;
 }
 
-/** Where a log stands. */
+/** Where the next entry of a log will be. */
 export interface LogHead {
   readonly nextOffset: number;
   readonly nextSeq: number;
@@ -30,7 +30,7 @@ export type LogPosition =
   | { readonly kind: "first" }
   | { readonly kind: "seq"; readonly seq: number }
   | { readonly kind: "row"; readonly row: number }
-  /** First record known at this time or later, milliseconds since the epoch. */
+  /** First record known at this time or later, milliseconds since 1970. */
   | { readonly kind: "known_at"; readonly knownAtMs: number }
   | { readonly kind: "tail" };
 
@@ -41,7 +41,7 @@ export interface ReadPosition {
 }
 
 /**
- * The log of every key: append and read. What counts in it is decided by the fold alone.
+ * The log of every key: append and read. The fold alone decides which records count.
  *
  * `database-log.ts` keeps effective records in the service's own database, in either kind of database.
  */
@@ -52,9 +52,13 @@ export interface QueueLog {
    * @throws {QmtlError} QUEUE_NOT_FOUND, RECORD_TOO_LARGE: nothing is stored.
    */
   append(records: readonly QueueRecord[]): Promise<AppendResult[]>;
-  /** Heads of the keys there are. */
+  /** Heads of those keys that exist. */
   heads(keys: readonly string[]): Promise<Map<string, LogHead>>;
-  /** Finds a position. */
+  /**
+   * Finds where to begin reading a key.
+   *
+   * @throws {QmtlError} QUEUE_NOT_FOUND; TRIMMED for a seq beyond the end of the log.
+   */
   locate(computeKey: string, position: LogPosition): Promise<ReadPosition>;
   /** Entries from each offset on, in order per key, at most `perKeyMax` per key. */
   read(

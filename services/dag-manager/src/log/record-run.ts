@@ -8,21 +8,20 @@ import {
 /** Largest number of records in one run. */
 const runRecordsMax = 1_000;
 
-/** What each body is called in the store. Never renumbered: the numbers are on disk. */
+/** Number of each kind of record in the store. Never renumbered: the numbers are on disk. */
 export const KINDS = { start: 1, rows: 2, empty: 3, mark: 4, end: 5 } as const;
 
-/** Number of the body in the store. A record without a body never gets this far. */
+/** Number of the record's kind in the store. A record without a body never gets this far. */
 export function kindOf({ body }: QueueRecord): number {
   if (body.case === undefined) throw new Error("a record without a body has no kind");
   return KINDS[body.case];
 }
 
-/** A record of rows. */
 type RowsRecord = QueueRecord & {
   readonly body: { readonly case: "rows"; readonly value: Rows };
 };
 
-/** True for rows of values, one or a run of them. */
+/** True for a record with rows of values, one row or a run. */
 export function isRows(record: QueueRecord): record is RowsRecord {
   return record.body.case === "rows";
 }
@@ -32,7 +31,7 @@ export function runLength({ body }: QueueRecord): number {
   return body.case === "rows" ? body.value.count : 1;
 }
 
-/** Seqs the record takes: a START has none. */
+/** Number of seqs that the record takes; 0 for a START. */
 export function seqsTaken(record: QueueRecord): number {
   return record.body.case === "start" ? 0 : runLength(record);
 }
@@ -42,14 +41,14 @@ export function firstRowOf({ body }: QueueRecord): number {
   return body.case === "rows" || body.case === "empty" ? Number(body.value.row) : 0;
 }
 
-/** Last row a record covers; of records without a row, one before the first. */
+/** Last row a record covers; −1 for records without a row. */
 export function lastRowOf(record: QueueRecord): number {
   const { body } = record;
   if (body.case === "empty") return Number(body.value.toRow);
   return body.case === "rows" ? firstRowOf(record) + body.value.count - 1 : -1;
 }
 
-/** When the last row of a record was known, milliseconds since the epoch; NaN when it does not say. */
+/** Known-at of the last row of a record, milliseconds since 1970; NaN when it has none. */
 export function lastKnownAtMs({ body }: QueueRecord): number {
   if (body.case === "rows") return float64At(body.value.knownAtMs, body.value.count - 1);
   return body.case === "empty" ? (body.value.knownAtMs ?? Number.NaN) : Number.NaN;
@@ -86,7 +85,7 @@ export function float64At(bytes: Uint8Array, at: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getFloat64(8 * at, true);
 }
 
-/** Records `from` … `from + count − 1` of a run, as a run; any other record is one, and stays as it is. */
+/** Records `from` … `from + count − 1` of a run, as a run. A record that is not rows is returned as it is. */
 export function sliceRun(record: QueueRecord, from: number, count: number): QueueRecord {
   if (!isRows(record) || (from === 0 && count === runLength(record))) return record;
   const rows = record.body.value;
@@ -104,7 +103,7 @@ export function sliceRun(record: QueueRecord, from: number, count: number): Queu
   });
 }
 
-/** Joins neighbours that continue each other into runs of at most `runRecordsMax` rows. */
+/** Joins consecutive records that continue each other into runs of at most `runRecordsMax` rows. */
 export function mergeRuns(records: readonly QueueRecord[]): QueueRecord[] {
   const merged: QueueRecord[] = [];
   for (let at = 0; at < records.length; ) {
@@ -115,7 +114,7 @@ export function mergeRuns(records: readonly QueueRecord[]): QueueRecord[] {
   return merged;
 }
 
-/** The record at `at`, and those behind it that continue it. */
+/** The record at `at` and those after it that continue it. */
 function runFrom(records: readonly QueueRecord[], at: number): readonly QueueRecord[] {
   let to = at + 1;
   let rows = runLength(records[at]!);
@@ -127,7 +126,7 @@ function runFrom(records: readonly QueueRecord[], at: number): readonly QueueRec
   return records.slice(at, to);
 }
 
-/** True when two records say the same. */
+/** True when two records have the same content. */
 export function isSameRecord(a: QueueRecord, b: QueueRecord): boolean {
   return equals(QueueRecordSchema, a, b);
 }
@@ -146,7 +145,7 @@ function doesContinue(a: QueueRecord, b: QueueRecord): boolean {
   return first.inputSeq.length / first.count === next.inputSeq.length / next.count;
 }
 
-/** Values of one number per row; the bytes of a ref output are not, and stay alone. */
+/** True when each column has one number per row. The bytes of a ref output have not: such a record is not joined. */
 function hasPlainColumns(rows: Rows): boolean {
   const bytes = 8 * rows.count;
   return rows.columns.every((column) => column.length === bytes);
@@ -169,7 +168,7 @@ function joined(records: readonly QueueRecord[]): QueueRecord {
 }
 
 function withRows({ computeKey, leaseEpoch }: QueueRecord, seq: bigint, rows: Rows): QueueRecord {
-  // What a newer writer added for each row of the run cannot be cut or joined here.
+  // Fields that a newer writer added are dropped: with a value for each row they could not be cut or joined here.
   const { $unknown: _unknown, ...value } = rows;
   return create(QueueRecordSchema, { computeKey, leaseEpoch, seq, body: { case: "rows", value } });
 }

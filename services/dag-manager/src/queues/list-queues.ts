@@ -10,7 +10,7 @@ import type { DagStore } from "../store/dag-store.ts";
 import { countIncompatible, queuesByTag } from "../store/tag-match-store.ts";
 
 /**
- * Queues whose tags match and whose context does not conflict with the one asked for, ordered by name.
+ * Queues whose tags match and whose context does not conflict with the requested one, ordered by name.
  *
  * @throws {QmtlError} PAGE_TOKEN_INVALID; CONTEXT_INCOMPLETE for a context without a world.
  */

@@ -22,8 +22,8 @@ import {
 } from "../store/queue-store.ts";
 
 /**
- * Figures of queues, ordered by name: of the keys, the strategy and the world asked for. Whether the world is there is
- * known to WorldService; source queues belong to no world.
+ * Statistics of the queues of the requested keys, strategy and world, ordered by name. Whether the world exists is not
+ * checked, since only WorldService knows; source queues belong to no world.
  *
  * @throws {QmtlError} QUEUE_NOT_FOUND, STRATEGY_NOT_FOUND, PAGE_TOKEN_INVALID.
  */

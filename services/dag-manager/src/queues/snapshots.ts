@@ -13,10 +13,10 @@ import type { DagStore } from "../store/dag-store.ts";
 import { knownQueues } from "../store/queue-store.ts";
 import { readSnapshots, writeSnapshot } from "../store/snapshot-store.ts";
 
-/** Bytes of snapshots in one answer at most; a key has at most 3 MiB of them. */
+/** Largest number of bytes of snapshots in one answer; a key has at most 3 MiB of them. */
 const answerBytesMax = 8 * 1024 * 1024;
 
-/** Stores snapshots that the log confirms: the record at their seq is of their row and carries their hash (Q10). */
+/** Stores the snapshots that the log confirms: the record at their seq has their row and their state hash (Q10). */
 export async function putSnapshots(
   store: DagStore,
   snapshots: readonly NodeSnapshot[],
@@ -34,7 +34,8 @@ export async function putSnapshots(
 }
 
 /**
- * Snapshots of as many keys as fit into one answer, newest first per key; the other keys that have some are named.
+ * Snapshots of as many keys as fit into one answer, newest first within each key; the other keys that have snapshots
+ * are listed as remaining.
  *
  * @throws {QmtlError} QUEUE_NOT_FOUND naming the first key without a queue.
  */

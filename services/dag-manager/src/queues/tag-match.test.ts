@@ -40,7 +40,7 @@ const reading = (name: string, feeds: readonly string[]) =>
     ),
   ]);
 
-/** A strategy that asks for what carries the tag. */
+/** A strategy that queries for the tag. */
 const asking = graph([node("asker", [], { tagQuery: { tags: ["signal"], matchAll: false } })]);
 
 const nameOfQueue = ({ nodeId }: { readonly nodeId: string }): string | undefined =>
@@ -210,7 +210,7 @@ describeEachDatabase("tag queries over contexts", (databases) => {
   });
 });
 
-/** The rule of ADR 12 in words of its own: two contexts conflict where they pin one source to different data. */
+/** The rule of ADR 12, written independently: two contexts conflict when they pin one source to different data. */
 function doConflict(a: Pins, b: Pins): boolean {
   const text = ({ asOf, pins }: Pins) =>
     Object.keys(pins).length === 0 && asOf !== "none" ? asOf : undefined;

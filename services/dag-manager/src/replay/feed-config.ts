@@ -13,8 +13,8 @@ const beforeAllMs = -62_135_596_800_000;
 const dayMs = 86_400_000;
 
 /**
- * The feeds of the `sources:` section that pass a barrier. `until: start` holds before the first bar; a date
- * lets the bars of that day pass; a time is the last bucket end that may pass.
+ * The replay feeds of the `sources:` section, with their limits. `until: start` stops a feed before its first bar; a
+ * date lets the bars of that day pass, too; a time is the last bucket end that may pass.
  */
 export function feedConfigs(sources: Readonly<Record<string, SourceEntry>>): FeedConfig[] {
   return Object.entries(sources)

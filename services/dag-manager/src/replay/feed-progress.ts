@@ -6,16 +6,19 @@ import { feedTopicKey, readTopic } from "@qmtl/service-kit/control";
 import type { DagStore } from "../store/dag-store.ts";
 import { emitFeedState, feedNames, feedStates, feedsOf } from "../store/replay-store.ts";
 
-/** A feed whose rows move is reported this often at most, milliseconds. */
+/** Least time between two reports of feeds whose rows pass, milliseconds. */
 const emitMs = 1_000;
-/** Largest number of keys remembered that are of no feed; beyond it they are looked up again. */
+/** Largest number of remembered keys that belong to no feed; at this number all are forgotten, and looked up again. */
 const otherKeysMax = 100_000;
 
-/** Publishes the state of feeds as their rows pass: not for every row, and once more after the last, in the next life if need be. */
+/**
+ * Publishes the state of feeds as their rows pass: at most every `emitMs`, and once more after the last row, if need be
+ * at the next start.
+ */
 export class FeedProgress {
   readonly #store: DagStore;
   readonly #logger: Logger;
-  /** Keys that were appended to since the last look, but those known to be of no feed. */
+  /** Keys that were appended to since the last look, except those known to belong to no feed. */
   readonly #appended = new Set<string>();
   readonly #others = new Set<string>();
   #timer: ClockTimer | undefined;
@@ -27,7 +30,7 @@ export class FeedProgress {
     this.#logger = logger;
   }
 
-  /** Reports feeds whose last rows passed in a life that ended before it told them. Call it once this process leads. */
+  /** Reports feeds whose last rows an earlier leader did not live to report. Call it once this process leads. */
   async start(): Promise<void> {
     const { clock, write } = this.#store;
     await write(async (tx) => {
@@ -42,14 +45,14 @@ export class FeedProgress {
     });
   }
 
-  /** Records of a key were appended. */
+  /** Call it after records of a key were appended. */
   appended(computeKey: string): void {
     if (this.#isStopped || this.#others.has(computeKey)) return;
     this.#appended.add(computeKey);
     this.#timer ??= this.#store.clock.setTimer(() => this.#look(), emitMs);
   }
 
-  /** Ends the timer, and waits for what is being written. */
+  /** Cancels the timer, and waits for what is being written. What is not written yet, the next start reports. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#timer?.cancel();
@@ -61,7 +64,7 @@ export class FeedProgress {
     const keys = [...this.#appended];
     this.#appended.clear();
     this.#telling = this.#emit(keys).catch((error: unknown) => {
-      // The next row brings the next look; who no longer leads has nothing to tell.
+      // The next row leads to the next attempt; a process that no longer leads has nothing to report.
       if (!hasReason(error, "NOT_LEADER")) this.#logger.warn("a feed was not told of", { error });
     });
   }

@@ -28,14 +28,14 @@ import {
   worldFeeds,
 } from "../store/replay-store.ts";
 
-/** Last moment the contract can state: the end of year 9999. */
+/** Latest and earliest time that the contract can state, milliseconds since 1970: years 1 to 9999. */
 const timeMsMax = 253_402_300_799_999;
 const timeMsMin = -62_135_596_800_000;
 
 /**
- * Moves the limit of feeds forward, all in one transaction; a time that is not later changes nothing.
+ * Moves the limits of feeds forward, all in one transaction; a time that is not later changes nothing.
  *
- * @throws {QmtlError} SOURCE_NOT_FOUND; INVALID_FIELD for a time that cannot be.
+ * @throws {QmtlError} SOURCE_NOT_FOUND; INVALID_FIELD without a scope, or for a time outside the years 1 to 9999.
  */
 export async function advanceFeeds(
   store: DagStore,
@@ -58,8 +58,8 @@ export async function advanceFeeds(
 }
 
 /**
- * State of feeds, as far as the graph's store knows: limit, last row, runner sets. Which rows the runners have ended
- * is known to the barrier's owner alone, so `settled` is false and `ended_row` −1 here.
+ * State of feeds, as far as this service knows it: limit, last row, runner sets. Only the owner of the barrier knows
+ * which rows the runners have ended, so `settled` is false and `ended_row` −1 here.
  *
  * @throws {QmtlError} SOURCE_NOT_FOUND, PAGE_TOKEN_INVALID.
  */
@@ -80,7 +80,7 @@ export async function listFeeds(
   return { feeds: await feedStates(db, page), nextPageToken };
 }
 
-/** Enters a session into the runner sets of feeds, counted from the next row of each. */
+/** Adds a session to the runner sets of feeds; each feed waits for it from its next row on. */
 export async function createReplayRunner(
   store: DagStore,
   session: SessionScope,
@@ -102,10 +102,11 @@ export async function createReplayRunner(
 }
 
 /**
- * Takes a session out of the runner sets of feeds, of all without names; which session it was. A call without a ticket
- * names it.
+ * Removes a session from the runner sets of the named feeds, or of all when none is named; resolves to its id. The
+ * session is the ticket's; a call without a ticket names it.
  *
- * @throws {QmtlError} SOURCE_NOT_FOUND; INVALID_FIELD when the session is not clear.
+ * @throws {QmtlError} SOURCE_NOT_FOUND; INVALID_FIELD when a call with a ticket names a session, or one without does
+ * not.
  */
 export async function deleteReplayRunner(
   store: DagStore,
@@ -138,7 +139,7 @@ function leavingSession(
   });
 }
 
-/** Feeds of a scope, ordered. Which exist is checked when they are locked or read. */
+/** Feeds of a scope, ordered. Whether they exist is checked when they are locked or read. */
 async function sourcesIn(db: Queryable, scope: FeedScope | undefined): Promise<string[]> {
   if (scope?.scope.case === "source") return [scope.scope.value];
   if (scope?.scope.case === "worldId") return worldFeeds(db, scope.scope.value);

@@ -3,14 +3,14 @@ import type { Clock } from "@qmtl/service-kit";
 import { raiseStoreEpoch } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
 
-/** A floor lies above every epoch that was ever issued, if they rise by less than this per second. */
+/** A floor lies above every epoch that was ever issued, provided that epochs rise by less than this per second. */
 const perSecondMax = 1_024;
 
 /**
- * What an operator runs once after a database was restored from a backup, before the service starts and with every
- * runner stopped: the next epoch of every key, there or yet to come, lies above seconds of the wall clock × 1 024,
- * so above any that was issued (Q20); nobody holds a lease any more; control events continue in a store epoch above those
- * that were seen. One transaction. Resolves to the floor.
+ * To be run once after a database was restored from a backup, before the service starts and with every runner stopped.
+ * Afterwards the next epoch of every key, existing or new, lies above the floor: the wall clock in seconds × 1,024, so
+ * above any epoch that was issued (Q20). Nobody holds a lease any more, and control events continue in a store epoch
+ * above those that were seen. One transaction. Resolves to the floor.
  *
  * Rows that were published after the backup are gone; a runner that had read them must start over.
  *
@@ -22,7 +22,7 @@ export function restoreQueues(options: {
 }): Promise<number> {
   const { db, clock } = options;
   return db.transaction(async (tx) => {
-    // A process that wants to lead waits for the end of this.
+    // A process that wants to lead waits until this transaction ends.
     await tx.query("lock table dag.leadership in exclusive mode");
     const leaders = await tx.query("select owner from dag.leadership where until > now()");
     if (leaders.length > 0) {

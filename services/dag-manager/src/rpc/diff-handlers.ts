@@ -3,7 +3,7 @@ import { type LeadershipTracker, type ServedService, serve } from "@qmtl/service
 import { diff } from "../diff/diff.ts";
 import type { DagStore } from "../store/dag-store.ts";
 
-/** Graph in, queues out. */
+/** Serves DiffService: takes a strategy graph, returns the queues of its nodes. */
 export function diffHandlers(store: DagStore, leader: LeadershipTracker): ServedService {
   return serve(DiffService, {
     diff(request) {

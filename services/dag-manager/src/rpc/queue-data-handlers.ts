@@ -30,7 +30,7 @@ interface QueueDataPorts {
   readonly consume: ConsumeOptions;
 }
 
-/** Rows of node outputs, in and out. */
+/** Serves QueueDataService: publishes and reads the rows of queues. */
 export function queueDataHandlers(ports: QueueDataPorts): ServedService {
   return serve(QueueDataService, {
     async publish(request, context) {
@@ -42,9 +42,10 @@ export function queueDataHandlers(ports: QueueDataPorts): ServedService {
 }
 
 /**
- * Appends the records of a request of a session; void ones are reported in the results.
+ * Appends the records that a session publishes; void ones are reported in the results.
  *
- * @throws {QmtlError} TICKET_SCOPE for a key that the session may not publish, or an epoch that another holds (Q12).
+ * @throws {QmtlError} TICKET_SCOPE for a key that the session may not publish, or an epoch that another session holds
+ * (Q12); QUEUE_NOT_FOUND, RECORD_TOO_LARGE. Nothing is stored.
  */
 async function publish(
   { log, nodeLeases, rights }: QueueDataPorts,
@@ -60,7 +61,7 @@ async function publish(
     if (nodeLeases.isOfAnother(record.computeKey, Number(record.leaseEpoch), sessionId)) {
       throw epochOfAnother(record, sessionId);
     }
-    // Who writes is what the ticket says, whatever the record does.
+    // The writer is the ticket's session, whatever the record says.
     if (record.body.case === "start") record.body.value.sessionId = sessionId;
   }
   const results = await log.append(request.records);

@@ -40,7 +40,7 @@ interface QueuePorts {
   readonly leader: LeadershipTracker;
 }
 
-/** Who computes what, feeds, and changes of context. */
+/** Serves QueueService: queues and their statistics, node leases, snapshots, replay feeds and context swaps. */
 export function queueHandlers(ports: QueuePorts): ServedService {
   return serve(QueueService, {
     ...reads(ports),
@@ -137,7 +137,7 @@ function mustHold(nodeLeases: NodeLeases, computeKeys: readonly string[], sessio
   });
 }
 
-/** Epochs as numbers. */
+/** References to leases, with their epochs as numbers. */
 function leaseRefs(refs: readonly LeaseRef[]): GrantedLease[] {
   return refs.map(({ computeKey, leaseEpoch }) => ({ computeKey, epoch: Number(leaseEpoch) }));
 }
@@ -162,7 +162,7 @@ function releaseReason(reason: ReleaseReason): "clean" | "diverged" {
   }
 }
 
-/** Renews the leases of a session, counted from now. One that its ticket no longer covers is lost. */
+/** Renews the leases of a session for one lease duration from now. One that its ticket no longer covers is lost. */
 async function renewLeases(
   { nodeLeases, rights }: { readonly nodeLeases: NodeLeases; readonly rights: SessionRights },
   leases: readonly GrantedLease[],

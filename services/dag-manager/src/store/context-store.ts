@@ -24,7 +24,7 @@ export async function currentContext(
   return contextFromRow(row);
 }
 
-/** Puts a context in force in its world; true when another one, or none, was. */
+/** Puts a context of a strategy in force in its world; resolves to true when it was not in force before. */
 export async function setCurrentContext(
   tx: Tx,
   strategyId: string,

@@ -6,7 +6,7 @@ export interface DagStore {
   readonly db: Db;
   readonly clock: Clock;
   /**
-   * Runs a transaction that stands only while this process leads.
+   * Runs a transaction, which commits only if this process leads.
    *
    * @throws {QmtlError} NOT_LEADER: nothing is stored.
    */

@@ -5,7 +5,7 @@ import type { Queryable, Tx } from "@qmtl/service-kit/db";
 /** Nodes written by one statement. */
 const batchMax = 500;
 
-/** Ids among `nodeIds` that are in the graph, with the submission that brought each. */
+/** Ids among `nodeIds` that are in the graph, each with the submission that added it. */
 export async function knownNodes(
   db: Queryable,
   nodeIds: readonly string[],
@@ -50,7 +50,7 @@ export async function insertNodes(
   }
 }
 
-/** Ties nodes to a strategy; resolves to how many were not tied to it before. */
+/** Records that a strategy has these nodes; resolves to how many are new to it. */
 export async function tieNodes(
   tx: Tx,
   strategyId: string,
@@ -65,7 +65,7 @@ export async function tieNodes(
   return rows.length;
 }
 
-/** The strategy has nodes: it is known here. */
+/** True when the strategy has nodes, that is, when it is known here. */
 export async function hasNodes(db: Queryable, strategyId: string): Promise<boolean> {
   const found = await db.query(
     "select 1 as one from dag.strategy_node where strategy_id = $1 limit 1",

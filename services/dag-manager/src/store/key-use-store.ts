@@ -1,6 +1,6 @@
 import type { Queryable } from "@qmtl/service-kit/db";
 
-/** What a key is for. */
+/** What a compute key is used for: a source, or a node of some strategies in a world. */
 export interface KeyUse {
   readonly isSource: boolean;
   /** Name of the source; empty for computed nodes. */
@@ -19,7 +19,7 @@ interface KeyUseRow {
   strategy_ids: string[];
 }
 
-/** What the keys are for; those without a queue have no entry. */
+/** The uses of the keys; a key without a queue has no entry. */
 export async function keyUses(
   db: Queryable,
   computeKeys: readonly string[],

@@ -27,8 +27,8 @@ export async function leaseRows(db: Queryable, keys?: readonly string[]): Promis
 }
 
 /**
- * Writes lease rows, each only over the row it was made from; resolves to the keys that were written. A key
- * whose row is another one meanwhile is left alone: an epoch is never issued twice (Q7).
+ * Writes lease rows, each only over the row it was made from; resolves to the keys that were written. A key whose row
+ * has changed meanwhile is left alone, so that an epoch is never issued twice (Q7).
  */
 export async function writeLeases(
   tx: Tx,
@@ -68,7 +68,7 @@ export async function writeLeases(
   return new Set(keys);
 }
 
-/** What a holder must know of a key beside its lease. */
+/** What a holder must know of a key besides its lease. */
 export interface LeaseSurroundings {
   compute_key: string;
   epoch: number;
@@ -83,7 +83,7 @@ export interface LeaseSurroundings {
   origin_state_hash: Uint8Array | null;
 }
 
-/** Heads and origins of the keys there are. */
+/** Heads and origins of those keys that exist. */
 export async function leaseSurroundings(
   db: Queryable,
   keys: readonly string[],

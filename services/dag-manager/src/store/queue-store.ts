@@ -23,7 +23,7 @@ export interface StoredQueue {
   submission_id: string;
 }
 
-/** Columns of `StoredQueue`, of a table named q. */
+/** The columns of `StoredQueue`, in a query that calls the table `q`. */
 export const queueColumns = `q.compute_key, q.node_id, q.name, q.world_id, q.execution_domain, q.as_of, q.pins, q.partition,
   q.is_source, q.interval_seconds, q.columns, q.tags, q.source, q.gateway_only, q.submission_id`;
 
@@ -42,7 +42,7 @@ export function queueFromRow(row: StoredQueue): QueueRow {
   };
 }
 
-/** Queues there are among `keys`, with the submission that brought each. */
+/** Queues of those `keys` that have one, each with the submission that added it. */
 export async function knownQueues(
   db: Queryable,
   keys: readonly string[],
@@ -73,7 +73,7 @@ export interface QueueStatsRow extends StoredQueue {
   strategy_ids: string[];
 }
 
-/** Queues of the keys, the strategy and the world asked for (empty: of all), by name, after the name `after`. */
+/** Queues of the requested keys, strategy and world (empty: of all), ordered by name, those after the name `after`. */
 export function readQueueStats(
   db: Queryable,
   asked: {
@@ -98,7 +98,7 @@ export function readQueueStats(
   );
 }
 
-/** Last effective row of the sources a strategy reads; −1 before the first. */
+/** Newest effective row among the sources that a strategy reads; −1 before the first. */
 export async function strategySourceRow(db: Queryable, strategyId: string): Promise<number> {
   const [row] = await db.query<{ last_row: number | null }>(
     `select max(h.next_row - 1) as last_row from dag.strategy_node s
@@ -163,7 +163,10 @@ export async function insertQueues(
   }
 }
 
-/** A queue may have been there before the store was restored from a backup: its epochs begin above those. */
+/**
+ * Begins the epochs of new queues above the floor of a restore, if there was one: a queue may have existed before the
+ * restore, and its epochs must not be issued again.
+ */
 async function beginAboveFloor(tx: Tx, keys: readonly string[]): Promise<void> {
   await tx.query(
     `insert into dag.node_lease (compute_key, epoch)

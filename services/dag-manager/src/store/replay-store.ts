@@ -7,24 +7,24 @@ import type { Queryable, Tx } from "@qmtl/service-kit/db";
 
 export type FeedMessage = MessageInitShape<typeof FeedStateSchema>;
 
-/** What the configuration says of a replay feed. */
+/** A replay feed of the configuration. */
 export interface FeedConfig {
   readonly source: string;
-  /** No bucket that ends later may pass, milliseconds since the epoch; null for no limit. */
+  /** No bucket that ends later may pass, milliseconds since 1970; null for no limit. */
   readonly untilMs: number | null;
 }
 
-/** Where a feed stands. */
+/** How far a feed has come, and who runs it. */
 interface FeedRow {
   readonly source: string;
-  /** Null: no limit. */
+  /** Milliseconds since 1970; null for no limit. */
   readonly untilMs: number | null;
   /** Last row in the log of any of its queues; −1 before the first. */
   readonly passedRow: number;
   /** Bucket end of the last row; null before the first. */
   readonly passedBucketEndMs: number | null;
   readonly isEnded: boolean;
-  /** Data its last START named; empty before the first. */
+  /** Of its data, as its last START stated it; empty before the first. */
   readonly fingerprint: string;
   /** Ordered by session. */
   readonly runners: readonly RunnerRow[];
@@ -40,7 +40,7 @@ interface RunnerRow {
 /** Largest number of runners of one feed. */
 const feedRunnersMax = 1_024;
 
-/** Makes the feeds of the configuration; one that is there keeps its limit, which only moves forward. */
+/** Creates the feeds of the configuration; an existing one keeps its limit, which only moves forward. */
 export async function ensureFeeds(
   tx: Tx,
   feeds: readonly FeedConfig[],
@@ -77,9 +77,9 @@ export async function worldFeeds(db: Queryable, worldId: string): Promise<string
   return rows.map((row) => row.source);
 }
 
-/** State of feeds, ordered by source. @throws {QmtlError} SOURCE_NOT_FOUND for one that is not there. */
+/** State of feeds, ordered by source. @throws {QmtlError} SOURCE_NOT_FOUND for one that does not exist. */
 async function feedRows(db: Queryable, sources: readonly string[]): Promise<FeedRow[]> {
-  // One feed is asked for many times per second, and the database plans a statement over a list again each time.
+  // One feed is asked for many times per second, and the database plans a statement with a list anew each time.
   const [only, ...others] = sources;
   const [asked, param] =
     only !== undefined && others.length === 0 ? ["$1", only] : ["any($1::text[])", sources];
@@ -118,7 +118,7 @@ async function feedRows(db: Queryable, sources: readonly string[]): Promise<Feed
   }));
 }
 
-/** Moves the limit of a feed, whose row is locked, forward; true when it moved. Null lifts it. */
+/** Moves the limit of a locked feed forward, or removes it (null); resolves to true when it changed. */
 export async function advanceFeed(
   tx: Tx,
   source: string,
@@ -133,7 +133,7 @@ export async function advanceFeed(
   return moved.length > 0;
 }
 
-/** Feeds a session is in the runner set of, ordered. */
+/** Feeds that have the session in their runner set, ordered. */
 export async function runnerSources(db: Queryable, sessionId: string): Promise<string[]> {
   const rows = await db.query<{ source: string }>(
     `select source from dag.replay_runner where session_id = $1 order by source collate "C"`,
@@ -143,8 +143,8 @@ export async function runnerSources(db: Queryable, sessionId: string): Promise<s
 }
 
 /**
- * Enters a runner into the set of a feed that is locked, counted from the feed's next row; one that is in it already
- * stays as it is. True when it was added.
+ * Adds a runner to the set of a locked feed, which waits for it from its next row on. A runner already in the set stays
+ * as it is. Resolves to true when it was added.
  *
  * @throws {QmtlError} SOURCE_NOT_FOUND; TOO_MANY_REQUESTS when the set is full.
  */
@@ -172,7 +172,7 @@ export async function addRunner(
   return added.length > 0;
 }
 
-/** Takes a runner out of the set of a feed that is locked; true when it was in. */
+/** Removes a runner from the set of a locked feed; resolves to true when it was in it. */
 export async function removeRunner(tx: Tx, source: string, sessionId: string): Promise<boolean> {
   const removed = await tx.query(
     "delete from dag.replay_runner where source = $1 and session_id = $2 returning session_id",
@@ -181,9 +181,9 @@ export async function removeRunner(tx: Tx, source: string, sessionId: string): P
   return removed.length > 0;
 }
 
-/** A feed begins at `row`: runners that came before count from there. */
+/** Notes that a feed begins at `row`: for runners that joined earlier it waits from that row on. */
 export async function beginFeed(tx: Tx, source: string, row: number, nowMs: number): Promise<void> {
-  // A runner that is being entered meanwhile is seen here, or sees the new head.
+  // Locked, so that a runner that is added at the same time is seen here, or sees the new head.
   await tx.query("select 1 as one from dag.feed where source = $1 for update", [source]);
   const moved = await tx.query(
     "update dag.replay_runner set from_row = $2 where source = $1 and from_row < $2 returning session_id",
@@ -206,7 +206,7 @@ export async function runnerSessions(
   return rows.map((row) => row.session_id);
 }
 
-/** Feeds that some keys are queues of, by key; keys of no feed are left out. */
+/** The feed of each key that is a queue of one; other keys are left out. */
 export async function feedsOf(
   db: Queryable,
   computeKeys: readonly string[],
@@ -219,7 +219,7 @@ export async function feedsOf(
   return new Map(rows.map(({ compute_key, source }) => [compute_key, source]));
 }
 
-/** Tells where a feed stands. */
+/** Publishes the state of a feed. */
 export async function emitFeedState(tx: Tx, source: string, nowMs: number): Promise<void> {
   const [value] = await feedStates(tx, [source]);
   const payload = { case: "feedUpdated" as const, value: value! };
@@ -227,7 +227,7 @@ export async function emitFeedState(tx: Tx, source: string, nowMs: number): Prom
   await appendControlEvent(tx, "dag", { topicKey, subject: source, payload }, nowMs);
 }
 
-/** State of feeds, as far as the graph's store knows, ordered by source. Ends of rows are the barrier's owner's. */
+/** State of feeds, ordered by source, but for `ended_row` and `settled`, which only the owner of the barrier knows. */
 export async function feedStates(
   db: Queryable,
   sources: readonly string[],
@@ -256,7 +256,7 @@ function feedMessage(feed: FeedRow): FeedMessage {
   };
 }
 
-/** Locks feeds, always in the same order. @throws {QmtlError} SOURCE_NOT_FOUND for one that is not there. */
+/** Locks feeds, always in the same order. @throws {QmtlError} SOURCE_NOT_FOUND for one that does not exist. */
 export async function lockFeeds(tx: Tx, sources: readonly string[]): Promise<void> {
   const found = await tx.query<{ source: string }>(
     `select source from dag.feed where source = any($1::text[]) order by source collate "C" for update`,

@@ -4,7 +4,7 @@ import type { Queryable, Tx } from "@qmtl/service-kit/db";
 /** Snapshots kept per key. */
 const snapshotsKept = 3;
 
-/** A stored snapshot; `state` is null where the bytes of the answer are used up. */
+/** A stored snapshot; `state` is null once the bytes of the answer are used up. */
 export interface SnapshotRow {
   compute_key: string;
   seq: number;
@@ -28,7 +28,7 @@ export function readSnapshots(
   );
 }
 
-/** Writes a snapshot, once per seq, and drops those of its key beyond the newest few. */
+/** Writes a snapshot, once per seq, and keeps only the newest few of its key. */
 export async function writeSnapshot(tx: Tx, snapshot: NodeSnapshot, nowMs: number): Promise<void> {
   const { computeKey, stateHash, state } = snapshot;
   await tx.query(

@@ -20,7 +20,6 @@ function phaseNameOf({ swapId, phase }: ContextSwap): string {
   return name;
 }
 
-/** The id of the next swap. */
 export async function nextSwapId(tx: Tx): Promise<string> {
   const [row] = await tx.query<{ count: number }>("select count(*) as count from dag.context_swap");
   return `swap-${row!.count + 1}`;
@@ -49,7 +48,7 @@ export async function writeSwap(tx: Tx, swap: ContextSwap, nowMs: number): Promi
   await appendControlEvent(tx, "dag", { topicKey, subject: strategyId, payload }, nowMs);
 }
 
-/** A swap of the strategy in the world is between OPENING and its end. */
+/** True when a swap of the strategy in the world is not decided yet. */
 export async function hasOpenSwap(
   db: Queryable,
   strategyId: string,
@@ -63,7 +62,7 @@ export async function hasOpenSwap(
   return rows.length > 0;
 }
 
-/** Swaps that were never decided. */
+/** Swaps that are not decided yet, oldest first. */
 export async function openSwaps(db: Queryable): Promise<ContextSwap[]> {
   const rows = await db.query<{ encoded: Uint8Array }>(
     "select encoded from dag.context_swap where phase in ('OPENING', 'PREPARE') order by ordinal",
@@ -71,7 +70,7 @@ export async function openSwaps(db: Queryable): Promise<ContextSwap[]> {
   return rows.map((row) => fromBinary(ContextSwapSchema, row.encoded));
 }
 
-/** The newest swap of a strategy in a world that was committed. */
+/** The newest committed swap of a strategy in a world. */
 export async function lastCommittedSwap(
   db: Queryable,
   strategyId: string,
@@ -85,7 +84,6 @@ export async function lastCommittedSwap(
   return row === undefined ? undefined : fromBinary(ContextSwapSchema, row.encoded);
 }
 
-/** A swap by its id. */
 export async function swapById(db: Queryable, swapId: string): Promise<ContextSwap | undefined> {
   const [row] = await db.query<{ encoded: Uint8Array }>(
     "select encoded from dag.context_swap where swap_id = $1",

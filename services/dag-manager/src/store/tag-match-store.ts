@@ -15,19 +15,21 @@ export interface TagMatch {
 const hasTags = `q.tags && $1::text[] and (not $2::boolean or q.tags @> $1::text[])
   and q.interval_seconds = $3`;
 
-/** Whether a context in force has a computed queue. A node's pins are those of its strategy's context, cut to its cone. */
+/**
+ * Whether a computed queue is of a context in force. A node has the pins of its strategy's context for its own cone.
+ */
 const isInForce = `exists (select 1 from dag.strategy_node s join dag.strategy_context c using (strategy_id)
   where s.node_id = q.node_id and c.is_current and c.world_id = q.world_id
     and c.execution_domain = q.execution_domain and c.partition = q.partition and c.pins @> q.pins
     and (c.as_of = q.as_of or (c.pins <> '{}' and (q.pins <> '{}' or q.as_of = 'none'))))`;
 
-/** Queues of the tags and interval: those of sources, and computed ones in force in a world, domain and partition. */
+/** Whether a queue has the tags and interval, and is of a source or in force in the world, domain and partition. */
 const isMeant = `${hasTags} and (q.is_source or ($4::boolean and q.world_id = $5 and q.execution_domain = $6
   and q.partition = $7 and ${isInForce}))`;
 
 /**
- * Whether a queue pins a source to other data than the context of the query: the rule of `doPinsConflict` (Q19). An as-of
- * without pins, but for "none" and "", stands for every source.
+ * Whether a queue pins a source to other data than the context of the query: the rule of `doPinsConflict` (Q19). An
+ * as-of without pins, other than "none" and "", counts as a pin of every source.
  */
 const doesConflict = `case
   when q.is_source then false
@@ -53,7 +55,7 @@ export async function queuesByTag(
   return rows.map(queueFromRow);
 }
 
-/** Queues of sources and of the contexts in force in a world, whatever their data; ordered by name. */
+/** Matching queues of sources and of the contexts in force in a world, whatever they pin; ordered by name. */
 export async function queuesByTagInWorld(
   db: Queryable,
   { tags, matchAll, intervalSeconds }: Omit<TagMatch, "context">,

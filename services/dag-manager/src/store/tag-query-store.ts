@@ -13,14 +13,14 @@ interface TagQueryRow {
   tags: string[];
   match_all: boolean;
   interval_seconds: number;
-  /** Worlds of the strategies that ask it. */
+  /** Worlds of the strategies that make this query. */
   world_ids: string[];
 }
 
 /**
- * Stores the tag queries among `nodes` that are new, or new to a world, then tells what matches each query whose matches
- * change: of those, and of every query that one of `changed` matches, in each world it is asked in. `changed` are queues
- * that come into force or go out of it.
+ * Stores the tag queries among `nodes` that are new, or new to a world. Then publishes the matches of each of these,
+ * and of every query that one of `changed` matches, in each world in which it is made. `changed` are the queues that
+ * come into force or go out of it.
  */
 export async function emitTagQueries(
   tx: Tx,

@@ -29,7 +29,7 @@ import { emitTagQueries } from "../store/tag-query-store.ts";
 import { keysIn, ownKeys, planSwap } from "./plan-swap.ts";
 import { RunningSwap } from "./running-swap.ts";
 
-/** How often a waiting OpenContext looks whether runners are gone, milliseconds. */
+/** How often a waiting OpenContext checks whether runners are gone, milliseconds. */
 const lookMs = 100;
 /** Largest number of swaps in memory; more are refused. */
 const runningSwapsMax = 10_000;
@@ -52,7 +52,7 @@ export class ContextSwaps {
     this.#leases = leases;
   }
 
-  /** Aborts what a former process left open: the old contexts continue. */
+  /** Aborts the swaps that an earlier process left undecided: the old contexts stay in force. */
   async start(): Promise<void> {
     const { clock } = this.#store;
     await this.#store.write(async (tx) => {
@@ -68,10 +68,11 @@ export class ContextSwaps {
   }
 
   /**
-   * Opens a context of a strategy, or joins the swap under way, and waits until it is decided. The context in
-   * force aborts a swap under way. Without live runners the swap is committed at once.
+   * Opens a context of a strategy, or joins the swap to it that is under way, and waits until that is decided or
+   * `waitMs` have passed. Opening the context that is in force aborts a swap under way. Without live runners the swap
+   * is committed at once.
    *
-   * @throws {QmtlError} STRATEGY_NOT_FOUND.
+   * @throws {QmtlError} STRATEGY_NOT_FOUND; TOO_MANY_REQUESTS when too many swaps are under way.
    */
   async open(
     strategyId: string,
@@ -91,7 +92,7 @@ export class ContextSwaps {
   }
 
   /**
-   * A runner's answer; resolves to the swap as it stands then.
+   * Takes a runner's answer; resolves to the swap as it stands afterwards.
    *
    * @throws {QmtlError} RUN_NOT_FOUND; TICKET_SCOPE when the session does not run the strategy.
    */
@@ -124,7 +125,9 @@ export class ContextSwaps {
     });
   }
 
-  /** Ends the context of a strategy in a world, and a swap of it under way; false when there was none. */
+  /**
+   * Ends the context of a strategy in a world, and a swap under way; resolves to false when no context was in force.
+   */
   close(strategyId: string, worldId: string): Promise<boolean> {
     return this.#turns.run(async () => {
       const running = this.#running.get(nameOf(strategyId, worldId));
@@ -136,7 +139,7 @@ export class ContextSwaps {
     });
   }
 
-  /** A session left: no swap waits for it. */
+  /** Ends the wait of every swap for a session that has left. */
   lose(sessionId: string): Promise<void> {
     return this.#turns.run(async () => {
       for (const swap of this.#running.values()) {
@@ -169,7 +172,7 @@ export class ContextSwaps {
     const sourceRow = await strategySourceRow(db, strategyId);
     const swap = await this.#begin({ strategyId, nodes, from: from ?? to, to }, runners, sourceRow);
     this.#running.set(name, swap);
-    // Nobody to ask: the machine goes through at once.
+    // Without runners no answer is needed: the swap is committed at once.
     if (runners.length === 0) await swap.take({ kind: "source_row", row: sourceRow });
     return swap;
   }
@@ -189,7 +192,7 @@ export class ContextSwaps {
     return new RunningSwap(this.#store, way.to, { message, runners, sourceRow });
   }
 
-  /** The context is in force already: says how it came to be. */
+  /** The swap by which the context came into force; without one, a committed swap from the context to itself. */
   async #inForce(strategyId: string, context: QueueContext): Promise<ContextSwap> {
     const last = await lastCommittedSwap(this.#store.db, strategyId, context.worldId);
     const { worldId } = context;
@@ -213,7 +216,7 @@ export class ContextSwaps {
     return [...new Set([...registered, ...holders])];
   }
 
-  /** Runners that are neither registered nor heard of are not waited for. */
+  /** Ends the wait for runners that are neither registered nor heard from. */
   async #loseSilent(swap: RunningSwap): Promise<void> {
     if (swap.isDecided) return;
     const { strategyId, worldId } = swap.message;
@@ -240,7 +243,7 @@ function nameOf(strategyId: string, worldId: string): string {
   return JSON.stringify([strategyId, worldId]);
 }
 
-/** Only who runs the strategy may answer for it. */
+/** @throws {QmtlError} TICKET_SCOPE when the session does not run the strategy of the swap. */
 function mustCover({ worldId, strategyIds }: SessionScope, swap: ContextSwap): void {
   if (worldId === swap.worldId && strategyIds.includes(swap.strategyId)) return;
   const { swapId, strategyId } = swap;
@@ -250,8 +253,9 @@ function mustCover({ worldId, strategyIds }: SessionScope, swap: ContextSwap): v
 }
 
 /**
- * Takes a strategy's context in a world out of force, and tells it: of the tag queries that matched its queues, and of the
- * strategy, which has its sources left. False when none was in force.
+ * Takes a strategy's context in a world out of force, and publishes what that changes: the matches of tag queries that
+ * matched its queues, and the strategy's queues, of which its sources are left. Resolves to false when no context was
+ * in force.
  */
 async function closeContext(
   store: DagStore,

@@ -19,7 +19,7 @@ import { lockGraph, ownNodes } from "../store/graph-store.ts";
 import { insertQueues } from "../store/queue-store.ts";
 import { nextSwapId } from "../store/swap-store.ts";
 
-/** Adds the queues of a strategy's nodes in another context, and describes the way there. */
+/** Adds the queues of a strategy's nodes in another context, and describes the swap to it. */
 export async function planSwap(
   tx: Tx,
   way: {
@@ -51,7 +51,7 @@ export async function planSwap(
   });
 }
 
-/** Keys of a strategy's computed nodes, inputs before readers, in a context of the strategy. */
+/** Keys of a strategy's computed nodes in a context of the strategy, by node id; inputs come before their readers. */
 export function keysIn(nodes: readonly Node[], context: QueueContext): ReadonlyMap<string, string> {
   const cones = coneOfEach(nodes);
   const computed = nodes.filter((node) => !isSourceNode(node));

@@ -24,8 +24,8 @@ import { swapById, writeSwap } from "../store/swap-store.ts";
 import { emitTagQueries } from "../store/tag-query-store.ts";
 
 /**
- * One swap on its way: the machine of the queue protocol, driven by what runners say, with each phase
- * written together with its event (Q18). "Warm" is kept per runner: a runner is warm when all its new keys are.
+ * One swap under way: the state machine of the queue protocol, driven by what the runners answer. Each phase is written
+ * together with its event (Q18). "Warm" is kept per runner: a runner is warm when all its new keys are.
  */
 export class RunningSwap {
   readonly #store: DagStore;
@@ -57,12 +57,12 @@ export class RunningSwap {
     return this.#to;
   }
 
-  /** Committed or aborted. */
+  /** True when it is committed or aborted. */
   get isDecided(): boolean {
     return this.#message.phase === SwapPhase.COMMIT || this.#message.phase === SwapPhase.ABORTED;
   }
 
-  /** Nothing more will come of it. */
+  /** True when nothing is left to do: it is aborted, or every runner has passed the row of the swap. */
   get isOver(): boolean {
     return this.#state.phase === "DONE" || this.#state.phase === "ABORTED";
   }
@@ -71,26 +71,26 @@ export class RunningSwap {
     return [...this.#state.runners.keys()];
   }
 
-  /** New keys that are warm: all of them once each runner says so, else none. */
+  /** Number of new keys that are warm: all of them once every runner is warm, else 0. */
   get warmKeys(): number {
     const rows = [...this.#state.keys.values()];
     return this.isDecided || rows.every((row) => row !== null) ? this.#message.keys.length : 0;
   }
 
-  /** Takes one input and writes what follows from it. Calls come one at a time. */
+  /** Takes one input and writes what follows from it. Must not be called while an earlier call is under way. */
   async take(input: SwapInput): Promise<void> {
     const step = swapStep(this.#state, input);
     await this.#write(step.state, step.effects);
   }
 
-  /** A runner that was not known when the swap was opened. */
+  /** Adds a runner that was not known when the swap was opened; does nothing once the swap is decided. */
   async join(sessionId: string): Promise<void> {
     if (this.isDecided || this.#state.runners.has(sessionId)) return;
     this.#state = { ...this.#state, keys: new Map(this.#state.keys).set(sessionId, null) };
     await this.take({ kind: "runner_joined", sessionId });
   }
 
-  /** A runner that is gone: nobody waits for it any more. */
+  /** Removes a runner that is gone: the swap no longer waits for it. */
   async lose(sessionId: string): Promise<void> {
     const keys = new Map(this.#state.keys);
     keys.delete(sessionId);
@@ -119,7 +119,7 @@ export class RunningSwap {
     this.#state = state;
   }
 
-  /** From now on the strategy's queues in its world are those of the new context. */
+  /** Publishes the strategy's queues in its world, which are those of the new context from now on. */
   async #emitQueues(tx: Tx): Promise<void> {
     const { strategyId, worldId } = this.#message;
     const newKeys = new Map(this.#message.keys.map((one) => [one.nodeId, one.newComputeKey]));

@@ -40,7 +40,7 @@ const warm = (dag: TestDag, sessionId: string, swapId: string, warmRow: number) 
     answer: { swapId, phase: SwapPhase.OPENING, warmRow: BigInt(warmRow) },
   });
 
-/** Answers the newest PREPARE that was told, or the one of `fromRow`. */
+/** Answers the newest PREPARE that was published, or the one of `fromRow`. */
 async function prepared(
   dag: TestDag,
   sessionId: string,

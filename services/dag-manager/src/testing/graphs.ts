@@ -22,7 +22,7 @@ import {
 type NodeInit = Exclude<MessageInitShape<typeof NodeSchema>, Node>;
 export type ContextInit = Exclude<MessageInitShape<typeof ComputeContextSchema>, ComputeContext>;
 
-/** The id of the test node of a name. */
+/** The id of the test node with this name. */
 export const idOf = (name: string): string => `blake3:${blake3Hex(name)}`;
 
 export function node(name: string, inputs: readonly string[], more: NodeInit = {}): NodeInit {

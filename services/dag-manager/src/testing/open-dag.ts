@@ -28,7 +28,9 @@ export const testConfig: DagManagerConfig = {
   dag_manager: { node_lease_ms: 10_000, node_renew_ms: 3_000, node_margin_ms: 1_000 },
 };
 
-/** The row of the leader runs out by the database's clock, which neither a clock of the test nor a slow machine may meet. */
+/**
+ * The leader's row expires by the database's clock: not before a slow test is over, whatever the test's own clock says.
+ */
 const leaderTimes = { leaderMs: 600_000, renewMs: 500 };
 
 /** A running DAG Manager behind a real server, over given databases; closing it leaves them open. */
@@ -65,7 +67,7 @@ export async function openDag(
   return {
     diff: connection.client(DiffService),
     queues: connection.client(QueueService),
-    /** The calls only a gateway makes. */
+    /** For the calls that only a gateway makes. */
     gatewayQueues: gateway.client(QueueService),
     data: connection.client(QueueDataService),
     services: dag.services,
@@ -84,7 +86,7 @@ export async function wipe(databases: TestDatabases): Promise<void> {
     `select format('%I.%I', schemaname, tablename) as name from pg_tables
      where schemaname in ('dag', 'bus') and tablename <> 'migration'`,
   );
-  // Deleting from small tables is many times faster than truncating them; foreign keys are triggers.
+  // Deleting from small tables is many times faster than truncating them. In role replica no foreign key is checked.
   await databases.dag.transaction((tx) =>
     tx.script(
       `set local session_replication_role = replica;

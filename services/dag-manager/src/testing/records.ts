@@ -21,7 +21,6 @@ export function changedRows(record: QueueRecord, fields: RowsInit): QueueRecord 
   return create(QueueRecordSchema, { ...record, body: { case: "rows", value } });
 }
 
-/** The rows of a record. */
 export function rowsOf({ body }: QueueRecord): Rows {
   if (body.case !== "rows") throw new Error("a record without rows");
   return body.value;
@@ -39,7 +38,7 @@ export function start(computeKey: string, epoch: number, more: StartInit = {}): 
   return laterStart(computeKey, epoch, { origin: { row: 0n, warmFromRow: 0n }, ...more });
 }
 
-/** A START of a key that has an origin. */
+/** A START of a key that has an origin already. */
 export function laterStart(computeKey: string, epoch: number, more: StartInit = {}): QueueRecord {
   const value = { build: "b", ...more };
   return create(QueueRecordSchema, {
@@ -49,14 +48,14 @@ export function laterStart(computeKey: string, epoch: number, more: StartInit = 
   });
 }
 
-/** A faulty record's name in a test: `STALE_EPOCH`; "ok" when it is effective. */
+/** The outcome of a record as tests state it: its fault, such as `STALE_EPOCH`, or "ok" when it is effective. */
 export function outcomeOf({ effective, fault }: PublishResult): string {
   return effective
     ? "ok"
     : String(enumToJson(RecordFaultSchema, fault)).slice("RECORD_FAULT_".length);
 }
 
-/** One row whose seq is its row; its value is given. */
+/** A record of one row whose seq is its row number. */
 export function row(computeKey: string, epoch: number, at: number, value = at): QueueRecord {
   return create(QueueRecordSchema, {
     computeKey,
@@ -94,7 +93,7 @@ export function end(computeKey: string, epoch: number, seq: number): QueueRecord
   });
 }
 
-/** Values of the rows among records, runs taken apart. */
+/** Values of the first column of all rows among the records. */
 export function valuesOf(records: readonly QueueRecord[]): number[] {
   return records.flatMap(({ body }) => {
     if (body.case !== "rows") return [];

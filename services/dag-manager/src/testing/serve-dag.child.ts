@@ -1,5 +1,5 @@
 // A DAG Manager in a process of its own: `dsn leaderMs renewMs failpoints`. Prints its port when it has started,
-// leading or waiting to, and ends with its standard input.
+// leading or waiting to lead, and exits when its standard input ends.
 import { writeSync } from "node:fs";
 import { failpoints, openGrpcServer, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";

@@ -13,7 +13,7 @@ export async function submitGraph(
   for await (const _ of dag.diff.diff(request));
 }
 
-/** Takes the leases of keys, which must be vacant; their epochs. */
+/** Acquires the leases of vacant keys; resolves to their epochs, 0 for a key that was not granted. */
 export async function lease(
   dag: TestDag,
   sessionId: string,

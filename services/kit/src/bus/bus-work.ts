@@ -1,6 +1,6 @@
 import { BusError } from "./event-bus.ts";
 
-/** What a bus has under way: none of it begins once the bus is closed, and closing waits for the rest. */
+/** The work a bus has under way: none begins once the bus is closed, and closing waits for what has begun. */
 export class BusWork {
   readonly #closing = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
@@ -15,14 +15,14 @@ export class BusWork {
     if (this.#closing.signal.aborted) throw new BusError("BUS_UNAVAILABLE", "the bus is closed");
   }
 
-  /** Has closing wait for `work`. */
+  /** Makes `close` wait for `work`. */
   track<T>(work: Promise<T>): Promise<T> {
     const tracked = work.finally(() => this.#underWay.delete(tracked));
     this.#underWay.add(tracked);
     return tracked;
   }
 
-  /** Takes no more, and waits for what is under way and what that begins. May be called twice. */
+  /** Refuses further work, and waits for what is under way and what that begins. May be called twice. */
   async close(): Promise<void> {
     this.#closing.abort();
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);

@@ -6,8 +6,8 @@ const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 5_000;
 
 /**
- * Hands one event over until `onEvent` resolves or the signal aborts. True when it was taken.
- * `keepAlive` is called before each further try.
+ * Calls `onEvent` with one event until it resolves or the signal aborts, with pauses of 100 ms that double up to 5 s.
+ * Resolves to true when the event was accepted. `keepAlive` is called before each further attempt.
  */
 export async function deliver(
   event: BusEvent,

@@ -21,7 +21,7 @@ const gatewayKey = { gatewayId: "gw", secret: new Uint8Array(32).fill(3) };
 const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-/** Serves a bus as the service that has it does. */
+/** Serves a bus, as the service that owns it does. */
 const serverOf = ({ services }: EventBus, port = 0) =>
   openGrpcServer({ services, port, principalOf });
 const peerAt = (port: number, name = "peer") =>
@@ -75,7 +75,7 @@ describe("EventBus direct", () => {
     });
     afterAll(() => close());
 
-    /** Publishes in one process, so to speak, and reads in another. */
+    /** Publishes on one bus and reads on another, as two processes do. */
     eventBusContract(async () => {
       readers += 1;
       const writer = await openDirectBus({ db: host.db("published"), pollMs: 20 });

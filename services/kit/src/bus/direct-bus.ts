@@ -39,8 +39,9 @@ type Parts = Required<Pick<DirectBusOptions, "logger" | "clock" | "peers">> & { 
  * to those that follow it. What is published here goes to its own log; a subscriber reads its own log and those of the
  * peers. A peer that is away delays its own events and no others.
  *
- * Events of one (topic, key) are in order as long as one service publishes for the key, which is true of all we have. Groups
- * share events within one process. What a peer has deleted before it was read is not delivered.
+ * Events of one (topic, key) are in order as long as only one service publishes for the key, which holds for every
+ * topic of the platform. Groups share events within one process. What a peer deleted before it was read is not
+ * delivered.
  */
 class DirectBus implements EventBus {
   readonly kind = "direct";
@@ -76,7 +77,9 @@ class DirectBus implements EventBus {
     if (events.length > 0) await this.#work.track(this.#log.append(events));
   }
 
-  /** From the newest on, it waits for a first answer of every peer: what a peer says before that may be missed. */
+  /**
+   * Without `fromBeginning` it waits for the first answer of every peer: events that one publishes before are missed.
+   */
   async subscribe(options: SubscribeOptions): Promise<Subscription> {
     this.#work.checkOpen();
     const { groupId } = options;
@@ -128,13 +131,13 @@ class DirectBus implements EventBus {
   }
 }
 
-/** The callback in turn for events that come from several sources at once. */
+/** A callback that takes one event at a time, although several sources deliver at once. */
 function oneAtATime(onEvent: (event: BusEvent) => Promise<void>): typeof onEvent {
   const turns = new SerialQueue();
   return (event) => turns.run(() => onEvent(event));
 }
 
-/** Opens the bus and makes its tables. The caller closes the bus before the database. */
+/** Opens the bus and creates its tables. The caller closes the bus before the database. */
 export async function openDirectBus(options: DirectBusOptions): Promise<EventBus> {
   const { db, retentionEventsMax = 200_000, pollMs = 1_000, peers = [] } = options;
   const { logger = silentLogger, clock = systemClock } = options;
@@ -142,7 +145,7 @@ export async function openDirectBus(options: DirectBusOptions): Promise<EventBus
   return new DirectBus({ log, peers, logger, clock });
 }
 
-/** Serves a log of events to those who follow it from elsewhere. */
+/** Serves a log of events to other processes that follow it. */
 function outboxService(log: EventSource): ServedService {
   return serve(OutboxService, {
     async *watchEvents({ topics, cursor, fromBeginning }, { signal }) {

@@ -30,8 +30,8 @@ export interface EmbeddedBusOptions {
 type FilledOptions = Required<Omit<EmbeddedBusOptions, "db">>;
 
 /**
- * The bus of the embedded shape: an append log in the services' own database. Make one for a database; groups share
- * events only within it: one subscriber of a group is served, the others stand by.
+ * The bus of the embedded shape: an append log in the services' own database. Open one per database: groups share
+ * events only within one bus, where one subscriber of a group is served and the others stand by.
  */
 class EmbeddedBus implements EventBus {
   readonly kind = "embedded";
@@ -106,7 +106,7 @@ class EmbeddedBus implements EventBus {
     }
   }
 
-  /** A place that is not saved is one that events are delivered from again. */
+  /** Logs a failure and goes on: after a position that was not saved, events are delivered again. */
   async #saveGroup(groupId: string, positions: ReadonlyMap<string, number>): Promise<void> {
     await this.#log.saveGroup(groupId, positions).catch((error: unknown) => {
       this.#options.logger.warn("the position of a group could not be saved", { groupId, error });
@@ -114,7 +114,7 @@ class EmbeddedBus implements EventBus {
   }
 }
 
-/** Opens the bus and makes its tables. The caller closes the bus before the database. */
+/** Opens the bus and creates its tables. The caller closes the bus before the database. */
 export async function openEmbeddedBus(options: EmbeddedBusOptions): Promise<EventBus> {
   const log = await EmbeddedLog.open(options.db);
   return new EmbeddedBus(log, {

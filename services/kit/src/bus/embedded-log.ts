@@ -74,7 +74,8 @@ export class EmbeddedLog {
   }
 
   /**
-   * Events after each topic's position, in order: at most `countMax`, and of several no more payload than `bytesMax`.
+   * Events after each topic's position, in order: at most `countMax`, and at most `bytesMax` of payload unless the
+   * first event alone is larger.
    */
   async read(
     positions: ReadonlyMap<string, number>,
@@ -131,7 +132,7 @@ export class EmbeddedLog {
     );
   }
 
-  /** Deletes events up to `position`, but never the newest one. */
+  /** Deletes events up to `position`. The caller must keep the newest event, which `newest` goes by. */
   async trim(position: number): Promise<void> {
     await this.#db.query(`delete from ${this.#schema}.event where position <= $1`, [position]);
   }

@@ -22,7 +22,7 @@ export interface BusEvent {
   position: number;
 }
 
-/** A topic and how it is kept. Made by `ensureTopics`, never by publishing. */
+/** A topic and how it is kept. Created by `ensureTopics`, never by publishing. */
 export interface TopicSpec {
   /** Lower-case letters, digits, dot, dash, underscore; at most 200 characters. */
   topic: string;
@@ -59,14 +59,14 @@ export interface Subscription {
 }
 
 /**
- * Carries control events from the owners of facts to every gateway: small, at least once, in order per key.
- * A receiver tells duplicates by the revision in its payload or headers.
+ * Carries control events from the services that own the state to every gateway: small, at least once, in order per key.
+ * A receiver recognises duplicates by the revision in the payload or the headers.
  */
 export interface EventBus extends AsyncDisposable {
   readonly kind: "embedded" | "kafka" | "direct";
-  /** What the process that has this bus serves at its port for it. */
+  /** Services that the process of this bus must serve at its own port for others to follow it. */
   readonly services: readonly ServedService[];
-  /** Makes missing topics. @throws {BusError} TOPIC_SETTINGS_DIFFER when one exists with other settings. */
+  /** Creates missing topics. @throws {BusError} TOPIC_SETTINGS_DIFFER when one exists with other settings. */
   ensureTopics(topics: readonly TopicSpec[]): Promise<void>;
   /** As `publishBatch` with one event. */
   publish(
@@ -77,7 +77,9 @@ export interface EventBus extends AsyncDisposable {
   ): Promise<void>;
   /**
    * Resolves when all are stored. If it rejects, any of them may have been; publishing again is safe.
-   * At most 1,000 events of at most 512 KiB. @throws {BusError}
+   * At most 1,000 events of at most 512 KiB each.
+   *
+   * @throws {BusError}
    */
   publishBatch(events: readonly OutgoingEvent[]): Promise<void>;
   /** Resolves once live: what is published after that is delivered. */

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { payloadBytesMax } from "./event-bus.ts";
 import { eventMessages, eventsOf, joinMessages } from "./event-messages.ts";
 
-/** An event of about so many bytes. */
+/** An event of about `size` bytes. */
 function encoded(revision: number, size = 0) {
   const event = { revision: BigInt(revision), topicKey: "halt", subject: "x".repeat(size) };
   const bytes = toBinary(ControlEventSchema, create(ControlEventSchema, event));

@@ -7,12 +7,14 @@ import {
 
 /** Type of a message of the bus that holds several control events: each one's length, then its bytes. */
 const severalType = "control_events";
-/** Largest number of bytes of several events in one message: a log keeps so many messages, however many events they hold. */
+/**
+ * Largest number of bytes of several events in one message. A log limits how many messages it keeps, not their size.
+ */
 const severalBytesMax = 8 * 1024;
-/** Types of messages that are passed on together with others of their key: nobody waits for them in order to act. */
+/** Types of messages that may be joined with others of their key: no receiver waits for them in order to act. */
 const joined: ReadonlySet<string> = new Set([severalType, "order_updated"]);
 
-/** A control event as it is encoded. */
+/** An encoded control event. */
 export interface EncodedEvent {
   /** Name of its payload's field. */
   readonly type: string;
@@ -28,7 +30,7 @@ export interface EventMessage {
   readonly payload: Uint8Array;
 }
 
-/** Events of one topic key, in order, in as few messages as hold them. One that is alone goes as it is. */
+/** Packs the events of one topic key, in order, into as few messages as hold them. A single event is not wrapped. */
 export function eventMessages(events: readonly EncodedEvent[]): EventMessage[] {
   const messages: EventMessage[] = [];
   for (let at = 0; at < events.length; ) {
@@ -42,7 +44,7 @@ export function eventMessages(events: readonly EncodedEvent[]): EventMessage[] {
   return messages;
 }
 
-/** Messages in order, those of one key that may go together joined at the place of the first. */
+/** Joins messages of one key that may go together, in the place of the first. The order within a key is kept. */
 export function joinMessages<
   M extends EventMessage & { readonly topic: string; readonly key: string },
 >(messages: readonly M[]): M[] {
@@ -70,7 +72,7 @@ export function joinMessages<
   });
 }
 
-/** The events of a message of the bus, by its header `type`. @throws {Error} when the bytes are none. */
+/** The events of a message of the bus, by its header `type`. @throws {Error} when the bytes cannot be decoded. */
 export function eventsOf(type: string | undefined, payload: Uint8Array): ControlEvent[] {
   return encodedEventsOf(type, payload).map((bytes) => fromBinary(ControlEventSchema, bytes));
 }

@@ -11,7 +11,7 @@ export interface WatchedRange {
 
 /** Some events in their order, and where to continue after them. */
 export interface WatchedEvents {
-  /** Number of the log they are of. */
+  /** Number of the log they come from. */
   readonly logId: number;
   readonly events: readonly BusEvent[];
   readonly cursor: string;
@@ -19,15 +19,16 @@ export interface WatchedEvents {
 
 /** A log of events that can be followed from a cursor: the process's own, or one of a peer. */
 export interface EventSource {
-  /** For messages, and for the places of groups; unique among the sources of a bus. */
+  /** Used in log lines, and to store the cursors of groups; unique among the sources of a bus. */
   readonly name: string;
   /**
-   * The first answer comes at once, perhaps without events: from then on nothing is missed. Ends when the signal aborts.
+   * The first answer comes at once, perhaps without events: from then on nothing is missed. Ends when the signal
+   * aborts.
    *
    * @throws {QmtlError} TRIMMED when events after the cursor are gone or the log was created again; INVALID_FIELD for a
-   * cursor that is none; an outage, after which watching again from the last cursor continues without a gap.
+   * malformed cursor; the reason of an outage, after which watching from the last cursor continues without a gap.
    */
   watch(range: WatchedRange, signal: AbortSignal): AsyncIterable<WatchedEvents>;
-  /** Lets the connection go, if there is one. May be called twice. */
+  /** Closes the connection, if there is one. May be called twice. */
   close(): void;
 }

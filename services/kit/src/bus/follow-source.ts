@@ -13,7 +13,7 @@ interface FollowOptions extends Omit<SubscribeOptions, "groupId"> {
   readonly cursor: string | undefined;
   /** Called once, at the first answer: nothing is missed from then on. */
   readonly onLive: () => void;
-  /** Called with each place from which reading may continue. */
+  /** Called with the cursor from which reading may continue, once the events before it are delivered. */
   readonly onCursor: (cursor: string) => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -21,7 +21,7 @@ interface FollowOptions extends Omit<SubscribeOptions, "groupId"> {
 
 /**
  * Delivers the events of a source until the signal aborts. A source that breaks off is watched again from the last
- * cursor; one whose events are gone, from the oldest it keeps: receivers tell by the revision what they missed.
+ * cursor; one whose events are gone, from the oldest it keeps: receivers see by the revisions what they missed.
  */
 export async function followSource(source: EventSource, options: FollowOptions): Promise<void> {
   const { signal, clock, logger } = options;
@@ -53,7 +53,7 @@ export async function followSource(source: EventSource, options: FollowOptions):
         range = { ...range, cursor: undefined, fromBeginning: true };
       } else if (failures === 0) {
         const message = `events of ${source.name} do not arrive; trying again`;
-        // Whoever is started first waits for the others: no reason to warn.
+        // The process that is started first waits for the others: no reason to warn.
         if (isKnown || !hasReason(error, "PEER_UNAVAILABLE")) logger.warn(message, causeOf(error));
         else logger.info(message, causeOf(error));
       }

@@ -11,18 +11,18 @@ interface FollowedLogOptions {
   readonly pollMs: number;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Told before events up to a position are deleted. @default nobody is */
+  /** Called before events up to a position are deleted. @default none */
   readonly beforeTrim?: (position: number) => Promise<void>;
 }
 
 /** Events read at once by one reader. */
 const READ_MAX = 256;
-/** Payload read at once by one reader, of several events. */
+/** Bytes of payload read at once by one reader, unless the first event alone is larger. */
 const READ_BYTES_MAX = 1024 * 1024;
 /** Events between two trims. */
 const TRIM_EVERY = 1_000;
 
-/** An append log with readers that wait for what comes: an append in this process wakes them, others are polled for. */
+/** An append log whose readers wait for new events: woken by appends of this process, polling for those of others. */
 export class FollowedLog {
   readonly #log: EmbeddedLog;
   readonly #options: FollowedLogOptions;
@@ -61,7 +61,7 @@ export class FollowedLog {
   ): AsyncGenerator<BusEvent[]> {
     const positions = new Map(start);
     let failures = 0;
-    /** Whatever this process appended up to here is read. */
+    /** What this process appended up to this position has been read; undefined when that is not known. */
     let readTo: number | undefined;
     while (!signal.aborted) {
       const waker = this.#waker(signal);
@@ -83,7 +83,7 @@ export class FollowedLog {
     }
   }
 
-  /** Undefined when the log cannot be read; said once, and when it is over. */
+  /** Undefined when the log cannot be read; logged at the first failure, and when reading succeeds again. */
   async #read(
     positions: ReadonlyMap<string, number>,
     failures: number,
@@ -105,7 +105,7 @@ export class FollowedLog {
     await this.#log.trim(position);
   }
 
-  /** Made before reading, so that what is appended during the read is not slept over. */
+  /** Made before reading, so that the reader does not sleep through an append that comes during the read. */
   #waker(signal: AbortSignal): { woken(): Promise<void>; dispose(): void } {
     const wakened = new AbortController();
     const wake = () => wakened.abort("events were appended");

@@ -27,7 +27,7 @@ import { ensureKafkaTopics } from "./kafka-topics.ts";
 export interface KafkaBusOptions extends KafkaAddress {
   /** Put before every topic and group name, so that installations can share a cluster. @default "" */
   topicPrefix?: string;
-  /** Told whether the brokers answer. @default nobody */
+  /** Informed whether the brokers answer. @default none */
   monitor?: DependencyMonitor;
   logger?: Logger;
   clock?: Clock;
@@ -72,7 +72,7 @@ class KafkaBus implements EventBus {
   async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
     try {
       await this.#work.track(
-        // Repeating it is safe: what was made the first time is there the second.
+        // Repeating it is safe: a topic created by the first attempt exists at the second.
         askKafka(
           {
             ...this.#options,

@@ -11,7 +11,7 @@ export interface KafkaAddress {
 
 const LEVELS = { [logLevel.ERROR]: "warn", [logLevel.WARN]: "debug" } as const;
 
-/** A client whose library log lines go to `logger`, one step lower: what matters is thrown, too. */
+/** A client whose library logs to `logger`, one level lower: what matters is thrown, too. */
 export function kafkaClient(address: KafkaAddress, logger: Logger): Kafka {
   const create: logCreator = () => (entry) => {
     const level = entry.level === logLevel.ERROR ? LEVELS[logLevel.ERROR] : LEVELS[logLevel.WARN];
@@ -29,7 +29,7 @@ export function kafkaClient(address: KafkaAddress, logger: Logger): Kafka {
   });
 }
 
-/** What a Kafka failure means on the port. */
+/** Converts a failure of Kafka into an error of the bus. */
 export function kafkaError(cause: unknown, doing: string): BusError {
   if (cause instanceof BusError) return cause;
   const types = typesOf(cause);

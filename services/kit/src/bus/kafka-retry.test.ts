@@ -9,7 +9,7 @@ const notTheLeader = () => {
   return Object.assign(error, { type: "NOT_LEADER_FOR_PARTITION", code: 6, retriable: true });
 };
 
-/** Timers fire at once; the waits asked for are kept. */
+/** A clock whose timers fire at once, and the waits that were requested of it. */
 const hastyClock = () => {
   const waits: number[] = [];
   const clock: Clock = {
@@ -32,7 +32,7 @@ const lookupWith = (kafka: Kafka, clock: Clock) => ({
   signal: new AbortController().signal,
 });
 
-/** A client of nobody, whose admins connect and know nothing. */
+/** A client without brokers, whose admins connect and do nothing. */
 const clientOfNobody = () => {
   const kafka = new Kafka({ brokers: ["127.0.0.1:1"], logLevel: logLevel.NOTHING });
   const connection = { connect: async () => {}, disconnect: async () => {} };

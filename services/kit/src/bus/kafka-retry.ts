@@ -8,7 +8,7 @@ const TRIES = 6;
 
 interface Question {
   kafka: Kafka;
-  /** Does the first try. */
+  /** Used for the first attempt. */
   admin: Admin;
   clock: Clock;
   logger: Logger;
@@ -16,12 +16,12 @@ interface Question {
 }
 
 /**
- * A question or a change that survives a change of leaders and a broker that is slow or has not heard yet of a topic just made. The
- * library retries most calls by itself, but not a look at offsets or settings, nor the making of topics: there "not the
- * leader", "unknown topic" and "timed out" end the call though the next one would do, and the admin continues with the
- * leaders it knew. So each further try has an admin of its own, which asks again.
+ * Makes an admin call that survives a change of leaders, and a broker that is slow or does not know a new topic yet.
+ * The library retries most calls by itself, but not reads of offsets or settings, nor the creation of topics: there
+ * "not the leader", "unknown topic" and "timed out" end the call though another attempt would succeed, and the admin
+ * goes on with the leaders it knew. So each further attempt uses an admin client of its own, which looks them up again.
  *
- * @throws the last try's failure, or at once one that Kafka does not call retriable.
+ * @throws the failure of the last attempt, or at once one that Kafka does not mark as retriable.
  */
 export async function askKafka<T>(
   question: Question,
@@ -49,7 +49,7 @@ async function askAnew<T>(kafka: Kafka, ask: (admin: Admin) => Promise<T>): Prom
   }
 }
 
-/** Of several failures in one, all must be. */
+/** An error that holds several failures is retriable when all of them are. */
 function isRetriable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if ("errors" in error && Array.isArray(error.errors)) return error.errors.every(isRetriable);

@@ -17,11 +17,11 @@ interface Context {
   isPrivate: boolean;
   logger: Logger;
   clock: Clock;
-  /** Told whether the brokers answer. */
+  /** Informed whether the brokers answer. */
   monitor: DependencyMonitor | undefined;
 }
 
-/** A reader that got no answer for this long has lost the brokers, milliseconds: they answer four times per second. */
+/** A reader without an answer for this long has lost the brokers, which answer four times per second; milliseconds. */
 const SILENT_MS_MAX = 8_000;
 /** How often that is checked, milliseconds. */
 const LOOK_EVERY_MS = 2_000;
@@ -35,8 +35,8 @@ interface PartitionPosition {
 const placeKey = (topic: string, partition: number): string => `${topic}/${partition}`;
 
 /**
- * Starts a consumer and resolves when it has joined its group. Where the group has no position it begins at
- * offsets looked up before that, so nothing published once this has resolved can be missed.
+ * Starts a consumer and resolves when it has joined its group. Where the group has no position it begins at offsets
+ * looked up before that, so nothing published after this has resolved can be missed.
  */
 export async function startKafkaSubscription(
   options: SubscribeOptions,
@@ -89,7 +89,9 @@ export async function startKafkaSubscription(
   return { done };
 }
 
-/** Tells the monitor while the brokers answer, and when they no longer do. Returns what ends it. */
+/**
+ * Reports each answer of the brokers to the monitor, and a failure when none comes. Returns a function that ends it.
+ */
 function watchAnswers(consumer: Consumer, { clock, monitor }: Context): () => void {
   if (monitor === undefined) return () => {};
   let heardAtMs = clock.monotonicMs();
@@ -116,7 +118,7 @@ function watchAnswers(consumer: Consumer, { clock, monitor }: Context): () => vo
   };
 }
 
-/** Places to begin at, for the partitions where the group has no position. */
+/** Start positions of the partitions for which the group has none. */
 async function startPlaces(
   { admin, groupId, isPrivate }: Context,
   topics: string[],
@@ -142,8 +144,8 @@ async function startPlaces(
 }
 
 /**
- * At the first join goes to the start places of the partitions assigned and stores them as the group's positions,
- * so that later joins, here or at another member, continue from there.
+ * When a partition is assigned for the first time, seeks to its start position and stores it as the group's, so that
+ * later joins, here or at another member, continue from there. Resolves at the first join.
  */
 function joinOnce(
   consumer: Consumer,
@@ -156,7 +158,7 @@ function joinOnce(
         partitions.flatMap((partition) => starts.get(placeKey(topic, partition)) ?? []),
       );
       for (const place of places) {
-        // Before the first fetch: the event is sent while joining.
+        // In time for the first fetch: the library emits this event while it joins.
         consumer.seek(place);
         starts.delete(placeKey(place.topic, place.partition));
       }

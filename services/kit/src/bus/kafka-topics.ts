@@ -12,10 +12,10 @@ const topicSettings: Readonly<Record<string, string>> = {
   "unclean.leader.election.enable": "false",
 };
 
-/** Partitions of a topic whose spec does not say. */
+/** Number of partitions of a topic whose spec does not state one. */
 const PARTITIONS = 8;
 
-/** Makes missing topics and compares existing ones. @throws {BusError} TOPIC_SETTINGS_DIFFER */
+/** Creates missing topics and checks the settings of all. @throws {BusError} TOPIC_SETTINGS_DIFFER */
 export async function ensureKafkaTopics(
   admin: Admin,
   prefix: string,

@@ -2,7 +2,7 @@ import type { EventBus } from "./event-bus.ts";
 import type { KafkaBusOptions } from "./kafka-bus.ts";
 
 /**
- * Connects to Kafka. Its client is loaded here: who uses the embedded bus should not pay for it.
+ * Connects to Kafka. The client library is loaded only here, so that users of the other buses do not pay for it.
  *
  * @throws {BusError} BUS_UNAVAILABLE when no broker answers.
  */

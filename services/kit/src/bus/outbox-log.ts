@@ -23,7 +23,7 @@ const MIGRATIONS: readonly Migration[] = [
   },
 ];
 
-/** Log numbers fit a signed 32-bit integer, which is what a partition is kept as. */
+/** Log numbers fit a signed 32-bit integer, since they are stored as partitions. */
 const LOG_ID_MAX = 2 ** 31 - 1;
 
 interface OutboxLogOptions {
@@ -35,8 +35,9 @@ interface OutboxLogOptions {
 }
 
 /**
- * Events that a service has published, kept in its own database and followed by cursor: by the service itself, and by others
- * over gRPC. A cursor names the log and a place in it, so that one of a log that was created again is recognised.
+ * Events that a service has published, kept in its own database and followed by cursor: by the service itself, and by
+ * others over gRPC. A cursor names the log and a position in it, so that a cursor from before the log was created again
+ * is recognised.
  */
 export class OutboxLog implements EventSource {
   readonly name = "own";
@@ -84,7 +85,7 @@ export class OutboxLog implements EventSource {
     yield this.#toWatched([], last);
     const positions = new Map(range.topics.map((topic) => [topic, last]));
     for await (const events of this.#followed.batches(positions, signal)) {
-      // Looked at after reading: what was deleted before it was read is noted by then.
+      // Checked after reading: what was deleted before it could be read is noted by then.
       if ((await this.#trimmedTo()) > last) throw trimmed("was not read before it was deleted");
       last = events.at(-1)?.position ?? last;
       yield this.#toWatched(events, last);
@@ -93,7 +94,7 @@ export class OutboxLog implements EventSource {
 
   close(): void {}
 
-  /** Position of a group in a source; undefined before it read anything of it. */
+  /** Cursor of a group in a source; undefined before it has read anything from it. */
   async groupCursor(groupId: string, source: string, topics: string): Promise<string | undefined> {
     const [row] = await this.#db.query<{ cursor: string }>(
       `select cursor from ${this.#schema}.group_cursor

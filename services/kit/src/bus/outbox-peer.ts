@@ -17,12 +17,16 @@ export interface OutboxPeerOptions {
   clock?: Clock;
 }
 
-/** A peer that restarts is found again this quickly, milliseconds. */
+/** Longest pause between two attempts to reach a peer, milliseconds. */
 const RECONNECT_MS_MAX = 500;
-/** One that fell silent without a word is noticed after this, and as long again, milliseconds. */
+/** A peer that falls silent is noticed after at most twice this, milliseconds. */
 const KEEPALIVE_MS = 5_000;
 
-/** The events of a service, over gRPC. No I/O before it is watched. CONFIG_INVALID for a bad address. */
+/**
+ * The events of a service, over gRPC. No I/O before it is watched.
+ *
+ * @throws {QmtlError} CONFIG_INVALID: a bad address.
+ */
 export function connectOutboxPeer(options: OutboxPeerOptions): EventSource {
   const { name, url, gatewayKey, ca, clock = systemClock } = options;
   const signer = new PrincipalSigner(gatewayKey, clock);

@@ -6,8 +6,8 @@ const countMax = 256;
 const bytesMax = 1024 * 1024;
 
 /**
- * What this process appended last, without a gap in the positions: a reader that was there before it need not read it
- * from the database. What another process appended in between leaves a gap, after which only the newer part is kept.
+ * What this process appended last, without a gap in the positions: a reader that has read everything before need not
+ * read it from the database. An append of another process leaves a gap, after which only the newer part is kept.
  */
 export class RecentEvents {
   #events: BusEvent[] = [];
@@ -55,7 +55,7 @@ export class RecentEvents {
     }
     this.#newest = position;
     this.#bytes += payload.length;
-    // Copies: what the caller does with its own afterwards is its own affair.
+    // Copies, so that the caller may change its own afterwards.
     const kept = { payload: payload.slice(), headers: { ...headers } };
     this.#events.push({ topic, key, ...kept, partition: 0, position });
   }

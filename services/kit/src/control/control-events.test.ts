@@ -32,7 +32,7 @@ beforeEach(async () => {
   await migrateTopics(db);
 });
 
-/** The next place of a key, as a writer that counts by itself knows it. */
+/** The next revision of a key and its store epoch, as a writer that counts by itself knows them. */
 async function nextOf(topicKey: string) {
   const { revision, storeEpoch } = (await countTopics(db, "gateway", [topicKey])).get(topicKey)!;
   return { revision: revision + 1, storeEpoch };

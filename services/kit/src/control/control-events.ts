@@ -13,9 +13,9 @@ import { isTopicChange, itemOf } from "./topic-state.ts";
 
 /** Topic of the bus that all control events go to. */
 export const controlTopic = "control";
-/** Version control events are written in. */
+/** Schema version of the control events. */
 const eventVersion = 1;
-/** Length of a halt's reason at most in an event that would be too large. */
+/** Largest length of a halt's reason in an event that would otherwise be too large, characters. */
 const reasonMax = 512;
 
 /** Services that write control events, by the schema they write in. */
@@ -37,7 +37,7 @@ export interface ControlChange {
   readonly payload: Exclude<PayloadInit, { case: "snapshot" | "progressMark" | "gateEvent" }>;
 }
 
-/** Where a topic key stands. */
+/** The latest revision of a topic key, and the store epoch in which it counts. */
 export interface TopicCount {
   readonly revision: number;
   readonly storeEpoch: number;
@@ -48,7 +48,7 @@ export interface CountedChange extends ControlChange, TopicCount {}
 
 /**
  * Writes a change of a topic key in the transaction that makes it: the key's next revision, the state of the key, and
- * the event in the outbox. The key is locked until the transaction ends. After the commit: `relay.poke()`.
+ * the event in the outbox. The key is locked until the transaction ends. Call `relay.poke()` after the commit.
  */
 export async function appendControlEvent(
   tx: Tx,
@@ -72,8 +72,8 @@ export async function appendControlEvent(
 }
 
 /**
- * Writes the event of a change whose revision stands in a row that this transaction changed: the row is locked, and the
- * state of the key is made of it. After the commit: `relay.poke()`.
+ * Writes the event of a change whose revision is in a row that this transaction changed, and so has locked; the state
+ * of the key is made from that row. Call `relay.poke()` after the commit.
  */
 export async function appendCountedEvent(
   tx: Tx,
@@ -84,7 +84,9 @@ export async function appendCountedEvent(
   await publish(tx, schema, changeEvent(schema, change, nowMs));
 }
 
-/** The event of a change, with shorter lists and texts where it would be too large for the bus; see {@link busBytes}. */
+/**
+ * The event of a change, with shorter lists and texts where it would be too large for the bus; see {@link busBytes}.
+ */
 export function changeEvent(
   schema: ControlSchema,
   change: CountedChange,
@@ -95,7 +97,7 @@ export function changeEvent(
   return shortened(eventOf(schema, { topicKey, subject, ...place, nowMs }, payload));
 }
 
-/** Writes a change of a world's gate: its revision, store epoch and state hash are those of the state. */
+/** Writes a change of a world's gate; the event takes revision, store epoch and state hash from the state. */
 export async function appendGateEvent(
   tx: Tx,
   schema: ControlSchema,
@@ -111,8 +113,8 @@ export async function appendGateEvent(
 }
 
 /**
- * An event as the bus carries it. One that is too large, however short its lists and texts were made, goes without its
- * payload: it says that there is a new state, which its readers ask for. No change is refused for its size.
+ * The bytes of an event as the bus carries it. One that is too large even with short lists and texts is sent without
+ * its payload: it announces a new state, for which its readers ask. No change is refused for its size.
  */
 export function busBytes(
   event: ControlEvent,
@@ -122,7 +124,7 @@ export function busBytes(
   return toBinary(ControlEventSchema, { ...event, payload: { case: undefined } });
 }
 
-/** An event that was too large for the bus. One with a payload of a later contract is not. */
+/** True for an event that was too large for the bus, but not for one with a payload of a later contract. */
 export function isWithoutState({ payload, $unknown }: ControlEvent): boolean {
   return payload.case === undefined && ($unknown?.length ?? 0) === 0;
 }
@@ -170,8 +172,8 @@ async function publish(tx: Tx, schema: ControlSchema, event: ControlEvent, bytes
 }
 
 /**
- * The event, with shorter reasons of halts, or without its lists of queues or keys, when it would be too large for the bus: who needs them asks for them,
- * and the state of the key says that it is truncated.
+ * Shortens an event that would be too large for the bus: the reasons of halts are cut, lists of queues or keys are cut
+ * or emptied. Readers that need them ask for them; the state of the key says that it is truncated.
  */
 function shortened(event: ControlEvent): ControlEvent {
   const { payload } = event;

@@ -9,7 +9,9 @@ import {
   type TopicCount,
 } from "./control-events.ts";
 
-/** Where topic keys stand, for a process that alone writes them and counts on from there. */
+/**
+ * The latest revisions of topic keys (0 for a new one), for a process that alone writes them and counts on from there.
+ */
 export async function countTopics(
   db: Queryable,
   schema: ControlSchema,
@@ -31,10 +33,11 @@ export async function countTopics(
 }
 
 /**
- * What writes counted changes: parts for one statement, or for one transaction, together with what they tell of. They are
- * told as `appendControlEvent` would tell them one after the other, but those of one key in one message; the state of
- * their keys is left to their writer, who makes it of its own tables. Changes of one key come in order. A division by zero
- * undoes all of it when a key is not where it was counted from: somebody else writes it.
+ * SQL that writes the events of counted changes, to run in one statement or transaction with the changes themselves.
+ * The events are those that `appendControlEvent` would write one after the other, except that those of one key share
+ * messages. The state of the keys is left to their writer, who makes it from its own tables. Changes of one key must
+ * come in order. If the revision of a key is not the one that was counted from, because another process wrote it, a
+ * division by zero undoes everything.
  */
 export function countedChangeWrites(
   schema: ControlSchema,
@@ -56,7 +59,7 @@ export function countedChangeWrites(
     eventMessages(events).map(({ type, payload, revision }) => [key, type, payload, revision]),
   );
   return [
-    // A key in a statement of its own is found by its index; a list of them is joined, which costs twice as much.
+    // One statement per key finds it by the index; a list of keys would be joined, which costs twice as much.
     ...[...byKey].map(([key, events]) => ({
       sql: `update ${target}.topic_revision set revision = $3::bigint / (revision = $2::bigint)::int
         where topic_key = $1::text`,

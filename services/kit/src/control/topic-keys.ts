@@ -41,7 +41,7 @@ export interface TopicSubject {
 
 const WORLD_KEY = /^world\/([^/]+)\/(gate|policy|queue|order|rebalancing)$/;
 
-/** Reads a topic key; undefined for a text that is none. */
+/** Reads a topic key; undefined for any other text. */
 export function topicOfKey(key: string): TopicSubject | undefined {
   if (key === tagTopicKey) return { topic: "tag", id: "" };
   if (key === haltTopicKey) return { topic: "halt", id: "" };

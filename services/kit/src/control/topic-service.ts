@@ -8,15 +8,15 @@ import { type Queryable, quotedSchema } from "../db/index.ts";
 import { type ServedService, serve } from "../handlers.ts";
 import type { ControlSchema } from "./control-events.ts";
 
-/** Largest number of bytes of an answer's lists of queues; strategies beyond come without theirs, and the state is truncated. */
+/** Bytes of events in one answer beyond which strategies come without their queues, so that the state is truncated. */
 const listBytesMax = 8 * 1024 * 1024;
 
 /** A topic key's state as its writer stores it. */
 export interface StoredTopic {
   readonly storeEpoch: number;
-  /** 0: nothing has happened to the key. */
+  /** 0: the key has never changed. */
   readonly revision: number;
-  /** The last change of each thing, oldest thing first. */
+  /** The last change of each item of the state, in the order in which the items were first written. */
   readonly changes: readonly ControlEvent[];
 }
 

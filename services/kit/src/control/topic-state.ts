@@ -11,9 +11,9 @@ import type { TopicSubject } from "./topic-keys.ts";
 
 /** Largest number of queues in the state of topic QUEUE; beyond it the state is truncated. */
 export const stateQueuesMax = 10_000;
-/** Tag queries in the state of topic TAG at most. */
+/** Largest number of tag queries in the state of topic TAG; beyond it the state is truncated. */
 export const stateTagQueriesMax = 1_000;
-/** Working orders in the state of topic ORDER at most. */
+/** Largest number of working orders in the state of topic ORDER; beyond it the state is truncated. */
 export const stateOrdersMax = 10_000;
 
 /** A payload that changes the state of a topic key. */
@@ -22,7 +22,7 @@ export type TopicChange = Exclude<
   { case: "snapshot" | "progressMark" | "gateEvent" | undefined }
 >;
 
-/** The thing a change is about, within its topic key; a later change of the same thing replaces it. */
+/** What a change is about, within its topic key; a later change of the same item replaces it. */
 interface TopicItem {
   readonly name: string;
   /** It is no longer part of the state. */
@@ -44,7 +44,7 @@ export function isTopicChange(payload: ControlEvent["payload"]): payload is Topi
   );
 }
 
-/** What a change is about. */
+/** The item that a change is about. */
 export function itemOf(change: TopicChange): TopicItem {
   switch (change.case) {
     case "queuesUpdated":
@@ -63,7 +63,7 @@ export function itemOf(change: TopicChange): TopicItem {
   }
 }
 
-/** The state of one topic key, made from its changes in order. Of GATE it is made elsewhere. */
+/** The state of one topic key, made from its changes in order. The state of GATE is made elsewhere. */
 export class TopicState {
   readonly #subject: TopicSubject;
   readonly #items = new Map<string, TopicChange>();
@@ -85,7 +85,7 @@ export class TopicState {
     return copy;
   }
 
-  /** The state as a snapshot has it; topic QUEUE for the strategies named, or for all when none is. */
+  /** The state as a snapshot; for topic QUEUE, of the named strategies only, or of all when none is named. */
   snapshot(strategyIds: readonly string[] = []): Snapshot {
     return create(SnapshotSchema, { state: this.#state(strategyIds) });
   }

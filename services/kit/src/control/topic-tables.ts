@@ -16,16 +16,17 @@ const MIGRATIONS: readonly Migration[] = [
 ];
 
 /**
- * Makes the tables of the control topics that a service writes: the revision of each topic key, and the last change of
- * each thing its state consists of. The store epoch is 1 until a backup is restored. Called once at start, beside `migrateOutbox`.
+ * Creates the tables of the control topics that a service writes: the revision of each topic key, and the last change
+ * of each item of its state. The store epoch is 1 until a backup is restored. Called once at start, beside
+ * `migrateOutbox`.
  */
 export async function migrateTopics(db: Db): Promise<void> {
   await applyMigrations(db, "topics", MIGRATIONS);
 }
 
 /**
- * The store was restored from a backup: its topic keys, there or yet to come, continue in a store epoch above any that a
- * subscriber may have seen.
+ * To be called when the store was restored from a backup: its topic keys, existing or new, continue in a store epoch
+ * above any that a subscriber may have seen.
  */
 export async function raiseStoreEpoch(tx: Tx, schema: string, floor: number): Promise<void> {
   const target = quotedSchema(schema);

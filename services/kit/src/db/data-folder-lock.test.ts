@@ -53,7 +53,7 @@ it("is taken over from a dead process, from a reused pid and from an earlier boo
 it.runIf(process.platform === "linux")(
   "is taken over from a process that has ended and whose parent never asked for it",
   async () => {
-    // The long sleep takes the shell's place while the short one runs, and asks for no child.
+    // The long sleep replaces the shell while the short one runs, and never waits for its child.
     const parent = spawn("sh", ["-c", "sleep 0.3 & echo $!; exec sleep 60"]);
     onTestFinished(() => void parent.kill("SIGKILL"));
     const pid = Number(await new Promise((resolve) => parent.stdout.once("data", resolve)));

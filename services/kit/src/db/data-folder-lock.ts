@@ -15,7 +15,7 @@ import { DataFolderLocked } from "./db-errors.ts";
 import { livenessOf, type ProcessIdentity, thisProcess } from "./process-identity.ts";
 
 interface LockContent extends ProcessIdentity {
-  /** Names this very lock; what a taker-over must still find when it replaces the file. */
+  /** Names this very lock. A process that takes it over must still find this token when it replaces the file. */
   token: string;
 }
 
@@ -25,15 +25,15 @@ export interface DataFolderLock {
   release(): void;
 }
 
-/** A taker-over that dies leaves its own guard behind; so many of these in a row are cleared. */
+/** A process that dies while it takes a lock over leaves its guard behind; at most this many in a row are cleared. */
 const DEAD_GUARDS_MAX = 8;
 
 /**
  * Takes the exclusive lock of a data folder, the file `lock` in it, which names its process.
  *
- * Never taken from a process that lives, or that cannot be judged from here (another machine or container:
- * then a person has to remove the file). The lock of a dead process, also one whose pid was given to another
- * since, is taken over; of several that try at once, one wins.
+ * The lock is never taken from a process that is alive, or that may be (on another machine or in another container:
+ * then a person has to remove the file). The lock of a dead process, also one whose pid was given to another since, is
+ * taken over; if several try at once, one wins.
  *
  * @throws {DataFolderLocked} when another process, or this one, holds it.
  */
@@ -53,7 +53,7 @@ function acquire(folder: string, path: string, depth: number): string {
   const own = `${path}.${content.token}`;
   writeDurably(own, JSON.stringify(content));
   try {
-    // A hard link is made whole or not at all, and only if the name is free.
+    // A hard link is created whole or not at all, and only if the name is free.
     if (tryLink(own, path)) return content.token;
     const holder = readLock(path);
     if (holder === undefined) return retry(folder, path, depth, own);
@@ -65,7 +65,7 @@ function acquire(folder: string, path: string, depth: number): string {
   }
 }
 
-/** The holder let go between our two looks. */
+/** Tries again after the holder released the lock between our two looks. */
 function retry(folder: string, path: string, depth: number, own: string): string {
   rmSync(own, { force: true });
   if (depth >= DEAD_GUARDS_MAX) throw new DataFolderLocked(folder, 0, " (its lock keeps changing)");

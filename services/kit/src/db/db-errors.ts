@@ -91,7 +91,7 @@ export class DataFolderLocked extends DbError {
   }
 }
 
-/** What a server says about an error, in either adapter. */
+/** What a server reports about an error, in either adapter. */
 export interface ServerError {
   message: string;
   sqlState: string;

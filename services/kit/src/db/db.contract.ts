@@ -13,7 +13,10 @@ const value = async (db: Db, sql: string, params: Parameters<Db["query"]>[1] = [
   return row?.v;
 };
 
-/** What every `Db` must do. `open` gives a `Db` of schema `contract` on an empty database; another call the same database. */
+/**
+ * What every `Db` must do. `open` gives a `Db` of schema `contract` on an empty database; further calls give one on the
+ * same database.
+ */
 export function dbContract(open: () => Promise<Db>): void {
   let db: Db;
 

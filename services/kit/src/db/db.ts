@@ -17,9 +17,9 @@ export type SqlParam =
  *
  * Rows are plain objects with the same types from both adapters: int2, int4, int8, oid, float4, float8 →
  * number (int8, so also `count(*)`, throws `RangeError` beyond ±2^53); numeric → string; bool → boolean;
- * timestamptz → epoch milliseconds as number, cut to the millisecond (±Infinity for infinity); bytea →
- * Uint8Array; json, jsonb → parsed; arrays of these → arrays, null inside; every other type, also date,
- * timestamp without zone, interval and uuid → PostgreSQL's text (UTC, ISO style). NULL → null.
+ * timestamptz → milliseconds since 1970 as number, truncated to the millisecond (±Infinity for infinity); bytea →
+ * Uint8Array; json, jsonb → parsed; arrays of these → arrays, which may contain null; every other type, also date,
+ * timestamp without time zone, interval and uuid → PostgreSQL's text (UTC, ISO style). NULL → null.
  */
 export interface Queryable {
   /** Runs one statement. Names are qualified with their schema: no search_path is set. */
@@ -32,7 +32,7 @@ export interface Queryable {
 export interface Tx extends Queryable {}
 
 export interface TransactionOptions {
-  /** @default "read committed". PGlite has one connection, so there every level is serial. */
+  /** @default "read committed". PGlite has one connection, so transactions run one at a time at every level. */
   isolation?: "read committed" | "repeatable read" | "serializable";
 }
 
@@ -52,12 +52,12 @@ export interface Db extends Queryable, AsyncDisposable {
    * If any statement failed the transaction is rolled back and the call rejects with reason
    * `TRANSACTION_ABORTED`, even if `fn` caught the error. Inside `fn` only `tx` may be used: a call on
    * this or another `Db` of the same connection pool from there throws. `fn` must finish within
-   * `transactionMsMax` (else `TRANSACTION_TIMEOUT`, rolled back), so it does not wait for the network.
+   * `transactionMsMax` (else `TRANSACTION_TIMEOUT`, rolled back), so it must not wait for the network.
    *
    * @throws {UnknownOutcome} when the connection was lost during COMMIT.
    */
   transaction<T>(fn: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T>;
-  /** Finishes what was accepted, takes no more. May be called twice. */
+  /** Finishes what was accepted and refuses further calls. May be called twice. */
   close(): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-// Takes a data folder's lock, says how that went, and stays until it is killed or its input ends.
+// Takes the lock of a data folder, prints how that went, and runs until it is killed or its input ends.
 import { writeSync } from "node:fs";
 import { lockDataFolder } from "./data-folder-lock.ts";
 import { DataFolderLocked } from "./db-errors.ts";

@@ -1,4 +1,4 @@
-// Inserts rows into a PGlite folder for ever and prints the id of each one that was acknowledged; then it is killed.
+// Inserts rows into a PGlite folder, and prints the id of each one that was acknowledged, until it is killed.
 import { writeSync } from "node:fs";
 import { openPglite } from "./pglite-db.ts";
 

@@ -15,7 +15,7 @@ export interface Migration {
 }
 
 const FILE_NAME = /^(\d{3})-([a-z0-9-]+)\.sql$/;
-/** Files with other names are refused rather than left out. */
+/** Files that are left out; any other file with a wrong name is refused. */
 const IGNORED = /^(README\.md|\..*)$/;
 /** Serialises all migrations of a database; any fixed number does. */
 const MIGRATION_LOCK = 7_160_101;
@@ -39,18 +39,17 @@ export async function readMigrations(folder: string): Promise<Migration[]> {
 }
 
 /**
- * Brings the schema of `db` up to the files of `folder` and returns how many were applied. Each file runs in a
- * transaction of its own and is recorded with its hash in `<schema>.migration`. Several processes may start at
- * once. `component` keeps the history of tables that the kit brings apart from the service's own.
+ * Brings the schema of `db` up to the files of `folder` and resolves to how many were applied. Each file runs in a
+ * transaction of its own and is recorded with its hash in `<schema>.migration`. Several processes may start at once.
  *
- * @throws {DbError} MIGRATION_REFUSED when a landed file was edited or is missing (an older build on a newer database);
- *   STORE_FORMAT_REFUSED when what the schema holds is encoded as this build does not read it.
+ * @throws {DbError} MIGRATION_REFUSED when an applied file was edited or is missing (an older build on a newer
+ *   database); STORE_FORMAT_REFUSED when the data of the schema is in a format that this build does not read.
  */
 export async function migrate(db: Db, folder: string): Promise<number> {
   return applyMigrations(db, "service", await readMigrations(folder));
 }
 
-/** As `migrate`, for steps that are not files. */
+/** As `migrate`, for steps that are not files. Each `component` has a history of its own, numbered from 1. */
 export async function applyMigrations(
   db: Db,
   component: string,
@@ -82,15 +81,15 @@ export async function applyMigrations(
   return applied;
 }
 
-/** A migration as it is about to be compared with what landed. */
+/** A migration, ready to be compared with what was applied. */
 interface Step {
   component: string;
   migration: Migration;
   text: string;
   sha256: string;
-  /** What it is called in a refusal. */
+  /** Name of the migration in a refusal. */
   label: string;
-  /** @throws {DbError} MIGRATION_REFUSED when what landed under its number was another text. */
+  /** @throws {DbError} MIGRATION_REFUSED when another text was applied under its number. */
   checkLanded(sha256: string): void;
 }
 
@@ -106,7 +105,7 @@ function stepOf(migration: Migration, component: string, schema: string): Step {
   return { component, migration, text, sha256, label, checkLanded };
 }
 
-/** Applies a step unless another process has, meanwhile; true when it did. */
+/** Applies a step unless another process has done so meanwhile; resolves to true when it did. */
 async function applyOne(tx: Tx, schema: string, step: Step): Promise<boolean> {
   const { component, migration, text, sha256, label } = step;
   await lock(tx);
@@ -131,7 +130,7 @@ async function lock(tx: Tx): Promise<void> {
   await tx.query("select 1 as locked from pg_advisory_xact_lock($1)", [MIGRATION_LOCK]);
 }
 
-/** Hashes of the steps that landed, by version. */
+/** Hashes of the applied steps, by version. */
 async function landedHashes(
   tx: Tx,
   schema: string,

@@ -2,8 +2,8 @@ import type { Db } from "./db.ts";
 import type { PostgresOptions } from "./postgres-db.ts";
 
 /**
- * Opens a pool and makes one connection, so that a wrong dsn fails here. The driver is loaded here: who uses the
- * embedded database should not pay for it.
+ * Opens a pool and one connection, so that a wrong dsn fails here. The driver is loaded only here, so that users of the
+ * embedded database do not pay for it.
  *
  * @throws {DbUnavailable}
  */

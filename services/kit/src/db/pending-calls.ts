@@ -1,6 +1,6 @@
 import { DbError, DbUnavailable } from "./db-errors.ts";
 
-/** Counts the calls that a `Db` has taken in, bounds them, and lets closing wait for them. */
+/** Counts the calls that a `Db` has accepted, bounds them, and lets closing wait for them. */
 export class PendingCalls {
   readonly #calls = new Set<Promise<unknown>>();
   readonly #callsMax: number;
@@ -25,7 +25,7 @@ export class PendingCalls {
     }
   }
 
-  /** Takes no more calls and waits for those under way. */
+  /** Refuses further calls and waits for those under way. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled(this.#calls);

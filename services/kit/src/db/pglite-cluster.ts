@@ -10,8 +10,8 @@ import { cacheFolder } from "../cache-folder.ts";
 export const clusterFolderOf = (dataDir: string): string => join(dataDir, "pgdata");
 
 /**
- * Makes the database's files in a data folder unless they are there. The folder appears whole or not at all,
- * so a process killed in between leaves nothing half made. The caller holds the folder's lock.
+ * Creates the database's files in a data folder unless they exist. The folder appears whole or not at all, so a process
+ * killed in between leaves nothing half made. The caller holds the folder's lock.
  *
  * Creating a cluster takes seconds; so the first one is kept in the cache folder and later ones are copies.
  */
@@ -49,7 +49,7 @@ async function createCluster(folder: string): Promise<void> {
   await pglite.close();
 }
 
-/** A thousand small files: in one go a third of the work it is with a promise for each. Nothing else waits here. */
+/** Copies a thousand small files, synchronously: a third of the work of a promise per file, and nothing else waits. */
 function copyCluster(from: string, to: string): void {
   // Shares blocks with the template on file systems that can.
   cpSync(from, to, { recursive: true, mode: constants.COPYFILE_FICLONE });
@@ -60,7 +60,7 @@ function isCacheUnusable(cause: unknown): boolean {
   return cause instanceof Error && "code" in cause && codes.includes(cause.code);
 }
 
-/** Files of another version may not be readable: the version is part of the template's name. */
+/** Part of the template's name, since files of another version may not be readable. */
 function pgliteVersion(): string {
   const entry = fileURLToPath(import.meta.resolve("@electric-sql/pglite"));
   const manifest: { version: string } = JSON.parse(

@@ -17,10 +17,10 @@ export class PgliteConnection implements TransactionConnection {
   readonly #waiting: Waiting[] = [];
   readonly #failed = new AbortController();
   #isClosing = false;
-  /** Made since the last turn of the microtasks, and the buffers that go with them. */
+  /** Requests made since the last microtask turn, and the buffers that are moved with them. */
   #outgoing: PgliteRequest[] = [];
   #moved: ArrayBuffer[] = [];
-  /** Goes ahead of the next request. */
+  /** The BEGIN that is sent with the next request. */
   #begin: string | undefined;
 
   private constructor(worker: Worker) {
@@ -35,9 +35,9 @@ export class PgliteConnection implements TransactionConnection {
     worker.on("exit", (code) => this.#fail(`the database worker ended (${code})`, undefined));
   }
 
-  /** Starts the worker and opens, or makes, the database in `dataDir`. */
+  /** Starts the worker and opens, or creates, the database in `dataDir`. */
   static async open(workerData: PgliteWorkerData): Promise<PgliteConnection> {
-    // The same file before and after the build.
+    // The same worker, as it is named before and after the build.
     const file = import.meta.url.endsWith(".ts") ? "./pglite-worker.ts" : "./pglite-worker.js";
     const connection = new PgliteConnection(
       new Worker(new URL(file, import.meta.url), { workerData }),
@@ -87,7 +87,7 @@ export class PgliteConnection implements TransactionConnection {
       );
     }
     return new Promise<Row[]>((resolve, reject) => {
-      // The rows were decoded for this very request; their shape is what its caller said.
+      // The rows were decoded for this very request; their shape is the one its caller stated.
       this.#waiting.push({ resolve: (rows) => resolve(rows as Row[]), reject });
       if (this.#outgoing.length === 0) queueMicrotask(() => this.#send());
       this.#outgoing.push(request);
@@ -95,7 +95,7 @@ export class PgliteConnection implements TransactionConnection {
     });
   }
 
-  /** What was made together goes together. */
+  /** Sends the requests that were made together in one message. */
   #send(): void {
     const requests = this.#outgoing;
     const moved = this.#moved;

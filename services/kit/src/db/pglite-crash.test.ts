@@ -30,7 +30,7 @@ it("loses no acknowledged row over five kills", async () => {
   const rows = await host
     .db("k")
     .query<{ id: number; pad: string }>("select id, pad from k.t order by id");
-  // One row more may have been stored whose acknowledgement was not printed any more.
+  // One more row may have been stored without its acknowledgement being printed.
   expect([lastAcknowledged, lastAcknowledged + 1]).toContain(rows.length);
   expect(rows.map(({ id }) => id)).toEqual(rows.map((_, index) => index + 1));
   for (const { id, pad } of rows) {

@@ -9,7 +9,7 @@ import { runTransaction } from "./run-transaction.ts";
 import { TurnQueue } from "./turn-queue.ts";
 
 export interface PgliteOptions {
-  /** Data folder: `lock` and `pgdata/` are kept in it. Made when missing. */
+  /** Data folder: `lock` and `pgdata/` are kept in it. Created if missing. */
   dataDir: string;
   /** Calls of all schemas under way or waiting; one more is refused with `DB_OVERLOADED`. @default 1024 */
   callsMax?: number;
@@ -27,10 +27,10 @@ export interface PgliteHost extends AsyncDisposable {
   db(schema: string): Db;
   /**
    * Aborts when the database is lost (out of memory, a crash of the worker), with a `DbUnavailable` that says why. What
-   * was committed is in the folder; only another process, or another opening, brings it back.
+   * was committed is in the folder, which must be opened again, by this process or another.
    */
   readonly failed: AbortSignal;
-  /** Finishes what was accepted, closes the database and gives the folder's lock back. May be called twice. */
+  /** Finishes what was accepted, closes the database and releases the folder's lock. May be called twice. */
   close(): Promise<void>;
 }
 
@@ -105,7 +105,7 @@ class PgliteDb implements Db {
   readonly kind = "pglite";
   readonly schema: string;
   readonly #host: SharedPglite;
-  /** The host bounds them, over all schemas. */
+  /** Not bounded here: the host bounds the calls of all schemas together. */
   readonly #calls = new PendingCalls(Number.POSITIVE_INFINITY);
 
   constructor(host: SharedPglite, schema: string) {
@@ -137,8 +137,9 @@ class PgliteDb implements Db {
 }
 
 /**
- * Opens the database in a data folder, or makes one (0.5 s; some seconds the first time on a machine).
- * @throws {DataFolderLocked} when a process that lives has the folder open.
+ * Opens the database in a data folder, or creates one (0.5 s; some seconds the first time on a machine).
+ *
+ * @throws {DataFolderLocked} when a process that is or may be alive has the folder open.
  */
 export async function openPglite(options: PgliteOptions): Promise<PgliteHost> {
   const lock = lockDataFolder(options.dataDir);

@@ -2,9 +2,9 @@ import type { ServerError } from "./db-errors.ts";
 import type { EncodedParam } from "./sql-param.ts";
 
 /**
- * To the worker, as a list: those that were made together. Requests are carried out one after another and answered in
- * that order, a list with a list, for waking a thread costs as much as a statement. `begin` opens a transaction first;
- * if that is refused, so is the request, and nothing of it was done.
+ * A request to the worker. Those that were made together are sent as one list and answered by one list, since waking a
+ * thread costs as much as a statement; they are carried out one after another and answered in that order. `begin` opens
+ * a transaction first; if that is refused, so is the request, and nothing of it was done.
  */
 export type PgliteRequest =
   | { kind: "query"; sql: string; params: EncodedParam[]; begin: string | undefined }
@@ -18,7 +18,8 @@ export interface PgliteWorkerData {
 }
 
 /**
- * From the worker, as a list: one `ready` or `fatal` first, then one answer a request. After `fatal` nothing follows.
+ * A message from the worker, in a list: first one `ready` or `fatal`, then one answer per request. Nothing follows a
+ * `fatal`.
  */
 export type PgliteAnswer<Row> =
   | { kind: "ready" }

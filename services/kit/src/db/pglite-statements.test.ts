@@ -16,7 +16,7 @@ test("a plan is made anew after a number of runs, for tables grow", () => {
   const renewed = statements.run("select 1");
   expect(renewed.isNew).toBe(true);
   expect(renewed.name).not.toBe(name);
-  // The old one is closed with it.
+  // The old statement is closed in the same run.
   expect(renewed.messages).toHaveLength(2);
 });
 

@@ -1,9 +1,9 @@
-// Loaded by a worker thread: relative files and npm packages only.
+// Loaded by a worker thread, so it imports relative files and npm packages only.
 import { protocol } from "@electric-sql/pglite";
 
-/** Largest number of statements kept parsed; beyond it the one used longest ago is closed. */
+/** Largest number of statements kept parsed; beyond it the least recently used one is closed. */
 export const preparedMax = 256;
-/** Runs after which a statement is parsed anew: its plan was made for the table sizes of then. */
+/** Runs after which a statement is parsed anew: its plan was made for the table sizes of that time. */
 export const preparedRunsMax = 500;
 
 interface Prepared {
@@ -11,17 +11,17 @@ interface Prepared {
   runs: number;
 }
 
-/** What runs a statement by name: messages that come first, and the name. */
+/** How to run a statement: its name, and the messages that must be sent first. */
 export interface PreparedRun {
   readonly name: string;
   readonly messages: readonly Uint8Array[];
-  /** It is parsed in this very run, so it is not there if the run fails. */
+  /** It is parsed in this very run, so it does not exist if the run fails. */
   readonly isNew: boolean;
 }
 
 /**
- * Statements that the one connection keeps parsed, by their text. Parsing and planning cost more than running most of
- * ours. Nothing is shared between texts; a changed schema makes the server plan again by itself.
+ * Statements that the one connection keeps parsed, by their text: most cost more to parse and plan than to run. Nothing
+ * is shared between texts; a changed schema makes the server plan again by itself.
  */
 export class PgliteStatements {
   /** Least recently used first. */
@@ -52,7 +52,7 @@ export class PgliteStatements {
     return { name, messages: [...this.#closeStale(), parse], isNew: true };
   }
 
-  /** Closes a statement that failed to be parsed, or that no longer fits its tables. */
+  /** Closes a statement that could not be parsed, or that no longer fits its tables. */
   forget(sql: string): void {
     const known = this.#prepared.get(sql);
     if (known === undefined) return;
@@ -60,7 +60,7 @@ export class PgliteStatements {
     this.#stale.push(known.name);
   }
 
-  /** After a script, which may have changed any table. */
+  /** Closes every statement; for a script, which may change any table. */
   forgetAll(): void {
     this.#stale.push(...[...this.#prepared.values()].map(({ name }) => name));
     this.#prepared.clear();
@@ -73,7 +73,7 @@ export class PgliteStatements {
     }
   }
 
-  /** Closing a name that is not there is no error. */
+  /** Closing a name that does not exist is no error. */
   #closeStale(): Uint8Array[] {
     const closed = this.#stale.map((name) => protocol.serialize.close({ type: "S", name }));
     this.#stale = [];

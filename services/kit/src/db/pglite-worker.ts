@@ -13,8 +13,8 @@ type Row = Record<string, unknown>;
 const SESSION = `set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set bytea_output = 'hex';
   set extra_float_digits = 1; set intervalstyle = 'postgres'`;
 /**
- * The server keeps 128 MB of buffers for a hundred connections unless told: memory that is cleared at every start, for
- * one connection to a database that is small.
+ * By default the server keeps 128 MB of buffers for a hundred connections: memory that is cleared at every start, while
+ * here one connection uses a small database.
  */
 const START = [
   ...PGlite.defaultStartParams,
@@ -23,7 +23,7 @@ const START = [
 /** Bytes columns at least this long are moved, not copied, to the other thread. */
 const MOVED_BYTES_MIN = 16_384;
 
-/** The statement no longer fits its tables: it is parsed anew next time. */
+/** SQLSTATE of a statement that no longer fits its tables: it is parsed anew next time. */
 const CACHED_PLAN_CHANGED = "0A000";
 
 const begin = (sql: string): Uint8Array[] => {
@@ -32,8 +32,8 @@ const begin = (sql: string): Uint8Array[] => {
 };
 
 /**
- * A statement's messages in one go: one entry into the database. A transaction's BEGIN goes ahead of its first one;
- * should it fail, the server passes over everything up to the sync.
+ * The messages of a statement, joined so that the database is entered once. The BEGIN of a transaction precedes its
+ * first statement; if it fails, the server skips everything up to the sync.
  */
 function statementBytes(
   run: PreparedRun,

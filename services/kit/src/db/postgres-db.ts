@@ -14,7 +14,7 @@ export interface PostgresOptions {
   dsn: string;
   /** The schema this service owns. */
   schema: string;
-  /** Connections. @default 8 */
+  /** Largest number of connections. @default 8 */
   connectionsMax?: number;
   /** Calls under way or waiting for a connection; one more is refused with `DB_OVERLOADED`. @default 1024 */
   callsMax?: number;
@@ -24,7 +24,7 @@ export interface PostgresOptions {
   transactionMsMax?: number;
   /** Milliseconds a new connection may take. @default 5000 */
   connectMsMax?: number;
-  /** Told how calls end: whether the server answers. @default nobody */
+  /** Informed, as calls end, whether the server answers. @default none */
   monitor?: DependencyMonitor;
   /** @default the machine's clock */
   clock?: Clock;
@@ -38,7 +38,7 @@ const SESSION =
   "-c DateStyle=ISO,YMD -c TimeZone=UTC -c bytea_output=hex -c extra_float_digits=1 -c IntervalStyle=postgres";
 const types = { getTypeParser: (oid: number) => decoderOf(oid) };
 
-/** One connection; failures become `DbError`s, and the connection is known to be broken after a loss. */
+/** One connection; failures become `DbError`s, and `isBroken` is set once the connection is lost. */
 class PostgresConnection implements TransactionConnection {
   readonly isPipelined = false;
   readonly #client: PoolClient;
@@ -158,7 +158,7 @@ class PostgresDb implements Db {
       monitor?.failed(failure, beganAtMs);
       throw failure;
     });
-    // The pool listens only to idle clients; unheard, the loss of this one would end the process.
+    // The pool listens only to idle clients; without a listener the loss of this one would end the process.
     const connection = new PostgresConnection(client);
     const onLoss = () => {
       connection.isBroken = true;
@@ -177,7 +177,7 @@ class PostgresDb implements Db {
   }
 }
 
-/** Opens a pool and makes one connection, so that a wrong dsn fails here. @throws {DbUnavailable} */
+/** Opens a pool and one connection, so that a wrong dsn fails here. @throws {DbUnavailable} */
 export async function openPostgres(options: PostgresOptions): Promise<Db> {
   quotedSchema(options.schema);
   const compiled: Compiled = {

@@ -4,11 +4,11 @@ import { hostname } from "node:os";
 /** Enough to tell later whether this very process, not another with its pid, is still running. */
 export interface ProcessIdentity {
   pid: number;
-  /** Start time in the kernel's clock ticks since boot; "" where the system does not tell. */
+  /** Start time in the kernel's clock ticks since boot; "" where the system does not report it. */
   startTicks: string;
-  /** Identifies one boot of one machine; "" where the system does not tell. */
+  /** Identifies one boot of one machine; "" where the system does not report it. */
   bootId: string;
-  /** The name space pids are counted in (containers); "" where there is none. */
+  /** The namespace in which pids are counted (containers); "" where there is none. */
   pidSpace: string;
   host: string;
 }
@@ -23,16 +23,16 @@ function read(path: string): string {
   }
 }
 
-/** Fields of /proc/PID/stat from the third on, behind the command name, which may hold blanks; none where it cannot be read. */
+/** Fields of /proc/PID/stat from the third on, after the command name, which may hold blanks; none if unreadable. */
 function statOf(pid: number): readonly string[] {
   const stat = read(`/proc/${pid}/stat`);
   return stat === "" ? [] : stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
-/** Field 22. */
+/** Field 22 of the file. */
 const startTicksOf = (pid: number): string => statOf(pid)[19] ?? "";
 
-/** Ended, and only kept until its parent asks how: that may be never, where the parent was killed, too. */
+/** True for a process that has ended and is kept until its parent asks how: maybe never, if that was killed, too. */
 const isZombie = (pid: number): boolean => ["Z", "X"].includes(statOf(pid)[0] ?? "");
 
 function pidSpaceOf(pid: number): string {
@@ -71,7 +71,7 @@ function isRunning(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (cause) {
-    // EPERM: it is there, but not ours.
+    // EPERM: the process exists, but is another user's.
     return cause instanceof Error && "code" in cause && cause.code === "EPERM";
   }
 }

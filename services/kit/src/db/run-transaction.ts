@@ -52,7 +52,7 @@ class OpenTransaction implements Tx {
     }
   }
 
-  /** Takes no more statements and waits for those under way. */
+  /** Refuses further statements and waits for those under way. */
   async end(): Promise<void> {
     this.#isOpen = false;
     await this.#statements.idle();
@@ -60,7 +60,7 @@ class OpenTransaction implements Tx {
 }
 
 /**
- * One transaction on a connection that nobody else uses meanwhile. Leaves the connection outside of any
+ * Runs one transaction on a connection that nobody else uses meanwhile. Leaves the connection outside of any
  * transaction, or broken (its calls then reject with `DbUnavailable`).
  */
 export async function runTransaction<T>(

@@ -15,7 +15,10 @@ const SCALARS: readonly { oid: number; arrayOid: number; decode: ValueDecoder }[
   { oid: 1184, arrayOid: 1185, decode: decodeTimestamptz },
   { oid: 3802, arrayOid: 3807, decode: JSON.parse },
 ];
-/** Array types whose elements stay text: char, name, text, bpchar, varchar, date, time, timestamp, timetz, interval, numeric, uuid. */
+/**
+ * Array types whose elements stay text: char, name, text, bpchar, varchar, date, time, timestamp, timetz, interval,
+ * numeric, uuid.
+ */
 const TEXT_ARRAYS = [1002, 1003, 1009, 1014, 1015, 1182, 1183, 1115, 1270, 1187, 1231, 2951];
 
 const asText: ValueDecoder = (text) => text;
@@ -42,7 +45,7 @@ function decodeFloat(text: string): number {
   return Number(text); // "NaN", "Infinity" and "-Infinity" are spelt alike on both sides
 }
 
-/** Own buffer of exactly its length, so that it can be handed to another thread. */
+/** The bytes fill a buffer of their own, so that it can be moved to another thread. */
 function decodeBytea(text: string): Uint8Array {
   const bytes = new Uint8Array((text.length - 2) / 2);
   Buffer.from(bytes.buffer).write(text.slice(2), "hex");

@@ -2,8 +2,9 @@ import type { Queryable } from "./db.ts";
 import { DbError } from "./db-errors.ts";
 
 /**
- * How what a schema holds is encoded, recorded among its migrations. Raised when messages that are stored change so that
- * an older one cannot be read; no migration converts them. Format 1 was that of version 0.1, which recorded none.
+ * The format in which the data of a schema is encoded, recorded among its migrations. Raised when stored messages
+ * change so that older ones cannot be read; no migration converts them. Format 1 was that of version 0.1, which
+ * recorded none.
  */
 export const STORE_FORMAT = {
   component: "store_format",
@@ -12,8 +13,8 @@ export const STORE_FORMAT = {
 } as const;
 
 /**
- * Records the format in a schema that nothing has landed in yet; `schema` is quoted. One whose format is another is
- * refused before anything is changed.
+ * Records the format in a schema without migrations; `schema` is its quoted name. A schema in another format is refused
+ * before anything is changed.
  *
  * @throws {DbError} STORE_FORMAT_REFUSED
  */

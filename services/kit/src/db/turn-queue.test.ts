@@ -5,7 +5,7 @@ import * as fc from "fast-check";
 import { expect, it } from "vitest";
 import { TurnQueue } from "./turn-queue.ts";
 
-/** A queue whose jobs end when told, and what happened in it. */
+/** A queue whose jobs end on demand, and a log of what happened in it. */
 function openQueue(waitingMax = 100) {
   const queue = new TurnQueue(waitingMax);
   const log: string[] = [];

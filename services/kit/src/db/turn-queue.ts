@@ -1,8 +1,8 @@
 import { DbError } from "./db-errors.ts";
 
 /**
- * The turns at one connection that carries requests out in order: statements start at once, one behind the other, and
- * a transaction has the connection to itself. First come, first served.
+ * Gives out the turns on one connection, which carries requests out in order: statements start at once, one behind the
+ * other, and a transaction has the connection to itself. First come, first served.
  */
 export class TurnQueue {
   readonly #waitingMax: number;
@@ -49,7 +49,7 @@ export class TurnQueue {
   }
 }
 
-/** Resolves to nothing: what the jobs came to, all the way back, would else be held by the queue. */
+/** Resolves to nothing: otherwise the queue would hold the results of all jobs, all the way back. */
 async function bothEnded(one: Promise<void>, other: Promise<unknown>): Promise<void> {
   await Promise.allSettled([one, other]);
 }

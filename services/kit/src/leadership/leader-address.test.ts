@@ -9,7 +9,7 @@ import type { OpenServer } from "../rpc/server-setup.ts";
 import { freePorts } from "../testing/free-port.ts";
 import { LeadershipMonitor } from "./leadership-monitor.ts";
 
-/** One process of a service: answers when it leads, and counts what it was asked. */
+/** One process of a service: serves while it leads, and counts the calls that it got. */
 interface Instance {
   readonly server: OpenServer;
   readonly url: string;

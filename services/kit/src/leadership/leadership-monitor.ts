@@ -9,21 +9,21 @@ import { OUTAGE_RETRY_MS } from "../outages/outage-refusal.ts";
 export const LEADER_HEALTH = "leader";
 
 /**
- * How a process stands among those of its service. `unsure`: the database did not say who leads, so nobody is said to,
- * and this process does not act as one who does.
+ * How a process stands among those of its service. `unsure`: the database did not say who leads, so this process names
+ * no leader and does not act as one.
  */
 export type LeadershipStatus = "leads" | "standby" | "unsure";
 
 export interface LeadershipMonitorOptions {
-  /** The service, as its label in the metric and in the log: "dag-manager". */
+  /** Label of the service in the metric and in the log, such as "dag-manager". */
   readonly part: string;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
 
 /**
- * How this process stands, for whoever watches it: its health, the gauge `standby`, and one line of the log at each
- * change. A process that does not lead answers health of its contracts with NOT_SERVING.
+ * Shows how this process stands: in its health, in the gauge `standby`, and in one log line per change. The contracts
+ * of a process that does not lead are NOT_SERVING in its health.
  */
 export class LeadershipMonitor {
   readonly #part: string;
@@ -42,17 +42,17 @@ export class LeadershipMonitor {
     this.#gauge.set(0, { part });
   }
 
-  /** False until it was said that it leads. */
+  /** False until `set` said that it leads. */
   get isLeading(): boolean {
     return this.#standing === "leads";
   }
 
-  /** `unsure` until it was said how it stands. */
+  /** `unsure` until the first `set`. */
   get standing(): LeadershipStatus {
     return this.#standing ?? "unsure";
   }
 
-  /** Says how it is now; the same again changes nothing. `why` stands in the log. */
+  /** Sets how the process stands now; the same again does nothing. `why` is logged. */
   set(now: LeadershipStatus, why = ""): void {
     if (this.#standing === now) return;
     this.#standing = now;
@@ -62,13 +62,13 @@ export class LeadershipMonitor {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Calls back after each change. Returns the unsubscribe function. */
+  /** Calls `listener` after each change. Returns the unsubscribe function. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Health of a server with these services: none of them serves while this process does not lead. The process lives all the same. */
+  /** Health of a server with these services: none of them serves while this process does not lead; the process does. */
   healthOf(services: readonly ServedService[]): HealthSource {
     const names = [LEADER_HEALTH, ...services.map(({ service }) => service.typeName)];
     return {
@@ -90,7 +90,7 @@ export function leaderUnknown(service: string): QmtlError {
   return new QmtlError("STORE_UNAVAILABLE", message, { retryAfterMs: OUTAGE_RETRY_MS });
 }
 
-/** Health of several sources: a name serves where all that speak of it say so. */
+/** Joins several sources of health: a name serves when every source that reports it says so. */
 export function joinedHealth(sources: readonly HealthSource[]): HealthSource {
   return {
     states() {

@@ -68,7 +68,7 @@ function tracked() {
   return { leadership, tracker, notes, begin };
 }
 
-/** Holds the work from beginning; the function returned lets it. */
+/** Keeps the work from beginning until the returned function is called. */
 function hold(begin: { gate: Promise<void> }): () => void {
   let letBegin = (): void => {};
   begin.gate = new Promise((resolve) => {

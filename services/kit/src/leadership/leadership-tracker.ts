@@ -4,17 +4,19 @@ import type { LeadershipStatus } from "./leadership-monitor.ts";
 
 /** What a service does as its leadership begins and ends. */
 export interface LeaderWork {
-  /** Reads what only a leader keeps, and begins what only a leader does. Rejects: tried again at the next renewal. */
+  /**
+   * Reads what only a leader keeps, and begins what only a leader does. If it rejects, the next renewal tries again.
+   */
   begin(): Promise<void>;
-  /** Drops and ends it. Called before each beginning too. */
+  /** Drops what was read and ends what was begun. Also called before each `begin`. */
   end(): Promise<void>;
-  /** How this process stands: after the first try and at each change; "leads" once its work has begun. */
+  /** Called after the first attempt to lead and at each change; with "leads" once `begin` has resolved. */
   onStanding(standing: LeadershipStatus): Promise<void>;
 }
 
 export interface LeadershipTrackerOptions {
   readonly leadership: Leadership;
-  /** As refusals name it: "WorldService". */
+  /** Name of the service in refusals, such as "WorldService". */
   readonly service: string;
   readonly logger: Logger;
   readonly work: LeaderWork;
@@ -42,7 +44,7 @@ export class LeadershipTracker {
     return this.#isReady;
   }
 
-  /** How this process stands; unsure where it leads, and the outage before that lasts until its work has begun. */
+  /** How this process stands; a leader is still `unsure` after an outage, until its work has begun. */
   get standing(): LeadershipStatus {
     const { standing } = this.#options.leadership;
     return standing === "leads" && this.#isUnsure ? "unsure" : standing;
@@ -51,7 +53,8 @@ export class LeadershipTracker {
   /**
    * Refuses unless this process leads, as far as it knows, and has begun its work.
    *
-   * @throws {QmtlError} NOT_LEADER when another one does; STORE_UNAVAILABLE when the database did not say who.
+   * @throws {QmtlError} NOT_LEADER when another one leads, or its own work has not begun yet; STORE_UNAVAILABLE when
+   * the database did not say who leads.
    */
   mustLead(): void {
     if (!this.#isReady) throw notLeading(this.standing, this.#options.service);

@@ -11,15 +11,17 @@ export interface Leadership {
   readonly standing: LeadershipStatus;
   /** When this leadership began, monotonic; undefined while this process does not lead. */
   readonly beganAtMs: number | undefined;
-  /** Grants end then, monotonic; `Infinity` when nobody else can lead. */
+  /** When grants end, monotonic; `Infinity` when nobody else can lead. */
   readonly grantUntilMs: number;
-  /** Who must lead, by the row in the database, for a write to stand; undefined when nobody else can. */
+  /**
+   * The holder that the row in the database must name for a write to be allowed; undefined when nobody else can lead.
+   */
   readonly holder: string | undefined;
   /** First statement of every writing transaction (A13, P18, Q21 in docs/internals). @throws {QmtlError} NOT_LEADER */
   assertLeads(tx: Tx): Promise<void>;
   /** Takes the lead or begins to wait for it. `onChange` is called when it is renewed, and when `standing` changes. */
   start(onChange: () => void): Promise<void>;
-  /** Gives it up. */
+  /** Gives the lead up. */
   stop(): Promise<void>;
 }
 
@@ -31,7 +33,7 @@ export class SoleLeadership implements Leadership {
   readonly #service: string;
   #beganAtMs: number | undefined;
 
-  /** @param service as refusals name it: "WorldService". */
+  /** @param service name of the service in refusals, such as "WorldService". */
   constructor(clock: Clock, service: string) {
     this.#clock = clock;
     this.#service = service;
@@ -79,18 +81,18 @@ export interface RowLeadershipOptions {
   readonly db: Db;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** As refusals and the log name it: "WorldService". */
+  /** Name of the service in refusals and in the log, such as "WorldService". */
   readonly service: string;
   readonly table: LeadershipTable;
-  /** Fresh per process. */
+  /** Names this process; a new one for each process. */
   readonly holder: string;
   /** How long a leader may be silent before another takes over, milliseconds. */
   readonly leaderMs: number;
-  /** How often a leader renews, and how often one that waits looks at the latest, milliseconds. */
+  /** How often a leader renews, and how often, at least, a standby looks, milliseconds. */
   readonly renewMs: number;
   /**
-   * How long this process continues as the leader, and grants, after a renewal was sent that succeeded, milliseconds: less
-   * than `leaderMs`. With 0 the first renewal that fails ends it. @default `leaderMs` − 100
+   * How long this process goes on leading and granting after it sent the last renewal that succeeded, milliseconds:
+   * less than `leaderMs`. With 0 the first renewal that fails ends it. @default `leaderMs` − 100
    */
   readonly unrenewedMs?: number;
 }
@@ -99,9 +101,9 @@ export interface RowLeadershipOptions {
 const grantMarginMs = 100;
 
 /**
- * Distributed: a row taken with the database's own `now()`, only after the former holder's `leaderMs` ran out; each
- * taking raises the epoch, and every write checks it. A process that stood still past its time may still think that it
- * leads: what it writes is refused.
+ * Distributed: the lead is a row, taken by the database's own `now()`, and only after the `leaderMs` of the holder
+ * before ran out. Taking it raises the epoch, and every write checks it: a process that was suspended past its time may
+ * still believe that it leads, but what it writes is refused.
  */
 export class RowLeadership implements Leadership {
   readonly #options: Required<RowLeadershipOptions>;
@@ -112,7 +114,7 @@ export class RowLeadership implements Leadership {
   #isStopped = false;
   #renewing: Promise<void> = Promise.resolve();
   #timer: ClockTimer | undefined;
-  /** When to renew or look next, milliseconds: one that waits looks as soon as the leader's time is over. */
+  /** Time until the next renewal or look, milliseconds: a standby looks as soon as the leader's time is over. */
   #lookMs: number;
   #onChange: () => void = () => {};
 
@@ -192,12 +194,12 @@ export class RowLeadership implements Leadership {
       this.#onChange();
     } catch (error) {
       logger.warn("leadership could not be renewed", { service, error });
-      // The row may still be its own, and nobody else is known to lead.
+      // The row may still be this process's, and nobody else is known to lead.
       if (clock.monotonicMs() >= this.#grantUntilMs) this.#lose("unsure");
     }
   }
 
-  /** Takes the row if it is free, or renews it; its epoch, or undefined while another process has it. */
+  /** Takes the row if it is free, or renews it; resolves to its epoch, or undefined while another process has it. */
   async #takeRow(): Promise<number | undefined> {
     const { db, holder, leaderMs } = this.#options;
     const { table, only, ...column } = this.#options.table;
@@ -232,7 +234,7 @@ export class RowLeadership implements Leadership {
   }
 }
 
-/** The refusal of a process that stands like this, or leads and has not begun its work yet. */
+/** The refusal of a process that does not lead, or that leads and has not begun its work yet. */
 export function notLeading(standing: LeadershipStatus, service: string): QmtlError {
   if (standing === "unsure") return leaderUnknown(`this ${service}`);
   return notLeader(
@@ -250,7 +252,7 @@ function notLeader(message: string): QmtlError {
   return new QmtlError("NOT_LEADER", message, { retryAfterMs: 500 });
 }
 
-/** This process for people, such as `host-a:4711`: in rows that name who leads. Not unique over time. */
+/** Name of this process for people, such as `host-a:4711`, in rows that name the leader. Not unique over time. */
 export function processName(): string {
   return `${hostname()}:${process.pid}`;
 }

@@ -3,7 +3,7 @@ import type { DependencyMonitor } from "../dependency-monitor.ts";
 import type { LogFields, Logger } from "../logger.ts";
 import { DATABASE, outageOf } from "./outage-of.ts";
 
-/** Different lines of one outage that are counted each by itself; the others are counted together. */
+/** Largest number of different log lines of one outage that are counted separately; others are counted together. */
 const LINES_MAX = 20;
 const OTHER_LINES = "other";
 
@@ -17,10 +17,10 @@ export interface DependencyState {
   readonly downSinceMs: number | undefined;
 }
 
-/** What is reported apart from a peer that does not answer: one that answers, and cannot work. */
+/** Name of the dependency on a peer's work, monitored apart from whether the peer answers. */
 export const workOf = (peer: string): string => `work of ${peer}`;
 
-/** The lines of an outage. */
+/** The log lines at the beginning and at the end of an outage. */
 interface OutageLines {
   readonly begins: string;
   readonly ends: string;
@@ -28,9 +28,9 @@ interface OutageLines {
 
 /** How the outages of a dependency are logged. */
 interface DependencyLines extends OutageLines {
-  /** Lines of an outage before the first answer: whoever was started first waits. @default an outage like any other */
+  /** Lines for the wait before the first answer, of a process that was started first. @default as for any outage */
   readonly atStart?: OutageLines;
-  /** Its outage ends the process: what else fails from then on fails for that. @default false */
+  /** Its outage ends the process, and what else fails from then on fails because of it. @default false */
   readonly endsProcess?: boolean;
 }
 
@@ -60,13 +60,13 @@ class Dependency implements DependencyMonitor {
     return { name: this.name, isUp: this.#down === undefined, downSinceMs };
   }
 
-  /** True when it is down and the process ends for that. */
+  /** True when it is down and the process ends because of it. */
   get isEnd(): boolean {
     return this.#down !== undefined && this.#words.endsProcess === true;
   }
 
   answered(): void {
-    // Every call comes here: two comparisons while all is well.
+    // Called after every call, so it does almost nothing while all is well.
     if (this.#down === undefined) {
       this.#hasAnswered = true;
       return;
@@ -110,7 +110,7 @@ class Dependency implements DependencyMonitor {
     return (this.#isStarting ? this.#words.atStart : undefined) ?? this.#words;
   }
 
-  /** Counts a line that only repeats what was said; false while nothing is down. */
+  /** Counts a log line that only repeats the outage; false, and not counted, while this dependency is up. */
   cover(message: string): boolean {
     if (this.#down === undefined) return false;
     const isKnown = this.#lines.has(message) || this.#lines.size < LINES_MAX;
@@ -122,7 +122,7 @@ class Dependency implements DependencyMonitor {
 
 /**
  * The outages of what a process depends on. Each is logged once when it begins, and once when it ends with how long it
- * lasted and how much failed; `logger` leaves out the lines in between that only say the same again.
+ * lasted and how much failed; a logger from `quiet` leaves out the lines in between that only repeat it.
  */
 export class OutageLog {
   readonly clock: Clock;
@@ -136,31 +136,31 @@ export class OutageLog {
     this.clock = clock;
   }
 
-  /** What reports about a dependency; the same one for the same name. */
+  /** The monitor of a dependency; the same one for the same name. */
   monitor(name: string): DependencyMonitor {
     return this.#monitor(name, silence(name));
   }
 
-  /** What reports whether a service behind this one answers, which may be started later. */
+  /** The monitor of whether a service behind this one answers; that one may be started later. */
   monitorPeer(name: string): DependencyMonitor {
     const begins = `the ${name} does not answer yet; failures are counted until it does`;
     const atStart = { begins, ends: `the ${name} answers` };
     return this.#monitor(name, { ...silence(name), atStart });
   }
 
-  /** What reports whether a service that answers can do its work: its own store may be down, or nobody leads. */
+  /** The monitor of whether a service that answers can work: its own store may be down, or nobody leads. */
   monitorWork(peer: string): DependencyMonitor {
     const begins = `the ${peer} answers, but cannot work; failures are counted until it can`;
     return this.#monitor(workOf(peer), { begins, ends: `the ${peer} can work again` });
   }
 
-  /** What reports that the database in a folder was lost, which ends the process: logged once, as an outage without end. */
+  /** The monitor of a database in a folder. Its loss ends the process: logged once, as an outage without end. */
   monitorFolder(folder: string): DependencyMonitor {
     const begins = `the database of folder ${folder} was lost, so this process ends; nothing that was stored is lost: start it again`;
     return this.#monitor(DATABASE, { ...silence(DATABASE), begins, endsProcess: true });
   }
 
-  /** True when something is down for which the process ends. */
+  /** True when the process ends because something is down. */
   get isEnding(): boolean {
     return [...this.#dependencies.values()].some(({ isEnd }) => isEnd);
   }
@@ -174,20 +174,21 @@ export class OutageLog {
     return made;
   }
 
-  /** Everything that is monitored, in the order it was named. */
+  /** Everything that is monitored, in the order in which it was first named. */
   states(): DependencyState[] {
     return [...this.#dependencies.values()].map((each) => each.state);
   }
 
-  /** Calls back whenever something goes down or comes back. Returns the unsubscribe function. */
+  /** Calls `listener` when something is first named, goes down or comes back. Returns the unsubscribe function. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   /**
-   * `inner`, but for warnings and errors whose `error` or `failure` is an outage: one that was logged is counted, any
-   * other is logged by its reason and a short text. A stack says nothing of what is down.
+   * A logger that passes lines to `inner`, except warnings and errors whose `error` or `failure` is an outage: if that
+   * is logged already, the line is counted and passed on as debug; otherwise it is passed on with the reason and a
+   * short text, since a stack says nothing about what is down.
    */
   quiet(inner: Logger = this.logger): Logger {
     const log = (level: "warn" | "error", message: string, fields: LogFields | undefined): void => {
@@ -222,7 +223,7 @@ export class OutageLog {
 /** Longest text of a failure in a line, characters. */
 const WHY_CHARS_MAX = 300;
 
-/** A failure as an outage is logged: its stable reason and the first line of its text. */
+/** The fields by which an outage is logged: the stable reason and the first line of the text of its failure. */
 function shortCause(failure: unknown): LogFields {
   if (!(failure instanceof Error)) return { why: String(failure).slice(0, WHY_CHARS_MAX) };
   const [why = ""] = failure.message.split("\n");

@@ -3,11 +3,11 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import { BusError } from "../bus/event-bus.ts";
 import { DbError } from "../db/db-errors.ts";
 
-/** Names under which the two things every service depends on are reported; a peer goes by its own. */
+/** Names under which the two things every service depends on are reported; a peer is reported by its own name. */
 export const DATABASE = "database";
 export const EVENT_BUS = "event bus";
 
-/** Causes looked at below a failure: what wraps it need not know of outages. */
+/** How many causes of a failure are examined: what wraps an outage need not know of outages. */
 const CAUSES_MAX = 8;
 
 /** SQLSTATEs of a server that cannot do its work now: out of resources, its disk fails, it is a read-only standby. */
@@ -21,13 +21,13 @@ const DB_OUTAGES: ReadonlySet<string> = new Set([
   "UNKNOWN_OUTCOME",
 ]);
 
-/** True when the database failed, as opposed to saying no: the same call may succeed a little later. */
+/** True when the database failed, as opposed to refusing: the same call may succeed a little later. */
 export function isDatabaseOutage(failure: unknown): failure is DbError {
   if (!(failure instanceof DbError)) return false;
   return DB_OUTAGES.has(failure.reason) || UNABLE.test(failure.sqlState ?? "");
 }
 
-/** True when a peer did not do its work, as opposed to saying no. */
+/** True when a peer did not do its work, as opposed to refusing. */
 function isPeerOutage({ code, metadata }: QmtlError): boolean {
   return (
     metadata.peer !== undefined && (code === Code.Unavailable || code === Code.DeadlineExceeded)
@@ -38,7 +38,7 @@ function isPeerOutage({ code, metadata }: QmtlError): boolean {
 interface Outage {
   /** What is down: `database`, `event bus`, or the name of a peer. */
   readonly subject: string;
-  /** The failure that says so. */
+  /** The failure that shows it. */
   readonly failure: Error;
 }
 

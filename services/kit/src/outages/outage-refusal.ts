@@ -7,8 +7,8 @@ export const OUTAGE_RETRY_MS = 1_000;
 
 /**
  * Any failure as the caller may see it. A database or bus that does not answer is STORE_UNAVAILABLE or
- * PEER_UNAVAILABLE with the time to wait, whatever wraps it; OUTCOME_UNKNOWN where it may have been done and doing it
- * again is not safe. Refusals pass unchanged; everything else is a BUG.
+ * PEER_UNAVAILABLE with the time to wait, whatever wraps it; OUTCOME_UNKNOWN where the call may have been carried out
+ * and repeating it is not safe. Refusals pass unchanged; everything else is a BUG.
  *
  * @param canRepeat the call may be made again with the same effect.
  */
@@ -32,12 +32,12 @@ export function refusalFrom(failure: unknown, canRepeat: boolean): QmtlError {
       );
 }
 
-/** False for an error that may hide an outage: a bug, and an unknown outcome that matters to nobody. */
+/** False for an error that may hide an outage: a bug, or an unknown outcome of a call that can be repeated. */
 function isFinal({ reason }: QmtlError, canRepeat: boolean): boolean {
   return reason !== "BUG" && (reason !== "OUTCOME_UNKNOWN" || !canRepeat);
 }
 
-/** Whoever is told that a service is out is told when to ask again. */
+/** Adds the time to wait to the refusal of an outage that states none. */
 function withRetryTime(error: QmtlError): QmtlError {
   const isOutage = error.reason === "STORE_UNAVAILABLE" || error.reason === "PEER_UNAVAILABLE";
   if (!isOutage || error.retryAfterMs !== undefined) return error;

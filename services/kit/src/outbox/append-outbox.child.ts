@@ -1,4 +1,4 @@
-// Commits a state change with its event, says so, and is killed before anything can be published.
+// Commits a state change with its event, prints that, and runs until it is killed; nothing is published.
 import { writeSync } from "node:fs";
 import { openPglite } from "../db/pglite-db.ts";
 import { appendOutbox, migrateOutbox } from "./outbox.ts";

@@ -13,11 +13,11 @@ export interface OutboxRelayOptions {
   ownerId: string;
   /** Events published at once, 1 … 1000. @default 500 */
   batchMax?: number;
-  /** Milliseconds between looks when nobody pokes. @default 1000 */
+  /** Milliseconds between two looks at the outbox when `poke` is not called. @default 1000 */
   pollMs?: number;
   /**
    * Milliseconds after which another process may relay if this one is silent. Shorter than any wait for an
-   * acknowledgement: after a crash the events of a freeze lie here until then.
+   * acknowledgement: after a crash the events of a freeze wait here until then.
    * @default 2000; 0 on PGlite, whose folder has one process at a time
    */
   leaseMs?: number;
@@ -30,17 +30,17 @@ export interface OutboxRelayOptions {
 
 type OutboxRow = OutboxEvent & { id: number };
 
-/** Why the relay looks before its time. */
+/** Why the relay looks before `pollMs` have passed. */
 const woken = "something was committed";
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 10_000;
-/** Sent events deleted at once. */
+/** Largest number of sent events deleted at once. */
 const PRUNE_MAX = 5_000;
 
 /**
- * Publishes a schema's outbox, oldest first, and marks what was published. At least once: killed between the two it
- * publishes a batch again. In order per key; of several processes one relays, by a lease in the database.
- * One that was held up past its lease may repeat old events late; receivers drop them by `revision`.
+ * Publishes a schema's outbox, oldest first, and marks what was published. At least once: a batch is published again if
+ * the process was killed between the two. In order per key. Of several processes one relays, by a lease in the
+ * database; one that was held up past its lease may repeat old events late, which receivers drop by `revision`.
  */
 export class OutboxRelay implements AsyncDisposable {
   readonly #options: Required<OutboxRelayOptions>;
@@ -83,17 +83,17 @@ export class OutboxRelay implements AsyncDisposable {
     this.#running ??= this.#run();
   }
 
-  /** Tells that something was committed. Costs nothing; may be called at any time. */
+  /** Makes the relay look at once, since something was committed. Cheap; may be called at any time. */
   poke(): void {
     this.#gathering?.cancel();
     this.#gathering = undefined;
-    // Not again: each abort makes a reason of its own, with a stack.
+    // Once is enough until the relay looks.
     if (!this.#wake.signal.aborted) this.#wake.abort(woken);
   }
 
   /**
-   * As `poke`, for events that come many per second and that nobody waits for in order to act: not sooner than `gatherMs`
-   * after the batch before, so that they go together. The first after a pause goes at once.
+   * As `poke`, for events that come many per second and that nobody waits for in order to act: relays no sooner than
+   * `gatherMs` after the batch before, so that they are sent together. The first after a pause is relayed at once.
    */
   pokeGathering(gatherMs: number): void {
     if (this.#gathering !== undefined) return;
@@ -104,8 +104,8 @@ export class OutboxRelay implements AsyncDisposable {
   }
 
   /**
-   * Takes the lease from whoever relays, alive or not: for the process that leads from now on. What the other has under
-   * way may be repeated, as after a crash.
+   * Takes the lease from the process that relays, alive or not: for the process that leads from now on. What the other
+   * has under way may be repeated, as after a crash.
    */
   async takeOver(): Promise<void> {
     const { db, ownerId, leaseMs } = this.#options;
@@ -128,7 +128,7 @@ export class OutboxRelay implements AsyncDisposable {
     return this.close();
   }
 
-  /** Publishes one batch; the number of events in it, 0 when there are none or another process relays. */
+  /** Publishes one batch; resolves to its number of events, 0 when there are none or another process relays. */
   async relayBatch(): Promise<number> {
     const { bus, clock, db } = this.#options;
     const rows = await this.#claim();
@@ -170,8 +170,8 @@ export class OutboxRelay implements AsyncDisposable {
   }
 
   /**
-   * Takes the lease, or renews it once half of it is over, and reads the oldest unsent events, in one statement. A lease
-   * of no time lasts until another takes it: there is no other process.
+   * Takes the lease, or renews it once half of it is over, and reads the oldest unsent events, in one statement. With a
+   * `leaseMs` of 0 it is not renewed: there is no other process.
    */
   #claim(): Promise<OutboxRow[]> {
     const { db, ownerId, leaseMs, batchMax } = this.#options;

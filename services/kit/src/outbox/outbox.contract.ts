@@ -12,7 +12,7 @@ import { OutboxRelay } from "./outbox-relay.ts";
 class FaultyBus {
   readonly inner: EventBus;
   fault: "none" | "before" | "after" = "none";
-  /** Batches that were sent. */
+  /** Number of batches that were sent. */
   batches = 0;
 
   constructor(inner: EventBus) {

@@ -31,15 +31,15 @@ const MIGRATIONS: readonly Migration[] = [
   },
 ];
 
-/** Makes the outbox tables of the schema. Called once at start, beside `migrate`. */
+/** Creates the outbox tables of the schema. Called once at start, beside `migrate`. */
 export async function migrateOutbox(db: Db): Promise<void> {
   await applyMigrations(db, "outbox", MIGRATIONS);
 }
 
 /**
- * Stores an event in the transaction that changes the state. Holds a lock of (topic, key) until that ends, so
- * that ids of one key rise in the order of commits; a transaction that appends for several keys takes them in
- * one fixed order, or may be refused as a deadlock (`SERIALIZATION_FAILURE`). After the commit: `relay.poke()`.
+ * Stores an event in the transaction that changes the state. Holds a lock of (topic, key) until that ends, so that the
+ * ids of one key increase in the order of commits; a transaction that appends for several keys must take them in one
+ * fixed order, or it may be refused as a deadlock (`SERIALIZATION_FAILURE`). Call `relay.poke()` after the commit.
  *
  * @throws {RangeError} when the payload is above 512 KiB.
  */

@@ -1,12 +1,12 @@
 import { Code } from "@connectrpc/connect";
 import { QmtlError } from "@qmtl/sdk/rpc";
 
-/** The caller went away before the answer. */
+/** The failure of a call whose caller went away before the answer. */
 export function callCancelled(): QmtlError {
   return new QmtlError("OUTCOME_UNKNOWN", "the caller cancelled the call", { code: Code.Canceled });
 }
 
-/** The server stops: the caller should connect again, to another one or a little later. */
+/** The refusal of a server that stops: the caller should connect again, to another one or a little later. */
 function serverDrains(): QmtlError {
   return new QmtlError("DRAINING", "the server is stopping; connect again", { retryAfterMs: 500 });
 }
@@ -42,7 +42,7 @@ export class ActiveCall {
     return this.#controller.signal;
   }
 
-  /** The call ended by itself. Returns false when it was over already. */
+  /** Ends the call after its own answer or failure; false when it was over already. */
   finish(): boolean {
     if (this.#over !== undefined) return false;
     this.#over = true;
@@ -50,12 +50,12 @@ export class ActiveCall {
     return true;
   }
 
-  /** The caller gave up; also heard after every call that ended by itself, and then it does nothing. */
+  /** Ends the call because the caller gave up. Also called after a call that ended by itself: then it does nothing. */
   cancelled(): void {
     if (this.#over === undefined) this.interrupt(callCancelled());
   }
 
-  /** Ends the call from outside: tells the caller, then the handler. */
+  /** Ends the call from outside: first answers the caller, then aborts the handler's signal. */
   interrupt(reason: QmtlError): void {
     if (this.#over !== undefined) return;
     this.#over = reason;
@@ -79,7 +79,7 @@ export class ActiveCalls {
     return this.#draining;
   }
 
-  /** Enters a call; DRAINING once `drain` was called. */
+  /** Registers a call. @throws {QmtlError} DRAINING once `drain` was called. */
   begin(isStream: boolean, onInterrupt: (reason: QmtlError) => void): ActiveCall {
     if (this.#draining) throw serverDrains();
     const call = new ActiveCall(this, isStream, onInterrupt);
@@ -93,7 +93,7 @@ export class ActiveCalls {
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
-  /** Takes no more calls and ends the streams; resolves when the unary calls are done, too. */
+  /** Refuses further calls and ends the streams; resolves when the unary calls are done, too. */
   drain(): Promise<void> {
     this.#draining = true;
     for (const call of [...this.#active]) if (call.isStream) call.interrupt(serverDrains());

@@ -6,7 +6,7 @@ import type { SessionScope, TicketRightName } from "../session-scope.ts";
 
 /** Who may call a method, as its `(qmtl.type.v1.access)` option says; read once, when a server starts. */
 export interface CallAccess {
-  /** Every role that may call, those that include the least one among them. */
+  /** Every role that may call, including those above the least one. */
   readonly roles: ReadonlySet<RoleName>;
   /** Lowest roles that may call, for the refusal. */
   readonly required: readonly RoleName[];
@@ -18,7 +18,7 @@ export interface CallAccess {
   readonly isInternal: boolean;
 }
 
-/** Checks a ticket: what it covers. Throws TICKET_INVALID, TICKET_EXPIRED, TICKET_SCOPE. */
+/** Checks a ticket and returns what it covers. @throws {QmtlError} TICKET_INVALID, TICKET_EXPIRED, TICKET_SCOPE. */
 export type TicketCheck = (ticket: string, principal: CallPrincipal) => SessionScope;
 
 const ROLE_NAMES: ReadonlyMap<Role, RoleName> = new Map([
@@ -46,7 +46,7 @@ function rolesFrom(least: RoleName): readonly RoleName[] {
   return step < 0 ? [least] : LADDER.slice(step);
 }
 
-/** Access of a method. CONFIG_INVALID for one without the option: it must not be served. */
+/** Access of a method. @throws {QmtlError} CONFIG_INVALID for one without the option, which must not be served. */
 export function accessOf(method: DescMethod): CallAccess {
   const path = `${method.parent.typeName}.${method.name}`;
   if (!hasOption(method, access)) {
@@ -70,7 +70,7 @@ function named<K, V>(names: ReadonlyMap<K, V>, value: K, path: string): V {
   throw new QmtlError("CONFIG_INVALID", `${path} names an unknown role or right: ${value}`);
 }
 
-/** Refuses a caller whose role may not call: ROLE_REQUIRED, with the roles that may in the metadata. */
+/** @throws {QmtlError} ROLE_REQUIRED for a caller whose role may not call; its metadata name the roles that may. */
 export function checkRole(access: CallAccess, principal: CallPrincipal, feature: string): void {
   if (access.roles.has(principal.role)) return;
   const required = access.required.join(" or ");
@@ -85,7 +85,8 @@ export function checkRole(access: CallAccess, principal: CallPrincipal, feature:
  * The session a call acts for: of the signed principal behind a gateway, else of the request's ticket. Undefined for a
  * method without tickets, for a gateway that acts for itself, and for an exempt caller without one.
  *
- * TICKET_INVALID without a ticket; TICKET_SCOPE for one without any of the rights; as `checkTicket` otherwise.
+ * @throws {QmtlError} TICKET_INVALID without a ticket; TICKET_SCOPE for one without any of the rights; else as
+ * `checkTicket`.
  */
 export function checkSession(
   access: CallAccess,

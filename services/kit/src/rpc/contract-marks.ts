@@ -11,7 +11,7 @@ import {
 import { planned, planned_value, since_version } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 
-/** A field that is marked, or that leads to one. */
+/** A field that is marked, or whose message has a marked field somewhere in it. */
 interface MarkedField {
   readonly field: DescField;
   /** `qmtl.order.v1.Target.exits`. */
@@ -93,8 +93,10 @@ function leadsToMarks(desc: DescMessage, seen: Set<DescMessage>): boolean {
 }
 
 /**
- * Refuses what a request sets and this release does not serve: FEATURE_NOT_BUILT with the full name of the field or
- * value. Refuses fields of a later schema version than the caller accepts: INVALID_FIELD.
+ * Refuses requests that set what this release does not serve, or fields of a later schema version than the caller
+ * accepts.
+ *
+ * @throws {QmtlError} FEATURE_NOT_BUILT with the full name of the field or value; INVALID_FIELD for a later version.
  */
 export function checkMarks(marks: ContractMarks, request: Message, versionMax: number): void {
   if (marks.fields.length > 0) checkFields(marks, request, versionMax, "");
@@ -128,7 +130,7 @@ function checkValue(marked: MarkedField, value: unknown, versionMax: number, pat
     checkFields(marked.child, value, versionMax, `${path}.`);
 }
 
-/** An answer without the fields of later versions than the one spoken; the message itself when it has none set. */
+/** The answer without the fields of schema versions after `version`; the message itself when none of them is set. */
 export function withoutLaterFields<T extends Message>(
   desc: DescMessage,
   answer: T,

@@ -16,7 +16,7 @@ export class DescriptorIndex {
   readonly #symbols = new Map<string, FileDescriptorProto>();
   readonly #extensions = new Map<string, Map<number, FileDescriptorProto>>();
 
-  /** Later files of a name already there are left out. */
+  /** A file whose name occurred before is left out. */
   constructor(files: Iterable<FileDescriptorProto>) {
     for (const file of files) if (!this.#files.has(file.name)) this.#add(file);
   }

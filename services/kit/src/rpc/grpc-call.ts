@@ -13,7 +13,7 @@ export interface SurfaceCall {
   getDeadline(): Date | number;
 }
 
-/** Who called. Throws as PrincipalCheck. */
+/** Determines who called. Throws what `PrincipalCheck` throws. */
 export function principalOfCall(setup: ServerSetup, call: SurfaceCall): CallPrincipal {
   const { metadata } = call;
   return setup.principalOf({

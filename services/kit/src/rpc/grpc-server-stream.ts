@@ -110,7 +110,7 @@ class OutgoingStream {
     this.#returnIterator();
   }
 
-  /** Lets the handler clean up; what it throws now has nobody to go to but the log. */
+  /** Lets the handler clean up; what it throws now can only be logged. */
   #returnIterator(): void {
     const { feature } = this.#method;
     this.#iterator?.return?.()?.catch((failure: unknown) => {
@@ -119,7 +119,7 @@ class OutgoingStream {
   }
 }
 
-/** Messages and bytes that may wait for a slow reader; then the handler is not asked for more. */
+/** Messages that may wait for a slow reader, of at most `WAITING_BYTES_MAX`; then the handler is not asked for more. */
 const WAITING_MESSAGES_MAX = 16;
 /** Writes to one stream and knows how much of it the reader has not taken yet. */
 class StreamWriter {

@@ -6,8 +6,8 @@ import type { Server } from "@grpc/grpc-js";
 const FIRST_REQUEST_MS_MAX = 10_000;
 
 /**
- * Closes an HTTP/2 connection that begins and then says nothing: each one costs memory and a socket, and asks for no key.
- * Once it has made a request, keepalive looks after it.
+ * Closes an HTTP/2 connection that is opened and then makes no request: each costs memory and a socket, and needs no
+ * key. After the first request keepalive watches over it.
  */
 export function closeUnlessUsed(session: ServerHttp2Session): void {
   const timer = setTimeout(() => session.destroy(), FIRST_REQUEST_MS_MAX);
@@ -17,14 +17,14 @@ export function closeUnlessUsed(session: ServerHttp2Session): void {
   session.once("close", settle);
 }
 
-/** The same for a server of grpc-js. Returns for how many HTTP/2 servers, for a test to notice a version that names them otherwise. */
+/** The same for a grpc-js server. Returns the number of its HTTP/2 servers: 0 if its version names them differently. */
 export function closeUnusedSessions(server: Server): number {
   const servers = http2ServersOf(server);
   for (const one of servers) one.on("session", closeUnlessUsed);
   return servers.length;
 }
 
-/** The HTTP/2 servers of grpc-js, which does not give them away: looked up by the name of the field that holds them. */
+/** The HTTP/2 servers of grpc-js, which does not expose them: looked up by the name of the field that holds them. */
 export function http2ServersOf(server: Server): readonly EventEmitter[] {
   const found: unknown = Reflect.get(server, "http2Servers");
   return found instanceof Map ? [...found.keys()].filter(isEmitter) : [];

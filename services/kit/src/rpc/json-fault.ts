@@ -1,7 +1,7 @@
 import { type DescField, type DescMessage, fromJson, type JsonValue } from "@bufbuild/protobuf";
 import type { FieldViolation } from "@qmtl/sdk/rpc";
 
-/** A way into a JSON text: keys of objects, indexes of lists. */
+/** A path into a JSON text: keys of objects, indexes of lists. */
 type Way = readonly (string | number)[];
 
 interface Fault {
@@ -13,8 +13,9 @@ interface Fault {
 const DEPTH_MAX = 100;
 
 /**
- * Where a JSON text breaks the rules of a message, with the path in proto names: a key that is not known or is there twice, two
- * members of one choice, a value that is not a value of its field. Undefined for a text that is not JSON, or breaks none.
+ * Where a JSON text breaks the rules of a message, with the path in proto names: a key that is unknown or appears
+ * twice, two members of one oneof, a value that does not fit its field. Undefined for a text that is not JSON or breaks
+ * none.
  *
  * The decoder says that something is wrong, but names no more than the innermost field.
  */
@@ -99,7 +100,7 @@ function faultOfLeaf(desc: DescMessage, json: JsonValue, at: Way): Fault | undef
   }
 }
 
-/** Type of the messages in a field; those of Google have a JSON form of their own, and are as one value. */
+/** Type of the messages in a field; those of Google have a JSON form of their own, and count as one value. */
 function messageOf(field: DescField): DescMessage | undefined {
   const { message } = field;
   return message === undefined || message.typeName.startsWith("google.") ? undefined : message;
@@ -111,7 +112,7 @@ const fieldOf = (desc: DescMessage, key: string): DescField | undefined =>
 const isObject = (json: JsonValue): json is { [key: string]: JsonValue } =>
   typeof json === "object" && json !== null && !Array.isArray(json);
 
-/** `graph.nodes[3].interval_seconds`; what is not known stands as it was written. */
+/** A path such as `graph.nodes[3].interval_seconds`; an unknown name stays as it was written. */
 function pathOf(root: DescMessage, way: Way): string {
   let path = "";
   let desc: DescMessage | undefined = root;
@@ -139,10 +140,10 @@ interface Open {
   step: string | number;
 }
 
-/** Strings, and the signs between them, of a text that is JSON. */
+/** Strings, and the punctuation between them, of a text that is known to be JSON. */
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]/g;
 
-/** The first key that is twice in one object: of the two values only one would be read. */
+/** The first key that appears twice in one object: of the two values only one would be read. */
 function duplicateKey(text: string): Fault | undefined {
   const opened: Open[] = [];
   let isKeyNext = false;

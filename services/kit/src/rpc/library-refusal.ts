@@ -1,13 +1,13 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { QmtlError, qmtlErrorFrom } from "@qmtl/sdk/rpc";
 
-/** What a message is refused with that is larger than the port takes. */
+/** The refusal of a message that is larger than the port accepts. */
 export function tooLarge(bytesMax: number): QmtlError {
   const message = `the message is larger than the ${bytesMax} bytes that this port accepts`;
   return new QmtlError("MESSAGE_TOO_LARGE", message, { metadata: { max_bytes: String(bytesMax) } });
 }
 
-/** What a call is answered whose method is not there. */
+/** The refusal of a call of a method that does not exist at this port. */
 export function notServed(path: string): QmtlError {
   const method = path.replace(/^\//, "");
   return new QmtlError("METHOD_NOT_SERVED", `${method} is not served at this port`, {
@@ -15,13 +15,13 @@ export function notServed(path: string): QmtlError {
   });
 }
 
-/** What a library that speaks the protocol for us refused a call with. */
+/** The refusal of a call by a library that speaks the protocol for us. */
 interface LibraryRefusal {
   readonly code: Code;
   readonly message: string;
 }
 
-/** The same as a refusal of ours. The libraries have no reasons, and call what the caller did wrong a fault of the server. */
+/** The same as our own refusal: the libraries have no reasons, and report mistakes of the caller as server faults. */
 export function refusalOfLibrary({ code, message }: LibraryRefusal, bytesMax: number): QmtlError {
   switch (code) {
     case Code.ResourceExhausted:

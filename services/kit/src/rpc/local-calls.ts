@@ -24,21 +24,26 @@ export type UnaryHandler = (
 
 /** A gRPC server as its own process reaches it, without a connection. */
 export interface LocalServer {
-  /** What handles a path now; undefined for what only the connection can: a stream, no such method, a server that drains. */
+  /**
+   * The handler of a path; undefined for what only the connection answers: a stream, an unknown method, a draining
+   * server.
+   */
   unary(path: string): UnaryHandler | undefined;
 }
 
-/** Requests above this go over the connection, which takes them in one after the other, bytes. */
+/** Requests of more bytes than this go over the connection, which takes them in one after the other. */
 const localBytesMax = 128 * 1024;
 /** Calls that may follow one another before timers and connections have a turn. */
 const callsInTurnMax = 100;
-/** Wait before an outage is asked again over the connection: as long as that waits before its own second try, milliseconds. */
+/**
+ * Wait before a call that met an outage is repeated over the connection, milliseconds: as long as that itself waits.
+ */
 const outageWaitMs = 100;
 const repeatable = new Set(REPEATABLE_METHODS);
 
 let callsInTurn = 0;
 
-/** A turn of the event loop once many calls were answered in one. */
+/** Waits for the next turn of the event loop once many calls were made in this one. */
 async function turn(): Promise<void> {
   callsInTurn += 1;
   if (callsInTurn === 1) setImmediate(() => (callsInTurn = 0));
@@ -46,9 +51,9 @@ async function turn(): Promise<void> {
 }
 
 /**
- * Calls a server of this process directly: unary requests and answers are encoded, checked and refused as on the wire, but
- * pass through no connection, which costs more than most of our handlers. Streams, large requests, and whatever the
- * connection would repeat by itself, go over `wire`.
+ * Calls a server of this process directly: unary requests and answers are encoded, checked and refused as on the wire,
+ * but pass through no connection, which would cost more than most of our handlers. Streams and large requests go over
+ * `wire`, and so does a repeatable call once it has met an outage.
  */
 export class LocalTransport implements Transport {
   readonly #wire: Transport;
@@ -63,7 +68,7 @@ export class LocalTransport implements Transport {
     this.#clock = clock;
   }
 
-  /** Ends the calls in flight as CANCELED; later ones are for the wire to refuse. */
+  /** Ends the calls in flight as CANCELED; later ones go to the wire, which refuses them. */
   close(): void {
     this.#isClosed = true;
     for (const giveUp of [...this.#calls])
@@ -96,7 +101,9 @@ export class LocalTransport implements Transport {
     }
   };
 
-  /** Rejects with what the handler refused with, or once the time is over or the signal aborts; then the handler is told. */
+  /**
+   * Rejects with the handler's refusal, or when the time is over or the signal aborts; then the handler is cancelled.
+   */
   #answer(
     handler: UnaryHandler,
     call: LocalCall,
@@ -134,7 +141,7 @@ export class LocalTransport implements Transport {
 
 const givenUp = (why: string) => new ConnectError(why, Code.Canceled);
 
-/** In the words of the connection, which sends no more either. */
+/** Worded like the refusal of the connection, which does not send larger messages either. */
 const tooLarge = (bytes: number) =>
   new ConnectError(
     `Attempted to send message with a size larger than ${MESSAGE_BYTES_MAX}: ${bytes}`,
@@ -176,7 +183,7 @@ class LocalCall implements UnaryCall {
   }
 }
 
-/** An answer in the form of a transport. Its headers are empty: a server sends none. */
+/** An answer as a transport returns it. Its headers are empty: our servers send none. */
 function answered<M extends DescMethod, T>(method: M, message: T) {
   return {
     ...{ stream: false as const, service: method.parent, method, message },

@@ -1,7 +1,7 @@
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 
-/** What the fields are called that name a thing, and under which key a refusal says which thing is not there. */
+/** Name of the field that names the missing thing, in the request and in the metadata of the refusal, by reason. */
 const FIELD_OF_REASON: Readonly<Partial<Record<ReasonName, string>>> = {
   WORLD_NOT_FOUND: "world_id",
   STRATEGY_NOT_FOUND: "strategy_id",
@@ -16,8 +16,9 @@ const FIELD_OF_REASON: Readonly<Partial<Record<ReasonName, string>>> = {
 };
 
 /**
- * A failure as it came; of a thing that is not there, with the field of the request that named it, unless the handler said so
- * itself. What a service behind this one named is a field of the request that was made there, and of no use to the caller.
+ * The failure as it came; but when a thing does not exist, with the field of the request that named it, unless the
+ * handler named that itself. Fields named by a service behind this one are of the request made there, and are dropped:
+ * the caller could not use them.
  */
 export function withFieldNamed(failure: unknown, desc: DescMessage, request: Message): unknown {
   if (!(failure instanceof QmtlError)) return failure;
@@ -25,7 +26,7 @@ export function withFieldNamed(failure: unknown, desc: DescMessage, request: Mes
   if (name === undefined) return failure;
   const own = failure.fields.filter(({ field }) => isFieldOf(desc, field));
   if (own.length > 0) return failure;
-  // The metadata of a strategy that is not there may name the one that was meant.
+  // The metadata of a strategy that does not exist may name the one that was meant.
   const known = name === "strategy_id" ? undefined : failure.metadata[name];
   const field = pathTo({ name, value: known }, desc, request);
   if (field === undefined && failure.fields.length === 0) return failure;
@@ -46,7 +47,7 @@ function isFieldOf(desc: DescMessage, path: string): boolean {
 
 interface Wanted {
   readonly name: string;
-  /** Which thing is not there; undefined where that is not known. */
+  /** Which thing is missing; undefined where that is not known. */
   readonly value: string | undefined;
 }
 

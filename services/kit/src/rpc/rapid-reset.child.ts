@@ -1,8 +1,8 @@
 import { connect } from "node:net";
 
 /**
- * Begins HTTP/2 streams and resets each at once, as fast as the connection takes it, until the server cuts it; then on a new
- * connection, so many times. Prints how many streams it began.
+ * Begins HTTP/2 streams and resets each at once, as fast as the connection takes it, until the server cuts it; does so
+ * on `connections` connections, one after the other. Prints how many streams it began.
  */
 const [port = "", contentType = "", connections = "1"] = process.argv.slice(2);
 

@@ -5,7 +5,7 @@ import type { Logger } from "../logger.ts";
 import { DescriptorIndex, readDescriptorImage } from "./descriptor-index.ts";
 import { healthDescriptor } from "./health-descriptor.ts";
 
-/** A request of grpc.reflection as proto-loader hands it out; one of the five questions is set. */
+/** A request of grpc.reflection as proto-loader decodes it; one of the five questions is set. */
 interface ReflectionRequest {
   readonly host?: string;
   readonly messageRequest?: string;
@@ -29,7 +29,7 @@ function descriptorIndex(logger: Logger): DescriptorIndex {
   return cached;
 }
 
-/** Parsed from text by the library each time it is asked, 40 ms: once for all servers of the process. */
+/** Kept for all servers of the process, since the library parses them from text each time, which takes 40 ms. */
 let definitions: readonly ServiceDefinition[] | undefined;
 
 function reflectionDefinitions(): readonly ServiceDefinition[] {
@@ -44,8 +44,8 @@ function reflectionDefinitions(): readonly ServiceDefinition[] {
 /**
  * Adds `grpc.reflection.v1` and `v1alpha`, listing `services`, from the committed descriptor image.
  *
- * The two service definitions come from @grpc/reflection; its answers do not: indexing our contracts takes
- * it two seconds of a blocked event loop, and it merges the files of a package into one.
+ * The two service definitions come from @grpc/reflection, but not the answers: to index our contracts it would block
+ * the event loop for two seconds, and it merges the files of a package into one.
  */
 export function addReflection(server: Server, services: readonly string[], logger: Logger): void {
   const answer: handleBidiStreamingCall<ReflectionRequest, object> = (call) => {

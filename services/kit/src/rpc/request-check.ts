@@ -20,7 +20,7 @@ import type { ServerSetup } from "./server-setup.ts";
 
 const patterns = new Map<string, RegExp>();
 
-/** The patterns are those of our own contract, few and simple: the engine's own matcher is a hundred times faster. */
+/** The patterns are those of our own contracts, few and simple; JavaScript's own matcher is a hundred times faster. */
 function matches(pattern: string, text: string): boolean {
   let compiled = patterns.get(pattern);
   if (compiled === undefined) {
@@ -33,7 +33,7 @@ function matches(pattern: string, text: string): boolean {
 const validator = createValidator({ regexMatch: matches });
 
 /**
- * Compiles the rules of the methods ahead of the first calls, one method in a turn of the event loop: those of a
+ * Compiles the rules of the methods ahead of the first calls, one method per turn of the event loop: those of a
  * submission take longer to compile than to check.
  */
 export function compileRules(methods: readonly ServedMethod[]): void {
@@ -47,7 +47,11 @@ export function compileRules(methods: readonly ServedMethod[]): void {
   setImmediate(compileNext).unref();
 }
 
-/** A request from its bytes. INVALID_FIELD when they are no such message, or one that holds too much. */
+/**
+ * Decodes a request.
+ *
+ * @throws {QmtlError} INVALID_FIELD when the bytes are no such message, or one that holds too much.
+ */
 export function decodeRequest(method: ServedMethod, bytes: Uint8Array): Message {
   checkRequestSize(method.desc.input, bytes);
   try {
@@ -58,7 +62,7 @@ export function decodeRequest(method: ServedMethod, bytes: Uint8Array): Message 
   }
 }
 
-/** What the server established of a call before its handler runs. */
+/** What the server has established about a call before its handler runs. */
 export interface CheckedCall {
   readonly principal: CallPrincipal;
   /** Session of the ticket; undefined for a call without one. */
@@ -71,8 +75,8 @@ export interface CheckedCall {
  * Agrees on the schema version, then checks the marks and the rules of the contract, then the ticket. The role was
  * checked before the request was decoded.
  *
- * SCHEMA_VERSION_UNSUPPORTED; FEATURE_NOT_BUILT naming what is planned; INVALID_FIELD with one violation per field
- * that breaks a rule; TICKET_INVALID, TICKET_EXPIRED, TICKET_SCOPE.
+ * @throws {QmtlError} SCHEMA_VERSION_UNSUPPORTED; FEATURE_NOT_BUILT naming what is planned; INVALID_FIELD with one
+ * violation per field that breaks a rule; TICKET_INVALID, TICKET_EXPIRED, TICKET_SCOPE.
  */
 export function checkCall(
   setup: Pick<ServerSetup, "checkTicket">,

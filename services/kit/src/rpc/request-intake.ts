@@ -8,31 +8,31 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, ClockTimer } from "../clock.ts";
 import { grpcFailure } from "./wire-error.ts";
 
-/** Bytes of requests that are on their way, or wait to be handled, at most; then the largest of them is refused. */
+/** Largest number of bytes of requests that are arriving or wait to be handled; beyond it the largest is refused. */
 const WAITING_BYTES_MAX = 256 * 1024 * 1024;
-/** A request that is not there whole after this is refused, milliseconds. */
+/** A request that is not complete after this is refused, milliseconds. */
 const ARRIVAL_MS_MAX = 30_000;
 /** How often that is checked, milliseconds. */
 const LOOK_EVERY_MS = 5_000;
-/** Requests of this many bytes are handled one in a turn of the event loop. */
+/** Requests of at least this many bytes are handled one per turn of the event loop. */
 const LARGE_BYTES = 128 * 1024;
 
-/** A request on its way in. */
+/** A request that is arriving. */
 export interface Arriving {
   /** Memory it takes so far, bytes; counted by the intake. */
   bytes: number;
-  /** Ends it: it takes too much, or too long. */
+  /** Refuses it, because it takes too much memory or time. */
   refuse(why: string): void;
 }
 
-/** What a request is refused with that takes too much or too long while it comes in. */
+/** The refusal of a request that takes too much memory or time while it arrives. */
 export function refusedIntake(why: string): QmtlError {
   return new QmtlError("TOO_MANY_REQUESTS", why, { retryAfterMs: 1_000 });
 }
 
 /**
- * The requests that one server is receiving: how much memory they may take together, and how long. Large ones are handed
- * on one in a turn of the event loop, so that timers and small calls come between.
+ * The requests that one server is receiving. Bounds the memory that they take together, and the time that each takes to
+ * arrive. Large ones are passed on one per turn of the event loop, so that timers and small calls run in between.
  */
 export class RequestIntake {
   readonly #clock: Clock;
@@ -46,13 +46,13 @@ export class RequestIntake {
     this.#clock = clock;
   }
 
-  /** A call begins; its request is still to come. */
+  /** Registers a call whose request is still to arrive. */
   enter(call: Arriving): void {
     this.#arriving.set(call, this.#clock.monotonicMs());
     this.#timer ??= this.#clock.setTimer(this.#look, LOOK_EVERY_MS);
   }
 
-  /** Some of the call's request came in. */
+  /** Counts further bytes of a call's request; may refuse the largest request, be it this or another. */
   take(call: Arriving, bytes: number): void {
     if (!this.#arriving.has(call)) return;
     call.bytes += bytes;
@@ -63,12 +63,12 @@ export class RequestIntake {
     largest.refuse("the server is receiving too much at once");
   }
 
-  /** The call's request was passed on, or will never come. */
+  /** Stops counting a call: its request was passed on, or will never arrive. */
   leave(call: Arriving): void {
     if (this.#arriving.delete(call)) this.#bytes -= call.bytes;
   }
 
-  /** Hands a request on: a large one when those before it have had a turn each. */
+  /** Passes a request on; a large one only after the large ones before it have had a turn each. */
   hand(bytes: number, on: () => void): void {
     if (bytes < LARGE_BYTES) {
       on();
@@ -78,7 +78,7 @@ export class RequestIntake {
     if (this.#large.length === 1) setImmediate(this.#handNext);
   }
 
-  /** Looks no more at what is slow. */
+  /** Ends the check for slow requests. */
   close(): void {
     this.#timer?.cancel();
   }
@@ -107,9 +107,9 @@ export class RequestIntake {
 
 type Listener = Parameters<ServerInterceptingCallInterface["start"]>[0];
 
-/** A call whose request is counted while it comes in. */
+/** A call whose request is counted while it arrives. */
 export class ArrivingCall extends ServerInterceptingCall implements Arriving {
-  /** Bytes of the request that came in so far. */
+  /** Bytes of the request that have arrived so far. */
   bytes = 0;
   readonly #intake: RequestIntake;
   readonly #stream: Readable | undefined;
@@ -159,7 +159,6 @@ export class ArrivingCall extends ServerInterceptingCall implements Arriving {
     });
   }
 
-  /** Ends the call: its request takes too much, or too long. */
   refuse(why: string): void {
     this.#intake.leave(this);
     super.sendStatus({ ...grpcFailure(refusedIntake(why)) });

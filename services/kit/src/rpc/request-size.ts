@@ -12,13 +12,13 @@ import {
 import { max_text_bytes } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 
-/** Requests below this are not scanned: whatever they hold is read quickly. */
+/** Requests of fewer bytes are not scanned: whatever they hold is decoded quickly. */
 const SCANNED_BYTES_MIN = 32 * 1024;
 /** Largest number of elements of a list or map without a rule of its own. */
 const ITEMS_MAX = 20_000;
-/** Bytes of a text that has rules, but none of its length, at most: checking it looks at each character. */
+/** Largest number of bytes of a text that has rules, but none for its length: checking it looks at each character. */
 const TEXT_BYTES_MAX = 1024 * 1024;
-/** Fields of a request, those within messages counted, at most: a graph of 10,000 nodes has a quarter of them. */
+/** Largest number of fields of a request, nested ones included: a graph of 10,000 nodes has a quarter of that. */
 const FIELDS_MAX = 1_000_000;
 /** Largest number of fields that this version does not know. */
 const UNKNOWN_FIELDS_MAX = 1_000;
@@ -41,16 +41,17 @@ interface FieldRule {
 const compiled = new WeakMap<DescMessage, ReadonlyMap<number, FieldRule>>();
 
 /**
- * Refuses, before it is decoded, a large request that breaks a rule about how much it may hold: decoding it, and checking
- * each element of it, would hold up everybody else for seconds. Looks at lengths only.
+ * Refuses, before it is decoded, a large request that breaks a rule about how much it may hold: decoding it, and
+ * checking each element of it, would hold up every other call for seconds. Looks at lengths only; what is malformed is
+ * left to the decoder.
  *
- * INVALID_FIELD with the field. What is malformed is left to the decoder.
+ * @throws {QmtlError} INVALID_FIELD, naming the field.
  */
 export function checkRequestSize(desc: DescMessage, bytes: Uint8Array): void {
   if (bytes.length >= SCANNED_BYTES_MIN) new Scan(bytes).message(desc, 0, bytes.length, "", 0);
 }
 
-/** The same for a message that was decoded already, such as one of JSON: items, and texts that no validator counts. */
+/** The same for a message that is already decoded, for example from JSON: items, and texts that no validator bounds. */
 export function checkDecodedSize(desc: DescMessage, message: object, path = ""): void {
   for (const field of desc.fields) {
     const value: unknown = Reflect.get(message, field.localName);
@@ -104,7 +105,7 @@ function ruleOf(field: DescField): FieldRule {
   return { name: field.name, itemsMax, bytesMax, isBoundHereAlone: ownMax > 0, message };
 }
 
-/** Bytes that the rules of a text, or of the texts of a list, leave it at most; undefined without such rules. */
+/** Largest number of bytes that the rules of a text, or of a list's texts, allow; undefined without such rules. */
 function textBytesMax(rules: FieldRules["type"] | undefined): number | undefined {
   const own = rules?.case === "repeated" ? rules.value.items?.type : rules;
   if (own?.case !== "string") return undefined;
@@ -118,7 +119,7 @@ const FIXED64 = 1;
 const DELIMITED = 2;
 const FIXED32 = 5;
 
-/** A field as it comes on the wire. */
+/** A field as it is encoded on the wire. */
 interface WireField {
   readonly wireType: number;
   readonly rule: FieldRule | undefined;

@@ -10,7 +10,7 @@ import type { CallContext, EncodedMessage, ServedService } from "../handlers.ts"
 import { accessOf, type CallAccess } from "./call-access.ts";
 import { type ContractMarks, contractMarks } from "./contract-marks.ts";
 
-/** What a handler gives back before the server fills in the schema version. */
+/** What a handler returns, before the server fills in the schema version. */
 export type Answer = MessageInitShape<DescMessage>;
 
 type UnaryFunction = (request: Message, context: CallContext) => Promise<Answer | EncodedMessage>;
@@ -19,7 +19,7 @@ type ServerStreamFunction = (
   context: CallContext,
 ) => AsyncIterable<Answer | EncodedMessage>;
 
-/** One method of a served service, with what both servers need to know of it. */
+/** One method of a served service, with what both servers need to know about it. */
 export interface ServedMethod {
   readonly desc: DescMethod;
   /** `GatewayService.GetSubmission`. */
@@ -28,7 +28,7 @@ export interface ServedMethod {
   readonly path: string;
   /** Versions this server speaks. */
   readonly range: VersionRange;
-  /** Passed on: the server behind agrees on the version, and refuses what it does not speak. */
+  /** Relayed: the server behind agrees on the version, and refuses those that it does not speak. */
   readonly isRelayed: boolean;
   /** Who may call it. */
   readonly access: CallAccess;
@@ -47,7 +47,7 @@ export interface ServedMethod {
 /** Versions each service speaks. */
 export type SchemaRangeOf = (service: DescService) => VersionRange;
 
-/** All methods of all services, built or not. CONFIG_INVALID for one that does not say who may call it. */
+/** All methods of all services, built or not. @throws {QmtlError} CONFIG_INVALID for one without an access option. */
 export function servedMethods(
   services: readonly ServedService[],
   rangeOf: SchemaRangeOf = () => FIRST_VERSION,
@@ -73,7 +73,7 @@ function featureOf(desc: DescMethod): string {
   return `${desc.parent.name}.${desc.name}`;
 }
 
-/** `serve()` tied each handler to its method; here only the kind is left to tell. */
+/** `serve()` has matched each handler to its method; here only the kind of call is added. */
 function callOf(
   desc: DescMethod,
   handler: (UnaryFunction & ServerStreamFunction) | undefined,
@@ -90,7 +90,7 @@ function callOf(
   }
 }
 
-/** What a method that is left out answers. */
+/** The refusal of a method that has no handler. */
 export function notBuilt(feature: string): QmtlError {
   return new QmtlError("FEATURE_NOT_BUILT", `${feature} is not implemented in this version`, {
     metadata: { feature },

@@ -27,17 +27,17 @@ export interface ServerOptions {
   tls?: ServerTls;
   /** Who may call the platform. @default anybody on loopback is `local`, owner */
   principalOf?: PrincipalCheck;
-  /** Checks the tickets of requests: a gateway's server. @default none is accepted */
+  /** Checks the tickets of requests, at a gateway's server. @default no ticket is accepted */
   checkTicket?: TicketCheck;
   /** Schema versions per service. @default 1..1 */
   schemaRange?: SchemaRangeOf;
-  /** What health says of contracts and of what stands behind them. @default all contracts serve */
+  /** What health reports of contracts and of what they depend on. @default all contracts serve */
   health?: HealthSource;
-  /** Where bugs are written. @default nowhere */
+  /** Where bugs are logged. @default nowhere */
   logger?: Logger;
   /** Timers and deadlines. @default the machine's clock */
   clock?: Clock;
-  /** Largest message sent or taken, bytes. @default 16 MiB */
+  /** Largest message sent or received, bytes. @default 16 MiB */
   messageBytesMax?: number;
   /** A stream whose reader takes nothing for this long is ended with BUFFER_FULL, milliseconds. @default 60000 */
   stallMsMax?: number;
@@ -69,15 +69,15 @@ export interface OpenServer extends AsyncDisposable {
   readonly port: number;
   /** Calls in progress. */
   readonly calls: number;
-  /** Takes no more calls, ends streams with DRAINING, and waits for unary calls, at most `closeMsMax`. */
+  /** Refuses further calls, ends streams with DRAINING, and waits for unary calls, at most `closeMsMax`. */
   drain(): Promise<void>;
-  /** Drains, says goodbye to the connections, and cuts what is left. May be called twice. */
+  /** Drains, closes the connections, and cuts those that remain. May be called twice. */
   close(): Promise<void>;
 }
 
 export function setUpServer(options: ServerOptions): ServerSetup {
   return {
-    // An internal method that is not here is none of this port's: it is refused as one that does not exist.
+    // An internal method without a handler does not belong to this port: it is refused as one that does not exist.
     methods: servedMethods(options.services, options.schemaRange).filter(
       ({ access, call }) => call !== undefined || !access.isInternal,
     ),

@@ -313,7 +313,7 @@ describe.each(wires)("%s", (_, opener) => {
 
     await open.server.close();
 
-    // Over gRPC the call is safe to retry, so the client tried again and found nobody.
+    // Over gRPC the call is safe to retry, so the client tried again and found no server.
     expect((await call).code).toBe(Code.Unavailable);
     expect(seen.contexts[0]?.signal.reason).toMatchObject({ reason: "DRAINING" });
   });

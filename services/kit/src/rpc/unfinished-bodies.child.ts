@@ -1,8 +1,8 @@
 import { connect } from "node:net";
 
 /**
- * Sends requests of HTTP/1.1 that announce 1,040,000 bytes and stop after 1,000,000, each on a connection of its own, and
- * waits until so many are answered. Prints how many had which status.
+ * Sends `count` HTTP/1.1 requests that announce 1,040,000 bytes and stop after 1,000,000, each on a connection of its
+ * own, and waits until `answers` of them are answered. Prints how many had which status.
  */
 const [port = "", count = "0", answers = "0"] = process.argv.slice(2);
 const head = [

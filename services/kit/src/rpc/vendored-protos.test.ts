@@ -14,7 +14,7 @@ import { expect, test } from "vitest";
 const root = fileURLToPath(new URL("../../../..", import.meta.url));
 const buf = fileURLToPath(new URL("../../../../node_modules/.bin/buf", import.meta.url));
 
-/** The file as `buf build` makes it from our copy of its source. */
+/** The descriptor that `buf build` makes from our copy of a file. */
 async function built(path: string): Promise<FileDescriptorProto> {
   const { stdout } = await promisify(execFile)(
     buf,
@@ -41,7 +41,8 @@ test("our copy of validate.proto is the descriptor protovalidate carries", {
   const ours = withoutJsonNames(await built("buf/validate/validate.proto"));
   const theirs = withoutJsonNames(file_buf_validate_validate.proto);
 
-  // As JSON first: it says which fields differ. The bytes hold the rules, too, which are options unknown to descriptor.proto.
+  // First as JSON, which shows the fields that differ. The bytes also hold the rules: options that descriptor.proto
+  // does not know.
   expect(toJson(FileDescriptorProtoSchema, ours)).toEqual(
     toJson(FileDescriptorProtoSchema, theirs),
   );

@@ -10,8 +10,8 @@ const ENVELOPE_BYTES = 5;
 const FIRST_ROOM_BYTES = 4 * 1024;
 
 /**
- * The body of one request at the HTTP server, read whole before it is passed on: how much it may be, how long it may take, and
- * how much all of them may take together is bounded. What it says of its own length takes no memory.
+ * The body of one request at the HTTP server, read whole before it is passed on. Its size, the time it takes, and the
+ * memory of all bodies together are bounded. A stated length alone takes no memory.
  */
 export class WebArrival implements Arriving, AsyncIterable<Uint8Array> {
   bytes = 0;
@@ -34,7 +34,11 @@ export class WebArrival implements Arriving, AsyncIterable<Uint8Array> {
     this.#bytesMax = bounds.bytesMax;
   }
 
-  /** Resolves when the body is there. TOO_MANY_REQUESTS when it takes too much or too long, MESSAGE_TOO_LARGE. */
+  /**
+   * Resolves when the body is complete.
+   *
+   * @throws {QmtlError} TOO_MANY_REQUESTS when it takes too much memory or time, MESSAGE_TOO_LARGE.
+   */
   read(): Promise<void> {
     const request = this.#request;
     return new Promise<void>((resolve, reject) => {
@@ -48,7 +52,7 @@ export class WebArrival implements Arriving, AsyncIterable<Uint8Array> {
         }
         this.#body = Buffer.alloc(0);
         this.#length = 0;
-        // What still comes is read and forgotten: a caller in the middle of sending hears the answer.
+        // The rest is read and dropped, so that a caller in the middle of sending gets the answer.
         request.resume();
         reject(failure);
       };
@@ -68,7 +72,7 @@ export class WebArrival implements Arriving, AsyncIterable<Uint8Array> {
     this.#settle?.(refusedIntake(why));
   }
 
-  /** What came in. */
+  /** What has arrived. */
   get body(): Uint8Array {
     return this.#body.subarray(0, this.#length);
   }

@@ -17,7 +17,7 @@ import { waitUntil } from "../testing/wait-until.ts";
 const services = () => [serve(GatewayService, { getSubmission: async () => ({}) })];
 const PATH = "/qmtl.gateway.v1.GatewayService/GetSubmission";
 
-/** Runs a script of an attacker; resolves with what it printed. */
+/** Runs a script of an attacker; resolves to what it printed. */
 function attack(name: string, ...args: readonly (string | number)[]): Promise<unknown> {
   const script = fileURLToPath(new URL(name, import.meta.url));
   const child = spawn(process.execPath, [script, ...args.map(String)], {
@@ -35,7 +35,7 @@ function attack(name: string, ...args: readonly (string | number)[]): Promise<un
   });
 }
 
-/** A request of HTTP/1.1 of which only a part is sent; collects what is answered. */
+/** An HTTP/1.1 request of which only a part is sent; collects what is answered. */
 function sendPart(port: number, length: number, part: string) {
   const socket = connect({ host: "127.0.0.1", port });
   const heard = { text: "", isClosed: false };
@@ -156,6 +156,6 @@ test("streams that are begun and reset at once cost no more at the web port than
   const grpcMs = await cost(grpc.port, "application/grpc");
   const webMs = await cost(web.port, "application/json");
 
-  // It was six times as much.
+  // It once was six times as much.
   expect(webMs).toBeLessThan(2 * grpcMs + 200);
 }, 60_000);

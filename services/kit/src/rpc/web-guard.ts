@@ -33,7 +33,7 @@ function isOwnOrigin(origin: string, host: string): boolean {
 }
 
 /**
- * Answers preflights and refuses what a foreign web page sends; true when the request was dealt with.
+ * Answers preflights and refuses what a foreign web page sends; true when the request was answered.
  *
  * Requests without an Origin do not come from a page and pass.
  */
@@ -46,7 +46,7 @@ export function guardWeb(
   const hostname = URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : "";
   if (options.loopbackOnly && !isLoopbackHost(hostname))
     return refuse(response, 421, "this host is not served");
-  // Also on answers without an Origin: a cache must not give them to a page.
+  // Set even without an Origin, so that a cache does not give the answer to a page.
   response.setHeader("vary", "origin");
   const { origin } = request.headers;
   if (origin === undefined) return false;

@@ -16,19 +16,19 @@ interface WebHandlerOptions
   extends Omit<ConnectNodeAdapterOptions, "contextValues" | "readMaxBytes"> {
   /** Largest request, bytes. */
   readonly readMaxBytes: number;
-  /** What the calls have besides; `requestGate` is to take the arrival in. */
+  /** Context values of a call; `requestGate` must read the arrival. */
   readonly contextOf: (request: WebRequest, arrival: WebArrival) => ContextValues;
-  /** Counts the bodies that are on their way in. */
+  /** Counts the bodies that are arriving. */
   readonly intake: RequestIntake;
   readonly logger: Logger;
 }
 
-/** `/qmtl.world.v1.WorldService/GetWorld`: no file is named like this. */
+/** A path such as `/qmtl.world.v1.WorldService/GetWorld`: no file is named like this. */
 const METHOD_PATH = /^\/\w+(?:\.\w+)+\/\w+$/;
 
 /**
- * As `connectNodeAdapter`, but the body of a call is read under bounds, when the gate asks for it, and every refusal has a
- * reason.
+ * As `connectNodeAdapter`, but the body of a call is read within limits and only once the gate asks for it, and every
+ * refusal has a reason.
  */
 export function webHandler(options: WebHandlerOptions): WebHandler {
   const acceptCompression = [compressionGzip, compressionBrotli];
@@ -69,7 +69,7 @@ export function webHandler(options: WebHandlerOptions): WebHandler {
 /** How long an answered caller may continue sending, milliseconds. */
 const REST_MS_MAX = 1_000;
 
-/** An HTTP/2 stream that is answered ends, also when its request is not there whole. HTTP/1.1 has a bound of its own. */
+/** Ends an HTTP/2 stream once it is answered, even if its request is incomplete. HTTP/1.1 has a limit of its own. */
 function endWithAnswer(request: WebRequest): void {
   if (!("stream" in request)) return;
   const { stream } = request;

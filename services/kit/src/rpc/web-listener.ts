@@ -13,12 +13,15 @@ import type { WebHandler } from "./web-guard.ts";
 
 /** First bytes of an HTTP/2 connection; no HTTP/1.1 method starts like this. */
 const HTTP2_PREFACE = Buffer.from("PRI * HTTP/2.0");
-/** A connection that sends nothing for this long at its start, or does not finish its handshake, is dropped, milliseconds. */
+/**
+ * A connection that sends nothing for this long at its start, or does not finish its handshake, is dropped,
+ * milliseconds.
+ */
 const FIRST_BYTES_MS_MAX = 10_000;
 
 /**
- * Bounds of HTTP/1.1, milliseconds. Node's own are minutes. A request of a method has a shorter one, which refuses with a
- * reason: this one is for requests that nobody reads.
+ * Time limits of HTTP/1.1, milliseconds; Node's own are minutes. The call of a method has a shorter limit, which
+ * refuses it with a reason; these are for requests that nobody reads.
  */
 const HTTP1_BOUNDS = {
   headersTimeout: 10_000,
@@ -27,8 +30,8 @@ const HTTP1_BOUNDS = {
 };
 
 /**
- * HTTP/1.1 and HTTP/2 on one port. With TLS the handshake settles which; without, the first bytes of the
- * connection do, which a plain Node server would not look at.
+ * HTTP/1.1 and HTTP/2 on one port. With TLS the handshake decides which; without it the first bytes of the connection
+ * do, at which a plain Node server would not look.
  */
 export class WebListener {
   readonly #server: NetServer;
@@ -39,7 +42,7 @@ export class WebListener {
 
   constructor(handle: WebHandler, tls: ServerTls | undefined) {
     this.#http1 = createHttpServer(HTTP1_BOUNDS, handle);
-    // It never listens itself, but only then would it watch for slow requests and know its idle connections.
+    // It never listens itself, but only a listening server watches for slow requests and tracks idle connections.
     this.#http1.emit("listening");
     this.#http2 = createHttp2Server(handle).on("session", (session) => this.#enter(session));
     passOverResetStreams(this.#http2);
@@ -67,7 +70,7 @@ export class WebListener {
     });
   }
 
-  /** Takes no more connections, says goodbye to the idle ones; resolves when all are closed. */
+  /** Accepts no more connections and closes the idle ones; resolves when all are closed. */
   goodbye(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#http1.close(() => {});
@@ -121,9 +124,9 @@ function tlsOptions({ cert, key, clientCa }: ServerTls) {
 type StreamListener = (stream: ServerHttp2Stream, ...rest: readonly unknown[]) => void;
 
 /**
- * Lets a stream that was reset at once cost next to nothing: request and response are made for it, and the handler is
- * called, only when it is still there after what came in with it was read. Whoever begins streams and resets them as
- * fast as the connection takes it asks for no key, and would hold up everybody else.
+ * Makes a stream that is reset at once cost next to nothing: its request and response are created, and the handler is
+ * called, only if it is still open once everything that came in with it was read. To open streams and reset them as
+ * fast as the connection takes it needs no key, and would hold up everybody else.
  */
 function passOverResetStreams(server: Http2Server): void {
   const listeners = server.listeners("stream") as StreamListener[];

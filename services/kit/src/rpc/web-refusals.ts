@@ -17,7 +17,7 @@ import { jsonFault } from "./json-fault.ts";
 import { notServed, refusalOfLibrary } from "./library-refusal.ts";
 import type { WebRequest, WebResponse } from "./web-guard.ts";
 
-/** A call as it came in, for what is to be said about it. */
+/** What a refusal of a call is made from. */
 interface AskedCall {
   readonly request: UniversalServerRequest;
   readonly body: () => Uint8Array;
@@ -36,8 +36,8 @@ const CONTENT_TYPES =
   "application/json, application/proto, application/grpc-web or application/grpc";
 
 /**
- * The answer as it goes out: what the library refused by itself has a reason, too, and the field where one is to blame. It
- * refuses what it cannot read before anything of ours is called.
+ * The answer as it is sent: a refusal by the library itself gets a reason, too, and the field at fault if there is one.
+ * The library refuses what it cannot read before it calls anything of ours.
  */
 export async function withReason(
   asked: AskedCall,
@@ -57,7 +57,7 @@ export async function withReason(
   return answer.status === 200 ? answer : ownError(asked, answer);
 }
 
-/** Answers a call of a method that is not there, in the protocol it was made in. */
+/** Refuses a call of a method that does not exist, in the protocol in which it was made. */
 export function refuseMethod(request: WebRequest, response: WebResponse, path: string): void {
   const kind = request.headers["content-type"] ?? "";
   const error = connectErrorFrom(notServed(path));
@@ -74,7 +74,7 @@ export function refuseMethod(request: WebRequest, response: WebResponse, path: s
   response.end(errorToJsonBytes(error, undefined));
 }
 
-/** The protocols say which status it has, and nothing of a body. */
+/** A refusal by HTTP status, for which the protocols define no body. */
 function refusedByHttp(
   { path, request, allowed }: AskedCall,
   answer: UniversalServerResponse,
@@ -147,7 +147,7 @@ async function* thenTrailer(
   if (trailer !== undefined) writeReason(trailer, asked);
 }
 
-/** Adds the details to a trailer of gRPC that has a refusal without; true when it did. */
+/** Adds the details to a gRPC trailer whose refusal has none; true when it did. */
 function writeReason(trailer: Headers, asked: AskedCall): boolean {
   const error = findTrailerError(trailer);
   if (error === undefined || error.details.length > 0) return false;
@@ -197,10 +197,10 @@ function unpacked(
   }
 }
 
-/** Most that the end of a stream or a trailer may say, bytes. */
+/** Largest size of the end of a stream or a trailer, unpacked, bytes. */
 const LAST_BYTES_MAX = 1024 * 1024;
 
-/** Content of the envelope that ends a stream; undefined for another one. */
+/** Content of the envelope that ends a stream; undefined for any other envelope. */
 function lastMessage(
   envelope: Uint8Array,
   flag: number,

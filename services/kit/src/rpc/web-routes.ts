@@ -27,18 +27,18 @@ import { refusalOf } from "./wire-error.ts";
 
 /** Whether the peer of a call is on this machine; set by the HTTP server for each request. */
 export const peerIsLoopback = createContextKey(false, { description: "peer is on loopback" });
-/** The body of a call that is still to come in; set by the HTTP server for each request. */
+/** The body of a call, which is still arriving; set by the HTTP server for each request. */
 export const arrivalOfCall = createContextKey<WebArrival | undefined>(undefined, {
   description: "body on its way in",
 });
-/** Who calls; set by `callerGate`. */
+/** The caller; set by `callerGate`. */
 const callerOfCall = createContextKey<CallPrincipal | undefined>(undefined, {
   description: "caller",
 });
 
 /**
- * Checks the caller and the role before anything of the body is read, then takes the body in. Throws as PrincipalCheck,
- * `checkRole`, `WebArrival.read`.
+ * Checks the caller and the role before anything of the body is read, then reads the body. Throws what
+ * `PrincipalCheck`, `checkRole` and `WebArrival.read` throw.
  */
 export function callerGate(setup: ServerSetup): (context: HandlerContext) => Promise<void> {
   const methods = new Map(setup.methods.map((method) => [method.desc, method]));
@@ -119,12 +119,12 @@ async function* serverStream(
     throw call.refusal(withFieldNamed(failure, method.desc.input, request));
   } finally {
     call.end();
-    // Not awaited: a handler that waits for something else would hold the answer back.
+    // Not awaited: a handler that waits for something else would delay the answer.
     iterator?.return?.()?.catch(() => {});
   }
 }
 
-/** One call at the HTTP server: entered among the active calls, interrupted by the caller or by a drain. */
+/** One call at the HTTP server: registered among the active calls, interrupted by the caller or by a drain. */
 class WebCall {
   readonly #setup: ServerSetup;
   readonly #method: ServedMethod;
@@ -155,7 +155,10 @@ class WebCall {
     context.signal.addEventListener("abort", this.#onAbort, { once: true });
   }
 
-  /** Checks the request and makes the context. Throws as `checkCall`. */
+  /**
+   * Checks the request and makes the context. Throws what `checkCall` throws, and INVALID_FIELD for too large a
+   * request.
+   */
   context(request: Message): CallContext & { readonly schemaVersion: number } {
     const { requestHeader, values, timeoutMs } = this.#connect;
     const principal = values.get(callerOfCall);

@@ -6,8 +6,8 @@ import { refusalFrom } from "../outages/outage-refusal.ts";
 import type { ServedMethod } from "./served-method.ts";
 
 /**
- * What a handler threw, fit to be sent: an outage says when to try again. A bug is logged here with its stack; the
- * caller learns no detail.
+ * Converts what a handler threw into the refusal that is sent: an outage says when to try again. A bug is logged here
+ * with its stack; the caller learns no detail.
  */
 export function refusalOf(
   failure: unknown,

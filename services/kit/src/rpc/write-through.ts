@@ -22,9 +22,9 @@ export class OutgoingMessage {
 }
 
 /**
- * Hands a stream's messages to the connection as they come. By itself grpc-js waits after each one until the
- * connection has taken it, so that every message costs a turn of the event loop and a write of its own; how much
- * may wait is for `StreamWriter` to say.
+ * Passes a stream's messages to the connection as they come. By itself grpc-js waits after each one until the
+ * connection has taken it, so that every message costs a turn of the event loop and a write of its own. `StreamWriter`
+ * limits how much may wait.
  */
 class WriteThrough extends ArrivingCall {
   readonly #next: ServerInterceptingCallInterface;
@@ -45,8 +45,8 @@ class WriteThrough extends ArrivingCall {
 }
 
 /**
- * What grpc-js refuses by itself, such as a message that is too large or whose compression is broken, gets a reason. It speaks to the
- * innermost call, past every wrapper.
+ * Gives a reason to what grpc-js refuses by itself, such as a message that is too large or whose compression is broken.
+ * It sends these refusals by the innermost call, past every wrapper, so it is this call that is changed.
  */
 function writeReasons(call: ServerInterceptingCallInterface, bytesMax: number): void {
   const send = call.sendStatus.bind(call);
@@ -69,8 +69,8 @@ const REFUSED_BY_LIBRARY: ReadonlyMap<number, Code> = new Map([
 ]);
 
 /**
- * One wrapper for each call: requests are counted as they come in, and our server streams are written through. Methods with a stream
- * of requests, such as those of reflection, are left as they are.
+ * Wraps each call once: requests are counted as they arrive, and our server streams are written through. Methods with a
+ * stream of requests, such as those of reflection, are left as they are.
  */
 export const callInterceptor =
   (intake: RequestIntake, bytesMax: number): ServerInterceptor =>

@@ -9,14 +9,14 @@ import {
   startPrivatePostgres,
 } from "./private-postgres.ts";
 
-/** A cluster to make databases in. */
+/** A cluster in which tests create databases. */
 export type TestPostgres = SharedPostgres;
 
 /** More than a server's own time to start. */
 const START_MS_MAX = 180_000;
 const HINT = "run npm run services:setup";
 
-/** A suite against a real PostgreSQL, its own unless the run shares one; `server()` is there once tests run. */
+/** A suite against a real PostgreSQL, its own unless the run shares one; `server()` may be called once tests run. */
 export function describePostgres(name: string, fn: (server: () => TestPostgres) => void): void {
   describeServer(`${name} (PostgreSQL)`, {
     isThere: findPostgresBinaries() !== undefined,
@@ -37,12 +37,12 @@ export function describeOwnPostgres(
   });
 }
 
-/** A suite against a real Kafka broker of its own; `server()` is there once tests run. */
+/** A suite against a real Kafka broker of its own; `server()` may be called once tests run. */
 export function describeKafka(name: string, fn: (server: () => PrivateKafka) => void): void {
   describeServer(`${name} (Kafka)`, { isThere: hasKafkaJars(), start: startPrivateKafka, fn });
 }
 
-/** Where the server cannot be had, the suite is one skipped test that says so, and with CI=true one that fails. */
+/** Where the server is not installed, the suite is one skipped test that says so, and with CI=true one that fails. */
 function describeServer<Server extends { stop(): Promise<void> }>(
   name: string,
   {

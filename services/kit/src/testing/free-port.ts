@@ -2,14 +2,14 @@ import { randomInt } from "node:crypto";
 import { createServer, type Server } from "node:net";
 
 /**
- * Below the ports that systems give to outgoing connections (32768 and up on Linux): from there a port would be taken
- * again between here and its server's start, or while that is being started again.
+ * Below the ports that systems give to outgoing connections (32768 and up on Linux): one of those could be taken before
+ * its server starts, or while the server is restarted.
  */
 const PORT_FIRST = 11_000;
 const PORTS_A_WORKER = 7_000;
 const WORKERS = 3;
 
-/** Test files that run at the same time take theirs from different ranges. */
+/** Test files that run at the same time take their ports from different ranges. */
 const range = PORT_FIRST + (Number(process.env.VITEST_POOL_ID ?? 0) % WORKERS) * PORTS_A_WORKER;
 let next = randomInt(PORTS_A_WORKER);
 

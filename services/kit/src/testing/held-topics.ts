@@ -9,7 +9,7 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { type Order, OrderState } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 
-/** What a subscriber has of one topic key. */
+/** What a subscriber holds of one topic key. */
 export interface HeldTopic {
   readonly storeEpoch: bigint;
   readonly revision: bigint;
@@ -17,12 +17,12 @@ export interface HeldTopic {
 }
 
 /**
- * What a subscriber holds, made as an author of a client would from the page on the protocol: a snapshot per key, then
- * each change that is the next. What the protocol does not promise is an error: a change that is not the next, another
- * store epoch without a snapshot, a snapshot that goes back, or one of the revision held that says something else.
+ * What a subscriber holds, built as the author of a client would from the protocol page: a snapshot per key, then every
+ * next change. Throws at what the protocol rules out: a change that is not the next one, another store epoch without a
+ * snapshot, a snapshot of an older revision, or one of the revision held with other content.
  */
 export class HeldTopics {
-  /** Snapshots it was given, changes it applied. */
+  /** Number of snapshots taken, and of changes applied. */
   snapshots = 0;
   changes = 0;
   readonly #held = new Map<string, HeldTopic>();

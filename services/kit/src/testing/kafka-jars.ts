@@ -21,7 +21,7 @@ const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 </project>
 `;
 
-/** Folder of the Kafka broker's jars in the cache; it is there whole or not at all. */
+/** Folder of the Kafka broker's jars in the cache; it is complete or does not exist. */
 export function kafkaJarsFolder(): string {
   return join(cacheFolder(), `kafka-${kafkaVersion}`, "lib");
 }
@@ -31,7 +31,7 @@ export function hasKafkaJars(): boolean {
   return existsSync(kafkaJarsFolder());
 }
 
-/** Fetches the jars with Maven unless they are there. Safe in several processes at once. */
+/** Fetches the jars with Maven unless they are in the cache. Safe in several processes at once. */
 export async function fetchKafkaJars(): Promise<void> {
   const lib = kafkaJarsFolder();
   if (existsSync(lib)) return;
@@ -51,7 +51,7 @@ export async function fetchKafkaJars(): Promise<void> {
   }
 }
 
-/** Runs Maven, again after a failure: it continues where a repository failed it. */
+/** Runs Maven, at most `TRIES_MAX` times: after a failure it continues where a repository failed. */
 async function fetched(args: readonly string[], cwd: string): Promise<void> {
   const options = { cwd, timeout: 300_000, maxBuffer: 16 * 1024 * 1024 };
   for (let tries = 1; ; tries += 1) {

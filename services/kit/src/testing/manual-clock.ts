@@ -1,12 +1,12 @@
 import type { Clock, ClockTimer } from "../clock.ts";
 
-/** A clock that moves only when told. Timers fire in order of due time, then of creation. */
+/** A clock that moves only by `advance`. Timers fire in order of due time, then of creation. */
 export class ManualClock implements Clock {
   #nowMs: number;
   readonly #startMs: number;
   readonly #timers = new Set<{ dueMs: number; callback: () => void }>();
 
-  /** @param startMs wall-clock time to begin at, epoch milliseconds. */
+  /** @param startMs wall-clock time to begin at, milliseconds since 1970. */
   constructor(startMs = 1_750_000_000_000) {
     this.#nowMs = startMs;
     this.#startMs = startMs;

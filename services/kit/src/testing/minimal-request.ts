@@ -13,19 +13,19 @@ import {
   oneof as oneofRules,
 } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 
-/** Text for a field that must not be empty, by what the contract says it looks like. */
+/** Text for a field that must not be empty, by the pattern that the contract states for it. */
 const TEXTS: readonly (readonly [pattern: RegExp, text: string])[] = [
   [/blake3/, `blake3:${"0".repeat(64)}`],
   [/0-9\]\{1,30\}/, "1"],
 ];
 const ABSENT = "no-such-name";
 
-/** Names of what is there, by the name of the field that names it. */
+/** Names of things that exist, by the name of the field that refers to them. */
 export type Names = Readonly<Record<string, string>>;
 
 /**
- * The smallest request that every rule of its contract lets through, as JSON: fields that must be set are, and no other.
- * Each name in it names nothing, unless `there` has one for its field.
+ * The smallest request that every rule of its contract accepts, as JSON: only fields that must be set are set. A name
+ * in it refers to nothing, unless `there` has one for its field.
  */
 export function minimalRequest(message: DescMessage, there: Names = {}): JsonObject {
   const fields = message.members.flatMap((member): readonly (readonly [string, JsonValue])[] => {
@@ -62,7 +62,7 @@ function needed(field: DescField, there: Names): JsonValue | undefined {
   return isNeeded ? valueFor(field, rules, there) : undefined;
 }
 
-/** Whether a number must be greater than some other; of those that must not be negative 0 is one. */
+/** Whether a number must be greater than another: one that only must not be negative may be 0. */
 const isAboveZero = (rules: object | undefined): boolean =>
   rules !== undefined &&
   "greaterThan" in rules &&
@@ -71,7 +71,7 @@ const isAboveZero = (rules: object | undefined): boolean =>
 const isPatterned = (pattern: string): boolean =>
   pattern !== "" && !new RegExp(pattern, "u").test("");
 
-/** A value that the rules let through; of a list, that of an item. */
+/** A value that the rules accept; for a list, the value of one item. */
 function valueFor(field: DescField, rules: FieldRules, there: Names): JsonValue {
   if (field.message !== undefined) return messageValue(field.message, there);
   if (field.enum !== undefined)

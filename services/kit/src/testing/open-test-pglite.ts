@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openPglite, type PgliteHost } from "../db/pglite-db.ts";
 
-/** A fresh PGlite in a temporary folder, which goes with it. About 0.5 s once a template is in the cache. */
+/** A fresh PGlite in a temporary folder, which `close` deletes. Takes 0.5 s once a template is in the cache. */
 export async function openTestPglite(): Promise<PgliteHost & { readonly dataDir: string }> {
   const dataDir = await mkdtemp(join(tmpdir(), "qmtl-pglite-"));
   const host = await openPglite({ dataDir });

@@ -18,7 +18,7 @@ export interface PrivateKafka extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** Guards against hanging; a slow machine takes some of it. */
+/** Only guards against hanging; even a slow machine takes less. */
 const START_MS_MAX = 120_000;
 const JVM = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 

@@ -15,9 +15,9 @@ export interface PrivatePostgres extends AsyncDisposable {
   readonly pid: number;
   /** Connection string of a database; `postgres` always exists. */
   dsn(database: string): string;
-  /** Makes an empty database and returns its connection string. */
+  /** Creates an empty database and returns its connection string. */
   createDatabase(): Promise<string>;
-  /** Kills the server as a crash of its machine would; its data stay. */
+  /** Kills the server with SIGKILL; its data stay. */
   kill(): Promise<void>;
   /** Starts it again on the same port and data, after `kill`. */
   startAgain(): Promise<void>;
@@ -25,7 +25,7 @@ export interface PrivatePostgres extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** Guards against hanging; a slow disk takes some of it. */
+/** Only guards against hanging; even a slow disk takes less. */
 const START_MS_MAX = 90_000;
 const START_TRIES_MAX = 20;
 
@@ -42,7 +42,7 @@ export function findPostgresBinaries(): string | undefined {
   );
 }
 
-/** PostgreSQL refuses to run as root; then it runs as the user its package made. */
+/** PostgreSQL refuses to run as root; under root it runs as the user that its package created. */
 function serverUser(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const line = readFileSync("/etc/passwd", "utf8")
@@ -54,8 +54,8 @@ function serverUser(): { uid: number; gid: number } | undefined {
 }
 
 /**
- * Makes and starts a cluster (about 1 s). It trusts loopback connections, does not write to disk durably, and
- * ends with this process, however that ends.
+ * Creates and starts a cluster (about 1 s). It trusts loopback connections, does not write to disk durably, and ends
+ * with this process, however that ends.
  */
 export async function startPrivatePostgres(): Promise<PrivatePostgres> {
   const binaries = findPostgresBinaries();
@@ -111,7 +111,7 @@ export async function startPrivatePostgres(): Promise<PrivatePostgres> {
         server = launch();
         const early = await Promise.race([server.ended, sleep(systemClock, 500)]);
         if (early === undefined) break;
-        // Processes of the one that was killed still hold its memory for a moment.
+        // Child processes of the killed server still hold its memory for a moment.
         if (tries === START_TRIES_MAX) throw new Error(`PostgreSQL: ${server.logTail()}`);
       }
       await untilAnswering(server, dsn("postgres"));
@@ -133,14 +133,14 @@ async function createDatabase(dsn: (database: string) => string): Promise<string
   return dsn(name);
 }
 
-/** A cluster that others use, too: nobody kills it. */
+/** A cluster that other test files use, too, so it cannot be killed. */
 export type SharedPostgres = Omit<PrivatePostgres, "pid" | "kill" | "startAgain">;
 
 const SHARED = "QMTL_TEST_POSTGRES_PORT";
 
 /**
  * For vitest's `globalSetup`: starts one cluster for the whole run, which `openTestPostgres` then gives to all test
- * files, and returns what ends it. Does nothing where there is no PostgreSQL.
+ * files, and returns a function that ends it. Does nothing where there is no PostgreSQL.
  */
 export async function sharePostgres(): Promise<() => Promise<void>> {
   if (findPostgresBinaries() === undefined) return async () => {};
@@ -149,7 +149,7 @@ export async function sharePostgres(): Promise<() => Promise<void>> {
   return () => server.stop();
 }
 
-/** The cluster of the run if there is one, which stays when "stopped", else one of our own. */
+/** The shared cluster of the run if there is one, whose `stop` does nothing; else a cluster of its own. */
 export async function openTestPostgres(): Promise<SharedPostgres> {
   const port = process.env[SHARED];
   if (port === undefined) return startPrivatePostgres();

@@ -6,7 +6,7 @@ import { findPostgresBinaries } from "./private-postgres.ts";
 
 const run = promisify(execFile);
 
-/** Outcome of one server. */
+/** Whether one server can be started. */
 export interface ServiceSetup {
   service: string;
   /** undefined when it is ready, else why it is not. */

@@ -1,4 +1,4 @@
-// Starts a private PostgreSQL, says its pid, and is killed.
+// Starts a private PostgreSQL, prints its pid, and runs until it is killed.
 import { writeSync } from "node:fs";
 import { startPrivatePostgres } from "./private-postgres.ts";
 

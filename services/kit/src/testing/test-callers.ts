@@ -1,16 +1,16 @@
 import type { PrincipalCheck } from "../principal.ts";
 import type { TicketCheck } from "../rpc/call-access.ts";
 
-/** Header by which a test's caller says that it is a gateway. */
+/** Headers by which a caller in a test says that it is a gateway. */
 export const asGateway: Readonly<Record<string, string>> = { "test-gateway": "gw-test" };
 
-/** Principal check of a test's server: `local`, owner, unless the headers say `asGateway`. */
+/** Principal check of test servers: the caller is `local`, an owner, unless it sends the headers `asGateway`. */
 export const ownerOrGateway: PrincipalCheck = ({ header }) => {
   const name = header("test-gateway");
   return name === undefined ? { name: "local", role: "owner" } : { name, role: "gateway" };
 };
 
-/** Ticket check of a test's server: any text is a ticket with every right, for the session of that name. */
+/** Ticket check of test servers: any text is a ticket with every right, for the session of that name. */
 export const anyTicket: TicketCheck = (ticket) => ({
   sessionId: ticket,
   worldId: "",

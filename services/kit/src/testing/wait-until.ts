@@ -1,8 +1,8 @@
 import { sleep, systemClock } from "../clock.ts";
 
 /**
- * Resolves once `condition` gives something true, asked again and again; rejects after `timeoutMs`, which only guards
- * against hanging: less than the time of a test, far more than a slow machine takes.
+ * Calls `condition` every 10 ms and resolves to its first truthy value; rejects after `timeoutMs`, which only guards
+ * against hanging: less than the timeout of a test, far more than a slow machine takes.
  */
 export async function waitUntil<T>(
   condition: () => T | Promise<T>,

@@ -5,10 +5,9 @@ export interface EmitterRow {
 }
 
 /**
- * The one-emitter rule of one world: at most one SDK session holds a lease per strategy. Another one
- * may take over only when the holder has released, or G has passed since its last grant (after a
- * restart: since leadership began). Rows are written only when the holder changes, and before the
- * first grant to the new one.
+ * The one-emitter rule of one world: at most one SDK session holds a lease per strategy. Another one may take over only
+ * when the holder has released it, or G has passed since its last grant (after a restart: since leadership began). Rows
+ * are written only when the holder changes, and before the first grant to the new one.
  */
 export class EmitterTable {
   readonly #holders: Map<string, string | null>;
@@ -38,7 +37,7 @@ export class EmitterTable {
     return this.#holders.get(strategyId) ?? null;
   }
 
-  /** When the last grant to the present holder was; −∞ if there is no holder. */
+  /** When the current holder was last granted a lease; −∞ if there is no holder. */
   lastGrantMs(strategyId: string): number {
     if (this.holderOf(strategyId) === null) return Number.NEGATIVE_INFINITY;
     return this.#lastGrantMs.get(strategyId) ?? this.#leadershipBeganAtMs;
@@ -49,7 +48,7 @@ export class EmitterTable {
     return nowMs - this.lastGrantMs(strategyId) >= guardMs;
   }
 
-  /** Takes committed rows. A new holder counts as granted to at `nowMs`. */
+  /** Adopts committed rows. To a new holder `nowMs` counts as the time of its last grant. */
   commit(rows: readonly EmitterRow[], nowMs: number): void {
     for (const { strategyId, sessionId } of rows) {
       this.#holders.set(strategyId, sessionId);
@@ -57,14 +56,14 @@ export class EmitterTable {
     }
   }
 
-  /** Books a grant to a session for the strategies it holds. */
+  /** Records a grant to a session, for those of the strategies that it holds. */
   granted(sessionId: string, strategyIds: readonly string[], nowMs: number): void {
     for (const strategyId of strategyIds) {
       if (this.holderOf(strategyId) === sessionId) this.#lastGrantMs.set(strategyId, nowMs);
     }
   }
 
-  /** The emitter of every strategy that has one: what a router session is told. */
+  /** The emitter of every strategy that has one, as sent to a router session. */
   all(): Map<string, string> {
     const held = [...this.#holders].filter((entry): entry is [string, string] => entry[1] !== null);
     return new Map(held);

@@ -13,7 +13,7 @@ export type GateCommand =
   | { readonly kind: "refresh" }
   | { readonly kind: "set_lease"; readonly leaseMs: number };
 
-/** What a command is decided on. */
+/** What the decision of a command depends on. */
 interface CommandInputs {
   readonly row: GateRow;
   readonly run: ApplyRun | null;
@@ -78,7 +78,7 @@ export function decideCommand(facts: CommandInputs, command: GateCommand): Decid
   }
 }
 
-/** Why the gate lets no new apply begin; undefined when it does. An apply takes the hold of a rollback away. */
+/** Why no new apply may begin; undefined when one may. A rollback's hold does not prevent it: the apply removes it. */
 export function refusalOfApply(
   row: GateRow,
   run: ApplyRun | null,

@@ -73,7 +73,7 @@ function order(m: GateMachine, command: GateCommand, ms: number): Proposal {
   if (answer.kind !== "propose") throw new Error(JSON.stringify(answer));
   return commit(m, answer.proposal, ms);
 }
-/** Hears a heartbeat, commits emitter rows on the way, and returns the reply's refusal or "granted". */
+/** Handles a heartbeat, commits emitter rows on the way, and returns the reply's refusal or "granted". */
 function hear(
   m: GateMachine,
   claim: SessionClaim,
@@ -259,7 +259,7 @@ describe("apply", () => {
 
 describe("a session that takes its leave", () => {
   const leave = { release: true, wantLease: false, gateShut: true } as const;
-  /** Until the switch of a run waits for its members. */
+  /** Moves on until the switch of a run waits for its members. */
   const switched = (m: GateMachine): GateMachine => {
     order(m, apply(), 300);
     hear(m, sdk("s1"), 310);
@@ -499,7 +499,7 @@ describe("grants", () => {
     m.settle(first.proposal, "committed", at(120));
     const again = m.heartbeat(value, heartbeat, at(130));
     expect(again).toMatchObject({ kind: "commit_first" });
-    // Whoever must wait for a clean release or G is told so, whatever is being committed.
+    // A session that must wait for a clean release or G gets that answer, whatever is being committed.
     expect(m.heartbeat(sdk("s3"), beat(m, { sessionId: "s3" }), at(140))).toMatchObject({
       kind: "reply",
       isEarly: false,

@@ -32,9 +32,10 @@ import { isLive, isOrderCapable, type SessionClaim, SessionRegistry } from "./se
 import type { NextState } from "./transitions.ts";
 
 /**
- * WorldService's core for one world: two-phase apply, freeze, holds and order leases, over the
- * persisted row and run and a volatile registry of sessions. It does no I/O: each transition comes
- * back as a `Proposal` for one transaction, and `settle` tells how the commit ended.
+ * WorldService's core for one world: two-phase apply, freeze, holds and order leases, over the persisted row and run
+ * and a volatile registry of sessions. It does no I/O: each transition is returned as a `Proposal` for one transaction,
+ * and the caller reports with `settle` how the commit ended. G is the longest lease that may still be out
+ * (`maxLeaseMs`).
  *
  * | run state | condition                                                                  | transaction                                             | next        |
  * | --------- | -------------------------------------------------------------------------- | ------------------------------------------------------- | ----------- |
@@ -80,7 +81,7 @@ export class GateMachine {
     this.#timing = startTiming(world, now, leadershipBeganAtMs);
   }
 
-  /** A world made in this leadership: no lease of it can exist, so nothing has to be waited for. */
+  /** A world created under this leadership: no lease of it can exist, so nothing has to be waited for. */
   static create(row: GateRow, ports: GateMachinePorts, now: WorldTime): GateMachine {
     return new GateMachine({ row, run: null, emitters: [] }, ports, now, Number.NEGATIVE_INFINITY);
   }
@@ -145,7 +146,7 @@ export class GateMachine {
     return { row: this.#row, run: this.#run, emitters: this.#leases.emitters.rows() };
   }
 
-  /** Leadership holds until then (monotonic, 100 ms already taken off by the caller): grants end there. */
+  /** Until when leadership is certain, monotonic, the margin already subtracted by the caller: grants end then. */
   setGrantUntil(grantUntilMs: number): void {
     this.#timing = { ...this.#timing, grantUntilMs };
   }
@@ -180,7 +181,10 @@ export class GateMachine {
     return this.#leases.registry.all().some((s) => isLive(s, nowMs, sessionDeadMs));
   }
 
-  /** A session's complaint: rolls a run in flight back, unless excluded, an observer, or of another fence. */
+  /**
+   * Notes a session's Nack: the next `tick` rolls the run in flight back. Ignored from an excluded session or an
+   * observer, and for another fence.
+   */
   nack(claim: SessionClaim, nack: Nack): void {
     const run = this.#run;
     if (!isInFlight(run) || !isOrderCapable(claim) || nack.fence !== this.#row.fence) return;
@@ -188,7 +192,7 @@ export class GateMachine {
     this.#nackReason ??= `NACK of ${claim.sessionId}: ${nack.reason}`;
   }
 
-  /** The next transaction that is due, or null. Call it whenever time passes or something was heard. */
+  /** The next transaction that is due, or null. Call it whenever time has passed or a message was received. */
   tick(now: WorldTime): Proposal | null {
     if (this.#isBusy()) return null;
     const step = dueStep(this.#facts(now));
@@ -196,9 +200,9 @@ export class GateMachine {
   }
 
   /**
-   * Handles a heartbeat: liveness and acknowledgements first, then the grant rule. A grant is recorded
-   * (`alive until now + G`) before it is answered. `now` must be read after the message was received.
-   * `mayCommit`: nothing else of the world is being written, so that emitters could be.
+   * Handles a heartbeat: liveness and acknowledgements first, then the grant rule. A grant is recorded (alive until now
+   * plus the lease) before it is answered. `now` must be read after the message was received. `mayCommit`: nothing else
+   * of the world is being written, so emitter rows may be.
    */
   heartbeat(
     claim: SessionClaim,
@@ -230,8 +234,8 @@ export class GateMachine {
   }
 
   /**
-   * Reports how a proposal's commit ended. `failed` is only for a commit that certainly did not
-   * happen and lost no comparison; anything else is `unknown`.
+   * Takes the outcome of a proposal's commit. `failed` is only for a commit that certainly did not happen, and not
+   * because a comparison failed; anything else that was not committed is `unknown`.
    */
   settle(proposal: Proposal, outcome: CommitOutcome, now: WorldTime): void {
     if (this.#pending !== proposal) throw new Error("settled a proposal that was not open");
@@ -242,7 +246,7 @@ export class GateMachine {
     if (outcome === "committed") this.#adopt(proposal, proposedAt, now);
   }
 
-  /** The world as read again after an unknown outcome or a lost comparison. */
+  /** Takes the world as it was read again after an unknown outcome or a failed comparison. */
   reread(world: StoredWorld, now: WorldTime): void {
     const isStepNew = world.run?.state !== this.#run?.state || world.row.fence !== this.#row.fence;
     if (world.row.revision !== this.#row.revision)

@@ -1,6 +1,6 @@
 import type { Activation, ApplyPhase, Gate, GateDecision, GateState, Hold } from "@qmtl/core/gate";
 
-/** The clocks the machine is told: monotonic for durations, wall for what must survive a restart. */
+/** The time as the machine gets it: monotonic for durations, wall-clock for what must survive a restart. */
 export interface WorldTime {
   readonly monotonicMs: number;
   readonly wallMs: number;
@@ -68,7 +68,7 @@ export interface ApplyRun {
   readonly fence: number;
   readonly previous: WorldContent;
   readonly plan: ApplyPlan;
-  /** Wall time. */
+  /** Wall-clock time, milliseconds since 1970. */
   readonly deadlineAtMs: number;
   readonly resumeCount: number;
   readonly excluded: readonly string[];
@@ -76,7 +76,7 @@ export interface ApplyRun {
   readonly reason: string | null;
 }
 
-/** A new world: fence 1, OPEN, nothing active. */
+/** The gate row of a new world: fence 1, OPEN, nothing active. */
 export function newGateRow(
   worldId: string,
   decision: StoredDecision,
@@ -132,7 +132,7 @@ export function isInFlight(
   return run !== null && (run.state === "FREEZING" || run.state === "SWITCHED");
 }
 
-/** The edges with one set, ordered by source and target. */
+/** The edges with this one added or replaced, ordered by source and target. */
 export function setEdge(edges: readonly EdgeOverride[], edge: EdgeOverride): EdgeOverride[] {
   const isSame = (e: EdgeOverride): boolean => e.source === edge.source && e.target === edge.target;
   const key = (e: EdgeOverride): string => `${e.source}\n${e.target}`;

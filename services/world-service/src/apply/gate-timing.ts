@@ -4,7 +4,7 @@ import type { HashState } from "./gate-history.ts";
 import type { ApplyRun, GateRow, WorldTime } from "./gate-row.ts";
 import type { Proposal } from "./proposal.ts";
 
-/** What the machine is given for its life. */
+/** What the machine depends on. */
 export interface GateMachinePorts {
   readonly hashState: HashState;
   readonly timers: GateTimers;
@@ -12,7 +12,7 @@ export interface GateMachinePorts {
   readonly timerPolicy?: TimerPolicy;
 }
 
-/** What the store holds of a world. */
+/** A world's gate as it is stored. */
 export interface StoredWorld {
   readonly row: GateRow;
   readonly run: ApplyRun | null;
@@ -21,13 +21,13 @@ export interface StoredWorld {
 
 /** Instants of one leadership, on the monotonic clock. Never persisted. */
 export interface GateTiming {
-  /** When this leadership began; −∞ for a world made in it. */
+  /** When this leadership began; −∞ for a world created under it. */
   readonly leadershipBeganAtMs: number;
-  /** Grants end here: the leadership is not sure to last longer. */
+  /** Grants end then: the leadership is not certain to last longer. */
   readonly grantUntilMs: number;
   readonly decisionEndsMs: number;
   readonly deadlineMs: number;
-  /** When the present step of the run or freeze was committed. */
+  /** When the current step of the run or freeze was committed. */
   readonly stepBeganMs: number;
   readonly leaseLoweredMs: number;
 }

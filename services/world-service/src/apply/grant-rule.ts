@@ -9,7 +9,7 @@ interface GrantInputs {
   readonly row: GateRow;
   readonly history: GateHistory;
   readonly excluded: readonly string[];
-  /** Leader, no restrictive commit open, no unknown outcome. */
+  /** Leader, and no commit has an unknown outcome. */
   readonly mayGrant: boolean;
   readonly isFreezing: boolean;
   readonly decisionRemainingMs: number;

@@ -5,11 +5,11 @@ import type { GateRow } from "./gate-row.ts";
 import { acksOf, activeStrategies, refuseLease } from "./grant-rule.ts";
 import type { SessionClaim, SessionRegistry } from "./session-registry.ts";
 
-/** What the order leases looks at besides its own memory. */
+/** What `OrderLeases` looks at besides its own memory. */
 interface OrderLeaseContext {
   readonly row: GateRow;
   readonly excluded: readonly string[];
-  /** Leader, and no outcome unknown. */
+  /** Leader, and no commit has an unknown outcome. */
   readonly mayGrant: boolean;
   /** A freeze or restrictive change has been proposed. */
   readonly isFreezing: boolean;
@@ -26,7 +26,7 @@ interface OrderLeaseContext {
 export interface OrderLeaseReply {
   readonly kind: "reply";
   readonly reply: HeartbeatReply;
-  /** An open commit keeps it from more: handled again after that it may be granted. @default false */
+  /** Refused only because a commit is open: handled again after it, the heartbeat may be granted. @default false */
   readonly isEarly?: boolean;
 }
 
@@ -57,8 +57,8 @@ export class OrderLeases {
   }
 
   /**
-   * Liveness and acknowledgements first, then a clean release, then the grant rule. A grant is
-   * recorded (alive until now + G) before it is answered.
+   * Liveness and acknowledgements first, then a clean release, then the grant rule. A grant is recorded (alive until
+   * now plus the lease) before it is answered.
    */
   handle(facts: OrderLeaseContext, claim: SessionClaim, heartbeat: Heartbeat): OrderLeaseAnswer {
     const answer = this.#answer(facts, claim, heartbeat);
@@ -82,7 +82,7 @@ export class OrderLeases {
     if (refusal !== null) {
       const answer = refused(facts, heartbeat, refusal);
       if (claim.kind !== "router" || !facts.mayGrant) return answer;
-      // It must know whose reduce-only orders may leave while the gate is shut.
+      // A router must know whose reduce-only orders may leave while the gate is shut.
       return { ...answer, reply: { ...answer.reply, emitterFor: this.emitters.all() } };
     }
     if (claim.kind === "router") return this.#grant(facts, claim, heartbeat, this.emitters.all());

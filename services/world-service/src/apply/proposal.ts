@@ -3,7 +3,7 @@ import type { EmitterRow } from "./emitters.ts";
 import { type ApplyRun, type GateRow, gateStateOf } from "./gate-row.ts";
 import type { OrderLeaseReply } from "./order-leases.ts";
 
-/** What a transaction does; one line of the tables in `gate-machine.ts` each. */
+/** What a transaction does; see the tables in `gate-machine.ts` and `gate-commands.ts`. */
 export type ProposalKind =
   | "apply"
   | "switch"
@@ -53,7 +53,7 @@ export type ApplyRefusal =
   | "FREEZE_NOT_IN_FORCE"
   | "TIMERS_INVALID";
 
-/** A proposal, a refusal, or the state of a run that was asked for before. */
+/** A proposal, a refusal, or the state of a run that was requested before. */
 export type Answer =
   | { readonly kind: "propose"; readonly proposal: Proposal }
   | { readonly kind: "refuse"; readonly refusal: ApplyRefusal }
@@ -71,7 +71,7 @@ export type Decided =
   | { readonly kind: "refuse"; readonly refusal: ApplyRefusal }
   | { readonly kind: "repeat"; readonly run: ApplyRun };
 
-/** What a proposal says besides the state. */
+/** What a proposal contains besides the state. */
 export interface ProposalDetails {
   readonly reason: string;
   readonly stopsGrants?: boolean;

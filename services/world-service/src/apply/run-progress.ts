@@ -4,7 +4,7 @@ import type { ProposalKind } from "./proposal.ts";
 import { isLive, isOrderCapable, type RegisteredSession, sessionText } from "./session-registry.ts";
 import { close, commitSwitch, type NextState, rollBack, unfreeze } from "./transitions.ts";
 
-/** Everything that decides what is due in a world. */
+/** Everything that determines what is due in a world. */
 export interface ProgressInputs {
   readonly row: GateRow;
   readonly run: ApplyRun | null;
@@ -114,7 +114,7 @@ function byWhom(sessions: readonly RegisteredSession[]): string {
   return ` by ${sessions.slice(0, namedMax).map(sessionText).join(", ")}${more}`;
 }
 
-/** All members of the switch set that are still live have acknowledged; after a restart not before G. */
+/** Whether all live members of the switch set have acknowledged it; after a restart not before G has passed. */
 function isSwitchAcked(facts: ProgressInputs): boolean {
   const nowMs = facts.now.monotonicMs;
   if (nowMs - facts.leadershipBeganAtMs < facts.row.maxLeaseMs) return false;
@@ -140,8 +140,8 @@ function switchAckEndsMs(facts: ProgressInputs): number {
 }
 
 /**
- * Every live session was answered at the revision that opened the gate, or G passed. A refusal is an answer: who is not
- * active, not the emitter or excluded gets no lease however long the run waits.
+ * Whether every live session was answered at the revision that opened the gate, or G has passed. A refusal is an
+ * answer: a session that is not active, not the emitter, or excluded gets no lease however long the run waits.
  */
 function isRunOver(facts: ProgressInputs): boolean {
   const nowMs = facts.now.monotonicMs;

@@ -1,7 +1,7 @@
 import type { GateScope, Heartbeat, SessionKind } from "@qmtl/core/gate";
 import type { SessionOrigin } from "@qmtl/service-kit";
 
-/** What a ticket says of a session. */
+/** What a ticket says about a session. */
 export interface SessionClaim {
   readonly sessionId: string;
   readonly kind: SessionKind;
@@ -10,14 +10,14 @@ export interface SessionClaim {
   readonly origin?: SessionOrigin;
 }
 
-/** A session as people find it: its id, and where it runs since when. */
+/** A session described for people: its id, where it runs and since when. */
 export function sessionText({ sessionId, origin }: SessionClaim): string {
   if (origin === undefined) return sessionId;
   const since = origin.startMs === 0 ? "" : `, since ${new Date(origin.startMs).toISOString()}`;
   return `${sessionId} (${origin.process}${since})`;
 }
 
-/** What is remembered of a session, in memory only. */
+/** What is remembered about a session, in memory only. */
 export interface RegisteredSession extends SessionClaim {
   readonly lastHeartbeatMs: number;
   readonly lastSeq: number;
@@ -31,11 +31,11 @@ export interface RegisteredSession extends SessionClaim {
   readonly grantedRevision: number;
   /** Highest revision it stated in a heartbeat that was answered, with a lease or a refusal; 0 = none. */
   readonly answeredRevision: number;
-  /** It took its leave with the newest of its heartbeats: nobody waits for it. */
+  /** Its newest heartbeat said that it ends: nobody waits for it. */
   readonly hasEnded: boolean;
 }
 
-/** Largest number of sessions remembered for one world; a new one beyond is refused. */
+/** Largest number of sessions remembered for one world; one more is refused. */
 const sessionsMax = 4_096;
 
 /** The sessions of one world. Volatile: a restart begins with none, and waits G before it trusts that. */
@@ -60,8 +60,8 @@ export class SessionRegistry {
   }
 
   /**
-   * Books a heartbeat: liveness only if its seq is higher than any before; acknowledgements are
-   * latches, so repeats and order do not matter. Undefined when the registry is full.
+   * Records a heartbeat: liveness only if its seq is higher than any before; acknowledgements are latches, so repeats
+   * and order do not matter. Undefined when the registry is full.
    */
   hear(
     claim: SessionClaim,
@@ -87,7 +87,7 @@ export class SessionRegistry {
     return session;
   }
 
-  /** Records that a heartbeat is answered, whatever the answer. */
+  /** Records that a heartbeat was answered, whatever the answer. */
   answered(sessionId: string, revision: number): void {
     const known = this.#sessions.get(sessionId);
     if (known === undefined || known.answeredRevision >= revision) return;
@@ -102,7 +102,7 @@ export class SessionRegistry {
     this.#sessions.set(sessionId, { ...known, aliveUntilMs: later, grantedRevision: revision });
   }
 
-  /** The session has stopped for good and holds nothing: its lease is no longer alive. */
+  /** Records that the session has given up its lease, which is no longer alive. */
   released(sessionId: string): void {
     const known = this.#sessions.get(sessionId);
     if (known !== undefined) {
@@ -110,13 +110,13 @@ export class SessionRegistry {
     }
   }
 
-  /** The session takes its leave; a heartbeat that comes after it brings it back. */
+  /** Records that the session ends; a later heartbeat brings it back. */
   ended(sessionId: string): void {
     const known = this.#sessions.get(sessionId);
     if (known !== undefined) this.#sessions.set(sessionId, { ...known, hasEnded: true });
   }
 
-  /** Forgets sessions that are silent for `silentMs` and whose lease cannot be alive. */
+  /** Forgets sessions that have been silent for `silentMs` and whose lease cannot be alive. */
   prune(nowMs: number, silentMs: number): void {
     for (const [id, session] of this.#sessions) {
       const isSilent = nowMs - session.lastHeartbeatMs >= silentMs;
@@ -125,7 +125,7 @@ export class SessionRegistry {
   }
 }
 
-/** Whether a session heartbeats: it has not ended, and is not silent for `sessionDeadMs` or longer. */
+/** Whether a session is live: it has not ended, and has been silent for less than `sessionDeadMs`. */
 export function isLive(session: RegisteredSession, nowMs: number, sessionDeadMs: number): boolean {
   return !session.hasEnded && nowMs - session.lastHeartbeatMs < sessionDeadMs;
 }

@@ -124,11 +124,12 @@ export interface ContentChange {
 }
 
 /**
- * Whether a change takes something away anywhere: a side goes off, is frozen or drained, or one that is on gets less weight
- * or a mode that allows less.
+ * Whether a change takes something away anywhere: a side goes off, is frozen or drained, or one that is on gets less
+ * weight or a mode that allows less.
  *
- * Nothing is taken from a side that is off: it comes on only by an apply, before which everybody applies what stands by
- * then. A freeze is lifted without one, and a router sizes targets for a frozen side by the weight that it has applied.
+ * Nothing is taken from a side that is off: it comes on only by an apply, before which every session applies the state
+ * of that time. A freeze is lifted without one, and a router sizes targets for a frozen side by the weight that it has
+ * applied.
  */
 export function isRestrictive(row: GateRow, change: ContentChange): boolean {
   const { decision, activations } = change;
@@ -146,7 +147,9 @@ export function isRestrictive(row: GateRow, change: ContentChange): boolean {
   });
 }
 
-/** How much a side lets happen where its mode allows orders: 0 none, 1 working ones may finish, 2 new ones as well. */
+/**
+ * Which orders a side lets through where its mode allows any: 0 none, 1 working ones may finish, 2 new ones as well.
+ */
 function ordersOf(side: Activation | undefined): 0 | 1 | 2 {
   if (side === undefined || !side.active || side.freeze) return 0;
   return side.drain ? 1 : 2;

@@ -24,10 +24,10 @@ const CHANGES = {
   restore: GateChangeCode.RESTORE,
 } as const;
 
-/** What changed, as GateEvent says it. */
+/** What changed, as GateEvent reports it. */
 export type GateChange = keyof typeof CHANGES;
 
-/** The change a kind of transition makes; a content change says itself whether it is about the decision. */
+/** The change that a transition makes. For a content change it is `hint`, or the decision when there is none. */
 export function changeOf(kind: ProposalKind, hint: GateChange | undefined): GateChange {
   if (hint === "restore") return hint;
   if (kind === "apply" || kind === "freeze") return "freeze";
@@ -49,7 +49,7 @@ export function appendGateEvent(
   return appendGate(tx, "world", { state, change, restrictive }, event.nowMs);
 }
 
-/** Says which policy is in force now; version 0: none. */
+/** Publishes which policy is in force now; version 0: none. */
 export function appendPolicyEvent(
   tx: Tx,
   worldId: string,
@@ -62,7 +62,7 @@ export function appendPolicyEvent(
   return appendControlEvent(tx, "world", { topicKey, subject: worldId, payload }, nowMs);
 }
 
-/** A batch that a gateway executed, as topic REBALANCING reports it of one world. */
+/** A batch that a gateway executed, as topic REBALANCING reports it for one world. */
 interface EmittedBatch {
   readonly batchId: string;
   /** Position changes of the batch in this world. */
@@ -77,13 +77,13 @@ interface ChangedAllocation {
   readonly batch?: EmittedBatch | undefined;
 }
 
-/** Says that allocations of worlds changed; one event per world. */
+/** Publishes changed allocations of worlds, in one event per world. */
 export async function appendRebalancingEvents(
   tx: Tx,
   allocations: readonly ChangedAllocation[],
   nowMs: number,
 ): Promise<void> {
-  // In one order of keys, whatever the order of the request: transactions that meet do not wait for each other.
+  // Keys in one order, whatever the order of the request, so that transactions at the same time cannot deadlock.
   const sorted = [...allocations].sort((a, b) => (a.worldId < b.worldId ? -1 : 1));
   for (const { worldId, ratio, batch } of sorted) {
     const topicKey = worldTopicKey(worldId, "rebalancing");

@@ -49,7 +49,7 @@ function valuesOf(returns: Float64Array): AlphaValues {
   return { values: samples === 0 ? {} : Object.fromEntries(finite), samples };
 }
 
-/** Σ share × return over the last buckets all of them have. */
+/** Σ share × return over the last buckets that all of them have. */
 function weightedSum(
   parts: readonly { readonly share: number; readonly returns: Float64Array }[],
 ): Float64Array {

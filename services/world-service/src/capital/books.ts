@@ -28,7 +28,7 @@ interface BookInstrument {
   readonly notionalMin: number;
 }
 
-/** The books of an account a plan is made from. */
+/** The books of an account, from which a plan is made. */
 export interface Books {
   readonly accountId: string;
   readonly accountRevision: number;
@@ -40,5 +40,5 @@ export interface Books {
   readonly markAgeMsMax: number;
 }
 
-/** Oldest mark a plan takes when the request does not say: seven days. */
+/** Greatest age of a mark that a plan accepts if the request states none, milliseconds: seven days. */
 export const markAgeMsMaxDefault = 604_800_000;

@@ -23,7 +23,7 @@ export interface Delta {
   readonly reduces: boolean;
 }
 
-/** A trade between two strategies, booked inside. */
+/** A trade between two strategies, booked internally. */
 interface CrossTrade {
   readonly instrument: string;
   readonly quantity: string;
@@ -32,7 +32,7 @@ interface CrossTrade {
   readonly seller: { readonly worldId: string; readonly strategyId: string };
 }
 
-/** A plan without identity. */
+/** A plan that has no id yet. */
 export interface DraftPlan {
   readonly deltas: readonly Delta[];
   readonly netDeltas: readonly Delta[];
@@ -76,7 +76,7 @@ export function draftTargets(
   return fromTargets(plan, books, lotOf);
 }
 
-/** Plans by scaling positions by (after ÷ before). */
+/** Plans by scaling positions by their new share ÷ their old share. */
 export function draftScaling(
   books: Books,
   before: readonly WantedAllocation[],
@@ -191,7 +191,7 @@ function pairCrosses(
   return trades;
 }
 
-/** What is held, over all worlds for "" and all strategies for "". */
+/** Returns a function that sums the quantity held; "" stands for all worlds, or for all strategies. */
 function heldBy(books: Books) {
   return (worldId: string, strategyId: string, venue: string, symbol: string): number =>
     books.positions

@@ -12,7 +12,7 @@ import type { WorldActor } from "../world/world-actor.ts";
 import { boundStrategies } from "../world/world-state.ts";
 import type { Worlds } from "../world/worlds.ts";
 
-/** Slack of a sum of shares, for float noise. */
+/** Tolerance for floating-point error in a sum of shares. */
 const shareTolerance = 1e-9;
 
 /** A world's share of equity and how it is split. */
@@ -23,7 +23,7 @@ export interface WantedAllocation {
   readonly shares: ReadonlyMap<string, number>;
 }
 
-/** What a gateway executed before it set the allocations it leads to. */
+/** What a gateway executed before it set the allocations that result from it. */
 interface ExecutedBatch {
   readonly batchId: string;
   /** Position changes; a world without any may be left out. */
@@ -33,7 +33,7 @@ interface ExecutedBatch {
 /** A change of allocations. */
 interface AllocationChange {
   readonly allocations: readonly WantedAllocation[];
-  /** The same id with the same content is done once. */
+  /** The same id with the same content is carried out once. */
   readonly requestId: string;
   /** Of all allocations as they were read; empty: unconditional. */
   readonly etag: string;
@@ -46,7 +46,7 @@ interface AllocationChange {
 /**
  * Sets allocations of any number of worlds in one transaction, once for each request id.
  *
- * REQUEST_ID_REUSED; ETAG_MISMATCH; as `checkAllocations`.
+ * @throws {QmtlError} REQUEST_ID_REUSED; ETAG_MISMATCH; what `checkAllocations` throws.
  */
 export function upsertAllocations(worlds: Worlds, wanted: AllocationChange): Promise<void> {
   return worlds.across.run(async () => {
@@ -93,13 +93,13 @@ export function listAllocations(worlds: Worlds, worldId: string): WantedAllocati
   }));
 }
 
-/** A wanted allocation with the share of every bound strategy: those left out keep the one in force. */
+/** A wanted allocation with the share of every bound strategy: those left out keep their share in force. */
 export function withAllShares(actor: WorldActor, wanted: WantedAllocation): WantedAllocation {
   const inForce = boundStrategies(actor.state).map((b) => [b.strategyId, b.share] as const);
   return { ...wanted, shares: new Map([...inForce, ...wanted.shares]) };
 }
 
-/** Changes with the content of allocations. */
+/** The etag of allocations, which changes with their content. */
 export function allocationsEtag(allocations: readonly WantedAllocation[]): string {
   return hashText(jcs(allocations.map(plain))).slice(7, 23);
 }
@@ -182,7 +182,7 @@ async function writeOne(
   await appendAudit(tx, auditOf(actor, "world_allocation_upserted", principal, nowMs, body));
 }
 
-/** With the batch executed last: this one, or the one before that stays the last. */
+/** The changes to publish, each with the batch executed last: the request's, or else the one reported before. */
 async function changesOf(tx: Tx, { allocations, batch }: AllocationChange) {
   const changes = [];
   for (const { worldId, ratio } of allocations) {

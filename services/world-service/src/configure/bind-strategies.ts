@@ -10,12 +10,12 @@ import type { Worlds } from "../world/worlds.ts";
 /** A strategy to bind. */
 interface NewBinding {
   readonly strategyId: string;
-  /** Empty leaves the name there is. */
+  /** Empty: the name stays as it is. */
   readonly strategyName: string;
 }
 
 /**
- * Binds strategies to a world; binding again is not an error and keeps stage, share and place. One that was taken out
+ * Binds strategies to a world; binding again is not an error and keeps stage, share and order. One that was removed
  * starts over, at validate and without a share of its own.
  */
 export function bindStrategies(
@@ -44,9 +44,11 @@ export function bindStrategies(
 }
 
 /**
- * Takes a strategy out of a world: it falls to validate and loses its share; what it was demoted from is remembered.
+ * Removes a strategy from a world: it falls to validate and loses its share; the stages it was demoted from are
+ * remembered.
  *
- * BINDING_NOT_FOUND, also when it was taken out before; CONFLICT while a side of it is active; APPLY_IN_PROGRESS.
+ * @throws {QmtlError} BINDING_NOT_FOUND, also when it was removed before; CONFLICT while a side of it is active;
+ * APPLY_IN_PROGRESS.
  */
 export function unbindStrategy(
   worlds: Worlds,

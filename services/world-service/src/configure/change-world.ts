@@ -14,7 +14,7 @@ import { checkSettings } from "./check-settings.ts";
 /** A change of a world's settings. */
 interface WorldChange {
   readonly worldId: string;
-  /** The settings after it, made of those that stand. */
+  /** Makes the new settings from the current ones. */
   readonly change: (before: WorldSettings) => WorldSettings;
   /** Of the world as it was read; empty: unconditional. */
   readonly etag: string;
@@ -22,10 +22,10 @@ interface WorldChange {
 }
 
 /**
- * Changes a world. A mode it allows no longer is lowered at once.
+ * Changes a world. A mode that it no longer allows is lowered at once.
  *
- * ROLE_REQUIRED when anybody but an owner lets it go live: live takes two people. Taking that back is open to whoever
- * may change a world.
+ * @throws {QmtlError} ROLE_REQUIRED when anybody but an owner allows live: live takes two people. Whoever may change a
+ * world may take that back. ETAG_MISMATCH, INVALID_FIELD, TIMERS_INVALID, ALLOCATION_INVALID.
  */
 export function updateWorld(worlds: Worlds, wanted: WorldChange): Promise<WorldActor> {
   const principal = wanted.caller.name;
@@ -55,7 +55,11 @@ export function updateWorld(worlds: Worlds, wanted: WorldChange): Promise<WorldA
   });
 }
 
-/** Deletes a world in which nothing is active. */
+/**
+ * Deletes a world.
+ *
+ * @throws {QmtlError} CONFLICT while a strategy is active or an apply is in progress; ETAG_MISMATCH.
+ */
 export function deleteWorld(
   worlds: Worlds,
   wanted: { readonly worldId: string; readonly etag: string; readonly principal: string },
@@ -81,7 +85,7 @@ export function deleteWorld(
   });
 }
 
-/** Changes with the settings of a world; two worlds of one name, one after the other, have different ones. */
+/** The etag of a world, which changes with its settings; a world created again under the same id has another one. */
 export function worldEtag({ createdMs, version }: WorldRow): string {
   return `${createdMs.toString(36)}-${version}`;
 }

@@ -26,7 +26,7 @@ export function checkSettings(settings: WorldSettings): void {
   }
 }
 
-/** What the contract calls the timers; those that a world does not set are named as they are. */
+/** Names of the timers in the contract; timers that a world does not set have none, and keep their own names. */
 const FIELD_OF_TIMER: Readonly<Partial<Record<keyof GateTimers, string>>> = {
   leaseMs: "lease",
   renewMs: "renew_interval",

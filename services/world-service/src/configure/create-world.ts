@@ -19,16 +19,17 @@ import type { WorldState } from "../world/world-state.ts";
 import type { Worlds } from "../world/worlds.ts";
 import { checkSettings } from "./check-settings.ts";
 
-/** A world to make. */
+/** A world to create. */
 interface NewWorld {
   readonly settings: WorldSettings;
   readonly principal: string;
-  /** Stored with the world, so that the same request again finds the world it made. */
+  /** Stored with the world, so that the same request again finds the world that it created. */
   readonly request?: RequestKey | undefined;
 }
 
 /**
- * Makes a world: fence 1, gate OPEN, nothing active, no capital; data never flow from backtest to live by themselves.
+ * Creates a world: gate OPEN, nothing active, no capital, and the edge from backtest to live cut. Fence and revision
+ * are 1, or above those of a deleted world with the same id.
  *
  * @throws {QmtlError} WORLD_EXISTS; REQUEST_ID_REUSED for a request that was stored with other content
  */
@@ -91,7 +92,7 @@ export function createWorld(worlds: Worlds, wanted: NewWorld): Promise<WorldActo
   });
 }
 
-/** Takes in a world that was stored by a commit whose outcome nobody learned. */
+/** Loads a world that was stored by a commit with an unknown outcome. */
 async function load(worlds: Worlds, worldId: string): Promise<WorldActor | undefined> {
   const stored = await readWorldState(worlds.ports.db, worldId);
   if (stored === undefined) return undefined;

@@ -28,15 +28,16 @@ interface NewPolicy {
   /** Checks only; nothing is stored. */
   readonly validateOnly: boolean;
   readonly principal: string;
-  /** Stored with the policy, so that the same request again finds the version it made. */
+  /** Stored with the policy, so that the same request again finds the version that it created. */
   readonly request: RequestKey | undefined;
 }
 
 /**
- * Checks a policy whole, then stores it as the next version; the first becomes the default. Only checked it has
- * version 0.
+ * Checks a policy whole, then stores it as the next version; the first becomes the default. A policy that is only
+ * checked has version 0.
  *
- * REQUEST_ID_REUSED for a request that was stored with other content.
+ * @throws {QmtlError} REQUEST_ID_REUSED for a request that was stored with other content; what `readPolicyDocument`
+ * throws.
  */
 export function createPolicy(
   actor: WorldActor,
@@ -71,7 +72,7 @@ export function createPolicy(
   });
 }
 
-/** Changes with the policy in force of a world. */
+/** The etag of a world's default policy, which changes with the version in force. */
 export function defaultPolicyEtag(actor: WorldActor): string {
   const { createdMs, policyVersion } = actor.state.world;
   return `${createdMs.toString(36)}-p${policyVersion}`;
@@ -80,7 +81,8 @@ export function defaultPolicyEtag(actor: WorldActor): string {
 /**
  * Changes the policy in force.
  *
- * POLICY_NOT_FOUND; ETAG_MISMATCH when `etag` is not empty and another is in force than when it was read.
+ * @throws {QmtlError} POLICY_NOT_FOUND; ETAG_MISMATCH when `etag` is not empty and another policy has come into force
+ * since it was read.
  */
 export function setDefaultPolicy(
   actor: WorldActor,
@@ -111,7 +113,7 @@ export function setDefaultPolicy(
   });
 }
 
-/** A version, or the default for 0. @throws {QmtlError} POLICY_NOT_FOUND */
+/** A version of the policy; 0 stands for the default. @throws {QmtlError} POLICY_NOT_FOUND */
 export async function findPolicy(
   actor: WorldActor,
   ports: ServicePorts,

@@ -23,7 +23,7 @@ export function upsertNode(
   );
 }
 
-/** Sets an edge of the world's view; not while an apply has its own edges in place. */
+/** Sets an edge of the world view. @throws {QmtlError} APPLY_IN_PROGRESS while an apply has its own edges in place. */
 export function upsertEdge(
   worlds: Worlds,
   edge: EdgeOverride & { readonly worldId: string },

@@ -15,7 +15,7 @@ export function withModes(
   });
 }
 
-/** Both sides of the strategies named, switched off; the others as they are. */
+/** The activations, with both sides of the named strategies switched off. */
 export function switchedOff(
   activations: readonly Activation[],
   strategyIds: readonly string[],

@@ -17,7 +17,7 @@ import {
   worldNow,
 } from "../world/world-state.ts";
 
-/** Everything a decision rests on. */
+/** Everything a decision depends on. */
 export interface DecisionInputs {
   readonly world: WorldRow;
   /** In order of binding, removed ones left out. */
@@ -30,9 +30,9 @@ export interface DecisionInputs {
 }
 
 /**
- * What a world allows now: per strategy the lowest of world stage, strategy stage, data currency,
- * sample sufficiency, `allow_live` and breaker, with every term and the one that binds. A strategy
- * above validate is selected; a world with nothing selected is validate.
+ * What a world allows now: per strategy the lowest of world stage, strategy stage, data currency, sample sufficiency,
+ * `allow_live` and breaker, with every term and which of them bind. A strategy above validate is selected; a world with
+ * nothing selected is validate.
  */
 export function composeDecision(facts: DecisionInputs): Composition {
   const { world } = facts;
@@ -70,7 +70,7 @@ export function composeWorld(
   });
 }
 
-/** Every term, then which of them bound. */
+/** Lists every term, then those that bind. */
 function reasonOf(terms: readonly DecisionTermRow[]): string {
   const all = terms.map((t) => `${t.name}=${t.mode} (${t.detail})`).join(", ");
   const binding = terms.filter((t) => t.binding).map((t) => t.name);
@@ -109,8 +109,8 @@ function termsOfWorld(facts: DecisionInputs): DecisionTermRow[] {
 }
 
 /**
- * `now − data_end ≤ max_lag`, else compute-only. Data that were never reported hold a strategy at paper, which is where
- * its feed begins to report; how old they are is not known, so live is shut.
+ * `now − data_end ≤ max_lag`, else compute-only. While no data were reported, a strategy is limited to paper: there its
+ * feed begins to report, but since their age is not known, live is shut.
  */
 function dataCurrency(facts: DecisionInputs, binding: BindingRow): DecisionTermRow {
   const ends = (["dryrun", "live"] as const).map(

@@ -23,14 +23,17 @@ interface EvaluateOptions {
   /** Candidate policy, with `validateOnly`; empty for the default. */
   readonly policyDocument: string;
   readonly principal: string;
-  /** Further statements of the same transaction. */
+  /** Further statements for the same transaction. */
   readonly write?: (tx: Tx, evaluation: EvaluationRow) => Promise<void>;
 }
 
 /**
- * Judges the strategies of a world by its policy. What no longer passes is lowered at once: stage,
- * activation off and decision in one restrictive change with its event. Raising is left to an apply.
- * Inside `exclusive`.
+ * Judges the strategies of a world by its policy. A strategy that no longer passes is lowered at once: its stage, its
+ * activations and the decision, in one restrictive change with its event. Raising is left to an apply. Call it inside
+ * `exclusive`.
+ *
+ * @throws {QmtlError} APPLY_IN_PROGRESS, unless `validateOnly`; POLICY_NOT_FOUND; INVALID_FIELD for a document without
+ * `validateOnly`; what `readPolicyDocument` throws.
  */
 export async function evaluateWorld(
   actor: WorldActor,
@@ -140,7 +143,7 @@ function isLowered(v: StrategyVerdict): boolean {
   return compareStages(v.stageAfter, v.stageBefore) < 0;
 }
 
-/** It keeps its stage, or may enter one. */
+/** True for a strategy that keeps its stage, or may enter one. */
 function isSelected(v: StrategyVerdict): boolean {
   return !isLowered(v) && v.mayReach !== "validate";
 }

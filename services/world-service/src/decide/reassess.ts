@@ -5,9 +5,9 @@ import { withModes } from "./activations.ts";
 import { composeWorld } from "./compose-decision.ts";
 
 /**
- * Judges the terms of the decision again and publishes what changed: a lowered mode as a restrictive
- * change, a term that no longer binds as a permissive one, never above the stages. Inside `exclusive`,
- * with no apply in flight. True when something changed.
+ * Judges the terms of the decision again and publishes what changed: a lowered mode as a restrictive change, a term
+ * that no longer binds as a permissive one, never above the stages. Call it inside `exclusive`, with no apply in
+ * flight. Resolves to true when something changed.
  */
 export async function reassess(
   actor: WorldActor,
@@ -41,7 +41,7 @@ export async function reassess(
   return true;
 }
 
-/** Whether the terms lead elsewhere than the gate says. Cheap: called at every reported bucket. */
+/** Whether the terms now lead to other modes than those of the gate. Cheap: called at every reported bucket. */
 export function isReassessmentDue(actor: WorldActor, ports: ServicePorts): boolean {
   return !actor.isRunInFlight && isDifferent(actor, compose(actor, ports));
 }
@@ -58,9 +58,9 @@ function isDifferent(actor: WorldActor, composition: Composition): boolean {
 }
 
 /**
- * On idle ticks: the terms are judged again (data grow old by themselves), and the standing decision
- * gets its full life back at half of it while a session is live. A lease length that does not fit the
- * world's stage (paper, live) any longer is changed.
+ * To be called on idle ticks. Judges the terms again, since data grow old by themselves; refreshes the decision once
+ * half of its time to live is over, while a session is live; and changes a lease length that no longer fits the world's
+ * stage (paper, live).
  */
 export async function keepDecisionAlive(actor: WorldActor, ports: ServicePorts): Promise<void> {
   const isLeaseOld = actor.row.leaseMs !== actor.timers.leaseMs;

@@ -30,9 +30,11 @@ export interface ReportedReturns {
 }
 
 /**
- * Takes returns. Paper and live are appended, each bucket once: what ends at or before the last stored
- * bucket is dropped, so a repeat is harmless. A backtest replaces the one before. Data end and
- * watermark only move forward. Resolves to the samples stored, in the order sent.
+ * Stores returns. Paper and live are appended, each bucket once: what ends at or before the last stored bucket is
+ * dropped, so a repeat is harmless. A backtest replaces the one before. Data end and watermark only move forward.
+ * Resolves to the number of samples that each series has now, in the order sent.
+ *
+ * @throws {QmtlError} SERIES_INVALID; STRATEGY_NOT_FOUND for one that was never bound.
  */
 export function reportReturns(
   actor: WorldActor,
@@ -135,7 +137,7 @@ function checkSameKind(before: SeriesHead, report: ReportedReturns, field: strin
   throw invalid(`${field}.series`, `interval and periods per year cannot change: stored ${now}`);
 }
 
-/** Bucket ends at or before `untilMs`; ends rise. */
+/** Number of bucket ends at or before `untilMs`; the ends increase. */
 function countUntil(ends: Float64Array, untilMs: number): number {
   const first = ends.findIndex((end) => end > untilMs);
   return first === -1 ? ends.length : first;

@@ -21,7 +21,7 @@ interface Selection {
   readonly reason: string;
 }
 
-/** Changes with what a world allows and with who is selected in it, and not with the time that passes. */
+/** The etag of a decision, which changes with what a world allows and which strategies are selected, not with time. */
 export function decisionEtag(actor: WorldActor, composition: Composition): string {
   const { state } = actor;
   const content = {
@@ -35,10 +35,10 @@ export function decisionEtag(actor: WorldActor, composition: Composition): strin
 }
 
 /**
- * Sets the selected strategies by hand: the others are lowered to validate at once and left out of
- * applies; those named may be raised by the next apply. Inside `exclusive`.
+ * Sets the selected strategies by hand: the others are lowered to validate at once and left out of applies; those named
+ * may be raised by the next apply. Call it inside `exclusive`.
  *
- * STRATEGY_NOT_FOUND for one that is not bound; ETAG_MISMATCH when the decision is another by now.
+ * @throws {QmtlError} STRATEGY_NOT_FOUND for one that is not bound; ETAG_MISMATCH when the decision has changed since.
  */
 export async function setDecisions(
   actor: WorldActor,

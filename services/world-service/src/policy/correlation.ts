@@ -1,6 +1,6 @@
 /** Returns with the buckets they belong to. */
 export interface DatedReturns {
-  /** Bucket ends, epoch milliseconds, increasing; empty when they are not known. */
+  /** Bucket ends, milliseconds since 1970, increasing; empty when they are not known. */
   readonly bucketEnds: Float64Array;
   readonly returns: Float64Array;
 }
@@ -8,8 +8,8 @@ export interface DatedReturns {
 /**
  * Pearson correlation of two return series over their common buckets.
  *
- * Without bucket ends on both sides series of equal length are paired by position. Undefined with
- * fewer than `samplesMin` pairs or without variance on one side; pairs with NaN or ±∞ are left out.
+ * If either series has no bucket ends, series of equal length are paired by position. Undefined with fewer than
+ * `samplesMin` pairs or without variance on one side; pairs with NaN or ±∞ are left out.
  */
 export function correlation(
   a: DatedReturns,

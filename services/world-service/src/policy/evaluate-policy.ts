@@ -3,7 +3,7 @@ import type { Policy, Stage, Threshold } from "./policy.ts";
 /** Whether a strategy asks to enter a stage or to keep it. */
 export type JudgedAs = "enter" | "hold";
 
-/** A strategy as it is put to the policy. */
+/** A strategy as the policy judges it. */
 export interface Candidate {
   readonly strategyId: string;
   readonly as: JudgedAs;
@@ -11,7 +11,7 @@ export interface Candidate {
   readonly metrics: ReadonlyMap<string, number>;
   /** Stage it is judged for; thresholds limited to other stages do not apply. */
   readonly stage?: Stage;
-  /** True: it stands without being judged, and takes its seat before the others. */
+  /** True: it keeps its stage without being judged, and takes its place before the others. */
   readonly isStanding?: boolean;
   /** True: an undefined ratio is "not yet judged" instead of a failure. */
   readonly mayBeUndefined?: boolean;
@@ -31,15 +31,15 @@ export interface RuleVerdict {
 /** Correlation of two strategies' returns, or undefined when it is not known. */
 export type CorrelationOf = (a: string, b: string) => number | undefined;
 
-/** Who passed, in the order the policy leaves them in, and every verdict. */
+/** The strategies that passed, in the order in which the policy leaves them, and every verdict. */
 interface PolicyOutcome {
   readonly selected: readonly string[];
   readonly verdicts: ReadonlyMap<string, readonly RuleVerdict[]>;
 }
 
 /**
- * Applies a policy: thresholds, then top-k, then correlation, then hysteresis, each to those the one
- * before let through.
+ * Applies a policy: thresholds, then top-k, then correlation, then hysteresis, each to those that passed the one
+ * before.
  *
  * - thresholds: all must hold, bounds included; a missing metric fails and is named;
  * - top-k: stable sort, highest first, missing = −∞; the first k stay;

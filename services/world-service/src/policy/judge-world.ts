@@ -35,15 +35,15 @@ export interface TracedRule extends RuleVerdict {
   readonly samples: number;
 }
 
-/** What a policy says of one strategy. */
+/** What a policy says about one strategy. */
 export interface StrategyVerdict {
   readonly strategyId: string;
   readonly stageBefore: Stage;
   /** Where it stays: `stageBefore`, or lower at once. */
   readonly stageAfter: Stage;
-  /** The most an apply may raise it to: one stage above at most. */
+  /** The highest stage that an apply may raise it to: at most one above. */
   readonly mayReach: Stage;
-  /** It was lowered on the own series of `stageBefore`. */
+  /** True when it was lowered on the series on which `stageBefore` is held. */
   readonly isDemotedOnOwnSeries: boolean;
   readonly rules: readonly TracedRule[];
   readonly metrics: ReadonlyMap<string, number>;
@@ -68,11 +68,11 @@ interface Question {
 /**
  * Judges the strategies of a world, in order of binding.
  *
- * Each stage above validate is held on its own series by the `exit` bound; until that series has
- * `minSamples`, the verdict that let the strategy in stands. What fails falls to the next stage below
- * that it passes. What holds is asked for the stage above, on the series that stage is entered on, by
- * the `enter` bound; if it was demoted from that stage, on the stage's own series as well, while that
- * has `minSamples`. Strategies that hold a stage take their seats in top-k and correlation first.
+ * Each stage above validate is held on its own series by the `exit` bound; until that series has `minSamples`, the
+ * verdict that let the strategy in stands. A strategy that fails falls to the next lower stage that it passes. One that
+ * keeps its stage is judged for the stage above by the `enter` bound, on the series on which that stage is entered; if
+ * it was demoted from that stage, on the stage's own series as well, provided that has `minSamples`. Strategies that
+ * hold a stage take their places in top-k and correlation first.
  */
 export function judgeWorld(
   strategies: readonly JudgedStrategy[],
@@ -252,7 +252,9 @@ function record(
   rules.get(strategy.strategyId)?.push(...verdicts.map((verdict) => ({ ...verdict, ...about })));
 }
 
-/** Metrics of the series the strategy's present stage is held on; of the backtest while it has none. */
+/**
+ * Metrics of the series on which the strategy's current stage is held; while it has none, of that which enters paper.
+ */
 function judgedMetrics(strategy: JudgedStrategy, policy: Policy): ReadonlyMap<string, number> {
   const own = strategy.series[holdDomain(policy.metricsFrom, strategy.stage)];
   const series = own ?? strategy.series[enterDomain(policy.metricsFrom, "paper")];

@@ -34,12 +34,12 @@ const FULL_FORM_KEYS = [
 
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
-/** Looks a metric up; the product's registry unless a test brings its own. */
+/** Looks a metric up: in the product's list, unless a test passes its own. */
 type FindMetric = (name: string) => Metric | undefined;
 
 /**
- * Reads a policy in the short form and checks it whole: unknown keys, types, metric names against the
- * registry, bounds that can never bind or never pass.
+ * Reads a policy in the short form and checks it whole: unknown keys, types, metric names, bounds that can never bind
+ * or never pass.
  *
  * @throws {PolicyError} with line and column of every problem.
  */
@@ -68,7 +68,7 @@ export function parsePolicy(text: string, find: FindMetric = findMetric): Policy
   return policy;
 }
 
-/** Series that a strategy cannot have when it is to enter a stage for the first time. */
+/** Series that a strategy cannot have yet when it enters a stage for the first time. */
 const NOT_YET: Readonly<Record<string, readonly MetricsFrom[keyof MetricsFrom][]>> = {
   enter_paper: ["dryrun", "live"],
   enter_live: ["live"],

@@ -8,7 +8,7 @@ export interface PolicyProblem {
   readonly column: number;
 }
 
-/** Largest number of problems reported; a document with more is cut there. */
+/** Largest number of problems reported; further ones are left out. */
 export const policyProblemsMax = 50;
 
 /** A document that was refused whole. */

@@ -12,7 +12,7 @@ export function readPolicyDocument(document: string): Policy {
   }
 }
 
-/** A refused document as the caller sees it; anything else passes. */
+/** Converts a refused document into the error that the caller gets; any other error is returned as it is. */
 export function policyRefusal(error: unknown): unknown {
   if (!(error instanceof PolicyError)) return error;
   const [first] = error.problems;
@@ -25,7 +25,7 @@ export function policyRefusal(error: unknown): unknown {
   });
 }
 
-/** The refusal for a version that is not there; 0 stands for "no policy at all". */
+/** The refusal for a version that does not exist; 0 stands for "no policy at all". */
 export function policyNotFound(worldId: string, version: number): QmtlError {
   const what = version === 0 ? "no policy" : `no policy version ${version}`;
   return new QmtlError("POLICY_NOT_FOUND", `world ${worldId} has ${what}`, {

@@ -42,10 +42,10 @@ export interface Policy {
   readonly maxLagSeconds: number | undefined;
 }
 
-/** Samples needed when a policy does not say. */
+/** Samples needed when a policy does not state a number. */
 export const minSamplesDefault = 60;
 
-/** Series read when a policy does not say. */
+/** Series used when a policy does not name them. */
 export const METRICS_FROM_DEFAULT: MetricsFrom = {
   enterPaper: "backtest",
   stayPaper: "dryrun",

@@ -1,7 +1,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
 import { PolicyError, type PolicyProblem, policyProblemsMax } from "./policy-problem.ts";
 
-/** A value of a document with its place, so that every complaint can name line and column. */
+/** A value of a document with its position, so that every problem can name line and column. */
 export interface YamlValue {
   readonly path: string;
   readonly node: Node | null;
@@ -18,7 +18,7 @@ export class YamlReader {
   constructor(text: string) {
     const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false });
     const errors = [...document.errors, ...document.warnings];
-    // The library goes down one call per level, and tells of the machine's stack, level by level, where that ends.
+    // The library recurses once per level; where the call stack ends, it reports that once per level as well.
     const tooDeep = errors.find(({ message }) => /call stack/i.test(message));
     if (tooDeep === undefined) {
       for (const { message, pos } of errors)
@@ -77,7 +77,7 @@ export class YamlReader {
     return undefined;
   }
 
-  /** One of some words, or undefined with a problem noted. */
+  /** One of the given words, or undefined with a problem noted. */
   word<W extends string>(value: YamlValue, words: readonly W[]): W | undefined {
     const scalar = this.#scalar(value);
     const word = words.find((candidate) => candidate === scalar);

@@ -11,10 +11,10 @@ export interface RunStep {
 }
 
 /**
- * The phases of a run from its first, each as soon as it is committed, to the last. Ends early when
- * `signal` aborts: the run continues.
+ * Yields the phases of a run from the first to the last, each as soon as it is committed. Ends early when `signal`
+ * aborts; the run continues.
  *
- * @throws {QmtlError} NOT_LEADER or STORE_UNAVAILABLE when the world stops in the middle
+ * @throws {QmtlError} NOT_LEADER or STORE_UNAVAILABLE when this process stops leading the world before that.
  */
 export async function* followRun(
   actor: WorldActor,

@@ -55,7 +55,7 @@ export function parseGatingPolicy(text: string): GatingPolicy {
   return policy;
 }
 
-/** The edges during and after a promotion, from those that stand. */
+/** The edges during and after a promotion, made from the current ones. */
 export function promotionEdges(
   edges: readonly EdgeOverride[],
   policy: GatingPolicy | undefined,

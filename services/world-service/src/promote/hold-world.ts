@@ -11,7 +11,10 @@ interface AuditReason {
   readonly reason: string;
 }
 
-/** Freezes a world with a hold; a run in flight is rolled back with it. Resolves to when it is in force at the latest. */
+/**
+ * Freezes a world with a hold; a run in flight is rolled back with it. Resolves to the time by which the freeze is in
+ * force at the latest, milliseconds since 1970.
+ */
 export function freezeWorld(
   actor: WorldActor,
   ports: ServicePorts,
@@ -30,7 +33,7 @@ export function freezeWorld(
   });
 }
 
-/** Removes a hold; the last one opens the gate, only from CLOSED. */
+/** Removes a hold; removing the last one opens the gate, which must be CLOSED. */
 export function resumeWorld(
   actor: WorldActor,
   ports: ServicePorts,
@@ -39,7 +42,7 @@ export function resumeWorld(
 ): Promise<void> {
   return actor.exclusive(async () => {
     const resumed = await actor.proposeIf(
-      // An apply that opens the gate takes the hold of a rollback away meanwhile.
+      // The hold of a rollback may be gone: an apply that opens the gate removes it.
       (row) =>
         row.holds.includes(hold) ? { kind: "resume", hold, reason: why.reason } : undefined,
       {
@@ -51,7 +54,12 @@ export function resumeWorld(
   });
 }
 
-/** Rolls a run back before UNFROZEN; one that is past that by the time it is its turn, or has ended, stays as it is. */
+/**
+ * Rolls a run back, unless it has reached UNFROZEN or ended before this call had its turn; resolves to the run as it
+ * stands then.
+ *
+ * @throws {QmtlError} RUN_NOT_FOUND
+ */
 export function cancelApply(
   actor: WorldActor,
   ports: ServicePorts,
@@ -69,7 +77,7 @@ export function cancelApply(
   });
 }
 
-/** A run. @throws {QmtlError} RUN_NOT_FOUND */
+/** A run as it is stored. @throws {QmtlError} RUN_NOT_FOUND */
 export async function findRun(
   actor: WorldActor,
   ports: ServicePorts,

@@ -7,22 +7,22 @@ import type { Composition, EvaluationRow } from "../store/decision-table.ts";
 import type { BindingRow, StageSet } from "../store/world-rows.ts";
 import { boundStrategies, stagesOf, type WorldState } from "../world/world-state.ts";
 
-/** What an apply was asked for. */
+/** What an apply is requested to do. */
 export interface ApplyRequest {
-  /** Stage to raise to, or the present one to switch strategies only. */
+  /** Stage to raise the world to, or its current stage to switch strategies only. */
   readonly target: Stage;
   readonly activate: readonly string[];
   readonly deactivate: readonly string[];
 }
 
-/** What it is going to do: stages after it, and who is active. */
+/** What an apply is going to do: the stages after it, and the strategies that are active then. */
 export interface ApplyStages {
   readonly target: Stage;
   readonly stages: StageSet;
   readonly active: readonly string[];
 }
 
-/** The stage an apply leads the world to. @throws {QmtlError} MODE_NOT_REACHABLE beyond one step */
+/** The stage that the world has after an apply. @throws {QmtlError} MODE_NOT_REACHABLE beyond one step up */
 export function targetStage(world: Stage, request: ApplyRequest): Stage {
   if (STAGES.indexOf(request.target) <= STAGES.indexOf(world) + 1) return request.target;
   const next = stageAbove(world) ?? world;
@@ -36,10 +36,10 @@ export function targetStage(world: Stage, request: ApplyRequest): Stage {
 }
 
 /**
- * Plans the stages: each strategy that is switched on rises by at most one step, to at most the target
- * and what the evaluation lets it reach; those switched off fall to compute-only.
+ * Plans the stages: each strategy that is switched on rises by at most one step, at most to the target and to what the
+ * evaluation lets it reach; those switched off fall to compute-only.
  *
- * @throws {QmtlError} MODE_NOT_REACHABLE when a strategy named may not rise, or none may
+ * @throws {QmtlError} MODE_NOT_REACHABLE when a named strategy may not be raised, or none may; STRATEGY_NOT_FOUND.
  */
 export function planStages(
   state: WorldState,
@@ -74,7 +74,9 @@ export function planStages(
   return { target, stages: { world: target, strategies }, active };
 }
 
-/** Activations after an apply: both sides of every strategy that was ever on; a first live one begins at weight 0. */
+/**
+ * Activations after an apply: both sides of every strategy that was ever on; one that enters live begins at weight 0.
+ */
 export function planActivations(
   before: readonly Activation[],
   plan: ApplyStages,
@@ -95,7 +97,7 @@ export function planActivations(
   return withModes(activations, composition).sort(compareActivations);
 }
 
-/** Whether an evaluation speaks of the strategies and stages as they are now. */
+/** Whether an evaluation is of the strategies, stages and policy as they are now. */
 export function isCurrent(state: WorldState, evaluation: EvaluationRow | undefined): boolean {
   if (evaluation === undefined || evaluation.policyVersion !== state.world.policyVersion)
     return false;
@@ -105,7 +107,7 @@ export function isCurrent(state: WorldState, evaluation: EvaluationRow | undefin
   });
 }
 
-/** It may reach the target, rises towards it, or is on and keeps its stage; not one that was demoted. */
+/** Whether a strategy may reach the target, rises towards it, or is on and keeps its stage; false for a demoted one. */
 function isLetIn(
   { strategyId, stage, picked }: BindingRow,
   target: Stage,

@@ -24,7 +24,7 @@ interface ActivationUpdate {
   readonly reason: string;
 }
 
-/** Changes with the activation of either side of a strategy. */
+/** The etag of a strategy's activations, which changes with either side. */
 export function activationEtag(actor: WorldActor, strategyId: string): string {
   const created = actor.state.world.createdMs;
   const activations = activationsOf(actor, strategyId).map((a) => ({ ...a }));
@@ -32,10 +32,11 @@ export function activationEtag(actor: WorldActor, strategyId: string): string {
 }
 
 /**
- * Changes sides of a strategy, at once. Resolves to when no lease rests on what was taken away any more; undefined
- * when nothing was taken away.
+ * Changes sides of a strategy at once. Resolves to the time from which no lease rests on what was taken away any more,
+ * milliseconds since 1970; undefined when nothing was taken away.
  *
- * ACTIVATION_NOT_FOUND for one that was never switched on here; ETAG_MISMATCH when either side is another by now.
+ * @throws {QmtlError} ACTIVATION_NOT_FOUND for one that was never switched on here; ETAG_MISMATCH when either side has
+ * changed since.
  */
 export function updateActivation(
   actor: WorldActor,
@@ -73,7 +74,7 @@ export function updateActivation(
       },
     );
     if (answer.kind !== "propose") return undefined;
-    // No session of an older revision is renewed from here on: its lease is over within the longest one.
+    // From here on no lease of a session at an older revision is renewed: all are over within the longest lease.
     const isLess = answer.proposal.row.requiredRevision > answer.proposal.before.requiredRevision;
     return isLess ? ports.clock.nowMs() + actor.row.maxLeaseMs : undefined;
   });

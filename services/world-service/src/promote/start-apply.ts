@@ -21,7 +21,7 @@ import {
   targetStage,
 } from "./plan-apply.ts";
 
-/** An apply as it was asked for. */
+/** An apply as it was requested. */
 export interface ApplyOrder extends ApplyRequest {
   readonly runId: string;
   readonly excluded: readonly string[];
@@ -33,13 +33,13 @@ export interface ApplyOrder extends ApplyRequest {
   readonly hasPassedLiveGuard: boolean;
   readonly principal: string;
   readonly reason: string;
-  /** What a gateway was told that it would do; undefined where nobody asked. */
+  /** Id of the plan that a gateway prepared for; undefined if none was made. */
   readonly planId?: string | undefined;
 }
 
 /** What an apply would do, for a gateway that has to prepare it. */
 interface PlannedApply {
-  /** The run is there already; nothing else will switch. */
+  /** The run has begun already, so nothing further will switch. */
   readonly hasBegun: boolean;
   readonly planId: string;
   /** Strategies whose stage changes, in the order of their ids. */
@@ -131,7 +131,7 @@ async function knownRun(
   throw new QmtlError("RUN_ID_REUSED", message, { metadata: { run_id: order.runId } });
 }
 
-/** The one decision of an apply: whether it may be, and what it switches. Inside `exclusive`. */
+/** Decides an apply: whether it is allowed, and what it switches. Call it inside `exclusive`. */
 async function decide(
   actor: WorldActor,
   ports: ServicePorts,
@@ -180,7 +180,7 @@ function hashOf(actor: WorldActor, order: ApplyOrder): string {
   return hashText(jcs({ world: actor.worldId, runId, ...content }));
 }
 
-/** Says no before anything is judged, so that a refused apply leaves no evaluation behind. */
+/** Refuses before anything is judged, so that a refused apply leaves no evaluation behind. */
 function refuseEarly(actor: WorldActor): void {
   const refusal = refusalOfApply(actor.row, actor.state.lastRun?.run ?? null);
   if (refusal === undefined) return;
@@ -218,7 +218,7 @@ function checkLive(actor: WorldActor, order: ApplyOrder): void {
   });
 }
 
-/** Consent to live is meant for one action; given with another it was a mistake, or a template. */
+/** Consent to live is meant for one action; given with another it is a mistake, or comes from a template. */
 function consentToNothing(target: string): QmtlError {
   const description = `is for live only; the target is ${target}`;
   return new QmtlError("INVALID_FIELD", `allow_live ${description}`, {
@@ -226,7 +226,7 @@ function consentToNothing(target: string): QmtlError {
   });
 }
 
-/** The last evaluation, or a new one when it does not speak of what stands now. */
+/** The last evaluation if it is current, else a new one. */
 async function currentEvaluation(
   actor: WorldActor,
   ports: ServicePorts,

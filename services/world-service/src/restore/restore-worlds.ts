@@ -9,7 +9,7 @@ import { commitProposal } from "../world/gate-commit.ts";
 import { serviceName, worldLeadership } from "../world/leadership.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 
-/** Longest lease there may be: one granted after the backup was made may have been longer than its row says. */
+/** Longest lease there may be, milliseconds: one granted after the backup may be longer than the backup's row says. */
 const leaseMsMax = 30_000;
 
 export interface RestoreOptions {
@@ -24,7 +24,7 @@ export interface RestoreOptions {
   readonly reason: string;
 }
 
-/** Where a world stands after it. */
+/** The gate of a world after the restore. */
 export interface RestoredWorld {
   readonly worldId: string;
   readonly storeEpoch: number;
@@ -33,11 +33,11 @@ export interface RestoredWorld {
 }
 
 /**
- * What an operator runs once after a database was restored from a backup, before the service starts: every world
- * gets a new store epoch and a fence above any that was ever issued (seconds of the wall clock × 1 024), a run in
- * flight is rolled back, and the world is held `manual` until it is resumed. So no subscriber is shown a lower
- * epoch or fence than it has seen, and no order leaves on a decision that was forgotten. Each world is one
- * transaction with its event and audit; if it is interrupted, run it again.
+ * To be run once after a database was restored from a backup, before the service starts. Every world gets a new store
+ * epoch and a fence above any that was ever issued (the wall clock in seconds × 1,024), a run in flight is rolled back,
+ * and the world is held `manual` until it is resumed. So no subscriber is shown a lower epoch or fence than it has
+ * seen, and no order leaves on a decision that the backup does not have. Each world is one transaction with its event
+ * and audit; if it is interrupted, run it again.
  *
  * @throws {QmtlError} NOT_LEADER when a world service runs; CONFLICT when a world could not be written
  */

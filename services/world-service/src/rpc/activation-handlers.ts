@@ -28,7 +28,7 @@ export const liveGuardHeader = "x-qmtl-live-guard";
 /** Header in which a gateway says what it prepared for: `plan_id` of PlanApply. */
 const applyPlanHeader = "x-qmtl-apply-plan";
 
-/** ActivationService on the wire. */
+/** Handlers of ActivationService. */
 export function activationHandlers(worlds: Worlds): Handlers<typeof ActivationService> {
   const { ports } = worlds;
   const gateOf = (actor: WorldActor) => gateToProto(actor.row, actor.state.holdReasons);
@@ -94,7 +94,7 @@ export function activationHandlers(worlds: Worlds): Handlers<typeof ActivationSe
   };
 }
 
-/** Switching off, weight, freeze and drain of a strategy. */
+/** Handlers that switch a strategy off, or change its weight, freeze or drain. */
 function activationChanges(
   worlds: Worlds,
 ): Pick<Handlers<typeof ActivationService>, "deactivate" | "updateActivation"> {
@@ -111,7 +111,7 @@ function activationChanges(
         reason,
         principal: context.principal.name,
       });
-      // Off already, perhaps only just: a lease of before may be as long.
+      // Off already, perhaps only just: a lease granted before may last as long as the longest.
       const effectiveTime = timestampFromMs(byMs ?? ports.clock.nowMs() + actor.row.maxLeaseMs);
       return { activations: envelopesOf(actor, strategyId), effectiveTime };
     },
@@ -210,7 +210,7 @@ function runToProto(worldId: string, stored: StoredRun): ApplyRun {
   });
 }
 
-/** Unspecified is both: the safe reading, for what switches off. */
+/** Unspecified means both sides: the safe reading for what switches off. */
 function sidesFromProto(side: Side): readonly PositionSide[] {
   return side === Side.UNSPECIFIED ? ["long", "short"] : [sides.fromProto(side, "side")];
 }

@@ -22,8 +22,8 @@ import type { NodeDomain, NodeState } from "../store/node-table.ts";
 import type { WorldSettings } from "../store/world-rows.ts";
 
 /**
- * A closed set of the contract and our names of its values. Nothing acts on a value that is not among them: one from a
- * caller is refused, one from the store is an error.
+ * A closed enum of the contract, with our names for its values. Nothing acts on any other value: from a caller it is
+ * refused, from the store it is an error.
  */
 class ClosedSet<N extends string, E extends number> {
   readonly #what: string;
@@ -37,14 +37,14 @@ class ClosedSet<N extends string, E extends number> {
     this.#nameOf = new Map(entries.map(([name, value]) => [value, name]));
   }
 
-  /** The value on the wire. Throws for a text that is none of the set: the store holds what nobody may write. */
+  /** The value on the wire. Throws for a text that is not in the set: then the store holds what nobody may write. */
   toProto(name: N): E {
     const value = this.#valueOf.get(name);
     if (value !== undefined) return value;
     throw new Error(`"${name}" is not a ${this.#what}`);
   }
 
-  /** Our name of a value; INVALID_FIELD with `field` for UNSPECIFIED and for values this version does not know. */
+  /** Our name for a value. @throws {QmtlError} INVALID_FIELD, naming `field`, for UNSPECIFIED and unknown values. */
   fromProto(value: E, field: string): N {
     const name = this.#nameOf.get(value);
     if (name !== undefined) return name;
@@ -115,7 +115,7 @@ export const holds = new ClosedSet<Hold, HoldKind>("hold", {
   breaker: HoldKind.BREAKER,
 });
 
-/** Terms a strategy's mode is made of; `nothing_selected` is of a world and stands in its reason only. */
+/** Terms that a strategy's mode is made of; `nothing_selected` is a term of a world and appears in its reason only. */
 export const termNames = new ClosedSet<
   Exclude<DecisionTermRow["name"], "nothing_selected">,
   TermName
@@ -128,7 +128,7 @@ export const termNames = new ClosedSet<
   breaker: TermName.BREAKER,
 });
 
-/** A count of samples is bounded from below. */
+/** Kinds of rules. On the wire a rule on the number of samples is one with a lower bound. */
 export const ruleKinds = new ClosedSet<TracedRule["kind"], RuleKind>("kind of rule", {
   samples: RuleKind.MIN,
   min: RuleKind.MIN,

@@ -19,7 +19,7 @@ import { seriesDomains } from "./closed-sets.ts";
 import { decisionToProto, evaluationToProto, metricToProto } from "./decision-to-proto.ts";
 import { requestKey, worldScope } from "./world-handlers.ts";
 
-/** DecisionService on the wire. */
+/** Handlers of DecisionService. */
 export function decisionHandlers(worlds: Worlds): Handlers<typeof DecisionService> {
   const { ports } = worlds;
   const { clock } = ports;
@@ -28,7 +28,7 @@ export function decisionHandlers(worlds: Worlds): Handlers<typeof DecisionServic
     const composition = composeWorld(actor.state, actor.row.holds, nowMs);
     return decisionToProto(actor, composition, strategyIds, nowMs);
   };
-  /** When no lease rests on what stood before. */
+  /** The time from which no lease rests on the decision before. */
   const effectiveTime = (actor: WorldActor) =>
     timestampFromMs(clock.nowMs() + actor.row.maxLeaseMs);
   return {
@@ -81,7 +81,7 @@ export function decisionHandlers(worlds: Worlds): Handlers<typeof DecisionServic
   };
 }
 
-/** Evaluates, or finds the evaluation this request made before. */
+/** Evaluates, or finds the evaluation that the same request made before. */
 function evaluateOnce(
   worlds: Worlds,
   actor: WorldActor,
@@ -110,7 +110,7 @@ function evaluateOnce(
   });
 }
 
-/** Paper and live series and the watermark come from a gateway's own principal only. */
+/** @throws {QmtlError} ROLE_REQUIRED for paper or live series or a watermark that a gateway does not report itself. */
 function checkReporter(
   context: CallContext,
   reports: readonly ReportedReturns[],
@@ -148,7 +148,9 @@ function returnsFromProto(one: StrategyReturns, index: number): ReportedReturns 
 
 type SeriesColumns = Pick<ReportedReturns, "returns" | "bucketEnds" | "exposed">;
 
-/** Buckets that have a value. A NaN is none; which bucket it was must be known, or the others would move. */
+/**
+ * The buckets that have a value; NaN is none. Needs the bucket ends, or the other values would move to wrong buckets.
+ */
 function withoutGaps(
   { returns, bucketEnds, exposed }: SeriesColumns,
   field: string,

@@ -31,7 +31,7 @@ import {
   termNames,
 } from "./closed-sets.ts";
 
-/** The decision of a world on the wire; `execution_domain` is left to the Gateway. */
+/** The decision of a world on the wire; the gateway fills in `execution_domain`. */
 export function decisionToProto(
   actor: WorldActor,
   composition: Composition,
@@ -73,7 +73,7 @@ export function evaluationToProto(
   });
 }
 
-/** What is known of a metric, on the wire. */
+/** The description of a metric on the wire. */
 export function metricToProto(metric: Metric): MetricInfo {
   const { min, max } = metric.range;
   return create(MetricInfoSchema, {

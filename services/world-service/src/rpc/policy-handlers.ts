@@ -18,7 +18,7 @@ import type { WorldActor } from "../world/world-actor.ts";
 import type { Worlds } from "../world/worlds.ts";
 import { requestKey, worldScope } from "./world-handlers.ts";
 
-/** PolicyService on the wire. */
+/** Handlers of PolicyService. */
 export function policyHandlers(worlds: Worlds): Handlers<typeof PolicyService> {
   const { ports } = worlds;
   return {

@@ -71,7 +71,7 @@ async function openService(flags: Flags) {
 
 type Service = Awaited<ReturnType<typeof openService>>;
 
-/** The answer to a plan of nothing, in the words of the vectors. */
+/** The answer to an empty plan, in the words of the vectors. */
 async function planned({ rebalancing }: Service, requested: number | null) {
   const nothing = {
     status: "",
@@ -85,7 +85,7 @@ async function planned({ rebalancing }: Service, requested: number | null) {
       mode: RebalanceMode.SCALING,
       allocations: [{ worldId, ratio: 0.5 }],
       books: { accountId: "acc", equity: { value: "1000" }, worldTime: timestampFromMs(1) },
-      // A field of version 2: who accepts version 1 alone may not state it.
+      // A field of version 2: a caller that accepts only version 1 may not set it.
       ...((requested ?? 1) >= 2 ? { rebalanceIntent: { meta: { t: "x" } } } : {}),
     });
     return {

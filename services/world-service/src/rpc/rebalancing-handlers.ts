@@ -35,7 +35,7 @@ import {
 import { hashText } from "../store/hash-text.ts";
 import type { Worlds } from "../world/worlds.ts";
 
-/** RebalancingService on the wire. */
+/** Handlers of RebalancingService. */
 export function rebalancingHandlers(
   worlds: Worlds,
   flags: { readonly alphaMetricsRequired: boolean },
@@ -153,7 +153,7 @@ function draftFor(
     : draftScaling(books, strip(before), strip(after), notional ?? 0);
 }
 
-/** The same books and plans give the same id: a batch is executed once. */
+/** The same books and plans give the same id, so that a batch is executed once. */
 function planIdOf(
   plan: RebalancePlan,
   draft: DraftPlan,

@@ -11,7 +11,7 @@ afterAll(() => all[Symbol.asyncDispose]());
 
 const gateway = () => all.wire.as("gateway");
 
-/** What topic REBALANCING tells of a world. */
+/** What topic REBALANCING reports for a world. */
 async function told(worldId: string) {
   const topicKey = `world/${worldId}/rebalancing`;
   const { revision, changes } = await gateway().client(TopicService).getTopicState({ topicKey });

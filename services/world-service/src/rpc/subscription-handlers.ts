@@ -39,7 +39,7 @@ const NACKS: Readonly<Record<number, NackReason>> = {
   [NackReasonCode.OTHER]: "UNDECODABLE",
 };
 
-/** SubscriptionService on the wire. Called by gateways, which have read the claims from the sessions' tickets. */
+/** Handlers of SubscriptionService. Called by gateways, which have read the claims from the sessions' tickets. */
 export function subscriptionHandlers(worlds: Worlds): Handlers<typeof SubscriptionService> {
   return {
     relayHeartbeats: async ({ heartbeats }) => {
@@ -97,7 +97,7 @@ function nackFromProto(sessionId: string, message: NackMessage): Nack {
     revision: Number(message.revision),
     fence: Number(message.fence),
     runId: runId === "" ? null : runId,
-    // The router has refused one that is not known.
+    // An unknown reason was refused before it came here.
     reason: NACKS[reason] ?? "UNDECODABLE",
     lastGoodRevision: Number(message.lastGoodRevision),
   };

@@ -6,7 +6,7 @@ import { givenSettings, SETTING_DEFAULTS, TIMERS } from "./world-from-proto.ts";
 type Setting = Exclude<keyof WorldSettings, "worldId">;
 type TimerSet = "paperTimers" | "liveTimers";
 
-/** Fields of a world that a mask may name, and what we call them. */
+/** Fields of a world that a mask may name, and our names for them. */
 const SETTINGS: ReadonlyMap<string, Setting> = new Map([
   ["display_name", "displayName"],
   ["clock", "clock"],
@@ -23,7 +23,7 @@ const SETTINGS: ReadonlyMap<string, Setting> = new Map([
   ["live_timers", "liveTimers"],
 ]);
 
-/** Says which world, or is output only: passed over. */
+/** Fields that a mask may name without effect: they name the world, or are output-only. */
 const PASSED_OVER = new Set(["world_id", "etag", "allocation", "policy_version", "create_time"]);
 
 const TIMER_SETS: ReadonlyMap<string, TimerSet> = new Map([
@@ -32,16 +32,16 @@ const TIMER_SETS: ReadonlyMap<string, TimerSet> = new Map([
 ]);
 const TIMER_NAMES: ReadonlyMap<string, keyof TimerOverrides> = new Map(Object.entries(TIMERS));
 
-/** What an update makes of the settings of a world. */
+/** Makes the new settings of a world from the current ones. */
 type SettingsChange = (before: WorldSettings) => WorldSettings;
 
 /**
- * The change an UpdateWorld asks for. The fields the mask names change, and one that is named and not set goes back to
- * its default. Without a mask those that are set change: a client of an older version cannot clear what it does not
- * know. Within timers each stands for itself, unless the mask names them whole.
+ * The change that an UpdateWorld requests. The fields that the mask names change, and one that is named and not set
+ * goes back to its default. Without a mask the fields that are set change, so that a client of an older version cannot
+ * clear what it does not know. Each timer is a field of its own, unless the mask names the whole set of timers.
  *
- * INVALID_FIELD with `update_mask` for "*" and for a path that is not a field of a world. The change itself throws
- * INVALID_FIELD for another clock or source.
+ * @throws {QmtlError} INVALID_FIELD with `update_mask` for "*" and for a path that is not a field of a world. The
+ * change itself throws INVALID_FIELD for another clock or source.
  */
 export function settingsChange(world: World, paths: readonly string[]): SettingsChange {
   const given = givenSettings(world);

@@ -339,7 +339,7 @@ describe("shares that nobody has set", () => {
       reason,
     });
 
-  /** What each answer says of the shares of a world. */
+  /** The shares of a world, as each answer reports them. */
   async function shown(worldId: string): Promise<Record<string, number>[]> {
     const { allocations } = await all.rebalancing.listAllocations({ worldId });
     const { bindings } = await all.worlds().listBindings({ worldId });

@@ -11,7 +11,7 @@ import type { TimerOverrides, WorldSettings } from "../store/world-rows.ts";
 import { decisionTtlSecondsDefault, maxLagSecondsDefault } from "../world/world-settings.ts";
 import { clocks, demotePolicies, leaseLostPolicies } from "./closed-sets.ts";
 
-/** What a world has where it does not say; its id, clock and source it must say. */
+/** Defaults of what a world leaves unset. Its id and clock must be set, and the source of a replay world. */
 export const SETTING_DEFAULTS: Omit<WorldSettings, "worldId" | "clock"> = {
   displayName: "",
   source: "",
@@ -30,9 +30,8 @@ export const SETTING_DEFAULTS: Omit<WorldSettings, "worldId" | "clock"> = {
 /**
  * Settings of a new world; what is unset has its default, and output-only fields are skipped.
  *
- * INVALID_FIELD without a clock.
- *
- * @param timers of paper where the world sets none
+ * @param timers timers of paper, for those that the world does not set
+ * @throws {QmtlError} INVALID_FIELD without a clock.
  */
 export function settingsFromProto(world: World, timers: TimerOverrides): WorldSettings {
   const { clock = clocks.fromProto(world.clock, "world.clock"), ...given } = givenSettings(world);
@@ -45,7 +44,9 @@ export function settingsFromProto(world: World, timers: TimerOverrides): WorldSe
   };
 }
 
-/** The settings that are set in a message. Of scalars those that are not zero: proto3 cannot tell more. */
+/**
+ * The settings that are set in a message. A scalar counts as set unless it is zero: proto3 knows no other difference.
+ */
 export function givenSettings(world: World): Partial<Omit<WorldSettings, "worldId">> {
   const { displayName, source, accountId, paperTimers, liveTimers } = world;
   const { clock, onDemote, onLeaseLost } = world;
@@ -72,7 +73,7 @@ export function givenSettings(world: World): Partial<Omit<WorldSettings, "worldI
   };
 }
 
-/** Our name of each timer of the contract. */
+/** Our name for each timer of the contract. */
 export const TIMERS = {
   lease: "leaseMs",
   renew_interval: "renewMs",
@@ -91,7 +92,7 @@ function secondsOf(duration: Duration, field: string): number {
   });
 }
 
-/** The timers that are set, whatever they are: `checkSettings` says which rule they break. */
+/** The timers that are set, unchecked: `checkSettings` refuses those that break a rule. */
 function timersFromProto(timers: LeaseTimers): TimerOverrides {
   const given: Record<keyof TimerOverrides, Duration | undefined> = {
     leaseMs: timers.lease,

@@ -32,7 +32,7 @@ export interface WorldHandlerOptions {
   readonly timerDefaults: TimerOverrides;
 }
 
-/** WorldService on the wire. */
+/** Handlers of WorldService. */
 export function worldHandlers(
   worlds: Worlds,
   { timerDefaults }: WorldHandlerOptions,
@@ -154,7 +154,7 @@ export function requestKey(
   return requestId === "" ? undefined : { scope, requestId, requestHash: hashText(content) };
 }
 
-/** Scope of the request ids of a method in a world; one made again under the same name has its own. */
+/** Scope of the request ids of a method in a world; a world created again under the same id has a scope of its own. */
 export function worldScope(method: string, actor: WorldActor): string {
   return `${method}/${actor.worldId}/${actor.state.world.createdMs}`;
 }
@@ -165,7 +165,7 @@ function boundAmong(actor: WorldActor, rows: readonly BindingRow[]): SharedBindi
   return rows.flatMap((row) => bound.filter((one) => one.strategyId === row.strategyId));
 }
 
-/** A binding with the mode in force of its strategy, as its activation says; validate without one. */
+/** A binding with its strategy's mode in force, taken from the activation; validate without one. */
 function shownBinding(actor: WorldActor, row: SharedBinding) {
   const activation = actor.row.activations.find((a) => a.strategyId === row.strategyId);
   return bindingToProto(actor.worldId, row, activation?.effectiveMode ?? "validate");

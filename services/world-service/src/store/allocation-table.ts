@@ -1,6 +1,6 @@
 import type { Queryable } from "@qmtl/service-kit/db";
 
-/** An allocation as it was set. Append-only; the last of a world stands. */
+/** An allocation as it was set. Append-only; the last one of a world is in force. */
 interface AllocationEntry {
   readonly worldId: string;
   readonly ratio: number;
@@ -23,7 +23,7 @@ export async function appendAllocation(
   );
 }
 
-/** Writes the standing ratio and shares of a world. */
+/** Writes the ratio and shares that are in force in a world. */
 export async function writeShares(db: Queryable, entry: AllocationEntry): Promise<void> {
   await db.query("UPDATE world.world SET allocation = $2 WHERE world_id = $1", [
     entry.worldId,

@@ -13,10 +13,10 @@ export interface DecisionTermRow {
     | "allow_live"
     | "breaker"
     | "nothing_selected";
-  /** The most it allows. */
+  /** The highest mode that it allows. */
   readonly mode: EffectiveMode;
   readonly detail: string;
-  /** It is what holds the mode down. */
+  /** True for a term that limits the mode. */
   readonly binding: boolean;
 }
 
@@ -26,11 +26,11 @@ export interface ComposedStrategy {
   readonly stage: Stage;
   readonly mode: EffectiveMode;
   readonly terms: readonly DecisionTermRow[];
-  /** Of the world's capital, in force. */
+  /** Share of the world's capital that is in force. */
   readonly share: number;
 }
 
-/** A decision without identity and life. */
+/** A decision without its id and time to live. */
 export interface Composition {
   readonly mode: EffectiveMode;
   readonly reason: string;
@@ -58,7 +58,7 @@ export async function insertDecision(
   );
 }
 
-/** The decision that stood at a time; undefined before the first. */
+/** The decision that was the latest at a time; undefined before the first. */
 export async function readDecisionAsOf(
   db: Queryable,
   worldId: string,

@@ -17,7 +17,7 @@ export interface PhaseTime {
   /** Sessions waited for, and how many of them had acknowledged the run's fence then. */
   readonly sessions: number;
   readonly acknowledged: number;
-  /** Those that had not, a hundred at most. */
+  /** Those that had not, at most a hundred. */
   readonly waiting: readonly WaitingSession[];
 }
 
@@ -28,7 +28,7 @@ interface WaitingSession {
   readonly origin?: SessionOrigin;
 }
 
-/** A run with what the gate machine does not need to know of it. */
+/** A run, with what the gate machine does not need to know about it. */
 export interface StoredRun {
   readonly run: ApplyRun;
   readonly stagesBefore: StageSet;
@@ -92,7 +92,7 @@ export async function updateGate(
   return written.length === 1;
 }
 
-/** Adds a run or writes where it stands. */
+/** Adds a run or writes its current state. */
 export async function upsertRun(db: Queryable, worldId: string, stored: StoredRun): Promise<void> {
   const { run } = stored;
   await db.query(
@@ -146,7 +146,7 @@ export async function readRuns(
   return records.map((record) => ({ entry: record.entry, stored: runOf(record) }));
 }
 
-/** Who emits what. */
+/** The emitters of a world's strategies. */
 export async function readEmitters(db: Queryable, worldId: string): Promise<EmitterRow[]> {
   const records = await db.query<{ strategy_id: string; session_id: string | null }>(
     "SELECT strategy_id, session_id FROM world.emitter WHERE world_id = $1",
@@ -155,7 +155,7 @@ export async function readEmitters(db: Queryable, worldId: string): Promise<Emit
   return records.map((r) => ({ strategyId: r.strategy_id, sessionId: r.session_id }));
 }
 
-/** Writes emitters that changed. */
+/** Adds emitters or overwrites them. */
 export async function upsertEmitters(
   db: Queryable,
   worldId: string,

@@ -6,7 +6,7 @@ const requestKeptMs = 86_400_000;
 
 /** Key of an idempotent request: one id within a scope, bound to its content. */
 export interface RequestKey {
-  /** Method and world, so that ids of different methods do not meet. */
+  /** Method and world, so that ids of different methods do not collide. */
   readonly scope: string;
   readonly requestId: string;
   readonly requestHash: string;
@@ -33,7 +33,7 @@ export async function readRequest(
   throw new QmtlError(reused, `${key.requestId} was used with other content`);
 }
 
-/** Keeps the answer, in the transaction of the change; old ones go. */
+/** Stores the answer in the transaction of the change, and deletes expired ones. */
 export async function writeRequest(
   db: Queryable,
   key: RequestKey,

@@ -1,7 +1,7 @@
 import { raiseStoreEpoch } from "@qmtl/service-kit/control";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 
-/** A floor lies above every number that was ever used, if they rise by less than this a second. */
+/** A floor lies above every number that was ever used, provided that numbers rise by less than this per second. */
 const perSecondMax = 1_024;
 
 /** The floor since the last restore from a backup; 0 when there was none. */
@@ -10,7 +10,9 @@ export async function readFloor(db: Queryable): Promise<number> {
   return row?.floor ?? 0;
 }
 
-/** Raises the floor to seconds of the wall clock × 1 024, and the store epoch of the topics to it. */
+/**
+ * Raises the floor to the wall clock in seconds × 1,024, at least by 1, and the store epoch of the topics to the floor.
+ */
 export async function raiseFloor(tx: Tx, nowMs: number): Promise<number> {
   const [row] = await tx.query<{ floor: number }>(
     `INSERT INTO world.restore_floor AS f (floor) VALUES ($1)

@@ -21,7 +21,7 @@ const headOf = (samples: number): SeriesHead => ({
   dataEndMs: 0,
 });
 
-/** Adds samples whose value is their place. */
+/** Adds samples whose value is their position. */
 function add(db: Db, from: number, to: number): Promise<void> {
   const append = {
     head: headOf(to),
@@ -64,6 +64,6 @@ test("a series begun in chunks of 512 goes on in shorter ones, in order, of whic
     "select chunk, pg_column_size(c.*) as bytes from world.returns_chunk c where chunk > 1",
   );
   expect(added.length).toBe(Math.ceil(3_000 / chunkSamplesMax) - Math.floor(777 / chunkSamplesMax));
-  // Beyond about 2,000 bytes a row is packed, and what it holds moved away.
+  // Beyond about 2,000 bytes a row is compressed, and its values are moved out of the page.
   expect(Math.max(...added.map(({ bytes }) => bytes))).toBeLessThan(1_900);
 });

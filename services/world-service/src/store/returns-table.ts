@@ -5,13 +5,13 @@ import type { SeriesDomain } from "../policy/policy.ts";
 import type { SeriesHead } from "./world-rows.ts";
 
 /**
- * Samples of one stored chunk at most: few enough that a row stays in its page. A longer one is packed and moved out of
- * it, and unpacked again with every sample that is added. Chunks of 512, as older ones are, keep their place: their
- * numbers are lower than those of what follows.
+ * Largest number of samples of one stored chunk: few enough that a row stays in its page. A longer row would be
+ * compressed and moved out of it, and unpacked again for every sample that is added. Older chunks, of 512 samples, stay
+ * in order: their numbers are lower than those of the chunks that follow.
  */
 export const chunkSamplesMax = 64;
 
-/** Samples of one series at most: 32 years of five-minute bars would be refused. */
+/** Largest number of samples of one series: 19 years of five-minute bars around the clock. */
 export const seriesSamplesMax = 2_000_000;
 
 /** New samples of a series, already cut to what is new. */
@@ -86,7 +86,7 @@ export async function appendReturns(
   );
 }
 
-/** Forgets a series' samples: a backtest is replaced, not continued. */
+/** Deletes the samples of a series: a backtest is replaced, not continued. */
 export async function clearReturns(
   db: Queryable,
   worldId: string,

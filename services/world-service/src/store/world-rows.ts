@@ -4,7 +4,7 @@ import type { SeriesDomain, Stage } from "../policy/policy.ts";
 /** Timers an operator set; a missing one is the default of the stage. */
 export type TimerOverrides = Partial<Omit<GateTimers, "decisionTtlMs" | "leaderMs">>;
 
-/** What an operator sets of a world. */
+/** The settings of a world. */
 export interface WorldSettings {
   readonly worldId: string;
   readonly displayName: string;
@@ -13,7 +13,7 @@ export interface WorldSettings {
   readonly source: string;
   readonly accountId: string;
   readonly allowLive: boolean;
-  /** Data older than this lowers to compute-only. */
+  /** Data older than this lower the mode to compute-only. */
   readonly maxLagSeconds: number;
   readonly decisionTtlSeconds: number;
   readonly onDemote: "flat" | "keep";
@@ -24,12 +24,12 @@ export interface WorldSettings {
   readonly liveTimers: TimerOverrides;
 }
 
-/** A world as stored. Times are epoch milliseconds. */
+/** A world as stored. Times are in milliseconds since 1970. */
 export interface WorldRow {
   readonly settings: WorldSettings;
-  /** Increases with every change of the settings; the etag. */
+  /** Increases with every change of the settings; part of the etag. */
   readonly version: number;
-  /** The most the world was raised to. */
+  /** The stage to which the world was raised. */
   readonly stage: Stage;
   /** Default policy; 0 = none. */
   readonly policyVersion: number;
@@ -45,7 +45,7 @@ export interface BindingRow {
   readonly strategyId: string;
   readonly strategyName: string;
   readonly stage: Stage;
-  /** Share of the world's capital that was set for it; null: none was. `withSharesInForce` says what it has. */
+  /** Share of the world's capital that was set for it; null: none. `withSharesInForce` gives the share in force. */
   readonly ownShare: number | null;
   /** Stages it was demoted from on their own series. */
   readonly demotedFrom: readonly Stage[];
@@ -65,7 +65,7 @@ export interface SeriesHead {
   readonly samples: number;
   readonly fromMs: number;
   readonly toMs: number;
-  /** Last bucket the strategy's inputs had. */
+  /** End of the last bucket of the strategy's inputs. */
   readonly dataEndMs: number;
 }
 

@@ -38,7 +38,7 @@ export async function readWorld(db: Queryable, worldId: string): Promise<WorldRo
   return record === undefined ? undefined : worldOf(record);
 }
 
-/** Adds a world. A world made again continues with the audit count of the one before. */
+/** Adds a world. A world created again under the same id continues with the audit count of the one before. */
 export async function insertWorld(db: Queryable, row: WorldRow): Promise<void> {
   await db.query(
     `INSERT INTO world.world (world_id, body, version, stage, policy_version, allocation, created_ms, audit_entries)
@@ -84,7 +84,7 @@ export async function deleteWorld(db: Queryable, worldId: string): Promise<void>
   await db.query("DELETE FROM world.world WHERE world_id = $1", [worldId]);
 }
 
-/** Where the numbers of a world of one name continue. */
+/** The numbers above which a new world of the same id continues. */
 interface RetiredWorld {
   readonly revision: number;
   readonly fence: number;
@@ -92,8 +92,8 @@ interface RetiredWorld {
 }
 
 /**
- * Where a deleted world of this name ended, or may have ended before the store was restored from a backup;
- * undefined when neither was.
+ * The last numbers of a deleted world of this id, or those that it may have reached before the store was restored from
+ * a backup; undefined when there was neither.
  */
 export async function readRetired(
   db: Queryable,
@@ -109,7 +109,7 @@ export async function readRetired(
   return { revision, fence: Math.max(fence, floor), storeEpoch: Math.max(store_epoch, floor) };
 }
 
-/** Writes stages of the world and of the strategies named. */
+/** Writes the stages of the world and of the named strategies. */
 export async function writeStages(
   db: Queryable,
   worldId: string,

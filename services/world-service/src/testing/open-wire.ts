@@ -20,14 +20,14 @@ const ROLES: readonly CallPrincipal["role"][] = [
   "gateway",
 ];
 
-/** Whoever calls is of the role his header names; of no role without one. */
+/** A caller has the role that its header names; a call without one fails. */
 const ofHeader: PrincipalCheck = ({ header }) => {
   const role = ROLES.find((each) => each === header(roleHeader));
   if (role === undefined) throw new Error("the test's caller says no role");
   return { name: role, role };
 };
 
-/** A world service over PGlite at a real router, called as any role. */
+/** A world service over PGlite behind a real gRPC server, called in any role. */
 export async function openWire() {
   const host = await openTestPglite();
   const config = await loadConfig({ cwd: "/", env: {} });
@@ -42,7 +42,7 @@ export async function openWire() {
     connectTo(`http://127.0.0.1:${router.port}`, { headers: () => ({ [roleHeader]: role }) });
   const connections = new Map(ROLES.map((role) => [role, connectAs(role)]));
   return {
-    /** Clients of a caller. */
+    /** Clients of a caller in this role. */
     as: (role: CallPrincipal["role"]) => {
       const connection = connections.get(role)!;
       return { client: connection.client.bind(connection) };

@@ -21,7 +21,7 @@ import { createWorldService, type WorldServiceInstance } from "../create-world-s
 import { hashText } from "../store/hash-text.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 
-/** A world service over a test database, called without a wire. */
+/** A world service over a test database, called without a connection. */
 export interface OpenWorldService {
   readonly instance: WorldServiceInstance;
   readonly db: Db;
@@ -40,7 +40,7 @@ export interface OpenWorldService {
   ): Promise<MessageShape<M["output"] & DescMessage>[]>;
 }
 
-/** Opens the service over `dbOf`, whose databases share one store; two of them see the same worlds. */
+/** Opens the service over `dbOf`, whose databases share one store; two services over it see the same worlds. */
 export async function openWorldService(
   dbOf: (schema: string) => Db,
   clock: ManualClock,
@@ -89,12 +89,12 @@ export async function openWorldService(
   };
 }
 
-/** A session that obeys: it applies what the gate says, shuts with it, and heartbeats. */
+/** A session that obeys: it applies the state of the gate, shuts with it, and sends heartbeats. */
 export class FakeSession {
   readonly claim: SessionClaim;
   readonly #actorOf: () => WorldActor;
   #seq = 0;
-  /** False: it heartbeats, but never acknowledges a freeze. */
+  /** False: it sends heartbeats, but never acknowledges a freeze. */
   obeys = true;
 
   constructor(actorOf: () => WorldActor, sessionId: string, strategyIds: readonly string[] | "*") {
@@ -130,7 +130,7 @@ export class FakeSession {
   }
 }
 
-/** Moves time on in steps of 25 ms, or of `stepMs`, each after what the one before started has been committed. */
+/** Moves time forward in steps of `stepMs`, each after what the step before started has been committed. */
 export async function advance(
   clock: ManualClock,
   actorOf: () => WorldActor,

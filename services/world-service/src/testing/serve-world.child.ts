@@ -1,5 +1,5 @@
-// A WorldService in a process of its own: `dsn leaderMs`. Prints its port when it has started, leading or waiting to, and ends
-// with its standard input.
+// A WorldService in a process of its own: `dsn leaderMs`. Prints its port when it has started, leading or waiting to
+// lead, and exits when its standard input ends.
 import { writeSync } from "node:fs";
 import { loadConfig } from "@qmtl/sdk/config";
 import { openGrpcServer, silentLogger, systemClock } from "@qmtl/service-kit";

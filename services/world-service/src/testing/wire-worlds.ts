@@ -22,7 +22,7 @@ export const goodSeries = {
   returns: Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 0.02 : -0.01)),
 };
 
-/** Worlds at a real router, as an owner handles them unless it is said otherwise. */
+/** Worlds behind a real gRPC server, called as an owner unless a role is stated. */
 export class WireWorlds implements AsyncDisposable {
   readonly wire: Awaited<ReturnType<typeof openWire>>;
   #made = 0;
@@ -55,7 +55,7 @@ export class WireWorlds implements AsyncDisposable {
     return this.wire.as("owner").client(RebalancingService);
   }
 
-  /** A wall world with the strategies named, and no policy. */
+  /** A world by the wall clock, with the named strategies and no policy. */
   async make(...strategyIds: string[]): Promise<string> {
     this.#made += 1;
     const worldId = `w${this.#made}`;
@@ -66,7 +66,7 @@ export class WireWorlds implements AsyncDisposable {
     return worldId;
   }
 
-  /** A world with one strategy, `a`, that is active in compute-only since run `r`. */
+  /** A world with one strategy, `a`, that has been active in compute-only since run `r`. */
   async makeActive(): Promise<string> {
     const worldId = await this.make("a");
     await this.policies.createPolicy({ worldId, document, requestId: "p" });
@@ -77,7 +77,7 @@ export class WireWorlds implements AsyncDisposable {
     return worldId;
   }
 
-  /** Types of what was done in a world, oldest first. */
+  /** Types of a world's audit entries, oldest first. */
   async auditTypes(worldId: string): Promise<string[]> {
     const { entries } = await this.worlds().listAuditEntries({ worldId, pageSize: 1_000 });
     return entries.map(({ type }) => type);

@@ -1,7 +1,7 @@
 import type { AuditEvent } from "../store/audit-table.ts";
 import type { WorldActor } from "./world-actor.ts";
 
-/** An audit entry at the gate as it stands. */
+/** An audit event, with the current fence and revision of the gate. */
 export function auditOf(
   actor: WorldActor,
   type: string,

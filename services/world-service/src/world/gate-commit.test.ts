@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => host.close());
 
-/** Begins an apply in a process that dies at `point`: from there on nothing of it moves any more. */
+/** Begins an apply in a process that dies at `point`: from then on nothing in it moves. */
 async function applyAndDie(worldId: string, point: string): Promise<void> {
   const clock = new ManualClock();
   const w = await openWorldService((schema) => host.db(schema), clock);

@@ -21,9 +21,9 @@ import type { StageSet } from "../store/world-rows.ts";
 import { writeStages } from "../store/world-table.ts";
 import type { ServicePorts } from "./service-ports.ts";
 
-/** What belongs into the same transaction as a transition of the gate. */
+/** What belongs in the same transaction as a transition of the gate. */
 export interface CommitExtra {
-  /** Who wants it; the service itself by default. */
+  /** Who requested it. @default the service itself */
   readonly principal?: string;
   /** What changed, for a content change. */
   readonly change?: GateChange;
@@ -31,17 +31,17 @@ export interface CommitExtra {
   readonly stages?: { readonly before: StageSet; readonly after: StageSet };
   /** Further statements. */
   readonly write?: (tx: Tx) => Promise<void>;
-  /** Audit type and facts; without it the transition speaks for itself. */
+  /** Type and further content of the audit entry. @default made from the transition alone */
   readonly audit?: { readonly type: string; readonly body: Readonly<Record<string, unknown>> };
 }
 
-/** What a committed transition leaves in memory. */
+/** How a commit ended, and what memory takes over if it succeeded. */
 interface CommitResult {
   readonly outcome: CommitOutcome;
   readonly error: unknown;
   readonly run: StoredRun | undefined;
   readonly holdReasons: HoldReasons;
-  /** Stages to take over; undefined when they did not change. */
+  /** The new stages; undefined when they did not change. */
   readonly stages: StageSet | undefined;
 }
 
@@ -59,8 +59,8 @@ const waitingMax = 100;
 class RevisionLost extends Error {}
 
 /**
- * Writes a transition of the gate, its run, emitters, stages, audit and event in one transaction. Never
- * rejects: the outcome says how it ended, and the gate machine must be told.
+ * Writes a transition of the gate, its run, emitters, stages, audit and event in one transaction. Never rejects: the
+ * caller must pass the outcome on to the gate machine.
  */
 export async function commitProposal(
   ports: ServicePorts,
@@ -144,7 +144,7 @@ function nextRun(
   return { ...last, run, phases: [...last.phases, phase(run.state, nowMs - last.createdMs)] };
 }
 
-/** SWITCHED takes the new stages, a rollback from there the old ones, in the same transaction. */
+/** SWITCHED brings the new stages, a rollback from there the old ones, in the same transaction. */
 function nextStages(proposal: Proposal, run: StoredRun | undefined): StageSet | undefined {
   if (run === undefined || proposal.run === null) return undefined;
   if (proposal.kind === "switch") return run.stagesAfter;

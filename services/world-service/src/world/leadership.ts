@@ -1,6 +1,6 @@
 import { RowLeadership, type RowLeadershipOptions } from "@qmtl/service-kit";
 
-/** The service, as a process of it that does not lead names it. */
+/** Name of the service in refusals and in the log. */
 export const serviceName = "WorldService";
 
 /** How long a leader may be silent before another takes over, milliseconds. */

@@ -1,14 +1,14 @@
 import type { Clock, Leadership, Logger } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 
-/** What every use case of the service may call on. */
+/** What every use case of the service may use. */
 export interface ServicePorts {
   readonly db: Db;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly leadership: Leadership;
-  /** Says that something was committed for the outbox. */
+  /** Called after each commit that may have put an event into the outbox. */
   readonly poke: () => void;
-  /** A fresh id, unique for ever. */
+  /** Returns a new id, unique for ever. */
   readonly newId: () => string;
 }

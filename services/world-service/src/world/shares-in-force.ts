@@ -4,9 +4,9 @@ import type { BindingRow } from "../store/world-rows.ts";
 export type SharedBinding = BindingRow & { readonly share: number };
 
 /**
- * The strategies bound to a world, each with the share in force. As long as no share of any of them was ever set they
- * have the world in equal parts, those that only validate too; from then on one without a share of its own has 0. This
- * alone decides the shares: what is shown, what is planned, and what the gateway gives capital by.
+ * The strategies bound to a world, each with its share in force. While none of them has a share of its own, they have
+ * equal shares, also those at validate; as soon as one has, those without have 0. This function alone decides the
+ * shares that are shown, that plans use, and by which the gateway assigns capital.
  */
 export function withSharesInForce(bound: readonly BindingRow[]): SharedBinding[] {
   const isSplit = bound.some((binding) => binding.ownShare !== null);

@@ -1,7 +1,9 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { isDatabaseOutage, OUTAGE_RETRY_MS, outageOf } from "@qmtl/service-kit";
 
-/** A failed write as the caller may see it: OUTCOME_UNKNOWN, STORE_UNAVAILABLE. What is not an outage passes unchanged. */
+/**
+ * Converts an outage of the database into OUTCOME_UNKNOWN or STORE_UNAVAILABLE; any other error is returned as it is.
+ */
 export function storeError(error: unknown): unknown {
   const failure = outageOf(error)?.failure;
   if (!isDatabaseOutage(failure)) return error;

@@ -1,4 +1,4 @@
-/** Those who wait for the next change of something. */
+/** The callers that wait for the next change of something. */
 export class Watchers {
   readonly #waiting = new Set<() => void>();
 
@@ -16,7 +16,7 @@ export class Watchers {
     });
   }
 
-  /** Lets everybody continue. */
+  /** Ends every wait. */
   notify(): void {
     for (const done of [...this.#waiting]) done();
   }

@@ -23,7 +23,7 @@ interface End {
 /** The transactions of a database, each of which waits until the test ends it. */
 class HeldTransactions {
   begun = 0;
-  /** Most of them at the same time. */
+  /** Largest number of them open at the same time. */
   openMax = 0;
   #open = 0;
   #isFree = false;
@@ -52,21 +52,21 @@ class HeldTransactions {
     for (const go of this.#held.splice(0)) go({});
   }
 
-  /** Ends the one that waits longest. */
+  /** Ends the one that has waited longest. */
   end(how: End = {}): void {
     const go = this.#held.shift();
     if (go === undefined) throw new Error("no transaction waits");
     go(how);
   }
 
-  /** Holds none any more. */
+  /** Ends those that wait, and holds no further ones. */
   free(): void {
     this.#isFree = true;
     this.endAll();
   }
 }
 
-/** Lets everything go on that waits for nothing outside of this process. */
+/** Lets everything continue that waits for nothing outside of this process. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 let host: Awaited<ReturnType<typeof openTestPglite>>;
@@ -103,7 +103,7 @@ const cutEdge = (worldId: string) =>
 const freeze = (worldId: string) =>
   w.call(ActivationService.method.freeze, { worldId, hold: HoldKind.MANUAL, reason: "test" });
 
-/** The override in memory and in the store. */
+/** How often the override is in memory, and in the store. */
 async function cutEdges(worldId: string): Promise<unknown[]> {
   const { edges } = await w.call(WorldService.method.listEdgeOverrides, { worldId });
   const sql = "SELECT body->'edges' AS edges FROM world.gate WHERE world_id = $1";

@@ -34,16 +34,16 @@ import { Watchers } from "./watchers.ts";
 import { timersOf } from "./world-settings.ts";
 import { adoptStages, type WorldState } from "./world-state.ts";
 
-/** Milliseconds between looks while a run or a closing gate waits for something. */
+/** Milliseconds between ticks while a run or a closing gate waits for something. */
 const busyTickMs = 25;
-/** Times that one heartbeat waits for the commits under way, or commits, at most. */
+/** Largest number of times that one heartbeat commits, or waits for the commits under way. */
 const heartbeatRoundsMax = 64;
-/** Milliseconds between looks otherwise. */
+/** Milliseconds between ticks otherwise. */
 const idleTickMs = 500;
 /** Sessions silent this long, without a lease, are forgotten. */
 const sessionSilentMsMax = 60_000;
 
-/** Operations of one world that wait at most; more are refused. */
+/** Limit of the operations of one world that run or wait; more are refused. */
 export const operationsLimit: QueueLimit = {
   waitingMax: 256,
   refusal: () =>
@@ -52,23 +52,23 @@ export const operationsLimit: QueueLimit = {
     }),
 };
 
-/** A transition that was committed, or a run that was asked for before. */
+/** A transition that was committed, or a run that was requested before. */
 type GateAnswer = Exclude<Answer, { kind: "refuse" }>;
 
 /**
  * One world at its leader: the state in memory, the gate machine, and the only writer of both.
  *
- * Operations run one after another (`exclusive`). Whatever writes the gate, or reads it again, takes its turn in one
- * queue besides: operations (`propose`, `rewrite`), ticks and heartbeats that change an emitter. A transition of the
+ * Operations run one after another (`exclusive`). Whatever writes the gate, or reads it again, also takes its turn in a
+ * second queue: operations (`propose`, `rewrite`), ticks, and heartbeats that change an emitter. A transition of the
  * gate is one transaction with its event. Other heartbeats are answered at once from memory and wait for nothing. Ticks
- * drive runs, closing gates and the decision's life.
+ * drive runs and closing gates, and refresh the decision.
  */
 export class WorldActor {
   readonly state: WorldState;
   readonly #ports: ServicePorts;
   readonly #machine: GateMachine;
   readonly #queue = new SerialQueue(operationsLimit);
-  /** Turns of what writes the gate or reads it again. Who has the turn never waits for an operation. */
+  /** The turns of what writes the gate or reads it again. Whoever has the turn never waits for an operation. */
   readonly #turns = new SerialQueue(operationsLimit);
   readonly #watchers = new Watchers();
   #mustReload = false;
@@ -130,7 +130,7 @@ export class WorldActor {
     this.#arm();
   }
 
-  /** Ticks no more, and waits for what is being written. */
+  /** Ends the ticks, and waits for what is being written. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#timer?.cancel();
@@ -145,8 +145,8 @@ export class WorldActor {
   }
 
   /**
-   * Asks the gate machine for a transition and commits it. Call it inside `exclusive`; `ask` sees the row as it stands
-   * when its turn comes. Resolves to the answer: committed, or a run that was asked for before.
+   * Asks the gate machine for a transition and commits it. Call it inside `exclusive`; `ask` gets the row as it is when
+   * its turn comes. Resolves to the committed transition, or to a run that was requested before.
    */
   async propose(
     ask: (row: GateRow) => GateCommand,
@@ -157,7 +157,9 @@ export class WorldActor {
     return answer;
   }
 
-  /** The same for what may no longer be needed when its turn comes: then `ask` returns undefined, and nothing is done. */
+  /**
+   * The same for what may no longer be needed when its turn comes: then `ask` returns undefined, and nothing is done.
+   */
   proposeIf(
     ask: (row: GateRow) => GateCommand | undefined,
     extra: CommitExtra | (() => CommitExtra) = {},
@@ -180,14 +182,14 @@ export class WorldActor {
     await this.#transaction(statements);
   }
 
-  /** After a write whose outcome is not known memory is read again before it is used. */
+  /** Notes a failed write: if its outcome is unknown, memory is read again before it is used. */
   noteFailure(error: unknown): void {
     if (!(error instanceof UnknownOutcome)) return;
     this.#mustReload = true;
     this.#arm(0);
   }
 
-  /** Replaces the gate row where no machine transition exists for it: edges. Call it inside `exclusive`. */
+  /** Replaces the gate row where the machine has no transition for the change: edges. Call it inside `exclusive`. */
   rewrite(
     change: (row: GateRow) => GateRow,
     statements: (tx: Tx, row: GateRow) => Promise<void>,
@@ -200,8 +202,9 @@ export class WorldActor {
   }
 
   /**
-   * Answers a heartbeat from memory. Only a change of emitter is committed first, after what is being committed now; when
-   * that fails, or memory is in doubt, the answer is what memory says, and the next heartbeat tries again.
+   * Answers a heartbeat from memory. Only a change of emitter is committed first, after what is being committed now. If
+   * a commit that it waits for fails, or memory is in doubt, the answer is what memory says, and the next heartbeat
+   * tries again.
    */
   async heartbeat(claim: SessionClaim, heartbeat: Heartbeat): Promise<HeartbeatReply> {
     for (let round = 0; ; round++) {
@@ -227,7 +230,7 @@ export class WorldActor {
     this.#arm(0);
   }
 
-  /** What is known of a session, for claims of its NACK. */
+  /** The claim of a registered session; undefined for an unknown one. */
   claimOf(sessionId: string): SessionClaim | undefined {
     return this.#machine.leases.registry.get(sessionId);
   }
@@ -254,12 +257,12 @@ export class WorldActor {
     if (!this.isRunInFlight) await this.onIdle(this);
   }
 
-  /** Resolves when the gate is not being written and memory is right. */
+  /** Resolves when the gate is not being written and memory is not in doubt. */
   async settled(): Promise<void> {
     while (!this.#turns.isIdle || this.#mustReload) await this.#inTurn(() => Promise.resolve());
   }
 
-  /** Alone among what writes the gate, in the order of the calls, and on memory that is right. */
+  /** Runs work alone among what writes the gate, in the order of the calls, on memory that is not in doubt. */
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     return this.#turns.run(async () => {
       if (this.#mustReload) await this.#reload();
@@ -267,7 +270,7 @@ export class WorldActor {
     });
   }
 
-  /** Commits what is due; false when nothing is. */
+  /** Commits what is due; resolves to false when nothing is. */
   async #commitDue(): Promise<boolean> {
     const proposal = this.#isStopped ? null : this.#machine.tick(this.now());
     if (proposal !== null) await this.#commit(proposal, {});
@@ -287,7 +290,7 @@ export class WorldActor {
     this.#ports.poke();
   }
 
-  /** Writes what the machine proposed. Whoever calls it has the turn. */
+  /** Writes what the machine proposed. The caller must have the turn. */
   async #commit(proposal: Proposal, extra: CommitExtra): Promise<void> {
     const context = {
       lastRun: this.state.lastRun,
@@ -361,7 +364,7 @@ const ERRORS = {
   TIMERS_INVALID: ["TIMERS_INVALID", "the timers violate a rule"],
 } as const satisfies Record<ApplyRefusal, readonly [ReasonName, string]>;
 
-/** The error of a refusal, with what the gate looked like. */
+/** The error for a refusal, with the state of the gate. */
 function refusalError(refusal: ApplyRefusal, row: GateRow): QmtlError {
   const [reason, message] = ERRORS[refusal];
   const holds = row.holds.length > 0 ? ` (${row.holds.join(", ")})` : "";
@@ -369,14 +372,14 @@ function refusalError(refusal: ApplyRefusal, row: GateRow): QmtlError {
   return new QmtlError(reason, `${message}${refusal === "WORLD_HELD" ? holds : ""}`, { metadata });
 }
 
-/** The service clock as the gate machine is told it. */
+/** The time of the service clock, as the gate machine takes it. */
 function worldTime({ clock }: Pick<ServicePorts, "clock">): WorldTime {
   return { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() };
 }
 
 /**
- * The gate machine of a world, made in this leadership (`isNew`) or read at its beginning. Timers are
- * asked for each time: they change with the world's settings and stage.
+ * The gate machine of a world that was created under this leadership (`isNew`), or read at its beginning. The timers
+ * are read each time, since they change with the world's settings and stage.
  */
 function openMachine(
   ports: ServicePorts,

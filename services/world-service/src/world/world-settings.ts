@@ -1,13 +1,13 @@
 import { type GateTimers, LIVE_TIMERS, PAPER_TIMERS } from "@qmtl/core/gate";
 import type { WorldSettings } from "../store/world-rows.ts";
 
-/** Lag allowed when a world does not say: seven days. */
+/** Largest lag in a world that does not set one: seven days. */
 export const maxLagSecondsDefault = 604_800;
 
-/** Life of a decision when a world does not say. */
+/** Time to live of a decision in a world that does not set one. */
 export const decisionTtlSecondsDefault = 300;
 
-/** The timers in force: of live once the world's stage is live, else of paper. */
+/** The timers in force: those of live once the world's stage is live, else those of paper. */
 export function timersOf(settings: WorldSettings, isLive: boolean, leaderMs: number): GateTimers {
   const base = isLive ? LIVE_TIMERS : PAPER_TIMERS;
   const overrides = isLive ? settings.liveTimers : settings.paperTimers;

@@ -4,15 +4,15 @@ import type { HoldReasons, StoredRun } from "../store/gate-table.ts";
 import type { BindingRow, SeriesHead, StageSet, WorldRow } from "../store/world-rows.ts";
 import { type SharedBinding, withSharesInForce } from "./shares-in-force.ts";
 
-/** The policy in force, read once. */
+/** The policy in force, parsed. */
 interface DefaultPolicy {
   readonly version: number;
   readonly policy: Policy;
 }
 
 /**
- * What the leader keeps in memory of one world: a copy of what is stored, changed only after a commit.
- * Read again whole after a commit whose outcome is unknown.
+ * What the leader keeps in memory of one world: a copy of what is stored, changed only after a commit, and read again
+ * whole after a commit whose outcome is unknown.
  */
 export interface WorldState {
   world: WorldRow;
@@ -23,7 +23,7 @@ export interface WorldState {
   lastEvaluation: EvaluationRow | undefined;
   lastRun: StoredRun | undefined;
   holdReasons: HoldReasons;
-  /** The composition the standing decision was made from. */
+  /** The composition from which the current decision was made. */
   composition: Composition | undefined;
 }
 
@@ -32,7 +32,7 @@ export function seriesKey(strategyId: string, domain: SeriesDomain): string {
   return `${domain}/${strategyId}`;
 }
 
-/** Bindings that were not taken out, in order of binding, with the shares in force. */
+/** Bindings that are not removed, in order of binding, with the shares in force. */
 export function boundStrategies(state: WorldState): SharedBinding[] {
   return withSharesInForce([...state.bindings.values()].filter((binding) => !binding.removed));
 }

@@ -9,13 +9,16 @@ import { operationsLimit, WorldActor } from "./world-actor.ts";
 /** The worlds of the leader: one actor each, loaded when leadership begins and dropped when it ends. */
 export class Worlds {
   readonly ports: ServicePorts;
-  /** Operations over several worlds: making one, sums of allocations. */
+  /** Runs one at a time what concerns several worlds: creating, changing or deleting one, and setting allocations. */
   readonly across = new SerialQueue(operationsLimit);
   readonly #leadership: LeadershipTracker;
   readonly #onIdle: (actor: WorldActor) => Promise<void>;
   readonly #actors = new Map<string, WorldActor>();
 
-  /** `onStanding` is told how this process stands, "leads" once it answers for its worlds: after the first try and at each change. */
+  /**
+   * @param onStanding called after the first attempt to lead and at each change; with "leads" once the worlds are
+   * loaded
+   */
   constructor(
     ports: ServicePorts,
     onIdle: (actor: WorldActor) => Promise<void>,
@@ -59,14 +62,14 @@ export class Worlds {
     return [...this.#actors.values()].sort((a, b) => (a.worldId < b.worldId ? -1 : 1));
   }
 
-  /** Takes a world in and lets it tick. */
+  /** Adds a world and starts its ticks. */
   add(actor: WorldActor): void {
     actor.onIdle = this.#onIdle;
     this.#actors.set(actor.worldId, actor);
     actor.start();
   }
 
-  /** Lets a deleted world go. */
+  /** Drops a deleted world. */
   async remove(worldId: string): Promise<void> {
     const actor = this.#actors.get(worldId);
     this.#actors.delete(worldId);

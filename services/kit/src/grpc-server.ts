@@ -297,15 +297,12 @@ type StreamListener = (
 
 /**
  * Refuses calls of unknown methods with a reason, where grpc-js would refuse them with a text alone. A stream that was
- * reset by the time it is seen is skipped.
- *
- * Returns the number of HTTP/2 servers it changed: 0 for a version of the library that names its parts differently.
+ * reset by the time it is seen is skipped. Does nothing with a version of the library that names its parts differently.
  */
-function refuseUnknownMethods(server: Server): number {
+function refuseUnknownMethods(server: Server): void {
   const handlers: unknown = Reflect.get(server, "handlers");
-  if (!(handlers instanceof Map)) return 0;
-  const servers = http2ServersOf(server);
-  for (const one of servers) {
+  if (!(handlers instanceof Map)) return;
+  for (const one of http2ServersOf(server)) {
     const listeners = one.listeners("stream") as StreamListener[];
     one.removeAllListeners("stream");
     const onStream: StreamListener = (stream, headers, ...rest) => {
@@ -316,7 +313,6 @@ function refuseUnknownMethods(server: Server): number {
     };
     one.on("stream", onStream);
   }
-  return servers.length;
 }
 
 function refuse(stream: ServerHttp2Stream, path: string): void {

@@ -88,6 +88,20 @@ test("keeps the one-bar spike when it thins a long curve", () => {
   expect(html.length).toBeLessThan(120_000);
 });
 
+test("keeps the one-bar spike behind a hole in the curve", () => {
+  const timesMs = Array.from({ length: 3_000 }, (_, i) => i * DAY);
+  const equity = timesMs.map((_, i) => (i === 1_501 ? 400 : i % 10 === 0 ? Number.NaN : 1_000));
+  const curve = { name: "A", timesMs, equity };
+  const [strategy] = report().strategies;
+  const html = renderHtmlReport(report({ strategies: [{ ...strategy!, curve }] }));
+
+  const lowest = (path: string) =>
+    Math.max(...[...path.matchAll(/[ML][\d.]+ ([\d.]+)/g)].map(([, y]) => Number(y)));
+  const drawn = [...html.matchAll(/<path class="line line-0" d="([^"]*)"/g)];
+  // The point of the spike, where the axis ends.
+  expect(drawn.map(([, path = ""]) => lowest(path))).toContain(196);
+});
+
 test("stamps a report without costs and limits the fills shown, saying so", () => {
   const html = renderHtmlReport(report({ noCosts: true, fillsShownMax: 2 }));
 

@@ -87,8 +87,11 @@ function thin(line: ChartLine, pointsMax: number): [time: number, value: number]
     let low = start;
     let high = start;
     for (let i = start; i < end; i++) {
-      low = line.values[i]! < line.values[low]! ? i : low;
-      high = line.values[i]! > line.values[high]! ? i : high;
+      const value = line.values[i]!;
+      if (Number.isNaN(value)) continue;
+      // Negated, so that a value takes the place of NaN.
+      if (!(line.values[low]! <= value)) low = i;
+      if (!(line.values[high]! >= value)) high = i;
     }
     for (const i of new Set([start, Math.min(low, high), Math.max(low, high), end - 1])) {
       points.push([line.timesMs[i]!, line.values[i]!]);

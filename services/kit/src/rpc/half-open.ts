@@ -17,11 +17,9 @@ export function closeUnlessUsed(session: ServerHttp2Session): void {
   session.once("close", settle);
 }
 
-/** The same for a grpc-js server. Returns the number of its HTTP/2 servers: 0 if its version names them differently. */
-export function closeUnusedSessions(server: Server): number {
-  const servers = http2ServersOf(server);
-  for (const one of servers) one.on("session", closeUnlessUsed);
-  return servers.length;
+/** The same for the sessions of a grpc-js server. Does nothing if its version names its HTTP/2 servers differently. */
+export function closeUnusedSessions(server: Server): void {
+  for (const one of http2ServersOf(server)) one.on("session", closeUnlessUsed);
 }
 
 /** The HTTP/2 servers of grpc-js, which does not expose them: looked up by the name of the field that holds them. */

@@ -130,7 +130,7 @@ function holdStage(
 function holdCandidate(question: Question, policy: Policy, books: HoldBooks): Candidate {
   const { strategy, stage, domain } = question;
   const samples = strategy.series[domain]?.samples ?? 0;
-  const base = candidateOf(question, policy);
+  const base = candidateOf(question);
   if (samples >= policy.minSamples) return { ...base, mayBeUndefined: true };
   const letIn = enterDomain(policy.metricsFrom, stage);
   const text = `${samples} of ${policy.minSamples} ${domain} samples: the verdict on ${letIn} stands`;
@@ -149,7 +149,7 @@ function fallTo(strategy: JudgedStrategy, policy: Policy, rules: Map<string, Tra
     const domain = holdDomain(policy.metricsFrom, stage);
     if ((strategy.series[domain]?.samples ?? 0) < policy.minSamples) continue;
     const question: Question = { strategy, stage, as: "hold", domain };
-    const outcome = evaluatePolicy(alone, [candidateOf(question, policy)]);
+    const outcome = evaluatePolicy(alone, [candidateOf(question)]);
     record(rules, question, outcome.verdicts.get(strategy.strategyId) ?? []);
     if (outcome.selected.length > 0) return stage;
   }
@@ -189,7 +189,7 @@ function enterStage(
       hasSamples(question, policy, books.rules) &&
       passesOwnSeries(question, policy, books.rules)
     ) {
-      candidates.push(candidateOf(question, policy));
+      candidates.push(candidateOf(question));
       asked.set(strategy.strategyId, question);
     }
   }
@@ -228,12 +228,12 @@ function passesOwnSeries(q: Question, policy: Policy, rules: Map<string, TracedR
   if ((strategy.series[own]?.samples ?? 0) < policy.minSamples) return true;
   const alone = { ...policy, topK: undefined, correlation: undefined };
   const question = { ...q, domain: own };
-  const outcome = evaluatePolicy(alone, [candidateOf(question, policy)]);
+  const outcome = evaluatePolicy(alone, [candidateOf(question)]);
   record(rules, question, outcome.verdicts.get(strategy.strategyId) ?? []);
   return outcome.selected.length > 0;
 }
 
-function candidateOf({ strategy, stage, as, domain }: Question, _policy: Policy): Candidate {
+function candidateOf({ strategy, stage, as, domain }: Question): Candidate {
   const series = strategy.series[domain];
   const metrics =
     series === undefined

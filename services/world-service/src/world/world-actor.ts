@@ -230,11 +230,6 @@ export class WorldActor {
     this.#arm(0);
   }
 
-  /** The claim of a registered session; undefined for an unknown one. */
-  claimOf(sessionId: string): SessionClaim | undefined {
-    return this.#machine.leases.registry.get(sessionId);
-  }
-
   /** Resolves at the next commit, when the world stops, or when `signal` aborts. */
   changed(signal: AbortSignal): Promise<void> {
     return this.#isStopped ? Promise.resolve() : this.#watchers.next(signal);

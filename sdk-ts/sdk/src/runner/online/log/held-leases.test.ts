@@ -1,9 +1,14 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type Client, createClient, createRouterTransport } from "@connectrpc/connect";
-import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import {
+  AcquireLeasesResponseSchema,
+  QueueService,
+  RenewLeasesResponseSchema,
+} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { expect, onTestFinished, test } from "vitest";
+import { pause } from "../../../control/clock.ts";
 import { ManualClock, waitUntil } from "../../../testing/index.ts";
 import { StartedClock } from "../session/ongoing-run.ts";
 import { HeldLeases } from "./held-leases.ts";
@@ -60,6 +65,8 @@ function forever(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
 }
 
+const never = new AbortController().signal;
+
 function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {}) {
   const clock = new ManualClock();
   const keeper = new HeldLeases({
@@ -69,10 +76,10 @@ function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {
     listener: { mayHold: () => true, leasesAnswered: () => {} },
     reports: { problem: () => {} },
   });
-  const replica = (): QueueReplica =>
+  const replica = (computeKey = "k"): QueueReplica =>
     new QueueReplica(
       {
-        computeKey: "k",
+        computeKey,
         nodeId: "n",
         name: "n",
         build: "b",
@@ -197,4 +204,62 @@ test("a lease granted to a queue that was dropped meanwhile is given back", asyn
 
   expect(server.isHeld).toBe(false);
   expect(own.phase).toBe("WAITING");
+});
+
+/** The answer of a server at which every lease named is still held, under its first epoch. */
+function allRenewed(leases: readonly { readonly computeKey?: string }[]) {
+  const renewals = leases.map(({ computeKey = "" }) => ({
+    computeKey,
+    renewed: true,
+    currentEpoch: 1n,
+  }));
+  return create(RenewLeasesResponseSchema, { renewals });
+}
+
+test("a session with more queues than one call may name renews them all, 1,000 at a time", async () => {
+  const renewed: string[][] = [];
+  const { clock, keeper, replica } = rig(new LeaseServer(), {
+    acquireLeases: async ({ keys }) => {
+      const leases = (keys ?? []).map(({ computeKey = "" }) => ({
+        computeKey,
+        leaseEpoch: 1n,
+        ...times,
+      }));
+      return create(AcquireLeasesResponseSchema, { leases });
+    },
+    renewLeases: async ({ leases }) => {
+      renewed.push((leases ?? []).map(({ computeKey }) => computeKey ?? ""));
+      return allRenewed(leases ?? []);
+    },
+  });
+  const all = Array.from({ length: 2_500 }, (_, at) => replica(`k${at}`));
+  keeper.add(all);
+  await waitUntil(() => all.every(({ phase }) => phase === "CLAIMED"), "all claims");
+
+  renewed.length = 0;
+  clock.advance(3_000);
+  await waitUntil(() => renewed.length >= 3, "the renewals");
+
+  expect(renewed.map(({ length }) => length)).toEqual([1_000, 1_000, 500]);
+  expect(new Set(renewed.flat()).size).toBe(2_500);
+});
+
+test("queues that others hold do not keep the rest from being requested", async () => {
+  const { clock, keeper, replica } = rig(new LeaseServer(), {
+    // The first 1,000 belong to another session; the call waits as long as it was told to.
+    acquireLeases: async ({ keys, wait }, options) => {
+      const free = (keys ?? []).filter(({ computeKey }) => computeKey === "free");
+      const waitMs = Number(wait?.seconds ?? 0) * 1_000;
+      if (free.length === 0 && waitMs > 0) await pause(clock, waitMs, options?.signal ?? never);
+      const leases = free.map(() => ({ computeKey: "free", leaseEpoch: 1n, ...times }));
+      return create(AcquireLeasesResponseSchema, { leases });
+    },
+    renewLeases: async ({ leases }) => allRenewed(leases ?? []),
+  });
+  const taken = Array.from({ length: 1_000 }, (_, at) => replica(`k${at}`));
+  const free = replica("free");
+
+  keeper.add([...taken, free]);
+
+  await waitUntil(() => free.phase === "CLAIMED", "the claim of the free queue");
 });

@@ -29,7 +29,7 @@ const limits = {
 
 export default defineConfig({
   test: {
-    globalSetup: ["e2e/src/harness/shared-servers.ts"],
+    globalSetup: ["e2e/src/harness/memory-folder.ts", "e2e/src/harness/shared-servers.ts"],
     maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
     projects: [

@@ -26,7 +26,7 @@ const nodesEach = 10;
 export async function submissionsBench(options: SubmissionsOptions = {}): Promise<BenchRow[]> {
   const { submissions = 80 } = options;
   const commitMs = await durableCommitMs(100);
-  await using stack = await startStack();
+  await using stack = await startStack({ execArgv: [] });
   await stack.qmtl("world", "create", "bench");
   await using connection = stack.connect();
   await submitAll(connection, 0, warmUps);

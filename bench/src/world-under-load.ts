@@ -44,7 +44,9 @@ export async function openWorldUnderLoad(rows: number): Promise<WorldUnderLoad> 
   opened.defer(() => rm(folder, { recursive: true, force: true }));
   const file = join(folder, "feed.csv");
   await writeFile(file, feedCsv(historyRows + rows));
-  const stack = opened.use(await startStack({ config: feedConfig(file, historyRows) }));
+  const stack = opened.use(
+    await startStack({ config: feedConfig(file, historyRows), execArgv: [] }),
+  );
   const connection = opened.use(stack.connect());
   await makeWorld(connection);
   const times: OrderTimes = { barToAccepted: [], targetToAccepted: [], endAnswered: [] };

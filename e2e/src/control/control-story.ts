@@ -22,8 +22,6 @@ const WORLD_TOPICS = [
   ...[Topic.GATE, Topic.POLICY, Topic.QUEUE, Topic.ORDER, Topic.HALT],
   ...[Topic.REBALANCING, Topic.FEED],
 ];
-/** A process lives for seconds: optimising the embedded database's WebAssembly costs more time than it saves. */
-const SHORT_LIFE = ["--liftoff-only"];
 /** Longest wait until the held state is the stored one, milliseconds; the gate alone changes every few seconds. */
 const AGREE_MS_MAX = 30_000;
 
@@ -88,7 +86,7 @@ export class ControlStory implements AsyncDisposable {
     const folder = await mkdtemp(join(tmpdir(), "qmtl-control-"));
     open.defer(() => rm(folder, { recursive: true, force: true }));
     const config = await writeStoryFiles(folder, seed);
-    const stack = open.use(await startStack({ config, execArgv: SHORT_LIFE }));
+    const stack = open.use(await startStack({ config }));
     const story = new ControlStory(stack, numbersFrom(seed), open);
     await story.#begin();
     story.#open = open.move();

@@ -41,9 +41,6 @@ export interface Story {
 /** Longest wait for an armed failpoint, milliseconds; its deed is repeated meanwhile. */
 const POINT_MS_MAX = 240_000;
 
-/** A process lives for seconds: optimising the embedded database's WebAssembly costs more time than it saves. */
-const SHORT_LIFE = ["--liftoff-only"];
-
 /**
  * Submits two strategies, promotes them to paper and lets bars pass, while the platform dies again and again; then
  * stops it and reads what it left. The same seed plans the same deaths; the races are the machine's own.
@@ -53,7 +50,7 @@ export async function runStory(options: StoryOptions): Promise<Story> {
   try {
     const config = await writeStoryFiles(folder, options.seed);
     const storage = options.dsn === undefined ? {} : await postgresStorage(folder, options.dsn);
-    await using stack = await startStack({ config, execArgv: SHORT_LIFE, ...storage });
+    await using stack = await startStack({ config, ...storage });
     await using reporter = new StoryReporter(stack, options);
     await reporter.tell();
     return await reporter.close();

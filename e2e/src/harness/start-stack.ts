@@ -36,9 +36,12 @@ export interface StackOptions {
   /** Entry `storage:` of `qmtl.yml`. @default embedded, in the folder of the stack */
   storage?: string;
   env?: Readonly<Record<string, string>>;
-  /** Arguments for Node itself. @default none */
+  /** Arguments for Node itself. @default those of a short life */
   execArgv?: readonly string[];
 }
+
+/** Most lives last seconds: optimising the embedded database's WebAssembly costs more time than it saves. */
+export const SHORT_LIFE = ["--liftoff-only"];
 
 /** Starts `qmtl up` in a temporary folder on free loopback ports. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
@@ -98,7 +101,7 @@ async function firstReady(folder: string, file: string, options: StackOptions): 
 
 function ready(
   configFile: string,
-  { env: own, execArgv = [] }: StackOptions,
+  { env: own, execArgv = SHORT_LIFE }: StackOptions,
   env: Readonly<Record<string, string>> = {},
 ): Promise<Started> {
   const args = [...execArgv, program, "--config", configFile, "--json", "up"];

@@ -23,6 +23,8 @@ const limits = {
   testTimeout: 60_000,
   hookTimeout: 120_000,
   pool: "forks" as const,
+  // A test uses its embedded database for seconds: optimising that code costs more time than it saves.
+  execArgv: ["--liftoff-only"],
   // Processes that tests start find the code parsed already: a fifth of what they cost. The CLI keeps its own there.
   env: { NODE_COMPILE_CACHE: join(tmpdir(), "node-compile-cache") },
 };
@@ -30,7 +32,8 @@ const limits = {
 export default defineConfig({
   test: {
     globalSetup: ["e2e/src/harness/memory-folder.ts", "e2e/src/harness/shared-servers.ts"],
-    maxWorkers: 2,
+    // On two cores the third computes while others wait for a process, a lease or a timer.
+    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     projects: [
       {

@@ -97,6 +97,7 @@ export async function openExample(
 function programOf(words: readonly string[]): readonly string[] {
   const [first, name = "", ...more] = words;
   if (first !== "npx") return words;
-  if (name === "qmtl") return [process.execPath, qmtl, ...more];
+  // A platform lives for seconds here: optimising the database's WebAssembly costs more time than it saves.
+  if (name === "qmtl") return [process.execPath, "--liftoff-only", qmtl, ...more];
   return [join(repository, "node_modules", ".bin", name), ...more];
 }

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePorts } from "@qmtl/service-kit/testing";
 import { type LongCommand, QmtlCommand } from "../../../examples/demo/src/qmtl-command.ts";
+import { SHORT_LIFE } from "../harness/start-stack.ts";
 import type { Service } from "./start-services.ts";
 
 /** One of the two processes of a service. */
@@ -60,7 +61,8 @@ export async function makePairs(
     ];
     await writeFile(join(folder, `${which}.yml`), `${lines.join("\n")}\n${more}\n`);
   }
-  const commandOf = (which: Which) => new QmtlCommand(join(folder, `${which}.yml`), folder);
+  const commandOf = (which: Which) =>
+    new QmtlCommand(join(folder, `${which}.yml`), folder, { execArgv: SHORT_LIFE });
   const running = new Map<string, LongCommand>();
   const process = (service: Service, which: Which): LongCommand => {
     const found = running.get(`${service} ${which}`);

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePorts, waitUntil } from "@qmtl/service-kit/testing";
 import { type LongCommand, QmtlCommand } from "../../../examples/demo/src/qmtl-command.ts";
+import { SHORT_LIFE } from "../harness/start-stack.ts";
 
 /** In the order in which the guide prints them. */
 export const services = ["gateway", "dag-manager", "world-service"] as const;
@@ -40,7 +41,7 @@ export async function startServices(setup: ServicesSetup): Promise<Services> {
   };
   try {
     const configFile = await writeSetup(folder, setup);
-    const qmtl = new QmtlCommand(configFile, folder);
+    const qmtl = new QmtlCommand(configFile, folder, { execArgv: SHORT_LIFE });
     const program = (await setup.program?.(folder)) ?? qmtl;
     const start = async (service: Service) => {
       const command = program.start(["service", service]);

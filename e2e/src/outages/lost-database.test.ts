@@ -9,7 +9,7 @@ import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { freePorts } from "@qmtl/service-kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { QmtlCommand } from "../../../examples/demo/src/qmtl-command.ts";
-import { startStack } from "../harness/start-stack.ts";
+import { SHORT_LIFE, startStack } from "../harness/start-stack.ts";
 
 const preload = ["--import", new URL("./crash-database.preload.ts", import.meta.url).href];
 
@@ -106,7 +106,10 @@ test.each(["gateway", "dag-manager", "world-service"])(
     const configFile = join(home, "qmtl.yml");
     await writeFile(configFile, ports.join("\n"));
     const env = { ...process.env, HOME: home, NODE_OPTIONS: preload.join(" ") };
-    const command = new QmtlCommand(configFile, home, { env }).start(["service", service]);
+    const command = new QmtlCommand(configFile, home, { env, execArgv: SHORT_LIFE }).start([
+      "service",
+      service,
+    ]);
     const end = endOf(command.child);
     await command.waitFor("it was ready", ({ event }) => event === "ready");
 

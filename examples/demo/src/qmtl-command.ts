@@ -33,6 +33,8 @@ export interface LongCommand {
 export interface QmtlRuntime {
   /** @default the Node of this process */
   readonly node?: string;
+  /** Arguments for Node itself. @default none */
+  readonly execArgv?: readonly string[];
   /** Its `qmtl.js`. @default that of this repository */
   readonly program?: string;
   /** The whole environment. @default that of this process */
@@ -50,15 +52,15 @@ export class QmtlCommand {
     this.#options = [...(config === undefined ? [] : ["--config", config]), "--json"];
     this.#folder = folder;
     this.#runtime = {
-      ...{ node: process.execPath, program: programHere, env: process.env },
+      ...{ node: process.execPath, execArgv: [], program: programHere, env: process.env },
       ...runtime,
     };
   }
 
   /** Runs a command to its end. @returns the JSON values it printed, one per line */
   lines<T = CommandEvent>(...args: readonly string[]): Promise<T[]> {
-    const { node, program, env } = this.#runtime;
-    const all = [program, ...this.#options, ...args];
+    const { node, execArgv, program, env } = this.#runtime;
+    const all = [...execArgv, program, ...this.#options, ...args];
     return new Promise((resolve, reject) => {
       const options = { cwd: this.#folder, maxBuffer: 1 << 28, env: { ...env } };
       execFile(node, all, options, (failure, stdout, stderr) => {
@@ -77,8 +79,8 @@ export class QmtlCommand {
 
   /** Starts a command that keeps running; it ends with this process at the latest. */
   start(args: readonly string[], env: Readonly<Record<string, string>> = {}): LongCommand {
-    const all = [this.#runtime.program, ...this.#options, ...args];
-    const child = spawn(this.#runtime.node, all, {
+    const { node, execArgv, program } = this.#runtime;
+    const child = spawn(node, [...execArgv, program, ...this.#options, ...args], {
       cwd: this.#folder,
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...this.#runtime.env, ...env },

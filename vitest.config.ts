@@ -49,8 +49,17 @@ export default defineConfig({
       {
         test: {
           ...limits,
+          name: "platform",
+          isolate: false,
+          include: ["{examples,e2e,bench}/**/*.test.ts"],
+          exclude: [...exclude, ...alone],
+        },
+      },
+      {
+        test: {
+          ...limits,
           name: "alone",
-          include: ["{examples,e2e,bench}/**/*.test.ts", ...alone],
+          include: alone,
           exclude,
         },
       },

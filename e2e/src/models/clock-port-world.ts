@@ -3,17 +3,19 @@ import {
   checkOrder,
   checkRouterGateOrder,
   endOrder,
+  type GateDelta,
   type GateEvent,
   type GateOrder,
+  type GateScope,
   type GateState,
   type GateTimers,
   type Heartbeat,
   type HeartbeatReply,
+  isInScope,
   LIVE_TIMERS,
   makeHeartbeat,
   type Nack,
   type SessionEffect,
-  scopeGateDelta,
   scopeGateState,
   sessionPhase,
   sessionStep,
@@ -264,4 +266,14 @@ export class ClockPortWorld {
         order.strategyId,
       );
   }
+}
+
+/** A delta as a subscriber of `scope` gets it. */
+function scopeGateDelta(delta: GateDelta, scope: GateScope): GateDelta {
+  if (scope === "*") return delta;
+  return {
+    ...delta,
+    changed: delta.changed.filter((a) => isInScope(scope, a.strategyId)),
+    removed: delta.removed.filter((a) => isInScope(scope, a.strategyId)),
+  };
 }

@@ -1,6 +1,5 @@
 import type { AccountOp } from "./account-op.ts";
 import { OrderRouter } from "./order-router.ts";
-import { findDifferences } from "./reconcile-positions.ts";
 import type { RouterCore } from "./router-core.ts";
 import type { SealedReturn } from "./router-ledger.ts";
 import {
@@ -208,12 +207,13 @@ export class AccountCore {
 
   /** Holds back opening orders while books and broker differ. While an order is unknown, cash is not compared. */
   #compare(positions: ReadonlyMap<string, number>, cash: number): string {
-    const open = [...this.#core.orders.open()];
-    const texts = findDifferences([...this.#core.ledger.books.values()], open, positions).map(
-      ({ instrument, expectedLots, actualLots }) =>
-        `${instrument}: ${expectedLots} lots in the books, ${actualLots} at the broker`,
-    );
-    const isUnknown = open.some((order) => order.state === "unknown");
+    const texts = this.#router
+      .compare(positions)
+      .map(
+        ({ instrument, expectedLots, actualLots }) =>
+          `${instrument}: ${expectedLots} lots in the books, ${actualLots} at the broker`,
+      );
+    const isUnknown = [...this.#core.orders.open()].some(({ state }) => state === "unknown");
     const gap = cash - this.cash;
     if (!isUnknown && Math.abs(gap) > CASH_TOLERANCE)
       texts.push(`cash: ${gap.toFixed(2)} unexplained`);

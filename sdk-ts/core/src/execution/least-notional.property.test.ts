@@ -100,7 +100,10 @@ class Driver {
         break;
       case "reconcile": {
         const positions = new Map([["X", router.core.book(ID)?.quantity ?? 0]]);
-        this.#check(() => router.reconcile({ positions, bucket }));
+        this.#check(() => {
+          router.compare(positions);
+          return router.rearm({ world: "w", strategy: "s", bucket });
+        });
         break;
       }
       case "flatten":

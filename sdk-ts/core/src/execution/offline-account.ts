@@ -194,16 +194,6 @@ export class OfflineAccount {
     return this.#equity.subarray(0, this.#length);
   }
 
-  /** Return of each mark after the first: `length = marks − 1`. */
-  returns(): Float64Array {
-    const equity = this.equity();
-    const returns = new Float64Array(Math.max(0, equity.length - 1));
-    for (let i = 0; i < returns.length; i++) {
-      returns[i] = equity[i + 1]! / equity[i]! - 1;
-    }
-    return returns;
-  }
-
   totals(): OfflineTotals {
     const sum = (of: (line: Line) => number): number =>
       this.#lines.reduce((total, line) => total + of(line), 0);

@@ -99,7 +99,7 @@ class Driver {
 
   restart(): void {
     const snapshot = JSON.parse(JSON.stringify(this.router.core.snapshot()));
-    this.router = OrderRouter.restore(this.#options, snapshot);
+    this.router = new OrderRouter(this.#options, snapshot);
   }
 
   apply(operation: Operation): void {
@@ -145,7 +145,9 @@ class Driver {
         for (const lots of this.booked.values()) {
           net += lots;
         }
-        this.#record(this.router.reconcile({ positions: new Map([["X", net]]), bucket }));
+        this.router.compare(new Map([["X", net]]));
+        for (const name of STRATEGIES)
+          this.#check(name, this.router.rearm({ world, strategy: name, bucket }));
         break;
       }
     }

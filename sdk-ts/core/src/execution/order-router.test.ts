@@ -4,6 +4,7 @@ import type { RouterOptions, RouterResult } from "./router-options.ts";
 import type { RouterOrder } from "./router-order.ts";
 
 const ID = { world: "w", strategy: "s", instrument: "X" };
+const OF = { world: "w", strategy: "s" };
 
 /** Ids that show what they stand for; hex of the text's char codes would hide it. */
 function countingHash(): (text: string) => string {
@@ -110,11 +111,11 @@ test("while an order is unknown nothing that opens leaves, and once looked up th
   expect(blocked.refused).toMatchObject([{ lots: -50, reason: "ORDER_UNKNOWN" }]);
 
   fill(router, order!);
-  const positions = new Map([["X", 50]]);
-  const caughtUp = router.reconcile({ positions, bucket: 2 });
-  expect(caughtUp.differences).toEqual([]);
-  expect(sent(caughtUp)).toMatchObject([{ lots: -50, reduceOnly: true, origin: "reconcile" }]);
-  expect(sent(router.reconcile({ positions, bucket: 2 }))).toEqual([]);
+  expect(router.compare(new Map([["X", 50]]))).toEqual([]);
+  expect(sent(router.rearm({ ...OF, bucket: 2 }))).toMatchObject([
+    { lots: -50, reduceOnly: true, origin: "rearm" },
+  ]);
+  expect(sent(router.rearm({ ...OF, bucket: 2 }))).toEqual([]);
 });
 
 test("an unknown order that never arrived is replaced under a new id", () => {
@@ -123,7 +124,8 @@ test("an unknown order that never arrived is replaced under a new id", () => {
   router.core.onUnknown(order!.id);
   router.core.onRejected(order!.id, "not found");
 
-  const [again] = sent(router.reconcile({ positions: new Map(), bucket: 1 }));
+  expect(router.compare(new Map())).toEqual([]);
+  const [again] = sent(router.rearm({ ...OF, bucket: 1 }));
 
   expect(again).toMatchObject({ lots: 50, intentSequence: 1 });
   expect(again!.id).not.toBe(order!.id);
@@ -169,7 +171,8 @@ test("a demoted strategy is flattened reduce-only, gives no target, and late fil
   fill(router, more!);
   router.core.onCancelled(more!.id);
   fill(router, close!);
-  const [rest] = sent(router.reconcile({ positions: new Map([["X", 30]]), bucket: 3 }));
+  expect(router.compare(new Map([["X", 30]]))).toEqual([]);
+  const [rest] = sent(router.rearm({ ...OF, bucket: 3 }));
   expect(rest).toMatchObject({ lots: -30, reduceOnly: true });
 });
 
@@ -202,15 +205,14 @@ test("a halt cancels opening orders once and leaves reducing ones", () => {
 test("an unexplained difference shuts opening orders until an adjustment is booked", () => {
   const router = routerWith();
 
-  const found = router.reconcile({ positions: new Map([["X", 7]]), bucket: 1 });
-  expect(found.differences).toEqual([{ instrument: "X", expectedLots: 0, actualLots: 7 }]);
+  const positions = new Map([["X", 7]]);
+  expect(router.compare(positions)).toEqual([{ instrument: "X", expectedLots: 0, actualLots: 7 }]);
   const refused = router.setTarget({ ...ID, value: 0.5, bucket: 1, mark: 100 });
   expect(refused.refused).toMatchObject([{ reason: "OPENING_SHUT" }]);
 
   router.bookAdjustment({ ...ID, lots: 7, price: 100 });
-  expect(sent(router.reconcile({ positions: new Map([["X", 7]]), bucket: 1 }))).toMatchObject([
-    { lots: 43 },
-  ]);
+  expect(router.compare(positions)).toEqual([]);
+  expect(sent(router.rearm({ ...OF, bucket: 1 }))).toMatchObject([{ lots: 43 }]);
 });
 
 test("a difference that an unknown order may explain is not judged yet", () => {
@@ -218,9 +220,9 @@ test("a difference that an unknown order may explain is not judged yet", () => {
   const [order] = target(router, 0.5, 1);
   router.core.onUnknown(order!.id);
 
-  const at = (lots: number) => router.reconcile({ positions: new Map([["X", lots]]), bucket: 1 });
-  expect(at(50).differences).toEqual([]);
-  expect(at(51).differences).toHaveLength(1);
+  const at = (lots: number) => router.compare(new Map([["X", lots]]));
+  expect(at(50)).toEqual([]);
+  expect(at(51)).toHaveLength(1);
 });
 
 test("limits refuse what opens and never what reduces", () => {

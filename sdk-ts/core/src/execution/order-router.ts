@@ -55,11 +55,6 @@ export class OrderRouter {
     this.#writer = new IntentWriter(options, this.core.ledger, this.core.orders);
   }
 
-  /** A router that continues exactly where `snapshot()` was taken. */
-  static restore(options: RouterOptions, snapshot: RouterSnapshot): OrderRouter {
-    return new OrderRouter(options, snapshot);
-  }
-
   /**
    * Takes a target: fixes its quantity if its value changed, and sends what is missing, once.
    *
@@ -145,16 +140,13 @@ export class OrderRouter {
   /**
    * Compares net lots per instrument with the broker's, after missed executions were booked and unknown orders
    * looked up. A difference within what `unknown` orders may have filled is not judged yet; any other holds back
-   * opening orders until a later call finds none. Then every book catches up.
+   * opening orders until a later call finds none. Makes no order: books catch up when their strategy is re-armed.
    */
-  reconcile(input: {
-    positions: ReadonlyMap<string, number>;
-    bucket: number;
-  }): RouterResult & { readonly differences: readonly PositionDifference[] } {
-    const books = [...this.core.ledger.books.values()];
-    const differences = findDifferences(books, [...this.core.orders.open()], input.positions);
+  compare(positions: ReadonlyMap<string, number>): readonly PositionDifference[] {
+    const { ledger, orders } = this.core;
+    const differences = findDifferences([...ledger.books.values()], [...orders.open()], positions);
     this.core.isOpeningShut = differences.length > 0;
-    return { differences, ...this.#settle(books, input.bucket, "reconcile") };
+    return differences;
   }
 
   /** An operator's journaled adjustment: moves a book, and cash by the value of the lots at the price. No fee. */

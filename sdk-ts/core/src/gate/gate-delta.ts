@@ -1,10 +1,4 @@
-import {
-  type Activation,
-  compareActivations,
-  type GateScope,
-  type GateState,
-  isInScope,
-} from "./gate-state.ts";
+import { type Activation, compareActivations, type GateState } from "./gate-state.ts";
 
 /**
  * The change from one revision to the next: the whole new header, the leaves that changed, and the
@@ -37,16 +31,6 @@ function leavesOf(activations: readonly Activation[]): ReadonlyMap<string, Activ
 /** Unique key of a leaf: sides have no colon, so no two leaves get the same key. */
 function nameOf({ side, strategyId }: Pick<Activation, "side" | "strategyId">): string {
   return `${side}:${strategyId}`;
-}
-
-/** A delta as a subscriber of `scope` gets it. */
-export function scopeGateDelta(delta: GateDelta, scope: GateScope): GateDelta {
-  if (scope === "*") return delta;
-  return {
-    ...delta,
-    changed: delta.changed.filter((a) => isInScope(scope, a.strategyId)),
-    removed: delta.removed.filter((a) => isInScope(scope, a.strategyId)),
-  };
 }
 
 /** The state after a delta. The caller has checked that it is the next revision. */

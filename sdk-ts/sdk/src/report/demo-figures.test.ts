@@ -138,7 +138,8 @@ function run(target: number[], from: number, to: number, options: RunOptions = {
     const { open, high, low, close } = rows[i]!;
     account.step(i, open, high, low, close, target[i]!);
   }
-  const returns = account.returns();
+  const equity = account.equity();
+  const returns = equity.slice(1).map((value, i) => value / equity[i]! - 1);
   const series = makeReturnSeries({
     intervalSeconds: 86_400,
     periodsPerYear: 252,

@@ -1,6 +1,5 @@
 import { execFile, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { runSweep } from "@qmtl/sdk";
@@ -10,13 +9,12 @@ import { smaWindows, sweepInputs, sweepVariant } from "./src/sma-sweep.ts";
 
 const main = join(import.meta.dirname, "main.ts");
 const args = [main];
-const env = { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), "node-compile-cache") };
 /** What the command of the README prints: two tables and the sweep. */
 let lines: readonly string[];
 
 beforeAll(async () => {
   const ways = ["processes", "threads", "sweep"];
-  const { stdout } = await promisify(execFile)(process.execPath, [...args, ...ways], { env });
+  const { stdout } = await promisify(execFile)(process.execPath, [...args, ...ways]);
   lines = stdout.trimEnd().split("\n");
 }, 300_000);
 
@@ -62,7 +60,6 @@ describe("parallel strategies", () => {
 
   test("Ctrl-C ends the children too", async () => {
     const parent = spawn(process.execPath, [...args, "processes"], {
-      env,
       stdio: ["ignore", "ignore", "pipe"],
     });
     let told = "";

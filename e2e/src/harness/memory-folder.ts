@@ -4,7 +4,7 @@ import { join } from "node:path";
 /** A file system in memory, which Linux has. */
 const memory = "/dev/shm";
 const prefix = "qmtl-tests-";
-/** Less free room than this, and tests use the usual temporary folder. They take about a third of it. */
+/** With less free room than this, tests use the usual temporary folder. */
 const freeBytesMin = 4 * 1024 ** 3;
 
 /**

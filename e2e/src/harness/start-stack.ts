@@ -36,7 +36,7 @@ export interface StackOptions {
   /** Entry `storage:` of `qmtl.yml`. @default embedded, in the folder of the stack */
   storage?: string;
   env?: Readonly<Record<string, string>>;
-  /** Arguments for Node itself. @default those of a short life */
+  /** Arguments for Node itself. @default `SHORT_LIFE` */
   execArgv?: readonly string[];
 }
 

@@ -4,7 +4,7 @@ import type { RouterOptions, RouterResult } from "./router-options.ts";
 import type { RouterOrder } from "./router-order.ts";
 
 const ID = { world: "w", strategy: "s", instrument: "X" };
-const OF = { world: "w", strategy: "s" };
+const STRATEGY = { world: "w", strategy: "s" };
 
 /** Ids that show what they stand for; hex of the text's char codes would hide it. */
 function countingHash(): (text: string) => string {
@@ -112,10 +112,10 @@ test("while an order is unknown nothing that opens leaves, and once looked up th
 
   fill(router, order!);
   expect(router.compare(new Map([["X", 50]]))).toEqual([]);
-  expect(sent(router.rearm({ ...OF, bucket: 2 }))).toMatchObject([
+  expect(sent(router.rearm({ ...STRATEGY, bucket: 2 }))).toMatchObject([
     { lots: -50, reduceOnly: true, origin: "rearm" },
   ]);
-  expect(sent(router.rearm({ ...OF, bucket: 2 }))).toEqual([]);
+  expect(sent(router.rearm({ ...STRATEGY, bucket: 2 }))).toEqual([]);
 });
 
 test("an unknown order that never arrived is replaced under a new id", () => {
@@ -125,7 +125,7 @@ test("an unknown order that never arrived is replaced under a new id", () => {
   router.core.onRejected(order!.id, "not found");
 
   expect(router.compare(new Map())).toEqual([]);
-  const [again] = sent(router.rearm({ ...OF, bucket: 1 }));
+  const [again] = sent(router.rearm({ ...STRATEGY, bucket: 1 }));
 
   expect(again).toMatchObject({ lots: 50, intentSequence: 1 });
   expect(again!.id).not.toBe(order!.id);
@@ -172,7 +172,7 @@ test("a demoted strategy is flattened reduce-only, gives no target, and late fil
   router.core.onCancelled(more!.id);
   fill(router, close!);
   expect(router.compare(new Map([["X", 30]]))).toEqual([]);
-  const [rest] = sent(router.rearm({ ...OF, bucket: 3 }));
+  const [rest] = sent(router.rearm({ ...STRATEGY, bucket: 3 }));
   expect(rest).toMatchObject({ lots: -30, reduceOnly: true });
 });
 
@@ -212,7 +212,7 @@ test("an unexplained difference shuts opening orders until an adjustment is book
 
   router.bookAdjustment({ ...ID, lots: 7, price: 100 });
   expect(router.compare(positions)).toEqual([]);
-  expect(sent(router.rearm({ ...OF, bucket: 1 }))).toMatchObject([{ lots: 43 }]);
+  expect(sent(router.rearm({ ...STRATEGY, bucket: 1 }))).toMatchObject([{ lots: 43 }]);
 });
 
 test("a difference that an unknown order may explain is not judged yet", () => {

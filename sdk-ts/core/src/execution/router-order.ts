@@ -16,8 +16,8 @@ export type OrderState =
   | "expired";
 
 /**
- * Why an order was made; the last three are exempt from the order gate. `rearm` and `reconcile` are catch-up orders,
- * `plain` is a direct order. Stored journals have these names, so they stay.
+ * Why an order was made; the last three are exempt from the order gate. `rearm` is a catch-up order, `plain` a direct
+ * order. `reconcile` is no longer made. Stored journals have these names, so they stay.
  */
 export type OrderOrigin =
   | "target"

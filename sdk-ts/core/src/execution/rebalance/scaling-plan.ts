@@ -161,8 +161,8 @@ export function netDeltas(
     const quantity = isExit
       ? sum.toNumber()
       : toLots(sum.toNumber(), rules.lotSizes?.get(delta.symbol));
-    const isWorth = isExit || Math.abs(quantity) * mark >= (rules.tradeNotionalMin ?? 0);
-    if (quantity !== 0 && isWorth) {
+    const isLargeEnough = isExit || Math.abs(quantity) * mark >= (rules.tradeNotionalMin ?? 0);
+    if (quantity !== 0 && isLargeEnough) {
       global.push({ venue: delta.venue, symbol: delta.symbol, quantity });
     }
   }

@@ -16,8 +16,8 @@ import { ReturnsReporter } from "./returns-reporter.ts";
 import { RowWaiters } from "./row-waiters.ts";
 
 /**
- * Longest time that a call waits for the bars of its row to be booked, and then for the report of their returns to be
- * answered, in milliseconds.
+ * Longest time that a call waits until the bars of its row are booked and the report of their returns is answered, both
+ * together, in milliseconds.
  */
 const rowWaitMsMax = 20_000;
 /** The same before the first bar of a feed, which may have no bars for any account; the call then continues. */
@@ -88,7 +88,7 @@ export class FeedRows {
 
   /**
    * Resolves when a row is booked and the report of its returns was answered: a target never meets older books, and
-   * what follows the end of a row finds its returns. Throws BARRIER_HELD when either takes more than 20 s, or
+   * what follows the end of a row finds its returns. Throws BARRIER_HELD when that takes more than 20 s, or
    * `waitMsMax` if that is less.
    */
   async untilBooked(source: string, row: number, waitMsMax: number): Promise<void> {

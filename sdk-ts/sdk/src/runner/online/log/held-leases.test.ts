@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import { type Client, createClient, createRouterTransport } from "@connectrpc/connect";
 import {
   AcquireLeasesResponseSchema,
@@ -246,7 +246,7 @@ test("a session with more queues than one call may name renews them all, 1,000 a
 
 test("queues that others hold do not keep the rest from being requested", async () => {
   const { clock, keeper, replica } = rig(new LeaseServer(), {
-    // The first 1,000 belong to another session; the call waits as long as it was told to.
+    // All but one belong to another session; the call waits as long as it was told to.
     acquireLeases: async ({ keys, wait }, options) => {
       const free = (keys ?? []).filter(({ computeKey }) => computeKey === "free");
       const waitMs = Number(wait?.seconds ?? 0) * 1_000;
@@ -262,4 +262,24 @@ test("queues that others hold do not keep the rest from being requested", async 
   keeper.add([...taken, free]);
 
   await waitUntil(() => free.phase === "CLAIMED", "the claim of the free queue");
+});
+
+test("seven requests that take turns share the wait in whole milliseconds, since no other can be sent", async () => {
+  const waits: number[] = [];
+  const server = createRouterTransport(({ service }) =>
+    service(QueueService, {
+      acquireLeases: async ({ wait }, { signal }) => {
+        waits.push(durationMs(wait!));
+        if (waits.length > 7) await forever(signal);
+        return {};
+      },
+    }),
+  );
+  const { acquireLeases } = createClient(QueueService, server);
+  const { keeper, replica } = rig(new LeaseServer(), { acquireLeases });
+
+  keeper.add(Array.from({ length: 6_001 }, (_, at) => replica(`k${at}`)));
+
+  await waitUntil(() => waits.length === 8, "a request that waits");
+  expect(waits).toEqual([0, 0, 0, 0, 0, 0, 0, 4_285]);
 });

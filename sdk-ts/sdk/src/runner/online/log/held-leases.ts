@@ -154,7 +154,9 @@ export class HeldLeases {
       try {
         const chunks = inChunks(wanted, queueKeysMax);
         const chunk = chunks[this.#requests++ % chunks.length] ?? [];
-        await this.#acquire(chunk, QUEUE_TIMERS.acquireWaitMs / chunks.length, call.signal);
+        // Whole milliseconds: a part of one is no Duration.
+        const waitMs = Math.floor(QUEUE_TIMERS.acquireWaitMs / chunks.length);
+        await this.#acquire(chunk, waitMs, call.signal);
         failures = 0;
       } catch (failure) {
         if (signal.aborted || call.signal.aborted) continue;

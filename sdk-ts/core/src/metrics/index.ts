@@ -23,7 +23,7 @@ export {
   type ReturnSeries,
   type SeriesSource,
 } from "./return-series.ts";
-export { type ReturnsClock, returnsClock, returnsIntervalAt } from "./returns-clock.ts";
+export { type ReturnsClock, returnsClock } from "./returns-clock.ts";
 export { sharpe, sharpePerBar } from "./sharpe.ts";
 export { sharpeShortfall } from "./sharpe-shortfall.ts";
 export { totalReturn } from "./total-return.ts";

@@ -85,6 +85,23 @@ test("whatever is marked, the returns compound to the total, and marking in betw
   );
 });
 
+test.each([
+  ["5d", 432_000, ["2024-01-06", "2024-01-08", "2024-01-13", "2024-01-15"], 2],
+  ["1w", 604_800, ["2024-01-06", "2024-01-08", "2024-01-13", "2024-01-15"], 2],
+  ["1mo", 2_629_746, ["2024-02-01", "2024-03-01", "2024-03-31", "2024-04-01"], 3],
+])(
+  "a returns interval of %s is that of the calendar, ends included",
+  (_, seconds, days, samples) => {
+    const returns = days.map(() => 0.1);
+    const endsMs = days.map((day) => Date.parse(day));
+    const base = { periodsPerYear: 52, source: "backtest" } as const;
+
+    expect(makeReturnSeries({ ...base, intervalSeconds: seconds, returns, endsMs }).samples).toBe(
+      samples,
+    );
+  },
+);
+
 test("one mark per interval gives the returns as they are, to the last bit", () => {
   fc.assert(
     fc.property(fc.array(fc.double({ min: -0.9, max: 2, noNaN: true })), (returns) => {
@@ -136,6 +153,8 @@ describe("the clock of the returns", () => {
     expect(returnsClock([hours])).toEqual(hours);
     expect(returnsClock([hours, days])).toEqual({ intervalSeconds: 86_400, periodsPerYear: 365 });
     expect(returnsClock([session, days])).toEqual(days);
+    const weeks = { intervalSeconds: 432_000, periodsPerYear: 52 };
+    expect(returnsClock([days, weeks])).toEqual(weeks);
     expect(returnsClock([days, { ...days, periodsPerYear: 260 }]).periodsPerYear).toBe(260);
     expect(() => returnsClock([])).toThrow(RangeError);
   });

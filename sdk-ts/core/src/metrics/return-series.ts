@@ -1,4 +1,4 @@
-import { returnsIntervalAt } from "./returns-clock.ts";
+import { intervalNumberAt } from "../canonical/bar-interval.ts";
 
 /** Which execution domain a series comes from. Series of two domains are never joined. */
 export type SeriesSource = "backtest" | "dryrun" | "live";
@@ -85,7 +85,7 @@ export function makeReturnSeries(input: MarkedReturns): ReturnSeries {
     peak = Math.max(peak, growth);
     drawdown = Math.max(drawdown, 1 - growth / peak);
     const before = interval;
-    if (isDated) interval = returnsIntervalAt(endsMs[at]!, intervalMs);
+    if (isDated) interval = intervalNumberAt(endsMs[at]!, intervalMs);
     if (isDated && interval === before) {
       const last = samples - 1;
       sampled[last] = (1 + sampled[last]!) * (1 + value) - 1;

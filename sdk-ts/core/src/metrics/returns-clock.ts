@@ -1,3 +1,5 @@
+import { restMs } from "../canonical/bar-interval.ts";
+
 /** How often something comes: the bars of a feed, or the returns of a run. */
 export interface ReturnsClock {
   /** Length of a bar or of a returns interval, seconds. */
@@ -17,19 +19,11 @@ export interface ReturnsClock {
 export function returnsClock(feeds: readonly ReturnsClock[]): ReturnsClock {
   if (feeds.length === 0) throw new RangeError("a run without a traded feed has no returns");
   const intervalSeconds = Math.max(...feeds.map((feed) => feed.intervalSeconds));
-  const yearly = feeds.map(
-    (feed) => (feed.periodsPerYear * feed.intervalSeconds) / intervalSeconds,
+  const wholeSeconds = intervalSeconds + restMs(intervalSeconds * 1_000) / 1_000;
+  const yearly = feeds.map((feed) =>
+    feed.intervalSeconds === intervalSeconds
+      ? feed.periodsPerYear
+      : (feed.periodsPerYear * feed.intervalSeconds) / wholeSeconds,
   );
   return { intervalSeconds, periodsPerYear: Math.max(...yearly) };
-}
-
-/**
- * Number of the returns interval in which a mark lies. Intervals are counted from 1970-01-01T00:00Z and include their
- * end, since a bar that ends at midnight is one of the day before.
- *
- * @param timeMs end of the bar, milliseconds since 1970
- * @param intervalMs length of the interval, milliseconds
- */
-export function returnsIntervalAt(timeMs: number, intervalMs: number): number {
-  return Math.ceil(timeMs / intervalMs);
 }

@@ -13,14 +13,15 @@ import {
 
 /** Declaration of a {@link ProcessingNode}. */
 export interface ProcessingNodeOptions<Port extends string, Params extends NodeParams = NodeParams>
-  extends NodeOptions {
+  extends NodeOptions<Port> {
   /** Upstream nodes by port, at least one. The order in which they are written is part of the node id. */
   readonly inputs: Readonly<Record<Port, StrategyNode>>;
   /** Values on which the function may depend; plain JSON, part of the node id. @default {} */
   readonly params?: Params | undefined;
   /**
    * Pure function of the windows and params; `null` or NaN = no value. Called once per bucket, when every window has
-   * `period` rows. The windows are reused: copy what must be kept.
+   * `period` rows and, unless `onMissing` says otherwise, none of them is without a value. The windows are reused: copy
+   * what must be kept.
    */
   readonly compute: (windows: Windows<Port>, params: Params) => number | null;
 }
@@ -58,6 +59,10 @@ export class ProcessingNode<
     this.#compute = options.compute;
     const declaredParams = Object.keys(this.params);
     this.code = { kind: "function", fn: options.compute, declaredParams };
+  }
+
+  override get semanticsVersion(): number {
+    return 2; // not called while a window holds no value
   }
 
   defaultName(nameOf: (node: StrategyNode) => string): string {

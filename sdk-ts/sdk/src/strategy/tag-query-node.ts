@@ -1,5 +1,5 @@
 import type { Window } from "@qmtl/core/cache";
-import type { NodeKernel } from "@qmtl/core/dataflow";
+import type { NodeKernel, OnMissing } from "@qmtl/core/dataflow";
 import type { NodeParams } from "@qmtl/core/nodes";
 import { authorKernel, checkCompute, checkResult } from "./author-function.ts";
 import { invalid } from "./declaration-error.ts";
@@ -8,11 +8,14 @@ import { checkParams } from "./params.ts";
 import { type NodeCode, type NodeOptions, StrategyNode } from "./strategy-node.ts";
 
 /** Declaration of a {@link TagQueryNode}. */
-export interface TagQueryNodeOptions<Params extends NodeParams = NodeParams> extends NodeOptions {
+export interface TagQueryNodeOptions<Params extends NodeParams = NodeParams>
+  extends Omit<NodeOptions, "onMissing"> {
   /** Tags to look for, at least one; their order does not matter. */
   readonly queryTags: readonly string[];
   /** Interval of the queues to look for, and of the node itself. */
   readonly interval: IntervalInput;
+  /** What it does where a queue has no value, as for any node; one mode for all queues. @default "skip" */
+  readonly onMissing?: OnMissing | undefined;
   /** `any`: one matching tag is enough; `all`: every tag must match. @default "any" */
   readonly matchMode?: "any" | "all" | undefined;
   /** Values on which the function may depend; plain JSON, part of the node id. @default {} */
@@ -38,7 +41,7 @@ export class TagQueryNode<Params extends NodeParams = NodeParams> extends Strate
    * @throws {DeclarationError} naming the field.
    */
   constructor(options: TagQueryNodeOptions<Params>) {
-    super("TagQueryNode", options, []);
+    super("TagQueryNode", options, undefined);
     if (options.interval === undefined) throw invalid("TagQueryNode.interval", "is required");
     const { matchMode = "any" } = options;
     this.queryTags = checkTags("TagQueryNode.queryTags", options.queryTags);

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { intervalText } from "@qmtl/core/dataflow";
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
 import type { BuiltBars } from "./bars.ts";
 import { writeBars } from "./write-bars.ts";
@@ -63,7 +64,8 @@ export async function barsProject(
       const file = join(folder, `${k}.csv`);
       await writeBars(file, bars);
       const schedule = continuous.includes(name) ? "continuous" : "observed";
-      const rest = { interval: bars.intervalSeconds, schedule, periods_per_year: periodsPerYear };
+      const interval = intervalText(bars.intervalSeconds * 1_000);
+      const rest = { interval, schedule, periods_per_year: periodsPerYear };
       return [name, { file, ...rest }] as const;
     });
     const document = {

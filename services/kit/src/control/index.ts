@@ -13,6 +13,7 @@ export {
   type ControlSchema,
   type CountedChange,
   controlTopic,
+  countedEvent,
   isWithoutState,
   type TopicCount,
 } from "./control-events.ts";

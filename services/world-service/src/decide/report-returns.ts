@@ -1,4 +1,4 @@
-import { returnsIntervalAt } from "@qmtl/core/metrics";
+import { intervalNumberAt } from "@qmtl/core/intervals";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { SeriesDomain } from "../policy/policy.ts";
 import {
@@ -149,10 +149,10 @@ function newIntervals(
   if (bucketEnds.length === 0) return returns.length;
   const intervalMs = intervalSeconds * 1_000;
   const isBegun = before !== undefined && before.samples > 0;
-  let last = isBegun ? returnsIntervalAt(before.toMs, intervalMs) : Number.NaN;
+  let last = isBegun ? intervalNumberAt(before.toMs, intervalMs) : Number.NaN;
   let added = 0;
   for (const end of bucketEnds.subarray(skip)) {
-    const interval = returnsIntervalAt(end, intervalMs);
+    const interval = intervalNumberAt(end, intervalMs);
     if (interval !== last) added++;
     last = interval;
   }

@@ -1,4 +1,5 @@
-import { type MarkedReturns, makeReturnSeries, returnsIntervalAt } from "@qmtl/core/metrics";
+import { intervalNumberAt } from "@qmtl/core/intervals";
+import { type MarkedReturns, makeReturnSeries } from "@qmtl/core/metrics";
 
 /**
  * Pearson correlation of two return series over the returns intervals that both have; of two intervals the longer one.
@@ -50,6 +51,6 @@ export function returnsByInterval(
   const { returns, endsMs } = makeReturnSeries({ ...marked, intervalSeconds });
   const intervalMs = intervalSeconds * 1_000;
   return new Map(
-    Array.from(returns, (value, at) => [returnsIntervalAt(endsMs[at]!, intervalMs), value]),
+    Array.from(returns, (value, at) => [intervalNumberAt(endsMs[at]!, intervalMs), value]),
   );
 }

@@ -1,7 +1,7 @@
 import type { TradingCosts } from "@qmtl/core/execution";
 import { loadConfig, type QmtlConfig } from "../../config/index.ts";
 import { wallClockMs } from "../../rpc/system-clock.ts";
-import { type BarSource, parseTimeText } from "../../sources/index.ts";
+import { type BarSource, lastMsOption, timeOption } from "../../sources/index.ts";
 
 /** Options of an offline run. */
 export interface OfflineOptions {
@@ -16,7 +16,8 @@ export interface OfflineOptions {
    */
   readonly sources?: Readonly<Record<string, BarSource>> | undefined;
   /**
-   * Open time of the first bar traded: ISO date or RFC 3339 time. Earlier rows warm the nodes. @default the first row
+   * Open time of the first bar traded: ISO date, RFC 3339 time with zone, or epoch seconds (10 digits) or milliseconds
+   * (13 digits). Earlier rows warm the nodes. @default the first row
    */
   readonly from?: string | undefined;
   /**
@@ -79,8 +80,8 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
   return {
     config,
     sources: new Map(Object.entries(options.sources ?? {})),
-    fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOf("from", from),
-    untilMs: until === undefined ? undefined : lastMsOf("until", until),
+    fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOption("from", from),
+    untilMs: until === undefined ? undefined : lastMsOption("until", until),
     initialCash,
     noCosts: options.noCosts ?? false,
     costs: options.costs,
@@ -92,15 +93,4 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
     report: options.report,
     now: options.now ?? wallClockMs,
   };
-}
-
-function timeOf(name: string, text: string): number {
-  const ms = parseTimeText(text);
-  if (Number.isNaN(ms)) throw new RangeError(`${name} is not a date or time: ${text}`);
-  return ms;
-}
-
-function lastMsOf(name: string, text: string): number {
-  const isDay = /^\d{4}-\d\d-\d\d$/.test(text);
-  return timeOf(name, text) + (isDay ? 86_400_000 - 1 : 0);
 }

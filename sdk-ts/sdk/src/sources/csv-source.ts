@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { blake3Hex, jcs } from "@qmtl/core/canonical";
+import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 import type { BarSource, BarTable } from "./bar-source.ts";
 import { readCsvLayout } from "./csv-layout.ts";
 import { parseInterval } from "./parse-interval.ts";
@@ -27,6 +28,16 @@ export interface CsvSourceOptions {
   readonly schedule?: "observed" | "continuous" | undefined;
 }
 
+const optionKeys: OptionKeys<CsvSourceOptions> = {
+  path: true,
+  interval: true,
+  timeColumn: true,
+  columns: true,
+  from: true,
+  until: true,
+  schedule: true,
+};
+
 /**
  * A CSV file of bars. At first use the whole file is read and checked, including rows outside `from`..`until`.
  *
@@ -43,9 +54,10 @@ export class CsvSource implements BarSource {
 
   /**
    * @param options the file and how it is read
-   * @throws {RangeError} for a bad interval, `from` or `until`.
+   * @throws {RangeError} for a bad interval, `from` or `until`; {@link DeclarationError} for an option that does not exist.
    */
   constructor(options: CsvSourceOptions) {
+    checkOptions("CsvSource", options, optionKeys);
     this.#options = options;
     this.intervalMs = parseInterval(options.interval) * 1_000;
     this.schedule = options.schedule ?? "observed";

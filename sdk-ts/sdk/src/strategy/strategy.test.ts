@@ -292,7 +292,7 @@ describe("a wrong declaration is refused by the name of its field", () => {
   const weight = (options: Partial<q.WeightTargetNodeOptions>) => () =>
     new q.WeightTargetNode({ signal: close, instrument: "SPX", ...options });
   test.each<[string, string, () => unknown]>([
-    ['StreamInput "bars".interval', "not an interval", () => bars({ interval: "1w" })],
+    ['StreamInput "bars".interval', "not an interval", () => bars({ interval: "2w" })],
     ['StreamInput "bars".interval', "1..86400", () => bars({ interval: "2d" })],
     ['StreamInput "bars".interval', "1..86400", () => bars({ interval: 0 })],
     ['StreamInput "bars".period', "1..10000", () => bars({ period: 10_001 })],

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { intervalText } from "@qmtl/core/dataflow";
+import { calendarName } from "@qmtl/core/intervals";
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
 import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 import type { BuiltBars } from "./bars.ts";
@@ -80,7 +80,7 @@ export async function barsProject(
       const file = join(folder, `${k}.csv`);
       await writeBars(file, bars);
       const schedule = continuous.includes(name) ? "continuous" : "observed";
-      const interval = intervalText(bars.intervalSeconds * 1_000);
+      const interval = calendarName(bars.intervalSeconds) ?? bars.intervalSeconds;
       const rest = { interval, schedule, periods_per_year: periodsPerYear };
       return [name, { file, ...rest }] as const;
     });

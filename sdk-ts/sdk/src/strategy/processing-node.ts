@@ -3,11 +3,13 @@ import type { NodeKernel } from "@qmtl/core/dataflow";
 import type { NodeParams, Windows } from "@qmtl/core/nodes";
 import { authorKernel, checkCompute, checkResult } from "./author-function.ts";
 import { invalid } from "./declaration-error.ts";
+import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import { checkParams } from "./params.ts";
 import {
   checkSingleColumn,
   type NodeCode,
   type NodeOptions,
+  nodeOptionKeys,
   StrategyNode,
 } from "./strategy-node.ts";
 
@@ -25,6 +27,13 @@ export interface ProcessingNodeOptions<Port extends string, Params extends NodeP
    */
   readonly compute: (windows: Windows<Port>, params: Params) => number | null;
 }
+
+const optionKeys: OptionKeys<ProcessingNodeOptions<string>> = {
+  ...nodeOptionKeys,
+  inputs: true,
+  params: true,
+  compute: true,
+};
 
 /**
  * A node that the author's own function computes. `Port` is the union of the names of its inputs, `Params` the type of
@@ -45,6 +54,7 @@ export class ProcessingNode<
    * @throws {DeclarationError} naming the field.
    */
   constructor(options: ProcessingNodeOptions<Port, Params>) {
+    checkOptions<ProcessingNodeOptions<Port, Params>>("ProcessingNode", options, optionKeys);
     const entries = Object.entries<StrategyNode>(options.inputs ?? {});
     const where = `ProcessingNode${options.name === undefined ? "" : ` "${options.name}"`}`;
     super(

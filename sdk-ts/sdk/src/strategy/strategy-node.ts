@@ -8,6 +8,7 @@ import {
   type IntervalInput,
   parseInterval,
 } from "./fields.ts";
+import type { OptionKeys } from "./option-keys.ts";
 import { type OnMissingOption, PortModes } from "./port-modes.ts";
 
 /** The code that computes a node, as part of the node id. */
@@ -46,6 +47,14 @@ export interface NodeOptions<Port extends string = string> {
    */
   readonly onMissing?: OnMissingOption<Port> | undefined;
 }
+
+/** Keys of {@link NodeOptions}, for the lists of the nodes. */
+export const nodeOptionKeys: OptionKeys<NodeOptions> = {
+  name: true,
+  interval: true,
+  period: true,
+  onMissing: true,
+};
 
 /** A node as the author declares it. Nodes are values: they hold no data and may be shared between strategies. */
 export abstract class StrategyNode {

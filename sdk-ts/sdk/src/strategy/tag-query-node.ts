@@ -4,8 +4,9 @@ import type { NodeParams } from "@qmtl/core/nodes";
 import { authorKernel, checkCompute, checkResult } from "./author-function.ts";
 import { invalid } from "./declaration-error.ts";
 import { checkTags, type IntervalInput } from "./fields.ts";
+import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import { checkParams } from "./params.ts";
-import { type NodeCode, type NodeOptions, StrategyNode } from "./strategy-node.ts";
+import { type NodeCode, type NodeOptions, nodeOptionKeys, StrategyNode } from "./strategy-node.ts";
 
 /** Declaration of a {@link TagQueryNode}. */
 export interface TagQueryNodeOptions<Params extends NodeParams = NodeParams>
@@ -24,6 +25,14 @@ export interface TagQueryNodeOptions<Params extends NodeParams = NodeParams>
   readonly compute: (windows: readonly Window[], params: Params) => number | null;
 }
 
+const optionKeys: OptionKeys<TagQueryNodeOptions> = {
+  ...nodeOptionKeys,
+  queryTags: true,
+  matchMode: true,
+  params: true,
+  compute: true,
+};
+
 /** A node over all queues that carry the tags. Its node id depends on the query, never on the queues found. */
 export class TagQueryNode<Params extends NodeParams = NodeParams> extends StrategyNode {
   readonly nodeType = "TagQueryNode";
@@ -41,6 +50,7 @@ export class TagQueryNode<Params extends NodeParams = NodeParams> extends Strate
    * @throws {DeclarationError} naming the field.
    */
   constructor(options: TagQueryNodeOptions<Params>) {
+    checkOptions<TagQueryNodeOptions<Params>>("TagQueryNode", options, optionKeys);
     super("TagQueryNode", options, undefined);
     if (options.interval === undefined) throw invalid("TagQueryNode.interval", "is required");
     const { matchMode = "any" } = options;

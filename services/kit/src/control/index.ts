@@ -17,7 +17,7 @@ export {
   isWithoutState,
   type TopicCount,
 } from "./control-events.ts";
-export { countedChangeWrites, countTopics } from "./counted-changes.ts";
+export { countedChangeParts, countedChangeWrites, countTopics } from "./counted-changes.ts";
 export * from "./topic-keys.ts";
 export { readTopic, type StoredTopic, topicService } from "./topic-service.ts";
 export {

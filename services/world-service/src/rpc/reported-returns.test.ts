@@ -150,12 +150,9 @@ test("a series that comes to nothing shuts its strategy before anybody evaluates
     return decision!.strategies[0];
   };
   const before = await modeNow();
-  await all.decisions.reportReturns({
-    worldId,
-    returns: [
-      { strategyId: "a", series: { ...goodSeries, returns: goodSeries.returns.with(70, -1) } },
-    ],
-  });
+  const returns = goodSeries.returns.map((value, at) => (at === 70 ? -1 : value));
+  const series = { ...goodSeries, returns };
+  await all.decisions.reportReturns({ worldId, returns: [{ strategyId: "a", series }] });
   const after = await modeNow();
 
   expect(before?.effectiveMode).toBe(EffectiveMode.COMPUTE_ONLY);

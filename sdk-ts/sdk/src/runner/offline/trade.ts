@@ -147,6 +147,8 @@ class TradingRun {
       }
       if (account.fills.length > this.#fills.length) this.#collectFills();
       for (let k = 0; k < instrumentTargets.length; k++) this.#take(instrumentTargets[k]!, nowMs);
+      account.send();
+      if (account.fills.length > this.#fills.length) this.#collectFills();
       if (nowMs < barMs) continue;
       account.mark();
       this.#turned[this.#marks] = account.turnover;
@@ -242,7 +244,6 @@ class TradingRun {
       target.replay.begunRow(nowMs),
       target.standing,
     );
-    this.#collectFills();
   }
 
   #collectFills(): void {

@@ -6,6 +6,14 @@ export const nameSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/, "use letters, digits, _ . - only, at most 100");
 
+/** A symbol as its exchange or vendor writes it: `005930`, `BTC/USDT`, `^GSPC`. */
+export const symbolSchema = z
+  .string()
+  .regex(
+    /^(?! )[^\p{C}\p{Zl}\p{Zp}]{1,100}(?<! )$/u,
+    "a symbol is 1 to 100 printable characters, without blanks around it",
+  );
+
 const writtenTime = z.union([z.string(), z.number()]).transform((value) => String(value));
 const isTime = (text: string): boolean => !Number.isNaN(parseTimeText(text));
 
@@ -135,7 +143,7 @@ export const accountSchema = z.strictObject({
     .default(1)
     .describe("Half spread a market order pays, basis points of notional."),
   instruments: z
-    .array(nameSchema)
+    .array(symbolSchema)
     .max(10_000)
     .default([])
     .describe("Symbols it may trade; a symbol that was traded cannot be removed."),

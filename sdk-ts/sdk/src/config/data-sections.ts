@@ -115,7 +115,7 @@ export const instrumentSchema = z.strictObject({
     .string()
     .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
     .default("USD")
-    .describe("Currency of the price."),
+    .describe("Currency of the price; must be that of each account that lists it."),
   mark_source: nameSchema.describe("Entry of `sources` whose close is the mark."),
 });
 
@@ -126,7 +126,9 @@ export const accountSchema = z.strictObject({
     .string()
     .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
     .default("USD")
-    .describe("Currency of cash and equity; cannot change once the account was opened."),
+    .describe(
+      "Currency of cash and equity, and of the prices of its instruments; cannot change once the account was opened.",
+    ),
   initial_cash: decimal
     .default("1000000")
     .describe("Initial cash of a paper account; cannot change once the account was opened."),

@@ -451,6 +451,16 @@ describe("keys that do not go together", () => {
     ["telemetry: {metrics_port: 7401}", "telemetry.metrics_port", "gateway.web_port"],
     ["instruments: {X: {mark_source: bars}}", "instruments.X.mark_source", "bars"],
     ["accounts: {a: {instruments: [X]}}", "accounts.a.instruments.0", "X"],
+    [
+      "sources: {b: {file: f}}\ninstruments: {X: {mark_source: b, quote_currency: EUR}}\naccounts: {a: {instruments: [X]}}",
+      "accounts.a.instruments.0",
+      "X is quoted in EUR, but the account is in USD, and money is not converted",
+    ],
+    [
+      "sources: {b: {file: f}}\ninstruments: {X: {mark_source: b}, Y: {mark_source: b, quote_currency: KRW}}\naccounts: {a: {currency: KRW, instruments: [Y, X]}}",
+      "accounts.a.instruments.1",
+      "X is quoted in USD, but the account is in KRW",
+    ],
     ["sources: {b: {file: f, until: start}}", "sources.b.until", "start"],
     ["sources: {b: {file: f, start: 2020-01-02, until: 2020-01-01}}", "sources.b.until", "before"],
     ["sources: {b: {file: f, interval: 1mo, schedule: continuous}}", "sources.b.schedule", "1mo"],

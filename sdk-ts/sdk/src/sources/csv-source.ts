@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { blake3Hex, jcs } from "@qmtl/core/canonical";
 import { calendarLabel } from "@qmtl/core/intervals";
+import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 import type { BarSource, BarTable } from "./bar-source.ts";
 import { readCsvLayout } from "./csv-layout.ts";
 import { parseInterval } from "./parse-interval.ts";
@@ -39,6 +40,17 @@ export interface CsvSourceOptions {
   readonly sparse?: boolean | undefined;
 }
 
+const optionKeys: OptionKeys<CsvSourceOptions> = {
+  path: true,
+  interval: true,
+  timeColumn: true,
+  columns: true,
+  from: true,
+  until: true,
+  schedule: true,
+  sparse: true,
+};
+
 /**
  * A CSV file of bars. At first use the whole file is read and checked, including rows outside `from`..`until`.
  *
@@ -55,9 +67,11 @@ export class CsvSource implements BarSource {
 
   /**
    * @param options the file and how it is read
-   * @throws {RangeError} for a bad interval, `from` or `until`, or a schedule that the interval cannot have.
+   * @throws {RangeError} for a bad interval, `from` or `until`, or a schedule that the interval cannot have;
+   * {@link DeclarationError} for an option that does not exist.
    */
   constructor(options: CsvSourceOptions) {
+    checkOptions("CsvSource", options, optionKeys);
     this.#options = options;
     this.intervalMs = parseInterval(options.interval) * 1_000;
     this.schedule = options.schedule ?? "observed";

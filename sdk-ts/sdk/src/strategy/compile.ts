@@ -10,13 +10,13 @@ const NAME_LENGTH_MAX = 200;
 
 /** What a node id is made of, before the inputs have ids. */
 export interface CanonicalNode {
-  /** Kind of node. */
+  /** Kind of node, with the version of what its options mean from 2 on: `ProcessingNode/2`. */
   readonly node_type: string;
   /** Whole seconds, as `parseInterval` gives them. */
   readonly interval_seconds: number;
   /** Rows; 1 for streams. */
   readonly period: number;
-  /** Params, with `on_missing` unless that is `skip`. */
+  /** Params, with `on_missing` where a port does something else than `skip`. */
   readonly params: NodeParams;
   /** In port order. */
   readonly inputs: readonly { readonly port: string; readonly node: DeclaredNode }[];
@@ -154,12 +154,15 @@ function makeDeclared(
     period,
     inputs,
     canonical: () => ({
-      node_type: node.nodeType,
+      node_type:
+        node.semanticsVersion === 1 ? node.nodeType : `${node.nodeType}/${node.semanticsVersion}`,
       interval_seconds: intervalSeconds,
       // How many rows of a stream a strategy keeps does not change what the stream is.
       period: node instanceof StreamInput ? 1 : period,
       params:
-        node.onMissing === "skip" ? node.params : { ...node.params, on_missing: node.onMissing },
+        node.onMissing.param === undefined
+          ? node.params
+          : { ...node.params, on_missing: node.onMissing.param },
       inputs: node.inputs.map(({ port }, k) => ({ port, node: inputs[k]! })),
       schema_compat_id: `f64:${node.outputs.join(",")}`,
       code: node.code,

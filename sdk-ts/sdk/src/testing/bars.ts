@@ -1,6 +1,7 @@
 import { bucketEnds, calendarLabel, canOpenAt, laterBucketEnd } from "@qmtl/core/intervals";
 import { type BarTable, parseInterval, timeOption } from "../sources/index.ts";
 import type { IntervalInput } from "../strategy/index.ts";
+import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 
 /** Largest number of bars of one call. */
 export const barsMax = 1_000_000;
@@ -19,6 +20,8 @@ export interface BarTimes {
   readonly interval?: IntervalInput | undefined;
 }
 
+const timeKeys: OptionKeys<BarTimes> = { from: true, interval: true };
+
 /** Options that all builders take. */
 export interface BarsOptions extends BarTimes {
   /** Number of bars, 1..1,000,000. */
@@ -26,6 +29,9 @@ export interface BarsOptions extends BarTimes {
   /** Close of the first bar, above 0. @default 100 */
   readonly price?: number | undefined;
 }
+
+/** Keys of {@link BarsOptions}. */
+export const barsKeys: OptionKeys<BarsOptions> = { ...timeKeys, count: true, price: true };
 
 /** Every bar's volume. */
 const volume = 1_000;
@@ -39,6 +45,7 @@ const volume = 1_000;
  * @throws {RangeError} for no or too many closes, a close that is not above 0, or a bad `from` or `interval`.
  */
 export function barsOfCloses(closes: readonly number[], options: BarTimes = {}): BuiltBars {
+  checkOptions("barsOfCloses", options, timeKeys);
   const close = Float64Array.from(closes);
   const bad = close.findIndex((value) => !(value > 0 && Number.isFinite(value)));
   if (bad >= 0) throw new RangeError(`close ${bad} must be above 0, not ${close[bad]}`);

@@ -1,7 +1,9 @@
 import type { TradingCosts } from "@qmtl/core/execution";
 import { loadConfig, type QmtlConfig } from "../../config/index.ts";
+import { costKeys } from "../../nodesets/nodeset-execution.ts";
 import { wallClockMs } from "../../rpc/system-clock.ts";
 import { type BarSource, lastMsOption, timeOption } from "../../sources/index.ts";
+import { checkOptions, type OptionKeys } from "../../strategy/option-keys.ts";
 
 /** Options of an offline run. */
 export interface OfflineOptions {
@@ -56,6 +58,26 @@ export interface OfflineOptions {
   readonly now?: (() => number) | undefined;
 }
 
+/** Keys of {@link OfflineOptions}. */
+export const offlineKeys: OptionKeys<OfflineOptions> = {
+  configPath: true,
+  config: true,
+  sources: true,
+  from: true,
+  until: true,
+  initialCash: true,
+  noCosts: true,
+  costs: true,
+  sameBarClose: true,
+  returnsSource: true,
+  worldId: true,
+  module: true,
+  onProgress: true,
+  onProblem: true,
+  report: true,
+  now: true,
+};
+
 /** Options, checked and with defaults filled in. Times are open times of bars, both ends included. */
 export interface CompiledOfflineOptions {
   readonly config: QmtlConfig;
@@ -76,8 +98,10 @@ export interface CompiledOfflineOptions {
   readonly now: () => number;
 }
 
-/** @throws {RangeError} naming the option; {@link ConfigError} for the configuration. */
+/** @throws {RangeError | DeclarationError} naming the option; {@link ConfigError} for the configuration. */
 export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineOptions {
+  checkOptions("Runner.offline", options, offlineKeys);
+  if (options.costs !== undefined) checkOptions("Runner.offline.costs", options.costs, costKeys);
   const config = options.config ?? loadConfig({ path: options.configPath });
   const { initialCash } = options;
   if (initialCash !== undefined && !(initialCash > 0 && Number.isFinite(initialCash))) {

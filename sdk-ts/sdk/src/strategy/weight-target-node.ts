@@ -1,7 +1,8 @@
 import { catalogue, type WeightTargetParams } from "@qmtl/core/nodes";
-import type { BuiltinOptions } from "./builtin-node.ts";
+import { type BuiltinOptions, builtinOptionKeys } from "./builtin-node.ts";
 import { invalid } from "./declaration-error.ts";
 import { checkFinite, checkName } from "./fields.ts";
+import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import type { StrategyNode } from "./strategy-node.ts";
 import { TargetNode } from "./target-node.ts";
 
@@ -19,6 +20,15 @@ export interface WeightTargetNodeOptions extends BuiltinOptions {
   readonly step?: number | undefined;
 }
 
+const optionKeys: OptionKeys<WeightTargetNodeOptions> = {
+  ...builtinOptionKeys,
+  signal: true,
+  instrument: true,
+  weightMin: true,
+  weightMax: true,
+  step: true,
+};
+
 /**
  * Takes a signal as the target position itself, for strategies that size by it: a volatility target, a forecast. The
  * target starts at 0; a NaN signal keeps the previous target. Every change leads to an order, so choose `step` with
@@ -33,8 +43,9 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
    * @throws {DeclarationError} naming the field.
    */
   constructor(options: WeightTargetNodeOptions) {
-    const { signal, instrument, weightMin = -1, weightMax = 1, step = 0.01 } = options;
     const at = "WeightTargetNode";
+    checkOptions(at, options, optionKeys);
+    const { signal, instrument, weightMin = -1, weightMax = 1, step = 0.01 } = options;
     if (instrument === undefined) {
       throw invalid(`${at}.instrument`, 'is needed: an entry of "instruments:" in qmtl.yml');
     }
@@ -54,7 +65,9 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
       weight_max: weightMax,
       step,
     };
-    super(catalogue.weight_target, [signal], { weightMin, weightMax, step }, params, options);
+    const { name, onMissing } = options;
+    const bounds = { weightMin, weightMax, step };
+    super(catalogue.weight_target, [signal], bounds, params, { name, onMissing });
     this.instrument = instrument;
     this.largestWeight = Math.max(-weightMin, weightMax);
   }

@@ -107,6 +107,7 @@ export class OfflineAccount {
   #net: Float64Array;
   #largestWeight: Float64Array;
   #length = 0;
+  #barsForgotten = 0;
   #lastEquity: number;
   #fees = 0;
   #turnover = 0;
@@ -218,7 +219,15 @@ export class OfflineAccount {
     this.#lastEquity = equity;
   }
 
-  /** Equity at each call of `mark`, in order. A view: it is stale once more marks make the column grow. */
+  /** Drops the orders, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
+  forget(): void {
+    this.orders.length = 0;
+    this.fills.length = 0;
+    this.#barsForgotten += this.#length;
+    this.#length = 0;
+  }
+
+  /** Equity at each call of `mark`, in order, since the last `forget`. A view: it is stale once more marks make the column grow. */
   equity(): Float64Array {
     return this.#equity.subarray(0, this.#length);
   }
@@ -241,7 +250,7 @@ export class OfflineAccount {
       spreadCosts: sum(({ spreadCosts }) => spreadCosts),
       turnover: this.#turnover,
       realisedPnl: sum(({ book }) => book?.realisedPnl ?? 0),
-      barsDone: this.#length,
+      barsDone: this.#barsForgotten + this.#length,
     };
   }
 

@@ -19,6 +19,7 @@ import {
   compileOfflineOptions,
   type OfflineOptions,
 } from "./offline-options.ts";
+import { refusalNotes } from "./refusal-notes.ts";
 import { writeOfflineReport } from "./report.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
 import { findOfflineTags } from "./tags.ts";
@@ -139,6 +140,7 @@ async function backtest(
     equity: trading.equity,
     fills: trading.fills,
     orders: trading.orders,
+    refusals: trading.refusals,
     costs: { fees: trading.fees, spread: trading.spreadCosts },
     currency: market.currency,
     noCosts: market.instruments.some((one) => one.traded.noCosts === true),
@@ -147,6 +149,7 @@ async function backtest(
     notes: [
       ...offlineNotes(market, rows),
       ...judged.flatMap(signalNote),
+      ...refusalNotes(market, trading.refusals),
       ...ruinNote(trading.timesMs, trading.equity),
     ],
     datasetFingerprint: fingerprintOf([...feeds.values()]),

@@ -104,7 +104,7 @@ test("a strategy that lost all it had is told so, however good its ratios look",
   }
   const bars = withColumn(barsOfCloses([100, 100, 90, 60, 50, 80]), "weight", () => 3);
 
-  const result = await runOnBars(Borrowed, bars);
+  const result = await runOnBars(Borrowed, bars, { account: { leverageMax: 3 } });
 
   expect(result.notes.join()).toContain("fell to 0 or below at the bar ending 2020-01-05");
 });

@@ -3,6 +3,7 @@ import { ComputeError } from "@qmtl/core/dataflow";
 import { quantityFromLots } from "@qmtl/core/execution";
 import { computeMetrics, makeReturnSeries, type ReturnSeries } from "@qmtl/core/metrics";
 import type { Strategy } from "../../strategy/index.ts";
+import { withFlatEnd } from "../signals/ended-signal.ts";
 import { loadSourceRows, rowsUntil, type SourceRows } from "../source-files/source-rows.ts";
 import {
   type IdentifiedStrategy,
@@ -11,7 +12,7 @@ import {
 import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
 import { lineIn, StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import type { TradedRows } from "./bar-replay.ts";
-import { computeOffline, sourcesOf } from "./compute.ts";
+import { type ComputedColumn, computeOffline, sourcesOf } from "./compute.ts";
 import { findMarket, type OfflineMarket } from "./market.ts";
 import { type JudgedTarget, offlineNotes, ruinNote, signalNote } from "./notes.ts";
 import {
@@ -21,6 +22,7 @@ import {
 } from "./offline-options.ts";
 import { writeOfflineReport } from "./report.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
+import { endedNotes, staleNotes } from "./stale-notes.ts";
 import { findOfflineTags } from "./tags.ts";
 import { type OfflineTrading, type TradeEvent, tradeOffline } from "./trade.ts";
 
@@ -103,7 +105,8 @@ async function backtest(
   const signals = market.instruments.map(({ target }) => target.signalId);
   const wanted = [...new Set([...ids, ...signals])];
   const computed = computeOffline(identified, feeds, wanted, options.onProgress, tags);
-  const targets = ids.map((id) => computed.columns.get(id)!);
+  const read = sourcesOf(identified).map((name) => feeds.get(name)!);
+  const targets = targetColumns(market, computed.columns, read);
   const trading = tradeOffline(market, targets, rows);
   const clock = rows.get(market.returnsSource)!;
   const returns = seriesOf(trading, clock.feed);
@@ -147,11 +150,25 @@ async function backtest(
     notes: [
       ...offlineNotes(market, rows),
       ...judged.flatMap(signalNote),
+      ...staleNotes(identified.graph, judged, feeds, trading.timesMs),
+      ...endedNotes(read, trading.timesMs.at(-1)!),
       ...ruinNote(trading.timesMs, trading.equity),
     ],
     datasetFingerprint: fingerprintOf([...feeds.values()]),
   };
   return { result, events: trading.events };
+}
+
+/** Column of each target, in the order of the market. One that is to go flat does so after its clock has ended, too. */
+function targetColumns(
+  { instruments }: OfflineMarket,
+  columns: ReadonlyMap<string, ComputedColumn>,
+  read: readonly SourceRows[],
+): ComputedColumn[] {
+  const ends = read.map(({ table }) => table.bucketEndMs);
+  return instruments.map(({ target: { nodeId, node, intervalMs } }) =>
+    withFlatEnd(columns.get(nodeId)!, node.stale, intervalMs, ends),
+  );
 }
 
 async function callBack(strategy: Strategy, events: readonly TradeEvent[]): Promise<void> {

@@ -24,7 +24,7 @@ instruments:
   FREER: {mark_source: night, quote_currency: EUR}
 accounts:
   first: {initial_cash: "500", fee_bps: 3, half_spread_bps: 4, instruments: [X]}
-  both: {initial_cash: "700", fee_bps: 5, half_spread_bps: 6, instruments: [Y, X, Z]}
+  both: {initial_cash: "700", fee_bps: 5, half_spread_bps: 6, instruments: [Y, X]}
 `,
 );
 const config = loadConfig({ path: join(folder, "qmtl.yml"), env: {} });
@@ -102,7 +102,12 @@ describe("the market of several targets", () => {
 
   test.each([
     ["instruments that no one account lists", ["X", "FREE"], "INSTRUMENTS_MIXED", "FREE, X"],
-    ["two currencies on one account", ["Y", "Z"], "INSTRUMENTS_MIXED", "Y in USD, Z in EUR"],
+    [
+      "two currencies, one with an account",
+      ["FREE", "Z"],
+      "INSTRUMENTS_MIXED",
+      "FREE in USD, Z in EUR",
+    ],
     ["two currencies without one", ["FREE", "FREER"], "INSTRUMENTS_MIXED", "FREER in EUR"],
     ["an unknown instrument", ["X", "W"], "INSTRUMENT_UNKNOWN", '"W"'],
   ])("is refused for %s", (_what, symbols, reason, text) => {

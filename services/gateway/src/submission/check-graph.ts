@@ -90,7 +90,12 @@ function checkFields(nodes: readonly Node[], findings: readonly GraphFinding[]):
       violations.push({ field: `graph.nodes[${at}].node_id`, description: "appears twice" });
     }
   });
-  if (violations.length > 0) refuse("INVALID_FIELD", "nodes lack a field, or have a value that they cannot have", violations);
+  if (violations.length > 0)
+    refuse(
+      "INVALID_FIELD",
+      "nodes lack a field, or have a value that they cannot have",
+      violations,
+    );
 }
 
 /** Longest bucket of a fixed length: a week. */

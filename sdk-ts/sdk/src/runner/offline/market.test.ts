@@ -53,7 +53,7 @@ describe("the market of several targets", () => {
   test("is the first account that lists all instruments, each at its own mark source", () => {
     const found = market([{ instrument: "X" }, { instrument: "Y" }]);
 
-    expect(found).toMatchObject({ initialCash: 700, currency: "USD", returnsSource: "day" });
+    expect(found).toMatchObject({ initialCash: 700, currency: "USD" });
     expect(found.instruments).toMatchObject([
       { traded: { symbol: "X", costs: { feeBps: 5, halfSpreadBps: 6 } }, markSource: "day" },
       { traded: { symbol: "Y", costs: { feeBps: 5, halfSpreadBps: 6 } }, markSource: "night" },
@@ -77,7 +77,7 @@ describe("the market of several targets", () => {
 
   test("takes what the run names before all else", () => {
     const costs = { feeBps: 9, halfSpreadBps: 9 };
-    const options = { initialCash: 42, costs, sameBarClose: true, returnsSource: "night" };
+    const options = { initialCash: 42, costs, sameBarClose: true };
     const found = market(
       [
         { instrument: "X", initialCash: 1, executionModel: { costs: { ...costs, feeBps: 1 } } },
@@ -86,7 +86,7 @@ describe("the market of several targets", () => {
       options,
     );
 
-    expect(found).toMatchObject({ initialCash: 42, returnsSource: "night" });
+    expect(found).toMatchObject({ initialCash: 42 });
     for (const { traded } of found.instruments) {
       expect(traded).toMatchObject({ costs, sameBarClose: true });
     }

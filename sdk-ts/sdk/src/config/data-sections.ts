@@ -6,6 +6,14 @@ export const nameSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/, "use letters, digits, _ . - only, at most 100");
 
+/** A symbol as its exchange or vendor writes it: `005930`, `BTC/USDT`, `^GSPC`. */
+export const symbolSchema = z
+  .string()
+  .regex(
+    /^(?! )[^\p{C}\p{Zl}\p{Zp}]{1,100}(?<! )$/u,
+    "a symbol is 1 to 100 printable characters, without blanks around it",
+  );
+
 const writtenTime = z.union([z.string(), z.number()]).transform((value) => String(value));
 const isTime = (text: string): boolean => !Number.isNaN(parseTimeText(text));
 
@@ -29,6 +37,8 @@ const decimal = z
   .refine((text) => !text.startsWith("-"), "must not be below 0");
 
 const positive = decimal.refine((text) => !(Number(text) <= 0), "must be above 0");
+
+const leverage = z.number().positive().max(1_000);
 
 /** One feed of bars. */
 export const sourceSchema = z.strictObject({
@@ -107,8 +117,14 @@ export const instrumentSchema = z.strictObject({
     .string()
     .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
     .default("USD")
-    .describe("Currency of the price."),
+    .describe("Currency of the price; must be that of each account that lists it."),
   mark_source: nameSchema.describe("Entry of `sources` whose close is the mark."),
+  leverage_max: leverage
+    .nullable()
+    .default(null)
+    .describe(
+      "Largest exposure in it, in multiples of the account's equity, at most that of each account that lists it; null: the account's.",
+    ),
 });
 
 /** A broker account. */
@@ -118,7 +134,9 @@ export const accountSchema = z.strictObject({
     .string()
     .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
     .default("USD")
-    .describe("Currency of cash and equity; cannot change once the account was opened."),
+    .describe(
+      "Currency of cash and equity, and of the prices of its instruments; cannot change once the account was opened.",
+    ),
   initial_cash: decimal
     .default("1000000")
     .describe("Initial cash of a paper account; cannot change once the account was opened."),
@@ -134,8 +152,18 @@ export const accountSchema = z.strictObject({
     .max(10_000)
     .default(1)
     .describe("Half spread a market order pays, basis points of notional."),
+  kind: z
+    .enum(["cash", "margin"])
+    .default("margin")
+    .describe("`margin`: may hold shorts, and more than its cash. `cash`: neither."),
+  leverage_max: leverage
+    .nullable()
+    .default(null)
+    .describe(
+      "Largest gross exposure, in multiples of equity: an order that opens is cut to it. Null: 1. A change takes effect at the next start.",
+    ),
   instruments: z
-    .array(nameSchema)
+    .array(symbolSchema)
     .max(10_000)
     .default([])
     .describe("Symbols it may trade; a symbol that was traded cannot be removed."),

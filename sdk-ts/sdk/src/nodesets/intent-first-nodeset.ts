@@ -4,6 +4,7 @@ import {
   type NodeSet,
   PositionTargetNode,
   type PositionThresholds,
+  type StaleSignal,
   type StrategyNode,
 } from "../strategy/index.ts";
 import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
@@ -42,6 +43,8 @@ export interface IntentFirstOptions {
   readonly longWeight?: number | undefined;
   /** Target while short, a fraction of the strategy's capital. @default -1 */
   readonly shortWeight?: number | undefined;
+  /** What happens once the target has had no signal for some buckets. @default { after: 5, then: "hold" } */
+  readonly stale?: Partial<StaleSignal> | undefined;
   /** Initial cash of an offline run, above 0, in the account's currency. @default the account's */
   readonly initialCash?: number | undefined;
   /** Costs and fill rule of an offline run. @default the account's costs, fills at the next open */
@@ -59,6 +62,7 @@ export const intentFirstKeys: OptionKeys<IntentFirstOptions> = {
   thresholds: true,
   longWeight: true,
   shortWeight: true,
+  stale: true,
   initialCash: true,
   executionModel: true,
   name: true,
@@ -111,7 +115,7 @@ export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirst
     throw invalid(`${at}.initialCash`, `must be above 0, not ${initialCash}`);
   }
   if (worldId !== undefined) checkName(`${at}.worldId`, worldId);
-  const { longWeight, shortWeight, name } = options;
+  const { longWeight, shortWeight, name, stale } = options;
   const target = new PositionTargetNode({
     signal,
     instrument,
@@ -119,6 +123,7 @@ export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirst
     ...(longWeight === undefined ? {} : { longWeight }),
     ...(shortWeight === undefined ? {} : { shortWeight }),
     ...(name === undefined ? {} : { name }),
+    stale,
   });
   const cash = initialCash === undefined ? {} : { initialCash };
   setExecution(target, { ...executionModel, ...cash });

@@ -1,10 +1,9 @@
 import { catalogue, type PositionTargetParams } from "@qmtl/core/nodes";
-import { type BuiltinOptions, builtinOptionKeys } from "./builtin-node.ts";
 import { invalid } from "./declaration-error.ts";
 import { checkBound, checkFinite, checkName } from "./fields.ts";
 import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import type { StrategyNode } from "./strategy-node.ts";
-import { TargetNode } from "./target-node.ts";
+import { TargetNode, type TargetOptions, targetOptionKeys } from "./target-node.ts";
 
 /** Bounds of the signal; an absent or `null` bound is never reached. At least one of the two `…Enter` is required. */
 export interface PositionThresholds {
@@ -19,7 +18,7 @@ export interface PositionThresholds {
 }
 
 /** Declaration of a {@link PositionTargetNode}. */
-export interface PositionTargetNodeOptions extends BuiltinOptions {
+export interface PositionTargetNodeOptions extends TargetOptions {
   /** Node with one column, from which the target is made. */
   readonly signal: StrategyNode;
   /** Instrument of the target: an entry of `instruments:` in the configuration. */
@@ -35,7 +34,7 @@ export interface PositionTargetNodeOptions extends BuiltinOptions {
 }
 
 const optionKeys: OptionKeys<PositionTargetNodeOptions> = {
-  ...builtinOptionKeys,
+  ...targetOptionKeys,
   signal: true,
   instrument: true,
   thresholds: true,
@@ -98,8 +97,7 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
       short_weight: shortWeight,
       hold_weight: holdWeight,
     };
-    const { name, onMissing } = options;
-    super(catalogue.position_target, [signal], bounds, params, { name, onMissing });
+    super(at, catalogue.position_target, signal, bounds, params, options);
     this.instrument = instrument;
     this.largestWeight = Math.max(...[longWeight, shortWeight, holdWeight].map(Math.abs));
   }

@@ -1,13 +1,12 @@
 import { catalogue, type WeightTargetParams } from "@qmtl/core/nodes";
-import { type BuiltinOptions, builtinOptionKeys } from "./builtin-node.ts";
 import { invalid } from "./declaration-error.ts";
 import { checkFinite, checkName } from "./fields.ts";
 import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import type { StrategyNode } from "./strategy-node.ts";
-import { TargetNode } from "./target-node.ts";
+import { TargetNode, type TargetOptions, targetOptionKeys } from "./target-node.ts";
 
 /** Declaration of a {@link WeightTargetNode}. */
-export interface WeightTargetNodeOptions extends BuiltinOptions {
+export interface WeightTargetNodeOptions extends TargetOptions {
   /** Node of one column whose value is the target: 0.25 = a quarter of the capital long, −0.1 = a tenth short. */
   readonly signal: StrategyNode;
   /** Instrument of the target: an entry of `instruments:` in the configuration. */
@@ -21,7 +20,7 @@ export interface WeightTargetNodeOptions extends BuiltinOptions {
 }
 
 const optionKeys: OptionKeys<WeightTargetNodeOptions> = {
-  ...builtinOptionKeys,
+  ...targetOptionKeys,
   signal: true,
   instrument: true,
   weightMin: true,
@@ -65,9 +64,8 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
       weight_max: weightMax,
       step,
     };
-    const { name, onMissing } = options;
     const bounds = { weightMin, weightMax, step };
-    super(catalogue.weight_target, [signal], bounds, params, { name, onMissing });
+    super(at, catalogue.weight_target, signal, bounds, params, options);
     this.instrument = instrument;
     this.largestWeight = Math.max(-weightMin, weightMax);
   }

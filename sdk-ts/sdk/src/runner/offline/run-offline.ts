@@ -8,6 +8,7 @@ import {
   returnsClock,
 } from "@qmtl/core/metrics";
 import type { Strategy } from "../../strategy/index.ts";
+import { withFlatEnd } from "../signals/ended-signal.ts";
 import { loadSourceRows, rowsUntil, type SourceRows } from "../source-files/source-rows.ts";
 import {
   type IdentifiedStrategy,
@@ -16,7 +17,7 @@ import {
 import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
 import { lineIn, StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import type { TradedRows } from "./bar-replay.ts";
-import { computeOffline, sourcesOf } from "./compute.ts";
+import { type ComputedColumn, computeOffline, sourcesOf } from "./compute.ts";
 import { fillNotes } from "./fill-notes.ts";
 import { findMarket, type OfflineMarket } from "./market.ts";
 import { growthNote, type JudgedTarget, offlineNotes, ruinNote, signalNote } from "./notes.ts";
@@ -28,6 +29,7 @@ import {
 import { refusalNotes } from "./refusal-notes.ts";
 import { writeOfflineReport } from "./report.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
+import { endedNotes, staleNotes } from "./stale-notes.ts";
 import { findOfflineTags } from "./tags.ts";
 import { type OfflineTrading, type TradeEvent, tradeOffline } from "./trade.ts";
 
@@ -101,7 +103,8 @@ async function backtest(
   const signals = market.instruments.map(({ target }) => target.signalId);
   const wanted = [...new Set([...ids, ...signals])];
   const computed = computeOffline(identified, feeds, wanted, options.onProgress, tags);
-  const targets = ids.map((id) => computed.columns.get(id)!);
+  const read = sourcesOf(identified).map((name) => feeds.get(name)!);
+  const targets = targetColumns(market, computed.columns, read);
   const trading = tradeOffline(market, targets, rows);
   const markReturns = markReturnsOf(trading, rows);
   const returns = makeReturnSeries(markReturns);
@@ -148,6 +151,8 @@ async function backtest(
     notes: [
       ...offlineNotes(market, rows, returns),
       ...judged.flatMap(signalNote),
+      ...staleNotes(identified.graph, judged, feeds, trading.timesMs),
+      ...endedNotes(read, trading.timesMs.at(-1)!),
       ...refusalNotes(market, trading.refusals),
       ...fillNotes(market, rows, trading.fills),
       ...growthNote(returns),
@@ -174,6 +179,18 @@ async function loadFeeds(
     feeds.set(name, await loadSourceRows(config, name, untilMs, sources.get(name)));
   }
   return feeds;
+}
+
+/** Column of each target, in the order of the market. One that is to go flat does so after its clock has ended, too. */
+function targetColumns(
+  { instruments }: OfflineMarket,
+  columns: ReadonlyMap<string, ComputedColumn>,
+  read: readonly SourceRows[],
+): ComputedColumn[] {
+  const ends = read.map(({ table }) => table.bucketEndMs);
+  return instruments.map(({ target: { nodeId, node, intervalMs } }) =>
+    withFlatEnd(columns.get(nodeId)!, node.stale, intervalMs, ends),
+  );
 }
 
 async function callBack(strategy: Strategy, events: readonly TradeEvent[]): Promise<void> {

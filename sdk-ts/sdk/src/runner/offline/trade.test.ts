@@ -75,7 +75,7 @@ function marketOf(traded: readonly Traded[]): OfflineMarket {
         return {
           target: {
             ...{ nodeId: symbol, name: `target of ${symbol}`, node },
-            ...{ signalId: source, signalName: source },
+            ...{ signalId: source, signalName: source, intervalMs: day },
           },
           traded: { symbol, lotSize, sameBarClose, notionalMin, ...money },
           markSource: source,

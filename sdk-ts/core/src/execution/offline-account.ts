@@ -295,9 +295,10 @@ export class OfflineAccount {
     this.#lastEquity = equity;
   }
 
-  /** Drops the orders, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
+  /** Drops the orders, refusals, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
   forget(): void {
     this.orders.length = 0;
+    this.refusals.length = 0;
     this.fills.length = 0;
     this.#barsForgotten += this.#length;
     this.#length = 0;

@@ -10,7 +10,7 @@ import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import type { QueueContext } from "../graph/queue-context.ts";
 import { type QueueRow, queueDescriptor } from "../graph/queue-row.ts";
 import { insertNodes } from "../store/graph-store.ts";
-import { type GraphAddition, writeAddition } from "../store/graph-writes.ts";
+import { type GraphChange, writeGraphChange } from "../store/graph-writes.ts";
 import { insertQueues } from "../store/queue-store.ts";
 import { emitTagQueries } from "../store/tag-query-store.ts";
 import type { DiffPlan } from "./plan-diff.ts";
@@ -28,7 +28,7 @@ export interface DiffOrigin {
 
 /** What a plan writes, and which tag queries it may concern. */
 export interface DiffWrites {
-  readonly addition: GraphAddition;
+  readonly change: GraphChange;
   /** Nodes that make a tag query. */
   readonly queries: readonly Node[];
   /** Queues with tags that come into force, some of which a stored tag query may match. */
@@ -47,7 +47,7 @@ export function diffWrites(plan: DiffPlan, origin: DiffOrigin): DiffWrites {
   const nodeIds = [...new Set(assignments.map(({ node }) => node.nodeId))];
   const isTied = nodeIds.some((nodeId) => !facts.ownNodes.has(nodeId));
   const contexts: QueueContext[] = [];
-  const changes: CountedChange[] = [];
+  const topicChanges: CountedChange[] = [];
   const inForceAnew: QueueRow[] = [];
   for (const context of [...all].sort(byWorld)) {
     const { worldId } = context;
@@ -62,10 +62,10 @@ export function diffWrites(plan: DiffPlan, origin: DiffOrigin): DiffWrites {
       .map(({ queue }) => queue);
     inForceAnew.push(...queues.filter(({ isSource }) => !isSource));
     const { revision, storeEpoch } = facts.topics.get(worldId)!;
-    const change = worldQueues(worldId, of.strategyId, queues.map(queueDescriptor));
-    changes.push({ ...change, revision: revision + 1, storeEpoch });
+    const told = worldQueues(worldId, of.strategyId, queues.map(queueDescriptor));
+    topicChanges.push({ ...told, revision: revision + 1, storeEpoch });
   }
-  const addition = { ...of, newNodes, newQueues, nodeIds, contexts, changes };
+  const change = { ...of, newNodes, newQueues, nodeIds, contexts, topicChanges };
   const queries = assignments.map(({ node }) => node).filter((node) => node.tagQuery);
   const newSources = newQueues.filter(({ isSource }) => isSource);
   const tagged = facts.isTagged
@@ -73,21 +73,21 @@ export function diffWrites(plan: DiffPlan, origin: DiffOrigin): DiffWrites {
     : [];
   const isSmall = newNodes.length <= togetherMax && newQueues.length <= togetherMax;
   const isOneStatement = isSmall && queries.length === 0 && tagged.length === 0;
-  return { addition, queries, tagged, isOneStatement };
+  return { change, queries, tagged, isOneStatement };
 }
 
 /** Writes it. @param db a transaction unless `isOneStatement`. */
 export async function storeDiff(
   db: Queryable,
-  { addition, queries, tagged, isOneStatement }: DiffWrites,
+  { change, queries, tagged, isOneStatement }: DiffWrites,
   worldIds: readonly string[],
   nowMs: number,
 ): Promise<void> {
-  if (isOneStatement) return writeAddition(db, addition, nowMs);
-  const { newNodes, newQueues, submissionId } = addition;
+  if (isOneStatement) return writeGraphChange(db, change, nowMs);
+  const { newNodes, newQueues, submissionId } = change;
   await insertNodes(db, newNodes, submissionId, nowMs);
   await insertQueues(db, newQueues, submissionId, nowMs);
-  await writeAddition(db, { ...addition, newNodes: [], newQueues: [] }, nowMs);
+  await writeGraphChange(db, { ...change, newNodes: [], newQueues: [] }, nowMs);
   await emitTagQueries(db, queries, worldIds, tagged, nowMs);
 }
 

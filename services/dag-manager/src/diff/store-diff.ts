@@ -42,18 +42,18 @@ export interface DiffWrites {
  * the events of each world whose queues changed.
  */
 export function diffWrites(plan: DiffPlan, origin: DiffOrigin): DiffWrites {
-  const { assignments, newNodes, newQueues, facts } = plan;
+  const { assignments, newNodes, newQueues, stored } = plan;
   const { contexts: all, ...of } = origin;
   const nodeIds = [...new Set(assignments.map(({ node }) => node.nodeId))];
-  const isTied = nodeIds.some((nodeId) => !facts.ownNodes.has(nodeId));
+  const isTied = nodeIds.some((nodeId) => !stored.ownNodes.has(nodeId));
   const contexts: QueueContext[] = [];
   const topicChanges: CountedChange[] = [];
   const inForceAnew: QueueRow[] = [];
   for (const context of [...all].sort(byWorld)) {
     const { worldId } = context;
-    const inForce = facts.contexts.get(worldId);
+    const inForce = stored.contexts.get(worldId);
     const isSame = inForce !== undefined && jcs(inForce) === jcs(context);
-    const isMoved = !facts.swapping.has(worldId) && !isSame;
+    const isMoved = !stored.swapping.has(worldId) && !isSame;
     if (isMoved) contexts.push(context);
     const isAdded = newQueues.some((queue) => queue.context.worldId === worldId);
     if (!isMoved && !isAdded && !isTied) continue;
@@ -61,14 +61,14 @@ export function diffWrites(plan: DiffPlan, origin: DiffOrigin): DiffWrites {
       .filter((assignment) => assignment.of === undefined || assignment.of === context)
       .map(({ queue }) => queue);
     inForceAnew.push(...queues.filter(({ isSource }) => !isSource));
-    const { revision, storeEpoch } = facts.topics.get(worldId)!;
+    const { revision, storeEpoch } = stored.topics.get(worldId)!;
     const told = worldQueues(worldId, of.strategyId, queues.map(queueDescriptor));
     topicChanges.push({ ...told, revision: revision + 1, storeEpoch });
   }
   const change = { ...of, newNodes, newQueues, nodeIds, contexts, topicChanges };
   const queries = assignments.map(({ node }) => node).filter((node) => node.tagQuery);
   const newSources = newQueues.filter(({ isSource }) => isSource);
-  const tagged = facts.isTagged
+  const tagged = stored.isTagged
     ? [...newSources, ...inForceAnew].filter(({ tags }) => tags.length > 0)
     : [];
   const isSmall = newNodes.length <= togetherMax && newQueues.length <= togetherMax;

@@ -48,6 +48,15 @@ const everyOrder = (orders: readonly LaneOrder[], holds: (order: LaneOrder) => b
   orders.length > 0 && orders.every(holds);
 const quantities = (orders: readonly LaneOrder[]): number[] => orders.map((one) => one.quantity);
 
+/** What is held after each order, as if each were filled in full. */
+function heldAfterEach(orders: readonly LaneOrder[]): number[] {
+  let held = 0;
+  return orders.map(({ filled }) => {
+    held += filled;
+    return held;
+  });
+}
+
 /** Lanes by the key they show. */
 export const laneCases: Readonly<Record<string, LaneCase>> = {
   "sources.*.file": {
@@ -60,6 +69,18 @@ export const laneCases: Readonly<Record<string, LaneCase>> = {
     source: "schedule: continuous",
     file: withoutRow(historyRows + 5),
     shows: ({ offline }, base) => expect(offline).not.toEqual(base.offline),
+  },
+  "sources.*.sparse": {
+    source: "sparse: true",
+    file: baseFile.filter((_, at) => at === 0 || at % 2 === 1),
+    shows: ({ offline }, base) => expect(offline.length).toBeLessThan(base.offline.length),
+  },
+  "instruments.*.leverage_max": {
+    instrument: "leverage_max: 0.5",
+    shows: ({ offline }, base) => {
+      const first = base.offline[0]?.quantity ?? 0;
+      expect(Math.abs((offline[0]?.quantity ?? 0) - first / 2)).toBeLessThanOrEqual(1);
+    },
   },
   "instruments.*.tick": {
     instrument: 'tick: "0.5"',
@@ -86,6 +107,20 @@ export const laneCases: Readonly<Record<string, LaneCase>> = {
     account: 'initial_cash: "100000"',
     shows: ({ offline }) => expect(offline[0]?.quantity).toBeLessThan(1_000),
   },
+  "accounts.*.kind": {
+    account: "kind: cash",
+    shows: ({ offline }, base) => {
+      expect(Math.min(...heldAfterEach(base.offline))).toBeLessThan(0);
+      expect(Math.min(...heldAfterEach(offline))).toBe(0);
+    },
+  },
+  "accounts.*.leverage_max": {
+    account: "leverage_max: 0.5",
+    shows: ({ offline }, base) => {
+      const first = base.offline[0]?.quantity ?? 0;
+      expect(Math.abs((offline[0]?.quantity ?? 0) - first / 2)).toBeLessThanOrEqual(1);
+    },
+  },
   "accounts.*.fee_bps": {
     account: "fee_bps: 100",
     shows: ({ offline }, base) => {
@@ -95,8 +130,12 @@ export const laneCases: Readonly<Record<string, LaneCase>> = {
   },
   "accounts.*.half_spread_bps": {
     account: "half_spread_bps: 100",
-    shows: ({ offline }, base) =>
-      expect(offline[0]?.price).toBeCloseTo(((base.offline[0]?.price ?? 0) / 1.0001) * 1.01, 8),
+    shows: ({ offline }, base) => {
+      const [{ price, quantity } = { price: 0, quantity: 0 }] = base.offline;
+      const side = Math.sign(quantity);
+      const middle = price / (1 + side * 0.0001);
+      expect(offline[0]?.price).toBeCloseTo(middle * (1 + side * 0.01), 8);
+    },
   },
   "accounts.*.limits.max_order_notional": {
     account: 'limits: {max_order_notional: "1000"}',
@@ -124,7 +163,7 @@ export const otherLanes: Readonly<Record<string, LaneEntries>> = {
   "sources.*.start": { source: `start: ${dateOf(historyRows + 5)}` },
   "sources.*.until": { source: `until: ${dateOf(historyRows + 4)}` },
   "sources.*.periods_per_year": { source: "periods_per_year: 1008" },
-  "accounts.*.instruments": { account: "instruments: []" },
+  "accounts.*.instruments": { account: "instruments: [OTHER]" },
 };
 
 /** Names of a lane's entries: those of the base lane are the same with its own number. */
@@ -162,6 +201,7 @@ export function laneConfig(entries: readonly LaneEntries[]): string {
       (one) =>
         `  ${one.symbol}: {${without(`venue: paper, tick: "0.01", lot: "1", quote_currency: USD, mark_source: ${one.feed}`, one.instrument)}${more(one.instrument)}}`,
     ),
+    `  OTHER: {mark_source: ${laneOf(0).source}}`,
     "accounts:",
     ...lanes.map(
       (one) =>

@@ -61,7 +61,7 @@ export class LaneStrategy extends Strategy {
     const columns = ["open", "high", "low", "close"];
     const bars = new StreamInput({ source, columns, instrument, interval: "1d", period: 1 });
     const signal = sma(column(bars, "close", { name: "close" }), 2, { name: "mean" });
-    const thresholds = { longEnter: 103, longExit: 103, shortEnter: 101, shortExit: 101 };
+    const thresholds = { longEnter: 103, longExit: 103, shortEnter: 102.5, shortExit: 102.5 };
     this.addNodes([new PositionTargetNode({ signal, instrument, thresholds })]);
   }
 }
@@ -148,20 +148,15 @@ export class PaperLanes {
     const scope = { scope: { case: "source" as const, value: source } };
     const to = { case: "untilTime" as const, value: timestampFromMs(untilMs) };
     await queues.advanceFeed({ scope, to });
-    await waitFor(`${source} is settled`, async () => {
-      const [feed] = (await queues.listFeeds({ scope })).feeds;
-      const passedMs = feed?.passedBucketEndTime && timestampMs(feed.passedBucketEndTime);
-      return feed?.settled === true && (passedMs ?? 0) >= untilMs ? true : undefined;
-    });
+    await this.settledAt(source);
   }
 
   /** Orders of a lane's world, oldest first. */
   async orders({ name, account }: Lane): Promise<LaneOrder[]> {
     const filter = { accountId: account, worldId: name };
-    const page = await this.#connection
-      .client(OrderService)
-      .listOrders({ filter, pageSize: 1_000 });
-    return page.orders.map(({ quantity, filledQuantity, averagePrice }) => ({
+    const client = this.#connection.client(OrderService);
+    const { orders } = await client.listOrders({ filter, pageSize: 1_000 });
+    return orders.map(({ quantity, filledQuantity, averagePrice }) => ({
       quantity: Number(quantity?.value ?? 0),
       filled: Number(filledQuantity?.value ?? 0),
       price: Number(averagePrice?.value ?? 0),

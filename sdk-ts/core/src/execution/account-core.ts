@@ -90,6 +90,8 @@ export class AccountCore {
       case "bar":
         for (const { instrument, close } of op.marks) this.#core.onMark(instrument, close);
         return { ...NOTHING, sealed: this.#sealWorlds(op.worlds, op.bucket) };
+      case "margin":
+        return this.#router.meetMargin(() => op.bucket);
       case "adjust_cash":
         this.#core.ledger.accountCash += op.cash;
         return NOTHING;
@@ -133,6 +135,16 @@ export class AccountCore {
   /** True while opening orders are held back because books and broker differ. */
   get isOpeningShut(): boolean {
     return this.#core.isOpeningShut;
+  }
+
+  /** True when the account's money demands a `margin` operation at the last marks. */
+  get isMarginDue(): boolean {
+    return this.#router.isMarginDue;
+  }
+
+  /** True once its equity was 0 or below: it opens nothing ever after. */
+  get isRuined(): boolean {
+    return this.#core.isRuined;
   }
 
   book(id: BookId): Readonly<Book> | undefined {

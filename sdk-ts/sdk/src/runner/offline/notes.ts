@@ -41,12 +41,12 @@ export function offlineNotes(
   return notes;
 }
 
-/** Notes that the equity fell to 0 or below: an offline account is never closed, and later returns mean nothing. */
+/** Notes that the equity fell to 0 or below, which ends the trading of an account. */
 export function ruinNote(timesMs: Float64Array, equity: Float64Array): string[] {
   const at = equity.findIndex((value) => value <= 0);
   if (at < 0) return [];
   return [
-    `The equity fell to 0 or below at the bar ending ${day(timesMs[at]!)}: no broker would allow that, and the figures mean nothing.`,
+    `The equity fell to 0 or below at the bar ending ${day(timesMs[at]!)}: everything is closed at the next open, and nothing is traded after.`,
   ];
 }
 

@@ -9,6 +9,8 @@ export interface OfflineAccountRules {
   readonly kind?: "cash" | "margin";
   /** Gross exposure ÷ equity that an opening order may lead to: it is cut to that. @default that of the account (1) */
   readonly leverageMax?: number;
+  /** Equity ÷ gross exposure below which positions are reduced to `leverageMax`. @default that of the account (0) */
+  readonly maintenance?: number;
 }
 
 /** Options of an offline run. */
@@ -116,7 +118,7 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
 }
 
 function checkedRules(rules: OfflineAccountRules): OfflineAccountRules {
-  const { kind, leverageMax } = rules;
+  const { kind, leverageMax, maintenance } = rules;
   if (kind !== undefined && kind !== "cash" && kind !== "margin") {
     throw new RangeError(`account.kind must be cash or margin, not ${String(kind)}`);
   }
@@ -125,9 +127,13 @@ function checkedRules(rules: OfflineAccountRules): OfflineAccountRules {
       `account.leverageMax must be above 0 and at most 1000, not ${leverageMax}`,
     );
   }
+  if (maintenance !== undefined && !(maintenance >= 0 && maintenance < 1)) {
+    throw new RangeError(`account.maintenance must be 0 or above and below 1, not ${maintenance}`);
+  }
   return {
     ...(kind === undefined ? {} : { kind }),
     ...(leverageMax === undefined ? {} : { leverageMax }),
+    ...(maintenance === undefined ? {} : { maintenance }),
   };
 }
 

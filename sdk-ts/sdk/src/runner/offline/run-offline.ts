@@ -19,7 +19,7 @@ import {
   compileOfflineOptions,
   type OfflineOptions,
 } from "./offline-options.ts";
-import { refusalNotes } from "./refusal-notes.ts";
+import { marginNotes, refusalNotes } from "./refusal-notes.ts";
 import { writeOfflineReport } from "./report.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
 import { findOfflineTags } from "./tags.ts";
@@ -150,6 +150,7 @@ async function backtest(
       ...offlineNotes(market, rows),
       ...judged.flatMap(signalNote),
       ...refusalNotes(market, trading.refusals),
+      ...marginNotes(market, trading.orders, rows),
       ...ruinNote(trading.timesMs, trading.equity),
     ],
     datasetFingerprint: fingerprintOf([...feeds.values()]),

@@ -151,6 +151,8 @@ class TradingRun {
         if (replays[k]!.nextEndMs === nowMs) replays[k]!.play(account);
       }
       if (account.fills.length > this.#fills.length) this.#collectFills();
+      if (nowMs === barMs)
+        account.settle((place) => instrumentTargets[place]!.replay.begunRow(nowMs));
       for (let k = 0; k < instrumentTargets.length; k++)
         this.#advance(instrumentTargets[k]!, nowMs);
       if (this.#open.length > 0) this.#takeOpen(nowMs);

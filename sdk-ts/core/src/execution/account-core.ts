@@ -133,8 +133,8 @@ export class AccountCore {
   }
 
   /** True while opening orders are held back because books and broker differ. */
-  get isOpeningShut(): boolean {
-    return this.#core.isOpeningShut;
+  get isOpeningRefusal(): boolean {
+    return this.#core.isOpeningRefusal;
   }
 
   /** True when the account's money demands a `margin` operation at the last marks. */
@@ -236,7 +236,7 @@ export class AccountCore {
     const gap = cash - this.cash;
     if (!isUnknown && Math.abs(gap) > CASH_TOLERANCE)
       texts.push(`cash: ${gap.toFixed(2)} unexplained`);
-    this.#core.isOpeningShut = texts.length > 0;
+    this.#core.isOpeningRefusal = texts.length > 0;
     return texts.join("; ");
   }
 

@@ -12,7 +12,7 @@ import { checkPretrade, isBelowNotional } from "./pretrade.ts";
 import type { RouterLedger } from "./router-ledger.ts";
 import type {
   DirectOrderInput,
-  OpeningShut,
+  OpeningRefusal,
   RefusedIntent,
   RouterOptions,
   RouterResult,
@@ -66,7 +66,7 @@ export class IntentWriter {
     book: Book,
     bucket: number,
     origin: OrderOrigin,
-    shut: OpeningShut | undefined,
+    shut: OpeningRefusal | undefined,
   ): RouterResult {
     const demoted = this.#ledger.strategy(book.world, book.strategy)?.demoted ?? null;
     if (demoted !== null) {
@@ -88,7 +88,7 @@ export class IntentWriter {
   }
 
   /** Makes a direct order in addition to the working ones: a close and an open when it goes through zero. */
-  submit(book: Book, order: DirectOrderInput, shut: OpeningShut | undefined): RouterResult {
+  submit(book: Book, order: DirectOrderInput, shut: OpeningRefusal | undefined): RouterResult {
     const { lots, bucket, terms, reduceOnly = false, notionalMin } = order;
     const plan = planOrder(book.quantity, this.#orders.openOf(book), lots);
     const reducing = plan.intents.reduce((sum, one) => sum + (one.opening ? 0 : one.lots), 0);
@@ -124,7 +124,7 @@ export class IntentWriter {
     book: Book,
     { intents, heldLots }: IntentPlan,
     request: OrderRequest,
-    shut: OpeningShut | undefined,
+    shut: OpeningRefusal | undefined,
   ): RouterResult {
     const effects: RouterEffect[] = [];
     const refused: RefusedIntent[] = [];

@@ -21,7 +21,7 @@ export function marginDemand(
 }
 
 /** What {@link demandOf} has found. */
-interface Demanded {
+interface MarginCheck {
   readonly demand: MarginDemand;
   readonly equity: number;
   readonly gross: number;
@@ -31,7 +31,7 @@ interface Demanded {
  * The demand on an account. What its reduce-only orders take away already counts as gone, so that the same demand is
  * met once. A ruined account demands that whatever it still holds is closed.
  */
-export function demandOf(core: RouterCore): Demanded {
+export function demandOf(core: RouterCore): MarginCheck {
   const { ledger } = core;
   const equity = ledger.equity();
   const net = new Map<string, number>();

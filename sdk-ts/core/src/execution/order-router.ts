@@ -188,7 +188,7 @@ export class OrderRouter {
   compare(positions: ReadonlyMap<string, number>): readonly PositionDifference[] {
     const { ledger, orders } = this.core;
     const differences = findDifferences([...ledger.books.values()], [...orders.open()], positions);
-    this.core.isOpeningShut = differences.length > 0;
+    this.core.isOpeningRefusal = differences.length > 0;
     return differences;
   }
 

@@ -81,7 +81,7 @@ export type DirectOrderOutcome = Extract<
  * Why nothing is opened: reconciliation found a difference, positions are being reduced for lack of margin, or the
  * account is ruined.
  */
-export type OpeningShut = "OPENING_SHUT" | "MARGIN_CALL" | "ACCOUNT_RUINED";
+export type OpeningRefusal = "OPENING_SHUT" | "MARGIN_CALL" | "ACCOUNT_RUINED";
 
 /** An order that was wanted but not made. Lots are signed. */
 export interface RefusedIntent extends BookId {
@@ -94,7 +94,7 @@ export interface RefusedIntent extends BookId {
   readonly reason:
     | PretradeReason
     | "ORDER_UNKNOWN"
-    | OpeningShut
+    | OpeningRefusal
     | "NOT_REDUCING"
     | "BELOW_MINIMUM"
     | "REDUCED_TO_BUYING_POWER"

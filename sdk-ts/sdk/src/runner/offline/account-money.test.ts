@@ -1,7 +1,7 @@
 import { column, Runner, Strategy, StreamInput, WeightTargetNode } from "@qmtl/sdk"; // as a strategy's file has it
 import { type BuiltBars, barsProject, constantBars, withColumn } from "@qmtl/sdk/testing";
 import { describe, expect, test } from "vitest";
-import { accountSchema } from "../../config/data-sections.ts";
+import { accountSchema, instrumentSchema } from "../../config/data-sections.ts";
 
 const day = { interval: "1d", period: 1 } as const;
 
@@ -42,10 +42,12 @@ type Section = Readonly<Record<string, unknown>>;
 
 /** A run on an account that pays no costs and begins with 1,000, unless `account` says otherwise. */
 async function run(bars: BuiltBars, account: Section = {}, instrument: Section = {}) {
-  await using project = await barsProject({ x: bars }, { instruments: { X: instrument } });
+  await using project = await barsProject({ x: bars }, { instruments: { X: {} } });
+  const { config } = project;
+  const X = instrumentSchema.parse({ mark_source: "x", ...instrument });
   const free = { initial_cash: "1000", fee_bps: 0, half_spread_bps: 0, instruments: ["X"] };
   const main = accountSchema.parse({ ...free, ...account });
-  return Runner.offline(Hold, { config: { ...project.config, accounts: { main } } });
+  return Runner.offline(Hold, { config: { ...config, instruments: { X }, accounts: { main } } });
 }
 
 type Result = Awaited<ReturnType<typeof run>>;
@@ -184,9 +186,9 @@ describe("an account that lacks margin", () => {
       ["sell", 10, 100],
       ["buy", 10, 250],
     ]);
-    expectLedger(result, [1_000, 1_000, 500, -500, -500, -500, -500]);
+    expect([...result.equity]).toEqual([1_000, 1_000, 500, 0, 0, 0, 0]);
     expect(result.notes.join("\n")).toContain(
-      "The equity fell to 0 or below at the bar ending 2020-01-05: everything is closed at the next open, and nothing is traded after.",
+      "The equity was -500.00 USD at the bar ending 2020-01-05: the run is ruined, its last return is -100 %, what is held is closed at the next open",
     );
   });
 

@@ -162,6 +162,14 @@ export const accountSchema = z.strictObject({
     .describe(
       "Largest gross exposure, in multiples of equity: an order that opens is cut to it. Null: 1. A change takes effect at the next start.",
     ),
+  maintenance: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe(
+      "Share of gross exposure that equity must keep: below it at a mark, all positions are reduced to `leverage_max` at the next open. 0: never.",
+    ),
   instruments: z
     .array(symbolSchema)
     .max(10_000)

@@ -23,7 +23,7 @@ const rootSchema = z.strictObject({
     .strictObject({
       name: nameSchema
         .default("qmtl")
-        .describe("Name of the project; no computed id depends on it."),
+        .describe("Name of the project, as `qmtl doctor` shows it; no computed id depends on it."),
     })
     .prefault({})
     .describe("What the project is, in a sentence or two."),

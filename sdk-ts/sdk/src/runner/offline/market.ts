@@ -104,8 +104,7 @@ function checkedTargets({ strategy, targets }: IdentifiedStrategy): readonly Dec
 }
 
 function specOf(symbol: string, config: Config): InstrumentConfig {
-  const spec = config.instruments[symbol];
-  if (spec !== undefined) return spec;
+  if (Object.hasOwn(config.instruments, symbol)) return config.instruments[symbol]!;
   const known = Object.keys(config.instruments).join(", ") || "none";
   const message = `the configuration has no instrument "${symbol}"; it has ${known}`;
   throw new StrategyRunError("INSTRUMENT_UNKNOWN", message);

@@ -56,6 +56,16 @@ export interface OfflinePosition {
   readonly spreadCosts: number;
 }
 
+/** How much of the equity positions are worth at each mark; all of one length. NaN where the equity is 0 or less. */
+export interface OfflineExposure {
+  /** Values of all positions without their signs ÷ equity. */
+  readonly gross: Float64Array;
+  /** Values of all positions, negative while short, ÷ equity. */
+  readonly net: Float64Array;
+  /** Largest value of one position without its sign ÷ equity. */
+  readonly largestWeight: Float64Array;
+}
+
 /** An instrument with its broker and its state between bars. */
 interface Line {
   readonly id: BookId;
@@ -93,7 +103,11 @@ export class OfflineAccount {
   readonly #ledger: RouterLedger;
   readonly #lines: readonly Line[];
   #equity: Float64Array;
+  #gross: Float64Array;
+  #net: Float64Array;
+  #largestWeight: Float64Array;
   #length = 0;
+  #barsForgotten = 0;
   #lastEquity: number;
   #fees = 0;
   #turnover = 0;
@@ -114,6 +128,9 @@ export class OfflineAccount {
     this.#ledger = this.#router.core.ledger;
     this.#lines = instruments.map((one) => this.#newLine(one, world, strategy));
     this.#equity = new Float64Array(rowsExpected);
+    this.#gross = new Float64Array(rowsExpected);
+    this.#net = new Float64Array(rowsExpected);
+    this.#largestWeight = new Float64Array(rowsExpected);
     this.#lastEquity = capital;
   }
 
@@ -173,25 +190,56 @@ export class OfflineAccount {
     return true;
   }
 
-  /** Records the equity at a bucket end. */
+  /** Records equity and exposure at a bucket end. */
   mark(): void {
     let equity = this.#ledger.accountCash;
+    let gross = 0;
+    let net = 0;
+    let largest = 0;
     for (let at = 0; at < this.#lines.length; at++) {
       const { book, lotUnit, mark } = this.#lines[at]!;
       if (book !== undefined && book.quantity !== 0) {
-        equity += book.quantity * lotUnit * mark.price;
+        const value = book.quantity * lotUnit * mark.price;
+        const size = Math.abs(value);
+        equity += value;
+        net += value;
+        gross += size;
+        if (size > largest) largest = size;
       }
     }
     if (this.#length === this.#equity.length) {
       this.#grow();
     }
-    this.#equity[this.#length++] = equity;
+    const row = this.#length++;
+    const whole = equity > 0 ? equity : Number.NaN;
+    this.#equity[row] = equity;
+    this.#gross[row] = gross / whole;
+    this.#net[row] = net / whole;
+    this.#largestWeight[row] = largest / whole;
     this.#lastEquity = equity;
   }
 
-  /** Equity at each call of `mark`, in order. A view: it is stale once more marks make the column grow. */
+  /** Drops the orders, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
+  forget(): void {
+    this.orders.length = 0;
+    this.fills.length = 0;
+    this.#barsForgotten += this.#length;
+    this.#length = 0;
+  }
+
+  /** Equity at each call of `mark`, in order, since the last `forget`. A view: it is stale once more marks make the column grow. */
   equity(): Float64Array {
     return this.#equity.subarray(0, this.#length);
+  }
+
+  /** Exposure at each call of `mark`, in order; views, as that of `equity`. */
+  exposure(): OfflineExposure {
+    const { length } = this.equity();
+    return {
+      gross: this.#gross.subarray(0, length),
+      net: this.#net.subarray(0, length),
+      largestWeight: this.#largestWeight.subarray(0, length),
+    };
   }
 
   totals(): OfflineTotals {
@@ -202,7 +250,7 @@ export class OfflineAccount {
       spreadCosts: sum(({ spreadCosts }) => spreadCosts),
       turnover: this.#turnover,
       realisedPnl: sum(({ book }) => book?.realisedPnl ?? 0),
-      barsDone: this.#length,
+      barsDone: this.#barsForgotten + this.#length,
     };
   }
 
@@ -279,8 +327,16 @@ export class OfflineAccount {
   }
 
   #grow(): void {
-    const grown = new Float64Array(Math.max(1024, this.#equity.length * 2));
-    grown.set(this.#equity);
-    this.#equity = grown;
+    const length = Math.max(1024, this.#equity.length * 2);
+    this.#equity = grownTo(length, this.#equity);
+    this.#gross = grownTo(length, this.#gross);
+    this.#net = grownTo(length, this.#net);
+    this.#largestWeight = grownTo(length, this.#largestWeight);
   }
+}
+
+function grownTo(length: number, values: Float64Array): Float64Array {
+  const grown = new Float64Array(length);
+  grown.set(values);
+  return grown;
 }

@@ -1,3 +1,4 @@
+import { calendarName } from "@qmtl/core/intervals";
 import type { NodeParams } from "@qmtl/core/nodes";
 import { BuiltinNode } from "./builtin-node.ts";
 import { DeclarationError, invalid } from "./declaration-error.ts";
@@ -11,7 +12,7 @@ const NAME_LENGTH_MAX = 200;
 export interface CanonicalNode {
   /** Kind of node, with the version of what its options mean from 2 on: `ProcessingNode/2`. */
   readonly node_type: string;
-  /** Whole seconds, 1..86400. */
+  /** Whole seconds, as `parseInterval` gives them. */
   readonly interval_seconds: number;
   /** Rows; 1 for streams. */
   readonly period: number;
@@ -31,7 +32,7 @@ export interface DeclaredNode {
   readonly node: StrategyNode;
   /** Distinct within the strategy, except for nodes with equal content (checked when ids are assigned). */
   readonly name: string;
-  /** Whole seconds, 1..86400. */
+  /** Whole seconds, as `parseInterval` gives them. */
   readonly intervalSeconds: number;
   /** Rows in each of its windows. */
   readonly period: number;
@@ -72,6 +73,7 @@ export function compileStrategy(strategy: Strategy, context: StrategyContext): S
     const name = chooseName(node, compiled, names);
     names.add(name);
     const intervalSeconds = intervalOf(node, name, inputs, strategy);
+    if (node instanceof StreamInput) checkSchedule(node, name, intervalSeconds);
     const period = periodOf(node, name, strategy);
     compiled.set(node, makeDeclared(node, name, intervalSeconds, period, inputs));
   }
@@ -119,6 +121,14 @@ function intervalOf(
   if (strategy.defaultInterval !== undefined) return strategy.defaultInterval;
   const problem = 'is needed, as in interval: "1d"; or give the strategy a defaultInterval';
   throw invalid(`${node.nodeType} "${name}".interval`, problem);
+}
+
+/** Buckets of a continuous schedule are counted from 1970 on in equal lengths. */
+function checkSchedule(node: StreamInput, name: string, intervalSeconds: number): void {
+  const interval = calendarName(intervalSeconds);
+  if (node.schedule !== "continuous" || interval === undefined) return;
+  const problem = `cannot be continuous: bars of ${interval} have no continuous schedule`;
+  throw invalid(`StreamInput "${name}".schedule`, problem);
 }
 
 function periodOf(node: StrategyNode, name: string, strategy: Strategy): number {

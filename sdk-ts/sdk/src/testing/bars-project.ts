@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { calendarName } from "@qmtl/core/intervals";
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
 import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 import type { BuiltBars } from "./bars.ts";
@@ -79,7 +80,8 @@ export async function barsProject(
       const file = join(folder, `${k}.csv`);
       await writeBars(file, bars);
       const schedule = continuous.includes(name) ? "continuous" : "observed";
-      const rest = { interval: bars.intervalSeconds, schedule, periods_per_year: periodsPerYear };
+      const interval = calendarName(bars.intervalSeconds) ?? bars.intervalSeconds;
+      const rest = { interval, schedule, periods_per_year: periodsPerYear };
       return [name, { file, ...rest }] as const;
     });
     const document = {

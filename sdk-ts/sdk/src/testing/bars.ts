@@ -1,4 +1,5 @@
-import { type BarTable, parseInterval, parseTimeText } from "../sources/index.ts";
+import { bucketEnds, calendarLabel, canOpenAt, laterBucketEnd } from "@qmtl/core/intervals";
+import { type BarTable, parseInterval, timeOption } from "../sources/index.ts";
 import type { IntervalInput } from "../strategy/index.ts";
 import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 
@@ -7,15 +8,15 @@ export const barsMax = 1_000_000;
 
 /** Bars made for a test, with columns `open`, `high`, `low`, `close` and `volume`; every interval has a bar. */
 export interface BuiltBars extends BarTable {
-  /** Bar length in whole seconds. */
+  /** Bar length in seconds; of a month, quarter or year the average. */
   readonly intervalSeconds: number;
 }
 
 /** When bars begin and how long each is. */
 export interface BarTimes {
-  /** Open time of the first bar: ISO date or RFC 3339 time. @default "2020-01-01" */
+  /** Open time of the first bar: ISO date or RFC 3339 time; of `1w` a Monday. @default "2020-01-01" */
   readonly from?: string | undefined;
-  /** Bar length, at most a day. @default "1d" */
+  /** Bar length. @default "1d" */
   readonly interval?: IntervalInput | undefined;
 }
 
@@ -72,11 +73,17 @@ export function barsOfColumns(
 ): BuiltBars {
   const rows = checkCount(columns.values().next().value?.length ?? 0);
   const intervalSeconds = parseInterval(interval);
-  const firstMs = parseTimeText(from);
-  if (Number.isNaN(firstMs)) throw new RangeError(`from is not a date or time: ${from}`);
+  const firstMs = timeOption("from", from);
   const intervalMs = intervalSeconds * 1_000;
-  const openTimeMs = Float64Array.from({ length: rows }, (_, row) => firstMs + row * intervalMs);
-  const bucketEndMs = openTimeMs.map((openMs) => openMs + intervalMs);
+  if (!canOpenAt(firstMs, intervalMs)) {
+    throw new RangeError(
+      `from is ${from}, but ${interval} bars open on ${calendarLabel(intervalMs)}`,
+    );
+  }
+  const openTimeMs = Float64Array.from({ length: rows }, (_, row) =>
+    laterBucketEnd(firstMs, row, intervalMs),
+  );
+  const bucketEndMs = bucketEnds(openTimeMs, intervalMs);
   return { rows, intervalSeconds, openTimeMs, bucketEndMs, columns };
 }
 

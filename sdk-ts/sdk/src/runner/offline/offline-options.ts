@@ -2,7 +2,7 @@ import type { TradingCosts } from "@qmtl/core/execution";
 import { loadConfig, type QmtlConfig } from "../../config/index.ts";
 import { costKeys } from "../../nodesets/nodeset-execution.ts";
 import { wallClockMs } from "../../rpc/system-clock.ts";
-import { type BarSource, parseTimeText } from "../../sources/index.ts";
+import { type BarSource, lastMsOption, timeOption } from "../../sources/index.ts";
 import { checkOptions, type OptionKeys } from "../../strategy/option-keys.ts";
 
 /** Options of an offline run. */
@@ -18,7 +18,8 @@ export interface OfflineOptions {
    */
   readonly sources?: Readonly<Record<string, BarSource>> | undefined;
   /**
-   * Open time of the first bar traded: ISO date or RFC 3339 time. Earlier rows warm the nodes. @default the first row
+   * Open time of the first bar traded: ISO date, RFC 3339 time with zone, or epoch seconds (10 digits) or milliseconds
+   * (13 digits). Earlier rows warm the nodes. @default the first row
    */
   readonly from?: string | undefined;
   /**
@@ -36,13 +37,6 @@ export interface OfflineOptions {
   readonly costs?: TradingCosts | undefined;
   /** Fills market orders at the close they were decided on. This looks ahead: for comparison only. @default false */
   readonly sameBarClose?: boolean | undefined;
-  /**
-   * Entry of `sources:` at whose bucket ends returns are taken. A world judges at the bucket ends of its own feed: name
-   * that feed if the strategy trades instruments of several.
-   *
-   * @default the one with the longest interval among the mark sources of its instruments
-   */
-  readonly returnsSource?: string | undefined;
   /** World that the strategy sees as its `worldId`. @default "offline" */
   readonly worldId?: string | undefined;
   /** File in which the strategy is written: a path or `import.meta.url`. @default the `module` of its class */
@@ -68,7 +62,6 @@ export const offlineKeys: OptionKeys<OfflineOptions> = {
   noCosts: true,
   costs: true,
   sameBarClose: true,
-  returnsSource: true,
   worldId: true,
   module: true,
   onProgress: true,
@@ -88,7 +81,6 @@ export interface CompiledOfflineOptions {
   readonly noCosts: boolean;
   readonly costs: TradingCosts | undefined;
   readonly sameBarClose: boolean;
-  readonly returnsSource: string | undefined;
   readonly worldId: string;
   readonly module: string | undefined;
   readonly onProgress: (rowsDone: number, rowsTotal: number) => void;
@@ -111,13 +103,12 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
   return {
     config,
     sources: new Map(Object.entries(options.sources ?? {})),
-    fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOf("from", from),
-    untilMs: until === undefined ? undefined : lastMsOf("until", until),
+    fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOption("from", from),
+    untilMs: until === undefined ? undefined : lastMsOption("until", until),
     initialCash,
     noCosts: options.noCosts ?? false,
     costs: options.costs,
     sameBarClose: options.sameBarClose ?? false,
-    returnsSource: options.returnsSource,
     worldId: options.worldId ?? "offline",
     module: options.module,
     onProgress: options.onProgress ?? (() => {}),
@@ -125,15 +116,4 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
     report: options.report,
     now: options.now ?? wallClockMs,
   };
-}
-
-function timeOf(name: string, text: string): number {
-  const ms = parseTimeText(text);
-  if (Number.isNaN(ms)) throw new RangeError(`${name} is not a date or time: ${text}`);
-  return ms;
-}
-
-function lastMsOf(name: string, text: string): number {
-  const isDay = /^\d{4}-\d\d-\d\d$/.test(text);
-  return timeOf(name, text) + (isDay ? 86_400_000 - 1 : 0);
 }

@@ -1,7 +1,12 @@
 import { blake3Hex, jcs } from "@qmtl/core/canonical";
 import { ComputeError } from "@qmtl/core/dataflow";
 import { quantityFromLots } from "@qmtl/core/execution";
-import { computeMetrics, makeReturnSeries, type ReturnSeries } from "@qmtl/core/metrics";
+import {
+  computeMetrics,
+  type MarkedReturns,
+  makeReturnSeries,
+  returnsClock,
+} from "@qmtl/core/metrics";
 import type { Strategy } from "../../strategy/index.ts";
 import { withFlatEnd } from "../signals/ended-signal.ts";
 import { loadSourceRows, rowsUntil, type SourceRows } from "../source-files/source-rows.ts";
@@ -13,8 +18,9 @@ import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
 import { lineIn, StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import type { TradedRows } from "./bar-replay.ts";
 import { type ComputedColumn, computeOffline, sourcesOf } from "./compute.ts";
+import { fillNotes } from "./fill-notes.ts";
 import { findMarket, type OfflineMarket } from "./market.ts";
-import { type JudgedTarget, offlineNotes, ruinNote, signalNote } from "./notes.ts";
+import { growthNote, type JudgedTarget, offlineNotes, ruinNote, signalNote } from "./notes.ts";
 import {
   type CompiledOfflineOptions,
   compileOfflineOptions,
@@ -22,7 +28,7 @@ import {
 } from "./offline-options.ts";
 import { writeOfflineReport } from "./report.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
-import { endedNotes, staleNotes } from "./stale-notes.ts";
+import { staleNotes } from "./stale-notes.ts";
 import { findOfflineTags } from "./tags.ts";
 import { type OfflineTrading, type TradeEvent, tradeOffline } from "./trade.ts";
 
@@ -88,7 +94,7 @@ async function backtest(
   const tags = findOfflineTags(identified, options.config, options.onProblem);
   const tagged = tags.filed.map(({ source }) => source);
   const marked = market.instruments.map(({ markSource }) => markSource);
-  const traded = new Set([...marked, market.returnsSource]);
+  const traded = new Set(marked);
   const feeds = new Map<string, SourceRows>();
   for (const name of options.sources.keys()) {
     if (options.config.sources[name] !== undefined) continue;
@@ -105,11 +111,10 @@ async function backtest(
   const signals = market.instruments.map(({ target }) => target.signalId);
   const wanted = [...new Set([...ids, ...signals])];
   const computed = computeOffline(identified, feeds, wanted, options.onProgress, tags);
-  const read = sourcesOf(identified).map((name) => feeds.get(name)!);
-  const targets = targetColumns(market, computed.columns, read);
+  const targets = targetColumns(identified, market, computed.columns, feeds);
   const trading = tradeOffline(market, targets, rows);
-  const clock = rows.get(market.returnsSource)!;
-  const returns = seriesOf(trading, clock.feed);
+  const markReturns = markReturnsOf(trading, rows);
+  const returns = makeReturnSeries(markReturns);
   const metrics = computeMetrics(returns);
   const instruments = resultInstruments(market, trading, rows);
   const judged = market.instruments.map(
@@ -133,13 +138,15 @@ async function backtest(
     graph: identified.graph,
     evaluations: computed.evaluations,
     instruments,
-    warmupRows: clock.first,
+    warmupRows: Math.max(...[...rows.values()].map(({ first }) => first)),
     afterTarget: afterTarget(trading),
     returns,
-    returnTimesMs: trading.returnTimesMs,
+    markReturns,
     metrics,
     timesMs: trading.timesMs,
     equity: trading.equity,
+    ...trading.exposure,
+    ruin: trading.ruin,
     fills: trading.fills,
     orders: trading.orders,
     costs: { fees: trading.fees, spread: trading.spreadCosts },
@@ -148,11 +155,12 @@ async function backtest(
     turnover: metrics.get("turnover") ?? 0,
     buyAndHold: buyAndHoldOf(market, rows),
     notes: [
-      ...offlineNotes(market, rows),
+      ...offlineNotes(market, rows, returns),
       ...judged.flatMap(signalNote),
-      ...staleNotes(identified.graph, judged, feeds, trading.timesMs),
-      ...endedNotes(read, trading.timesMs.at(-1)!),
-      ...ruinNote(trading.timesMs, trading.equity),
+      ...staleNotes(identified, judged, feeds, trading.timesMs),
+      ...fillNotes(market, rows, trading.fills),
+      ...growthNote(returns),
+      ...ruinNote(trading.ruin, market.currency),
     ],
     datasetFingerprint: fingerprintOf([...feeds.values()]),
   };
@@ -161,11 +169,12 @@ async function backtest(
 
 /** Column of each target, in the order of the market. One that is to go flat does so after its clock has ended, too. */
 function targetColumns(
+  identified: IdentifiedStrategy,
   { instruments }: OfflineMarket,
   columns: ReadonlyMap<string, ComputedColumn>,
-  read: readonly SourceRows[],
+  feeds: ReadonlyMap<string, SourceRows>,
 ): ComputedColumn[] {
-  const ends = read.map(({ table }) => table.bucketEndMs);
+  const ends = sourcesOf(identified).map((name) => feeds.get(name)!.table.bucketEndMs);
   return instruments.map(({ target: { nodeId, node, intervalMs } }) =>
     withFlatEnd(columns.get(nodeId)!, node.stale, intervalMs, ends),
   );
@@ -196,17 +205,16 @@ function tradedRows(feed: SourceRows, options: CompiledOfflineOptions): TradedRo
   throw new StrategyRunError("RANGE_EMPTY", message);
 }
 
-function seriesOf(trading: OfflineTrading, feed: SourceRows): ReturnSeries {
-  const { timesMs, returnTimesMs, returns, turnover } = trading;
-  return makeReturnSeries({
-    intervalSeconds: feed.intervalMs / 1_000,
-    periodsPerYear: feed.periodsPerYear,
-    from: returnTimesMs[0] ?? timesMs[0]!,
-    to: returnTimesMs.at(-1) ?? timesMs[0]!,
-    source: "backtest",
-    returns,
-    turnover,
+/** The returns of a run with the clock of the feeds it trades: names and order of the feeds decide nothing. */
+function markReturnsOf(
+  { timesMs, returns, turnover }: OfflineTrading,
+  rows: ReadonlyMap<string, TradedRows>,
+): MarkedReturns {
+  const feeds = [...rows.values()].map(({ feed: { intervalMs, periodsPerYear } }) => {
+    return { intervalSeconds: intervalMs / 1_000, periodsPerYear };
   });
+  const endsMs = timesMs.subarray(1, returns.length + 1);
+  return { ...returnsClock(feeds), source: "backtest", returns, endsMs, turnover };
 }
 
 function afterTarget(trading: OfflineTrading): OfflineResult["afterTarget"] {
@@ -227,7 +235,7 @@ function buyAndHoldOf(
   };
   const targets = market.instruments.map(() => always);
   const trading = tradeOffline(market, targets, rows);
-  const returns = seriesOf(trading, rows.get(market.returnsSource)!.feed);
+  const returns = makeReturnSeries(markReturnsOf(trading, rows));
   const { equity, orders } = trading;
   return { returns, metrics: computeMetrics(returns), equity, orders: orders.length };
 }

@@ -26,6 +26,7 @@ import {
   compileOfflineOptions,
   type OfflineOptions,
 } from "./offline-options.ts";
+import { refusalNotes } from "./refusal-notes.ts";
 import { writeOfflineReport } from "./report.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
 import { staleNotes } from "./stale-notes.ts";
@@ -95,16 +96,7 @@ async function backtest(
   const tagged = tags.filed.map(({ source }) => source);
   const marked = market.instruments.map(({ markSource }) => markSource);
   const traded = new Set(marked);
-  const feeds = new Map<string, SourceRows>();
-  for (const name of options.sources.keys()) {
-    if (options.config.sources[name] !== undefined) continue;
-    const message = `the option "sources" names "${name}", but the configuration has no such source`;
-    throw new StrategyRunError("SOURCE_UNKNOWN", message);
-  }
-  for (const name of new Set([...sourcesOf(identified), ...tagged, ...traded])) {
-    const { config, untilMs, sources } = options;
-    feeds.set(name, await loadSourceRows(config, name, untilMs, sources.get(name)));
-  }
+  const feeds = await loadFeeds([...sourcesOf(identified), ...tagged, ...traded], options);
   const rows = new Map<string, TradedRows>();
   for (const name of traded) rows.set(name, tradedRows(feeds.get(name)!, options));
   const ids = market.instruments.map(({ target }) => target.nodeId);
@@ -149,6 +141,7 @@ async function backtest(
     ruin: trading.ruin,
     fills: trading.fills,
     orders: trading.orders,
+    refusals: trading.refusals,
     costs: { fees: trading.fees, spread: trading.spreadCosts },
     currency: market.currency,
     noCosts: market.instruments.some((one) => one.traded.noCosts === true),
@@ -158,6 +151,7 @@ async function backtest(
       ...offlineNotes(market, rows, returns),
       ...judged.flatMap(signalNote),
       ...staleNotes(identified, judged, feeds, trading.timesMs),
+      ...refusalNotes(market, trading.refusals),
       ...fillNotes(market, rows, trading.fills),
       ...growthNote(returns),
       ...ruinNote(trading.ruin, market.currency),
@@ -165,6 +159,24 @@ async function backtest(
     datasetFingerprint: fingerprintOf([...feeds.values()]),
   };
   return { result, events: trading.events };
+}
+
+/** Rows of the feeds by name. @throws {StrategyRunError} `SOURCE_UNKNOWN` for an option that replaces no source. */
+async function loadFeeds(
+  names: readonly string[],
+  options: CompiledOfflineOptions,
+): Promise<Map<string, SourceRows>> {
+  const { config, untilMs, sources } = options;
+  const feeds = new Map<string, SourceRows>();
+  for (const name of sources.keys()) {
+    if (config.sources[name] !== undefined) continue;
+    const message = `the option "sources" names "${name}", but the configuration has no such source`;
+    throw new StrategyRunError("SOURCE_UNKNOWN", message);
+  }
+  for (const name of new Set(names)) {
+    feeds.set(name, await loadSourceRows(config, name, untilMs, sources.get(name)));
+  }
+  return feeds;
 }
 
 /** Column of each target, in the order of the market. One that is to go flat does so after its clock has ended, too. */

@@ -2,14 +2,17 @@ import {
   OfflineAccount,
   type OfflineExposure,
   type OfflinePosition,
+  type OfflineRefusal,
   quantityFromLots,
   type RouterOrder,
+  refusalReason,
   type SimulatedFill,
 } from "@qmtl/core/execution";
 import type { StrategyFill, TargetSignal } from "../../strategy/index.ts";
 import { BarReplay, type TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
+import type { ResultRefusal } from "./result.ts";
 
 /** An event that is passed to a callback of the strategy. */
 export type TradeEvent =
@@ -40,6 +43,7 @@ export interface OfflineTrading {
   readonly ruin: OfflineRuin | undefined;
   readonly orders: readonly Readonly<RouterOrder>[];
   readonly fills: readonly StrategyFill[];
+  readonly refusals: readonly ResultRefusal[];
   readonly fees: number;
   readonly spreadCosts: number;
   readonly targetChanges: number;
@@ -93,6 +97,8 @@ class TradingRun {
   readonly #timesMs: Float64Array;
   /** Turnover of the account at each mark. */
   readonly #turned: Float64Array;
+  /** Targets that are to be taken at the present moment. */
+  readonly #open: InstrumentTarget[] = [];
   readonly #fills: StrategyFill[] = [];
   readonly #events: TradeEvent[] = [];
   #marks = 0;
@@ -127,6 +133,8 @@ class TradingRun {
     this.#account = new OfflineAccount({
       instruments: instruments.map(({ traded }) => traded),
       capital: market.initialCash,
+      limits: market.limits,
+      money: market.money,
       rowsExpected: bars,
     });
     this.#timesMs = new Float64Array(bars);
@@ -146,7 +154,9 @@ class TradingRun {
         if (replays[k]!.nextEndMs === nowMs) replays[k]!.play(account);
       }
       if (account.fills.length > this.#fills.length) this.#collectFills();
-      for (let k = 0; k < instrumentTargets.length; k++) this.#take(instrumentTargets[k]!, nowMs);
+      for (let k = 0; k < instrumentTargets.length; k++)
+        this.#advance(instrumentTargets[k]!, nowMs);
+      if (this.#open.length > 0) this.#takeOpen(nowMs);
       if (nowMs < barMs) continue;
       account.mark();
       this.#turned[this.#marks] = account.turnover;
@@ -212,6 +222,7 @@ class TradingRun {
       ruin,
       orders: account.orders,
       fills: this.#fills,
+      refusals: this.#account.refusals.map((refusal) => this.#resultRefusal(refusal)),
       fees,
       spreadCosts,
       targetChanges: this.#targets.reduce((sum, { changes }) => sum + changes, 0),
@@ -221,8 +232,8 @@ class TradingRun {
     };
   }
 
-  /** Takes the value of a target at a moment. A value that could not be sized, for lack of a mark, is tried again. */
-  #take(target: InstrumentTarget, nowMs: number): void {
+  /** Moves a target to its last row that has ended. */
+  #advance(target: InstrumentTarget, nowMs: number): void {
     const { endMs, values } = target.column;
     let next = target.next;
     while (next < endMs.length && endMs[next]! <= nowMs) next++;
@@ -236,12 +247,25 @@ class TradingRun {
         this.#events.push({ kind: "signal", signal: signalOf(target) });
       }
     }
-    if (target.isTaken) return;
-    target.isTaken = this.#account.decide(
-      target.place,
-      target.replay.begunRow(nowMs),
-      target.standing,
-    );
+    if (!target.isTaken) this.#open.push(target);
+  }
+
+  /** Takes the targets of a moment. A value that could not be sized, for lack of a mark, is tried again. */
+  #takeOpen(nowMs: number): void {
+    const open = this.#open;
+    const only = open.length === 1;
+    const { order, openShare } = only
+      ? ONE_TARGET
+      : this.#account.planTargets(
+          open.map(({ place }) => place),
+          open.map(({ standing }) => standing),
+        );
+    for (const index of order) {
+      const target = open[index]!;
+      const row = target.replay.begunRow(nowMs);
+      target.isTaken = this.#account.decide(target.place, row, target.standing, openShare);
+    }
+    open.length = 0;
     this.#collectFills();
   }
 
@@ -252,6 +276,17 @@ class TradingRun {
       this.#fills.push(fill);
       this.#events.push({ kind: "fill", fill });
     }
+  }
+
+  #resultRefusal({ instrument, lots, reason, row }: OfflineRefusal): ResultRefusal {
+    const target = this.#targets.find((each) => each.instrument.traded.symbol === instrument)!;
+    const { table, firstRow } = target.replay.feed;
+    return {
+      instrument,
+      quantity: quantityFromLots(lots, target.instrument.traded.lotSize),
+      reason: refusalReason(reason),
+      eventTimeMs: table.bucketEndMs[row - firstRow]!,
+    };
   }
 
   #strategyFill(fill: SimulatedFill): StrategyFill {
@@ -272,6 +307,8 @@ class TradingRun {
     };
   }
 }
+
+const ONE_TARGET = { order: [0], openShare: 1 } as const;
 
 function signalOf({ instrument, column, next, standing }: InstrumentTarget): TargetSignal {
   const row = next - 1;

@@ -34,7 +34,9 @@ const rootSchema = z.strictObject({
   instruments: z
     .record(symbolSchema, instrumentSchema)
     .default({})
-    .describe("What may be traded, by symbol: any printable text, such as `005930` or `BTC/USDT`."),
+    .describe(
+      "What may be traded, by symbol, which is any printable text, such as `005930` or `BTC/USDT`.",
+    ),
   accounts: z.record(nameSchema, accountSchema).default({}).describe("Broker accounts by id."),
   gateway: gatewaySchema.prefault({}).describe("The public address."),
   dag_manager: dagManagerSchema.prefault({}).describe("Owner of the global strategy graph."),

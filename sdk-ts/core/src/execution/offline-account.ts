@@ -113,7 +113,7 @@ const FINISHED_MAX = 16;
  *
  * A target is sized at its instrument's last close with the equity of the whole account at that moment, and fills at
  * the open of the instrument's next bar with costs. At each bucket end call `bar` for every instrument with a bar
- * there, `decide` for every target, then `mark`; with one instrument `step` does all three. Nothing is allocated while
+ * there, `decide` for every target, `send`, then `mark`; with one instrument `step` does all three. Nothing is allocated while
  * targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full exits stay exact. A NaN
  * target keeps the previous target; a NaN close keeps the previous mark.
  *
@@ -126,6 +126,9 @@ export class OfflineAccount {
   readonly #router: OrderRouter;
   readonly #ledger: RouterLedger;
   readonly #lines: readonly Line[];
+  /** Orders of the targets taken since `send`, in their order. */
+  readonly #unsent: RouterEffect[] = [];
+  readonly #senders: Line[] = [];
   readonly #settledMarkOf: (instrument: string) => number;
   #equity: Float64Array;
   #gross: Float64Array;
@@ -228,7 +231,8 @@ export class OfflineAccount {
       this.refusals.push({ instrument, lots, reason, row, isFill: false });
     }
     for (const effect of effects) {
-      this.#send(line, effect);
+      this.#unsent.push(effect);
+      this.#senders.push(line);
     }
     return true;
   }
@@ -247,8 +251,21 @@ export class OfflineAccount {
     return planTargets(this.#router.core, targets);
   }
 
+  /**
+   * Sends the orders of the targets that were taken, so that all targets of one moment are sized before any order of it
+   * fills: in which order they are taken changes no size. To be called at the end of a moment; `mark` does it, too.
+   */
+  send(): void {
+    for (let at = 0; at < this.#unsent.length; at++) {
+      this.#send(this.#senders[at]!, this.#unsent[at]!);
+    }
+    this.#unsent.length = 0;
+    this.#senders.length = 0;
+  }
+
   /** Records equity and exposure at a bucket end. */
   mark(): void {
+    if (this.#unsent.length > 0) this.send();
     let equity = this.#ledger.accountCash;
     let gross = 0;
     let net = 0;
@@ -278,9 +295,10 @@ export class OfflineAccount {
     this.#lastEquity = equity;
   }
 
-  /** Drops the orders, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
+  /** Drops the orders, refusals, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
   forget(): void {
     this.orders.length = 0;
+    this.refusals.length = 0;
     this.fills.length = 0;
     this.#barsForgotten += this.#length;
     this.#length = 0;

@@ -26,7 +26,7 @@ import {
   compileOfflineOptions,
   type OfflineOptions,
 } from "./offline-options.ts";
-import { refusalNotes } from "./refusal-notes.ts";
+import { marginNotes, refusalNotes } from "./refusal-notes.ts";
 import { writeOfflineReport } from "./report.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
 import { staleNotes } from "./stale-notes.ts";
@@ -152,6 +152,7 @@ async function backtest(
       ...judged.flatMap(signalNote),
       ...staleNotes(identified, judged, feeds, trading.timesMs),
       ...refusalNotes(market, trading.refusals),
+      ...marginNotes(market, trading.orders, rows),
       ...fillNotes(market, rows, trading.fills),
       ...growthNote(returns),
       ...ruinNote(trading.ruin, market.currency),

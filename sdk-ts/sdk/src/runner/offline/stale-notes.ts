@@ -1,3 +1,4 @@
+import { laterBucketEnd } from "@qmtl/core/intervals";
 import type { IdentifiedGraph } from "../../strategy/graphs.ts";
 import { gapText } from "../signals/signal-gap.ts";
 import {
@@ -7,8 +8,8 @@ import {
   signalSources,
 } from "../signals/signal-source.ts";
 import type { SourceRows } from "../source-files/source-rows.ts";
-import type { DeclaredTarget } from "../strategy-loading/identify-strategy.ts";
-import type { ComputedColumn } from "./compute.ts";
+import type { DeclaredTarget, IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
+import { type ComputedColumn, sourcesOf } from "./compute.ts";
 import type { JudgedTarget } from "./notes.ts";
 
 /** What is known of a target's signal after a run. */
@@ -31,21 +32,26 @@ interface Gap {
 
 /**
  * Notes that a target had no signal for as many buckets in a row as its `stale.after` says, after it had had one; of
- * several such gaps the longest. The rows before the first value are warm-up, which another note tells.
+ * several such gaps the longest. The rows before the first value are warm-up, which another note tells. Notes, too, each
+ * stream whose bars end long before the run does.
  *
  * @param feeds sources that were read, by name
  * @param timesMs ends of the bars that were traded
  */
 export function staleNotes(
-  graph: IdentifiedGraph,
+  identified: IdentifiedStrategy,
   judged: readonly JudgedTarget[],
   feeds: ReadonlyMap<string, SourceRows>,
   timesMs: Float64Array,
 ): string[] {
   const range = { fromMs: timesMs[0]!, untilMs: timesMs.at(-1)! };
-  return judged.flatMap(({ instrument: { target }, signal }) =>
-    staleNote({ graph, target, signal, feeds, ...range }),
-  );
+  const { graph } = identified;
+  return [
+    ...judged.flatMap(({ instrument: { target }, signal }) =>
+      staleNote({ graph, target, signal, feeds, ...range }),
+    ),
+    ...endedNotes(identified, feeds, range.untilMs),
+  ];
 }
 
 function staleNote(run: SignalRun): string[] {
@@ -70,14 +76,20 @@ function staleNote(run: SignalRun): string[] {
   ];
 }
 
-/** Notes a source whose bars end long before the run does: what reads it stops, or keeps its last bar. */
-export function endedNotes(feeds: Iterable<SourceRows>, untilMs: number): string[] {
+/** What reads a stream that has ended stops, or keeps its last bar. */
+function endedNotes(
+  identified: IdentifiedStrategy,
+  feeds: ReadonlyMap<string, SourceRows>,
+  untilMs: number,
+): string[] {
   const rows = 5; // as many as make a signal stale unless a target says otherwise
-  return [...feeds].flatMap(({ name, table, intervalMs }) => {
+  return sourcesOf(identified).flatMap((name) => {
+    const { table, intervalMs } = feeds.get(name)!;
     const lastMs = table.bucketEndMs.at(-1);
-    if (lastMs === undefined || lastMs + rows * intervalMs > untilMs) return [];
-    const day = (ms: number): string => new Date(ms - intervalMs).toISOString().slice(0, 10);
-    return [`Source ${name} ends on ${day(lastMs)}; the run goes on to ${day(untilMs)}.`];
+    if (lastMs === undefined || laterBucketEnd(lastMs, rows, intervalMs) > untilMs) return [];
+    const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+    const last = day(table.openTimeMs.at(-1)!);
+    return [`Source ${name} ends with the bar of ${last}; the run goes on to ${day(untilMs - 1)}.`];
   });
 }
 
@@ -88,8 +100,11 @@ function endsAfter({ signal, target: { intervalMs }, feeds, untilMs }: SignalRun
   const same = [...feeds.values()].filter((feed) => feed.intervalMs === intervalMs);
   const ends = same.flatMap(({ table }) => [...table.bucketEndMs.filter((end) => end > lastMs)]);
   if (ends.length > 0) return [...new Set(ends)].sort((a, b) => a - b);
-  const count = Math.max(0, Math.floor((untilMs - lastMs) / intervalMs));
-  return Array.from({ length: count }, (_, k) => lastMs + (k + 1) * intervalMs);
+  const counted: number[] = [];
+  for (let k = 1; laterBucketEnd(lastMs, k, intervalMs) <= untilMs; k++) {
+    counted.push(laterBucketEnd(lastMs, k, intervalMs));
+  }
+  return counted;
 }
 
 function longestGap(

@@ -1,3 +1,4 @@
+import { laterBucketEnd } from "@qmtl/core/intervals";
 import type { StaleSignal } from "../../strategy/index.ts";
 
 /** Target values by bucket; see `ComputedColumn` of an offline run. */
@@ -20,7 +21,7 @@ export function isFlatByNow(
   intervalMs: number,
   nowMs: number,
 ): boolean {
-  return stale.then === "flat" && nowMs >= lastMs + stale.after * intervalMs;
+  return stale.then === "flat" && nowMs >= laterBucketEnd(lastMs, stale.after, intervalMs);
 }
 
 /**

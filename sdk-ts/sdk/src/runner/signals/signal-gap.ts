@@ -1,3 +1,5 @@
+import { bucketOpen } from "@qmtl/core/intervals";
+
 /** Buckets in a row at which a target has no signal. */
 export interface SignalGap {
   /** Name of the target node. */
@@ -26,7 +28,7 @@ const dayMs = 86_400_000;
  */
 export function gapText(gap: SignalGap): string {
   const { target, missed, buckets, sinceMs, untilMs, intervalMs, source, isFlat } = gap;
-  const label = (endMs: number): string => timeText(endMs - intervalMs, intervalMs);
+  const label = (endMs: number): string => timeText(bucketOpen(endMs, intervalMs), intervalMs);
   const since = Number.isNaN(sinceMs) ? "since the run began" : `since ${label(sinceMs)}`;
   const time = Number.isNaN(untilMs) ? since : `${since} until ${label(untilMs)}`;
   const why =
@@ -41,7 +43,7 @@ export function gapText(gap: SignalGap): string {
 /** Open time of a bar, as long as its interval needs. */
 function timeText(openMs: number, intervalMs: number): string {
   const text = new Date(openMs).toISOString();
-  return intervalMs % dayMs === 0 ? text.slice(0, 10) : text.replace(/(:00)?\.000Z$/, "Z");
+  return intervalMs >= dayMs ? text.slice(0, 10) : text.replace(/(:00)?\.000Z$/, "Z");
 }
 
 /** A count with commas between thousands. */

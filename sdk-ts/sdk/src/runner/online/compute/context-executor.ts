@@ -1,10 +1,6 @@
 import { compilePlan, type StepExecutor } from "@qmtl/core/dataflow";
 import { isFlatByNow } from "../../signals/ended-signal.ts";
-import {
-  missingSource,
-  type SignalSource,
-  type SourceValues,
-} from "../../signals/signal-source.ts";
+import { missingSource } from "../../signals/signal-source.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
 import type { OnlineGraph, OnlineTarget } from "../session/graph.ts";
 import type { RunReports } from "../session/run-reporter.ts";
@@ -16,6 +12,7 @@ import {
 } from "./clocks.ts";
 import { shortHash } from "./hashes.ts";
 import { type ComputedPast, computePast, isKept, isWhole, type PastParts } from "./history.ts";
+import { InputValues } from "./input-values.ts";
 import { evaluationsOf, RowExchange, reportDivergence } from "./row-exchange.ts";
 import { pastFromSnapshots } from "./snapshot-history.ts";
 import type { NodeState, SnapshotCache } from "./snapshots.ts";
@@ -355,44 +352,16 @@ export class ContextExecutor {
     return handle === undefined ? Number.NaN : (this.#executor?.value(handle) ?? Number.NaN);
   }
 
-  #signalState(
-    { nodeId, signalId, signalSources }: OnlineTarget,
-    bucket: OnlineBucket,
-  ): SignalState {
+  #signalState(target: OnlineTarget, bucket: OnlineBucket): SignalState {
+    const { nodeId, signalId, signalSources, intervalMs } = target;
     const clock = this.#wiring.clockOf.get(nodeId) ?? "";
     const isOpen = bucket.rows.has(clock);
     if (!isOpen && !this.#clocks.isEnded(clock)) return noBucket;
     if (isOpen && !Number.isNaN(this.#valueOf(signalId))) return hasValue;
-    const values = new InputValues(this.#wiring.inputs, this.#clocks, bucket);
+    const values = new InputValues(this.#wiring.inputs, this.#clocks, bucket, intervalMs);
     return { kind: "missing", source: missingSource(signalSources, bucket.endMs, values) };
   }
 }
 
 const noBucket: SignalState = { kind: "none" };
 const hasValue: SignalState = { kind: "value" };
-
-/** Reads what sources have at a bucket from their queues. */
-class InputValues implements SourceValues {
-  readonly #inputs: OnlineWiring["inputs"];
-  readonly #clocks: OnlineClocks;
-  readonly #bucket: OnlineBucket;
-
-  constructor(inputs: OnlineWiring["inputs"], clocks: OnlineClocks, bucket: OnlineBucket) {
-    this.#inputs = inputs;
-    this.#clocks = clocks;
-    this.#bucket = bucket;
-  }
-
-  /** A source without a row in the bucket has none, unless its last row is still under way: then it is longer. */
-  hasValue({ nodeId, output, intervalMs }: SignalSource, bucketEndMs: number): boolean {
-    const input = this.#inputs.find((each) => each.nodeId === nodeId);
-    if (input === undefined) return true;
-    const { key } = input.clock;
-    const row = this.#clocks.lastRow(key);
-    const isRow = this.#bucket.rows.has(key);
-    const isUnderWay = bucketEndMs - this.#clocks.endMs(key, row) < intervalMs;
-    if (!isRow && !isUnderWay) return false;
-    const found = input.replica.row(row);
-    return found === undefined || !Number.isNaN(found.content?.values[output] ?? Number.NaN);
-  }
-}

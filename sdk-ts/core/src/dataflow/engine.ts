@@ -155,7 +155,7 @@ export class Engine {
     kernel?.bind(
       lane.ports.map((port) => column(port.slot)),
       lane.slots.map(column),
-      { rowOf },
+      { rowOf, endMs: () => this.frames[lane.clock]!.endMs.values },
     );
     return kernel;
   }

@@ -30,4 +30,5 @@ export * from "./simulated-broker.ts";
 export type * from "./simulated-order.ts";
 export * from "./sizing.ts";
 export * from "./snapshot-rows.ts";
+export type { StrayRecord } from "./stray-tracker.ts";
 export * from "./trading-costs.ts";

@@ -1,11 +1,13 @@
 import type { HashHex } from "./client-order-id.ts";
-import type { InstrumentSpec } from "./instrument-spec.ts";
+import { heldWeight } from "./held-weight.ts";
+import type { CompiledInstrument, InstrumentSpec } from "./instrument-spec.ts";
 import { OrderRouter } from "./order-router.ts";
 import type { Mark, RouterLedger } from "./router-ledger.ts";
 import type { BookId, RouterEffect, RouterOrder } from "./router-order.ts";
-import type { Book } from "./router-state.ts";
+import type { Book, StrategyAccount } from "./router-state.ts";
 import { type BrokerPositions, type CostOptions, SimulatedBroker } from "./simulated-broker.ts";
 import type { SimulatedFill } from "./simulated-order.ts";
+import { type StrayRecord, StrayTracker } from "./stray-tracker.ts";
 
 /** An instrument as an offline run trades it. */
 export type OfflineInstrument = InstrumentSpec &
@@ -14,6 +16,8 @@ export type OfflineInstrument = InstrumentSpec &
     readonly sameBarClose?: boolean;
     /** Orders worth less than this at the mark are not made, except those that leave nothing held. @default 0 */
     readonly notionalMin?: number;
+    /** A target is sized again when the weight held strays from it by more than this; 0: never. @default 0 */
+    readonly drift?: number;
   };
 
 export interface OfflineAccountOptions {
@@ -40,6 +44,20 @@ export interface OfflineTotals {
   readonly barsDone: number;
 }
 
+/** A target as it is taken at a bucket end. */
+export interface OfflineTarget {
+  /** Place of its instrument in the list of the account. */
+  readonly at: number;
+  /** Last row of the instrument that had begun: orders fill on the one after it. */
+  readonly row: number;
+  /** Fraction of the capital; not NaN. */
+  readonly value: number;
+  /** Row at which it was last to be sized: a later one than before sizes it again. @default none */
+  readonly sizedRow?: number;
+  /** True: it is sized again whatever it was before. @default false */
+  readonly resize?: boolean;
+}
+
 /** Position in one instrument. Money in the quote currency. */
 export interface OfflinePosition {
   /** Signed lots. */
@@ -59,8 +77,10 @@ export interface OfflinePosition {
 /** An instrument with its broker and its state between bars. */
 interface Line {
   readonly id: BookId;
+  readonly compiled: CompiledInstrument;
   readonly lotUnit: number;
   readonly notionalMin: number;
+  readonly drift: number;
   readonly sameBarClose: boolean;
   readonly broker: SimulatedBroker;
   /** The ledger's own mark. */
@@ -68,6 +88,7 @@ interface Line {
   /** The ledger's own book; undefined before the first target. */
   book: Readonly<Book> | undefined;
   target: number;
+  sizedRow: number;
   working: number;
   spreadCosts: number;
 }
@@ -80,8 +101,8 @@ const FINISHED_MAX = 16;
  *
  * A target is sized at its instrument's last close with the equity of the whole account at that moment, and fills at
  * the open of the instrument's next bar with costs. At each bucket end call `bar` for every instrument with a bar
- * there, `decide` for every target, then `mark`; with one instrument `step` does all three. Nothing is allocated while
- * targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full exits stay exact. A NaN
+ * there, then for the targets `isStray` and `takeTargets`, then `mark`; with one instrument `step` does all of it.
+ * Nothing is allocated while targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full exits stay exact. A NaN
  * target keeps the previous target; a NaN close keeps the previous mark.
  *
  * Cash, marks and positions are those of the router's ledger; nothing here keeps them a second time.
@@ -91,7 +112,9 @@ export class OfflineAccount {
   readonly orders: Readonly<RouterOrder>[] = [];
   readonly #router: OrderRouter;
   readonly #ledger: RouterLedger;
+  readonly #strategy: StrategyAccount;
   readonly #lines: readonly Line[];
+  readonly #strays: StrayTracker;
   #equity: Float64Array;
   #length = 0;
   #lastEquity: number;
@@ -112,7 +135,9 @@ export class OfflineAccount {
     this.#router = new OrderRouter({ account: "offline", ...shared, ...memory });
     this.#router.setAllocation({ world, strategy, share: 1, equity: capital });
     this.#ledger = this.#router.core.ledger;
+    this.#strategy = this.#ledger.strategyOrNew(world, strategy);
     this.#lines = instruments.map((one) => this.#newLine(one, world, strategy));
+    this.#strays = new StrayTracker(instruments.length);
     this.#equity = new Float64Array(rowsExpected);
     this.#lastEquity = capital;
   }
@@ -122,10 +147,24 @@ export class OfflineAccount {
    *
    * @param row absolute row, increasing; it is the bucket of the orders and part of the execution ids
    * @param target fraction of the capital, NaN to keep the previous one
+   * @param sizedRow row at which it was last to be sized. @default none
    */
-  step(row: number, open: number, high: number, low: number, close: number, target: number): void {
+  step(
+    row: number,
+    open: number,
+    high: number,
+    low: number,
+    close: number,
+    target: number,
+    sizedRow = Number.NaN,
+  ): void {
     this.bar(0, row, open, high, low, close);
-    this.decide(0, row, target);
+    const line = this.#lines[0]!;
+    const value = Number.isNaN(target) ? line.target : target;
+    const resize = this.isStray(0);
+    if (resize || value !== line.target || sizedRow > line.sizedRow) {
+      this.takeTargets([{ at: 0, row, value, sizedRow, resize }]);
+    }
     this.mark();
   }
 
@@ -146,42 +185,58 @@ export class OfflineAccount {
   }
 
   /**
-   * Takes an instrument's target. Nothing happens if it is NaN or unchanged, or if there is no mark above 0.
-   *
-   * @param row last row of the instrument that had begun: orders fill on the one after it
-   * @param target fraction of the capital
-   * @returns whether `target` is now the instrument's target
+   * Whether the weight held of an instrument has strayed from its target by more than its drift, at the marks of now:
+   * then its target is to be sized again.
    */
-  decide(at: number, row: number, target: number): boolean {
-    const line = this.#lines[at]!;
-    const mark = line.mark.price;
-    if (target === line.target || Number.isNaN(target) || !(mark > 0)) {
-      return target === line.target;
+  isStray(at: number): boolean {
+    const { drift, book, compiled, mark } = this.#lines[at]!;
+    if (drift === 0 || book === undefined || !(mark.price > 0)) return false;
+    return this.#router.hasStrayed(book, compiled, mark.price, this.#equityNow());
+  }
+
+  /**
+   * Takes the targets of one moment, all sized with the same capital; those that reduce what is held first. A target
+   * whose instrument has no mark above 0 is left out.
+   *
+   * @returns whether each target was taken, in their order
+   */
+  takeTargets(targets: readonly OfflineTarget[]): readonly boolean[] {
+    const capital = this.#ledger.capital(this.#strategy);
+    const taken = targets.map(({ at }) => this.#lines[at]!.mark.price > 0);
+    const inputs = targets
+      .filter((_, k) => taken[k])
+      .map(({ at, row, value, sizedRow = Number.NaN, resize = false }) => {
+        const { id, mark, notionalMin, drift } = this.#lines[at]!;
+        return {
+          ...id,
+          at,
+          value,
+          bucket: row,
+          mark: mark.price,
+          notionalMin,
+          drift,
+          ...(Number.isNaN(sizedRow) ? {} : { sizedRow }),
+          resize,
+          capital,
+        };
+      });
+    for (const input of this.#router.reductionsFirst(inputs)) {
+      const line = this.#lines[input.at]!;
+      line.target = input.value;
+      line.sizedRow = input.sizedRow ?? line.sizedRow;
+      const { effects } = this.#router.setTarget(input);
+      line.book ??= this.#ledger.findBook(line.id);
+      for (const effect of effects) {
+        this.#send(line, effect);
+      }
     }
-    line.target = target;
-    const { effects } = this.#router.setTarget({
-      ...line.id,
-      value: target,
-      bucket: row,
-      mark,
-      notionalMin: line.notionalMin,
-    });
-    line.book ??= this.#ledger.findBook(line.id);
-    for (const effect of effects) {
-      this.#send(line, effect);
-    }
-    return true;
+    return taken;
   }
 
   /** Records the equity at a bucket end. */
   mark(): void {
-    let equity = this.#ledger.accountCash;
-    for (let at = 0; at < this.#lines.length; at++) {
-      const { book, lotUnit, mark } = this.#lines[at]!;
-      if (book !== undefined && book.quantity !== 0) {
-        equity += book.quantity * lotUnit * mark.price;
-      }
-    }
+    const equity = this.#equityNow();
+    this.#noteStrays(equity);
     if (this.#length === this.#equity.length) {
       this.#grow();
     }
@@ -223,6 +278,32 @@ export class OfflineAccount {
     return { lots, averageCost, mark: mark.price, realisedPnl, unrealisedPnl, fees, spreadCosts };
   }
 
+  /** How far the held weight of an instrument was from its target at the worst mark; undefined if it never held any. */
+  largestStray(at: number): StrayRecord | undefined {
+    return this.#strays.largest(at);
+  }
+
+  #equityNow(): number {
+    let equity = this.#ledger.accountCash;
+    for (let at = 0; at < this.#lines.length; at++) {
+      const { book, lotUnit, mark } = this.#lines[at]!;
+      if (book !== undefined && book.quantity !== 0) {
+        equity += book.quantity * lotUnit * mark.price;
+      }
+    }
+    return equity;
+  }
+
+  #noteStrays(equity: number): void {
+    for (let at = 0; at < this.#lines.length; at++) {
+      const line = this.#lines[at]!;
+      const { book, working, target } = line;
+      if (book === undefined || book.quantity === 0 || working > 0) continue;
+      const held = heldWeight(book.quantity, line.lotUnit, line.mark.price, equity);
+      this.#strays.note(at, target, held, this.#length);
+    }
+  }
+
   #send(line: Line, effect: RouterEffect): void {
     if (effect.kind !== "send") {
       return;
@@ -259,8 +340,10 @@ export class OfflineAccount {
     };
     const line: Line = {
       id,
+      compiled: this.#ledger.instrument(instrument.symbol),
       lotUnit: Number(instrument.lotSize) * (instrument.multiplier ?? 1),
       notionalMin: instrument.notionalMin ?? 0,
+      drift: instrument.drift ?? 0,
       sameBarClose: instrument.sameBarClose ?? false,
       broker: new SimulatedBroker({
         ...instrument,
@@ -272,6 +355,7 @@ export class OfflineAccount {
       mark: this.#ledger.marks.of(instrument.symbol),
       book: undefined,
       target: 0,
+      sizedRow: -1,
       working: 0,
       spreadCosts: 0,
     };

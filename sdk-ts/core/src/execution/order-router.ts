@@ -1,3 +1,5 @@
+import { hasStrayed } from "./held-weight.ts";
+import type { CompiledInstrument } from "./instrument-spec.ts";
 import { IntentWriter } from "./intent-writer.ts";
 import type { PretradeLimits } from "./pretrade.ts";
 import { findDifferences } from "./reconcile-positions.ts";
@@ -13,9 +15,9 @@ import {
   type TargetInput,
   type TargetOutcome,
 } from "./router-options.ts";
-import type { BookId, OrderOrigin, RouterEffect } from "./router-order.ts";
+import { type BookId, type OrderOrigin, type RouterEffect, remainingLots } from "./router-order.ts";
 import type { Book, OnDemote, RouterSnapshot } from "./router-state.ts";
-import { targetLots } from "./sizing.ts";
+import { standingTarget, takingRank } from "./target-sizing.ts";
 import { plannedTarget } from "./wanted-lots.ts";
 
 /** A strategy's share of an account. */
@@ -56,9 +58,9 @@ export class OrderRouter {
   }
 
   /**
-   * Takes a target: fixes its quantity if its value changed, and sends what is missing, once.
+   * Takes a target: fixes its quantity if its value changed or it is to be sized again, and sends what is missing, once.
    *
-   * quantity = value × capital ÷ mark in lots, toward zero. A re-sent equal value keeps its quantity. What is not
+   * quantity = value × capital ÷ mark in lots, toward zero. A re-sent equal target keeps its quantity. What is not
    * opened because it is worth less than `notionalMin` is taken off the quantity, and what is not reduced for that
    * reason stays: a later price move does not cause it to be sent, and nothing is opened beyond the quantity.
    *
@@ -86,17 +88,52 @@ export class OrderRouter {
       return { outcome: "older_bucket", effects: [], refused: [] };
     }
     this.core.ledger.marks.set(input.instrument, mark);
-    const isSame = latest !== null && latest.value === value;
-    const { notionalMin: _, ...quantity } = isSame
-      ? latest
-      : { lots: targetLots(value, this.core.ledger.capital(account), mark, lotUnit) };
-    const { notionalMin = 0 } = input;
-    book.target = { ...quantity, value, bucket, ...(notionalMin > 0 ? { notionalMin } : {}) };
+    const capital = (): number => this.core.ledger.capital(account);
+    book.target = standingTarget(input, latest, capital, lotUnit);
     const { effects, refused } =
       input.act === false
         ? NOTHING
         : this.#writer.settle(book, bucket, "target", this.core.isOpeningShut);
     return { outcome: "applied", effects, refused };
+  }
+
+  /**
+   * Whether a standing target is to be sized again, because the weight held at a mark has strayed from it by more than
+   * its drift allows.
+   */
+  hasStrayed(
+    book: Readonly<Book>,
+    instrument: CompiledInstrument,
+    mark: number,
+    capital: number,
+  ): boolean {
+    const { target } = book;
+    if (target?.drift === undefined) return false;
+    return hasStrayed(target, this.#expectedLots(book), instrument, mark, capital);
+  }
+
+  /**
+   * Targets of one moment in the order in which they are to be taken: first those that only reduce what is held, then
+   * those that turn it, then those that open. So what a reduction frees is there for what opens.
+   */
+  reductionsFirst<T extends TargetInput & { readonly capital: number }>(inputs: readonly T[]): T[] {
+    const ranks = new Map(inputs.map((input) => [input, this.#takingRank(input, input.capital)]));
+    return inputs.toSorted((a, b) => ranks.get(a)! - ranks.get(b)!);
+  }
+
+  #takingRank(input: TargetInput, capital: number): number {
+    const { ledger } = this.core;
+    const book = ledger.findBook(input);
+    const { lotUnit } = ledger.instrument(input.instrument);
+    const { lots } = standingTarget(input, book?.target ?? null, () => capital, lotUnit);
+    return takingRank(book === undefined ? 0 : this.#expectedLots(book), lots);
+  }
+
+  /** Lots held and still to come from working orders. */
+  #expectedLots(book: Readonly<Book>): number {
+    let lots = book.quantity;
+    for (const order of this.core.orders.openOf(book)) lots += remainingLots(order);
+    return lots;
   }
 
   /**

@@ -17,6 +17,8 @@ export interface ClockMaps {
    * `null` if the input lies on the node's own clock. Only the rows being run are valid.
    */
   rowOf(input: Slot): Int32Array | null;
+  /** Bucket ends of the node's own rows by local row, milliseconds. Never replaced; only the rows being run are valid. */
+  endMs(): Float64Array;
 }
 
 /**

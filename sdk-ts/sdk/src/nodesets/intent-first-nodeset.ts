@@ -4,6 +4,7 @@ import {
   type NodeSet,
   PositionTargetNode,
   type PositionThresholds,
+  type Rebalance,
   type StrategyNode,
 } from "../strategy/index.ts";
 import { type NodesetExecution, setExecution } from "./nodeset-execution.ts";
@@ -36,6 +37,8 @@ export interface IntentFirstOptions {
   readonly longWeight?: number | undefined;
   /** Target while short, a fraction of the strategy's capital. @default -1 */
   readonly shortWeight?: number | undefined;
+  /** When the weight is sized again while it stands. @default when the target changes, and only then */
+  readonly rebalance?: Rebalance | undefined;
   /** Initial cash of an offline run, above 0, in the account's currency. @default the account's */
   readonly initialCash?: number | undefined;
   /** Costs and fill rule of an offline run. @default the account's costs, fills at the next open */
@@ -86,13 +89,14 @@ export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirst
     throw invalid("makeIntentFirstNodeset.initialCash", `must be above 0, not ${initialCash}`);
   }
   if (worldId !== undefined) checkName("makeIntentFirstNodeset.worldId", worldId);
-  const { longWeight, shortWeight, name } = options;
+  const { longWeight, shortWeight, rebalance, name } = options;
   const target = new PositionTargetNode({
     signal,
     instrument,
     thresholds: options.thresholds ?? INTENT_FIRST_DEFAULT_THRESHOLDS,
     ...(longWeight === undefined ? {} : { longWeight }),
     ...(shortWeight === undefined ? {} : { shortWeight }),
+    ...(rebalance === undefined ? {} : { rebalance }),
     ...(name === undefined ? {} : { name }),
   });
   const cash = initialCash === undefined ? {} : { initialCash };
@@ -106,10 +110,19 @@ export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirst
       worldId,
       instrument,
       target: target.givenName ?? "target",
-      steps: intentFirstSteps(executionDetail(executionModel)),
+      steps: intentFirstSteps(sizingDetail(target), executionDetail(executionModel)),
     }),
     capabilities: () => ({ modes: ["simulate", "paper"], portfolioScope: "strategy" }),
   };
+}
+
+function sizingDetail({ sizedRowOutput, drift }: PositionTargetNode): string {
+  const times = [
+    "when the target changes",
+    ...(sizedRowOutput < 0 ? [] : ["at each rebalance"]),
+    ...(drift === 0 ? [] : [`when the held weight is more than ${drift} away from it`]),
+  ];
+  return `quantity = target × capital ÷ mark, in whole lots toward zero, fixed ${times.join(" and ")}`;
 }
 
 function executionDetail({ noCosts, costs, sameBarClose }: NodesetExecution): string {

@@ -29,10 +29,11 @@ export {
   type PositionThresholds,
 } from "./position-target-node.ts";
 export { ProcessingNode, type ProcessingNodeOptions } from "./processing-node.ts";
+export type { Rebalance } from "./rebalance.ts";
 export { type NodeSet, Strategy, type StrategyContext, type StrategyOptions } from "./strategy.ts";
 export type { NodeCode, NodeOptions } from "./strategy-node.ts";
 export { StrategyNode } from "./strategy-node.ts";
 export { StreamInput, type StreamInputOptions } from "./stream-input.ts";
 export { TagQueryNode, type TagQueryNodeOptions } from "./tag-query-node.ts";
-export { TargetNode } from "./target-node.ts";
+export { TargetNode, type TargetOptions } from "./target-node.ts";
 export { WeightTargetNode, type WeightTargetNodeOptions } from "./weight-target-node.ts";

@@ -1,9 +1,7 @@
 import { catalogue, type PositionTargetParams } from "@qmtl/core/nodes";
-import type { BuiltinOptions } from "./builtin-node.ts";
 import { invalid } from "./declaration-error.ts";
-import { checkBound, checkFinite, checkName } from "./fields.ts";
-import type { StrategyNode } from "./strategy-node.ts";
-import { TargetNode } from "./target-node.ts";
+import { checkBound, checkFinite } from "./fields.ts";
+import { TargetNode, type TargetOptions } from "./target-node.ts";
 
 /** Bounds of the signal; an absent or `null` bound is never reached. At least one of the two `…Enter` is required. */
 export interface PositionThresholds {
@@ -18,11 +16,7 @@ export interface PositionThresholds {
 }
 
 /** Declaration of a {@link PositionTargetNode}. */
-export interface PositionTargetNodeOptions extends BuiltinOptions {
-  /** Node with one column, from which the target is made. */
-  readonly signal: StrategyNode;
-  /** Instrument of the target: an entry of `instruments:` in the configuration. */
-  readonly instrument: string;
+export interface PositionTargetNodeOptions extends TargetOptions {
   /** When to be long, short or flat, in units of the signal. */
   readonly thresholds: PositionThresholds;
   /** Target while long, a fraction of the strategy's capital. @default 1 */
@@ -35,7 +29,6 @@ export interface PositionTargetNodeOptions extends BuiltinOptions {
 
 /** Turns a signal into the target position of one instrument, with hysteresis. A NaN signal keeps the side. */
 export class PositionTargetNode extends TargetNode<PositionTargetParams> {
-  readonly instrument: string;
   readonly largestWeight: number;
 
   /**
@@ -43,18 +36,8 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
    * @throws {DeclarationError} naming the field.
    */
   constructor(options: PositionTargetNodeOptions) {
-    const {
-      signal,
-      instrument,
-      thresholds,
-      longWeight = 1,
-      shortWeight = -1,
-      holdWeight = 0,
-    } = options;
+    const { instrument, thresholds, longWeight = 1, shortWeight = -1, holdWeight = 0 } = options;
     const at = "PositionTargetNode";
-    if (instrument === undefined) {
-      throw invalid(`${at}.instrument`, 'is needed: an entry of "instruments:" in qmtl.yml');
-    }
     if (thresholds === undefined) {
       throw invalid(`${at}.thresholds`, "is needed, as in { longEnter: 0.6, longExit: 0.2 }");
     }
@@ -69,7 +52,7 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
     };
     checkOrder(bounds);
     const params = {
-      instrument: checkName(`${at}.instrument`, instrument),
+      instrument,
       long_enter: bounds.longEnter,
       long_exit: bounds.longExit,
       short_enter: bounds.shortEnter,
@@ -78,8 +61,7 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
       short_weight: shortWeight,
       hold_weight: holdWeight,
     };
-    super(catalogue.position_target, [signal], bounds, params, options);
-    this.instrument = instrument;
+    super(at, catalogue.position_target, bounds, params, options);
     this.largestWeight = Math.max(...[longWeight, shortWeight, holdWeight].map(Math.abs));
   }
 

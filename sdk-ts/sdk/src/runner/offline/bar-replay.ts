@@ -53,6 +53,11 @@ export class BarReplay {
     }
   }
 
+  /** Whether the bar played last ends at a time. */
+  endedAt(timeMs: number): boolean {
+    return this.#endsMs[this.#next - 1] === timeMs;
+  }
+
   /**
    * Absolute row of the last bar that had begun before `timeMs`: an order made at that moment fills no earlier than on
    * the next bar. A bar that opens exactly as the previous one ends has not begun. All bars that end by `timeMs` must

@@ -13,7 +13,7 @@ import { lineIn, StrategyRunError } from "../strategy-loading/strategy-run-error
 import type { TradedRows } from "./bar-replay.ts";
 import { computeOffline, sourcesOf } from "./compute.ts";
 import { findMarket, type OfflineMarket } from "./market.ts";
-import { type JudgedTarget, offlineNotes, ruinNote, signalNote } from "./notes.ts";
+import { type JudgedTarget, offlineNotes, ruinNote, signalNote, strayNote } from "./notes.ts";
 import {
   type CompiledOfflineOptions,
   compileOfflineOptions,
@@ -147,6 +147,7 @@ async function backtest(
     notes: [
       ...offlineNotes(market, rows),
       ...judged.flatMap(signalNote),
+      ...strayNote(market, trading),
       ...ruinNote(trading.timesMs, trading.equity),
     ],
     datasetFingerprint: fingerprintOf([...feeds.values()]),
@@ -208,8 +209,12 @@ function buyAndHoldOf(
     values: Float64Array.of(weight),
     firstRow: 0,
   };
-  const targets = market.instruments.map(() => always);
-  const trading = tradeOffline(market, targets, rows);
+  const instruments = market.instruments.map((one) => ({
+    ...one,
+    traded: { ...one.traded, drift: 0 },
+  }));
+  const targets = instruments.map(() => always);
+  const trading = tradeOffline({ ...market, instruments }, targets, rows);
   const returns = seriesOf(trading, rows.get(market.returnsSource)!.feed);
   const { equity, orders } = trading;
   return { returns, metrics: computeMetrics(returns), equity, orders: orders.length };

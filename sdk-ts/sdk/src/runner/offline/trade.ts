@@ -4,6 +4,7 @@ import {
   quantityFromLots,
   type RouterOrder,
   type SimulatedFill,
+  type StrayRecord,
 } from "@qmtl/core/execution";
 import type { StrategyFill, TargetSignal } from "../../strategy/index.ts";
 import { BarReplay, type TradedRows } from "./bar-replay.ts";
@@ -36,6 +37,8 @@ export interface OfflineTrading {
   readonly targetChangesOf: readonly number[];
   /** What is held at the end, one entry per instrument. */
   readonly holdings: readonly OfflinePosition[];
+  /** How far what was held was from the target at the worst of `timesMs`, per instrument; undefined if nothing was. */
+  readonly strays: readonly (StrayRecord | undefined)[];
   readonly events: readonly TradeEvent[];
 }
 
@@ -44,9 +47,10 @@ export interface OfflineTrading {
  *
  * Everything happens at the ends of bars and of target rows, in order of time. At each such moment, first the bars that
  * end there are played, by name of their feed: waiting orders fill at their opens, and their closes are the marks. Then
- * the targets are taken, in the order of the market: a target that changed is sized at its instrument's last close with
- * the equity of the whole account, and its order fills at the open of the first bar of the instrument that begins from
- * then on. Then the equity is recorded, if a bar ended. Target rows that end before the first bar are taken at its end.
+ * the targets are taken that changed, are to be sized again or, where a bar of their instrument ended, have strayed from
+ * what is held. Each is sized at its instrument's last close with the equity that the whole account has at this moment,
+ * those that reduce first, and its order fills at the open of the first bar of the instrument that begins from then on.
+ * Then the equity is recorded, if a bar ended. Target rows that end before the first bar are taken at its end.
  *
  * @param targets one column per instrument, in the order of the market; NaN keeps the previous value
  * @param rows rows of every mark source and of the returns' source, by name
@@ -70,8 +74,12 @@ interface InstrumentTarget {
   next: number;
   /** Last value that was a number; 0 at first. */
   standing: number;
-  /** The account has taken `standing`: it could be sized. */
+  /** Last row at which it was to be sized; −1 at first. */
+  sizedRow: number;
+  /** The account has taken `standing` as sized at `sizedRow`: there was a mark to size it at. */
   isTaken: boolean;
+  /** It is to be sized again because what is held has strayed from it. */
+  isStray: boolean;
   changes: number;
 }
 
@@ -113,7 +121,9 @@ class TradingRun {
         replay,
         next: 0,
         standing: 0,
+        sizedRow: -1,
         isTaken: true,
+        isStray: false,
         changes: 0,
       };
     });
@@ -143,7 +153,11 @@ class TradingRun {
         if (replays[k]!.nextEndMs === nowMs) replays[k]!.play(account);
       }
       if (account.fills.length > this.#fills.length) this.#collectFills();
-      for (let k = 0; k < instrumentTargets.length; k++) this.#take(instrumentTargets[k]!, nowMs);
+      let due = 0;
+      for (let k = 0; k < instrumentTargets.length; k++) {
+        if (this.#isDue(instrumentTargets[k]!, nowMs)) due++;
+      }
+      if (due > 0) this.#takeTargets(nowMs);
       if (nowMs < barMs) continue;
       account.mark();
       this.#timesMs[this.#marks++] = nowMs;
@@ -202,18 +216,27 @@ class TradingRun {
       targetChanges: this.#targets.reduce((sum, { changes }) => sum + changes, 0),
       targetChangesOf: this.#targets.map(({ changes }) => changes),
       holdings: this.#targets.map(({ place }) => this.#account.holding(place)),
+      strays: this.#targets.map(({ place }) => this.#account.largestStray(place)),
       events: this.#events,
     };
   }
 
-  /** Takes the value of a target at a moment. A value that could not be sized, for lack of a mark, is tried again. */
-  #take(target: InstrumentTarget, nowMs: number): void {
-    const { endMs, values } = target.column;
+  /**
+   * Moves a target on to a moment. True if it is to be sized there. One that could not be, for lack of a mark, is tried
+   * again.
+   */
+  #isDue(target: InstrumentTarget, nowMs: number): boolean {
+    const { endMs, values, sizedRows } = target.column;
     let next = target.next;
     while (next < endMs.length && endMs[next]! <= nowMs) next++;
     if (next > target.next) {
       target.next = next;
       const value = values[next - 1]!;
+      const sizedRow = sizedRows === undefined ? -1 : sizedRows[next - 1]!;
+      if (sizedRow > target.sizedRow) {
+        target.sizedRow = sizedRow;
+        target.isTaken = false;
+      }
       if (value !== target.standing && !Number.isNaN(value)) {
         target.standing = value;
         target.isTaken = false;
@@ -221,12 +244,25 @@ class TradingRun {
         this.#events.push({ kind: "signal", signal: signalOf(target) });
       }
     }
-    if (target.isTaken) return;
-    target.isTaken = this.#account.decide(
-      target.place,
-      target.replay.begunRow(nowMs),
-      target.standing,
+    target.isStray = target.replay.endedAt(nowMs) && this.#account.isStray(target.place);
+    return !target.isTaken || target.isStray;
+  }
+
+  /** Sizes the targets that are due, all at this moment. */
+  #takeTargets(nowMs: number): void {
+    const due = this.#targets.filter(({ isTaken, isStray }) => !isTaken || isStray);
+    const taken = this.#account.takeTargets(
+      due.map(({ place, replay, standing, sizedRow, isStray }) => ({
+        at: place,
+        row: replay.begunRow(nowMs),
+        value: standing,
+        sizedRow,
+        resize: isStray,
+      })),
     );
+    due.forEach((target, k) => {
+      target.isTaken = taken[k]!;
+    });
     this.#collectFills();
   }
 

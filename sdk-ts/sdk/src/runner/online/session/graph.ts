@@ -2,6 +2,7 @@ import type { ClockSpec } from "@qmtl/core/dataflow";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { parseTimeText } from "../../../sources/index.ts";
 import { continuousRows, ReplayFeed, type ReplayRows } from "../../../sources/replay-feed.ts";
+import { invalid } from "../../../strategy/declaration-error.ts";
 import { type IdentifiedNode, streamClock } from "../../../strategy/graphs.ts";
 import { StreamInput, TagQueryNode } from "../../../strategy/index.ts";
 import { loadSourceRows, rowsUntil } from "../../source-files/source-rows.ts";
@@ -129,6 +130,10 @@ function targetsOf(
     max: node.largestWeight,
     markSource: config.instruments[node.instrument]?.mark_source,
   }));
+  const held = targets.find(({ node }) => node.drift > 0 || node.sizedRowOutput >= 0);
+  if (held !== undefined) {
+    throw invalid(`"${held.name}".rebalance`, "acts offline only: leave it out to run in a world");
+  }
   const instruments = found.map(({ instrument }) => instrument);
   const twice = instruments.find((one, at) => instruments.indexOf(one) !== at);
   if (twice === undefined) return found;

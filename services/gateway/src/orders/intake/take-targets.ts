@@ -1,9 +1,11 @@
+import type { TargetInput } from "@qmtl/core/execution";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
 import { reasonOfRefusal, reasonOfRefusedIntent } from "../account/gate-reasons.ts";
 import { PermissionLost } from "../account/order-permission.ts";
 import type { StatedClaim } from "../account/world-gate.ts";
+import type { Halt } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import type { WeightBounds } from "./declared-weights.ts";
 
@@ -17,6 +19,10 @@ export interface StatedTarget {
   /** Watermark of its inputs; 0 for not stated. */
   readonly inputWatermark: number;
   readonly reason: string;
+  /** Row at which its size was last decided; undefined for not stated. */
+  readonly sizedRow?: number | undefined;
+  /** How far its held weight may stray, 0 for however far; undefined: as it stands. */
+  readonly drift?: number | undefined;
 }
 
 /** Outcome of one target. */
@@ -45,6 +51,10 @@ export interface TargetsTurn {
  * order of the calls. The router keeps the latest target per strategy and instrument. A target is refused when it is
  * under another fence, from another session than the strategy's emitter, above the weight that its submission declares,
  * of an older bucket, or older than `max_lag`. While a halt covers a strategy, its target is kept and no order is made.
+ * The targets of one call are sized with the capital that a strategy has at the marks of their bucket, and those that
+ * reduce what is held are taken first. One with a drift is sized again if its held weight has strayed further; while a
+ * halt keeps it from acting that waits until it is stated again.
+ *
  * If the gate of one world changed meanwhile, each call is taken alone. Call it only within an exclusive operation of
  * the account.
  */
@@ -53,9 +63,7 @@ export async function takeTargets(
   turns: readonly TargetsTurn[],
 ): Promise<TargetVerdict[][]> {
   const booking = router.booking();
-  const verdicts = turns.map((turn) =>
-    turn.targets.map((target) => takeOne(router, turn, target, booking)),
-  );
+  const verdicts = turns.map((turn) => takeTurn(router, turn, booking));
   const stores = turns.flatMap(({ alongside }) => (alongside === undefined ? [] : [alongside]));
   const alongside = storingAll(stores);
   try {
@@ -91,36 +99,83 @@ function storingAll(
   };
 }
 
-function takeOne(
+/** A target that is not refused, as the core takes it. */
+interface TargetDecision extends TargetInput {
+  /** Index among the targets of its call. */
+  readonly index: number;
+  readonly act: boolean;
+  readonly capital: number;
+  readonly halts: readonly Halt[];
+}
+
+function takeTurn(router: AccountRouter, turn: TargetsTurn, booking: Booking): TargetVerdict[] {
+  const verdicts: TargetVerdict[] = [];
+  const decisions: TargetDecision[] = [];
+  for (const [index, target] of turn.targets.entries()) {
+    const decision = refuse(router, turn, target) ?? decide(router, turn, target, index);
+    if (typeof decision !== "string") decisions.push(decision);
+    else verdicts[index] = { accepted: false, reason: decision, orders: [] };
+  }
+  const books = new Set(decisions.map(({ strategy, instrument }) => `${strategy} ${instrument}`));
+  // Of several targets of one book the last one counts, so these keep their order.
+  const ordered =
+    books.size === decisions.length ? router.core.reductionsFirst(decisions) : decisions;
+  for (const decision of ordered) {
+    verdicts[decision.index] = takeOne(router, turn, decision, booking);
+  }
+  return verdicts;
+}
+
+/** How a target is to be taken; MARK_INVALID without a mark. */
+function decide(
   router: AccountRouter,
-  turn: TargetsTurn,
+  { world }: TargetsTurn,
   target: StatedTarget,
-  booking: Booking,
-): TargetVerdict {
-  const { world, claim } = turn;
-  const { strategy, instrument, bucket } = target;
+  index: number,
+): TargetDecision | "MARK_INVALID" {
+  const { strategy, instrument, bucket, sizedRow, drift } = target;
   const id = { world: world.worldId, strategy, instrument };
-  const refusal = refuse(router, turn, target);
-  if (refusal !== undefined) return { accepted: false, reason: refusal, orders: [] };
   const mark = router.market.closeAt(instrument, bucket);
-  if (mark === undefined) return { accepted: false, reason: "MARK_INVALID", orders: [] };
+  if (mark === undefined) return "MARK_INVALID";
   const halts = router.deps.halts.allCovering({ account: router.account, ...id });
   const weight = router.deps.worlds.gateOf(world.worldId)?.weightOf(strategy, target.value) ?? 0;
+  const value = target.value * weight;
   const notionalMin = router.notionalMinOf(instrument);
+  const capital = router.core.capital(world.worldId, strategy, (held) =>
+    router.market.closeAt(held, bucket),
+  );
+  const act = halts.length === 0;
+  const isSame = drift !== 0 && router.core.book(id)?.target?.value === value;
+  const resize = act && isSame && router.core.hasStrayed(id, mark, capital);
+  return {
+    ...id,
+    ...{ index, value, bucket, mark, capital, act, halts },
+    ...(notionalMin === undefined ? {} : { notionalMin }),
+    ...(sizedRow === undefined ? {} : { sizedRow }),
+    ...(drift === undefined ? {} : { drift }),
+    ...(resize ? { resize } : {}),
+  };
+}
+
+function takeOne(
+  router: AccountRouter,
+  { world, claim, targets }: TargetsTurn,
+  decision: TargetDecision,
+  booking: Booking,
+): TargetVerdict {
+  const { index, halts, ...input } = decision;
+  const { strategy } = input;
+  const stated = targets[index]!;
+  if (isStanding(router, input)) return { accepted: true, reason: "", orders: [] };
   const before = booking.made.length;
   const refusedBefore = booking.refused.length;
   const { target: outcome } = booking.apply(
     "target",
     {
       op: "set_target",
-      ...id,
-      value: target.value * weight,
-      bucket,
-      mark,
-      act: halts.length === 0,
-      ...(notionalMin === undefined ? {} : { notionalMin }),
+      ...input,
       session: claim.sessionId,
-      reason: target.reason,
+      reason: stated.reason,
     },
     router.journalPlace(world.worldId, strategy),
     router.permission,
@@ -135,8 +190,25 @@ function takeOne(
   }
   if (refused !== undefined)
     return { accepted: true, reason: reasonOfRefusedIntent(refused.reason), orders };
-  const hasCapital = target.value === 0 || (router.core.capital(world.worldId, strategy) ?? 0) > 0;
+  const hasCapital = stated.value === 0 || (router.core.capital(world.worldId, strategy) ?? 0) > 0;
   return { accepted: true, reason: rejected?.reason ?? (hasCapital ? "" : "NO_CAPITAL"), orders };
+}
+
+/**
+ * Whether a target with a drift is the standing one, nothing has strayed and nothing is missing. It is stated at the end
+ * of every bucket, and then there is nothing to journal.
+ */
+function isStanding({ core }: AccountRouter, input: Omit<TargetDecision, "index" | "halts">) {
+  const { value, drift, sizedRow = -1, notionalMin = 0, act, resize = false } = input;
+  const standing = core.book(input)?.target;
+  if (standing?.drift === undefined || !act || resize) return false;
+  return (
+    value === standing.value &&
+    (drift === undefined || drift === standing.drift) &&
+    sizedRow <= (standing.sizedRow ?? -1) &&
+    notionalMin === (standing.notionalMin ?? 0) &&
+    core.missingLots(input) === 0
+  );
 }
 
 function refuse(

@@ -308,14 +308,18 @@ export class ContextExecutor {
     this.#clocks.advance(bucket);
     this.#endMs = endMs;
     this.#doneMs = Math.max(this.#doneMs, endMs);
-    const targets = graph.targets.map(({ nodeId }) => {
+    const outputOf = (nodeId: string, output: number): number => {
       const handle = executor?.plan.nodeIndex.get(nodeId);
-      if (executor === undefined || handle === undefined) return Number.NaN;
-      return executor.value(handle);
-    });
+      if (executor === undefined || handle === undefined || output < 0) return Number.NaN;
+      return executor.value(handle, output);
+    };
+    const targets = graph.targets.map(({ nodeId }) => outputOf(nodeId, 0));
+    const sizedRows = graph.targets.map(({ nodeId, sizedRowOutput }) =>
+      outputOf(nodeId, sizedRowOutput),
+    );
     const { row } = this.#clocks;
     const ends = this.#clocks.ends(bucket);
-    const done = { row, bucketEndMs: endMs, previousEndMs, ends, targets };
+    const done = { row, bucketEndMs: endMs, previousEndMs, ends, targets, sizedRows };
     listener.evaluated(count, done, isFirst);
     listener.take(done);
   }

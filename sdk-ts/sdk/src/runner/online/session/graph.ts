@@ -2,7 +2,6 @@ import type { ClockSpec } from "@qmtl/core/dataflow";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { parseTimeText } from "../../../sources/index.ts";
 import { continuousRows, ReplayFeed, type ReplayRows } from "../../../sources/replay-feed.ts";
-import { invalid } from "../../../strategy/declaration-error.ts";
 import { type IdentifiedNode, streamClock } from "../../../strategy/graphs.ts";
 import { StreamInput, TagQueryNode } from "../../../strategy/index.ts";
 import { loadSourceRows, rowsUntil } from "../../source-files/source-rows.ts";
@@ -24,6 +23,10 @@ export interface OnlineTarget {
   readonly instrument: string;
   /** Largest weight that it may state. */
   readonly max: number;
+  /** It is sized again when its held weight strays by more than this; 0: never. */
+  readonly drift: number;
+  /** Index of its output with the row at which it was last to be sized; −1: it has none. */
+  readonly sizedRowOutput: number;
   /** Entry of `sources:` whose close is the instrument's mark; undefined: not configured. */
   readonly markSource: string | undefined;
 }
@@ -128,12 +131,10 @@ function targetsOf(
     name,
     instrument: node.instrument,
     max: node.largestWeight,
+    drift: node.drift,
+    sizedRowOutput: node.sizedRowOutput,
     markSource: config.instruments[node.instrument]?.mark_source,
   }));
-  const held = targets.find(({ node }) => node.drift > 0 || node.sizedRowOutput >= 0);
-  if (held !== undefined) {
-    throw invalid(`"${held.name}".rebalance`, "acts offline only: leave it out to run in a world");
-  }
   const instruments = found.map(({ instrument }) => instrument);
   const twice = instruments.find((one, at) => instruments.indexOf(one) !== at);
   if (twice === undefined) return found;

@@ -21,6 +21,8 @@ function run<P>(
   kernel.bind(columns, outputs, {
     rowOf: () => null,
     endMs: () => new Float64Array(columns[0]!.length),
+    baseOf: () => 0,
+    showsNan: () => false,
   });
   for (let i = head; i < head + rows; i += chunk) {
     kernel.run(i, Math.min(i + chunk, head + rows), row0 - head);

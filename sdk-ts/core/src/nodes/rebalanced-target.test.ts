@@ -20,6 +20,9 @@ describe("a period", () => {
     ["1w", "2024-03-11T00:00Z", "2024-03-18T00:00Z"],
     ["1w", "1970-01-01T00:00Z", "1970-01-05T00:00Z"],
     ["2w", "1970-01-01T00:00Z", "1970-01-12T00:00Z"],
+    ["5d", "2024-03-08T23:59Z", "2024-03-09T00:00Z"], // Saturday
+    ["5d", "2024-03-09T00:00Z", "2024-03-16T00:00Z"],
+    ["10d", "1970-01-11T00:00Z", "1970-01-21T00:00Z"],
     ["1mo", "2024-01-31T23:59Z", "2024-02-01T00:00Z"],
     ["1mo", "2024-02-01T00:00Z", "2024-03-01T00:00Z"],
     ["1mo", "1969-12-31T23:59Z", "1970-01-01T00:00Z"],
@@ -37,7 +40,9 @@ describe("a period", () => {
     ["24h", "1d"],
     ["90m", "90m"],
     ["3600s", "1h"],
-    ["7d", "7d"],
+    ["7d", "1w"],
+    ["336h", "2w"],
+    ["120h", "5d"],
     ["1w", "1w"],
     ["1q", "3mo"],
     ["12mo", "12mo"],
@@ -72,7 +77,8 @@ function run(
   const endMs = Float64Array.from(ends, at);
   const bound = () => {
     const kernel = spec.create(params);
-    kernel.bind(inputs, outputs, { rowOf: () => null, endMs: () => endMs });
+    const ports = { rowOf: () => null, baseOf: () => 0, showsNan: () => false };
+    kernel.bind(inputs, outputs, { ...ports, endMs: () => endMs });
     return kernel;
   };
   let kernel = bound();

@@ -1,5 +1,5 @@
 import type { CatalogueEntry } from "./catalogue.ts";
-import { type ClockMaps, type Column, type Kernel, type KernelState, numbers } from "./kernel.ts";
+import { type Column, type Kernel, type KernelPorts, type KernelState, numbers } from "./kernel.ts";
 import { periodEndAfter, type RebalanceSchedule } from "./rebalance-schedule.ts";
 
 /** Parameters of a target that is taken at certain buckets only. */
@@ -35,11 +35,11 @@ class RebalancedTargetKernel implements Kernel {
     this.#period = period;
   }
 
-  bind(inputs: readonly Column[], outputs: readonly Column[], clock: ClockMaps): void {
-    this.#target.bind(inputs.slice(0, 1), outputs.slice(0, 1), clock);
+  bind(inputs: readonly Column[], outputs: readonly Column[], ports: KernelPorts): void {
+    this.#target.bind(inputs.slice(0, 1), outputs.slice(0, 1), ports);
     this.#signal = numbers(inputs, 0);
     this.#every = this.#period === undefined ? numbers(inputs, 1) : undefined;
-    this.#endMs = clock.endMs();
+    this.#endMs = ports.endMs();
     this.#output = numbers(outputs, 0);
     this.#sizedRows = numbers(outputs, 1);
   }

@@ -1,4 +1,6 @@
+import { calendarName } from "@qmtl/core/intervals";
 import { isLoopbackHost } from "../rpc/loopback-host.ts";
+import { parseInterval } from "../sources/parse-interval.ts";
 import { parseTimeText } from "../sources/parse-time.ts";
 import type { QmtlConfig } from "./config-schema.ts";
 import { domainOfTradeMode } from "./derived-values.ts";
@@ -26,13 +28,32 @@ export function checkConfig(config: QmtlConfig): ConfigConflict[] {
 
 function* checkSources(config: QmtlConfig): Generator<ConfigConflict> {
   for (const [name, source] of Object.entries(config.sources)) {
-    const { start, until } = source;
+    const { start, until, sparse } = source;
+    const at = (key: string) => ["sources", name, key];
+    const isCalendar = isCalendarInterval(source.interval);
+    if (source.schedule === "continuous" && (sparse || isCalendar)) {
+      const what = sparse ? "sparse bars" : `bars of ${source.interval}`;
+      yield { path: at("schedule"), message: `${what} have no continuous schedule` };
+    }
+    if (sparse && source.history_file !== null) {
+      const message =
+        "needs all rows in one `file`: nothing says when the last bar of a history ended";
+      yield { path: at("sparse"), message, also: at("history_file") };
+    }
     const path = ["sources", name, "until"];
     if (until === "start" && start === null) {
       yield { path, message: "`until: start` needs `start`" };
     } else if (until !== null && until !== "start" && start !== null) {
       if (parseTimeText(until) < parseTimeText(start)) yield { path, message: "is before `start`" };
     }
+  }
+}
+
+function isCalendarInterval(interval: string | number): boolean {
+  try {
+    return calendarName(parseInterval(interval)) !== undefined;
+  } catch {
+    return false; // the schema reports that it is not an interval
   }
 }
 

@@ -1,18 +1,16 @@
 import { z } from "zod";
 import { parseInterval } from "../sources/parse-interval.ts";
-import { parseTimeText } from "../sources/parse-time.ts";
+import { parseTimeText, timeForms } from "../sources/parse-time.ts";
 
 export const nameSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/, "use letters, digits, _ . - only, at most 100");
 
-/** A date or a time. */
-export const timeText = z
-  .string()
-  .refine(
-    (text) => !Number.isNaN(parseTimeText(text)),
-    "not an ISO date or an RFC 3339 time with zone",
-  );
+const writtenTime = z.union([z.string(), z.number()]).transform((value) => String(value));
+const isTime = (text: string): boolean => !Number.isNaN(parseTimeText(text));
+
+/** A date or a time; digits may stand without quotes. */
+export const timeText = writtenTime.refine(isTime, `not a date or time; write ${timeForms}`);
 
 const interval = z.union([z.string(), z.number()]).superRefine((value, context) => {
   try {
@@ -42,7 +40,17 @@ export const sourceSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe("CSV file used instead of `file` for backtests and for warm-up before `start`."),
-  interval: interval.default("1d").describe("Bar length."),
+  interval: interval
+    .default("1d")
+    .describe(
+      "Bar length: `60s`, `1m`, `1h`, `1d`, or `1w` (labelled by Monday; `5d` if the market rests at weekends), `1mo`, `1q`, `1y` (by their first day).",
+    ),
+  sparse: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Bars may come less often than `interval`, each known only when the next one opens; the last one is left out.",
+    ),
   columns: z
     .array(z.string().min(1))
     .min(1)
@@ -58,8 +66,11 @@ export const sourceSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe("First bar of the feed; earlier rows are history. Null: the first row."),
-  until: z
-    .union([z.literal("start"), timeText])
+  until: writtenTime
+    .refine(
+      (text) => text === "start" || isTime(text),
+      `neither \`start\` nor a time; write ${timeForms}`,
+    )
     .nullable()
     .default(null)
     .describe(

@@ -108,6 +108,7 @@ describe("a configuration that holds", () => {
       start: "2015-01-02",
       until: "start",
       schedule: "observed",
+      sparse: false,
       periods_per_year: 252,
     });
     expect(config.instruments.SPX).toMatchObject({ lot: "0.1", tick: "0.01", multiplier: "1" });
@@ -235,7 +236,7 @@ describe("a value that does not hold is reported with line and column", () => {
       "sources:\n  b: {interval: 1d}\n",
       { path: "sources.b.file", line: 2, column: 3, message: "is required" },
     ],
-    ["sources:\n  b: {file: f, interval: 1w}\n", { path: "sources.b.interval", line: 2 }],
+    ["sources:\n  b: {file: f, interval: 2w}\n", { path: "sources.b.interval", line: 2 }],
     ["sources:\n  b: {file: f, start: 2020-02-30}\n", { path: "sources.b.start", line: 2 }],
     ["storage:\n  kind: sqlite\n", { path: "storage.kind", line: 2, column: 9 }],
     ["gateway: 5\n", { path: "gateway", line: 1, column: 10 }],
@@ -290,6 +291,15 @@ describe("a value that does not hold is reported with line and column", () => {
       { path: "sdk.stream_silence_ms_max", line: 1, message: "must be at least 4000" },
     ],
     ["test: {history_start: tomorrow}\n", { path: "test.history_start", line: 1 }],
+    [
+      "test: {history_end: 202403050000}\n",
+      {
+        path: "test.history_end",
+        line: 1,
+        message:
+          "not a date or time; write a date (2024-03-05), a time with its zone (2024-03-05T14:30:00Z), or the 10 digits of epoch seconds or the 13 of epoch milliseconds",
+      },
+    ],
     [
       "sdk:\n  # gateway_url: http://h:1\n",
       { path: "sdk", line: 1, message: "is empty: add its keys below it, or leave it out" },
@@ -409,6 +419,9 @@ describe("keys that do not go together", () => {
     ["accounts: {a: {instruments: [X]}}", "accounts.a.instruments.0", "X"],
     ["sources: {b: {file: f, until: start}}", "sources.b.until", "start"],
     ["sources: {b: {file: f, start: 2020-01-02, until: 2020-01-01}}", "sources.b.until", "before"],
+    ["sources: {b: {file: f, interval: 1mo, schedule: continuous}}", "sources.b.schedule", "1mo"],
+    ["sources: {b: {file: f, sparse: true, schedule: continuous}}", "sources.b.schedule", "sparse"],
+    ["sources: {b: {file: f, sparse: true, history_file: h}}", "sources.b.sparse", "one `file`"],
   ])("%s", (text, path, message) => {
     const error = refusal(() => load(text));
 

@@ -7,7 +7,13 @@ import {
   type Rebalance,
   type StrategyNode,
 } from "../strategy/index.ts";
-import { type NodesetExecution, setExecution } from "./nodeset-execution.ts";
+import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
+import {
+  costKeys,
+  executionKeys,
+  type NodesetExecution,
+  setExecution,
+} from "./nodeset-execution.ts";
 import { intentFirstSteps, type NodesetStep } from "./nodeset-steps.ts";
 
 /** Bounds for a signal in −1…1, used when none are given: enter at ±0.6 and beyond, leave within ±0.2. */
@@ -47,6 +53,21 @@ export interface IntentFirstOptions {
   readonly name?: string | undefined;
 }
 
+/** Keys of {@link IntentFirstOptions}. */
+export const intentFirstKeys: OptionKeys<IntentFirstOptions> = {
+  signal: true,
+  instrument: true,
+  worldId: true,
+  priceNode: true,
+  thresholds: true,
+  longWeight: true,
+  shortWeight: true,
+  rebalance: true,
+  initialCash: true,
+  executionModel: true,
+  name: true,
+};
+
 /** Description of a set. */
 export interface NodesetDescription {
   /** Kind of set: `intent_first`. */
@@ -84,11 +105,16 @@ export interface IntentFirstNodeset extends NodeSet {
  * @throws {DeclarationError} naming the field.
  */
 export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirstNodeset {
+  const at = "makeIntentFirstNodeset";
+  checkOptions(at, options, intentFirstKeys);
   const { signal, instrument, worldId, priceNode, initialCash, executionModel = {} } = options;
+  checkOptions(`${at}.executionModel`, executionModel, executionKeys);
+  const { costs } = executionModel;
+  if (costs !== undefined) checkOptions(`${at}.executionModel.costs`, costs, costKeys);
   if (initialCash !== undefined && !(initialCash > 0 && Number.isFinite(initialCash))) {
-    throw invalid("makeIntentFirstNodeset.initialCash", `must be above 0, not ${initialCash}`);
+    throw invalid(`${at}.initialCash`, `must be above 0, not ${initialCash}`);
   }
-  if (worldId !== undefined) checkName("makeIntentFirstNodeset.worldId", worldId);
+  if (worldId !== undefined) checkName(`${at}.worldId`, worldId);
   const { longWeight, shortWeight, rebalance, name } = options;
   const target = new PositionTargetNode({
     signal,

@@ -7,6 +7,7 @@ import {
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
 import { DeclarationError, type Strategy } from "../strategy/index.ts";
+import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 import type { OfflineOptions } from "./offline/offline-options.ts";
 import type { OfflineResult } from "./offline/result.ts";
 import { runOffline } from "./offline/run-offline.ts";
@@ -31,6 +32,17 @@ export interface SubmissionOptions extends Pick<OfflineOptions, "returnsSource">
   readonly onProblem?: ((problem: string) => void) | undefined;
 }
 
+/** Keys of {@link SubmissionOptions}. */
+export const submissionKeys: OptionKeys<SubmissionOptions> = {
+  worldId: true,
+  configPath: true,
+  config: true,
+  module: true,
+  onProgress: true,
+  onProblem: true,
+  returnsSource: true,
+};
+
 /**
  * Builds the request that submits a strategy: its graph, the pins of its sources, its targets and the return series of
  * a backtest of the declared history. {@link Runner.run} submits the same request. Here nothing is sent, and only the
@@ -46,6 +58,7 @@ export async function buildSubmission(
   given: StrategyClass | Strategy,
   options: SubmissionOptions,
 ): Promise<SubmitStrategyRequest> {
+  checkOptions("buildSubmission", options, submissionKeys);
   const config = options.config ?? loadConfig({ path: options.configPath });
   const { identified, backtest } = await prepareSubmission(given, { ...options, config });
   const graph = await onlineGraph(identified, config, (source) => loadReplayRows(config, source));

@@ -1,6 +1,7 @@
 // What authors use to write strategies.
 
 export type { Window } from "@qmtl/core/cache";
+export type { OnMissing } from "@qmtl/core/dataflow";
 export type { NodeParams, ParamValue, Windows } from "@qmtl/core/nodes";
 export { BuiltinNode, type BuiltinOptions } from "./builtin-node.ts";
 export { DeclarationError, type DeclarationReason } from "./declaration-error.ts";
@@ -23,6 +24,7 @@ export {
   sum,
   volatility,
 } from "./indicators.ts";
+export type { OnMissingOption } from "./port-modes.ts";
 export {
   PositionTargetNode,
   type PositionTargetNodeOptions,

@@ -1,7 +1,8 @@
 import { catalogue, type PositionTargetParams } from "@qmtl/core/nodes";
 import { invalid } from "./declaration-error.ts";
 import { checkBound, checkFinite } from "./fields.ts";
-import { TargetNode, type TargetOptions } from "./target-node.ts";
+import { checkOptions, type OptionKeys } from "./option-keys.ts";
+import { TargetNode, type TargetOptions, targetOptionKeys } from "./target-node.ts";
 
 /** Bounds of the signal; an absent or `null` bound is never reached. At least one of the two `…Enter` is required. */
 export interface PositionThresholds {
@@ -27,6 +28,21 @@ export interface PositionTargetNodeOptions extends TargetOptions {
   readonly holdWeight?: number | undefined;
 }
 
+const optionKeys: OptionKeys<PositionTargetNodeOptions> = {
+  ...targetOptionKeys,
+  thresholds: true,
+  longWeight: true,
+  shortWeight: true,
+  holdWeight: true,
+};
+
+const thresholdKeys: OptionKeys<PositionThresholds> = {
+  longEnter: true,
+  longExit: true,
+  shortEnter: true,
+  shortExit: true,
+};
+
 /** Turns a signal into the target position of one instrument, with hysteresis. A NaN signal keeps the side. */
 export class PositionTargetNode extends TargetNode<PositionTargetParams> {
   readonly largestWeight: number;
@@ -36,11 +52,13 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
    * @throws {DeclarationError} naming the field.
    */
   constructor(options: PositionTargetNodeOptions) {
-    const { instrument, thresholds, longWeight = 1, shortWeight = -1, holdWeight = 0 } = options;
     const at = "PositionTargetNode";
+    checkOptions(at, options, optionKeys);
+    const { instrument, thresholds, longWeight = 1, shortWeight = -1, holdWeight = 0 } = options;
     if (thresholds === undefined) {
       throw invalid(`${at}.thresholds`, "is needed, as in { longEnter: 0.6, longExit: 0.2 }");
     }
+    checkOptions(`${at}.thresholds`, thresholds, thresholdKeys);
     const bounds = {
       longEnter: checkBound(`${at}.thresholds.longEnter`, thresholds.longEnter),
       longExit: checkBound(`${at}.thresholds.longExit`, thresholds.longExit),

@@ -84,7 +84,7 @@ describe("a rebalance option is refused by name", () => {
     ["nothing in it", {}, "rebalance: needs every or drift"],
     ["text", "1mo", "rebalance: must be an object"],
     ["a calendar", { every: "1mo", calendar: "XNYS" }, "rebalance.calendar: is not supported"],
-    ["a misspelt key", { evry: "1mo" }, "rebalance.evry: is not one of every, drift"],
+    ["a misspelt key", { evry: "1mo" }, 'rebalance.evry: is no option; did you mean "every"?'],
     ["a period that nobody knows", { every: "1fortnight" }, 'rebalance.every: "1fortnight" is not'],
     ["a period of nothing", { every: "0d" }, 'rebalance.every: "0d" is not'],
     ["a number for a period", { every: 60 }, "rebalance.every: must be a period"],

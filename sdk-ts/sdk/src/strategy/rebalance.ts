@@ -4,6 +4,7 @@ import {
   rebalanceScheduleText,
 } from "@qmtl/core/nodes";
 import { invalid } from "./declaration-error.ts";
+import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import { StrategyNode } from "./strategy-node.ts";
 
 /**
@@ -16,8 +17,8 @@ export interface Rebalance {
    * target is sized, also if it has not changed. The first signal is taken at once; a bucket without one is passed over,
    * and the next that has one is taken instead.
    *
-   * Text is a period in UTC: `4h` and other multiples of `s`, `m`, `h` and `d` since 1970, weeks from Monday (`1w`),
-   * months (`1mo`), quarters (`1q`), years (`1y`). Taken is the first bucket that ends at or after the end of the
+   * Text is a period in UTC: `4h` and other multiples of `s`, `m`, `h` and `d` since 1970, weeks from Monday to Sunday
+   * (`1w`) or, of a market that rests at weekends, to Friday (`5d`), months (`1mo`), quarters (`1q`), years (`1y`). Taken is the first bucket that ends at or after the end of the
    * period. So of daily bars that end at midnight the last one of January is taken for `1mo` if January 31 has one;
    * otherwise it is the first one of February, because without a calendar nobody can know that January ends without
    * another bar. A period shorter than a bucket takes every bucket.
@@ -45,7 +46,7 @@ export interface CheckedRebalance {
   readonly params: { readonly every?: string; readonly drift?: number };
 }
 
-const KEYS = ["every", "drift"];
+const rebalanceKeys: OptionKeys<Rebalance> = { every: true, drift: true };
 
 /**
  * Checks a `rebalance` option.
@@ -61,8 +62,7 @@ export function checkRebalance(at: string, rebalance: Rebalance): CheckedRebalan
     const problem = "is not supported: there are no calendars yet, and periods are those of UTC";
     throw invalid(`${at}.calendar`, problem);
   }
-  const unknown = Object.keys(rebalance).find((key) => !KEYS.includes(key));
-  if (unknown !== undefined) throw invalid(`${at}.${unknown}`, "is not one of every, drift");
+  checkOptions(at, rebalance, rebalanceKeys);
   const { every, drift } = rebalance;
   if (every === undefined && drift === undefined) throw invalid(at, "needs every or drift");
   if (drift !== undefined && !(drift > 0 && Number.isFinite(drift))) {
@@ -86,5 +86,8 @@ export function checkRebalance(at: string, rebalance: Rebalance): CheckedRebalan
 function parsePeriod(field: string, text: string): RebalanceSchedule {
   const period = parseRebalanceSchedule(text);
   if (period !== undefined) return period;
-  throw invalid(field, `"${text}" is not a period such as "4h", "1d", "1w", "1mo", "1q" or "1y"`);
+  throw invalid(
+    field,
+    `"${text}" is not a period such as "4h", "1d", "5d", "1w", "1mo", "1q" or "1y"`,
+  );
 }

@@ -292,7 +292,7 @@ describe("a wrong declaration is refused by the name of its field", () => {
   const weight = (options: Partial<q.WeightTargetNodeOptions>) => () =>
     new q.WeightTargetNode({ signal: close, instrument: "SPX", ...options });
   test.each<[string, string, () => unknown]>([
-    ['StreamInput "bars".interval', "not an interval", () => bars({ interval: "1w" })],
+    ['StreamInput "bars".interval', "not an interval", () => bars({ interval: "2w" })],
     ['StreamInput "bars".interval', "1..86400", () => bars({ interval: "2d" })],
     ['StreamInput "bars".interval', "1..86400", () => bars({ interval: 0 })],
     ['StreamInput "bars".period', "1..10000", () => bars({ period: 10_001 })],
@@ -317,7 +317,7 @@ describe("a wrong declaration is refused by the name of its field", () => {
     ],
     ["ProcessingNode.params.x", "finite", processing({ params: { x: Number.NaN } })],
     ["ProcessingNode.params.x", "plain JSON", processing({ params: { x: new Date(0) } })],
-    ["ProcessingNode.onMissing", "skip, fail or carry", processing({ onMissing: "ignore" })],
+    ["ProcessingNode.onMissing", "must be skip, nan,", processing({ onMissing: "ignore" })],
     ["sma.window", "1..10000", () => q.sma(close, 0)],
     ["stddev.window", "2..10000", () => q.stddev(close, 1)],
     ["column.column", "not one of open, high, low, close", () => q.column(bars(), "volume")],

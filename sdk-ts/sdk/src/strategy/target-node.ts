@@ -4,9 +4,10 @@ import {
   type RebalancedTargetParams,
   rebalancedTarget,
 } from "@qmtl/core/nodes";
-import { BuiltinNode, type BuiltinOptions } from "./builtin-node.ts";
+import { BuiltinNode, type BuiltinOptions, builtinOptionKeys } from "./builtin-node.ts";
 import { invalid } from "./declaration-error.ts";
 import { checkName } from "./fields.ts";
+import type { OptionKeys } from "./option-keys.ts";
 import { type CheckedRebalance, checkRebalance, type Rebalance } from "./rebalance.ts";
 import type { StrategyNode } from "./strategy-node.ts";
 
@@ -19,6 +20,14 @@ export interface TargetOptions extends BuiltinOptions {
   /** When the weight is sized again while it stands. @default when the target changes, and only then */
   readonly rebalance?: Rebalance | undefined;
 }
+
+/** Keys of {@link TargetOptions}, for the lists of the targets. */
+export const targetOptionKeys: OptionKeys<TargetOptions> = {
+  ...builtinOptionKeys,
+  signal: true,
+  instrument: true,
+  rebalance: true,
+};
 
 /** A node whose value is the target position of an instrument, a fraction of the strategy's capital. */
 export abstract class TargetNode<P = unknown> extends BuiltinNode<P | RebalancedTargetParams<P>> {
@@ -46,7 +55,7 @@ export abstract class TargetNode<P = unknown> extends BuiltinNode<P | Rebalanced
     params: NodeParams,
     options: TargetOptions,
   ) {
-    const { signal, instrument, rebalance: given } = options;
+    const { signal, instrument, rebalance: given, name, onMissing } = options;
     if (instrument === undefined) {
       throw invalid(`${kind}.instrument`, 'is needed: an entry of "instruments:" in qmtl.yml');
     }
@@ -59,7 +68,7 @@ export abstract class TargetNode<P = unknown> extends BuiltinNode<P | Rebalanced
       series === undefined ? [signal] : [signal, series],
       isRebalanced ? { target: kernelParams, every } : kernelParams,
       { ...params, ...optionParams(rebalance) },
-      options,
+      { name, onMissing },
     );
     this.instrument = instrument;
     this.drift = drift;

@@ -1,8 +1,9 @@
 import { catalogue, type WeightTargetParams } from "@qmtl/core/nodes";
 import { invalid } from "./declaration-error.ts";
 import { checkFinite } from "./fields.ts";
+import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import type { StrategyNode } from "./strategy-node.ts";
-import { TargetNode, type TargetOptions } from "./target-node.ts";
+import { TargetNode, type TargetOptions, targetOptionKeys } from "./target-node.ts";
 
 /** Declaration of a {@link WeightTargetNode}. */
 export interface WeightTargetNodeOptions extends TargetOptions {
@@ -15,6 +16,13 @@ export interface WeightTargetNodeOptions extends TargetOptions {
   /** Smallest change of the target that takes effect, 0 or above; a signal of 0 always does. @default 0.01 */
   readonly step?: number | undefined;
 }
+
+const optionKeys: OptionKeys<WeightTargetNodeOptions> = {
+  ...targetOptionKeys,
+  weightMin: true,
+  weightMax: true,
+  step: true,
+};
 
 /**
  * Takes a signal as the target position itself, for strategies that size by it: a volatility target, a forecast. The
@@ -30,8 +38,9 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
    * @throws {DeclarationError} naming the field.
    */
   constructor(options: WeightTargetNodeOptions) {
-    const { instrument, weightMin = -1, weightMax = 1, step = 0.01 } = options;
     const at = "WeightTargetNode";
+    checkOptions(at, options, optionKeys);
+    const { instrument, weightMin = -1, weightMax = 1, step = 0.01 } = options;
     checkFinite(`${at}.weightMin`, weightMin);
     checkFinite(`${at}.weightMax`, weightMax);
     if (weightMin > weightMax) throw invalid(`${at}.weightMin`, "must not be above weightMax");

@@ -1,7 +1,9 @@
 import type { TradingCosts } from "@qmtl/core/execution";
 import { loadConfig, type QmtlConfig } from "../../config/index.ts";
+import { costKeys } from "../../nodesets/nodeset-execution.ts";
 import { wallClockMs } from "../../rpc/system-clock.ts";
-import { type BarSource, parseTimeText } from "../../sources/index.ts";
+import { type BarSource, lastMsOption, timeOption } from "../../sources/index.ts";
+import { checkOptions, type OptionKeys } from "../../strategy/option-keys.ts";
 
 /** Options of an offline run. */
 export interface OfflineOptions {
@@ -16,7 +18,8 @@ export interface OfflineOptions {
    */
   readonly sources?: Readonly<Record<string, BarSource>> | undefined;
   /**
-   * Open time of the first bar traded: ISO date or RFC 3339 time. Earlier rows warm the nodes. @default the first row
+   * Open time of the first bar traded: ISO date, RFC 3339 time with zone, or epoch seconds (10 digits) or milliseconds
+   * (13 digits). Earlier rows warm the nodes. @default the first row
    */
   readonly from?: string | undefined;
   /**
@@ -55,6 +58,26 @@ export interface OfflineOptions {
   readonly now?: (() => number) | undefined;
 }
 
+/** Keys of {@link OfflineOptions}. */
+export const offlineKeys: OptionKeys<OfflineOptions> = {
+  configPath: true,
+  config: true,
+  sources: true,
+  from: true,
+  until: true,
+  initialCash: true,
+  noCosts: true,
+  costs: true,
+  sameBarClose: true,
+  returnsSource: true,
+  worldId: true,
+  module: true,
+  onProgress: true,
+  onProblem: true,
+  report: true,
+  now: true,
+};
+
 /** Options, checked and with defaults filled in. Times are open times of bars, both ends included. */
 export interface CompiledOfflineOptions {
   readonly config: QmtlConfig;
@@ -75,8 +98,10 @@ export interface CompiledOfflineOptions {
   readonly now: () => number;
 }
 
-/** @throws {RangeError} naming the option; {@link ConfigError} for the configuration. */
+/** @throws {RangeError | DeclarationError} naming the option; {@link ConfigError} for the configuration. */
 export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineOptions {
+  checkOptions("Runner.offline", options, offlineKeys);
+  if (options.costs !== undefined) checkOptions("Runner.offline.costs", options.costs, costKeys);
   const config = options.config ?? loadConfig({ path: options.configPath });
   const { initialCash } = options;
   if (initialCash !== undefined && !(initialCash > 0 && Number.isFinite(initialCash))) {
@@ -87,8 +112,8 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
   return {
     config,
     sources: new Map(Object.entries(options.sources ?? {})),
-    fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOf("from", from),
-    untilMs: until === undefined ? undefined : lastMsOf("until", until),
+    fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOption("from", from),
+    untilMs: until === undefined ? undefined : lastMsOption("until", until),
     initialCash,
     noCosts: options.noCosts ?? false,
     costs: options.costs,
@@ -101,15 +126,4 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
     report: options.report,
     now: options.now ?? wallClockMs,
   };
-}
-
-function timeOf(name: string, text: string): number {
-  const ms = parseTimeText(text);
-  if (Number.isNaN(ms)) throw new RangeError(`${name} is not a date or time: ${text}`);
-  return ms;
-}
-
-function lastMsOf(name: string, text: string): number {
-  const isDay = /^\d{4}-\d\d-\d\d$/.test(text);
-  return timeOf(name, text) + (isDay ? 86_400_000 - 1 : 0);
 }

@@ -30,7 +30,10 @@ export interface BrokerFill {
 export interface BrokerBar {
   readonly instrument: string;
   readonly row: number;
-  /** End − interval of the feed, epoch milliseconds. */
+  /**
+   * When it opened, epoch milliseconds: its end less the interval of the feed, or where that is sparse the end of the row
+   * before.
+   */
   readonly openTimeMs: number;
   readonly bucketEndMs: number;
   readonly open: number;

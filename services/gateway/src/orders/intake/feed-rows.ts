@@ -1,4 +1,5 @@
-import type { QmtlConfig } from "@qmtl/sdk/config";
+import { bucketOpen } from "@qmtl/core/intervals";
+import { parseInterval, type QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, Logger } from "@qmtl/service-kit";
 import type { SourceBar } from "../../ports.ts";
@@ -26,6 +27,8 @@ const firstRowWaitMsMax = 2_000;
 /** Settings of a feed that the order path needs. */
 export interface FeedSettings {
   readonly intervalSeconds: number;
+  /** Each bar ends when the next one opens. */
+  readonly isSparse: boolean;
   readonly periodsPerYear: number;
 }
 
@@ -34,7 +37,11 @@ export function feedsOf(config: QmtlConfig): Map<string, FeedSettings> {
   return new Map(
     Object.entries(config.sources).map(([name, source]) => [
       name,
-      { intervalSeconds: secondsOf(source.interval), periodsPerYear: source.periods_per_year },
+      {
+        intervalSeconds: parseInterval(source.interval),
+        isSparse: source.sparse,
+        periodsPerYear: source.periods_per_year,
+      },
     ]),
   );
 }
@@ -67,7 +74,7 @@ export class FeedRows {
   }
 
   async onBars(bars: readonly SourceBar[]): Promise<void> {
-    const rows = groupRows(bars, (source) => this.#intervalMs(source));
+    const rows = groupRows(bars, (source, endMs) => this.#openTimeMs(source, endMs));
     const run = this.#tail.then(async () => {
       for (const row of rows) await this.#book(row);
     });
@@ -139,9 +146,12 @@ export class FeedRows {
     this.#bookedOf(source).advance(row.row);
   }
 
-  /** Every feed that marks an instrument is configured; the bars of any other are not booked. */
-  #intervalMs(source: string): number {
-    return (this.#ports.feeds.get(source)?.intervalSeconds ?? 0) * 1_000;
+  /** When the bar of a feed opened, if that follows from its end. */
+  #openTimeMs(source: string, endMs: number): number | undefined {
+    // Every feed that marks an instrument is configured; the bars of any other are not booked.
+    const feed = this.#ports.feeds.get(source);
+    if (feed?.isSparse === true) return undefined;
+    return bucketOpen(endMs, (feed?.intervalSeconds ?? 0) * 1_000);
   }
 
   #bookedOf(source: string): RowWaiters {
@@ -163,28 +173,24 @@ export class FeedRows {
   }
 }
 
-/** Groups bars by row, in the order of rows, each bar with the time it opened. */
-function groupRows(bars: readonly SourceBar[], intervalMsOf: (source: string) => number): BarRow[] {
-  const rows = new Map<string, BarRow & { bars: BrokerBar[] }>();
+/** Groups bars by row, in the order of rows, with the time they opened. */
+function groupRows(
+  bars: readonly SourceBar[],
+  openTimeMsOf: (source: string, endMs: number) => number | undefined,
+): BarRow[] {
+  const rows = new Map<string, BarRow & { bars: SourceBar[] }>();
   for (const bar of bars) {
     const { source, row, bucketEndMs: bucket } = bar;
     const key = `${row}\n${source}`;
-    const found = rows.get(key) ?? { source, row, bucket, bars: [] };
+    const openTimeMs = openTimeMsOf(source, bucket);
+    const found = rows.get(key) ?? { source, row, bucket, openTimeMs, bars: [] };
     // Several queues may bring the rows of one feed.
     if (!found.bars.some(({ instrument }) => instrument === bar.instrument)) {
-      found.bars.push({ ...bar, openTimeMs: bucket - intervalMsOf(source) });
+      found.bars.push(bar);
     }
     rows.set(key, found);
   }
   return [...rows.values()].sort((a, b) => a.row - b.row);
-}
-
-const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
-
-/** Seconds of an interval that the configuration's schema has checked: `60`, `"60s"`, `"1d"`. */
-function secondsOf(interval: string | number): number {
-  const match = /^(\d+)([smhd]?)$/.exec(String(interval));
-  return Number(match?.[1] ?? 0) * (UNIT_SECONDS[match?.[2] || "s"] ?? 1);
 }
 
 /** The bars of one row of a feed. */
@@ -192,7 +198,9 @@ interface BarRow {
   readonly source: string;
   readonly row: number;
   readonly bucket: number;
-  readonly bars: readonly BrokerBar[];
+  /** When its bars opened; undefined: when the previous row ended. */
+  readonly openTimeMs: number | undefined;
+  readonly bars: readonly SourceBar[];
 }
 
 /**
@@ -211,7 +219,10 @@ async function takeBars(
   if (router.isDoubtful) await reconcileAccount(router);
   // Until the end of this function the broker may know fills that the journal does not.
   router.isDoubtful = true;
-  const bars = row.bars.filter((bar) => router.core.knows(bar.instrument));
+  const openTimeMs = row.openTimeMs ?? edge?.bucket ?? 0;
+  const bars = row.bars
+    .filter((bar) => router.core.knows(bar.instrument))
+    .map((bar): BrokerBar => ({ ...bar, openTimeMs }));
   const report = await router.deps.broker.onBars(bars);
   const booking = router.booking();
   takeReport(router, report, booking);

@@ -1,10 +1,11 @@
 import type { ClockSpec } from "@qmtl/core/dataflow";
+import { varyingName } from "@qmtl/core/intervals";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { parseTimeText } from "../../../sources/index.ts";
 import { continuousRows, ReplayFeed, type ReplayRows } from "../../../sources/replay-feed.ts";
 import { type IdentifiedNode, streamClock } from "../../../strategy/graphs.ts";
 import { StreamInput, TagQueryNode } from "../../../strategy/index.ts";
-import { loadSourceRows, rowsUntil } from "../../source-files/source-rows.ts";
+import { checkInterval, loadSourceRows, rowsUntil } from "../../source-files/source-rows.ts";
 import type { IdentifiedStrategy } from "../../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../../strategy-loading/strategy-run-error.ts";
 
@@ -54,18 +55,19 @@ export interface OnlineGraph {
 /**
  * Binds the streams of a strategy to the files of the configuration.
  *
- * @throws {StrategyRunError} for a strategy with neither streams nor tag queries, for streams of one source with two
- * schedules, for rows that do not match their schedule, or for two targets of one instrument.
+ * @throws {StrategyRunError} for a strategy with neither streams nor tag queries, for bars of a month, quarter or year,
+ * for a stream of another interval than its source, for streams of one source with two schedules, for rows that do not match their schedule, or for two targets of one instrument.
  */
 export async function onlineGraph(
   identified: IdentifiedStrategy,
-  config: Pick<QmtlConfig, "instruments">,
+  config: Pick<QmtlConfig, "instruments" | "sources">,
   load: (source: string) => Promise<ReplayRows>,
 ): Promise<OnlineGraph> {
   const { graph, strategy } = identified;
+  for (const { declared } of graph.nodes) refuseVarying(declared);
   const streams = graph.nodes.flatMap(({ id, declared }) => {
-    const { node, intervalSeconds } = declared;
-    return node instanceof StreamInput ? [{ nodeId: id, node, intervalSeconds }] : [];
+    const { node, name, intervalSeconds } = declared;
+    return node instanceof StreamInput ? [{ nodeId: id, node, name, intervalSeconds }] : [];
   });
   const queries = graph.nodes.flatMap(({ id, declared }) => {
     const { node, name, intervalSeconds } = declared;
@@ -76,7 +78,8 @@ export async function onlineGraph(
     throw new StrategyRunError("SOURCE_UNKNOWN", message);
   }
   const feeds = new Map<string, ReplayRows>();
-  for (const { node, intervalSeconds } of streams) {
+  for (const { node, name, intervalSeconds } of streams) {
+    checkInterval(name, node.source, intervalSeconds, config);
     if (feeds.has(node.source)) continue;
     feeds.set(node.source, await loadFeed(node, intervalSeconds * 1_000, load));
   }
@@ -94,6 +97,14 @@ export async function onlineGraph(
     computed: graph.nodes.filter(({ declared }) => !(declared.node instanceof StreamInput)),
     targets: targetsOf(identified, config),
   };
+}
+
+/** A node of a world states its interval in seconds. */
+function refuseVarying({ name, intervalSeconds }: IdentifiedNode["declared"]): void {
+  const interval = varyingName(intervalSeconds);
+  if (interval === undefined) return;
+  const message = `node "${name}" has bars of ${interval}, which are for backtests: the length of a node in a world is a number of seconds, at most a week`;
+  throw new StrategyRunError("INTERVAL_MISMATCH", message);
 }
 
 async function loadFeed(

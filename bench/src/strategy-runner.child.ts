@@ -9,7 +9,7 @@ import { waveStrategy } from "./wave-strategies.ts";
 const { configFile, gatewayUrl, worldId, shape } = JSON.parse(
   process.argv[2] ?? "{}",
 ) as RunnerSetup;
-const times: OrderTimes = { barToAccepted: [], targetToAccepted: [], endAnswered: [] };
+const times: OrderTimes = { barToAccepted: [], targetToAccepted: [] };
 const connection = connectTo(gatewayUrl);
 const run = await Runner.run(waveStrategy(shape), {
   worldId,

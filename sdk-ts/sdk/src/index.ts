@@ -24,6 +24,7 @@ export type {
   StepsAfterTarget,
 } from "./runner/offline/result.ts";
 export { offlineSummary } from "./runner/offline/summary.ts";
+export type { OfflineRuin } from "./runner/offline/trade.ts";
 export type { PlatformReach, ReachState } from "./runner/online/session/connection-monitor.ts";
 export type { OnlineRun, RunStatus } from "./runner/online/session/online-run.ts";
 export type { OnlineEvent } from "./runner/online/session/run-reporter.ts";
@@ -62,4 +63,10 @@ export {
   type SweepVariant,
 } from "@qmtl/core/dataflow";
 export type { TradingCosts } from "@qmtl/core/execution";
-export { computeMetrics, type MetricValues, type ReturnSeries } from "@qmtl/core/metrics";
+export {
+  computeMetrics,
+  type MarkedReturns,
+  type MetricValues,
+  makeReturnSeries,
+  type ReturnSeries,
+} from "@qmtl/core/metrics";

@@ -74,6 +74,18 @@ export function laterBucketEnd(endMs: number, rows: number, intervalMs: number):
   return period.months === 0 ? endMs + rows * WEEK_MS : addMonths(endMs, rows * period.months);
 }
 
+/**
+ * Number of the interval in which a time lies; intervals include their end, since a bar that ends at midnight is one of
+ * the day before. Those of seconds are counted from 1970-01-01T00:00Z; a week, be it of 5 days or of 7, begins on Monday,
+ * and months, quarters and years are those of the calendar, in UTC.
+ */
+export function intervalNumberAt(timeMs: number, intervalMs: number): number {
+  const period = periodOf(intervalMs);
+  if (period === undefined) return Math.ceil(timeMs / intervalMs);
+  if (period.months === 0) return Math.ceil((timeMs - MONDAY_MS) / WEEK_MS);
+  return Math.floor(monthOf(timeMs - 1) / period.months);
+}
+
 /** How long after the end of a bar the next one opens: the weekend after `5d`, otherwise nothing. */
 export function restMs(intervalMs: number): number {
   return periodOf(intervalMs)?.name === "5d" ? WEEK_MS - intervalMs : 0;

@@ -3,6 +3,7 @@ export type * from "./account-op.ts";
 export * from "./client-order-id.ts";
 export * from "./instrument-spec.ts";
 export * from "./lots.ts";
+export type { OfflineExposure } from "./mark-table.ts";
 export * from "./offline-account.ts";
 export * from "./order-router.ts";
 export * from "./position.ts";

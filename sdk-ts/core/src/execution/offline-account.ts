@@ -1,6 +1,7 @@
 import type { HashHex } from "./client-order-id.ts";
 import { heldWeight } from "./held-weight.ts";
 import type { CompiledInstrument, InstrumentSpec } from "./instrument-spec.ts";
+import { MarkTable, type OfflineExposure } from "./mark-table.ts";
 import { OrderRouter } from "./order-router.ts";
 import type { Mark, RouterLedger } from "./router-ledger.ts";
 import type { BookId, RouterEffect, RouterOrder } from "./router-order.ts";
@@ -102,8 +103,8 @@ const FINISHED_MAX = 16;
  * A target is sized at its instrument's last close with the equity of the whole account at that moment, and fills at
  * the open of the instrument's next bar with costs. At each bucket end call `bar` for every instrument with a bar
  * there, then for the targets `isStray` and `takeTargets`, then `mark`; with one instrument `step` does all of it.
- * Nothing is allocated while targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full exits stay exact. A NaN
- * target keeps the previous target; a NaN close keeps the previous mark.
+ * Nothing is allocated while targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full
+ * exits stay exact. A NaN target keeps the previous target; a NaN close keeps the previous mark.
  *
  * Cash, marks and positions are those of the router's ledger; nothing here keeps them a second time.
  */
@@ -115,8 +116,7 @@ export class OfflineAccount {
   readonly #strategy: StrategyAccount;
   readonly #lines: readonly Line[];
   readonly #strays: StrayTracker;
-  #equity: Float64Array;
-  #length = 0;
+  readonly #marks: MarkTable;
   #lastEquity: number;
   #fees = 0;
   #turnover = 0;
@@ -138,7 +138,7 @@ export class OfflineAccount {
     this.#strategy = this.#ledger.strategyOrNew(world, strategy);
     this.#lines = instruments.map((one) => this.#newLine(one, world, strategy));
     this.#strays = new StrayTracker(instruments.length);
-    this.#equity = new Float64Array(rowsExpected);
+    this.#marks = new MarkTable(rowsExpected);
     this.#lastEquity = capital;
   }
 
@@ -233,20 +233,43 @@ export class OfflineAccount {
     return taken;
   }
 
-  /** Records the equity at a bucket end. */
+  /** Records equity and exposure at a bucket end. */
   mark(): void {
-    const equity = this.#equityNow();
-    this.#noteStrays(equity);
-    if (this.#length === this.#equity.length) {
-      this.#grow();
+    let equity = this.#ledger.accountCash;
+    let gross = 0;
+    let net = 0;
+    let largest = 0;
+    for (let at = 0; at < this.#lines.length; at++) {
+      const { book, lotUnit, mark } = this.#lines[at]!;
+      if (book !== undefined && book.quantity !== 0) {
+        const value = book.quantity * lotUnit * mark.price;
+        const size = Math.abs(value);
+        equity += value;
+        net += value;
+        gross += size;
+        if (size > largest) largest = size;
+      }
     }
-    this.#equity[this.#length++] = equity;
+    this.#noteStrays(equity);
+    this.#marks.add(equity, gross, net, largest);
     this.#lastEquity = equity;
   }
 
-  /** Equity at each call of `mark`, in order. A view: it is stale once more marks make the column grow. */
+  /** Drops the orders, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
+  forget(): void {
+    this.orders.length = 0;
+    this.fills.length = 0;
+    this.#marks.forget();
+  }
+
+  /** Equity at each call of `mark`, in order, since the last `forget`. A view: it is stale once more marks make the column grow. */
   equity(): Float64Array {
-    return this.#equity.subarray(0, this.#length);
+    return this.#marks.equity();
+  }
+
+  /** Exposure at each call of `mark`, in order; views, as that of `equity`. */
+  exposure(): OfflineExposure {
+    return this.#marks.exposure();
   }
 
   totals(): OfflineTotals {
@@ -257,7 +280,7 @@ export class OfflineAccount {
       spreadCosts: sum(({ spreadCosts }) => spreadCosts),
       turnover: this.#turnover,
       realisedPnl: sum(({ book }) => book?.realisedPnl ?? 0),
-      barsDone: this.#length,
+      barsDone: this.#marks.taken,
     };
   }
 
@@ -300,7 +323,7 @@ export class OfflineAccount {
       const { book, working, target } = line;
       if (book === undefined || book.quantity === 0 || working > 0) continue;
       const held = heldWeight(book.quantity, line.lotUnit, line.mark.price, equity);
-      this.#strays.note(at, target, held, this.#length);
+      this.#strays.note(at, target, held, this.#marks.taken);
     }
   }
 
@@ -360,11 +383,5 @@ export class OfflineAccount {
       spreadCosts: 0,
     };
     return line;
-  }
-
-  #grow(): void {
-    const grown = new Float64Array(Math.max(1024, this.#equity.length * 2));
-    grown.set(this.#equity);
-    this.#equity = grown;
   }
 }

@@ -64,11 +64,18 @@ function* checkReferences(config: QmtlConfig): Generator<ConfigConflict> {
       yield { path: ["instruments", symbol, "mark_source"], message };
     }
   }
-  for (const [id, { instruments }] of Object.entries(config.accounts)) {
+  for (const [id, { instruments, currency }] of Object.entries(config.accounts)) {
     for (const [index, symbol] of instruments.entries()) {
-      if (Object.hasOwn(config.instruments, symbol)) continue;
-      const message = `"${symbol}" is not an entry of instruments`;
-      yield { path: ["accounts", id, "instruments", String(index)], message };
+      const path = ["accounts", id, "instruments", String(index)];
+      if (!Object.hasOwn(config.instruments, symbol)) {
+        yield { path, message: `"${symbol}" is not an entry of instruments` };
+        continue;
+      }
+      const { quote_currency: quote } = config.instruments[symbol]!;
+      if (quote === currency) continue;
+      const also = ["instruments", symbol, "quote_currency"];
+      const message = `${symbol} is quoted in ${quote}, but the account is in ${currency}, and money is not converted: list it in an account in ${quote}`;
+      yield { path, message, also };
     }
   }
 }

@@ -6,6 +6,14 @@ export const nameSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/, "use letters, digits, _ . - only, at most 100");
 
+/** A symbol as its exchange or vendor writes it: `005930`, `BTC/USDT`, `^GSPC`. */
+export const symbolSchema = z
+  .string()
+  .regex(
+    /^(?! )[^\p{C}\p{Zl}\p{Zp}]{1,100}(?<! )$/u,
+    "a symbol is 1 to 100 printable characters, without blanks around it",
+  );
+
 const writtenTime = z.union([z.string(), z.number()]).transform((value) => String(value));
 const isTime = (text: string): boolean => !Number.isNaN(parseTimeText(text));
 
@@ -107,7 +115,7 @@ export const instrumentSchema = z.strictObject({
     .string()
     .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
     .default("USD")
-    .describe("Currency of the price."),
+    .describe("Currency of the price; must be that of each account that lists it."),
   mark_source: nameSchema.describe("Entry of `sources` whose close is the mark."),
 });
 
@@ -118,7 +126,9 @@ export const accountSchema = z.strictObject({
     .string()
     .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
     .default("USD")
-    .describe("Currency of cash and equity; cannot change once the account was opened."),
+    .describe(
+      "Currency of cash and equity, and of the prices of its instruments; cannot change once the account was opened.",
+    ),
   initial_cash: decimal
     .default("1000000")
     .describe("Initial cash of a paper account; cannot change once the account was opened."),
@@ -135,7 +145,7 @@ export const accountSchema = z.strictObject({
     .default(1)
     .describe("Half spread a market order pays, basis points of notional."),
   instruments: z
-    .array(nameSchema)
+    .array(symbolSchema)
     .max(10_000)
     .default([])
     .describe("Symbols it may trade; a symbol that was traded cannot be removed."),

@@ -120,6 +120,35 @@ describe("a configuration that holds", () => {
     expect(config.security.keys.ops?.secret).toEqual({ file: join(cwd, "keys/ops") });
   });
 
+  test("any printable symbol names an instrument, as it is written", () => {
+    const text = `sources: {bars: {file: f}}
+instruments:
+  005930: {mark_source: bars}
+  2330: {mark_source: bars}
+  1e5: {mark_source: bars}
+  ^GSPC: {mark_source: bars}
+  BTC/USDT: {mark_source: bars}
+  "BRK B": {mark_source: bars}
+  삼성전자: {mark_source: bars}
+  true: {mark_source: bars}
+accounts:
+  main: {instruments: ["005930", "BTC/USDT", ^GSPC, "BRK B", 삼성전자]}
+`;
+    const { instruments } = load(text);
+
+    expect(Object.keys(instruments).toSorted()).toEqual(
+      ["005930", "2330", "1e5", "^GSPC", "BTC/USDT", "BRK B", "삼성전자", "true"].toSorted(),
+    );
+  });
+
+  test("a key that stands twice is refused, with and without quotes", () => {
+    const twice = 'instruments:\n  2330: {lot: "1"}\n  "2330": {lot: "2"}\n';
+    const error = refusal(() => load(twice));
+
+    expect(error.reason).toBe("CONFIG_NOT_YAML");
+    expect(error.message).toContain('the key "2330" stands twice');
+  });
+
   test("qmtl.yml goes before qmtl.yaml, a given path before both", () => {
     const names = {
       "qmtl.yml": "project: {name: a}",
@@ -292,6 +321,11 @@ describe("a value that does not hold is reported with line and column", () => {
     ],
     ["test: {history_start: tomorrow}\n", { path: "test.history_start", line: 1 }],
     [
+      'instruments:\n  "X\\n": {mark_source: b}\n',
+      { path: "instruments.X\n", line: 2, message: /1 to 100 printable characters/ },
+    ],
+    ["instruments:\n  ' X': {mark_source: b}\n", { path: "instruments. X", line: 2 }],
+    [
       "test: {history_end: 202403050000}\n",
       {
         path: "test.history_end",
@@ -417,6 +451,16 @@ describe("keys that do not go together", () => {
     ["telemetry: {metrics_port: 7401}", "telemetry.metrics_port", "gateway.web_port"],
     ["instruments: {X: {mark_source: bars}}", "instruments.X.mark_source", "bars"],
     ["accounts: {a: {instruments: [X]}}", "accounts.a.instruments.0", "X"],
+    [
+      "sources: {b: {file: f}}\ninstruments: {X: {mark_source: b, quote_currency: EUR}}\naccounts: {a: {instruments: [X]}}",
+      "accounts.a.instruments.0",
+      "X is quoted in EUR, but the account is in USD, and money is not converted",
+    ],
+    [
+      "sources: {b: {file: f}}\ninstruments: {X: {mark_source: b}, Y: {mark_source: b, quote_currency: KRW}}\naccounts: {a: {currency: KRW, instruments: [Y, X]}}",
+      "accounts.a.instruments.1",
+      "X is quoted in USD, but the account is in KRW",
+    ],
     ["sources: {b: {file: f, until: start}}", "sources.b.until", "start"],
     ["sources: {b: {file: f, start: 2020-01-02, until: 2020-01-01}}", "sources.b.until", "before"],
     ["sources: {b: {file: f, interval: 1mo, schedule: continuous}}", "sources.b.schedule", "1mo"],

@@ -8,7 +8,6 @@ import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
 import { DeclarationError, type Strategy } from "../strategy/index.ts";
 import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
-import type { OfflineOptions } from "./offline/offline-options.ts";
 import type { OfflineResult } from "./offline/result.ts";
 import { runOffline } from "./offline/run-offline.ts";
 import { loadReplayRows, onlineGraph } from "./online/session/graph.ts";
@@ -17,7 +16,7 @@ import { type IdentifiedStrategy, identifyStrategy } from "./strategy-loading/id
 import type { StrategyClass } from "./strategy-loading/strategy-module.ts";
 
 /** Options for preparing a submission. */
-export interface SubmissionOptions extends Pick<OfflineOptions, "returnsSource"> {
+export interface SubmissionOptions {
   /** World to run in. */
   readonly worldId: string;
   /** Configuration file. @default `qmtl.yml`, then `qmtl.yaml` of the working directory */
@@ -40,7 +39,6 @@ export const submissionKeys: OptionKeys<SubmissionOptions> = {
   module: true,
   onProgress: true,
   onProblem: true,
-  returnsSource: true,
 };
 
 /**
@@ -86,7 +84,7 @@ export async function prepareSubmission(
 /** The backtest of the declared history; undefined for a tag query whose queues are known only online. */
 async function backtestOf(
   given: StrategyClass | Strategy,
-  { config, worldId, module, onProgress, onProblem, returnsSource }: SubmissionOptions,
+  { config, worldId, module, onProgress, onProblem }: SubmissionOptions,
 ): Promise<OfflineResult | undefined> {
   try {
     return await runOffline(given, {
@@ -95,7 +93,6 @@ async function backtestOf(
       ...(module === undefined ? {} : { module }),
       ...(onProgress === undefined ? {} : { onProgress }),
       ...(onProblem === undefined ? {} : { onProblem }),
-      ...(returnsSource === undefined ? {} : { returnsSource }),
     });
   } catch (failure) {
     const isOpen = failure instanceof DeclarationError && failure.reason === "TAG_QUERY_UNRESOLVED";
@@ -105,15 +102,17 @@ async function backtestOf(
   }
 }
 
-/** The return series of a backtest as it is submitted; times are bucket ends, one per return. */
-function seriesOf({ returns, returnTimesMs: ends }: OfflineResult): BacktestSeries {
+/** The returns of a backtest as they are submitted: from mark to mark, so that a policy judges all of the run. */
+function seriesOf({ markReturns }: OfflineResult): BacktestSeries {
+  const { intervalSeconds, periodsPerYear, returns, endsMs } = markReturns;
+  const ends = Array.from(endsMs);
   return {
-    interval: durationFromMs(returns.intervalSeconds * 1_000),
-    periodsPerYear: returns.periodsPerYear,
+    interval: durationFromMs(intervalSeconds * 1_000),
+    periodsPerYear,
     startTime: timestampFromMs(ends[0] ?? 0),
     endTime: timestampFromMs(ends.at(-1) ?? 0),
-    returns: Array.from(returns.returns),
+    returns: Array.from(returns),
     domain: ExecutionDomain.BACKTEST,
-    bucketEndMs: Array.from(ends),
+    bucketEndMs: ends,
   };
 }

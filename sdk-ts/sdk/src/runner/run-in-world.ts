@@ -57,7 +57,7 @@ export async function runInWorld(
   if (typeof options.worldId !== "string" || options.worldId === "") {
     throw new RangeError('worldId is needed: the world to run in, as in { worldId: "paper" }');
   }
-  const { configPath, module: _, onProgress: __, returnsSource: ___, record, ...online } = options;
+  const { configPath, module: _, onProgress: __, record, ...online } = options;
   const config = options.config ?? loadConfig({ path: configPath });
   const { trade_mode, execution_domain } = config.sdk;
   if (trade_mode !== null) {

@@ -213,7 +213,8 @@ test("on real bars both executors give the targets that slow code gives", () => 
     const ret = [...close.slice(i - 20, i + 1)]
       .map((x, k, all) => x / (all[k - 1] ?? Number.NaN) - 1)
       .slice(1);
-    const vol = Math.sqrt(mean(ret.map((r) => (r - mean(ret)) ** 2)));
+    const squares = ret.reduce((sum, r) => sum + (r - mean(ret)) ** 2, 0);
+    const vol = Math.sqrt(squares / (ret.length - 1));
     const distance = (price / mean([...close.slice(i - 199, i + 1)]) - 1) / (vol * Math.sqrt(20));
     side = side === 1 ? (distance < -0.5 ? 0 : 1) : distance >= 0.5 ? 1 : 0;
     return side;

@@ -37,13 +37,6 @@ export interface OfflineOptions {
   readonly costs?: TradingCosts | undefined;
   /** Fills market orders at the close they were decided on. This looks ahead: for comparison only. @default false */
   readonly sameBarClose?: boolean | undefined;
-  /**
-   * Entry of `sources:` at whose bucket ends returns are taken. A world judges at the bucket ends of its own feed: name
-   * that feed if the strategy trades instruments of several.
-   *
-   * @default the one with the longest interval among the mark sources of its instruments
-   */
-  readonly returnsSource?: string | undefined;
   /** World that the strategy sees as its `worldId`. @default "offline" */
   readonly worldId?: string | undefined;
   /** File in which the strategy is written: a path or `import.meta.url`. @default the `module` of its class */
@@ -69,7 +62,6 @@ export const offlineKeys: OptionKeys<OfflineOptions> = {
   noCosts: true,
   costs: true,
   sameBarClose: true,
-  returnsSource: true,
   worldId: true,
   module: true,
   onProgress: true,
@@ -89,7 +81,6 @@ export interface CompiledOfflineOptions {
   readonly noCosts: boolean;
   readonly costs: TradingCosts | undefined;
   readonly sameBarClose: boolean;
-  readonly returnsSource: string | undefined;
   readonly worldId: string;
   readonly module: string | undefined;
   readonly onProgress: (rowsDone: number, rowsTotal: number) => void;
@@ -118,7 +109,6 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
     noCosts: options.noCosts ?? false,
     costs: options.costs,
     sameBarClose: options.sameBarClose ?? false,
-    returnsSource: options.returnsSource,
     worldId: options.worldId ?? "offline",
     module: options.module,
     onProgress: options.onProgress ?? (() => {}),

@@ -1,7 +1,12 @@
 import { blake3Hex, jcs } from "@qmtl/core/canonical";
 import { ComputeError } from "@qmtl/core/dataflow";
 import { quantityFromLots } from "@qmtl/core/execution";
-import { computeMetrics, makeReturnSeries, type ReturnSeries } from "@qmtl/core/metrics";
+import {
+  computeMetrics,
+  type MarkedReturns,
+  makeReturnSeries,
+  returnsClock,
+} from "@qmtl/core/metrics";
 import type { Strategy } from "../../strategy/index.ts";
 import { loadSourceRows, rowsUntil, type SourceRows } from "../source-files/source-rows.ts";
 import {
@@ -12,8 +17,16 @@ import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
 import { lineIn, StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import type { TradedRows } from "./bar-replay.ts";
 import { computeOffline, sourcesOf } from "./compute.ts";
+import { fillNotes } from "./fill-notes.ts";
 import { findMarket, type OfflineMarket } from "./market.ts";
-import { type JudgedTarget, offlineNotes, ruinNote, signalNote, strayNote } from "./notes.ts";
+import {
+  growthNote,
+  type JudgedTarget,
+  offlineNotes,
+  ruinNote,
+  signalNote,
+  strayNote,
+} from "./notes.ts";
 import {
   type CompiledOfflineOptions,
   compileOfflineOptions,
@@ -86,7 +99,7 @@ async function backtest(
   const tags = findOfflineTags(identified, options.config, options.onProblem);
   const tagged = tags.filed.map(({ source }) => source);
   const marked = market.instruments.map(({ markSource }) => markSource);
-  const traded = new Set([...marked, market.returnsSource]);
+  const traded = new Set(marked);
   const feeds = new Map<string, SourceRows>();
   for (const name of options.sources.keys()) {
     if (options.config.sources[name] !== undefined) continue;
@@ -105,8 +118,8 @@ async function backtest(
   const computed = computeOffline(identified, feeds, wanted, options.onProgress, tags);
   const targets = ids.map((id) => computed.columns.get(id)!);
   const trading = tradeOffline(market, targets, rows);
-  const clock = rows.get(market.returnsSource)!;
-  const returns = seriesOf(trading, clock.feed);
+  const markReturns = markReturnsOf(trading, rows);
+  const returns = makeReturnSeries(markReturns);
   const metrics = computeMetrics(returns);
   const instruments = resultInstruments(market, trading, rows);
   const judged = market.instruments.map(
@@ -130,13 +143,15 @@ async function backtest(
     graph: identified.graph,
     evaluations: computed.evaluations,
     instruments,
-    warmupRows: clock.first,
+    warmupRows: Math.max(...[...rows.values()].map(({ first }) => first)),
     afterTarget: afterTarget(trading),
     returns,
-    returnTimesMs: trading.returnTimesMs,
+    markReturns,
     metrics,
     timesMs: trading.timesMs,
     equity: trading.equity,
+    ...trading.exposure,
+    ruin: trading.ruin,
     fills: trading.fills,
     orders: trading.orders,
     costs: { fees: trading.fees, spread: trading.spreadCosts },
@@ -145,10 +160,12 @@ async function backtest(
     turnover: metrics.get("turnover") ?? 0,
     buyAndHold: buyAndHoldOf(market, rows),
     notes: [
-      ...offlineNotes(market, rows),
+      ...offlineNotes(market, rows, returns),
       ...judged.flatMap(signalNote),
       ...strayNote(market, trading),
-      ...ruinNote(trading.timesMs, trading.equity),
+      ...fillNotes(market, rows, trading.fills),
+      ...growthNote(returns),
+      ...ruinNote(trading.ruin, market.currency),
     ],
     datasetFingerprint: fingerprintOf([...feeds.values()]),
   };
@@ -180,17 +197,16 @@ function tradedRows(feed: SourceRows, options: CompiledOfflineOptions): TradedRo
   throw new StrategyRunError("RANGE_EMPTY", message);
 }
 
-function seriesOf(trading: OfflineTrading, feed: SourceRows): ReturnSeries {
-  const { timesMs, returnTimesMs, returns, turnover } = trading;
-  return makeReturnSeries({
-    intervalSeconds: feed.intervalMs / 1_000,
-    periodsPerYear: feed.periodsPerYear,
-    from: returnTimesMs[0] ?? timesMs[0]!,
-    to: returnTimesMs.at(-1) ?? timesMs[0]!,
-    source: "backtest",
-    returns,
-    turnover,
+/** The returns of a run with the clock of the feeds it trades: names and order of the feeds decide nothing. */
+function markReturnsOf(
+  { timesMs, returns, turnover }: OfflineTrading,
+  rows: ReadonlyMap<string, TradedRows>,
+): MarkedReturns {
+  const feeds = [...rows.values()].map(({ feed: { intervalMs, periodsPerYear } }) => {
+    return { intervalSeconds: intervalMs / 1_000, periodsPerYear };
   });
+  const endsMs = timesMs.subarray(1, returns.length + 1);
+  return { ...returnsClock(feeds), source: "backtest", returns, endsMs, turnover };
 }
 
 function afterTarget(trading: OfflineTrading): OfflineResult["afterTarget"] {
@@ -215,7 +231,7 @@ function buyAndHoldOf(
   }));
   const targets = instruments.map(() => always);
   const trading = tradeOffline({ ...market, instruments }, targets, rows);
-  const returns = seriesOf(trading, rows.get(market.returnsSource)!.feed);
+  const returns = makeReturnSeries(markReturnsOf(trading, rows));
   const { equity, orders } = trading;
   return { returns, metrics: computeMetrics(returns), equity, orders: orders.length };
 }

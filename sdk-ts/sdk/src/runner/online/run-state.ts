@@ -132,6 +132,7 @@ class SimulatedBook {
         },
       ],
       capital: Number(account?.initial_cash ?? "1000000"),
+      rowsExpected: 1,
     });
   }
 
@@ -145,7 +146,7 @@ class SimulatedBook {
     return this.#rows;
   }
 
-  /** Takes a bar and the target decided on it. */
+  /** Takes a bar and the target decided on it. Nothing of them is kept but the position and the counts. */
   step(
     row: number,
     bar: BookBar,
@@ -153,9 +154,9 @@ class SimulatedBook {
     sizedRow: number | undefined,
     isGateShut: boolean,
   ): void {
-    const before = this.#account.orders.length;
     this.#account.step(row, bar.open, bar.high, bar.low, bar.close, target, sizedRow);
     this.#rows++;
-    if (isGateShut) this.#wanted += this.#account.orders.length - before;
+    if (isGateShut) this.#wanted += this.#account.orders.length;
+    this.#account.forget();
   }
 }

@@ -178,19 +178,20 @@ function joined(history: BarTable, feed: BarTable, startRow: number): BarTable {
     openTimeMs: join(history.openTimeMs, feed.openTimeMs),
     bucketEndMs: join(history.bucketEndMs, feed.bucketEndMs),
     columns: new Map(
-      [...feed.columns].map(([name, later]) => [name, join(findColumn(history, name), later)]),
+      [...feed.columns].map(([name, later]) => [name, join(optionalColumn(history, name), later)]),
     ),
   };
 }
 
-function findColumn(table: BarTable, wanted: string): Float64Array | undefined {
+/** A column by its name, in capitals or not; undefined if there is none. */
+export function optionalColumn(table: BarTable, wanted: string): Float64Array | undefined {
   const lower = wanted.toLowerCase();
   for (const [name, values] of table.columns) if (name.toLowerCase() === lower) return values;
   return undefined;
 }
 
 function columnOf(source: string, table: BarTable, wanted: string): Float64Array {
-  const values = findColumn(table, wanted);
+  const values = optionalColumn(table, wanted);
   if (values !== undefined) return values;
   const known = [...table.columns.keys()].join(", ");
   const message = `source "${source}" has no column "${wanted}"; it has ${known}`;

@@ -1,8 +1,9 @@
 """Makes held-weights.json: 60 % of one instrument and 40 % of another over 18 years, held in several ways.
 
 A simulator that shares nothing with the product: daily bars, orders decided on a close and filled at the next open of
-their instrument with fee and half spread, quantities in whole units toward zero. Run by hand:
-`python3 held_weights.py > held-weights.json`. Prices are whole ten-thousandths, made by a generator that any language can repeat.
+their instrument with fee and half spread, quantities in whole units toward zero, buying power without a limit. Prices
+are whole ten-thousandths, made by a generator that any language can repeat. Run by hand:
+`python3 held_weights.py > held-weights.json`.
 """
 
 import datetime as dt

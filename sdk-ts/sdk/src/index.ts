@@ -14,13 +14,14 @@ export {
 } from "@qmtl/core/execution";
 export { ConfigError, loadConfig, type QmtlConfig } from "./config/index.ts";
 export * from "./nodesets/index.ts";
-export type { OfflineOptions } from "./runner/offline/offline-options.ts";
+export type { OfflineAccountRules, OfflineOptions } from "./runner/offline/offline-options.ts";
 export type {
   BuyAndHoldResult,
   OfflineResult,
   ResultCosts,
   ResultInstrument,
   ResultNode,
+  ResultRefusal,
   StepsAfterTarget,
 } from "./runner/offline/result.ts";
 export { offlineSummary } from "./runner/offline/summary.ts";

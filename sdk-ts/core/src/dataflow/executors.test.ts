@@ -119,6 +119,7 @@ function makeNode(
     inputs,
     outputs: new Array(outputs).fill("f64"),
   });
+  const flatAfter = delayed ? window % 4 : 0;
   switch (kind) {
     case 0:
       return node(kernelOf(sma, { window }), [pick(0)]);
@@ -137,9 +138,11 @@ function makeNode(
     case 7:
       return node(kernelOf(atr, { window }), [pick(0), pick(1), pick(2)]);
     case 8:
-      return node(kernelOf(positionTarget, target), [pick(0)]);
+      return node(kernelOf(positionTarget, { ...target, flatAfter }), [pick(0)]);
     case 9:
-      return node(kernelOf(weightTarget, { weightMin: -90, weightMax: 110, step: 5 }), [pick(0)]);
+      return node(kernelOf(weightTarget, { weightMin: -90, weightMax: 110, step: 5, flatAfter }), [
+        pick(0),
+      ]);
     default:
       return node(
         kernelOf(

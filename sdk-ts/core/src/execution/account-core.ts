@@ -20,6 +20,7 @@ import {
   remainingLots,
 } from "./router-order.ts";
 import type { Book, RouterSnapshot, StrategyAccount } from "./router-state.ts";
+import { planTargets, type TargetMoment } from "./target-moment.ts";
 import { wantedLots } from "./wanted-lots.ts";
 
 /** Result of an operation. */
@@ -98,10 +99,16 @@ export class AccountCore {
         return NOTHING;
       case "settings":
         if (op.limits !== undefined) this.#router.setLimits(op.limits);
+        if (op.money !== undefined) this.#core.ledger.money = op.money;
         return NOTHING;
       case "note":
         return NOTHING;
     }
+  }
+
+  /** See {@link planTargets}. */
+  planTargets(targets: readonly TargetInput[]): TargetMoment {
+    return planTargets(this.#core, targets);
   }
 
   /** See {@link RouterCore.onFill}. */
@@ -134,11 +141,6 @@ export class AccountCore {
     if (book === undefined) return false;
     const instrument = this.#core.ledger.instrument(id.instrument);
     return this.#router.hasStrayed(book, instrument, mark, capital);
-  }
-
-  /** See {@link OrderRouter.reductionsFirst}. */
-  reductionsFirst<T extends TargetInput & { readonly capital: number }>(inputs: readonly T[]): T[] {
-    return this.#router.reductionsFirst(inputs);
   }
 
   /** True while opening orders are held back because books and broker differ. */

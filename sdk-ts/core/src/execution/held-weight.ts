@@ -23,7 +23,7 @@ export function hasStrayed(
   mark: number,
   capital: number,
 ): boolean {
-  if (drift === 0) return false;
+  if (drift === 0 || !(mark > 0)) return false;
   const { lotUnit } = instrument;
   const stray = heldWeight(expectedLots, lotUnit, mark, capital) - value;
   if (!(Math.abs(stray) > drift)) return false;

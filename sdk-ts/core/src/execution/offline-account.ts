@@ -1,79 +1,24 @@
-import type { HashHex } from "./client-order-id.ts";
+import type { BrokerPositions } from "./broker-positions.ts";
 import { heldWeight } from "./held-weight.ts";
-import type { CompiledInstrument, InstrumentSpec } from "./instrument-spec.ts";
+import type { CompiledInstrument } from "./instrument-spec.ts";
 import { MarkTable, type OfflineExposure } from "./mark-table.ts";
+import type {
+  OfflineAccountOptions,
+  OfflineInstrument,
+  OfflinePosition,
+  OfflineRefusal,
+  OfflineTarget,
+  OfflineTotals,
+} from "./offline-records.ts";
 import { OrderRouter } from "./order-router.ts";
 import type { Mark, RouterLedger } from "./router-ledger.ts";
+import type { TargetInput } from "./router-options.ts";
 import type { BookId, RouterEffect, RouterOrder } from "./router-order.ts";
 import type { Book, StrategyAccount } from "./router-state.ts";
-import { type BrokerPositions, type CostOptions, SimulatedBroker } from "./simulated-broker.ts";
+import { type BrokerCancel, SimulatedBroker } from "./simulated-broker.ts";
 import type { SimulatedFill } from "./simulated-order.ts";
 import { type StrayRecord, StrayTracker } from "./stray-tracker.ts";
-
-/** An instrument as an offline run trades it. */
-export type OfflineInstrument = InstrumentSpec &
-  CostOptions & {
-    /** Market orders fill at the close of the bar they were decided on, as market-on-close orders. @default false */
-    readonly sameBarClose?: boolean;
-    /** Orders worth less than this at the mark are not made, except those that leave nothing held. @default 0 */
-    readonly notionalMin?: number;
-    /** A target is sized again when the weight held strays from it by more than this; 0: never. @default 0 */
-    readonly drift?: number;
-  };
-
-export interface OfflineAccountOptions {
-  /** What is traded, one entry per instrument. Methods name them by their place in the list. */
-  readonly instruments: readonly OfflineInstrument[];
-  /** Money the strategy starts with. */
-  readonly capital: number;
-  /** Expected number of marks; the columns grow past it. @default 4096 */
-  readonly rowsExpected?: number;
-  /** World and strategy the books are kept under. @default "offline", "strategy" */
-  readonly world?: string;
-  readonly strategy?: string;
-  /** Hash of client order ids; offline ids need be unique within the run only. @default a counter */
-  readonly hashHex?: HashHex;
-}
-
-/** Totals of a run. Money in the quote currency. */
-export interface OfflineTotals {
-  readonly fees: number;
-  readonly spreadCosts: number;
-  /** Σ over fills of notional ÷ equity at the previous mark; times periods per year ÷ bars = turnover per year. */
-  readonly turnover: number;
-  readonly realisedPnl: number;
-  readonly barsDone: number;
-}
-
-/** A target as it is taken at a bucket end. */
-export interface OfflineTarget {
-  /** Place of its instrument in the list of the account. */
-  readonly at: number;
-  /** Last row of the instrument that had begun: orders fill on the one after it. */
-  readonly row: number;
-  /** Fraction of the capital; not NaN. */
-  readonly value: number;
-  /** Row at which it was last to be sized: a later one than before sizes it again. @default none */
-  readonly sizedRow?: number;
-  /** True: it is sized again whatever it was before. @default false */
-  readonly resize?: boolean;
-}
-
-/** Position in one instrument. Money in the quote currency. */
-export interface OfflinePosition {
-  /** Signed lots. */
-  readonly lots: number;
-  /** Per unit; 0 while flat. */
-  readonly averageCost: number;
-  /** Last close that is not NaN; NaN before the first. */
-  readonly mark: number;
-  /** Before fees. */
-  readonly realisedPnl: number;
-  /** Market value less cost, at the mark. */
-  readonly unrealisedPnl: number;
-  readonly fees: number;
-  readonly spreadCosts: number;
-}
+import { planTargets } from "./target-moment.ts";
 
 /** An instrument with its broker and its state between bars. */
 interface Line {
@@ -86,6 +31,8 @@ interface Line {
   readonly broker: SimulatedBroker;
   /** The ledger's own mark. */
   readonly mark: Mark;
+  /** The mark at the last bucket end. */
+  settledMark: number;
   /** The ledger's own book; undefined before the first target. */
   book: Readonly<Book> | undefined;
   target: number;
@@ -111,12 +58,14 @@ const FINISHED_MAX = 16;
 export class OfflineAccount {
   readonly fills: SimulatedFill[] = [];
   readonly orders: Readonly<RouterOrder>[] = [];
+  readonly refusals: OfflineRefusal[] = [];
   readonly #router: OrderRouter;
   readonly #ledger: RouterLedger;
   readonly #strategy: StrategyAccount;
   readonly #lines: readonly Line[];
   readonly #strays: StrayTracker;
   readonly #marks: MarkTable;
+  readonly #settledMarkOf: (instrument: string) => number;
   #lastEquity: number;
   #fees = 0;
   #turnover = 0;
@@ -132,13 +81,20 @@ export class OfflineAccount {
     const ids = options.hashHex === undefined ? counter : { hashHex: options.hashHex };
     const shared = { instruments, initialCash: capital, ...ids };
     const memory = { closedOrdersMax: FINISHED_MAX, executionsMax: FINISHED_MAX };
-    this.#router = new OrderRouter({ account: "offline", ...shared, ...memory });
+    const { limits, money } = options;
+    this.#router = new OrderRouter({
+      ...{ account: "offline", ...shared, ...memory },
+      ...(limits === undefined ? {} : { limits }),
+      ...(money === undefined ? {} : { money }),
+    });
     this.#router.setAllocation({ world, strategy, share: 1, equity: capital });
     this.#ledger = this.#router.core.ledger;
     this.#strategy = this.#ledger.strategyOrNew(world, strategy);
     this.#lines = instruments.map((one) => this.#newLine(one, world, strategy));
     this.#strays = new StrayTracker(instruments.length);
     this.#marks = new MarkTable(rowsExpected);
+    const bySymbol = new Map(this.#lines.map((line) => [line.id.instrument, line]));
+    this.#settledMarkOf = (instrument) => bySymbol.get(instrument)!.settledMark;
     this.#lastEquity = capital;
   }
 
@@ -178,6 +134,7 @@ export class OfflineAccount {
       const { instrument } = line.id;
       const rows = { row, openTimeMs: row - 1, bucketEndMs: row };
       line.broker.onBar({ instrument, ...rows, open, high, low, close });
+      for (const cancel of line.broker.drainCancelled()) this.#cutByBroker(line, cancel, row);
     }
     if (!Number.isNaN(close)) {
       line.mark.price = close;
@@ -190,47 +147,53 @@ export class OfflineAccount {
    */
   isStray(at: number): boolean {
     const { drift, book, compiled, mark } = this.#lines[at]!;
-    if (drift === 0 || book === undefined || !(mark.price > 0)) return false;
+    if (drift === 0 || book === undefined) return false;
     return this.#router.hasStrayed(book, compiled, mark.price, this.#equityNow());
   }
 
   /**
-   * Takes the targets of one moment, all sized with the same capital; those that reduce what is held first. A target
-   * whose instrument has no mark above 0 is left out.
+   * Takes the targets of one moment, all sized with the same capital; see `planTargets`. A target whose instrument has
+   * no mark yet is left out. One that would open at a mark of 0 or below is refused; exits are made at any mark.
    *
-   * @returns whether each target was taken, in their order
+   * @returns whether each target was taken or refused, in their order
    */
   takeTargets(targets: readonly OfflineTarget[]): readonly boolean[] {
     const capital = this.#ledger.capital(this.#strategy);
-    const taken = targets.map(({ at }) => this.#lines[at]!.mark.price > 0);
+    const taken = targets.map(({ at }) => !Number.isNaN(this.#lines[at]!.mark.price));
     const inputs = targets
       .filter((_, k) => taken[k])
       .map(({ at, row, value, sizedRow = Number.NaN, resize = false }) => {
         const { id, mark, notionalMin, drift } = this.#lines[at]!;
         return {
           ...id,
-          at,
-          value,
-          bucket: row,
-          mark: mark.price,
-          notionalMin,
-          drift,
+          ...{ at, value, bucket: row, mark: mark.price, notionalMin, drift, resize, capital },
           ...(Number.isNaN(sizedRow) ? {} : { sizedRow }),
-          resize,
-          capital,
         };
       });
-    for (const input of this.#router.reductionsFirst(inputs)) {
-      const line = this.#lines[input.at]!;
-      line.target = input.value;
-      line.sizedRow = input.sizedRow ?? line.sizedRow;
-      const { effects } = this.#router.setTarget(input);
-      line.book ??= this.#ledger.findBook(line.id);
-      for (const effect of effects) {
-        this.#send(line, effect);
-      }
+    const { order, openShare } = planTargets(this.#router.core, inputs);
+    for (const index of order) {
+      const input = inputs[index]!;
+      this.#take(this.#lines[input.at]!, { ...input, openShare });
     }
     return taken;
+  }
+
+  #take(line: Line, input: TargetInput): void {
+    const { value, bucket: row, sizedRow = line.sizedRow } = input;
+    line.target = value;
+    line.sizedRow = sizedRow;
+    const { outcome, effects, refused } = this.#router.setTarget(input);
+    line.book ??= this.#ledger.findBook(line.id);
+    const { instrument } = line.id;
+    if (outcome === "bad_mark") {
+      this.refusals.push({ instrument, lots: 0, reason: "MARK_NOT_POSITIVE", row, isFill: false });
+    }
+    for (const { lots, reason } of refused) {
+      this.refusals.push({ instrument, lots, reason, row, isFill: false });
+    }
+    for (const effect of effects) {
+      this.#send(line, effect);
+    }
   }
 
   /** Records equity and exposure at a bucket end. */
@@ -240,7 +203,9 @@ export class OfflineAccount {
     let net = 0;
     let largest = 0;
     for (let at = 0; at < this.#lines.length; at++) {
-      const { book, lotUnit, mark } = this.#lines[at]!;
+      const line = this.#lines[at]!;
+      const { book, lotUnit, mark } = line;
+      line.settledMark = mark.price;
       if (book !== undefined && book.quantity !== 0) {
         const value = book.quantity * lotUnit * mark.price;
         const size = Math.abs(value);
@@ -345,6 +310,16 @@ export class OfflineAccount {
     this.#router.core.onAccepted(id);
   }
 
+  /** What the broker did not fill of an order: it was already taken off the working ones if anything filled. */
+  #cutByBroker(line: Line, { id, reason }: BrokerCancel, row: number): void {
+    const order = this.#router.core.order(id)!;
+    const lots = order.lots - order.filledLots;
+    if (order.filledLots === 0) line.working--;
+    this.#router.core.onCancelled(id, reason);
+    if (reason === "NOTHING_TO_REDUCE") return;
+    this.refusals.push({ instrument: line.id.instrument, lots, reason, row, isFill: true });
+  }
+
   #bookFill(line: Line, fill: SimulatedFill): void {
     const { orderId, executionId, lots, price, fee } = fill;
     this.#router.core.onFill({ orderId, executionId, lots, price, fee });
@@ -360,6 +335,11 @@ export class OfflineAccount {
     const positions: BrokerPositions = {
       lotsOf: () => line.book?.quantity ?? 0,
       bookFill: (fill) => this.#bookFill(line, fill),
+      // At the close that it was sized at, an order has been checked already.
+      lotsToFill: ({ instrument: symbol, lots }, price) =>
+        instrument.sameBarClose === true
+          ? lots
+          : this.#router.power.lotsToFill(symbol, lots, price, this.#settledMarkOf),
     };
     const line: Line = {
       id,
@@ -376,6 +356,7 @@ export class OfflineAccount {
         positions,
       }),
       mark: this.#ledger.marks.of(instrument.symbol),
+      settledMark: Number.NaN,
       book: undefined,
       target: 0,
       sizedRow: -1,

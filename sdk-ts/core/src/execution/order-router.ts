@@ -1,3 +1,4 @@
+import { BuyingPower } from "./buying-power.ts";
 import { hasStrayed } from "./held-weight.ts";
 import type { CompiledInstrument } from "./instrument-spec.ts";
 import { IntentWriter } from "./intent-writer.ts";
@@ -17,7 +18,8 @@ import {
 } from "./router-options.ts";
 import { type BookId, type OrderOrigin, type RouterEffect, remainingLots } from "./router-order.ts";
 import type { Book, OnDemote, RouterSnapshot } from "./router-state.ts";
-import { standingTarget, takingRank } from "./target-sizing.ts";
+import { openedLots } from "./target-moment.ts";
+import { isSizedAnew, standingTarget } from "./target-sizing.ts";
 import { plannedTarget } from "./wanted-lots.ts";
 
 /** A strategy's share of an account. */
@@ -50,11 +52,15 @@ export interface RebalanceInput {
 export class OrderRouter {
   /** What it decides on: books, money and orders, and what reports do to them. */
   readonly core: RouterCore;
+  /** What the orders of the account may still open. */
+  readonly power: BuyingPower;
   readonly #writer: IntentWriter;
 
   constructor(options: RouterOptions, snapshot?: RouterSnapshot) {
     this.core = new RouterCore(options, snapshot);
-    this.#writer = new IntentWriter(options, this.core.ledger, this.core.orders);
+    const { ledger, orders } = this.core;
+    this.power = new BuyingPower(ledger, orders);
+    this.#writer = new IntentWriter(options, ledger, orders, this.power);
   }
 
   /**
@@ -62,7 +68,11 @@ export class OrderRouter {
    *
    * quantity = value × capital ÷ mark in lots, toward zero. A re-sent equal target keeps its quantity. What is not
    * opened because it is worth less than `notionalMin` is taken off the quantity, and what is not reduced for that
-   * reason stays: a later price move does not cause it to be sent, and nothing is opened beyond the quantity.
+   * reason stays: a later price move does not cause it to be sent, and nothing is opened beyond the quantity. Neither
+   * is what the account's money does not allow.
+   *
+   * At a mark of 0 or below no quantity can be fixed: a value of 0 is taken, one of the other side only closes, and
+   * any other is not taken.
    *
    * @throws {RangeError} for a value that is not finite or an unconfigured instrument
    */
@@ -79,7 +89,7 @@ export class OrderRouter {
     if (account.demoted !== null) {
       return { outcome: "demoted", effects: [], refused: [] };
     }
-    if (!(mark > 0) || !Number.isFinite(mark)) {
+    if (!Number.isFinite(mark)) {
       return { outcome: "bad_mark", effects: [], refused: [] };
     }
     const book = this.core.ledger.book(input);
@@ -88,13 +98,41 @@ export class OrderRouter {
       return { outcome: "older_bucket", effects: [], refused: [] };
     }
     this.core.ledger.marks.set(input.instrument, mark);
+    const isAnew = latest === null || isSizedAnew(input, latest);
+    if (mark <= 0 && value !== 0 && isAnew) {
+      return this.#closeOther(book, input);
+    }
     const capital = (): number => this.core.ledger.capital(account);
-    book.target = standingTarget(input, latest, capital, lotUnit);
+    const standing = standingTarget(input, latest, capital, lotUnit);
+    const { lots: wanted } = standing;
+    const { openShare = 1 } = input;
+    const isCut = openShare < 1 && isAnew;
+    const lots = isCut ? openedLots(this.#expectedLots(book), wanted, openShare) : wanted;
+    book.target = { ...standing, lots };
     const { effects, refused } =
       input.act === false
         ? NOTHING
         : this.#writer.settle(book, bucket, "target", this.core.isOpeningShut);
-    return { outcome: "applied", effects, refused };
+    if (lots === wanted) return { outcome: "applied", effects, refused };
+    const { world, strategy, instrument } = input;
+    const id = { world, strategy, instrument };
+    const cut = { ...id, lots: wanted - lots, reason: "REDUCED_TO_BUYING_POWER" } as const;
+    return { outcome: "applied", effects, refused: [...refused, cut] };
+  }
+
+  /** What a target comes to that cannot be sized: a position on the other side is closed, nothing is opened. */
+  #closeOther(
+    book: Book,
+    { value, bucket, act }: TargetInput,
+  ): RouterResult & { readonly outcome: TargetOutcome } {
+    const held = book.target?.lots ?? book.quantity;
+    if (held === 0 || held > 0 === value > 0) return { outcome: "bad_mark", ...NOTHING };
+    book.target = { value: 0, lots: 0, bucket };
+    const result =
+      act === false
+        ? NOTHING
+        : this.#writer.settle(book, bucket, "target", this.core.isOpeningShut);
+    return { outcome: "bad_mark", ...result };
   }
 
   /**
@@ -110,23 +148,6 @@ export class OrderRouter {
     const { target } = book;
     if (target?.drift === undefined) return false;
     return hasStrayed(target, this.#expectedLots(book), instrument, mark, capital);
-  }
-
-  /**
-   * Targets of one moment in the order in which they are to be taken: first those that only reduce what is held, then
-   * those that turn it, then those that open. So what a reduction frees is there for what opens.
-   */
-  reductionsFirst<T extends TargetInput & { readonly capital: number }>(inputs: readonly T[]): T[] {
-    const ranks = new Map(inputs.map((input) => [input, this.#takingRank(input, input.capital)]));
-    return inputs.toSorted((a, b) => ranks.get(a)! - ranks.get(b)!);
-  }
-
-  #takingRank(input: TargetInput, capital: number): number {
-    const { ledger } = this.core;
-    const book = ledger.findBook(input);
-    const { lotUnit } = ledger.instrument(input.instrument);
-    const { lots } = standingTarget(input, book?.target ?? null, () => capital, lotUnit);
-    return takingRank(book === undefined ? 0 : this.#expectedLots(book), lots);
   }
 
   /** Lots held and still to come from working orders. */

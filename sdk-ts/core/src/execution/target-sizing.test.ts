@@ -4,6 +4,7 @@ import { AccountCore } from "./account-core.ts";
 import { OfflineAccount } from "./offline-account.ts";
 import { OrderRouter } from "./order-router.ts";
 import type { TargetInput } from "./router-options.ts";
+import { planTargets } from "./target-moment.ts";
 
 const own = { world: "w", strategy: "s" } as const;
 const x = { ...own, instrument: "X" } as const;
@@ -142,12 +143,8 @@ test("of one moment, targets that reduce are taken first, then those that turn, 
     target("D", -0.1, 2),
   ];
 
-  expect(made.reductionsFirst(now).map(({ instrument }) => instrument)).toEqual([
-    "D",
-    "C",
-    "A",
-    "B",
-  ]);
+  const { order } = planTargets(made.core, now);
+  expect(order.map((index) => now[index]!.instrument)).toEqual(["D", "C", "A", "B"]);
 });
 
 describe("offline, targets of one moment", () => {

@@ -32,7 +32,8 @@ export function standingTarget(
   };
 }
 
-function isSizedAnew(
+/** Whether a target fixes the quantity of the standing one anew. */
+export function isSizedAnew(
   { value, sizedRow = -1, resize = false }: TargetInput,
   standing: BookTarget,
 ): boolean {
@@ -47,14 +48,4 @@ function quantityOf(target: BookTarget): Pick<BookTarget, "lots" | "reduceTo" | 
     ...(reduceTo === undefined ? {} : { reduceTo }),
     ...(isPlanned === undefined ? {} : { isPlanned }),
   };
-}
-
-/**
- * Rank of a target among those of one moment, by the lots that are held or on their way and those it wants: 0 if it only
- * reduces, 1 if it turns the side, 2 if it only opens or changes nothing.
- */
-export function takingRank(expectedLots: number, lots: number): number {
-  if (expectedLots === 0 || lots === expectedLots) return 2;
-  if (lots !== 0 && lots > 0 !== expectedLots > 0) return 1;
-  return Math.abs(lots) < Math.abs(expectedLots) ? 0 : 2;
 }

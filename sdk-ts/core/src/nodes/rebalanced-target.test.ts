@@ -65,12 +65,12 @@ function run(
   every: string | readonly number[],
   ends: readonly string[],
   signal: readonly number[],
-  { chunk = 100, row0 = 0 } = {},
+  { chunk = 100, row0 = 0, flatAfter = 0 } = {},
 ) {
   const isSeries = typeof every !== "string";
   const { spec } = rebalancedTarget(catalogue.weight_target, isSeries);
   const period = isSeries ? undefined : parseRebalanceSchedule(every);
-  const params = { target: { weightMin: -1, weightMax: 1, step: 0 }, every: period };
+  const params = { target: { weightMin: -1, weightMax: 1, step: 0 }, every: period, flatAfter };
   const rows = signal.length;
   const inputs = [Float64Array.from(signal), Float64Array.from(isSeries ? every : [])];
   const outputs = [new Float64Array(rows), new Float64Array(rows)];
@@ -120,6 +120,16 @@ describe("a target that is taken once a month", () => {
       target: [0, 0.2, 0.2, 0.4, 0.5, 0.5],
       sizedRow: [NO, 1, 1, 3, 4, 4],
     });
+  });
+
+  test("goes flat where it has had no signal for too long, and takes the next one at once", () => {
+    const holed = [0.1, NO, NO, NO, 0.5, 0.6];
+    for (const chunk of [1, 6]) {
+      expect(run("1mo", ends, holed, { flatAfter: 2, chunk })).toEqual({
+        target: [0.1, 0.1, 0, 0, 0.5, 0.5],
+        sizedRow: [0, 0, 0, 0, 4, 4],
+      });
+    }
   });
 
   test("is sized again at the end of a month in which it did not change", () => {

@@ -8,6 +8,8 @@ export interface RebalancedTargetParams<P> {
   readonly target: P;
   /** How often it is taken; undefined: where its second input is above 0. */
   readonly every: RebalanceSchedule | undefined;
+  /** Rows in a row without a signal after which the target is 0; 0: it is held. */
+  readonly flatAfter: number;
 }
 
 /**
@@ -16,10 +18,15 @@ export interface RebalancedTargetParams<P> {
  * A bucket is due if it is the first that ends at or after the end of a period, or if the input `every` is above 0
  * there. A due bucket whose signal is NaN is passed over: the next one with a signal is taken instead. The first signal
  * is taken at once. The second output is the row of the last bucket taken; NaN before the first.
+ *
+ * After `flatAfter` buckets without a signal the target begins anew: it is 0, and the next signal is taken at once.
  */
 class RebalancedTargetKernel implements Kernel {
   readonly #target: Kernel;
   readonly #period: RebalanceSchedule | undefined;
+  readonly #flatAfter: number;
+  /** State of the target before its first row. */
+  readonly #begin: KernelState;
   #signal: Float64Array = new Float64Array(0);
   #every: Float64Array | undefined;
   #endMs: Float64Array = new Float64Array(0);
@@ -29,10 +36,13 @@ class RebalancedTargetKernel implements Kernel {
   #sizedRow = Number.NaN;
   /** End of the period under way; −∞: the next bucket with a signal is due. */
   #nextMs = Number.NEGATIVE_INFINITY;
+  #silent = 0; // rows in a row without a signal, at most #flatAfter
 
-  constructor(target: Kernel, period: RebalanceSchedule | undefined) {
+  constructor(target: Kernel, period: RebalanceSchedule | undefined, flatAfter: number) {
     this.#target = target;
     this.#period = period;
+    this.#flatAfter = flatAfter;
+    this.#begin = target.save();
   }
 
   bind(inputs: readonly Column[], outputs: readonly Column[], ports: KernelPorts): void {
@@ -52,7 +62,10 @@ class RebalancedTargetKernel implements Kernel {
     const period = this.#period;
     for (let i = from; i < to; i++) {
       if (every !== undefined && every[i]! > 0) this.#nextMs = Number.NEGATIVE_INFINITY;
-      const isDue = endMs[i]! >= this.#nextMs && !Number.isNaN(signal[i]!);
+      const isSilent = Number.isNaN(signal[i]!);
+      if (!isSilent) this.#silent = 0;
+      else if (this.#silent < this.#flatAfter && ++this.#silent === this.#flatAfter) this.#reset();
+      const isDue = !isSilent && endMs[i]! >= this.#nextMs;
       if (isDue) {
         this.#sizedRow = base + i;
         this.#nextMs =
@@ -68,13 +81,21 @@ class RebalancedTargetKernel implements Kernel {
     }
   }
 
+  #reset(): void {
+    this.#target.load(this.#begin);
+    this.#value = 0;
+    this.#nextMs = Number.NEGATIVE_INFINITY;
+  }
+
   save(): KernelState {
-    return Float64Array.of(this.#value, this.#sizedRow, this.#nextMs, ...this.#target.save());
+    const own = [this.#value, this.#sizedRow, this.#nextMs, this.#silent];
+    return Float64Array.of(...own, ...this.#target.save());
   }
 
   load(state: KernelState): void {
-    [this.#value, this.#sizedRow, this.#nextMs] = state as unknown as [number, number, number];
-    this.#target.load(state.subarray(3));
+    const own = state as unknown as [number, number, number, number];
+    [this.#value, this.#sizedRow, this.#nextMs, this.#silent] = own;
+    this.#target.load(state.subarray(4));
   }
 }
 
@@ -95,7 +116,8 @@ export function rebalancedTarget<P>(
       outputs: ["f64", "f64"],
       lookback: ({ target }) => spec.lookback(target),
       warmup: ({ target }) => spec.warmup(target),
-      create: ({ target, every }) => new RebalancedTargetKernel(spec.create(target), every),
+      create: ({ target, every, flatAfter }) =>
+        new RebalancedTargetKernel(spec.create(target), every, flatAfter),
     },
     version,
     ports: hasSeries ? [...ports, "every"] : ports,

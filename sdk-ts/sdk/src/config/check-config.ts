@@ -18,6 +18,7 @@ export function checkConfig(config: QmtlConfig): ConfigConflict[] {
   return [
     ...checkSources(config),
     ...checkReferences(config),
+    ...checkAccountMoney(config),
     ...checkFaults(config),
     ...checkTimers(config),
     ...checkPlatform(config),
@@ -76,6 +77,29 @@ function* checkReferences(config: QmtlConfig): Generator<ConfigConflict> {
       const also = ["instruments", symbol, "quote_currency"];
       const message = `${symbol} is quoted in ${quote}, but the account is in ${currency}, and money is not converted: list it in an account in ${quote}`;
       yield { path, message, also };
+    }
+  }
+}
+
+/** What an account and its instruments say of money must act: an account without instruments, or a rule that never can. */
+function* checkAccountMoney(config: QmtlConfig): Generator<ConfigConflict> {
+  const symbols = Object.keys(config.instruments);
+  for (const [id, account] of Object.entries(config.accounts)) {
+    const { kind, leverage_max, instruments } = account;
+    if (instruments.length === 0 && symbols.length > 0) {
+      const message = `is empty, so the account trades nothing: list what it trades of ${symbols.slice(0, 5).join(", ")}${symbols.length > 5 ? ", …" : ""}, or leave the account out`;
+      yield { path: ["accounts", id, "instruments"], message };
+    }
+    if (kind === "cash" && (leverage_max ?? 1) > 1) {
+      const message = `is ${leverage_max}, but an account of kind cash has no more than 1`;
+      yield { path: ["accounts", id, "leverage_max"], message };
+    }
+    const most = leverage_max ?? 1;
+    for (const symbol of instruments) {
+      const own = config.instruments[symbol]?.leverage_max ?? null;
+      if (own === null || own <= most) continue;
+      const message = `is ${own}, beyond the leverage_max ${most} of account ${id}, which lists the instrument: lower it, or raise accounts.${id}.leverage_max`;
+      yield { path: ["instruments", symbol, "leverage_max"], message };
     }
   }
 }

@@ -38,6 +38,8 @@ const decimal = z
 
 const positive = decimal.refine((text) => !(Number(text) <= 0), "must be above 0");
 
+const leverage = z.number().positive().max(1_000);
+
 /** One feed of bars. */
 export const sourceSchema = z.strictObject({
   adapter: z.literal("csv-replay").default("csv-replay").describe("Kind of reader of the feed."),
@@ -117,6 +119,12 @@ export const instrumentSchema = z.strictObject({
     .default("USD")
     .describe("Currency of the price; must be that of each account that lists it."),
   mark_source: nameSchema.describe("Entry of `sources` whose close is the mark."),
+  leverage_max: leverage
+    .nullable()
+    .default(null)
+    .describe(
+      "Largest exposure in it, in multiples of the account's equity, at most that of each account that lists it; null: the account's.",
+    ),
 });
 
 /** A broker account. */
@@ -144,6 +152,16 @@ export const accountSchema = z.strictObject({
     .max(10_000)
     .default(1)
     .describe("Half spread a market order pays, basis points of notional."),
+  kind: z
+    .enum(["cash", "margin"])
+    .default("margin")
+    .describe("`margin`: may hold shorts, and more than its cash. `cash`: neither."),
+  leverage_max: leverage
+    .nullable()
+    .default(null)
+    .describe(
+      "Largest gross exposure, in multiples of equity: an order that opens is cut to it. Null: 1. A change takes effect at the next start.",
+    ),
   instruments: z
     .array(symbolSchema)
     .max(10_000)

@@ -5,6 +5,7 @@ import {
   PositionTargetNode,
   type PositionThresholds,
   type Rebalance,
+  type StaleSignal,
   type StrategyNode,
 } from "../strategy/index.ts";
 import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
@@ -45,6 +46,8 @@ export interface IntentFirstOptions {
   readonly shortWeight?: number | undefined;
   /** When the weight is sized again while it stands. @default when the target changes, and only then */
   readonly rebalance?: Rebalance | undefined;
+  /** What happens once the target has had no signal for some buckets. @default { after: 5, then: "hold" } */
+  readonly stale?: Partial<StaleSignal> | undefined;
   /** Initial cash of an offline run, above 0, in the account's currency. @default the account's */
   readonly initialCash?: number | undefined;
   /** Costs and fill rule of an offline run. @default the account's costs, fills at the next open */
@@ -63,6 +66,7 @@ export const intentFirstKeys: OptionKeys<IntentFirstOptions> = {
   longWeight: true,
   shortWeight: true,
   rebalance: true,
+  stale: true,
   initialCash: true,
   executionModel: true,
   name: true,
@@ -115,7 +119,7 @@ export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirst
     throw invalid(`${at}.initialCash`, `must be above 0, not ${initialCash}`);
   }
   if (worldId !== undefined) checkName(`${at}.worldId`, worldId);
-  const { longWeight, shortWeight, rebalance, name } = options;
+  const { longWeight, shortWeight, rebalance, name, stale } = options;
   const target = new PositionTargetNode({
     signal,
     instrument,
@@ -124,6 +128,7 @@ export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirst
     ...(shortWeight === undefined ? {} : { shortWeight }),
     ...(rebalance === undefined ? {} : { rebalance }),
     ...(name === undefined ? {} : { name }),
+    stale,
   });
   const cash = initialCash === undefined ? {} : { initialCash };
   setExecution(target, { ...executionModel, ...cash });

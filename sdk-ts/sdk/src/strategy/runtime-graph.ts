@@ -74,7 +74,7 @@ function plainNode({ id, declared, hashable }: IdentifiedNode): GraphNode {
     port,
     node: node_id,
     output: node.inputOutput(k),
-    onMissing: node.onMissing.of(port),
+    onMissing: node.modeOf(port),
   }));
   const base = {
     id,
@@ -109,7 +109,7 @@ function queryNode(
     outputs: ["f64"],
     inputs: matches.map((match, k) => {
       const port = `queue${k}`;
-      return { port, node: match.nodeId, output: 0, onMissing: node.onMissing.of(port) };
+      return { port, node: match.nodeId, output: 0, onMissing: node.modeOf(port) };
     }),
     kernel: node.kernelFor(matches.length, declared.period),
   };

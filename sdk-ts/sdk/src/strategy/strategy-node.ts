@@ -1,4 +1,4 @@
-import type { NodeKernel } from "@qmtl/core/dataflow";
+import type { NodeKernel, OnMissing } from "@qmtl/core/dataflow";
 import type { NodeParams } from "@qmtl/core/nodes";
 import { invalid } from "./declaration-error.ts";
 import {
@@ -116,6 +116,15 @@ export abstract class StrategyNode {
    * @returns its kernel; `undefined` for a source, whose rows are supplied
    */
   abstract kernel(period: number): NodeKernel | undefined;
+
+  /**
+   * How the node is run where an input has no value.
+   *
+   * @param port port of the input
+   */
+  modeOf(port: string): OnMissing {
+    return this.onMissing.of(port);
+  }
 
   /**
    * Which output of an input's node is read.

@@ -27,7 +27,7 @@ const ODD: readonly OddBar[] = [
     isOdd: (open, _high, _low, close) => Number.isNaN(open) || Number.isNaN(close),
   },
   {
-    what: "with an open or a close of 0 or less: no order is sized there, and returns across it mean nothing",
+    what: "with an open or a close of 0 or less: no position is opened there, exits fill at any price, and returns across it mean nothing",
     isOdd: (open, _high, _low, close) => open <= 0 || close <= 0,
   },
   {

@@ -182,6 +182,7 @@ describe("60/40 over 18 years equals a simulator that shares nothing with it", (
         config: project.config,
         module,
         costs: { feeBps: 5, halfSpreadBps: 2 },
+        account: { leverageMax: 2 }, // the simulator knows of no buying power
         sources: { A: new MadeBars(11, 500_000, 5, 0), B: new MadeBars(23, 800_000, 1, 29) },
       },
     );

@@ -1,4 +1,11 @@
-import type { OfflineInstrument } from "@qmtl/core/execution";
+import {
+  type AccountMoney,
+  limitsOf,
+  moneyOf,
+  type OfflineInstrument,
+  type PretradeLimits,
+  UNLEVERAGED,
+} from "@qmtl/core/execution";
 import type { QmtlConfig } from "../../config/index.ts";
 import { executionOf } from "../../nodesets/nodeset-execution.ts";
 import type { DeclaredTarget, IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
@@ -20,6 +27,12 @@ export interface OfflineMarket {
   readonly instruments: readonly MarketInstrument[];
   readonly initialCash: number;
   readonly currency: string;
+  /** Limits of the account. */
+  readonly limits: PretradeLimits;
+  /** Money rules of the account, with what the run sets of them. */
+  readonly money: AccountMoney;
+  /** Whether the account or the run states a leverage; otherwise it is 1. */
+  readonly isLeverageStated: boolean;
 }
 
 type Config = Pick<QmtlConfig, "instruments" | "accounts">;
@@ -54,7 +67,23 @@ export function findMarket(
     initialCash:
       options.initialCash ?? nodesetCash(targets) ?? Number(account?.initial_cash ?? 1_000_000),
     currency: account?.currency ?? specs[0]!.quote_currency,
+    limits: account === undefined ? {} : limitsOf(account),
+    money: moneyRules(account, options),
+    isLeverageStated:
+      options.account.leverageMax !== undefined || (account?.leverage_max ?? null) !== null,
   };
+}
+
+/** @throws {StrategyRunError} for a leverage that an account of kind cash does not have. */
+function moneyRules(
+  account: AccountConfig | undefined,
+  { account: given, config }: CompiledOfflineOptions,
+): AccountMoney {
+  const stated = account === undefined ? UNLEVERAGED : moneyOf(account, config.instruments);
+  const money = { ...stated, ...given };
+  if (money.kind !== "cash" || money.leverageMax <= 1) return money;
+  const message = `an account of kind cash has a leverage of at most 1, not ${money.leverageMax}`;
+  throw new StrategyRunError("ACCOUNT_INVALID", message);
 }
 
 function checkedTargets({ strategy, targets }: IdentifiedStrategy): readonly DeclaredTarget[] {

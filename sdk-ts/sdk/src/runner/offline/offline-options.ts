@@ -5,6 +5,14 @@ import { wallClockMs } from "../../rpc/system-clock.ts";
 import { type BarSource, lastMsOption, timeOption } from "../../sources/index.ts";
 import { checkOptions, type OptionKeys } from "../../strategy/option-keys.ts";
 
+/** Money rules of the account of an offline run. */
+export interface OfflineAccountRules {
+  /** `cash`: no borrowed money and no shorts. @default that of the account (`margin`) */
+  readonly kind?: "cash" | "margin";
+  /** Gross exposure ÷ equity that an opening order may lead to: it is cut to that. @default that of the account (1) */
+  readonly leverageMax?: number;
+}
+
 /** Options of an offline run. */
 export interface OfflineOptions {
   /** Configuration file. @default `qmtl.yml`, then `qmtl.yaml` of the working directory */
@@ -31,6 +39,8 @@ export interface OfflineOptions {
    * Initial cash, above 0. @default that of the node sets, otherwise of the account in the configuration (1,000,000)
    */
   readonly initialCash?: number | undefined;
+  /** Money rules that replace those of the account in the configuration, one by one. @default none */
+  readonly account?: OfflineAccountRules | undefined;
   /** Leaves out fees and spread; the result and the report say so. @default false */
   readonly noCosts?: boolean | undefined;
   /** Fee and half spread, basis points of notional. @default those of the node set, otherwise those of the account */
@@ -59,6 +69,7 @@ export const offlineKeys: OptionKeys<OfflineOptions> = {
   from: true,
   until: true,
   initialCash: true,
+  account: true,
   noCosts: true,
   costs: true,
   sameBarClose: true,
@@ -78,6 +89,7 @@ export interface CompiledOfflineOptions {
   /** Undefined: up to the feed's `start`. */
   readonly untilMs: number | undefined;
   readonly initialCash: number | undefined;
+  readonly account: OfflineAccountRules;
   readonly noCosts: boolean;
   readonly costs: TradingCosts | undefined;
   readonly sameBarClose: boolean;
@@ -106,6 +118,7 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
     fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOption("from", from),
     untilMs: until === undefined ? undefined : lastMsOption("until", until),
     initialCash,
+    account: checkedRules(options.account ?? {}),
     noCosts: options.noCosts ?? false,
     costs: options.costs,
     sameBarClose: options.sameBarClose ?? false,
@@ -115,5 +128,24 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
     onProblem: options.onProblem ?? (() => {}),
     report: options.report,
     now: options.now ?? wallClockMs,
+  };
+}
+
+const accountKeys: OptionKeys<OfflineAccountRules> = { kind: true, leverageMax: true };
+
+function checkedRules(rules: OfflineAccountRules): OfflineAccountRules {
+  checkOptions("account", rules, accountKeys);
+  const { kind, leverageMax } = rules;
+  if (kind !== undefined && kind !== "cash" && kind !== "margin") {
+    throw new RangeError(`account.kind must be cash or margin, not ${String(kind)}`);
+  }
+  if (leverageMax !== undefined && !(leverageMax > 0 && leverageMax <= 1_000)) {
+    throw new RangeError(
+      `account.leverageMax must be above 0 and at most 1000, not ${leverageMax}`,
+    );
+  }
+  return {
+    ...(kind === undefined ? {} : { kind }),
+    ...(leverageMax === undefined ? {} : { leverageMax }),
   };
 }

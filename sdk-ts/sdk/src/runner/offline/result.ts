@@ -1,4 +1,4 @@
-import type { RouterOrder } from "@qmtl/core/execution";
+import type { RefusalReason, RouterOrder } from "@qmtl/core/execution";
 import type { MarkedReturns, MetricValues, ReturnSeries } from "@qmtl/core/metrics";
 import type { IdentifiedGraph } from "../../strategy/graphs.ts";
 import type { StrategyFill } from "../../strategy/index.ts";
@@ -53,6 +53,17 @@ export interface ResultInstrument {
   readonly costs: ResultCosts;
 }
 
+/** Something that was wanted and not traded, or not whole. */
+export interface ResultRefusal {
+  readonly instrument: string;
+  /** Signed units that were not traded, as a decimal string; `"0"` for a target that could not be sized. */
+  readonly quantity: string;
+  /** As a world reports it. */
+  readonly reason: RefusalReason;
+  /** End of the bar it was decided on, or of the bar on which the broker cut a fill, milliseconds. */
+  readonly eventTimeMs: number;
+}
+
 /** Result of an offline run. */
 export interface OfflineResult {
   /** Name of the strategy. */
@@ -101,6 +112,8 @@ export interface OfflineResult {
   readonly fills: readonly StrategyFill[];
   /** In the order they were made. */
   readonly orders: readonly Readonly<RouterOrder>[];
+  /** What was wanted and not traded, in the order it happened. */
+  readonly refusals: readonly ResultRefusal[];
   /** Total paid. */
   readonly costs: ResultCosts;
   /** Currency of all amounts. */

@@ -8,6 +8,7 @@ import {
   returnsClock,
 } from "@qmtl/core/metrics";
 import type { Strategy } from "../../strategy/index.ts";
+import { withFlatEnd } from "../signals/ended-signal.ts";
 import { loadSourceRows, rowsUntil, type SourceRows } from "../source-files/source-rows.ts";
 import {
   type IdentifiedStrategy,
@@ -16,7 +17,7 @@ import {
 import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
 import { lineIn, StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import type { TradedRows } from "./bar-replay.ts";
-import { computeOffline, sourcesOf } from "./compute.ts";
+import { type ComputedColumn, computeOffline, sourcesOf } from "./compute.ts";
 import { fillNotes } from "./fill-notes.ts";
 import { findMarket, type OfflineMarket } from "./market.ts";
 import {
@@ -32,8 +33,10 @@ import {
   compileOfflineOptions,
   type OfflineOptions,
 } from "./offline-options.ts";
+import { refusalNotes } from "./refusal-notes.ts";
 import { writeOfflineReport } from "./report.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
+import { endedNotes, staleNotes } from "./stale-notes.ts";
 import { findOfflineTags } from "./tags.ts";
 import { type OfflineTrading, type TradeEvent, tradeOffline } from "./trade.ts";
 
@@ -100,23 +103,15 @@ async function backtest(
   const tagged = tags.filed.map(({ source }) => source);
   const marked = market.instruments.map(({ markSource }) => markSource);
   const traded = new Set(marked);
-  const feeds = new Map<string, SourceRows>();
-  for (const name of options.sources.keys()) {
-    if (options.config.sources[name] !== undefined) continue;
-    const message = `the option "sources" names "${name}", but the configuration has no such source`;
-    throw new StrategyRunError("SOURCE_UNKNOWN", message);
-  }
-  for (const name of new Set([...sourcesOf(identified), ...tagged, ...traded])) {
-    const { config, untilMs, sources } = options;
-    feeds.set(name, await loadSourceRows(config, name, untilMs, sources.get(name)));
-  }
+  const feeds = await loadFeeds([...sourcesOf(identified), ...tagged, ...traded], options);
   const rows = new Map<string, TradedRows>();
   for (const name of traded) rows.set(name, tradedRows(feeds.get(name)!, options));
   const ids = market.instruments.map(({ target }) => target.nodeId);
   const signals = market.instruments.map(({ target }) => target.signalId);
   const wanted = [...new Set([...ids, ...signals])];
   const computed = computeOffline(identified, feeds, wanted, options.onProgress, tags);
-  const targets = ids.map((id) => computed.columns.get(id)!);
+  const read = sourcesOf(identified).map((name) => feeds.get(name)!);
+  const targets = targetColumns(market, computed.columns, read);
   const trading = tradeOffline(market, targets, rows);
   const markReturns = markReturnsOf(trading, rows);
   const returns = makeReturnSeries(markReturns);
@@ -154,6 +149,7 @@ async function backtest(
     ruin: trading.ruin,
     fills: trading.fills,
     orders: trading.orders,
+    refusals: trading.refusals,
     costs: { fees: trading.fees, spread: trading.spreadCosts },
     currency: market.currency,
     noCosts: market.instruments.some((one) => one.traded.noCosts === true),
@@ -162,6 +158,9 @@ async function backtest(
     notes: [
       ...offlineNotes(market, rows, returns),
       ...judged.flatMap(signalNote),
+      ...staleNotes(identified.graph, judged, feeds, trading.timesMs),
+      ...endedNotes(read, trading.timesMs.at(-1)!),
+      ...refusalNotes(market, trading.refusals),
       ...strayNote(market, trading),
       ...fillNotes(market, rows, trading.fills),
       ...growthNote(returns),
@@ -170,6 +169,36 @@ async function backtest(
     datasetFingerprint: fingerprintOf([...feeds.values()]),
   };
   return { result, events: trading.events };
+}
+
+/** Rows of the feeds by name. @throws {StrategyRunError} `SOURCE_UNKNOWN` for an option that replaces no source. */
+async function loadFeeds(
+  names: readonly string[],
+  options: CompiledOfflineOptions,
+): Promise<Map<string, SourceRows>> {
+  const { config, untilMs, sources } = options;
+  const feeds = new Map<string, SourceRows>();
+  for (const name of sources.keys()) {
+    if (config.sources[name] !== undefined) continue;
+    const message = `the option "sources" names "${name}", but the configuration has no such source`;
+    throw new StrategyRunError("SOURCE_UNKNOWN", message);
+  }
+  for (const name of new Set(names)) {
+    feeds.set(name, await loadSourceRows(config, name, untilMs, sources.get(name)));
+  }
+  return feeds;
+}
+
+/** Column of each target, in the order of the market. One that is to go flat does so after its clock has ended, too. */
+function targetColumns(
+  { instruments }: OfflineMarket,
+  columns: ReadonlyMap<string, ComputedColumn>,
+  read: readonly SourceRows[],
+): ComputedColumn[] {
+  const ends = read.map(({ table }) => table.bucketEndMs);
+  return instruments.map(({ target: { nodeId, node, intervalMs } }) =>
+    withFlatEnd(columns.get(nodeId)!, node.stale, intervalMs, ends),
+  );
 }
 
 async function callBack(strategy: Strategy, events: readonly TradeEvent[]): Promise<void> {

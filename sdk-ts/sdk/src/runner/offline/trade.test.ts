@@ -75,7 +75,7 @@ function marketOf(traded: readonly Traded[]): OfflineMarket {
         return {
           target: {
             ...{ nodeId: symbol, name: `target of ${symbol}`, node },
-            ...{ signalId: source, signalName: source },
+            ...{ signalId: source, signalName: source, intervalMs: day },
           },
           traded: { symbol, lotSize, sameBarClose, notionalMin, ...money },
           markSource: source,
@@ -84,6 +84,9 @@ function marketOf(traded: readonly Traded[]): OfflineMarket {
     ),
     initialCash: capital,
     currency: "USD",
+    limits: {},
+    money: { kind: "margin", leverageMax: 100 },
+    isLeverageStated: true,
   };
 }
 
@@ -443,6 +446,7 @@ describe("whatever is traded", () => {
         const account = new OfflineAccount({
           instruments: [{ symbol: "X", lotSize: "0.000001", costs: costly }],
           capital,
+          money: { kind: "margin", leverageMax: 100 },
         });
         const [open, high, low, close] = ["open", "high", "low", "close"].map((n) => a.column(n));
         for (let i = 0; i < a.table.rows; i++) {

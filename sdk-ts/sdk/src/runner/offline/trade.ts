@@ -2,8 +2,10 @@ import {
   OfflineAccount,
   type OfflineExposure,
   type OfflinePosition,
+  type OfflineRefusal,
   quantityFromLots,
   type RouterOrder,
+  refusalReason,
   type SimulatedFill,
   type StrayRecord,
 } from "@qmtl/core/execution";
@@ -11,6 +13,7 @@ import type { StrategyFill, TargetSignal } from "../../strategy/index.ts";
 import { BarReplay, type TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
+import type { ResultRefusal } from "./result.ts";
 
 /** An event that is passed to a callback of the strategy. */
 export type TradeEvent =
@@ -41,6 +44,7 @@ export interface OfflineTrading {
   readonly ruin: OfflineRuin | undefined;
   readonly orders: readonly Readonly<RouterOrder>[];
   readonly fills: readonly StrategyFill[];
+  readonly refusals: readonly ResultRefusal[];
   readonly fees: number;
   readonly spreadCosts: number;
   readonly targetChanges: number;
@@ -101,6 +105,8 @@ class TradingRun {
   readonly #timesMs: Float64Array;
   /** Turnover of the account at each mark. */
   readonly #turned: Float64Array;
+  /** Targets that are to be taken at the present moment. */
+  readonly #open: InstrumentTarget[] = [];
   readonly #fills: StrategyFill[] = [];
   readonly #events: TradeEvent[] = [];
   #marks = 0;
@@ -137,6 +143,8 @@ class TradingRun {
     this.#account = new OfflineAccount({
       instruments: instruments.map(({ traded }) => traded),
       capital: market.initialCash,
+      limits: market.limits,
+      money: market.money,
       rowsExpected: bars,
     });
     this.#timesMs = new Float64Array(bars);
@@ -156,11 +164,9 @@ class TradingRun {
         if (replays[k]!.nextEndMs === nowMs) replays[k]!.play(account);
       }
       if (account.fills.length > this.#fills.length) this.#collectFills();
-      let due = 0;
-      for (let k = 0; k < instrumentTargets.length; k++) {
-        if (this.#isDue(instrumentTargets[k]!, nowMs)) due++;
-      }
-      if (due > 0) this.#takeTargets(nowMs);
+      for (let k = 0; k < instrumentTargets.length; k++)
+        this.#advance(instrumentTargets[k]!, nowMs);
+      if (this.#open.length > 0) this.#takeOpen(nowMs);
       if (nowMs < barMs) continue;
       account.mark();
       this.#turned[this.#marks] = account.turnover;
@@ -226,6 +232,7 @@ class TradingRun {
       ruin,
       orders: account.orders,
       fills: this.#fills,
+      refusals: this.#account.refusals.map((refusal) => this.#resultRefusal(refusal)),
       fees,
       spreadCosts,
       targetChanges: this.#targets.reduce((sum, { changes }) => sum + changes, 0),
@@ -236,11 +243,8 @@ class TradingRun {
     };
   }
 
-  /**
-   * Moves a target on to a moment. True if it is to be sized there. One that could not be, for lack of a mark, is tried
-   * again.
-   */
-  #isDue(target: InstrumentTarget, nowMs: number): boolean {
+  /** Moves a target to its last row that has ended; it is open if it is to be sized at this moment. */
+  #advance(target: InstrumentTarget, nowMs: number): void {
     const { endMs, values, sizedRows } = target.column;
     let next = target.next;
     while (next < endMs.length && endMs[next]! <= nowMs) next++;
@@ -260,14 +264,14 @@ class TradingRun {
       }
     }
     target.isStray = target.replay.endedAt(nowMs) && this.#account.isStray(target.place);
-    return !target.isTaken || target.isStray;
+    if (!target.isTaken || target.isStray) this.#open.push(target);
   }
 
-  /** Sizes the targets that are due, all at this moment. */
-  #takeTargets(nowMs: number): void {
-    const due = this.#targets.filter(({ isTaken, isStray }) => !isTaken || isStray);
+  /** Takes the targets of a moment. A value that could not be sized, for lack of a mark, is tried again. */
+  #takeOpen(nowMs: number): void {
+    const open = this.#open;
     const taken = this.#account.takeTargets(
-      due.map(({ place, replay, standing, sizedRow, isStray }) => ({
+      open.map(({ place, replay, standing, sizedRow, isStray }) => ({
         at: place,
         row: replay.begunRow(nowMs),
         value: standing,
@@ -275,9 +279,8 @@ class TradingRun {
         resize: isStray,
       })),
     );
-    due.forEach((target, k) => {
-      target.isTaken = taken[k]!;
-    });
+    for (let k = 0; k < open.length; k++) open[k]!.isTaken = taken[k]!;
+    open.length = 0;
     this.#collectFills();
   }
 
@@ -288,6 +291,17 @@ class TradingRun {
       this.#fills.push(fill);
       this.#events.push({ kind: "fill", fill });
     }
+  }
+
+  #resultRefusal({ instrument, lots, reason, row }: OfflineRefusal): ResultRefusal {
+    const target = this.#targets.find((each) => each.instrument.traded.symbol === instrument)!;
+    const { table, firstRow } = target.replay.feed;
+    return {
+      instrument,
+      quantity: quantityFromLots(lots, target.instrument.traded.lotSize),
+      reason: refusalReason(reason),
+      eventTimeMs: table.bucketEndMs[row - firstRow]!,
+    };
   }
 
   #strategyFill(fill: SimulatedFill): StrategyFill {

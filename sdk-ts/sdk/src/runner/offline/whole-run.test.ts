@@ -106,7 +106,10 @@ function configOf({ id, sources }: LedgerCase, naming: Naming): QmtlConfig {
       instruments: Object.fromEntries(
         entries.map(([name, { lot }], at) => [symbols[at], { lot, mark_source: sourceOf(name) }]),
       ),
-      accounts: { main: { initial_cash: "1000000", ...costs, instruments: symbols } },
+      // The ledger knows no limit of leverage.
+      accounts: {
+        main: { initial_cash: "1000000", leverage_max: 100, ...costs, instruments: symbols },
+      },
     }),
   );
   return loadConfig({ path, env: {} });

@@ -23,6 +23,7 @@ const opSchema = z.discriminatedUnion("op", [
     drift: number.optional(),
     resize: z.boolean().optional(),
     capital: number.optional(),
+    openShare: number.optional(),
   }),
   z.object({
     op: z.literal("submit_order"),
@@ -108,6 +109,13 @@ const opSchema = z.discriminatedUnion("op", [
       .object({
         orderNotionalMax: number.exactOptional(),
         grossNotionalMax: number.exactOptional(),
+      })
+      .exactOptional(),
+    money: z
+      .object({
+        kind: z.enum(["cash", "margin"]),
+        leverageMax: number,
+        instrumentLeverageMax: z.record(text, number).exactOptional(),
       })
       .exactOptional(),
   }),

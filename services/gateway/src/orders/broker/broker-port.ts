@@ -1,4 +1,4 @@
-import type { BookId, OrderTerms } from "@qmtl/core/execution";
+import type { BookId, BrokerCancel, OrderTerms } from "@qmtl/core/execution";
 
 /** An order on its way to a broker. Lots are signed: above 0 buys. */
 export interface BrokerOrder extends BookId {
@@ -46,7 +46,7 @@ export interface BrokerBar {
 export interface BrokerReport {
   readonly fills: readonly BrokerFill[];
   /** Orders the broker itself cancelled. */
-  readonly cancelled: readonly string[];
+  readonly cancelled: readonly BrokerCancel[];
 }
 
 export type AcceptReply =

@@ -227,7 +227,7 @@ async function takeBars(
   const booking = router.booking();
   takeReport(router, report, booking);
   const marks = bars
-    .filter(({ close }) => close > 0 && Number.isFinite(close))
+    .filter(({ close }) => Number.isFinite(close))
     .filter(({ instrument }) => {
       const last = router.market.lastMark(instrument);
       return last === undefined || row.bucket > last.bucket;

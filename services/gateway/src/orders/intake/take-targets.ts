@@ -1,8 +1,8 @@
-import type { TargetInput } from "@qmtl/core/execution";
+import { refusalReason, type TargetInput } from "@qmtl/core/execution";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
-import { reasonOfRefusal, reasonOfRefusedIntent } from "../account/gate-reasons.ts";
+import { reasonOfRefusal } from "../account/gate-reasons.ts";
 import { PermissionLost } from "../account/order-permission.ts";
 import type { StatedClaim } from "../account/world-gate.ts";
 import type { Halt } from "../store/halts.ts";
@@ -31,6 +31,8 @@ export interface TargetVerdict {
   /** Empty when accepted and acted upon. */
   readonly reason: string;
   readonly orders: readonly string[];
+  /** Position, in units, that it was cut to for lack of buying power; absent if it was not. */
+  readonly reducedTo?: string;
   /** Halts that keep it from acting. */
   readonly haltIds?: readonly string[];
 }
@@ -63,7 +65,7 @@ export async function takeTargets(
   turns: readonly TargetsTurn[],
 ): Promise<TargetVerdict[][]> {
   const booking = router.booking();
-  const verdicts = turns.map((turn) => takeTurn(router, turn, booking));
+  const verdicts = takeInOrder(router, turns, booking);
   const stores = turns.flatMap(({ alongside }) => (alongside === undefined ? [] : [alongside]));
   const alongside = storingAll(stores);
   try {
@@ -101,27 +103,38 @@ function storingAll(
 
 /** A target that is not refused, as the core takes it. */
 interface TargetDecision extends TargetInput {
-  /** Index among the targets of its call. */
-  readonly index: number;
+  /** Index of its call, and its own among the targets of the call. */
+  readonly at: number;
+  readonly place: number;
   readonly act: boolean;
   readonly capital: number;
   readonly halts: readonly Halt[];
 }
 
-function takeTurn(router: AccountRouter, turn: TargetsTurn, booking: Booking): TargetVerdict[] {
-  const verdicts: TargetVerdict[] = [];
+/**
+ * Takes the targets of all calls; the verdicts are in the order of the calls. They are taken in an order in which what
+ * is closed makes room for what is opened, and where the account's money does not allow all of it, each opens the same
+ * share.
+ */
+function takeInOrder(
+  router: AccountRouter,
+  turns: readonly TargetsTurn[],
+  booking: Booking,
+): TargetVerdict[][] {
+  const verdicts = turns.map((): TargetVerdict[] => []);
   const decisions: TargetDecision[] = [];
-  for (const [index, target] of turn.targets.entries()) {
-    const decision = refuse(router, turn, target) ?? decide(router, turn, target, index);
-    if (typeof decision !== "string") decisions.push(decision);
-    else verdicts[index] = { accepted: false, reason: decision, orders: [] };
+  for (const [at, turn] of turns.entries()) {
+    for (const [place, target] of turn.targets.entries()) {
+      const decision = refuse(router, turn, target) ?? decide(router, turn, target, at, place);
+      if (typeof decision !== "string") decisions.push(decision);
+      else verdicts[at]![place] = { accepted: false, reason: decision, orders: [] };
+    }
   }
-  const books = new Set(decisions.map(({ strategy, instrument }) => `${strategy} ${instrument}`));
-  // Of several targets of one book the last one counts, so these keep their order.
-  const ordered =
-    books.size === decisions.length ? router.core.reductionsFirst(decisions) : decisions;
-  for (const decision of ordered) {
-    verdicts[decision.index] = takeOne(router, turn, decision, booking);
+  const { order, openShare } = router.core.planTargets(decisions);
+  for (const index of order) {
+    const decision = decisions[index]!;
+    const { at, place } = decision;
+    verdicts[at]![place] = takeOne(router, turns[at]!, decision, booking, openShare);
   }
   return verdicts;
 }
@@ -131,7 +144,8 @@ function decide(
   router: AccountRouter,
   { world }: TargetsTurn,
   target: StatedTarget,
-  index: number,
+  at: number,
+  place: number,
 ): TargetDecision | "MARK_INVALID" {
   const { strategy, instrument, bucket, sizedRow, drift } = target;
   const id = { world: world.worldId, strategy, instrument };
@@ -149,7 +163,7 @@ function decide(
   const resize = act && isSame && router.core.hasStrayed(id, mark, capital);
   return {
     ...id,
-    ...{ index, value, bucket, mark, capital, act, halts },
+    ...{ at, place, value, bucket, mark, capital, act, halts },
     ...(notionalMin === undefined ? {} : { notionalMin }),
     ...(sizedRow === undefined ? {} : { sizedRow }),
     ...(drift === undefined ? {} : { drift }),
@@ -162,10 +176,11 @@ function takeOne(
   { world, claim, targets }: TargetsTurn,
   decision: TargetDecision,
   booking: Booking,
+  openShare: number,
 ): TargetVerdict {
-  const { index, halts, ...input } = decision;
+  const { at: _, place, halts, ...input } = decision;
   const { strategy } = input;
-  const stated = targets[index]!;
+  const stated = targets[place]!;
   if (isStanding(router, input)) return { accepted: true, reason: "", orders: [] };
   const before = booking.made.length;
   const refusedBefore = booking.refused.length;
@@ -174,6 +189,7 @@ function takeOne(
     {
       op: "set_target",
       ...input,
+      ...(openShare < 1 ? { openShare } : {}),
       session: claim.sessionId,
       reason: stated.reason,
     },
@@ -183,13 +199,17 @@ function takeOne(
   const made = booking.made.slice(before);
   const refused = booking.refused.slice(refusedBefore)[0];
   const rejected = made.find(({ order }) => order.state === "rejected")?.order;
-  if (outcome !== "applied") return { accepted: false, reason: "NOT_ACTIVE", orders: [] };
   const orders = made.map(({ order }) => order.id);
+  if (outcome === "bad_mark") return { accepted: false, reason: "MARK_INVALID", orders };
+  if (outcome !== "applied") return { accepted: false, reason: "NOT_ACTIVE", orders };
   if (halts.length > 0) {
     return { accepted: true, reason: "HALTED", orders, haltIds: halts.map(({ haltId }) => haltId) };
   }
-  if (refused !== undefined)
-    return { accepted: true, reason: reasonOfRefusedIntent(refused.reason), orders };
+  if (refused !== undefined) {
+    const reason = refusalReason(refused.reason);
+    if (reason !== "REDUCED_TO_BUYING_POWER") return { accepted: true, reason, orders };
+    return { accepted: true, reason, orders, reducedTo: router.targetQuantity(input) };
+  }
   const hasCapital = stated.value === 0 || (router.core.capital(world.worldId, strategy) ?? 0) > 0;
   return { accepted: true, reason: rejected?.reason ?? (hasCapital ? "" : "NO_CAPITAL"), orders };
 }
@@ -198,7 +218,10 @@ function takeOne(
  * Whether a target with a drift is the standing one, nothing has strayed and nothing is missing. It is stated at the end
  * of every bucket, and then there is nothing to journal.
  */
-function isStanding({ core }: AccountRouter, input: Omit<TargetDecision, "index" | "halts">) {
+function isStanding(
+  { core }: AccountRouter,
+  input: Omit<TargetDecision, "at" | "place" | "halts">,
+) {
   const { value, drift, sizedRow = -1, notionalMin = 0, act, resize = false } = input;
   const standing = core.book(input)?.target;
   if (standing?.drift === undefined || !act || resize) return false;

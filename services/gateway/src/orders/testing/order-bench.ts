@@ -60,6 +60,7 @@ export const paperAccount: AccountSettings = {
     },
   ],
   limits: {},
+  money: { kind: "margin", leverageMax: 4 },
   reconcileIntervalMs: 86_400_000,
 };
 

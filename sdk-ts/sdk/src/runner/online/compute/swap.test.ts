@@ -32,6 +32,7 @@ class FakeContext {
       ends,
       targets: [target],
       sizedRows: [Number.NaN],
+      signals: [],
     };
   }
 }

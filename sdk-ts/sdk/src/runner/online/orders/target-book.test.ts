@@ -10,6 +10,11 @@ const target: OnlineTarget = {
   max: 1,
   drift: 0,
   sizedRowOutput: -1,
+  signalId: "s",
+  signalSources: [],
+  // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text
+  stale: { after: 5, then: "hold" },
+  intervalMs: 60_000,
 };
 const end = { source: "feed", row: 3 };
 const bucket = (value: number, sizedRow = Number.NaN) => ({

@@ -4,7 +4,8 @@ import type { QmtlConfig } from "../../../config/index.ts";
 import { parseTimeText } from "../../../sources/index.ts";
 import { continuousRows, ReplayFeed, type ReplayRows } from "../../../sources/replay-feed.ts";
 import { type IdentifiedNode, streamClock } from "../../../strategy/graphs.ts";
-import { StreamInput, TagQueryNode } from "../../../strategy/index.ts";
+import { type StaleSignal, StreamInput, TagQueryNode } from "../../../strategy/index.ts";
+import { type SignalSource, signalSources } from "../../signals/signal-source.ts";
 import { checkInterval, loadSourceRows, rowsUntil } from "../../source-files/source-rows.ts";
 import type { IdentifiedStrategy } from "../../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../../strategy-loading/strategy-run-error.ts";
@@ -30,6 +31,14 @@ export interface OnlineTarget {
   readonly sizedRowOutput: number;
   /** Entry of `sources:` whose close is the instrument's mark; undefined: not configured. */
   readonly markSource: string | undefined;
+  /** Id of the node from which the target is made. */
+  readonly signalId: string;
+  /** Columns of sources on which that depends, the nearest first. */
+  readonly signalSources: readonly SignalSource[];
+  /** When it counts as without a signal, and what is done then. */
+  readonly stale: StaleSignal;
+  /** Length of its buckets, milliseconds. */
+  readonly intervalMs: number;
 }
 
 /** A tag query of the graph. */
@@ -134,10 +143,10 @@ function checkSchedules(streams: readonly StreamInput[]): void {
 }
 
 function targetsOf(
-  { targets, strategy }: IdentifiedStrategy,
+  { targets, strategy, graph }: IdentifiedStrategy,
   config: Pick<QmtlConfig, "instruments">,
 ): OnlineTarget[] {
-  const found = targets.map(({ nodeId, name, node }) => ({
+  const found = targets.map(({ nodeId, name, node, signalId, intervalMs }) => ({
     nodeId,
     name,
     instrument: node.instrument,
@@ -145,6 +154,10 @@ function targetsOf(
     drift: node.drift,
     sizedRowOutput: node.sizedRowOutput,
     markSource: config.instruments[node.instrument]?.mark_source,
+    signalId,
+    signalSources: signalSources(graph, signalId),
+    stale: node.stale,
+    intervalMs,
   }));
   const instruments = found.map(({ instrument }) => instrument);
   const twice = instruments.find((one, at) => instruments.indexOf(one) !== at);

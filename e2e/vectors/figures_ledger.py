@@ -179,10 +179,12 @@ def figures(case):
 
 
 def main():
-    two_phases()
+    is_check = "--check" in sys.argv
+    if not is_check:
+        two_phases()
     text = json.dumps({"cases": [figures(case) for case in CASES]}, indent=1) + "\n"
     path = HERE / "figures.json"
-    if "--check" in sys.argv:
+    if is_check:
         sys.exit(0 if path.read_text() == text else 1)
     path.write_text(text)
 

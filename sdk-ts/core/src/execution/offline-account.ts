@@ -171,14 +171,21 @@ export class OfflineAccount {
         };
       });
     const { order, openShare } = planTargets(this.#router.core, inputs);
-    for (const index of order) {
+    // All are sized before any order of theirs fills.
+    const effects = order.map((index) => {
       const input = inputs[index]!;
-      this.#take(this.#lines[input.at]!, { ...input, openShare });
-    }
+      return this.#take(this.#lines[input.at]!, { ...input, openShare });
+    });
+    order.forEach((index, k) => {
+      const line = this.#lines[inputs[index]!.at]!;
+      for (const effect of effects[k]!) {
+        this.#send(line, effect);
+      }
+    });
     return taken;
   }
 
-  #take(line: Line, input: TargetInput): void {
+  #take(line: Line, input: TargetInput): readonly RouterEffect[] {
     const { value, bucket: row, sizedRow = line.sizedRow } = input;
     line.target = value;
     line.sizedRow = sizedRow;
@@ -191,9 +198,7 @@ export class OfflineAccount {
     for (const { lots, reason } of refused) {
       this.refusals.push({ instrument, lots, reason, row, isFill: false });
     }
-    for (const effect of effects) {
-      this.#send(line, effect);
-    }
+    return effects;
   }
 
   /** Records equity and exposure at a bucket end. */
@@ -220,9 +225,10 @@ export class OfflineAccount {
     this.#lastEquity = equity;
   }
 
-  /** Drops the orders, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
+  /** Drops the orders, refusals, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
   forget(): void {
     this.orders.length = 0;
+    this.refusals.length = 0;
     this.fills.length = 0;
     this.#marks.forget();
   }

@@ -13,20 +13,12 @@ import type { StrategyFill, TargetSignal } from "../../strategy/index.ts";
 import { BarReplay, type TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
-import type { ResultRefusal } from "./result.ts";
+import type { ResultRefusal, ResultRuin } from "./result.ts";
 
 /** An event that is passed to a callback of the strategy. */
 export type TradeEvent =
   | { readonly kind: "signal"; readonly signal: TargetSignal }
   | { readonly kind: "fill"; readonly fill: StrategyFill };
-
-/** The mark at which nothing was left. */
-export interface OfflineRuin {
-  /** End of the bar, milliseconds. */
-  readonly timeMs: number;
-  /** Cash and positions at their marks, 0 or less, in the account's currency. */
-  readonly equity: number;
-}
 
 /** Result of trading target columns over the bars of their instruments. */
 export interface OfflineTrading {
@@ -41,7 +33,7 @@ export interface OfflineTrading {
   /** Σ of traded notional ÷ equity at the previous mark, aligned with `returns`. */
   readonly turnover: Float64Array;
   /** Undefined if the equity stayed above 0. */
-  readonly ruin: OfflineRuin | undefined;
+  readonly ruin: ResultRuin | undefined;
   readonly orders: readonly Readonly<RouterOrder>[];
   readonly fills: readonly StrategyFill[];
   readonly refusals: readonly ResultRefusal[];
@@ -206,7 +198,7 @@ class TradingRun {
     return nextMs;
   }
 
-  #result(ruin: OfflineRuin | undefined): OfflineTrading {
+  #result(ruin: ResultRuin | undefined): OfflineTrading {
     const account = this.#account;
     const { fees, spreadCosts } = account.totals();
     const { gross, net, largestWeight } = account.exposure();

@@ -228,6 +228,41 @@ describe("a run of which nothing is left", () => {
   });
 });
 
+test("orders that fill at the close they were decided on are sized together, whatever they are called", async () => {
+  const figures = async (first: string, second: string) => {
+    class Two extends Strategy {
+      override setup(): void {
+        for (const [source, instrument, share] of [
+          ["x", first, 0.6],
+          ["y", second, 0.4],
+        ] as const) {
+          const bars = new StreamInput({ source, columns: ["w"], interval: "1d", period: 1 });
+          const signal = column(bars, "w");
+          this.addNodes([new WeightTargetNode({ signal, instrument, weightMax: share, step: 0 })]);
+        }
+      }
+    }
+    const held = {
+      x: withColumn(barsOfCloses([100, 90, 120]), "w", () => 1),
+      y: withColumn(barsOfCloses([10, 12, 9]), "w", () => 1),
+    };
+    const { equity, fills } = await runOnBars(Two, held, {
+      sameBarClose: true,
+      costs: { feeBps: 50, halfSpreadBps: 50 },
+      instruments: { [first]: { source: "x" }, [second]: { source: "y" } },
+    });
+    return { equity: [...equity], sizes: fills.map(({ quantity }) => quantity).sort() };
+  };
+
+  const one = await figures("A", "B");
+  const other = await figures("B", "A");
+
+  expect(one.sizes).toEqual(other.sizes);
+  for (const [at, equity] of one.equity.entries()) {
+    expect(equity).toBeCloseTo(other.equity[at]!, 6);
+  }
+});
+
 class Fixed extends Strategy {
   static readonly module = import.meta.url;
 

@@ -60,7 +60,7 @@ describe("any printable symbol is traded, on monthly bars, in a backtest and in 
   beforeAll(async () => {
     stack = await startStack({
       config: [
-        `sources: {month: {file: month.csv, interval: 1mo, periods_per_year: 12, start: ${dateOf(historyRows)}, until: start}}`,
+        `sources: {month: {file: month.csv, interval: 1mo, start: ${dateOf(historyRows)}, until: start}}`,
         "instruments:",
         ...symbols.map((symbol) => `  ${keyOf(symbol)}: {lot: "0.1", mark_source: month}`),
         `accounts: {main: {initial_cash: "1000000", instruments: ${JSON.stringify(symbols)}}}`,

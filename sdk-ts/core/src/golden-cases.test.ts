@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import {
+  OrderRouter,
   type SimulatedBar,
   SimulatedBroker,
   type SimulatedFill,
@@ -110,6 +111,20 @@ function slippage({ qty, price, pct = 0 }: Input): number | undefined {
   return fillOf(price!, { lots: qty! }, { feeBps: 0, halfSpreadBps: pct * 10_000 })?.price;
 }
 
+/** Whether a router makes an order whole; one beyond buying power is cut. */
+function isMadeWhole({ cash, leverage, qty, price }: Input): boolean {
+  const book = { world: "w", strategy: "s", instrument: "X" };
+  const router = new OrderRouter({
+    ...{ account: "a", instruments: [{ symbol: "X", lotSize: "1" }], initialCash: cash! },
+    ...{ hashHex: String, orderId: () => "o" },
+    money: { kind: "margin", leverageMax: leverage! },
+  });
+  router.setAllocation({ ...book, share: 1, equity: cash! });
+  router.core.onMark("X", price!);
+  const { effects } = router.submitOrder({ ...book, lots: qty!, bucket: 1 });
+  return effects.some((effect) => effect.kind === "send" && effect.order.lots === qty);
+}
+
 /** What the product gives for a case, by id. */
 const gives: Readonly<Record<string, (input: GoldenCase["input"]) => unknown>> = {
   "fees-04": (input) => {
@@ -123,6 +138,8 @@ const gives: Readonly<Record<string, (input: GoldenCase["input"]) => unknown>> =
   "fills-02": (input) => limitFill(input as Input),
   "fills-04": (input) => stopFill(input as Input),
   "fills-05": (input) => stopFill(input as Input),
+  "margin-01": (input) => isMadeWhole(input as Input),
+  "margin-02": (input) => isMadeWhole(input as Input),
   "indicator-01": (input) => lastOf(sma, { window: 2 }, valuesOf(input))[0],
   "indicator-08": (input) => {
     const [mid, upper, lower] = lastOf(bollinger, { window: 3, multiplier: 2 }, valuesOf(input));

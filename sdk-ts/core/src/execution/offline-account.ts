@@ -1,45 +1,25 @@
 import type { BrokerPositions } from "./broker-positions.ts";
 import { heldWeight } from "./held-weight.ts";
-import type { CompiledInstrument } from "./instrument-spec.ts";
+import { marginDemand } from "./margin-call.ts";
 import { MarkTable, type OfflineExposure } from "./mark-table.ts";
 import type {
   OfflineAccountOptions,
   OfflineInstrument,
+  OfflineLine,
   OfflinePosition,
   OfflineRefusal,
   OfflineTarget,
   OfflineTotals,
 } from "./offline-records.ts";
 import { OrderRouter } from "./order-router.ts";
-import type { Mark, RouterLedger } from "./router-ledger.ts";
+import type { RouterLedger } from "./router-ledger.ts";
 import type { TargetInput } from "./router-options.ts";
-import type { BookId, RouterEffect, RouterOrder } from "./router-order.ts";
-import type { Book, StrategyAccount } from "./router-state.ts";
+import type { RouterEffect, RouterOrder } from "./router-order.ts";
+import type { StrategyAccount } from "./router-state.ts";
 import { type BrokerCancel, SimulatedBroker } from "./simulated-broker.ts";
 import type { SimulatedFill } from "./simulated-order.ts";
 import { type StrayRecord, StrayTracker } from "./stray-tracker.ts";
 import { planTargets } from "./target-moment.ts";
-
-/** An instrument with its broker and its state between bars. */
-interface Line {
-  readonly id: BookId;
-  readonly compiled: CompiledInstrument;
-  readonly lotUnit: number;
-  readonly notionalMin: number;
-  readonly drift: number;
-  readonly sameBarClose: boolean;
-  readonly broker: SimulatedBroker;
-  /** The ledger's own mark. */
-  readonly mark: Mark;
-  /** The mark at the last bucket end. */
-  settledMark: number;
-  /** The ledger's own book; undefined before the first target. */
-  book: Readonly<Book> | undefined;
-  target: number;
-  sizedRow: number;
-  working: number;
-  spreadCosts: number;
-}
 
 /** Finished orders and executions remembered; a few are enough, since offline nothing comes late or twice. */
 const FINISHED_MAX = 16;
@@ -48,8 +28,8 @@ const FINISHED_MAX = 16;
  * One strategy over one or several instruments, bar by bar, through the same order router and broker that paper uses.
  *
  * A target is sized at its instrument's last close with the equity of the whole account at that moment, and fills at
- * the open of the instrument's next bar with costs. At each bucket end call `bar` for every instrument with a bar
- * there, then for the targets `isStray` and `takeTargets`, then `mark`; with one instrument `step` does all of it.
+ * the open of the instrument's next bar with costs. At each bucket end call `bar` for every instrument with a bar there,
+ * `settle`, then for the targets `isStray` and `takeTargets`, then `mark`; with one instrument `step` does all of it.
  * Nothing is allocated while targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full
  * exits stay exact. A NaN target keeps the previous target; a NaN close keeps the previous mark.
  *
@@ -62,7 +42,7 @@ export class OfflineAccount {
   readonly #router: OrderRouter;
   readonly #ledger: RouterLedger;
   readonly #strategy: StrategyAccount;
-  readonly #lines: readonly Line[];
+  readonly #lines: readonly OfflineLine[];
   readonly #strays: StrayTracker;
   readonly #marks: MarkTable;
   readonly #settledMarkOf: (instrument: string) => number;
@@ -115,6 +95,7 @@ export class OfflineAccount {
     sizedRow = Number.NaN,
   ): void {
     this.bar(0, row, open, high, low, close);
+    this.settle(() => row);
     const line = this.#lines[0]!;
     const value = Number.isNaN(target) ? line.target : target;
     const resize = this.isStray(0);
@@ -139,6 +120,41 @@ export class OfflineAccount {
     if (!Number.isNaN(close)) {
       line.mark.price = close;
     }
+  }
+
+  /**
+   * Reduces or closes positions where the account's money demands it at the closes that came last; see `meetDemand`.
+   *
+   * @param rowOf last row of an instrument that had begun, by its place: orders fill on the one after it
+   */
+  settle(rowOf: (at: number) => number): void {
+    const money = this.#ledger.money;
+    if (money === undefined) return;
+    let equity = this.#ledger.accountCash;
+    let gross = 0;
+    for (let at = 0; at < this.#lines.length; at++) {
+      const { book, lotUnit, mark } = this.#lines[at]!;
+      if (book === undefined || book.quantity === 0) continue;
+      const value = book.quantity * lotUnit * mark.price;
+      equity += value;
+      gross += Math.abs(value);
+    }
+    if (marginDemand(money, equity, gross) === "none" && !this.isRuined) return;
+    if (!this.#router.isMarginDue) return;
+    const { effects } = this.#router.meetMargin(({ instrument }) =>
+      rowOf(this.#lines.findIndex(({ id }) => id.instrument === instrument)),
+    );
+    for (const effect of effects) this.#perform(effect);
+  }
+
+  /** True while an order waits for its bar. */
+  get isWorking(): boolean {
+    return this.#lines.some(({ working }) => working > 0);
+  }
+
+  /** True once the equity was 0 or below at a bucket end: everything is closed, and nothing is opened ever after. */
+  get isRuined(): boolean {
+    return this.#router.core.isRuined;
   }
 
   /**
@@ -178,14 +194,12 @@ export class OfflineAccount {
     });
     order.forEach((index, k) => {
       const line = this.#lines[inputs[index]!.at]!;
-      for (const effect of effects[k]!) {
-        this.#send(line, effect);
-      }
+      for (const effect of effects[k]!) this.#send(line, effect);
     });
     return taken;
   }
 
-  #take(line: Line, input: TargetInput): readonly RouterEffect[] {
+  #take(line: OfflineLine, input: TargetInput): readonly RouterEffect[] {
     const { value, bucket: row, sizedRow = line.sizedRow } = input;
     line.target = value;
     line.sizedRow = sizedRow;
@@ -244,7 +258,7 @@ export class OfflineAccount {
   }
 
   totals(): OfflineTotals {
-    const sum = (of: (line: Line) => number): number =>
+    const sum = (of: (line: OfflineLine) => number): number =>
       this.#lines.reduce((total, line) => total + of(line), 0);
     return {
       fees: this.#fees,
@@ -298,7 +312,19 @@ export class OfflineAccount {
     }
   }
 
-  #send(line: Line, effect: RouterEffect): void {
+  #perform(effect: RouterEffect): void {
+    const { core } = this.#router;
+    const order = effect.kind === "send" ? effect.order : core.order(effect.orderId)!;
+    const line = this.#lines.find(({ id }) => id.instrument === order.instrument)!;
+    if (effect.kind === "send") {
+      this.#send(line, effect);
+    } else if (line.broker.cancel(order.id) === "cancelled") {
+      line.working--;
+      core.onCancelled(order.id);
+    }
+  }
+
+  #send(line: OfflineLine, effect: RouterEffect): void {
     if (effect.kind !== "send") {
       return;
     }
@@ -317,7 +343,7 @@ export class OfflineAccount {
   }
 
   /** What the broker did not fill of an order: it was already taken off the working ones if anything filled. */
-  #cutByBroker(line: Line, { id, reason }: BrokerCancel, row: number): void {
+  #cutByBroker(line: OfflineLine, { id, reason }: BrokerCancel, row: number): void {
     const order = this.#router.core.order(id)!;
     const lots = order.lots - order.filledLots;
     if (order.filledLots === 0) line.working--;
@@ -326,7 +352,7 @@ export class OfflineAccount {
     this.refusals.push({ instrument: line.id.instrument, lots, reason, row, isFill: true });
   }
 
-  #bookFill(line: Line, fill: SimulatedFill): void {
+  #bookFill(line: OfflineLine, fill: SimulatedFill): void {
     const { orderId, executionId, lots, price, fee } = fill;
     this.#router.core.onFill({ orderId, executionId, lots, price, fee });
     line.working--;
@@ -336,7 +362,7 @@ export class OfflineAccount {
     this.#turnover += Math.abs(lots * line.lotUnit * price) / this.#lastEquity;
   }
 
-  #newLine(instrument: OfflineInstrument, world: string, strategy: string): Line {
+  #newLine(instrument: OfflineInstrument, world: string, strategy: string): OfflineLine {
     const id = { world, strategy, instrument: instrument.symbol };
     const positions: BrokerPositions = {
       lotsOf: () => line.book?.quantity ?? 0,
@@ -347,7 +373,7 @@ export class OfflineAccount {
           ? lots
           : this.#router.power.lotsToFill(symbol, lots, price, this.#settledMarkOf),
     };
-    const line: Line = {
+    const line: OfflineLine = {
       id,
       compiled: this.#ledger.instrument(instrument.symbol),
       lotUnit: Number(instrument.lotSize) * (instrument.multiplier ?? 1),

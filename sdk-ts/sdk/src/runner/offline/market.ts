@@ -80,6 +80,10 @@ function moneyRules(
 ): AccountMoney {
   const stated = account === undefined ? UNLEVERAGED : moneyOf(account, config.instruments);
   const money = { ...stated, ...given };
+  if (money.leverageMax * (money.maintenance ?? 0) >= 1) {
+    const message = `a maintenance of ${money.maintenance} is never kept at a leverage of ${money.leverageMax}: it must be below ${1 / money.leverageMax}`;
+    throw new StrategyRunError("ACCOUNT_INVALID", message);
+  }
   if (money.kind !== "cash" || money.leverageMax <= 1) return money;
   const message = `an account of kind cash has a leverage of at most 1, not ${money.leverageMax}`;
   throw new StrategyRunError("ACCOUNT_INVALID", message);
@@ -100,8 +104,7 @@ function checkedTargets({ strategy, targets }: IdentifiedStrategy): readonly Dec
 }
 
 function specOf(symbol: string, config: Config): InstrumentConfig {
-  const spec = config.instruments[symbol];
-  if (spec !== undefined) return spec;
+  if (Object.hasOwn(config.instruments, symbol)) return config.instruments[symbol]!;
   const known = Object.keys(config.instruments).join(", ") || "none";
   const message = `the configuration has no instrument "${symbol}"; it has ${known}`;
   throw new StrategyRunError("INSTRUMENT_UNKNOWN", message);

@@ -52,7 +52,7 @@ export function offlineNotes(
 export function ruinNote(ruin: ResultRuin | undefined, currency: string): string[] {
   if (ruin === undefined) return [];
   return [
-    `The equity was ${ruin.equity.toFixed(2)} ${currency} at the bar ending ${day(ruin.timeMs)}: the run is ruined, its last return is -100 %, and nothing trades after it. Positions are those of that moment.`,
+    `The equity was ${ruin.equity.toFixed(2)} ${currency} at the bar ending ${day(ruin.timeMs)}: the run is ruined, its last return is -100 %, what is held is closed at the next open, and nothing else trades after it.`,
   ];
 }
 

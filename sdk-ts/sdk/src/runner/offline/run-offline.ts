@@ -33,7 +33,7 @@ import {
   compileOfflineOptions,
   type OfflineOptions,
 } from "./offline-options.ts";
-import { refusalNotes } from "./refusal-notes.ts";
+import { marginNotes, refusalNotes } from "./refusal-notes.ts";
 import { writeOfflineReport } from "./report.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
 import { endedNotes, staleNotes } from "./stale-notes.ts";
@@ -161,6 +161,7 @@ async function backtest(
       ...staleNotes(identified.graph, judged, feeds, trading.timesMs),
       ...endedNotes(read, trading.timesMs.at(-1)!),
       ...refusalNotes(market, trading.refusals),
+      ...marginNotes(market, trading.orders, rows),
       ...strayNote(market, trading),
       ...fillNotes(market, rows, trading.fills),
       ...growthNote(returns),

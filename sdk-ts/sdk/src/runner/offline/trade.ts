@@ -156,6 +156,8 @@ class TradingRun {
         if (replays[k]!.nextEndMs === nowMs) replays[k]!.play(account);
       }
       if (account.fills.length > this.#fills.length) this.#collectFills();
+      if (nowMs === barMs)
+        account.settle((place) => instrumentTargets[place]!.replay.begunRow(nowMs));
       for (let k = 0; k < instrumentTargets.length; k++)
         this.#advance(instrumentTargets[k]!, nowMs);
       if (this.#open.length > 0) this.#takeOpen(nowMs);
@@ -167,13 +169,19 @@ class TradingRun {
     }
   }
 
-  /** Passes over the bars that are left: nothing trades on them. */
+  /** Closes what is held at the next open, and passes over the bars that are left: nothing else trades on them. */
   #ruined(nowMs: number): OfflineTrading {
     const ruin = { timeMs: nowMs, equity: this.#account.lastEquity };
     for (;;) {
       const barMs = this.#nextBarMs();
       if (barMs === Number.POSITIVE_INFINITY) return this.#result(ruin);
-      for (const replay of this.#replays) if (replay.nextEndMs === barMs) replay.skip();
+      const isClosing = this.#account.isWorking;
+      for (const replay of this.#replays) {
+        if (replay.nextEndMs !== barMs) continue;
+        if (isClosing) replay.play(this.#account);
+        else replay.skip();
+      }
+      this.#collectFills();
       this.#timesMs[this.#marks++] = barMs;
     }
   }

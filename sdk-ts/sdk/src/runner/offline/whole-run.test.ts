@@ -202,22 +202,26 @@ describe("two instruments with calendars of their own", () => {
 describe("a run of which nothing is left", () => {
   const ruined = ["short-ruin", "ruin-exact-zero", "sign-inversion"];
 
-  test.each(ruined)("ends at -100 %%, trades no more and has no ratio: %s", async (id) => {
-    const result = await run(named.get(id)!);
-    const { metrics, equity, returns, fills, ruin, timesMs, gross } = result;
+  test.each(ruined)(
+    "ends at -100 %%, is closed, trades no more and has no ratio: %s",
+    async (id) => {
+      const result = await run(named.get(id)!);
+      const { metrics, equity, returns, fills, ruin, timesMs, gross } = result;
 
-    expect(fills).toHaveLength(1);
-    expect(equity.at(-1)).toBe(0);
-    expect(equity).toHaveLength(timesMs.length);
-    expect(gross.at(-1)).toBe(0);
-    expect(returns.returns.at(-1)).toBe(-1);
-    expect(metrics.get("total_return")).toBe(-1);
-    expect(metrics.get("max_drawdown_ratio")).toBe(1);
-    for (const name of ["sharpe", "sharpe_per_bar", "volatility", "win_ratio", "profit_factor"]) {
-      expect(metrics.has(name), name).toBe(false);
-    }
-    expect(ruin!.equity).toBeLessThanOrEqual(0);
-  });
+      expect(fills.map(({ side }) => side)).toEqual(["sell", "buy"]);
+      expect(result.instruments).toMatchObject([{ quantity: "0" }]);
+      expect(equity.at(-1)).toBe(0);
+      expect(equity).toHaveLength(timesMs.length);
+      expect(gross.at(-1)).toBe(0);
+      expect(returns.returns.at(-1)).toBe(-1);
+      expect(metrics.get("total_return")).toBe(-1);
+      expect(metrics.get("max_drawdown_ratio")).toBe(1);
+      for (const name of ["sharpe", "sharpe_per_bar", "volatility", "win_ratio", "profit_factor"]) {
+        expect(metrics.has(name), name).toBe(false);
+      }
+      expect(ruin!.equity).toBeLessThanOrEqual(0);
+    },
+  );
 
   test("says so, with the bar and what is owed, and why it has no ratio", async () => {
     const lines = offlineSummary(await run(named.get("short-ruin")!)).join("\n");

@@ -1,5 +1,5 @@
 import { bucketOpen } from "@qmtl/core/intervals";
-import { parseInterval, type QmtlConfig } from "@qmtl/sdk/config";
+import { parseInterval, periodsPerYearOf, type QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, Logger } from "@qmtl/service-kit";
 import type { SourceBar } from "../../ports.ts";
@@ -40,7 +40,7 @@ export function feedsOf(config: QmtlConfig): Map<string, FeedSettings> {
       {
         intervalSeconds: parseInterval(source.interval),
         isSparse: source.sparse,
-        periodsPerYear: source.periods_per_year,
+        periodsPerYear: periodsPerYearOf(source),
       },
     ]),
   );
@@ -205,7 +205,7 @@ interface BarRow {
 
 /**
  * Books one row on one account: the broker's fills at the open, marks at the close, then capital and return of every
- * strategy of the worlds that live by this feed. Returns undefined, and does nothing, for a row that was booked before.
+ * strategy of the worlds that live by this feed, then what the account's money demands at these marks. Returns undefined, and does nothing, for a row that was booked before.
  * An instrument that was marked at this time or later keeps that mark, as after its `mark_source` was changed. Call it
  * only within an exclusive operation of the account.
  */
@@ -237,7 +237,10 @@ async function takeBars(
   const op = { op: "bar", source, row: row.row, bucket, marks, worlds } as const;
   const place = { world: "", strategy: "", row: row.row };
   const { sealed = [] } = booking.apply("bar", op, place, router.permission);
-  await router.commit(booking);
+  if (router.core.isMarginDue) {
+    booking.apply("margin", { op: "margin", bucket }, place, router.permission);
+  }
+  await router.commitAndSend(booking);
   router.isDoubtful = false;
   router.market.take(op);
   const bar = { source, row: row.row, bucket, worlds, sealed };

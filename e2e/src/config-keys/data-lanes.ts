@@ -121,6 +121,10 @@ export const laneCases: Readonly<Record<string, LaneCase>> = {
       expect(Math.abs((offline[0]?.quantity ?? 0) - first / 2)).toBeLessThanOrEqual(1);
     },
   },
+  "accounts.*.maintenance": {
+    account: "maintenance: 0.99",
+    shows: ({ offline }, base) => expect(offline.length).toBeGreaterThan(base.offline.length),
+  },
   "accounts.*.fee_bps": {
     account: "fee_bps: 100",
     shows: ({ offline }, base) => {

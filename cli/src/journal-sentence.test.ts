@@ -22,6 +22,10 @@ test.each([
     "s-1 in demo wants 100 % of its capital in SPX; no order is made while a halt is in force",
   ],
   [
+    { op: "set_target", value: 0.6, instrument: "SPX", act: true, resize: true, reason: "" },
+    "s-1 in demo wants 60 % of its capital in SPX; it is sized again, because what is held has strayed",
+  ],
+  [
     {
       op: "settings",
       initialCash: 1_000,

@@ -19,7 +19,9 @@ type Body = Readonly<Record<string, unknown>>;
 const SENTENCES: Readonly<Record<string, (body: Body) => string | undefined>> = {
   set_target: (body) => {
     const held = body.act === false ? "; no order is made while a halt is in force" : "";
-    return `${who(body)} wants ${percent(body.value)} of its capital in ${textOf(body.instrument)}${held}${because(body.reason)}`;
+    const stray =
+      body.resize === true ? "; it is sized again, because what is held has strayed" : "";
+    return `${who(body)} wants ${percent(body.value)} of its capital in ${textOf(body.instrument)}${stray}${held}${because(body.reason)}`;
   },
   submit_order: (body) =>
     `${who(body)} asks to ${trade(body.lots, body.instrument)}${terms(body.terms)}${body.reduceOnly === true ? ", only to reduce" : ""}`,

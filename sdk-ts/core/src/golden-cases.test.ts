@@ -87,7 +87,12 @@ function lastOf<P>(spec: KernelSpec<P>, params: P, values: readonly number[]): n
   const column = Float64Array.from([...new Array<number>(head).fill(Number.NaN), ...values]);
   const outputs = spec.outputs.map(() => new Float64Array(column.length).fill(Number.NaN));
   const kernel = spec.create(params);
-  kernel.bind([column], outputs, { rowOf: () => null, baseOf: () => 0, showsNan: () => false });
+  kernel.bind([column], outputs, {
+    rowOf: () => null,
+    endMs: () => new Float64Array(0),
+    baseOf: () => 0,
+    showsNan: () => false,
+  });
   kernel.run(head, column.length, -head);
   return outputs.map((output) => output.at(-1)!);
 }

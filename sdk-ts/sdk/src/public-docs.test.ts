@@ -78,6 +78,7 @@ test("the strategies of the page have ids, the same in every world", () => {
     "Distance",
     "IntentFirstStrategy",
     "VolatilityTarget",
+    "SixtyForty",
   ]);
   for (const strategy of strategies) {
     const ids = ["a", "b"].map((worldId) =>

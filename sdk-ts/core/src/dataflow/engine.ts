@@ -175,6 +175,7 @@ export class Engine {
     };
     const ports: KernelPorts = {
       rowOf: (k) => (lane.ports[k]!.map < 0 ? null : this.#maps[lane.ports[k]!.map]!),
+      endMs: () => this.frames[lane.clock]!.endMs.values,
       baseOf: (k) => this.frames[clockOf(k)]!.base,
       showsNan: (k) => lane.ports[k]!.showsNan,
     };

@@ -9,6 +9,7 @@ import {
   type RouterOptions,
   type RouterResult,
   type RouterScope,
+  type TargetInput,
   type TargetOutcome,
 } from "./router-options.ts";
 import {
@@ -108,7 +109,7 @@ export class AccountCore {
   }
 
   /** See {@link planTargets}. */
-  planTargets(targets: Parameters<typeof planTargets>[1]): TargetMoment {
+  planTargets(targets: readonly TargetInput[]): TargetMoment {
     return planTargets(this.#core, targets);
   }
 
@@ -127,9 +128,21 @@ export class AccountCore {
     return this.#core.equity();
   }
 
-  /** Capital of a strategy now; 0 before its first allocation. */
-  capital(world: string, strategy: string): number {
-    return this.#core.capital(world, strategy);
+  /** Capital of a strategy; 0 before its first allocation. See {@link RouterLedger.capital}. */
+  capital(
+    world: string,
+    strategy: string,
+    markAt?: (instrument: string) => number | undefined,
+  ): number {
+    return this.#core.capital(world, strategy, markAt);
+  }
+
+  /** See {@link OrderRouter.hasStrayed}. */
+  hasStrayed(id: BookId, mark: number, capital: number): boolean {
+    const book = this.#core.book(id);
+    if (book === undefined) return false;
+    const instrument = this.#core.ledger.instrument(id.instrument);
+    return this.#router.hasStrayed(book, instrument, mark, capital);
   }
 
   /** True while opening orders are held back because books and broker differ. */

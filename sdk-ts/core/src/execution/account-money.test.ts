@@ -14,6 +14,7 @@ const margin = (leverageMax: number, maintenance = 0): AccountMoney => ({
 class Pair {
   readonly account: OfflineAccount;
   #row = 0;
+  #values: readonly number[] = [0, 0];
 
   constructor(money: AccountMoney, symbols: readonly [string, string] = ["A", "B"]) {
     const instruments = symbols.map((symbol) => ({ symbol, lotSize: "1", noCosts: true as const }));
@@ -26,9 +27,9 @@ class Pair {
     const row = this.#row++;
     for (const [at, price] of prices.entries()) account.bar(at, row, price, price, price, price);
     account.settle(() => row);
-    const { order, openShare } = account.planTargets([0, 1], values);
-    for (const at of order) account.decide(at, row, values[at]!, openShare);
-    account.send();
+    const changed = [0, 1].filter((at) => values[at] !== this.#values[at]);
+    account.takeTargets(changed.map((at) => ({ at, row, value: values[at]! })));
+    this.#values = values;
     account.mark();
   }
 

@@ -80,12 +80,12 @@ test("several instruments share the cash, each with its own costs, rows and mark
   });
 
   run.bar(0, 5, 10, 10, 10, 10);
-  run.decide(0, 5, 0.5);
-  run.decide(1, -1, 0.5); // Y has no mark yet
+  run.takeTargets([{ at: 0, row: 5, value: 0.5 }]);
+  run.takeTargets([{ at: 1, row: -1, value: 0.5 }]); // Y has no mark yet
   run.mark();
   run.bar(0, 6, 10, 30, 10, 30);
   run.bar(1, 0, 20, 20, 20, 20);
-  run.decide(1, 0, 0.5);
+  run.takeTargets([{ at: 1, row: 0, value: 0.5 }]);
   run.mark();
   run.bar(1, 1, 20, 25, 20, 25);
   run.mark();
@@ -145,13 +145,13 @@ test("an instrument at a price below 0 is worth that much when another is sized"
     capital: 1_000,
   });
   run.bar(0, 0, 10, 10, 10, 10);
-  run.decide(0, 0, 0.5);
+  run.takeTargets([{ at: 0, row: 0, value: 0.5 }]);
   run.bar(0, 1, 10, 10, 10, 10);
   run.mark();
 
   run.bar(0, 2, 10, 10, -4, -4);
   run.bar(1, 0, 1, 1, 1, 1);
-  run.decide(1, 0, 1);
+  run.takeTargets([{ at: 1, row: 0, value: 1 }]);
   run.mark();
 
   // 500 of cash, and 50 X at −4 each.

@@ -1,110 +1,25 @@
-import type { AccountMoney } from "./account-money.ts";
 import type { BrokerPositions } from "./broker-positions.ts";
-import type { HashHex } from "./client-order-id.ts";
-import type { InstrumentSpec } from "./instrument-spec.ts";
+import { heldWeight } from "./held-weight.ts";
 import { marginDemand } from "./margin-call.ts";
+import { MarkTable, type OfflineExposure } from "./mark-table.ts";
+import type {
+  OfflineAccountOptions,
+  OfflineInstrument,
+  OfflineLine,
+  OfflinePosition,
+  OfflineRefusal,
+  OfflineTarget,
+  OfflineTotals,
+} from "./offline-records.ts";
 import { OrderRouter } from "./order-router.ts";
-import type { PretradeLimits } from "./pretrade.ts";
-import type { Mark, RouterLedger } from "./router-ledger.ts";
-import type { RefusedIntent } from "./router-options.ts";
-import type { BookId, RouterEffect, RouterOrder } from "./router-order.ts";
-import type { Book } from "./router-state.ts";
-import { type BrokerCancel, type CostOptions, SimulatedBroker } from "./simulated-broker.ts";
+import type { RouterLedger } from "./router-ledger.ts";
+import type { TargetInput } from "./router-options.ts";
+import type { RouterEffect, RouterOrder } from "./router-order.ts";
+import type { StrategyAccount } from "./router-state.ts";
+import { type BrokerCancel, SimulatedBroker } from "./simulated-broker.ts";
 import type { SimulatedFill } from "./simulated-order.ts";
-import { planTargets, type TargetMoment } from "./target-moment.ts";
-
-/** An instrument as an offline run trades it. */
-export type OfflineInstrument = InstrumentSpec &
-  CostOptions & {
-    /** Market orders fill at the close of the bar they were decided on, as market-on-close orders. @default false */
-    readonly sameBarClose?: boolean;
-    /** Orders worth less than this at the mark are not made, except those that leave nothing held. @default 0 */
-    readonly notionalMin?: number;
-  };
-
-export interface OfflineAccountOptions {
-  /** What is traded, one entry per instrument. Methods name them by their place in the list. */
-  readonly instruments: readonly OfflineInstrument[];
-  /** Money the strategy starts with. */
-  readonly capital: number;
-  /** @default no limits */
-  readonly limits?: PretradeLimits;
-  /** Money rules of the account. @default none binds */
-  readonly money?: AccountMoney;
-  /** Expected number of marks; the columns grow past it. @default 4096 */
-  readonly rowsExpected?: number;
-  /** World and strategy the books are kept under. @default "offline", "strategy" */
-  readonly world?: string;
-  readonly strategy?: string;
-  /** Hash of client order ids; offline ids need be unique within the run only. @default a counter */
-  readonly hashHex?: HashHex;
-}
-
-/** Totals of a run. Money in the quote currency. */
-export interface OfflineTotals {
-  readonly fees: number;
-  readonly spreadCosts: number;
-  /** Σ over fills of notional ÷ equity at the previous mark; times periods per year ÷ bars = turnover per year. */
-  readonly turnover: number;
-  readonly realisedPnl: number;
-  readonly barsDone: number;
-}
-
-/** Lots that were wanted and not traded. */
-export interface OfflineRefusal {
-  /** Signed lots. */
-  readonly lots: number;
-  readonly instrument: string;
-  readonly reason: RefusedIntent["reason"];
-  /** Row of the instrument that the order was decided on, or on which its fill was cut. */
-  readonly row: number;
-  /** False: decided on. True: cut by the broker, at the price of the fill. */
-  readonly isFill: boolean;
-}
-
-/** Position in one instrument. Money in the quote currency. */
-export interface OfflinePosition {
-  /** Signed lots. */
-  readonly lots: number;
-  /** Per unit; 0 while flat. */
-  readonly averageCost: number;
-  /** Last close that is not NaN; NaN before the first. */
-  readonly mark: number;
-  /** Before fees. */
-  readonly realisedPnl: number;
-  /** Market value less cost, at the mark. */
-  readonly unrealisedPnl: number;
-  readonly fees: number;
-  readonly spreadCosts: number;
-}
-
-/** How much of the equity positions are worth at each mark; all of one length. NaN where the equity is 0 or less. */
-export interface OfflineExposure {
-  /** Values of all positions without their signs ÷ equity. */
-  readonly gross: Float64Array;
-  /** Values of all positions, negative while short, ÷ equity. */
-  readonly net: Float64Array;
-  /** Largest value of one position without its sign ÷ equity. */
-  readonly largestWeight: Float64Array;
-}
-
-/** An instrument with its broker and its state between bars. */
-interface Line {
-  readonly id: BookId;
-  readonly lotUnit: number;
-  readonly notionalMin: number;
-  readonly sameBarClose: boolean;
-  readonly broker: SimulatedBroker;
-  /** The ledger's own mark. */
-  readonly mark: Mark;
-  /** The mark at the last bucket end. */
-  settledMark: number;
-  /** The ledger's own book; undefined before the first target. */
-  book: Readonly<Book> | undefined;
-  target: number;
-  working: number;
-  spreadCosts: number;
-}
+import { type StrayRecord, StrayTracker } from "./stray-tracker.ts";
+import { planTargets } from "./target-moment.ts";
 
 /** Finished orders and executions remembered; a few are enough, since offline nothing comes late or twice. */
 const FINISHED_MAX = 16;
@@ -113,10 +28,10 @@ const FINISHED_MAX = 16;
  * One strategy over one or several instruments, bar by bar, through the same order router and broker that paper uses.
  *
  * A target is sized at its instrument's last close with the equity of the whole account at that moment, and fills at
- * the open of the instrument's next bar with costs. At each bucket end call `bar` for every instrument with a bar
- * there, `settle`, `decide` for every target, `send`, then `mark`; with one instrument `step` does all of them. Nothing
- * is allocated while targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full exits
- * stay exact. A NaN target keeps the previous target; a NaN close keeps the previous mark.
+ * the open of the instrument's next bar with costs. At each bucket end call `bar` for every instrument with a bar there,
+ * `settle`, then for the targets `isStray` and `takeTargets`, then `mark`; with one instrument `step` does all of it.
+ * Nothing is allocated while targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full
+ * exits stay exact. A NaN target keeps the previous target; a NaN close keeps the previous mark.
  *
  * Cash, marks and positions are those of the router's ledger; nothing here keeps them a second time.
  */
@@ -126,17 +41,11 @@ export class OfflineAccount {
   readonly refusals: OfflineRefusal[] = [];
   readonly #router: OrderRouter;
   readonly #ledger: RouterLedger;
-  readonly #lines: readonly Line[];
-  /** Orders of the targets taken since `send`, in their order. */
-  readonly #unsent: RouterEffect[] = [];
-  readonly #senders: Line[] = [];
+  readonly #strategy: StrategyAccount;
+  readonly #lines: readonly OfflineLine[];
+  readonly #strays: StrayTracker;
+  readonly #marks: MarkTable;
   readonly #settledMarkOf: (instrument: string) => number;
-  #equity: Float64Array;
-  #gross: Float64Array;
-  #net: Float64Array;
-  #largestWeight: Float64Array;
-  #length = 0;
-  #barsForgotten = 0;
   #lastEquity: number;
   #fees = 0;
   #turnover = 0;
@@ -160,13 +69,12 @@ export class OfflineAccount {
     });
     this.#router.setAllocation({ world, strategy, share: 1, equity: capital });
     this.#ledger = this.#router.core.ledger;
+    this.#strategy = this.#ledger.strategyOrNew(world, strategy);
     this.#lines = instruments.map((one) => this.#newLine(one, world, strategy));
+    this.#strays = new StrayTracker(instruments.length);
+    this.#marks = new MarkTable(rowsExpected);
     const bySymbol = new Map(this.#lines.map((line) => [line.id.instrument, line]));
     this.#settledMarkOf = (instrument) => bySymbol.get(instrument)!.settledMark;
-    this.#equity = new Float64Array(rowsExpected);
-    this.#gross = new Float64Array(rowsExpected);
-    this.#net = new Float64Array(rowsExpected);
-    this.#largestWeight = new Float64Array(rowsExpected);
     this.#lastEquity = capital;
   }
 
@@ -175,11 +83,25 @@ export class OfflineAccount {
    *
    * @param row absolute row, increasing; it is the bucket of the orders and part of the execution ids
    * @param target fraction of the capital, NaN to keep the previous one
+   * @param sizedRow row at which it was last to be sized. @default none
    */
-  step(row: number, open: number, high: number, low: number, close: number, target: number): void {
+  step(
+    row: number,
+    open: number,
+    high: number,
+    low: number,
+    close: number,
+    target: number,
+    sizedRow = Number.NaN,
+  ): void {
     this.bar(0, row, open, high, low, close);
     this.settle(() => row);
-    this.decide(0, row, target);
+    const line = this.#lines[0]!;
+    const value = Number.isNaN(target) ? line.target : target;
+    const resize = this.isStray(0);
+    if (resize || value !== line.target || sizedRow > line.sizedRow) {
+      this.takeTargets([{ at: 0, row, value, sizedRow, resize }]);
+    }
     this.mark();
   }
 
@@ -236,29 +158,52 @@ export class OfflineAccount {
   }
 
   /**
-   * Takes an instrument's target. Nothing happens if it is NaN or unchanged, or if there is no mark yet. One that would
-   * open at a mark of 0 or below is refused; exits are made at any mark.
-   *
-   * @param row last row of the instrument that had begun: orders fill on the one after it
-   * @param target fraction of the capital
-   * @param openShare see `planTargets`. @default 1
-   * @returns whether `target` is now the instrument's target, or was refused
+   * Whether the weight held of an instrument has strayed from its target by more than its drift, at the marks of now:
+   * then its target is to be sized again.
    */
-  decide(at: number, row: number, target: number, openShare = 1): boolean {
-    const line = this.#lines[at]!;
-    const mark = line.mark.price;
-    if (target === line.target || Number.isNaN(target) || Number.isNaN(mark)) {
-      return target === line.target;
-    }
-    line.target = target;
-    const { outcome, effects, refused } = this.#router.setTarget({
-      ...line.id,
-      value: target,
-      bucket: row,
-      mark,
-      notionalMin: line.notionalMin,
-      openShare,
+  isStray(at: number): boolean {
+    const { drift, book, compiled, mark } = this.#lines[at]!;
+    if (drift === 0 || book === undefined) return false;
+    return this.#router.hasStrayed(book, compiled, mark.price, this.#equityNow());
+  }
+
+  /**
+   * Takes the targets of one moment, all sized with the same capital; see `planTargets`. A target whose instrument has
+   * no mark yet is left out. One that would open at a mark of 0 or below is refused; exits are made at any mark.
+   *
+   * @returns whether each target was taken or refused, in their order
+   */
+  takeTargets(targets: readonly OfflineTarget[]): readonly boolean[] {
+    const capital = this.#ledger.capital(this.#strategy);
+    const taken = targets.map(({ at }) => !Number.isNaN(this.#lines[at]!.mark.price));
+    const inputs = targets
+      .filter((_, k) => taken[k])
+      .map(({ at, row, value, sizedRow = Number.NaN, resize = false }) => {
+        const { id, mark, notionalMin, drift } = this.#lines[at]!;
+        return {
+          ...id,
+          ...{ at, value, bucket: row, mark: mark.price, notionalMin, drift, resize, capital },
+          ...(Number.isNaN(sizedRow) ? {} : { sizedRow }),
+        };
+      });
+    const { order, openShare } = planTargets(this.#router.core, inputs);
+    // All are sized before any order of theirs fills.
+    const effects = order.map((index) => {
+      const input = inputs[index]!;
+      return this.#take(this.#lines[input.at]!, { ...input, openShare });
     });
+    order.forEach((index, k) => {
+      const line = this.#lines[inputs[index]!.at]!;
+      for (const effect of effects[k]!) this.#send(line, effect);
+    });
+    return taken;
+  }
+
+  #take(line: OfflineLine, input: TargetInput): readonly RouterEffect[] {
+    const { value, bucket: row, sizedRow = line.sizedRow } = input;
+    line.target = value;
+    line.sizedRow = sizedRow;
+    const { outcome, effects, refused } = this.#router.setTarget(input);
     line.book ??= this.#ledger.findBook(line.id);
     const { instrument } = line.id;
     if (outcome === "bad_mark") {
@@ -267,42 +212,11 @@ export class OfflineAccount {
     for (const { lots, reason } of refused) {
       this.refusals.push({ instrument, lots, reason, row, isFill: false });
     }
-    for (const effect of effects) {
-      this.#unsent.push(effect);
-      this.#senders.push(line);
-    }
-    return true;
-  }
-
-  /**
-   * How several targets of one moment are to be taken; see `planTargets`.
-   *
-   * @param places of the instruments
-   * @param values one for each
-   */
-  planTargets(places: readonly number[], values: readonly number[]): TargetMoment {
-    const targets = places.map((at, index) => {
-      const { id, mark } = this.#lines[at]!;
-      return { ...id, value: values[index]!, mark: mark.price };
-    });
-    return planTargets(this.#router.core, targets);
-  }
-
-  /**
-   * Sends the orders of the targets that were taken, so that all targets of one moment are sized before any order of it
-   * fills: in which order they are taken changes no size. To be called at the end of a moment; `mark` does it, too.
-   */
-  send(): void {
-    for (let at = 0; at < this.#unsent.length; at++) {
-      this.#send(this.#senders[at]!, this.#unsent[at]!);
-    }
-    this.#unsent.length = 0;
-    this.#senders.length = 0;
+    return effects;
   }
 
   /** Records equity and exposure at a bucket end. */
   mark(): void {
-    if (this.#unsent.length > 0) this.send();
     let equity = this.#ledger.accountCash;
     let gross = 0;
     let net = 0;
@@ -320,15 +234,8 @@ export class OfflineAccount {
         if (size > largest) largest = size;
       }
     }
-    if (this.#length === this.#equity.length) {
-      this.#grow();
-    }
-    const row = this.#length++;
-    const whole = equity > 0 ? equity : Number.NaN;
-    this.#equity[row] = equity;
-    this.#gross[row] = gross / whole;
-    this.#net[row] = net / whole;
-    this.#largestWeight[row] = largest / whole;
+    this.#noteStrays(equity);
+    this.#marks.add(equity, gross, net, largest);
     this.#lastEquity = equity;
   }
 
@@ -337,34 +244,28 @@ export class OfflineAccount {
     this.orders.length = 0;
     this.refusals.length = 0;
     this.fills.length = 0;
-    this.#barsForgotten += this.#length;
-    this.#length = 0;
+    this.#marks.forget();
   }
 
   /** Equity at each call of `mark`, in order, since the last `forget`. A view: it is stale once more marks make the column grow. */
   equity(): Float64Array {
-    return this.#equity.subarray(0, this.#length);
+    return this.#marks.equity();
   }
 
   /** Exposure at each call of `mark`, in order; views, as that of `equity`. */
   exposure(): OfflineExposure {
-    const { length } = this.equity();
-    return {
-      gross: this.#gross.subarray(0, length),
-      net: this.#net.subarray(0, length),
-      largestWeight: this.#largestWeight.subarray(0, length),
-    };
+    return this.#marks.exposure();
   }
 
   totals(): OfflineTotals {
-    const sum = (of: (line: Line) => number): number =>
+    const sum = (of: (line: OfflineLine) => number): number =>
       this.#lines.reduce((total, line) => total + of(line), 0);
     return {
       fees: this.#fees,
       spreadCosts: sum(({ spreadCosts }) => spreadCosts),
       turnover: this.#turnover,
       realisedPnl: sum(({ book }) => book?.realisedPnl ?? 0),
-      barsDone: this.#barsForgotten + this.#length,
+      barsDone: this.#marks.taken,
     };
   }
 
@@ -385,6 +286,32 @@ export class OfflineAccount {
     return { lots, averageCost, mark: mark.price, realisedPnl, unrealisedPnl, fees, spreadCosts };
   }
 
+  /** How far the held weight of an instrument was from its target at the worst mark; undefined if it never held any. */
+  largestStray(at: number): StrayRecord | undefined {
+    return this.#strays.largest(at);
+  }
+
+  #equityNow(): number {
+    let equity = this.#ledger.accountCash;
+    for (let at = 0; at < this.#lines.length; at++) {
+      const { book, lotUnit, mark } = this.#lines[at]!;
+      if (book !== undefined && book.quantity !== 0) {
+        equity += book.quantity * lotUnit * mark.price;
+      }
+    }
+    return equity;
+  }
+
+  #noteStrays(equity: number): void {
+    for (let at = 0; at < this.#lines.length; at++) {
+      const line = this.#lines[at]!;
+      const { book, working, target } = line;
+      if (book === undefined || book.quantity === 0 || working > 0) continue;
+      const held = heldWeight(book.quantity, line.lotUnit, line.mark.price, equity);
+      this.#strays.note(at, target, held, this.#marks.taken);
+    }
+  }
+
   #perform(effect: RouterEffect): void {
     const { core } = this.#router;
     const order = effect.kind === "send" ? effect.order : core.order(effect.orderId)!;
@@ -397,7 +324,7 @@ export class OfflineAccount {
     }
   }
 
-  #send(line: Line, effect: RouterEffect): void {
+  #send(line: OfflineLine, effect: RouterEffect): void {
     if (effect.kind !== "send") {
       return;
     }
@@ -416,7 +343,7 @@ export class OfflineAccount {
   }
 
   /** What the broker did not fill of an order: it was already taken off the working ones if anything filled. */
-  #cutByBroker(line: Line, { id, reason }: BrokerCancel, row: number): void {
+  #cutByBroker(line: OfflineLine, { id, reason }: BrokerCancel, row: number): void {
     const order = this.#router.core.order(id)!;
     const lots = order.lots - order.filledLots;
     if (order.filledLots === 0) line.working--;
@@ -425,7 +352,7 @@ export class OfflineAccount {
     this.refusals.push({ instrument: line.id.instrument, lots, reason, row, isFill: true });
   }
 
-  #bookFill(line: Line, fill: SimulatedFill): void {
+  #bookFill(line: OfflineLine, fill: SimulatedFill): void {
     const { orderId, executionId, lots, price, fee } = fill;
     this.#router.core.onFill({ orderId, executionId, lots, price, fee });
     line.working--;
@@ -435,7 +362,7 @@ export class OfflineAccount {
     this.#turnover += Math.abs(lots * line.lotUnit * price) / this.#lastEquity;
   }
 
-  #newLine(instrument: OfflineInstrument, world: string, strategy: string): Line {
+  #newLine(instrument: OfflineInstrument, world: string, strategy: string): OfflineLine {
     const id = { world, strategy, instrument: instrument.symbol };
     const positions: BrokerPositions = {
       lotsOf: () => line.book?.quantity ?? 0,
@@ -446,10 +373,12 @@ export class OfflineAccount {
           ? lots
           : this.#router.power.lotsToFill(symbol, lots, price, this.#settledMarkOf),
     };
-    const line: Line = {
+    const line: OfflineLine = {
       id,
+      compiled: this.#ledger.instrument(instrument.symbol),
       lotUnit: Number(instrument.lotSize) * (instrument.multiplier ?? 1),
       notionalMin: instrument.notionalMin ?? 0,
+      drift: instrument.drift ?? 0,
       sameBarClose: instrument.sameBarClose ?? false,
       broker: new SimulatedBroker({
         ...instrument,
@@ -462,23 +391,10 @@ export class OfflineAccount {
       settledMark: Number.NaN,
       book: undefined,
       target: 0,
+      sizedRow: -1,
       working: 0,
       spreadCosts: 0,
     };
     return line;
   }
-
-  #grow(): void {
-    const length = Math.max(1024, this.#equity.length * 2);
-    this.#equity = grownTo(length, this.#equity);
-    this.#gross = grownTo(length, this.#gross);
-    this.#net = grownTo(length, this.#net);
-    this.#largestWeight = grownTo(length, this.#largestWeight);
-  }
-}
-
-function grownTo(length: number, values: Float64Array): Float64Array {
-  const grown = new Float64Array(length);
-  grown.set(values);
-  return grown;
 }

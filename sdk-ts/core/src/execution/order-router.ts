@@ -1,4 +1,6 @@
 import { BuyingPower } from "./buying-power.ts";
+import { hasStrayed } from "./held-weight.ts";
+import type { CompiledInstrument } from "./instrument-spec.ts";
 import { IntentWriter } from "./intent-writer.ts";
 import { demandOf, meetDemand } from "./margin-call.ts";
 import type { PretradeLimits } from "./pretrade.ts";
@@ -16,9 +18,9 @@ import {
   type TargetOutcome,
 } from "./router-options.ts";
 import { type BookId, type OrderOrigin, type RouterEffect, remainingLots } from "./router-order.ts";
-import type { Book, OnDemote, RouterSnapshot, StrategyAccount } from "./router-state.ts";
-import { targetLots } from "./sizing.ts";
+import type { Book, OnDemote, RouterSnapshot } from "./router-state.ts";
 import { openedLots } from "./target-moment.ts";
+import { isSizedAnew, standingTarget } from "./target-sizing.ts";
 import { plannedTarget } from "./wanted-lots.ts";
 
 /** A strategy's share of an account. */
@@ -63,9 +65,9 @@ export class OrderRouter {
   }
 
   /**
-   * Takes a target: fixes its quantity if its value changed, and sends what is missing, once.
+   * Takes a target: fixes its quantity if its value changed or it is to be sized again, and sends what is missing, once.
    *
-   * quantity = value × capital ÷ mark in lots, toward zero. A re-sent equal value keeps its quantity. What is not
+   * quantity = value × capital ÷ mark in lots, toward zero. A re-sent equal target keeps its quantity. What is not
    * opened because it is worth less than `notionalMin` is taken off the quantity, and what is not reduced for that
    * reason stays: a later price move does not cause it to be sent, and nothing is opened beyond the quantity. Neither
    * is what the account's money does not allow.
@@ -100,16 +102,17 @@ export class OrderRouter {
       return { outcome: "older_bucket", effects: [], refused: [] };
     }
     this.core.ledger.marks.set(input.instrument, mark);
-    if (mark <= 0 && value !== 0 && value !== latest?.value) {
+    const isAnew = latest === null || isSizedAnew(input, latest);
+    if (mark <= 0 && value !== 0 && isAnew) {
       return this.#closeOther(book, input);
     }
-    const isSame = latest !== null && latest.value === value;
-    const wanted = isSame ? latest.lots : this.#lotsOf(account, input, lotUnit);
-    const { openShare = 1, notionalMin = 0 } = input;
-    const isCut = openShare < 1 && !isSame;
-    const lots = isCut ? openedLots(this.#expected(book), wanted, openShare) : wanted;
-    const { notionalMin: _, ...before } = isSame ? latest : { lots };
-    book.target = { ...before, lots, value, bucket, ...(notionalMin > 0 ? { notionalMin } : {}) };
+    const capital = (): number => this.core.ledger.capital(account);
+    const standing = standingTarget(input, latest, capital, lotUnit);
+    const { lots: wanted } = standing;
+    const { openShare = 1 } = input;
+    const isCut = openShare < 1 && isAnew;
+    const lots = isCut ? openedLots(this.#expectedLots(book), wanted, openShare) : wanted;
+    book.target = { ...standing, lots };
     const { effects, refused } =
       input.act === false
         ? NOTHING
@@ -119,17 +122,6 @@ export class OrderRouter {
     const id = { world, strategy, instrument };
     const cut = { ...id, lots: wanted - lots, reason: "REDUCED_TO_BUYING_POWER" } as const;
     return { outcome: "applied", effects, refused: [...refused, cut] };
-  }
-
-  #lotsOf(account: StrategyAccount, { value, mark }: TargetInput, lotUnit: number): number {
-    return targetLots(value, this.core.ledger.capital(account), mark, lotUnit);
-  }
-
-  /** Lots held and working. */
-  #expected(book: Book): number {
-    let lots = book.quantity;
-    for (const order of this.core.orders.openOf(book)) lots += remainingLots(order);
-    return lots;
   }
 
   /** What a target comes to that cannot be sized: a position on the other side is closed, nothing is opened. */
@@ -143,6 +135,28 @@ export class OrderRouter {
     const result =
       act === false ? NOTHING : this.#writer.settle(book, bucket, "target", this.core.openingShut);
     return { outcome: "bad_mark", ...result };
+  }
+
+  /**
+   * Whether a standing target is to be sized again, because the weight held at a mark has strayed from it by more than
+   * its drift allows.
+   */
+  hasStrayed(
+    book: Readonly<Book>,
+    instrument: CompiledInstrument,
+    mark: number,
+    capital: number,
+  ): boolean {
+    const { target } = book;
+    if (target?.drift === undefined) return false;
+    return hasStrayed(target, this.#expectedLots(book), instrument, mark, capital);
+  }
+
+  /** Lots held and still to come from working orders. */
+  #expectedLots(book: Readonly<Book>): number {
+    let lots = book.quantity;
+    for (const order of this.core.orders.openOf(book)) lots += remainingLots(order);
+    return lots;
   }
 
   /**

@@ -166,10 +166,14 @@ export class RouterCore {
     return Math.abs(lots * this.ledger.instrument(instrument).lotUnit * mark);
   }
 
-  /** Capital of a strategy now; 0 before its first allocation. */
-  capital(world: string, strategy: string): number {
+  /** Capital of a strategy now; 0 before its first allocation. See {@link RouterLedger.capital}. */
+  capital(
+    world: string,
+    strategy: string,
+    markAt?: (instrument: string) => number | undefined,
+  ): number {
     const account = this.ledger.strategy(world, strategy);
-    return account === undefined ? 0 : this.ledger.capital(account);
+    return account === undefined ? 0 : this.ledger.capital(account, markAt);
   }
 
   book(id: BookId): Readonly<Book> | undefined {

@@ -157,19 +157,22 @@ export class RouterLedger {
   }
 
   /** Market value of a book at the last mark; at its average cost before the first mark. */
-  marketValue(book: Book): number {
+  marketValue(book: Book, mark = this.marks.get(book.instrument) ?? book.averageCost): number {
     if (book.quantity === 0) {
       return 0;
     }
-    const mark = this.marks.get(book.instrument) ?? book.averageCost;
     return book.quantity * this.instrument(book.instrument).lotUnit * mark;
   }
 
-  /** Capital of a strategy now: base + own P&L since. */
-  capital(account: StrategyAccount): number {
+  /**
+   * Capital of a strategy now: base + own P&L since.
+   *
+   * @param markAt mark of an instrument; undefined for the last one. @default the last ones
+   */
+  capital(account: StrategyAccount, markAt?: (instrument: string) => number | undefined): number {
     let value = account.cash;
     for (const book of this.booksOf(account.world, account.strategy)) {
-      value += this.marketValue(book);
+      value += this.marketValue(book, markAt?.(book.instrument));
     }
     return value;
   }

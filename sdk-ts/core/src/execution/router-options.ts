@@ -42,6 +42,22 @@ export interface TargetInput extends BookId {
   readonly act?: boolean;
   /** Its orders worth less than this at the mark are not made, except those that leave nothing held. @default 0 */
   readonly notionalMin?: number | undefined;
+  /**
+   * Row at which its size was last decided. A later one than that of the standing target fixes the quantity anew, also
+   * for an equal value. @default that of the standing target
+   */
+  readonly sizedRow?: number | undefined;
+  /**
+   * The held weight may stray from the value by this much, see {@link hasStrayed}; 0: however much. @default that of the
+   * standing target; 0 at first
+   */
+  readonly drift?: number | undefined;
+  /** True: the quantity is fixed anew although nothing changed, because the held weight has strayed. @default false */
+  readonly resize?: boolean | undefined;
+  /**
+   * Capital it is sized with, one figure for all targets of one moment. @default the strategy's capital at the last marks
+   */
+  readonly capital?: number | undefined;
 }
 
 /**

@@ -9,8 +9,8 @@ export interface BookTarget {
   /** End of the bucket it was decided on, epoch milliseconds. */
   readonly bucket: number;
   /**
-   * Quantity fixed when `value` last changed or by an executed rebalance, less what was worth too little to be opened.
-   * Nothing is opened beyond it.
+   * Quantity fixed when `value` last changed, when it was to be sized again, or by an executed rebalance, less what was
+   * worth too little to be opened. Nothing is opened beyond it.
    */
   readonly lots: number;
   /**
@@ -20,6 +20,10 @@ export interface BookTarget {
   readonly reduceTo?: number;
   /** As received with the target; absent for 0. */
   readonly notionalMin?: number;
+  /** Latest row at which its size was decided; absent if none was stated. */
+  readonly sizedRow?: number;
+  /** Largest difference between held weight and `value` that stays; absent for any. */
+  readonly drift?: number;
   /** A rebalance fixed the quantity by its own rules for what is worth too little: `notionalMin` does not bind it. */
   readonly isPlanned?: true;
 }

@@ -1,11 +1,14 @@
 import type { RouterCore } from "./router-core.ts";
 import type { TargetInput } from "./router-options.ts";
 import { type BookId, remainingLots } from "./router-order.ts";
-import { targetLots } from "./sizing.ts";
+import { isSizedAnew, standingTarget } from "./target-sizing.ts";
 
 /** How the targets of one moment are taken, so that neither their order nor their names decide what each may open. */
 export interface TargetMoment {
-  /** Indexes of the targets in the order in which they are to be taken: reductions first where it matters. */
+  /**
+   * Indexes of the targets in the order in which they are to be taken: first those that only reduce what is held, then
+   * those that turn it, then those that open.
+   */
   readonly order: readonly number[];
   /** Share of what each of them opens that the account's money allows, 0…1. */
   readonly openShare: number;
@@ -25,14 +28,14 @@ interface Step {
  * Plans the targets of one moment, before any of them is taken. Where all of them together exceed the buying power of
  * the account, each opens the same share of what it wants.
  */
-export function planTargets(
-  core: RouterCore,
-  targets: readonly Pick<TargetInput, "world" | "strategy" | "instrument" | "value" | "mark">[],
-): TargetMoment {
-  const asGiven = { order: targets.map((_, index) => index), openShare: 1 };
-  const { money } = core.ledger;
-  if (money === undefined || targets.length < 2 || hasTwice(targets)) return asGiven;
+export function planTargets(core: RouterCore, targets: readonly TargetInput[]): TargetMoment {
+  const places = targets.map((_, index) => index);
+  if (targets.length < 2 || hasTwice(targets)) return { order: places, openShare: 1 };
   const steps = targets.map((target) => stepOf(core, target));
+  const ranks = steps.map(takingRank);
+  const order = places.sort((a, b) => ranks[a]! - ranks[b]!);
+  const { money } = core.ledger;
+  if (money === undefined) return { order, openShare: 1 };
   const held = core.netLots();
   const [all, kept] = [new Map(held), new Map(held)];
   for (const { instrument, from, kept: left, to } of steps) {
@@ -44,11 +47,7 @@ export function planTargets(
   for (const [symbol, lots] of all) {
     worst += core.valueOf(symbol, Math.max(Math.abs(lots), Math.abs(held.get(symbol) ?? 0)));
   }
-  if (worst <= limit) return asGiven;
-  const isReducing = ({ from, to }: Step): boolean => Math.abs(to) < Math.abs(from);
-  const order = asGiven.order.toSorted(
-    (a, b) => Number(isReducing(steps[b]!)) - Number(isReducing(steps[a]!)),
-  );
+  if (worst <= limit) return { order, openShare: 1 };
   const [grossAll, grossKept] = [grossOf(core, all), grossOf(core, kept)];
   const isTooMuch = grossAll > limit && grossAll > grossKept;
   const isShared = steps.filter(({ kept: left, to }) => left !== to).length > 1;
@@ -64,10 +63,14 @@ export function openedLots(expected: number, lots: number, share: number): numbe
   return opened === 0 ? 0 : opened;
 }
 
-function stepOf(
-  core: RouterCore,
-  target: Pick<TargetInput, "world" | "strategy" | "instrument" | "value" | "mark">,
-): Step {
+/** 0: it only reduces; 1: it turns the side; 2: it only opens, or changes nothing. */
+function takingRank({ from, to }: Step): number {
+  if (from === 0 || to === from) return 2;
+  if (to !== 0 && to > 0 !== from > 0) return 1;
+  return Math.abs(to) < Math.abs(from) ? 0 : 2;
+}
+
+function stepOf(core: RouterCore, target: TargetInput): Step {
   const { instrument, value, mark } = target;
   const { ledger, orders } = core;
   const account = ledger.strategy(target.world, target.strategy);
@@ -77,14 +80,13 @@ function stepOf(
   if (account === undefined || account.demoted !== null || !Number.isFinite(value)) {
     return { instrument, from, kept: from, to: from };
   }
-  const latest = book?.target;
+  const latest = book?.target ?? null;
+  const isAnew = latest === null || isSizedAnew(target, latest);
   const { lotUnit } = ledger.instrument(instrument);
   const lots =
-    latest != null && latest.value === value
-      ? latest.lots
-      : mark > 0
-        ? targetLots(value, ledger.capital(account), mark, lotUnit)
-        : keptLots(from, value);
+    isAnew && !(mark > 0)
+      ? keptLots(from, value)
+      : standingTarget(target, latest, () => ledger.capital(account), lotUnit).lots;
   const isShort = ledger.money?.kind === "cash" && lots < 0;
   return { instrument, from, kept: keptLots(from, lots), to: isShort ? 0 : lots };
 }

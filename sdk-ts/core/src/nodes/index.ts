@@ -13,6 +13,13 @@ export type {
 export { numbers } from "./kernel.ts";
 export type { LagParams } from "./lag-kernel.ts";
 export type { PositionTargetParams } from "./position-target.ts";
+export {
+  parseRebalanceSchedule,
+  periodEndAfter,
+  type RebalanceSchedule,
+  rebalanceScheduleText,
+} from "./rebalance-schedule.ts";
+export { type RebalancedTargetParams, rebalancedTarget } from "./rebalanced-target.ts";
 export type { StddevParams } from "./stddev.ts";
 export {
   type MakeCall,

@@ -17,6 +17,8 @@ export interface KernelPorts {
    * `null` if the input lies on the node's own clock. Only the rows being run are valid.
    */
   rowOf(input: Slot): Int32Array | null;
+  /** Bucket ends of the node's own rows by local row, milliseconds. Never replaced; only the rows being run are valid. */
+  endMs(): Float64Array;
   /** Absolute row of local row 0 of the input's clock, while rows are run. */
   baseOf(input: Slot): number;
   /** The node is run although the input has no value: its mode is `nan`. */

@@ -4,6 +4,7 @@ import {
   type NodeSet,
   PositionTargetNode,
   type PositionThresholds,
+  type Rebalance,
   type StaleSignal,
   type StrategyNode,
 } from "../strategy/index.ts";
@@ -43,6 +44,8 @@ export interface IntentFirstOptions {
   readonly longWeight?: number | undefined;
   /** Target while short, a fraction of the strategy's capital. @default -1 */
   readonly shortWeight?: number | undefined;
+  /** When the weight is sized again while it stands. @default when the target changes, and only then */
+  readonly rebalance?: Rebalance | undefined;
   /** What happens once the target has had no signal for some buckets. @default { after: 5, then: "hold" } */
   readonly stale?: Partial<StaleSignal> | undefined;
   /** Initial cash of an offline run, above 0, in the account's currency. @default the account's */
@@ -62,6 +65,7 @@ export const intentFirstKeys: OptionKeys<IntentFirstOptions> = {
   thresholds: true,
   longWeight: true,
   shortWeight: true,
+  rebalance: true,
   stale: true,
   initialCash: true,
   executionModel: true,
@@ -115,13 +119,14 @@ export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirst
     throw invalid(`${at}.initialCash`, `must be above 0, not ${initialCash}`);
   }
   if (worldId !== undefined) checkName(`${at}.worldId`, worldId);
-  const { longWeight, shortWeight, name, stale } = options;
+  const { longWeight, shortWeight, rebalance, name, stale } = options;
   const target = new PositionTargetNode({
     signal,
     instrument,
     thresholds: options.thresholds ?? INTENT_FIRST_DEFAULT_THRESHOLDS,
     ...(longWeight === undefined ? {} : { longWeight }),
     ...(shortWeight === undefined ? {} : { shortWeight }),
+    ...(rebalance === undefined ? {} : { rebalance }),
     ...(name === undefined ? {} : { name }),
     stale,
   });
@@ -136,10 +141,19 @@ export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirst
       worldId,
       instrument,
       target: target.givenName ?? "target",
-      steps: intentFirstSteps(executionDetail(executionModel)),
+      steps: intentFirstSteps(sizingDetail(target), executionDetail(executionModel)),
     }),
     capabilities: () => ({ modes: ["simulate", "paper"], portfolioScope: "strategy" }),
   };
+}
+
+function sizingDetail({ sizedRowOutput, drift }: PositionTargetNode): string {
+  const times = [
+    "when the target changes",
+    ...(sizedRowOutput < 0 ? [] : ["at each rebalance"]),
+    ...(drift === 0 ? [] : [`when the held weight is more than ${drift} away from it`]),
+  ];
+  return `quantity = target × capital ÷ mark, in whole lots toward zero, fixed ${times.join(" and ")}`;
 }
 
 function executionDetail({ noCosts, costs, sameBarClose }: NodesetExecution): string {

@@ -20,19 +20,17 @@ export type StepName =
   | "timing";
 
 /** The steps of an intent-first set in their order. They run in the order router, for one strategy alone. */
-export function intentFirstSteps(executionDetail: string): readonly NodesetStep[] {
+export function intentFirstSteps(
+  sizingDetail: string,
+  executionDetail: string,
+): readonly NodesetStep[] {
   return [
     {
       name: "pretrade",
       acts: true,
       detail: "opening orders over the account's limits are refused; with no limits set all pass",
     },
-    {
-      name: "sizing",
-      acts: true,
-      detail:
-        "quantity = target × capital ÷ mark, in whole lots toward zero, fixed when the target changes",
-    },
+    { name: "sizing", acts: true, detail: sizingDetail },
     { name: "execution", acts: true, detail: executionDetail },
     {
       name: "publish",

@@ -31,6 +31,7 @@ export {
   type PositionThresholds,
 } from "./position-target-node.ts";
 export { ProcessingNode, type ProcessingNodeOptions } from "./processing-node.ts";
+export type { Rebalance } from "./rebalance.ts";
 export { type NodeSet, Strategy, type StrategyContext, type StrategyOptions } from "./strategy.ts";
 export type { NodeCode, NodeOptions } from "./strategy-node.ts";
 export { StrategyNode } from "./strategy-node.ts";

@@ -1,8 +1,7 @@
 import { catalogue, type PositionTargetParams } from "@qmtl/core/nodes";
 import { invalid } from "./declaration-error.ts";
-import { checkBound, checkFinite, checkName } from "./fields.ts";
+import { checkBound, checkFinite } from "./fields.ts";
 import { checkOptions, type OptionKeys } from "./option-keys.ts";
-import type { StrategyNode } from "./strategy-node.ts";
 import { TargetNode, type TargetOptions, targetOptionKeys } from "./target-node.ts";
 
 /** Bounds of the signal; an absent or `null` bound is never reached. At least one of the two `…Enter` is required. */
@@ -19,10 +18,6 @@ export interface PositionThresholds {
 
 /** Declaration of a {@link PositionTargetNode}. */
 export interface PositionTargetNodeOptions extends TargetOptions {
-  /** Node with one column, from which the target is made. */
-  readonly signal: StrategyNode;
-  /** Instrument of the target: an entry of `instruments:` in the configuration. */
-  readonly instrument: string;
   /** When to be long, short or flat, in units of the signal. */
   readonly thresholds: PositionThresholds;
   /** Target while long, a fraction of the strategy's capital. @default 1 */
@@ -35,8 +30,6 @@ export interface PositionTargetNodeOptions extends TargetOptions {
 
 const optionKeys: OptionKeys<PositionTargetNodeOptions> = {
   ...targetOptionKeys,
-  signal: true,
-  instrument: true,
   thresholds: true,
   longWeight: true,
   shortWeight: true,
@@ -52,7 +45,6 @@ const thresholdKeys: OptionKeys<PositionThresholds> = {
 
 /** Turns a signal into the target position of one instrument, with hysteresis. A NaN signal keeps the side. */
 export class PositionTargetNode extends TargetNode<PositionTargetParams> {
-  readonly instrument: string;
   readonly largestWeight: number;
 
   /**
@@ -62,17 +54,7 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
   constructor(options: PositionTargetNodeOptions) {
     const at = "PositionTargetNode";
     checkOptions(at, options, optionKeys);
-    const {
-      signal,
-      instrument,
-      thresholds,
-      longWeight = 1,
-      shortWeight = -1,
-      holdWeight = 0,
-    } = options;
-    if (instrument === undefined) {
-      throw invalid(`${at}.instrument`, 'is needed: an entry of "instruments:" in qmtl.yml');
-    }
+    const { instrument, thresholds, longWeight = 1, shortWeight = -1, holdWeight = 0 } = options;
     if (thresholds === undefined) {
       throw invalid(`${at}.thresholds`, "is needed, as in { longEnter: 0.6, longExit: 0.2 }");
     }
@@ -88,7 +70,7 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
     };
     checkOrder(bounds);
     const params = {
-      instrument: checkName(`${at}.instrument`, instrument),
+      instrument,
       long_enter: bounds.longEnter,
       long_exit: bounds.longExit,
       short_enter: bounds.shortEnter,
@@ -97,8 +79,7 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
       short_weight: shortWeight,
       hold_weight: holdWeight,
     };
-    super(at, catalogue.position_target, signal, bounds, params, options);
-    this.instrument = instrument;
+    super(at, catalogue.position_target, bounds, params, options);
     this.largestWeight = Math.max(...[longWeight, shortWeight, holdWeight].map(Math.abs));
   }
 

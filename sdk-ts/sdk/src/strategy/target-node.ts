@@ -1,9 +1,15 @@
 import type { OnMissing } from "@qmtl/core/dataflow";
-import type { CatalogueEntry, NodeParams } from "@qmtl/core/nodes";
+import {
+  type CatalogueEntry,
+  type NodeParams,
+  type RebalancedTargetParams,
+  rebalancedTarget,
+} from "@qmtl/core/nodes";
 import { BuiltinNode, type BuiltinOptions, builtinOptionKeys } from "./builtin-node.ts";
 import { invalid } from "./declaration-error.ts";
-import { checkRows } from "./fields.ts";
+import { checkName, checkRows } from "./fields.ts";
 import { checkOptions, type OptionKeys } from "./option-keys.ts";
+import { type CheckedRebalance, checkRebalance, type Rebalance } from "./rebalance.ts";
 import type { StrategyNode } from "./strategy-node.ts";
 
 /** What is done about a target that has had no signal for too long. */
@@ -16,6 +22,12 @@ export interface StaleSignal {
 
 /** Options that every target takes. */
 export interface TargetOptions extends BuiltinOptions {
+  /** Node of one column from which the target is made. */
+  readonly signal: StrategyNode;
+  /** Instrument of the target: an entry of `instruments:` in the configuration. */
+  readonly instrument: string;
+  /** When the weight is sized again while it stands. @default when the target changes, and only then */
+  readonly rebalance?: Rebalance | undefined;
   /**
    * What happens once it has had no signal for some buckets in a row. It is reported in any case: as a note of a
    * backtest, online by `onProblem` and in `RunStatus.signalStale`. After `flat` a position target begins flat: its
@@ -27,38 +39,78 @@ export interface TargetOptions extends BuiltinOptions {
 }
 
 /** Keys of {@link TargetOptions}, for the lists of the targets. */
-export const targetOptionKeys: OptionKeys<TargetOptions> = { ...builtinOptionKeys, stale: true };
+export const targetOptionKeys: OptionKeys<TargetOptions> = {
+  ...builtinOptionKeys,
+  signal: true,
+  instrument: true,
+  rebalance: true,
+  stale: true,
+};
+
+/** Parameters of a target's kernel, with or without those that its options add. */
+type TargetParams<P> = P | RebalancedTargetParams<P>;
 
 /** A node whose value is the target position of an instrument, a fraction of the strategy's capital. */
-export abstract class TargetNode<P = unknown> extends BuiltinNode<P> {
+export abstract class TargetNode<P = unknown> extends BuiltinNode<TargetParams<P>> {
   /** Instrument of the target. */
-  abstract readonly instrument: string;
+  readonly instrument: string;
   /** Largest absolute value of the target. */
   abstract readonly largestWeight: number;
   /** When it counts as without a signal, and what is done then. */
   readonly stale: StaleSignal;
+  /** The target is sized again when its held weight strays by more than this; 0: never. */
+  readonly drift: number;
+  /** Index of the output with the row at which the target was last to be sized; −1: it has none. */
+  readonly sizedRowOutput: number;
 
-  /** @param at name of the node in errors */
-  constructor(
+  /**
+   * @param at name of the node in errors
+   * @param entry entry of the catalogue that computes it without options
+   * @param kernelParams parameters of that entry
+   * @param params those that are part of its node id, without those of the options
+   * @param options signal, instrument and what every target may have
+   * @throws {DeclarationError} naming the field.
+   */
+  protected constructor(
     at: string,
     entry: CatalogueEntry<P & { readonly flatAfter?: number | undefined }>,
-    signal: StrategyNode,
     kernelParams: P,
     params: NodeParams,
-    { name, onMissing, stale: given = {} }: TargetOptions,
+    options: TargetOptions,
   ) {
+    const { signal, instrument, name, onMissing, stale: given = {} } = options;
+    if (instrument === undefined) {
+      throw invalid(`${at}.instrument`, 'is needed: an entry of "instruments:" in qmtl.yml');
+    }
+    checkName(`${at}.instrument`, instrument);
+    const rebalance =
+      options.rebalance === undefined ? NONE : checkRebalance(`${at}.rebalance`, options.rebalance);
     const stale = checkStale(`${at}.stale`, given);
-    const flat = stale.then === "flat";
-    const rule = flat ? { ...kernelParams, flatAfter: stale.after } : kernelParams;
-    const content = flat ? { ...params, stale_flat_after: stale.after } : params;
-    super(entry, [signal], rule, content, { name, onMissing });
-    if (flat && this.onMissing.param !== undefined) {
+    const { period: every, series, drift } = rebalance;
+    const isFlat = stale.then === "flat";
+    const rule = isFlat ? { ...kernelParams, flatAfter: stale.after } : kernelParams;
+    const isRebalanced = every !== undefined || series !== undefined;
+    super(
+      isRebalanced ? rebalancedTarget(entry, series !== undefined) : entry,
+      series === undefined ? [signal] : [signal, series],
+      isRebalanced ? { target: kernelParams, every, flatAfter: isFlat ? stale.after : 0 } : rule,
+      {
+        ...params,
+        ...rebalanceParams(rebalance),
+        ...(isFlat ? { stale_flat_after: stale.after } : {}),
+      },
+      { name, onMissing },
+    );
+    if (isFlat && this.onMissing.param !== undefined) {
       throw invalid(
         `${at}.stale.then`,
         '"flat" needs onMissing "skip": a signal that is carried is never stale',
       );
     }
+    this.instrument = instrument;
     this.stale = stale;
+    this.drift = drift;
+    this.sizedRowOutput = this.outputs.indexOf("sized_row");
   }
 
   /** @returns what the signal must be for the target to change, for messages: `at longEnter 0.6 or above` */
@@ -72,6 +124,13 @@ export abstract class TargetNode<P = unknown> extends BuiltinNode<P> {
   override modeOf(port: string): OnMissing {
     return this.stale.then === "flat" ? "nan" : super.modeOf(port);
   }
+}
+
+const NONE: CheckedRebalance = { period: undefined, series: undefined, drift: 0, params: {} };
+
+/** A target without options has no params of theirs, so that its id is what it was before there were any. */
+function rebalanceParams({ params: rebalance }: CheckedRebalance): NodeParams {
+  return Object.keys(rebalance).length === 0 ? {} : { rebalance };
 }
 
 // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text

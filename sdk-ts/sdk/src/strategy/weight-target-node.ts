@@ -1,6 +1,6 @@
 import { catalogue, type WeightTargetParams } from "@qmtl/core/nodes";
 import { invalid } from "./declaration-error.ts";
-import { checkFinite, checkName } from "./fields.ts";
+import { checkFinite } from "./fields.ts";
 import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import type { StrategyNode } from "./strategy-node.ts";
 import { TargetNode, type TargetOptions, targetOptionKeys } from "./target-node.ts";
@@ -9,8 +9,6 @@ import { TargetNode, type TargetOptions, targetOptionKeys } from "./target-node.
 export interface WeightTargetNodeOptions extends TargetOptions {
   /** Node of one column whose value is the target: 0.25 = a quarter of the capital long, −0.1 = a tenth short. */
   readonly signal: StrategyNode;
-  /** Instrument of the target: an entry of `instruments:` in the configuration. */
-  readonly instrument: string;
   /** Smallest target; a lower signal gives this one. @default -1 */
   readonly weightMin?: number | undefined;
   /** Largest target; a higher signal gives this one. @default 1 */
@@ -21,8 +19,6 @@ export interface WeightTargetNodeOptions extends TargetOptions {
 
 const optionKeys: OptionKeys<WeightTargetNodeOptions> = {
   ...targetOptionKeys,
-  signal: true,
-  instrument: true,
   weightMin: true,
   weightMax: true,
   step: true,
@@ -31,10 +27,10 @@ const optionKeys: OptionKeys<WeightTargetNodeOptions> = {
 /**
  * Takes a signal as the target position itself, for strategies that size by it: a volatility target, a forecast. The
  * target starts at 0; a NaN signal keeps the previous target. Every change leads to an order, so choose `step` with
- * care.
+ * care. A target that does not change is not sized again, so what is held drifts away from it with prices, unless
+ * `rebalance` says otherwise.
  */
 export class WeightTargetNode extends TargetNode<WeightTargetParams> {
-  readonly instrument: string;
   readonly largestWeight: number;
 
   /**
@@ -44,10 +40,7 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
   constructor(options: WeightTargetNodeOptions) {
     const at = "WeightTargetNode";
     checkOptions(at, options, optionKeys);
-    const { signal, instrument, weightMin = -1, weightMax = 1, step = 0.01 } = options;
-    if (instrument === undefined) {
-      throw invalid(`${at}.instrument`, 'is needed: an entry of "instruments:" in qmtl.yml');
-    }
+    const { instrument, weightMin = -1, weightMax = 1, step = 0.01 } = options;
     checkFinite(`${at}.weightMin`, weightMin);
     checkFinite(`${at}.weightMax`, weightMax);
     if (weightMin > weightMax) throw invalid(`${at}.weightMin`, "must not be above weightMax");
@@ -59,14 +52,12 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
     }
     if (!(checkFinite(`${at}.step`, step) >= 0)) throw invalid(`${at}.step`, "must be 0 or above");
     const params = {
-      instrument: checkName(`${at}.instrument`, instrument),
+      instrument,
       weight_min: weightMin,
       weight_max: weightMax,
       step,
     };
-    const bounds = { weightMin, weightMax, step };
-    super(at, catalogue.weight_target, signal, bounds, params, options);
-    this.instrument = instrument;
+    super(at, catalogue.weight_target, { weightMin, weightMax, step }, params, options);
     this.largestWeight = Math.max(-weightMin, weightMax);
   }
 

@@ -722,10 +722,12 @@ func (x *EntryRule) GetLevels() []*EntryLevel {
 }
 
 // How the router keeps a position at its weight while the target is not sized again (`Target.sized_row`). Without one it
-// does not: the weight drifts with prices.
+// does not: the weight drifts with prices. Held and target weight are compared each time the target is stated, at the
+// mark of its bucket: state one that has a rule at the end of every bucket of its instrument.
 type RebalanceRule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Sizes again when the share of capital has strayed by more than this at the end of a bucket: 0.05 = five points.
+	// Sizes again when the share of capital that is held, working orders counted in, has strayed by more than this: 0.05 =
+	// five points.
 	Drift float64 `protobuf:"fixed64,1,opt,name=drift,proto3" json:"drift,omitempty"`
 	// Changes below this notional are left out. Absent: the least notional of the instrument.
 	MinNotional   *v1.Decimal `protobuf:"bytes,2,opt,name=min_notional,json=minNotional,proto3" json:"min_notional,omitempty"`
@@ -1313,10 +1315,10 @@ const file_qmtl_order_v1_target_proto_rawDesc = "" +
 	"\r_good_buckets\"J\n" +
 	"\tEntryRule\x12=\n" +
 	"\x06levels\x18\x01 \x03(\v2\x19.qmtl.order.v1.EntryLevelB\n" +
-	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x06levels\"q\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x06levels\"w\n" +
 	"\rRebalanceRule\x12&\n" +
-	"\x05drift\x18\x01 \x01(\x01B\x10\xbaH\r\x12\v@\x01!\x00\x00\x00\x00\x00\x00\x00\x00R\x05drift\x128\n" +
-	"\fmin_notional\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalR\vminNotional\"\x8c\a\n" +
+	"\x05drift\x18\x01 \x01(\x01B\x10\xbaH\r\x12\v@\x01!\x00\x00\x00\x00\x00\x00\x00\x00R\x05drift\x12>\n" +
+	"\fmin_notional\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalB\x04\xa8\xbb\x18\x01R\vminNotional\"\x85\a\n" +
 	"\x06Target\x12*\n" +
 	"\vstrategy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"strategyId\x12)\n" +
@@ -1329,15 +1331,15 @@ const file_qmtl_order_v1_target_proto_rawDesc = "" +
 	"\x03row\x18\x06 \x01(\x03R\x03row\x12J\n" +
 	"\x0fbucket_end_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\rbucketEndTime\x12L\n" +
 	"\x14input_watermark_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x12inputWatermarkTime\x12 \n" +
-	"\x06reason\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12&\n" +
+	"\x06reason\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12)\n" +
 	"\tsized_row\x18\n" +
-	" \x01(\x03B\x04\xa8\xbb\x18\x01H\x01R\bsizedRow\x88\x01\x01\x12&\n" +
+	" \x01(\x03B\a\xbaH\x04\"\x02(\x00H\x01R\bsizedRow\x88\x01\x01\x12&\n" +
 	"\tentry_row\x18\v \x01(\x03B\x04\xa8\xbb\x18\x01H\x02R\bentryRow\x88\x01\x01\x124\n" +
 	"\x05entry\x18\f \x01(\v2\x18.qmtl.order.v1.EntryRuleB\x04\xa8\xbb\x18\x01R\x05entry\x124\n" +
-	"\x05exits\x18\r \x01(\v2\x18.qmtl.order.v1.ExitRulesB\x04\xa8\xbb\x18\x01R\x05exits\x12@\n" +
-	"\trebalance\x18\x0e \x01(\v2\x1c.qmtl.order.v1.RebalanceRuleB\x04\xa8\xbb\x18\x01R\trebalance\x12S\n" +
-	"\vclear_terms\x18\x0f \x03(\x0e2\x19.qmtl.order.v1.TargetTermB\x17\xbaH\x10\x92\x01\r\x10\n" +
-	"\x18\x01\"\a\x82\x01\x04\x10\x01 \x00\xa8\xbb\x18\x01R\n" +
+	"\x05exits\x18\r \x01(\v2\x18.qmtl.order.v1.ExitRulesB\x04\xa8\xbb\x18\x01R\x05exits\x12:\n" +
+	"\trebalance\x18\x0e \x01(\v2\x1c.qmtl.order.v1.RebalanceRuleR\trebalance\x12O\n" +
+	"\vclear_terms\x18\x0f \x03(\x0e2\x19.qmtl.order.v1.TargetTermB\x13\xbaH\x10\x92\x01\r\x10\n" +
+	"\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\n" +
 	"clearTerms\x12!\n" +
 	"\x05group\x18\x10 \x01(\tB\v\xbaH\x04r\x02\x18d\xa8\xbb\x18\x01R\x05group\x12#\n" +
 	"\n" +
@@ -1378,12 +1380,12 @@ const file_qmtl_order_v1_target_proto_rawDesc = "" +
 	"\x0eEntryOtherwise\x12\x1f\n" +
 	"\x1bENTRY_OTHERWISE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14ENTRY_OTHERWISE_DROP\x10\x01\x12\x1a\n" +
-	"\x16ENTRY_OTHERWISE_MARKET\x10\x02*r\n" +
+	"\x16ENTRY_OTHERWISE_MARKET\x10\x02*~\n" +
 	"\n" +
 	"TargetTerm\x12\x1b\n" +
-	"\x17TARGET_TERM_UNSPECIFIED\x10\x00\x12\x15\n" +
-	"\x11TARGET_TERM_ENTRY\x10\x01\x12\x15\n" +
-	"\x11TARGET_TERM_EXITS\x10\x02\x12\x19\n" +
+	"\x17TARGET_TERM_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x11TARGET_TERM_ENTRY\x10\x01\x1a\x04\xb0\xbb\x18\x01\x12\x1b\n" +
+	"\x11TARGET_TERM_EXITS\x10\x02\x1a\x04\xb0\xbb\x18\x01\x12\x19\n" +
 	"\x15TARGET_TERM_REBALANCE\x10\x03BG\n" +
 	"\x10io.qmtl.order.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/order/v1;orderv1b\x06proto3"
 

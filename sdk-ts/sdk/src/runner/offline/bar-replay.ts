@@ -54,6 +54,11 @@ export class BarReplay {
     }
   }
 
+  /** Whether the bar played last ends at a time. */
+  endedAt(timeMs: number): boolean {
+    return this.#endsMs[this.#next - 1] === timeMs;
+  }
+
   /** Leaves the next bar out. */
   skip(): void {
     const i = ++this.#next;

@@ -11,13 +11,15 @@ export interface ComputedColumn {
   readonly endMs: Float64Array;
   /** `length = rows`; NaN where the node has no value or no bucket. */
   readonly values: Float64Array;
+  /** Row at which a target was last to be sized, `length = rows`, NaN for none; undefined: the node has no such output. */
+  readonly sizedRows?: Float64Array | undefined;
   /** Absolute number of the first row. */
   readonly firstRow: number;
 }
 
 /** Results of computing nodes. */
 interface ComputedNodes {
-  /** First output column of every wanted node, by id. */
+  /** First output column of every wanted node, and the sized rows of a target, by id. */
   readonly columns: ReadonlyMap<string, ComputedColumn>;
   /** Number of rows on which each node was computed, by id; sources are not computed. */
   readonly evaluations: ReadonlyMap<string, number>;
@@ -50,8 +52,16 @@ export function computeOffline(
     collect: wanted,
     ...(onProgress === undefined ? {} : { onProgress }),
   });
+  const sizedRowOutputs = new Map(
+    identified.targets.map(({ nodeId, node }) => [nodeId, node.sizedRowOutput]),
+  );
   return {
-    columns: new Map([...columns].map(([id, column]) => [id, numbersOf(column)])),
+    columns: new Map(
+      [...columns].map(([id, column]) => [
+        id,
+        computedColumn(column, sizedRowOutputs.get(id) ?? -1),
+      ]),
+    ),
     evaluations,
   };
 }
@@ -79,17 +89,27 @@ export function sourcesOf({ graph }: IdentifiedStrategy): string[] {
   return [...new Set(names)];
 }
 
-function numbersOf(column: {
+interface OutputColumns {
   readonly endMs: Float64Array;
   readonly firstRow: number;
   readonly values: readonly (Float64Array | unknown[])[];
   readonly missing: Uint8Array;
-}): ComputedColumn {
-  const [from = []] = column.values;
+}
+
+/** @param sizedRowOutput index of the output with the sized rows; below 0 for none */
+function computedColumn(column: OutputColumns, sizedRowOutput: number): ComputedColumn {
+  const { endMs, firstRow } = column;
+  const values = numbersOf(column, 0);
+  if (sizedRowOutput < 0) return { endMs, values, firstRow };
+  return { endMs, values, firstRow, sizedRows: numbersOf(column, sizedRowOutput) };
+}
+
+function numbersOf(column: OutputColumns, output: number): Float64Array {
+  const from = column.values[output] ?? [];
   const values = new Float64Array(column.endMs.length);
   for (let row = 0; row < values.length; row++) {
     const value = from[row];
     values[row] = typeof value === "number" && column.missing[row] !== 1 ? value : Number.NaN;
   }
-  return { endMs: column.endMs, values, firstRow: column.firstRow };
+  return values;
 }

@@ -163,6 +163,7 @@ function instrumentOf(
       tick: Number(spec.tick),
       multiplier: Number(spec.multiplier),
       notionalMin: Number(spec.min_notional),
+      drift: target.node.drift,
       sameBarClose: options.sameBarClose || execution?.sameBarClose === true,
       ...(isFree ? { noCosts: true as const } : { costs }),
     },

@@ -6,6 +6,7 @@ import type { TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
 import type { ResultInstrument, ResultRuin } from "./result.ts";
+import type { OfflineTrading } from "./trade.ts";
 
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
@@ -65,6 +66,30 @@ export function growthNote({ samples, periodsPerYear, isRuined }: ReturnSeries):
   const rounded = Number(periodsPerYear.toPrecision(6));
   return [
     `The cagr is of ${returns}, and a year has ${rounded}: it says what the same growth would make of a year, not what to expect.`,
+  ];
+}
+
+/** A held weight this far from its target is noted. */
+const STRAY_MIN = 0.05;
+
+/**
+ * Notes the instrument whose held weight was furthest from its target at the end of a bar, while none of its orders
+ * waited: a quantity is fixed when its target is sized, and what it is worth drifts from then on.
+ */
+export function strayNote(
+  { instruments }: OfflineMarket,
+  { strays, timesMs }: Pick<OfflineTrading, "strays" | "timesMs">,
+): string[] {
+  const size = (stray: OfflineTrading["strays"][number]): number =>
+    stray === undefined ? 0 : Math.abs(stray.held - stray.target);
+  const at = strays.reduce((worst, stray, k) => (size(stray) > size(strays[worst]) ? k : worst), 0);
+  const worst = strays[at];
+  if (worst === undefined || size(worst) < STRAY_MIN) return [];
+  const { target, held, mark } = worst;
+  const way = Math.abs(held) > Math.abs(target) ? "up" : "down";
+  const symbol = instruments[at]!.traded.symbol;
+  return [
+    `${symbol}: target ${target.toFixed(2)}, held ${way} to ${held.toFixed(2)} on ${day(timesMs[mark]!)}. A weight is sized when its target changes, and otherwise only as its rebalance says.`,
   ];
 }
 

@@ -20,7 +20,14 @@ import type { TradedRows } from "./bar-replay.ts";
 import { type ComputedColumn, computeOffline, sourcesOf } from "./compute.ts";
 import { fillNotes } from "./fill-notes.ts";
 import { findMarket, type OfflineMarket } from "./market.ts";
-import { growthNote, type JudgedTarget, offlineNotes, ruinNote, signalNote } from "./notes.ts";
+import {
+  growthNote,
+  type JudgedTarget,
+  offlineNotes,
+  ruinNote,
+  signalNote,
+  strayNote,
+} from "./notes.ts";
 import {
   type CompiledOfflineOptions,
   compileOfflineOptions,
@@ -153,6 +160,7 @@ async function backtest(
       ...staleNotes(identified, judged, feeds, trading.timesMs),
       ...refusalNotes(market, trading.refusals),
       ...marginNotes(market, trading.orders, rows),
+      ...strayNote(market, trading),
       ...fillNotes(market, rows, trading.fills),
       ...growthNote(returns),
       ...ruinNote(trading.ruin, market.currency),
@@ -246,8 +254,12 @@ function buyAndHoldOf(
     values: Float64Array.of(weight),
     firstRow: 0,
   };
-  const targets = market.instruments.map(() => always);
-  const trading = tradeOffline(market, targets, rows);
+  const instruments = market.instruments.map((one) => ({
+    ...one,
+    traded: { ...one.traded, drift: 0 },
+  }));
+  const targets = instruments.map(() => always);
+  const trading = tradeOffline({ ...market, instruments }, targets, rows);
   const returns = makeReturnSeries(markReturnsOf(trading, rows));
   const { equity, orders } = trading;
   return { returns, metrics: computeMetrics(returns), equity, orders: orders.length };

@@ -7,6 +7,7 @@ import {
   type RouterOrder,
   refusalReason,
   type SimulatedFill,
+  type StrayRecord,
 } from "@qmtl/core/execution";
 import type { StrategyFill, TargetSignal } from "../../strategy/index.ts";
 import { BarReplay, type TradedRows } from "./bar-replay.ts";
@@ -43,6 +44,8 @@ export interface OfflineTrading {
   readonly targetChangesOf: readonly number[];
   /** What is held at the end, one entry per instrument. */
   readonly holdings: readonly OfflinePosition[];
+  /** How far what was held was from the target at the worst of `timesMs`, per instrument; undefined if nothing was. */
+  readonly strays: readonly (StrayRecord | undefined)[];
   readonly events: readonly TradeEvent[];
 }
 
@@ -51,10 +54,11 @@ export interface OfflineTrading {
  *
  * Everything happens at the ends of bars and of target rows, in order of time. At each such moment, first the bars that
  * end there are played, in the order of the market: waiting orders fill at their opens, and their closes are the marks.
- * Then the targets are taken, in the same order: a target that changed is sized at its instrument's last close with the
- * equity of the whole account, and its order fills at the open of the first bar of the instrument that begins from then
- * on. Then equity and exposure are recorded, if a bar ended. Target rows that end before the first bar are taken at its
- * end. Once the equity is 0 or less nothing trades any more.
+ * Then the targets are taken that changed, are to be sized again or, where a bar of their instrument ended, have strayed
+ * from what is held. Each is sized at its instrument's last close with the equity that the whole account has at this
+ * moment, those that reduce first, then in the order of the market, and its order fills at the open of the first bar of
+ * the instrument that begins from then on. Then equity and exposure are recorded, if a bar ended. Target rows that end
+ * before the first bar are taken at its end. Once the equity is 0 or less nothing trades any more.
  *
  * @param targets one column per instrument, in the order of the market; NaN keeps the previous value
  * @param rows rows of every mark source, by name; in which order does not matter
@@ -77,8 +81,12 @@ interface InstrumentTarget {
   next: number;
   /** Last value that was a number; 0 at first. */
   standing: number;
-  /** The account has taken `standing`: it could be sized. */
+  /** Last row at which it was to be sized; −1 at first. */
+  sizedRow: number;
+  /** The account has taken `standing` as sized at `sizedRow`: there was a mark to size it at. */
   isTaken: boolean;
+  /** It is to be sized again because what is held has strayed from it. */
+  isStray: boolean;
   changes: number;
 }
 
@@ -117,7 +125,9 @@ class TradingRun {
         replay,
         next: 0,
         standing: 0,
+        sizedRow: -1,
         isTaken: true,
+        isStray: false,
         changes: 0,
       };
     });
@@ -228,18 +238,24 @@ class TradingRun {
       targetChanges: this.#targets.reduce((sum, { changes }) => sum + changes, 0),
       targetChangesOf: this.#targets.map(({ changes }) => changes),
       holdings: this.#targets.map(({ place }) => account.holding(place)),
+      strays: this.#targets.map(({ place }) => account.largestStray(place)),
       events: this.#events,
     };
   }
 
-  /** Moves a target to its last row that has ended. */
+  /** Moves a target to its last row that has ended; it is open if it is to be sized at this moment. */
   #advance(target: InstrumentTarget, nowMs: number): void {
-    const { endMs, values } = target.column;
+    const { endMs, values, sizedRows } = target.column;
     let next = target.next;
     while (next < endMs.length && endMs[next]! <= nowMs) next++;
     if (next > target.next) {
       target.next = next;
       const value = values[next - 1]!;
+      const sizedRow = sizedRows === undefined ? -1 : sizedRows[next - 1]!;
+      if (sizedRow > target.sizedRow) {
+        target.sizedRow = sizedRow;
+        target.isTaken = false;
+      }
       if (value !== target.standing && !Number.isNaN(value)) {
         target.standing = value;
         target.isTaken = false;
@@ -247,26 +263,24 @@ class TradingRun {
         this.#events.push({ kind: "signal", signal: signalOf(target) });
       }
     }
-    if (!target.isTaken) this.#open.push(target);
+    target.isStray = target.replay.endedAt(nowMs) && this.#account.isStray(target.place);
+    if (!target.isTaken || target.isStray) this.#open.push(target);
   }
 
   /** Takes the targets of a moment. A value that could not be sized, for lack of a mark, is tried again. */
   #takeOpen(nowMs: number): void {
     const open = this.#open;
-    const only = open.length === 1;
-    const { order, openShare } = only
-      ? ONE_TARGET
-      : this.#account.planTargets(
-          open.map(({ place }) => place),
-          open.map(({ standing }) => standing),
-        );
-    for (const index of order) {
-      const target = open[index]!;
-      const row = target.replay.begunRow(nowMs);
-      target.isTaken = this.#account.decide(target.place, row, target.standing, openShare);
-    }
+    const taken = this.#account.takeTargets(
+      open.map(({ place, replay, standing, sizedRow, isStray }) => ({
+        at: place,
+        row: replay.begunRow(nowMs),
+        value: standing,
+        sizedRow,
+        resize: isStray,
+      })),
+    );
+    for (let k = 0; k < open.length; k++) open[k]!.isTaken = taken[k]!;
     open.length = 0;
-    this.#account.send();
     this.#collectFills();
   }
 
@@ -308,8 +322,6 @@ class TradingRun {
     };
   }
 }
-
-const ONE_TARGET = { order: [0], openShare: 1 } as const;
 
 function signalOf({ instrument, column, next, standing }: InstrumentTarget): TargetSignal {
   const row = next - 1;

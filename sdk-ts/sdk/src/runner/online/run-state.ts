@@ -56,7 +56,7 @@ export class RunState implements TargetCounts {
         if (marked !== nodeId) continue;
         const [open, high, low, close] = at.map((column) => bar[column] ?? Number.NaN);
         const prices = { open: open!, high: high!, low: low!, close: close! };
-        book.step(row, prices, values[target] ?? 0, isGateShut);
+        book.step(row, prices, values[target] ?? 0, bucket.sizedRows[target], isGateShut);
         this.evaluations.own++;
       }
     }
@@ -81,7 +81,7 @@ export class RunState implements TargetCounts {
 function markedBook(
   graph: OnlineGraph,
   { config }: OnlineOptions,
-  { instrument, markSource }: OnlineTarget,
+  { instrument, markSource, drift }: OnlineTarget,
   target: number,
 ): MarkedBook[] {
   const stream = graph.sources.find(
@@ -94,7 +94,9 @@ function markedBook(
     const found = outputs.indexOf(name);
     return found < 0 ? outputs.indexOf("close") : found;
   });
-  return [{ book: new SimulatedBook(config, instrument), nodeId: stream.nodeId, at, target }];
+  return [
+    { book: new SimulatedBook(config, instrument, drift), nodeId: stream.nodeId, at, target },
+  ];
 }
 
 /** One bar of the instrument that is traded. */
@@ -115,7 +117,7 @@ class SimulatedBook {
   #rows = 0;
 
   /** Cash, costs and lot are those of the configuration, for the account that trades the instrument. */
-  constructor(config: QmtlConfig, instrument: string) {
+  constructor(config: QmtlConfig, instrument: string, drift: number) {
     const spec = config.instruments[instrument];
     const accounts = Object.values(config.accounts);
     const account = accounts.find((one) => one.instruments.includes(instrument)) ?? accounts[0];
@@ -125,6 +127,7 @@ class SimulatedBook {
           symbol: instrument,
           lotSize: spec?.lot ?? "1",
           multiplier: Number(spec?.multiplier ?? "1"),
+          drift,
           costs: { feeBps: account?.fee_bps ?? 1, halfSpreadBps: account?.half_spread_bps ?? 1 },
         },
       ],
@@ -144,8 +147,14 @@ class SimulatedBook {
   }
 
   /** Takes a bar and the target decided on it. Nothing of them is kept but the position and the counts. */
-  step(row: number, bar: BookBar, target: number, isGateShut: boolean): void {
-    this.#account.step(row, bar.open, bar.high, bar.low, bar.close, target);
+  step(
+    row: number,
+    bar: BookBar,
+    target: number,
+    sizedRow: number | undefined,
+    isGateShut: boolean,
+  ): void {
+    this.#account.step(row, bar.open, bar.high, bar.low, bar.close, target, sizedRow);
     this.#rows++;
     if (isGateShut) this.#wanted += this.#account.orders.length;
     this.#account.forget();

@@ -112,6 +112,7 @@ test("warming up is not reported, and a source that never had a value is", () =>
   const target = {
     ...{ nodeId: "n", name: "target(xs,X)", instrument: "X", markSource: "x", max: 1 },
     ...{ signalId: "s", signalSources: [], intervalMs: 86_400_000 },
+    ...{ drift: 0, sizedRowOutput: -1 },
     // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text
     stale: { after: 2, then: "hold" },
   } as const;

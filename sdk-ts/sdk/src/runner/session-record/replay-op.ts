@@ -19,6 +19,10 @@ const opSchema = z.discriminatedUnion("op", [
     mark: number,
     act: z.boolean(),
     notionalMin: number.optional(),
+    sizedRow: number.optional(),
+    drift: number.optional(),
+    resize: z.boolean().optional(),
+    capital: number.optional(),
     openShare: number.optional(),
   }),
   z.object({

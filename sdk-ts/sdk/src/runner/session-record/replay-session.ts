@@ -74,7 +74,14 @@ export async function replaySession(
   return compare(record, journal, made, missing);
 }
 
-type Targets = ReadonlyMap<string, ReadonlyMap<number, number>>;
+/** A target as a bucket has it. */
+interface ReplayTarget {
+  readonly value: number;
+  /** Row at which it was last to be sized; −1 for none. */
+  readonly sizedRow: number;
+}
+
+type Targets = ReadonlyMap<string, ReadonlyMap<number, ReplayTarget>>;
 
 /** Targets by instrument and then by bucket end. */
 function recomputeTargets(
@@ -99,7 +106,8 @@ function recomputeTargets(
       const { endMs, values, firstRow } = columns.get(nodeId)!;
       const column = { endMs, values: Float64Array.from(values[0] ?? [], Number), firstRow };
       const ended = withFlatEnd(column, node.stale, intervalMs, ends);
-      return [node.instrument, heldTargets(ended.endMs, ended.values, rows[0]?.end_ms)];
+      const sizedRows = values[node.sizedRowOutput] ?? [];
+      return [node.instrument, heldTargets(ended.endMs, ended.values, sizedRows, rows[0]?.end_ms)];
     }),
   );
 }
@@ -108,13 +116,18 @@ function recomputeTargets(
 function heldTargets(
   endMs: Float64Array,
   values: ArrayLike<unknown>,
+  sizedRows: ArrayLike<unknown>,
   firstMs: number | undefined,
-): ReadonlyMap<number, number> {
-  let held = 0;
-  const column = Array.from(endMs, (end, row): [number, number] => {
-    if (end === firstMs) held = 0;
+): ReadonlyMap<number, ReplayTarget> {
+  let held: ReplayTarget = { value: 0, sizedRow: -1 };
+  const column = Array.from(endMs, (end, row): [number, ReplayTarget] => {
+    if (end === firstMs) held = { value: 0, sizedRow: -1 };
     const value = Number(values[row] ?? Number.NaN);
-    if (!Number.isNaN(value)) held = value;
+    const sizedRow = Number(sizedRows[row] ?? Number.NaN);
+    held = {
+      value: Number.isNaN(value) ? held.value : value,
+      sizedRow: Number.isNaN(sizedRow) ? held.sizedRow : sizedRow,
+    };
     return [end, held];
   });
   return new Map(column);
@@ -180,14 +193,15 @@ function rerun(
       router.apply(op);
       continue;
     }
-    const stated = targets.get(op.instrument)?.get(op.bucket) ?? Number.NaN;
-    if (Number.isNaN(stated)) {
+    const target = targets.get(op.instrument)?.get(op.bucket);
+    if (target === undefined) {
       missing.push(`${op.instrument} at ${iso(op.bucket)}: the nodes give no target in the replay`);
       continue;
     }
+    const { value: stated, sizedRow } = target;
     const weight = weights.findLast(({ from_ms }) => from_ms <= op.bucket);
     const share = weight === undefined ? 1 : stated > 0 ? weight.long : weight.short;
-    router.apply({ ...op, value: stated === 0 ? 0 : stated * share });
+    router.apply({ ...op, value: stated === 0 ? 0 : stated * share, sizedRow });
   }
   return { made: router.made, missing };
 }

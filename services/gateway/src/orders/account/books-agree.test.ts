@@ -31,6 +31,7 @@ const step = fc.oneof(
       strategy: fc.constantFrom("A", "B"),
       value: fc.constantFrom(-1, -0.5, 0, 0.5, 1),
       isLost: fc.boolean(),
+      terms: fc.constantFrom("none", "drift", "row"),
     }),
   },
   {
@@ -63,7 +64,10 @@ async function perform(bench: OrderBench, one: Step, row: number): Promise<numbe
     case "target": {
       if (!("strategy" in one)) return row;
       bench.fault = () => one.isLost;
-      await bench.end(one.strategy, row, one.value);
+      const terms = {
+        ...{ none: {}, drift: { rebalance: { drift: 0.02 } }, row: { sizedRow: BigInt(row) } },
+      }[one.terms];
+      await bench.end(one.strategy, row, one.value, { terms });
       bench.fault = () => false;
       return row;
     }

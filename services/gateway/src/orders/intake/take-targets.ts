@@ -1,10 +1,11 @@
-import { refusalReason } from "@qmtl/core/execution";
+import { refusalReason, type TargetInput } from "@qmtl/core/execution";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
 import { reasonOfRefusal } from "../account/gate-reasons.ts";
 import { PermissionLost } from "../account/order-permission.ts";
 import type { StatedClaim } from "../account/world-gate.ts";
+import type { Halt } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import type { WeightBounds } from "./declared-weights.ts";
 
@@ -18,6 +19,10 @@ export interface StatedTarget {
   /** Watermark of its inputs; 0 for not stated. */
   readonly inputWatermark: number;
   readonly reason: string;
+  /** Row at which its size was last decided; undefined for not stated. */
+  readonly sizedRow?: number | undefined;
+  /** How far its held weight may stray, 0 for however far; undefined: as it stands. */
+  readonly drift?: number | undefined;
 }
 
 /** Outcome of one target. */
@@ -48,6 +53,10 @@ export interface TargetsTurn {
  * order of the calls. The router keeps the latest target per strategy and instrument. A target is refused when it is
  * under another fence, from another session than the strategy's emitter, above the weight that its submission declares,
  * of an older bucket, or older than `max_lag`. While a halt covers a strategy, its target is kept and no order is made.
+ * The targets of one call are sized with the capital that a strategy has at the marks of their bucket, and those that
+ * reduce what is held are taken first. One with a drift is sized again if its held weight has strayed further; while a
+ * halt keeps it from acting that waits until it is stated again.
+ *
  * If the gate of one world changed meanwhile, each call is taken alone. Call it only within an exclusive operation of
  * the account.
  */
@@ -92,6 +101,16 @@ function storingAll(
   };
 }
 
+/** A target that is not refused, as the core takes it. */
+interface TargetDecision extends TargetInput {
+  /** Index of its call, and its own among the targets of the call. */
+  readonly at: number;
+  readonly place: number;
+  readonly act: boolean;
+  readonly capital: number;
+  readonly halts: readonly Halt[];
+}
+
 /**
  * Takes the targets of all calls; the verdicts are in the order of the calls. They are taken in an order in which what
  * is closed makes room for what is opened, and where the account's money does not allow all of it, each opens the same
@@ -102,63 +121,77 @@ function takeInOrder(
   turns: readonly TargetsTurn[],
   booking: Booking,
 ): TargetVerdict[][] {
-  const all = turns.flatMap((turn, at) =>
-    turn.targets.map((target, place) => ({ turn, target, at, place })),
-  );
-  const sized = all.length < 2 ? [] : all.map(({ turn, target }) => sizedAs(router, turn, target));
-  const planned = router.core.planTargets(sized);
-  const { openShare } = planned;
-  const order = all.length < 2 ? all.map((_, index) => index) : planned.order;
   const verdicts = turns.map((): TargetVerdict[] => []);
+  const decisions: TargetDecision[] = [];
+  for (const [at, turn] of turns.entries()) {
+    for (const [place, target] of turn.targets.entries()) {
+      const decision = refuse(router, turn, target) ?? decide(router, turn, target, at, place);
+      if (typeof decision !== "string") decisions.push(decision);
+      else verdicts[at]![place] = { accepted: false, reason: decision, orders: [] };
+    }
+  }
+  const { order, openShare } = router.core.planTargets(decisions);
   for (const index of order) {
-    const { turn, target, at, place } = all[index]!;
-    verdicts[at]![place] = takeOne(router, turn, target, booking, openShare);
+    const decision = decisions[index]!;
+    const { at, place } = decision;
+    verdicts[at]![place] = takeOne(router, turns[at]!, decision, booking, openShare);
   }
   return verdicts;
 }
 
-/** A target as the router will size it; without a value if it is refused. */
-function sizedAs(router: AccountRouter, turn: TargetsTurn, target: StatedTarget) {
-  const { worldId: world } = turn.world;
-  const { strategy, instrument, bucket, value } = target;
-  const isRefused = refuse(router, turn, target) !== undefined;
-  const weight = router.deps.worlds.gateOf(world)?.weightOf(strategy, value) ?? 0;
-  const mark = router.market.closeAt(instrument, bucket) ?? Number.NaN;
-  return { world, strategy, instrument, mark, value: isRefused ? Number.NaN : value * weight };
+/** How a target is to be taken; MARK_INVALID without a mark. */
+function decide(
+  router: AccountRouter,
+  { world }: TargetsTurn,
+  target: StatedTarget,
+  at: number,
+  place: number,
+): TargetDecision | "MARK_INVALID" {
+  const { strategy, instrument, bucket, sizedRow, drift } = target;
+  const id = { world: world.worldId, strategy, instrument };
+  const mark = router.market.closeAt(instrument, bucket);
+  if (mark === undefined) return "MARK_INVALID";
+  const halts = router.deps.halts.allCovering({ account: router.account, ...id });
+  const weight = router.deps.worlds.gateOf(world.worldId)?.weightOf(strategy, target.value) ?? 0;
+  const value = target.value * weight;
+  const notionalMin = router.notionalMinOf(instrument);
+  const capital = router.core.capital(world.worldId, strategy, (held) =>
+    router.market.closeAt(held, bucket),
+  );
+  const act = halts.length === 0;
+  const isSame = drift !== 0 && router.core.book(id)?.target?.value === value;
+  const resize = act && isSame && router.core.hasStrayed(id, mark, capital);
+  return {
+    ...id,
+    ...{ at, place, value, bucket, mark, capital, act, halts },
+    ...(notionalMin === undefined ? {} : { notionalMin }),
+    ...(sizedRow === undefined ? {} : { sizedRow }),
+    ...(drift === undefined ? {} : { drift }),
+    ...(resize ? { resize } : {}),
+  };
 }
 
 function takeOne(
   router: AccountRouter,
-  turn: TargetsTurn,
-  target: StatedTarget,
+  { world, claim, targets }: TargetsTurn,
+  decision: TargetDecision,
   booking: Booking,
   openShare: number,
 ): TargetVerdict {
-  const { world, claim } = turn;
-  const { strategy, instrument, bucket } = target;
-  const id = { world: world.worldId, strategy, instrument };
-  const refusal = refuse(router, turn, target);
-  if (refusal !== undefined) return { accepted: false, reason: refusal, orders: [] };
-  const mark = router.market.closeAt(instrument, bucket);
-  if (mark === undefined) return { accepted: false, reason: "MARK_INVALID", orders: [] };
-  const halts = router.deps.halts.allCovering({ account: router.account, ...id });
-  const weight = router.deps.worlds.gateOf(world.worldId)?.weightOf(strategy, target.value) ?? 0;
-  const notionalMin = router.notionalMinOf(instrument);
+  const { at: _, place, halts, ...input } = decision;
+  const { strategy } = input;
+  const stated = targets[place]!;
+  if (isStanding(router, input)) return { accepted: true, reason: "", orders: [] };
   const before = booking.made.length;
   const refusedBefore = booking.refused.length;
   const { target: outcome } = booking.apply(
     "target",
     {
       op: "set_target",
-      ...id,
-      value: target.value * weight,
-      bucket,
-      mark,
-      act: halts.length === 0,
-      ...(notionalMin === undefined ? {} : { notionalMin }),
+      ...input,
       ...(openShare < 1 ? { openShare } : {}),
       session: claim.sessionId,
-      reason: target.reason,
+      reason: stated.reason,
     },
     router.journalPlace(world.worldId, strategy),
     router.permission,
@@ -175,10 +208,30 @@ function takeOne(
   if (refused !== undefined) {
     const reason = refusalReason(refused.reason);
     if (reason !== "REDUCED_TO_BUYING_POWER") return { accepted: true, reason, orders };
-    return { accepted: true, reason, orders, reducedTo: router.targetQuantity(id) };
+    return { accepted: true, reason, orders, reducedTo: router.targetQuantity(input) };
   }
-  const hasCapital = target.value === 0 || (router.core.capital(world.worldId, strategy) ?? 0) > 0;
+  const hasCapital = stated.value === 0 || (router.core.capital(world.worldId, strategy) ?? 0) > 0;
   return { accepted: true, reason: rejected?.reason ?? (hasCapital ? "" : "NO_CAPITAL"), orders };
+}
+
+/**
+ * Whether a target with a drift is the standing one, nothing has strayed and nothing is missing. It is stated at the end
+ * of every bucket, and then there is nothing to journal.
+ */
+function isStanding(
+  { core }: AccountRouter,
+  input: Omit<TargetDecision, "at" | "place" | "halts">,
+) {
+  const { value, drift, sizedRow = -1, notionalMin = 0, act, resize = false } = input;
+  const standing = core.book(input)?.target;
+  if (standing?.drift === undefined || !act || resize) return false;
+  return (
+    value === standing.value &&
+    (drift === undefined || drift === standing.drift) &&
+    sizedRow <= (standing.sizedRow ?? -1) &&
+    notionalMin === (standing.notionalMin ?? 0) &&
+    core.missingLots(input) === 0
+  );
 }
 
 function refuse(

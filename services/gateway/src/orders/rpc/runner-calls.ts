@@ -14,9 +14,10 @@ import {
   SubmitOrdersResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { type DirectOrder, OrderType } from "@qmtl/contracts/qmtl/order/v1/order_pb";
+import { type Target, TargetTerm } from "@qmtl/contracts/qmtl/order/v1/target_pb";
 import { blake3Hex, jcs } from "@qmtl/core/canonical";
 import type { OrderTerms } from "@qmtl/core/execution";
-import { reasonName, reasonToProto } from "@qmtl/sdk/rpc";
+import { QmtlError, reasonName, reasonToProto } from "@qmtl/sdk/rpc";
 import type { SessionScope } from "@qmtl/service-kit";
 import type { DirectAnswers } from "../intake/direct-order-intake.ts";
 import type { DirectOrderCall, DirectOrderVerdict } from "../intake/take-direct-orders.ts";
@@ -106,7 +107,7 @@ export function targetsCallFrom(request: SetTargetsRequest, session: SessionScop
     world: session.worldId,
     claim: claimFrom(update.claim, session),
     isArmed: (update.claim?.leaseId ?? "") !== "",
-    targets: update.targets.map((one) => {
+    targets: update.targets.map((one, index) => {
       const bucket = timestampMs(one.bucketEndTime!);
       return {
         strategy: one.strategyId,
@@ -116,6 +117,8 @@ export function targetsCallFrom(request: SetTargetsRequest, session: SessionScop
         bucket,
         inputWatermark: one.inputWatermarkTime ? timestampMs(one.inputWatermarkTime) : bucket,
         reason: one.reason,
+        sizedRow: one.sizedRow === undefined ? undefined : Number(one.sizedRow),
+        drift: driftOf(one, `update.targets[${index}].clear_terms`),
       };
     }),
     ends: update.ends.map(({ source, row }) => ({ source, row: Number(row) })),
@@ -126,6 +129,15 @@ export function targetsCallFrom(request: SetTargetsRequest, session: SessionScop
       own: Number(update.ownEvaluations),
     },
   };
+}
+
+/** The drift that a target states; 0 if it is taken away, undefined if it stays as it is. */
+function driftOf({ rebalance, clearTerms }: Target, field: string): number | undefined {
+  // The other terms are planned: the server has refused them.
+  if (!clearTerms.includes(TargetTerm.REBALANCE)) return rebalance?.drift;
+  if (rebalance === undefined) return 0;
+  const problem = "a term that is set cannot be taken away by the same target";
+  throw new QmtlError("INVALID_FIELD", problem, { fields: [{ field, description: problem }] });
 }
 
 /** The answer to a SetTargets request on the wire. */

@@ -6,6 +6,7 @@ import {
   SubmitOrdersRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { OrderType } from "@qmtl/contracts/qmtl/order/v1/order_pb";
+import type { TargetTerm } from "@qmtl/contracts/qmtl/order/v1/target_pb";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { readingAt } from "@qmtl/core/gate";
 import { QmtlError, reasonName } from "@qmtl/sdk/rpc";
@@ -82,6 +83,13 @@ export interface BenchOrder {
   readonly stop?: string;
   readonly instrument?: string;
   readonly reduceOnly?: boolean;
+}
+
+/** Terms of a target as a test states them. */
+export interface BenchTerms {
+  readonly sizedRow?: bigint;
+  readonly rebalance?: { readonly drift: number };
+  readonly clearTerms?: TargetTerm[];
 }
 
 /** Databases by schema: a PGlite, or connections to a PostgreSQL. */
@@ -237,6 +245,10 @@ export class OrderBench {
       readonly bucket?: number;
       /** @default "SPX" */
       readonly instrument?: string;
+      /** Terms of its targets. @default none */
+      readonly terms?: BenchTerms;
+      /** Values of more targets of the call, by instrument. @default none */
+      readonly others?: Readonly<Record<string, number>>;
     } = {},
   ) {
     const sessionId = claim.sessionId ?? `session-${strategy}`;
@@ -251,15 +263,16 @@ export class OrderBench {
         targets:
           value === undefined
             ? []
-            : [
-                {
+            : Object.entries({ [claim.instrument ?? "SPX"]: value, ...claim.others }).map(
+                ([instrument, weight]) => ({
                   strategyId: strategy,
-                  instrument: claim.instrument ?? "SPX",
-                  size: { case: "weight", value },
+                  instrument,
+                  size: { case: "weight" as const, value: weight },
                   row: BigInt(row),
                   bucketEndTime: timestampFromMs(claim.bucket ?? bucketOf(row)),
-                },
-              ],
+                  ...claim.terms,
+                }),
+              ),
         ends: [{ source: claim.source ?? "sp500", row: BigInt(row) }],
         strategyIds: [strategy],
         wantedOrders: BigInt(claim.wanted ?? 0),

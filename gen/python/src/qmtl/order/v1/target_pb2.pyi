@@ -357,7 +357,8 @@ Global___EntryRule: _TypeAlias = EntryRule  # noqa: Y015
 @_typing.final
 class RebalanceRule(_message.Message):
     """How the router keeps a position at its weight while the target is not sized again (`Target.sized_row`). Without one it
-    does not: the weight drifts with prices.
+    does not: the weight drifts with prices. Held and target weight are compared each time the target is stated, at the
+    mark of its bucket: state one that has a rule at the end of every bucket of its instrument.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -365,7 +366,9 @@ class RebalanceRule(_message.Message):
     DRIFT_FIELD_NUMBER: _builtins.int
     MIN_NOTIONAL_FIELD_NUMBER: _builtins.int
     drift: _builtins.float
-    """Sizes again when the share of capital has strayed by more than this at the end of a bucket: 0.05 = five points."""
+    """Sizes again when the share of capital that is held, working orders counted in, has strayed by more than this: 0.05 =
+    five points.
+    """
     @_builtins.property
     def min_notional(self) -> _value_pb2.Decimal:
         """Changes below this notional are left out. Absent: the least notional of the instrument."""

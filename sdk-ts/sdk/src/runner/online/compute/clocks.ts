@@ -41,6 +41,8 @@ export interface ComputedBucket {
   readonly ends: readonly FeedEnd[];
   /** Value of each target node, in the graph's order; NaN keeps the previous value. */
   readonly targets: readonly number[];
+  /** Row at which each target was last to be sized, in the same order; NaN keeps the previous one. */
+  readonly sizedRows: readonly number[];
   /** What the signal of each target is. */
   readonly signals: readonly SignalState[];
 }

@@ -329,10 +329,11 @@ export class ContextExecutor {
     this.#endMs = endMs;
     this.#doneMs = Math.max(this.#doneMs, endMs);
     const targets = graph.targets.map((target) => this.#targetValue(target, endMs));
+    const sizedRows = graph.targets.map((target) => this.#sizedRow(target));
     const signals = graph.targets.map((target) => this.#signalState(target, bucket));
     const { row } = this.#clocks;
     const ends = this.#clocks.ends(bucket);
-    const done = { row, bucketEndMs: endMs, previousEndMs, ends, targets, signals };
+    const done = { row, bucketEndMs: endMs, previousEndMs, ends, targets, sizedRows, signals };
     listener.evaluated(count, done, isFirst);
     listener.take(done);
   }
@@ -347,9 +348,15 @@ export class ContextExecutor {
     return this.#valueOf(nodeId);
   }
 
-  #valueOf(nodeId: string): number {
+  #sizedRow({ nodeId, sizedRowOutput }: OnlineTarget): number {
+    return sizedRowOutput < 0 ? Number.NaN : this.#valueOf(nodeId, sizedRowOutput);
+  }
+
+  #valueOf(nodeId: string, output = 0): number {
     const handle = this.#executor?.plan.nodeIndex.get(nodeId);
-    return handle === undefined ? Number.NaN : (this.#executor?.value(handle) ?? Number.NaN);
+    return handle === undefined
+      ? Number.NaN
+      : (this.#executor?.value(handle, output) ?? Number.NaN);
   }
 
   #signalState(target: OnlineTarget, bucket: OnlineBucket): SignalState {

@@ -25,7 +25,15 @@ class FakeContext {
     this.lastRow = row;
     this.endMs = row;
     const ends = [{ source: "feed", row }];
-    return { row, bucketEndMs: row, previousEndMs, ends, targets: [target], signals: [] };
+    return {
+      row,
+      bucketEndMs: row,
+      previousEndMs,
+      ends,
+      targets: [target],
+      sizedRows: [Number.NaN],
+      signals: [],
+    };
   }
 }
 

@@ -8,6 +8,8 @@ const target: OnlineTarget = {
   instrument: "X",
   markSource: "feed",
   max: 1,
+  drift: 0,
+  sizedRowOutput: -1,
   signalId: "s",
   signalSources: [],
   // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text
@@ -15,10 +17,13 @@ const target: OnlineTarget = {
   intervalMs: 60_000,
 };
 const end = { source: "feed", row: 3 };
+const bucket = (value: number, sizedRow = Number.NaN) => ({
+  ...{ targets: [value], sizedRows: [sizedRow], ends: [end] },
+});
 
-function decided(value: number): TargetBook {
-  const targets = new TargetBook([target]);
-  targets.decide([value]);
+function decided(value: number, of: Partial<OnlineTarget> = {}): TargetBook {
+  const targets = new TargetBook([{ ...target, ...of }]);
+  targets.decide(bucket(value));
   return targets;
 }
 
@@ -30,7 +35,7 @@ test("a target is stated until the router took it, and again when it has another
   targets.taken(0, stated);
   expect(targets.unsentWith(end, [end]).targets).toEqual([]);
 
-  targets.decide([0.25]);
+  targets.decide(bucket(0.25));
   expect(targets.unsentWith(end, [end]).values).toEqual([0.25]);
 });
 
@@ -42,4 +47,31 @@ test("an answer from before the gate armed again does not count for the lease in
   targets.taken(0, before);
 
   expect(targets.unsentWith(end, [end]).values).toEqual([0.5]);
+});
+
+test("an equal target is stated again with the row at which it is sized again", () => {
+  const targets = decided(0.5);
+  targets.taken(0, targets.unsentWith(end, [end]));
+
+  targets.decide(bucket(0.5, 3));
+  const stated = targets.unsentWith(end, [end]);
+  expect([stated.values, stated.sizedRows]).toEqual([[0.5], [3]]);
+  targets.taken(0, stated);
+  targets.decide(bucket(Number.NaN, Number.NaN));
+
+  expect(targets.unsentWith(end, [end]).targets).toEqual([]);
+  expect(targets.all[0]).toMatchObject({ value: 0.5, sizedRow: 3 });
+});
+
+test("a target with a drift is stated with every row of its feed, as a check once the router has it", () => {
+  const targets = decided(0.5, { drift: 0.05 });
+  expect(targets.unsentWith(end, [end]).targets[0]!.isCheck).toBe(false);
+  targets.taken(0, targets.unsentWith(end, [end]));
+  const other = { source: "other", row: 9 };
+
+  targets.decide({ ...bucket(0.5), ends: [other] });
+  expect(targets.unsentWith(other, [other]).targets).toEqual([]);
+  targets.decide(bucket(0.5));
+
+  expect(targets.unsentWith(end, [end]).targets).toMatchObject([{ value: 0.5, isCheck: true }]);
 });

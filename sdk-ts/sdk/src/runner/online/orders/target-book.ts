@@ -1,6 +1,6 @@
 import type { PositionSide } from "@qmtl/core/gate";
 import type { OrderGate } from "../../../control/index.ts";
-import type { FeedEnd } from "../compute/clocks.ts";
+import type { ComputedBucket, FeedEnd } from "../compute/clocks.ts";
 import type { OnlineTarget } from "../session/graph.ts";
 
 /** One target as the sender states it. */
@@ -8,9 +8,13 @@ export interface StatedTarget {
   readonly target: OnlineTarget;
   /** Share of the strategy's capital. */
   value: number;
+  /** Row at which it was last to be sized; −1 for none. */
+  sizedRow: number;
   lastSide: PositionSide;
-  /** The router has not taken this value under the lease in force. */
+  /** The router has not taken it as it is under the lease in force, or is to compare what is held with it. */
   isUnsent: boolean;
+  /** It is unsent for the comparison alone: the router has it. */
+  isCheck: boolean;
 }
 
 /** Targets as one call states them. */
@@ -18,6 +22,8 @@ export interface StatedTargets {
   readonly targets: readonly StatedTarget[];
   /** Value stated for each target. */
   readonly values: readonly number[];
+  /** Sized row stated for each target; −1 for none. */
+  readonly sizedRows: readonly number[];
   /** Number of restatements when the call was made. */
   readonly restated: number;
 }
@@ -30,25 +36,47 @@ export class TargetBook {
 
   constructor(targets: readonly OnlineTarget[]) {
     this.all = targets.map((target) => {
-      return { target, value: 0, lastSide: "long", isUnsent: false };
+      return {
+        ...{ target, value: 0, sizedRow: -1 },
+        ...{ lastSide: "long", isUnsent: false, isCheck: false },
+      };
     });
   }
 
-  /** Takes the values of a bucket; NaN keeps the previous value. */
-  decide(values: readonly number[]): void {
+  /**
+   * Takes the values and sized rows of a bucket; NaN keeps the previous one. A target with a drift is stated again with
+   * each row of its feed, because it is then that the router compares what is held with it.
+   */
+  decide({
+    targets: values,
+    sizedRows,
+    ends,
+  }: Pick<ComputedBucket, "targets" | "sizedRows" | "ends">): void {
     this.all.forEach((each, at) => {
-      const given = values[at] ?? Number.NaN;
-      const value = Number.isNaN(given) ? each.value : given;
-      if (value !== each.value) each.isUnsent = true;
+      const value = standing(values[at], each.value);
+      const sizedRow = standing(sizedRows[at], each.sizedRow);
+      if (value !== each.value || sizedRow !== each.sizedRow) {
+        each.isUnsent = true;
+        each.isCheck = false;
+      }
+      const { drift, markSource } = each.target;
+      if (drift > 0 && !each.isUnsent && ends.some(({ source }) => source === markSource)) {
+        each.isUnsent = true;
+        each.isCheck = true;
+      }
       if (value !== 0) each.lastSide = value > 0 ? "long" : "short";
       each.value = value;
+      each.sizedRow = sizedRow;
     });
   }
 
   /** Marks all targets to be stated again. */
   restate(): void {
     this.#restated++;
-    for (const each of this.all) each.isUnsent = true;
+    for (const each of this.all) {
+      each.isUnsent = true;
+      each.isCheck = false;
+    }
   }
 
   /**
@@ -60,23 +88,33 @@ export class TargetBook {
       const own = ends.find(({ source }) => source === target.markSource) ?? ends[0];
       return isUnsent && own === end;
     });
-    return { targets, values: targets.map(({ value }) => value), restated: this.#restated };
+    return {
+      targets,
+      values: targets.map(({ value }) => value),
+      sizedRows: targets.map(({ sizedRow }) => sizedRow),
+      restated: this.#restated,
+    };
   }
 
   /**
    * The router took a target as it was stated. It still counts as unsent if it has changed since, or if all were marked
    * to be stated again.
    */
-  taken(at: number, { targets, values, restated }: StatedTargets): void {
+  taken(at: number, { targets, values, sizedRows, restated }: StatedTargets): void {
     const each = targets[at];
-    if (each !== undefined && restated === this.#restated)
-      each.isUnsent = each.value !== values[at];
+    if (each === undefined || restated !== this.#restated) return;
+    each.isUnsent = each.value !== values[at] || each.sizedRow !== sizedRows[at];
+    each.isCheck = false;
   }
 
   /** Whether no order of any target would leave now. */
   isShut(gate: OrderGate): boolean {
     return this.all.every((each) => gate.refusal(sidesOf(each)) !== null);
   }
+}
+
+function standing(given: number | undefined, before: number): number {
+  return given === undefined || Number.isNaN(given) ? before : given;
 }
 
 /** Sides on which an order for a target may be: a flat target may close either. */

@@ -176,7 +176,7 @@ export class TargetSender implements BucketTaker {
   }
 
   #decide(bucket: ComputedBucket): void {
-    this.#targets.decide(bucket.targets);
+    this.#targets.decide(bucket);
     this.#decided = bucket;
     const { gate, listener } = this.#options;
     listener.targetsFixed(bucket, this.values, this.#targets.isShut(gate));
@@ -242,11 +242,13 @@ export class TargetSender implements BucketTaker {
         reports.event("target_refused", refusal);
         return;
       }
+      const { isCheck } = each;
       this.#targets.taken(at, stated);
       const orders = result.clientOrderIds.length;
       this.#sentOrders += orders;
       // Why an accepted target makes no order, or fewer.
       const reason = reasonName(result.reason) ?? "";
+      if (isCheck && orders === 0 && reason === "") return;
       const why = reason === "" ? "" : `: ${targetReason(reason)}`;
       reports.event("target_sent", `target ${each.value}, ${orders} orders${why}`, bucket.row);
     });
@@ -293,13 +295,15 @@ function targetsRequest(
         fence: BigInt(claim.fence),
         domain: domainToProto(claim.domain),
       },
-      targets: targets.map(({ target, value }) => ({
+      targets: targets.map(({ target, value, sizedRow }) => ({
         strategyId,
         instrument: target.instrument,
         size: { case: "weight", value },
         row: BigInt(row),
         bucketEndTime,
         inputWatermarkTime: bucketEndTime,
+        ...(sizedRow < 0 ? {} : { sizedRow: BigInt(sizedRow) }),
+        ...(target.drift > 0 ? { rebalance: { drift: target.drift } } : {}),
       })),
       // A bucket of computed queues alone ends no row of a feed.
       ends: source === "" ? [] : [{ source, row: BigInt(row) }],

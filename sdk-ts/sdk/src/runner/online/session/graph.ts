@@ -24,6 +24,10 @@ export interface OnlineTarget {
   readonly instrument: string;
   /** Largest weight that it may state. */
   readonly max: number;
+  /** It is sized again when its held weight strays by more than this; 0: never. */
+  readonly drift: number;
+  /** Index of its output with the row at which it was last to be sized; −1: it has none. */
+  readonly sizedRowOutput: number;
   /** Entry of `sources:` whose close is the instrument's mark; undefined: not configured. */
   readonly markSource: string | undefined;
   /** Id of the node from which the target is made. */
@@ -138,6 +142,8 @@ function targetsOf(
     name,
     instrument: node.instrument,
     max: node.largestWeight,
+    drift: node.drift,
+    sizedRowOutput: node.sizedRowOutput,
     markSource: config.instruments[node.instrument]?.mark_source,
     signalId,
     signalSources: signalSources(graph, signalId),

@@ -42,7 +42,7 @@ export interface TargetsTurn {
 
 /**
  * Takes the targets of calls that came together in one transaction and sends what they need; the verdicts are in the
- * order of the calls. The router keeps the latest target per strategy and instrument. A target is refused when it is
+ * order of the calls. They are taken by world, strategy and instrument. The router keeps the latest target per strategy and instrument. A target is refused when it is
  * under another fence, from another session than the strategy's emitter, above the weight that its submission declares,
  * of an older bucket, or older than `max_lag`. While a halt covers a strategy, its target is kept and no order is made.
  * If the gate of one world changed meanwhile, each call is taken alone. Call it only within an exclusive operation of
@@ -53,9 +53,9 @@ export async function takeTargets(
   turns: readonly TargetsTurn[],
 ): Promise<TargetVerdict[][]> {
   const booking = router.booking();
-  const verdicts = turns.map((turn) =>
-    turn.targets.map((target) => takeOne(router, turn, target, booking)),
-  );
+  const verdicts = turns.map(({ targets }): TargetVerdict[] => targets.map(() => notTaken));
+  for (const { turn, target, at, place } of inOrder(turns))
+    verdicts[at]![place] = takeOne(router, turn, target, booking);
   const stores = turns.flatMap(({ alongside }) => (alongside === undefined ? [] : [alongside]));
   const alongside = storingAll(stores);
   try {
@@ -71,6 +71,37 @@ export async function takeTargets(
     );
   }
   return verdicts;
+}
+
+/** Stands until a target is taken. */
+const notTaken: TargetVerdict = { accepted: false, reason: "", orders: [] };
+
+interface PlacedTarget {
+  readonly turn: TargetsTurn;
+  readonly target: StatedTarget;
+  /** Index of the turn, and of the target in it. */
+  readonly at: number;
+  readonly place: number;
+}
+
+/** The targets of all turns by world, strategy and instrument: the same whatever order the calls came in. */
+function inOrder(turns: readonly TargetsTurn[]): PlacedTarget[] {
+  const all = turns.flatMap((turn, at) =>
+    turn.targets.map((target, place) => ({ turn, target, at, place })),
+  );
+  if (all.length < 2) return all;
+  return all.sort(
+    (a, b) =>
+      byText(a.turn.world.worldId, b.turn.world.worldId) ||
+      byText(a.target.strategy, b.target.strategy) ||
+      byText(a.target.instrument, b.target.instrument) ||
+      a.at - b.at ||
+      a.place - b.place,
+  );
+}
+
+function byText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 async function takeEach(

@@ -9,7 +9,6 @@ const target: OnlineTarget = {
   markSource: "feed",
   max: 1,
 };
-const end = { source: "feed", row: 3 };
 
 function decided(value: number): TargetBook {
   const targets = new TargetBook([target]);
@@ -19,22 +18,22 @@ function decided(value: number): TargetBook {
 
 test("a target is stated until the router took it, and again when it has another value", () => {
   const targets = decided(0.5);
-  const stated = targets.unsentWith(end, [end]);
+  const stated = targets.unsent();
   expect(stated.values).toEqual([0.5]);
 
   targets.taken(0, stated);
-  expect(targets.unsentWith(end, [end]).targets).toEqual([]);
+  expect(targets.unsent().targets).toEqual([]);
 
   targets.decide([0.25]);
-  expect(targets.unsentWith(end, [end]).values).toEqual([0.25]);
+  expect(targets.unsent().values).toEqual([0.25]);
 });
 
 test("an answer from before the gate armed again does not count for the lease in force", () => {
   const targets = decided(0.5);
-  const before = targets.unsentWith(end, [end]);
+  const before = targets.unsent();
 
   targets.restate();
   targets.taken(0, before);
 
-  expect(targets.unsentWith(end, [end]).values).toEqual([0.5]);
+  expect(targets.unsent().values).toEqual([0.5]);
 });

@@ -7,6 +7,7 @@ import {
   StreamInput,
   WeightTargetNode,
 } from "@qmtl/sdk";
+import { connectTo } from "@qmtl/sdk/rpc";
 import { expect, test } from "vitest";
 import { delayed, type LabFeed, PaperLab, seededNumbers } from "./testing/paper-lab.ts";
 
@@ -80,44 +81,86 @@ const days = historyDays + 40;
 const weekly = (day: number) => day % 7 === 3;
 const scenarios: Readonly<Record<string, Readonly<Record<string, LabFeed>>>> = {
   "one feed": { a: walk(1, { to: days }) },
-  "two feeds, one with holidays": {
-    a: walk(2, { to: days }),
-    b: walk(3, { to: days }, weekly),
+  "two feeds, one with holidays": { a: walk(2, { to: days }), b: walk(3, { to: days }, weekly) },
+  "four feeds: holidays, an early end, a late listing, and half days": {
+    a: walk(4, { to: days }),
+    b: walk(5, { to: days }, (day) => weekly(day) || day % 11 === 0),
+    c: walk(6, { to: days - 15 }),
+    d: walk(7, { from: 5, to: days }, weekly, dayMs / 2),
   },
 };
 
-function intervals(feeds: Readonly<Record<string, LabFeed>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(feeds).map(([name, { interval }]) => [name, interval]));
+const intervalsOf = (feeds: Readonly<Record<string, LabFeed>>) =>
+  Object.fromEntries(Object.entries(feeds).map(([name, { interval }]) => [name, interval]));
+
+/** Seeds of the delays in front of calls. */
+const seeds = Array.from({ length: Number(process.env.QMTL_PAPER_RUNS ?? 1) }, (_, k) => k + 1);
+const cases = Object.keys(scenarios).flatMap((name) => seeds.map((seed) => [name, seed] as const));
+
+/** A lab with a world, and what an offline run gives on its files. */
+async function openLab(feeds: Readonly<Record<string, LabFeed>>) {
+  const lab = await PaperLab.open(feeds, start);
+  const made = () => new Legs(intervalsOf(feeds));
+  const { config } = lab;
+  const range = { from: start, until: "2100-01-01" };
+  const offline = await Runner.offline(made(), { config, ...range });
+  await lab.createWorld("a");
+  const run = (seed: number) => {
+    const connection = delayed(connectTo(config.sdk.gateway_url), seed, 4);
+    return Runner.session(made(), { config, worldId: "w", connection });
+  };
+  const orders = offline.orders.map(({ instrument, lots }) => `${instrument} ${lots / 1_000}`);
+  return { lab, run, orders, equity: offline.equity.at(-1) };
 }
 
-const seed = Number(process.env.QMTL_SEED ?? 1);
+/** Waits until a run computes, and returns the id of its strategy. */
+async function computing(run: Awaited<ReturnType<typeof Runner.session>>): Promise<string> {
+  await expect.poll(() => run.status().strategyId, { timeout: 30_000 }).not.toBe("");
+  await expect.poll(() => run.status().holderOf, { timeout: 30_000 }).toBeGreaterThan(0);
+  return run.status().strategyId;
+}
 
-test.each(Object.keys(scenarios))(
-  "paper gives the orders and the equity of the offline run: %s",
-  async (name) => {
-    const feeds = scenarios[name]!;
-    await using lab = await PaperLab.open(feeds, start);
-    const { config } = lab;
-    const offline = await Runner.offline(new Legs(intervals(feeds)), {
-      config,
-      from: start,
-      until: "2100-01-01",
-    });
-    await lab.createWorld("a");
-    await using run = await Runner.session(new Legs(intervals(feeds)), {
-      config,
-      worldId: "w",
-      connection: delayed(lab.connection, seed, 4),
-    });
-    await expect.poll(() => run.status().strategyId, { timeout: 30_000 }).not.toBe("");
-    await expect.poll(() => run.status().mode, { timeout: 30_000 }).not.toBe("");
-    await lab.promote({ [run.status().strategyId]: 1 });
+test.each(cases)(
+  "paper gives the orders and the equity of the offline run: %s (%i)",
+  async (name, seed) => {
+    const { lab, run, orders, equity } = await openLab(scenarios[name]!);
+    await using _ = lab;
+    await using runner = await run(seed);
+    await lab.promote({ [await computing(runner)]: 1 });
+
     await lab.advance("a");
-    await run.done;
+    await runner.done;
 
-    const traded = offline.orders.map(({ instrument, lots }) => `${instrument} ${lots / 1_000}`);
-    expect(await lab.orders()).toEqual(traded);
-    expect(Number(await lab.equity())).toBe(offline.equity.at(-1));
+    expect(await lab.orders()).toEqual(orders);
+    expect(Number(await lab.equity())).toBe(equity);
+  },
+  300_000,
+);
+
+test.each(seeds)(
+  "so it does over a restart of the platform and a takeover by another runner (%i)",
+  async (seed) => {
+    const feeds = scenarios["two feeds, one with holidays"]!;
+    const { lab, run, orders, equity } = await openLab(feeds);
+    await using _ = lab;
+    const first = await run(seed);
+    const strategyId = await computing(first);
+    await lab.promote({ [strategyId]: 1 });
+    await lab.advance("b", firstMs + (historyDays + 12) * dayMs);
+    await using second = await run(seed + 100);
+    await expect.poll(() => second.status().row, { timeout: 30_000 }).toBeGreaterThan(0);
+
+    await first.stop();
+    await expect.poll(() => second.status().armed, { timeout: 60_000 }).toBe(true);
+    await lab.advance("a", firstMs + (historyDays + 24) * dayMs);
+    await lab.stop();
+    await lab.start();
+    await lab.settled("a");
+    await lab.advance("a");
+    await second.done;
+
+    expect(await lab.orders()).toEqual(orders);
+    expect(Number(await lab.equity())).toBe(equity);
   },
   300_000,
 );

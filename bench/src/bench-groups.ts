@@ -1,4 +1,5 @@
 import { accountStartBench } from "./account-start.ts";
+import { whyNoServers } from "./bench-platform.ts";
 import type { BenchRow } from "./bench-row.ts";
 import { durableCommitBench } from "./durable-commit.ts";
 import { engineBench } from "./engine.ts";
@@ -7,17 +8,41 @@ import { engineSweepBench } from "./engine-sweep.ts";
 import { fanOutBench } from "./fan-out.ts";
 import { identityBench } from "./identity.ts";
 import { orderPathBench } from "./order-path.ts";
-import { promotedWorldBench } from "./promoted-world.ts";
+import { distributedWorldBench, promotedWorldBench } from "./promoted-world.ts";
 import { queueRecordsBench } from "./queue-records.ts";
-import { submissionsBench } from "./submissions.ts";
+import { distributedSubmissionsBench, submissionsBench } from "./submissions.ts";
 import { unaryServerBench } from "./unary-server.ts";
+import {
+  catchUpBench,
+  fourFeedsBench,
+  refusedApplyBench,
+  runnerMemoryBench,
+  sharedNodesBench,
+} from "./world-scale.ts";
 
 /** Rows that are measured together. */
 export interface BenchGroup {
   /** Names of its rows; a group of which none matches the filter is not run. */
   readonly names: readonly string[];
   readonly run: () => Promise<BenchRow[]>;
+  /** Why it cannot be run on this machine; undefined if it can. @default it can */
+  readonly whyNot?: () => string | undefined;
 }
+
+/** Rows of a promoted world, in whatever shape. */
+const worldRows = [
+  "apply/to-compute-only",
+  "apply/to-paper",
+  "order/bar-to-accepted-p50",
+  "order/bar-to-accepted-p99",
+  "order/target-to-accepted-p50",
+  "order/target-to-accepted-p99",
+  "feed/limit",
+  "feed/bar-time",
+  "feed/bar-over-limit",
+  "feed/cpu-platform",
+  "feed/cpu-runners",
+];
 
 /** Every group, in the order they are run: one after the other, since they would disturb each other. */
 export const benchGroups: readonly BenchGroup[] = [
@@ -62,24 +87,61 @@ export const benchGroups: readonly BenchGroup[] = [
     run: orderPathBench,
   },
   {
-    names: ["account-start/whole-journal", "account-start/from-snapshot"],
+    names: [
+      "account-start/whole-journal",
+      "account-start/from-snapshot",
+      "account-start/after-kill",
+    ],
     run: accountStartBench,
   },
   {
-    names: ["submit/rate", "submit/commits", "submit/ack-p95", "submit/completed-p95"],
+    names: [
+      "submit/rate",
+      "submit/statements",
+      "submit/cpu",
+      "submit/commits",
+      "submit/ack-p95",
+      "submit/completed-p95",
+    ],
     run: submissionsBench,
   },
+  { names: [...worldRows, "feed/statements"], run: promotedWorldBench },
   {
     names: [
-      "apply/to-compute-only",
-      "apply/to-paper",
-      "order/bar-to-accepted-p50",
-      "order/bar-to-accepted-p99",
-      "order/target-to-accepted-p50",
-      "order/target-to-accepted-p99",
-      "feed/rate",
-      "feed/bar-time",
-    ],
-    run: promotedWorldBench,
+      "one-bar-time",
+      "row-time",
+      "over-one",
+      "cpu-platform",
+      "cpu-runners",
+      "statements",
+    ].map((row) => `four-feeds/${row}`),
+    run: fourFeedsBench,
+  },
+  {
+    names: ["limit", "bar-time", "bar-over-limit", "cpu-platform", "cpu-runners"].map(
+      (row) => `catch-up/${row}`,
+    ),
+    run: catchUpBench,
+  },
+  { names: ["apply/one-of-three-refused"], run: refusedApplyBench },
+  {
+    names: ["bar-time", "cpu-platform", "cpu-runners", "memory-runners", "evaluations"].map(
+      (row) => `twenty/${row}`,
+    ),
+    run: sharedNodesBench,
+  },
+  {
+    names: ["runner-memory/queues", "runner-memory/kept", "runner-memory/growth"],
+    run: runnerMemoryBench,
+  },
+  {
+    names: worldRows.map((row) => `distributed/${row}`),
+    run: distributedWorldBench,
+    whyNot: whyNoServers,
+  },
+  {
+    names: ["rate", "cpu", "ack-p95", "completed-p95"].map((row) => `distributed/submit/${row}`),
+    run: distributedSubmissionsBench,
+    whyNot: whyNoServers,
   },
 ];

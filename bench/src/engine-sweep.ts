@@ -74,7 +74,7 @@ function nodesAlone(
     kernel.bind(
       node.inputs.map((input) => columns.get(input.node)!),
       [out],
-      { rowOf: () => null },
+      { rowOf: () => null, baseOf: () => 0, showsNan: () => false },
     );
     return [kernel];
   });

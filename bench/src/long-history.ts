@@ -15,11 +15,27 @@ const rowsMax = 5_000;
 /** A row of a table, by column. */
 type Row = Readonly<Record<string, string | number | boolean>>;
 
+/** How far a history was written. */
+export interface HistoryEnd {
+  /** Last bar. */
+  readonly row: number;
+  /** Fills so far. */
+  readonly fills: number;
+}
+
 /**
  * Writes what the order path would have stored by the time the account's journal has `entries` entries, with an order
  * and a fill per bar: journal and orders, and the paper broker's own books. The order path is stopped meanwhile.
+ *
+ * @param since where the history before it ended, which it continues
+ * @returns where it ended
  */
-export async function writeHistory(path: OrderBench, paper: Db, entries: number): Promise<void> {
+export async function writeHistory(
+  path: OrderBench,
+  paper: Db,
+  entries: number,
+  since: HistoryEnd = { row: 0, fills: 0 },
+): Promise<HistoryEnd> {
   const { core, last } = await booksFromJournal(path);
   const journal: Row[] = [];
   const orders: Row[] = [];
@@ -62,12 +78,17 @@ export async function writeHistory(path: OrderBench, paper: Db, entries: number)
     const report = { orderId, executionId, lots, price, fee: 1 };
     apply("fill", row, { op: "fill", fill: report });
     executions.push({
-      ...{ account_id: account, sequence: executions.length + 1, execution_id: executionId },
+      ...{
+        account_id: account,
+        sequence: since.fills + executions.length + 1,
+        execution_id: executionId,
+      },
       ...{ order_id: orderId, instrument: book.instrument, lots, price, fee: 1 },
       ...{ source_row: row, bucket_end_ms: bucketOf(row) },
     });
   };
-  for (let row = 1; head < entries; row += 1) {
+  let row = since.row + 1;
+  for (; head < entries; row += 1) {
     const close = 2_000 + (row % 7);
     const bucket = bucketOf(row);
     for (const order of core.openOrders()) fill(order, row, close);
@@ -80,16 +101,18 @@ export async function writeHistory(path: OrderBench, paper: Db, entries: number)
     for (const effect of effects) if (effect.kind === "send") send(effect.order, row);
   }
   // The last order is filled, so that all of them have ended.
-  for (const order of core.openOrders()) fill(order, executions.length + 2, 2_000);
+  for (const order of core.openOrders()) fill(order, row, 2_000);
   await writeRows(path.db, "gateway.journal", journal);
   await writeRows(path.db, "gateway.client_order", orders);
   await writeRows(paper, "paper.accepted_order", accepted);
   await writeRows(paper, "paper.execution", executions);
   const lots = core.book(book)?.quantity ?? 0;
+  await paper.query("DELETE FROM paper.holding");
   await writeRows(paper, "paper.holding", [
     { account_id: account, instrument: book.instrument, book: "w1/A", lots },
   ]);
   await paper.query("UPDATE paper.cash SET cash = $1", [core.cash]);
+  return { row, fills: since.fills + executions.length };
 }
 
 const idsOf = () => ({

@@ -9,6 +9,7 @@ import { fanOutBench } from "./fan-out.ts";
 import { identityBench } from "./identity.ts";
 import { orderPathBench } from "./order-path.ts";
 import { missesOf, rowText } from "./print-rows.ts";
+import { promotedWorldBench } from "./promoted-world.ts";
 import { median, quantile } from "./samples.ts";
 import { unaryServerBench } from "./unary-server.ts";
 
@@ -24,7 +25,8 @@ const small: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   server: () => unaryServerBench({ calls: 20, samples: 2 }),
   "fan-out": () => fanOutBench({ subscribers: 4, events: 3, samples: 2 }),
   "order-path": () => orderPathBench({ bars: 4, host }),
-  "account-start": () => accountStartBench({ entries: 60, starts: 2, host }),
+  apply: () => promotedWorldBench({ bars: 6 }),
+  "account-start": () => accountStartBench({ entries: 60, tailEntries: 20, starts: 2, host }),
 };
 
 for (const [name, run] of Object.entries(small)) {

@@ -20,16 +20,28 @@ const rows: BenchRow[] = [];
 const machine = header();
 for (const line of machine) out(line);
 const began = stopwatchMs();
-for (const { names, run } of benchGroups) {
-  if (!names.some((name) => filter.test(name))) continue;
+const skipped: { readonly names: readonly string[]; readonly reason: string }[] = [];
+for (const { names, run, whyNot } of benchGroups) {
+  const asked = names.filter((name) => filter.test(name));
+  if (asked.length === 0) continue;
+  const reason = whyNot?.();
+  if (reason !== undefined) {
+    skipped.push({ names: asked, reason });
+    out(`SKIPPED ${asked.join(", ")}: ${reason}`);
+    continue;
+  }
   for (const row of (await run()).filter(({ name }) => filter.test(name))) {
     rows.push(row);
     out(rowText(row));
   }
 }
-out(`${rows.length} rows in ${((stopwatchMs() - began) / 1e3).toFixed(0)} s; ${header()[1]}`);
+const left =
+  skipped.length === 0 ? "" : `, ${skipped.flatMap(({ names }) => names).length} SKIPPED`;
+out(
+  `${rows.length} rows${left} in ${((stopwatchMs() - began) / 1e3).toFixed(0)} s; ${header()[1]}`,
+);
 if (values.json !== undefined)
-  await writeFile(values.json, `${JSON.stringify({ machine, rows }, null, 2)}\n`);
+  await writeFile(values.json, `${JSON.stringify({ machine, rows, skipped }, null, 2)}\n`);
 if (values.check || values.strict) {
   const misses = missesOf(rows);
   out(misses.length === 0 ? "every row is within its limit" : "beyond their limit:");

@@ -11,8 +11,6 @@ export interface OrderTimes {
   readonly barToAccepted: number[];
   /** From the target sent to the broker's acceptance answered: journal commit and broker commit. */
   readonly targetToAccepted: number[];
-  /** From the end of a bar without an order, as the runner sends it, to the answer. */
-  readonly endAnswered: number[];
 }
 
 /** A connection of one runner that notes when bars come in and when its orders are accepted. */
@@ -20,33 +18,50 @@ export function timedConnection(
   connection: Connection,
   times: OrderTimes,
 ): Pick<Connection, "client"> {
-  /** Row → time of its arrival. */
-  const barMs = new Map<number, number>();
+  const arrivals = new BarArrivals();
   const client = <S extends DescService>(service: S): Client<S> => {
     const made = connection.client(service);
     if (service.typeName === QueueDataService.typeName)
-      return Object.assign(made, { consume: noting(connection.client(QueueDataService), barMs) });
+      return Object.assign(made, {
+        consume: noting(connection.client(QueueDataService), arrivals),
+      });
     if (service.typeName === OrderService.typeName)
       return Object.assign(made, {
-        setTargets: timing(connection.client(OrderService), barMs, times),
+        setTargets: timing(connection.client(OrderService), arrivals, times),
       });
     return made;
   };
   return { client };
 }
 
+/** When the bars came that are not ended yet. */
+class BarArrivals {
+  readonly #ms = new Map<number, number>();
+  #ended = -1;
+
+  /** Followed nodes of a row come with or after its bar: the first one is the bar. */
+  note(row: number, nowMs: number): void {
+    if (row > this.#ended && !this.#ms.has(row)) this.#ms.set(row, nowMs);
+  }
+
+  /** When the bar of a row came that is ended now; earlier ones are forgotten. */
+  take(row: number): number | undefined {
+    const came = this.#ms.get(row);
+    this.#ended = Math.max(this.#ended, row);
+    for (const known of this.#ms.keys()) if (known <= row) this.#ms.delete(known);
+    return came;
+  }
+}
+
 function noting(
   inner: Client<typeof QueueDataService>,
-  barMs: Map<number, number>,
+  arrivals: BarArrivals,
 ): Client<typeof QueueDataService>["consume"] {
   return async function* consume(...args) {
     for await (const message of inner.consume(...args)) {
       const now = stopwatchMs();
-      // Followed nodes of a row come with or after its bar: the first one is the bar.
       for (const { body } of message.records) {
-        if (body.case !== "rows") continue;
-        const row = Number(body.value.row);
-        if (!barMs.has(row)) barMs.set(row, now);
+        if (body.case === "rows") arrivals.note(Number(body.value.row), now);
       }
       yield message;
     }
@@ -55,7 +70,7 @@ function noting(
 
 function timing(
   inner: Client<typeof OrderService>,
-  barMs: ReadonlyMap<number, number>,
+  arrivals: BarArrivals,
   times: OrderTimes,
 ): Client<typeof OrderService>["setTargets"] {
   return async (...args) => {
@@ -63,9 +78,8 @@ function timing(
     const answer = await inner.setTargets(...args);
     const end = stopwatchMs();
     const orders = answer.results.flatMap(({ clientOrderIds }) => clientOrderIds);
-    const came = barMs.get(Number(args[0].update?.ends?.[0]?.row ?? -1));
-    if (orders.length === 0) times.endAnswered.push(end - start);
-    else {
+    const came = arrivals.take(Number(args[0].update?.ends?.[0]?.row ?? -1));
+    if (orders.length > 0) {
       times.targetToAccepted.push(end - start);
       if (came !== undefined) times.barToAccepted.push(end - came);
     }

@@ -18,7 +18,7 @@ export function rowText(row: BenchRow): string {
   const mark = !isLimited ? "" : isWithin(row) ? "ok  " : "MISS";
   const share = isLimited ? `${(row.ratio_to_limit * 100).toFixed(0).padStart(4)} % of ` : "";
   return [
-    row.name.padEnd(34),
+    row.name.padEnd(38),
     figure.padStart(10),
     row.unit.padEnd(24),
     `n=${row.samples}`.padEnd(7),

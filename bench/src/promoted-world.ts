@@ -1,37 +1,65 @@
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { barrierLimitMs } from "./barrier-limit.ts";
+import { type OpenPlatform, openDistributed, openEmbedded } from "./bench-platform.ts";
 import type { BenchRow } from "./bench-row.ts";
 import { limitRow, referenceRow } from "./limit-row.ts";
 import { quantile } from "./samples.ts";
-import { openWorldUnderLoad } from "./world-under-load.ts";
+import { WorldUnderLoad } from "./world-under-load.ts";
 
 export interface PromotedWorldOptions {
-  /** Bars of the feed. @default 120 */
+  /** Bars of the feed. @default 200 */
   bars?: number;
 }
 
 /**
- * Three runners in a replay world on the real platform, in a process of its own with the embedded database: promoted
- * twice, then the feed runs as fast as its barrier lets it. Every order is a commit of the journal and one of the
- * paper broker.
+ * Three runners, each in a process of its own, in a replay world on `qmtl up` with the embedded database: promoted
+ * twice, then the feed runs as fast as its barrier lets it. The limit is measured before and after, with as many bars.
  */
-export async function promotedWorldBench(options: PromotedWorldOptions = {}): Promise<BenchRow[]> {
-  const { bars = 120 } = options;
-  await using world = await openWorldUnderLoad(bars);
-  const toCompute = await world.apply("bench-compute-only", EffectiveMode.COMPUTE_ONLY);
-  const toPaper = await world.apply("bench-paper", EffectiveMode.PAPER);
-  const tookMs = await world.runFeed();
-  const { barToAccepted, targetToAccepted } = world.times;
+export function promotedWorldBench(options: PromotedWorldOptions = {}): Promise<BenchRow[]> {
+  return benchOn(openEmbedded, "", options);
+}
+
+/** The same with three service processes on PostgreSQL and Kafka; its limit is that of the embedded database. */
+export function distributedWorldBench(options: PromotedWorldOptions = {}): Promise<BenchRow[]> {
+  return benchOn(openDistributed, "distributed/", options);
+}
+
+async function benchOn(
+  platform: OpenPlatform,
+  prefix: string,
+  { bars = 200 }: PromotedWorldOptions,
+): Promise<BenchRow[]> {
+  const limitBefore = await barrierLimitMs({ bars });
+  let toCompute: number;
+  let toPaper: number;
+  let feed: Awaited<ReturnType<WorldUnderLoad["runFeed"]>>;
+  {
+    await using world = await WorldUnderLoad.open({ bars, platform });
+    toCompute = await world.apply("bench-compute-only", EffectiveMode.COMPUTE_ONLY);
+    toPaper = await world.apply("bench-paper", EffectiveMode.PAPER);
+    feed = await world.runFeed();
+  }
+  const limitMs = (limitBefore + (await barrierLimitMs({ bars }))) / 2;
+  const barToAccepted = feed.after.flatMap(({ times }) => times.barToAccepted);
+  const targetToAccepted = feed.after.flatMap(({ times }) => times.targetToAccepted);
   const orders = barToAccepted.length;
   const sent = targetToAccepted.length;
-  const msPerBar = tookMs / bars;
-  return [
+  const msPerBar = feed.tookMs / bars;
+  const rows = [
     limitRow("apply/to-compute-only", toCompute, "ms, 3 sessions", 1, 1_000),
     limitRow("apply/to-paper", toPaper, "ms, 3 sessions", 1, 1_000),
-    limitRow("order/bar-to-accepted-p50", quantile(barToAccepted, 0.5), "ms", orders, 5),
-    limitRow("order/bar-to-accepted-p99", quantile(barToAccepted, 0.99), "ms", orders, 25),
+    limitRow("order/bar-to-accepted-p50", quantile(barToAccepted, 0.5), "ms", orders, 7),
+    limitRow("order/bar-to-accepted-p99", quantile(barToAccepted, 0.99), "ms", orders, 30),
     limitRow("order/target-to-accepted-p50", quantile(targetToAccepted, 0.5), "ms", sent, 5),
     limitRow("order/target-to-accepted-p99", quantile(targetToAccepted, 0.99), "ms", sent, 25),
-    referenceRow("feed/rate", 1e3 / msPerBar, "bars/s", bars),
-    limitRow("feed/bar-time", msPerBar, "ms, 3 runners", bars, 20),
+    referenceRow("feed/limit", limitMs, "ms/bar", 2 * bars),
+    referenceRow("feed/bar-time", msPerBar, "ms/bar, 3 runners", bars),
+    limitRow("feed/bar-over-limit", msPerBar / limitMs, "× feed/limit", bars, 5),
+    referenceRow("feed/cpu-platform", feed.platformCpuMs / bars, "ms/bar", bars),
+    referenceRow("feed/cpu-runners", feed.runnersCpuMs / bars, "ms/bar, 3 runners", bars),
+    ...(prefix === ""
+      ? [referenceRow("feed/statements", feed.statements / bars, "per bar", bars)]
+      : []),
   ];
+  return rows.map((row) => ({ ...row, name: `${prefix}${row.name}` }));
 }

@@ -1,9 +1,10 @@
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { ColumnKind } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
+import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/core/canonical";
 import type { Connection } from "@qmtl/sdk/rpc";
-import { startStack } from "../../e2e/src/harness/start-stack.ts";
+import { type OpenPlatform, openDistributed, openEmbedded } from "./bench-platform.ts";
 import type { BenchRow } from "./bench-row.ts";
 import { durableCommitMs } from "./durable-commit.ts";
 import { stopwatchMs } from "./engine-stopwatch.ts";
@@ -20,26 +21,56 @@ const inFlight = 4;
 const nodesEach = 10;
 
 /**
- * Strategies of ten nodes, two of them new each time, submitted to one world four at a time through the gateway of the
- * real platform: until acknowledged (durable), and until completed (bound, compared with the graph, queues assigned).
+ * Strategies of ten nodes, two of them new each time, submitted to one world four at a time through the gateway of
+ * `qmtl up`: until acknowledged (durable), and until completed (bound, compared with the graph, queues assigned).
+ * Statements are all that the platform gave its database meanwhile.
  */
 export async function submissionsBench(options: SubmissionsOptions = {}): Promise<BenchRow[]> {
   const { submissions = 80 } = options;
   const commitMs = await durableCommitMs(100);
-  await using stack = await startStack({ execArgv: [] });
-  await stack.qmtl("world", "create", "bench");
-  await using connection = stack.connect();
-  await submitAll(connection, 0, warmUps);
-  const start = stopwatchMs();
-  const { ackMs, doneMs } = await submitAll(connection, warmUps, submissions);
-  const each = (stopwatchMs() - start) / submissions;
+  const { eachMs, ackMs, doneMs, statements, cpuMs } = await measured(openEmbedded, submissions);
   const count = ackMs.length;
   return [
-    referenceRow("submit/rate", 1e3 / each, "completed/s", count),
-    limitRow("submit/commits", each / commitMs, "× durable commit", count, 20),
+    referenceRow("submit/rate", 1e3 / eachMs, "completed/s", count),
+    limitRow("submit/statements", statements / count, "per submission", count, 10),
+    referenceRow("submit/cpu", cpuMs / count, "ms per submission", count),
+    limitRow("submit/commits", eachMs / commitMs, "× durable commit", count, 20),
     limitRow("submit/ack-p95", quantile(ackMs, 0.95), "ms", count, 150),
     limitRow("submit/completed-p95", quantile(doneMs, 0.95), "ms", count, 500),
   ];
+}
+
+/** The same with three service processes on PostgreSQL and Kafka. */
+export async function distributedSubmissionsBench(
+  options: SubmissionsOptions = {},
+): Promise<BenchRow[]> {
+  const { submissions = 80 } = options;
+  const { eachMs, ackMs, doneMs, cpuMs } = await measured(openDistributed, submissions);
+  const count = ackMs.length;
+  return [
+    referenceRow("distributed/submit/rate", 1e3 / eachMs, "completed/s", count),
+    referenceRow("distributed/submit/cpu", cpuMs / count, "ms per submission", count),
+    limitRow("distributed/submit/ack-p95", quantile(ackMs, 0.95), "ms", count, 150),
+    limitRow("distributed/submit/completed-p95", quantile(doneMs, 0.95), "ms", count, 500),
+  ];
+}
+
+async function measured(open: OpenPlatform, submissions: number) {
+  await using platform = await open("");
+  await using connection = platform.connect();
+  await connection
+    .client(WorldService)
+    .createWorld({ world: { worldId: "bench", clock: WorldClock.WALL }, requestId: "bench" });
+  await submitAll(connection, 0, warmUps);
+  const before = await platform.used();
+  const start = stopwatchMs();
+  const times = await submitAll(connection, warmUps, submissions);
+  const eachMs = (stopwatchMs() - start) / submissions;
+  const after = await platform.used();
+  return {
+    ...{ ...times, eachMs, cpuMs: after.cpuMs - before.cpuMs },
+    statements: after.statements - before.statements,
+  };
 }
 
 async function submitAll(

@@ -1,7 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
@@ -13,68 +10,175 @@ import {
   WorldClock,
   WorldService,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import { Runner } from "@qmtl/sdk";
-import { loadConfig } from "@qmtl/sdk/config";
-import type { Connection } from "@qmtl/sdk/rpc";
-import { type Stack, startStack } from "../../e2e/src/harness/start-stack.ts";
-import { feedConfig, feedCsv, openPolicy } from "./bench-feed.ts";
+import { type Connection, hasReason } from "@qmtl/sdk/rpc";
+import { waitUntil } from "@qmtl/service-kit/testing";
+import { endOfRow, openPolicy, writeFeeds } from "./bench-feed.ts";
+import { type OpenPlatform, openEmbedded, temporaryFolder } from "./bench-platform.ts";
 import { stopwatchMs } from "./engine-stopwatch.ts";
-import { type OrderTimes, timedConnection } from "./order-stopwatch.ts";
-import { benchSource, waveStrategies } from "./wave-strategies.ts";
+import { RunnerProcess, type RunnerReport } from "./runner-process.ts";
+import { benchSource, sourceOf, threeWaves, type WaveShape } from "./wave-strategies.ts";
+
+export interface WorldOptions {
+  /** Rows of each feed that are replayed. */
+  readonly bars: number;
+  /** Feeds of the world, all with the same rows. @default 1 */
+  readonly feeds?: number;
+  /** Strategies, each in a process of its own. @default three that trade every feed */
+  readonly shapes?: readonly WaveShape[];
+  /** Largest number of strategies that the policy lets trade. @default all */
+  readonly topK?: number;
+  /** @default the embedded shape */
+  readonly platform?: OpenPlatform;
+}
+
+/** What a feed cost from its start to its end. */
+export interface FeedRun {
+  /** Until everything is booked, milliseconds. */
+  readonly tookMs: number;
+  /** Processor time of the services, milliseconds; statements as `ProcessUse` has them. */
+  readonly platformCpuMs: number;
+  readonly statements: number;
+  /** Processor time of all runners, milliseconds. */
+  readonly runnersCpuMs: number;
+  /** Runners at the start and at the end. */
+  readonly before: readonly RunnerReport[];
+  readonly after: readonly RunnerReport[];
+}
 
 const worldId = "bench";
-const historyRows = 200;
-const settleMsMax = 60_000;
+const barMsMax = 1_000;
 
-/** A platform process with a replay world, and three runners of this process in it. */
-export interface WorldUnderLoad extends AsyncDisposable {
-  readonly stack: Stack;
-  readonly connection: Connection;
-  readonly times: OrderTimes;
-  /** Promotes in two phases. @returns milliseconds from the freeze commit to the end, by the platform's clock */
-  apply(runId: string, mode: EffectiveMode): Promise<number>;
-  /** Lets the feed run to its end and waits until everything is booked. @returns milliseconds */
-  runFeed(): Promise<number>;
-}
+/** A platform with a replay world, and runners in processes of their own in it. */
+export class WorldUnderLoad implements AsyncDisposable {
+  readonly #bars: number;
+  readonly #sources: readonly string[];
+  readonly #runners: readonly RunnerProcess[];
+  readonly #connection: Connection;
+  readonly #used: () => Promise<{ cpuMs: number; statements: number }>;
+  readonly #all: AsyncDisposableStack;
 
-/** Starts the platform and the runners, which takes about 5 s. `rows` is the length of the feed. */
-export async function openWorldUnderLoad(rows: number): Promise<WorldUnderLoad> {
-  await using opened = new AsyncDisposableStack();
-  const folder = await mkdtemp(join(tmpdir(), "qmtl-bench-"));
-  opened.defer(() => rm(folder, { recursive: true, force: true }));
-  const file = join(folder, "feed.csv");
-  await writeFile(file, feedCsv(historyRows + rows));
-  const stack = opened.use(
-    await startStack({ config: feedConfig(file, historyRows), execArgv: [] }),
-  );
-  const connection = opened.use(stack.connect());
-  await makeWorld(connection);
-  const times: OrderTimes = { barToAccepted: [], targetToAccepted: [], endAnswered: [] };
-  const config = loadConfig({ path: stack.configFile, env: {} });
-  for (const strategy of waveStrategies()) {
-    const own = opened.use(stack.connect());
-    opened.use(
-      await Runner.run(strategy, {
-        worldId,
-        config,
-        module: import.meta.resolve("./wave-strategies.ts"),
-        connection: timedConnection(own, times),
-      }),
-    );
+  /** Starts platform and runners, one after the other, which takes about 5 s and 1 s for each runner. */
+  static async open(options: WorldOptions): Promise<WorldUnderLoad> {
+    const { bars, feeds = 1, shapes = threeWaves(feeds), platform = openEmbedded } = options;
+    await using opened = new AsyncDisposableStack();
+    const folder = await temporaryFolder(opened);
+    const on = opened.use(await platform(await writeFeeds(folder, feeds, bars)));
+    const { configFile, gatewayUrl } = on;
+    const connection = opened.use(on.connect());
+    await makeWorld(connection, options.topK);
+    const runners: RunnerProcess[] = [];
+    for (const shape of shapes) {
+      const setup = { configFile, gatewayUrl, worldId, shape };
+      runners.push(opened.use(await RunnerProcess.start(setup)));
+    }
+    await share(connection);
+    const sources = Array.from({ length: feeds }, (_, feed) => sourceOf(feed));
+    const parts = { sources, runners, connection, used: () => on.used() };
+    return new WorldUnderLoad(bars, parts, opened.move());
   }
-  await share(connection);
-  const all = opened.move();
-  return {
-    stack,
-    connection,
-    times,
-    apply: (runId, mode) => apply(connection, runId, mode),
-    runFeed: () => runFeed(connection),
-    [Symbol.asyncDispose]: () => all.disposeAsync(),
-  };
+
+  private constructor(
+    bars: number,
+    parts: {
+      sources: readonly string[];
+      runners: readonly RunnerProcess[];
+      connection: Connection;
+      used: () => Promise<{ cpuMs: number; statements: number }>;
+    },
+    all: AsyncDisposableStack,
+  ) {
+    this.#bars = bars;
+    this.#sources = parts.sources;
+    this.#runners = parts.runners;
+    this.#connection = parts.connection;
+    this.#used = parts.used;
+    this.#all = all;
+  }
+
+  /** Promotes in two phases, until COMPLETED. @returns milliseconds from the freeze commit to the end, by the platform's clock */
+  async apply(runId: string, targetMode: EffectiveMode): Promise<number> {
+    let tookMs = Number.NaN;
+    let tries = 0;
+    const tried = async (): Promise<boolean> => {
+      try {
+        tries += 1;
+        tookMs = await this.#apply(`${runId}-${tries}`, targetMode);
+        return true;
+      } catch (failure) {
+        // A runner is there before WorldService has the series of its backtest.
+        if (hasReason(failure, "MODE_NOT_REACHABLE")) return false;
+        throw failure;
+      }
+    };
+    await waitUntil(tried, { what: `apply ${runId}` });
+    return tookMs;
+  }
+
+  async #apply(runId: string, targetMode: EffectiveMode): Promise<number> {
+    let last = Number.NaN;
+    let isCompleted = false;
+    const phases = this.#connection
+      .client(ActivationService)
+      .apply({ worldId, runId, targetMode, plan: {}, reason: "bench" });
+    for await (const phase of phases) {
+      last = phase.elapsed === undefined ? Number.NaN : durationMs(phase.elapsed);
+      isCompleted = phase.phase === ApplyPhase.COMPLETED;
+      if (phase.phase === ApplyPhase.ROLLED_BACK)
+        throw new Error(`apply ${runId} was rolled back: ${phase.reason}`);
+    }
+    if (!isCompleted) throw new Error(`apply ${runId} was not completed`);
+    return last;
+  }
+
+  /** Lets every feed run to its end, or for a number of rows, and waits until everything is booked. */
+  async runFeed(rows?: number): Promise<FeedRun> {
+    const before = await this.reports();
+    const usedBefore = await this.#used();
+    const start = stopwatchMs();
+    const queues = this.#connection.client(QueueService);
+    const to =
+      rows === undefined
+        ? { case: "toEnd" as const, value: true as const }
+        : { case: "untilTime" as const, value: timestampFromMs(endOfRow(rows - 1)) };
+    for (const source of this.#sources) {
+      const scope = { scope: { case: "source" as const, value: source } };
+      await queues.advanceFeed({ scope, to });
+    }
+    const latestMs = start + 10_000 + this.#bars * this.#sources.length * barMsMax;
+    for (;;) {
+      const { feeds } = await queues.listFeeds({});
+      const isOver = feeds.every((feed) => feed.settled && (feed.ended || rows !== undefined));
+      if (isOver) break;
+      if (stopwatchMs() > latestMs) throw new Error("the feeds did not settle");
+      // Polled rarely: each poll costs the platform two calls and two statements.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const tookMs = stopwatchMs() - start;
+    const used = await this.#used();
+    const after = await this.reports();
+    return {
+      ...{ tookMs, before, after },
+      platformCpuMs: used.cpuMs - usedBefore.cpuMs,
+      statements: used.statements - usedBefore.statements,
+      runnersCpuMs: sum(after, ({ cpuMs }) => cpuMs) - sum(before, ({ cpuMs }) => cpuMs),
+    };
+  }
+
+  reports(): Promise<RunnerReport[]> {
+    return Promise.all(this.#runners.map((runner) => runner.report()));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#all.disposeAsync();
+  }
 }
 
-async function makeWorld(connection: Connection): Promise<void> {
+/** Sum of a figure over reports. */
+export function sum<T>(items: readonly T[], figure: (item: T) => number): number {
+  return items.reduce((total, item) => total + figure(item), 0);
+}
+
+async function makeWorld(connection: Connection, topK: number | undefined): Promise<void> {
   await connection.client(WorldService).createWorld({
     world: {
       worldId,
@@ -86,7 +190,7 @@ async function makeWorld(connection: Connection): Promise<void> {
     },
     requestId: "bench",
   });
-  const policy = { worldId, document: openPolicy, requestId: "bench" };
+  const policy = { worldId, document: openPolicy(topK), requestId: "bench" };
   await connection.client(PolicyService).createPolicy(policy);
 }
 
@@ -105,38 +209,4 @@ async function share(connection: Connection): Promise<void> {
     allocations,
     reason: "bench",
   });
-}
-
-async function apply(
-  connection: Connection,
-  runId: string,
-  targetMode: EffectiveMode,
-): Promise<number> {
-  let last = Number.NaN;
-  let hasPhase = false;
-  const phases = connection
-    .client(ActivationService)
-    .apply({ worldId, runId, targetMode, plan: {}, reason: "bench" });
-  for await (const phase of phases) {
-    last = phase.elapsed === undefined ? Number.NaN : durationMs(phase.elapsed);
-    hasPhase = true;
-    if (phase.phase === ApplyPhase.ROLLED_BACK)
-      throw new Error(`apply ${runId} was rolled back: ${phase.reason}`);
-  }
-  if (!hasPhase) throw new Error(`apply ${runId} told no phase`);
-  return last;
-}
-
-async function runFeed(connection: Connection): Promise<number> {
-  const queues = connection.client(QueueService);
-  const start = stopwatchMs();
-  const scope = { scope: { case: "source" as const, value: benchSource } };
-  await queues.advanceFeed({ scope, to: { case: "toEnd", value: true } });
-  while (stopwatchMs() - start < settleMsMax) {
-    const [feed] = (await queues.listFeeds({ scope })).feeds;
-    if (feed?.ended && feed.settled) return stopwatchMs() - start;
-    // Polled rarely: each poll costs the platform two calls and two statements.
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error(`the feed did not settle within ${settleMsMax} ms`);
 }

@@ -59,7 +59,7 @@ const SENTENCES: Readonly<Record<string, (body: Body) => string | undefined>> = 
 
 /** Settings of an account. The first such entry states all of them, a later one what has changed. */
 function settingsSentence(body: Body): string | undefined {
-  const { initialCash, currency, limits, instruments } = body;
+  const { initialCash, currency, limits, money: rules, instruments } = body;
   const { orderNotionalMax, grossNotionalMax } = fieldsOf(limits);
   const most = (value: unknown): string => (value === undefined ? "any amount" : money(value));
   const parts = [
@@ -70,9 +70,15 @@ function settingsSentence(body: Body): string | undefined {
       : [
           `one order may be worth ${most(orderNotionalMax)}, all together ${most(grossNotionalMax)}`,
         ]),
+    ...(rules === undefined ? [] : [moneyRules(fieldsOf(rules))]),
     ...lotsOf(listOf(instruments)),
   ];
   return parts.length === 0 ? undefined : `from here on: ${parts.join("; ")}`;
+}
+
+function moneyRules({ kind, leverageMax }: Body): string {
+  const shorts = kind === "cash" ? ", without shorts" : "";
+  return `positions may be worth ${textOf(leverageMax)} times its equity${shorts}`;
 }
 
 /** Lot sizes of up to five instruments; of more, only how many there are. */

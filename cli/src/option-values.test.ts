@@ -13,11 +13,11 @@ import {
 
 describe("an interval", () => {
   test("is written in seconds, or with its unit", () => {
-    const texts = ["60", "60s", "1m", "1h", "1d"];
-    expect(texts.map(intervalSeconds)).toEqual([60, 60, 60, 3_600, 86_400]);
+    const texts = ["60", "60s", "1m", "1h", "1d", "1w"];
+    expect(texts.map(intervalSeconds)).toEqual([60, 60, 60, 3_600, 86_400, 604_800]);
   });
 
-  test.each(["", "0", "-60", "1.5m", "1 h", "2d", "1w", "abc", "60 s"])(
+  test.each(["", "0", "-60", "1.5m", "1 h", "2d", "2w", "1M", "abc", "60 s"])(
     "is refused as %j",
     (text) => {
       expect(() => intervalSeconds(text)).toThrow(InvalidArgumentError);

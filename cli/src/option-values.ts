@@ -29,7 +29,7 @@ export function decimalText(text: string): string {
   throw new InvalidArgumentError("It takes a decimal number, such as -0.25.");
 }
 
-/** Whole seconds of an interval, 1..86400, as the SDK reads it; undefined for any other text. */
+/** Whole seconds of an interval, as the SDK reads it; undefined for any other text. */
 export function secondsOfInterval(text: string): number | undefined {
   try {
     return parseInterval(text);
@@ -38,11 +38,11 @@ export function secondsOfInterval(text: string): number | undefined {
   }
 }
 
-/** Whole seconds of an interval: `60`, `60s`, `1m`, `1h` and `1d` all work. */
+/** Whole seconds of an interval: `60`, `60s`, `1m`, `1h`, `1d` and `1w` all work. */
 export function intervalSeconds(text: string): number {
   const seconds = secondsOfInterval(text);
   if (seconds !== undefined) return seconds;
-  throw new InvalidArgumentError("It takes an interval up to a day: 60, 60s, 1m, 1h, 1d.");
+  throw new InvalidArgumentError("It takes an interval: 60, 60s, 1m, 1h, 1d, 5d, 1w, 1mo, 1q, 1y.");
 }
 
 /** Collects an option that may be repeated and may hold several names with commas between. */

@@ -16,7 +16,7 @@ describe("multi-asset", () => {
     expect([...traded].sort()).toEqual(["FOLLOW", "LEAD", "PAIR", "SOLO"]);
     expect(result.orders).toHaveLength(130);
     expect(result.returns.samples).toBe(1499);
-    expect(metric(result, "total_return")).toBeCloseTo(0.0051, 4);
+    expect(metric(result, "total_return")).toBeCloseTo(0.0022, 4);
   });
 
   test("ends with the cash its fills left and its positions at the last closes", async () => {

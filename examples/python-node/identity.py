@@ -137,7 +137,7 @@ def file_fingerprint(content: bytes) -> str:
 if __name__ == "__main__":
     bars = stream_input("sp500", ["open", "high", "low", "close"], "SPX")
     momentum = make_node(
-        "ProcessingNode",
+        "ProcessingNode/2",
         {"scale": 50},
         [("bars", bars.node_id)],
         code_hash=foreign_code("acme.signals.momentum", "3"),

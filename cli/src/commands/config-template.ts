@@ -115,7 +115,7 @@ function exampleConfig(): unknown {
     env: {
       QMTL__SOURCES__NAME: `{file: ${placeholder}}`,
       QMTL__INSTRUMENTS__NAME: `{mark_source: ${placeholder}}`,
-      QMTL__ACCOUNTS__NAME: "{}",
+      QMTL__ACCOUNTS__NAME: `{instruments: [${placeholder}]}`,
     },
   });
 }
@@ -144,7 +144,9 @@ function oneKey(
   }
   const isSection = shape.properties !== undefined && schema.default !== null;
   if (isSection) return [...about, `${key}:`, ...indented(keys(shape, path, defaultOf))];
-  const value = isNeeded ? exampleOf(shape) : (schema.default ?? defaultOf(path) ?? null);
+  const isExample = path.join(".") === `accounts.${placeholder}.instruments`;
+  const usual = isExample ? undefined : schema.default;
+  const value = isNeeded ? exampleOf(shape) : (usual ?? defaultOf(path) ?? null);
   const written = `${key}: ${stringify(value, { collectionStyle: "flow", lineWidth: 0 }).trim()}`;
   const line = followed.has(path.join(".")) ? `# ${written}` : written;
   if (shape.properties === undefined) return [...about, line];

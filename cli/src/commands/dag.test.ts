@@ -120,7 +120,7 @@ describe("dag stats", () => {
   });
 
   test("of a bad interval asks nobody", async () => {
-    const { exitCode, err } = await dag("stats", "--interval", "1w");
+    const { exitCode, err } = await dag("stats", "--interval", "2w");
 
     expect(exitCode).toBe(2);
     expect(err[0]).toContain("--interval");

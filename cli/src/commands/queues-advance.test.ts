@@ -82,7 +82,7 @@ test.each(["2021-04-31", "2021-02-30", "Apr 7 2020", "2020-05-06T00:00:00", "yes
     const { err, exitCode } = await advance("held", "--to", text);
 
     expect(exitCode).toBe(2);
-    expect(err.join(" ")).toContain(`${text} is not a date or RFC 3339 time`);
+    expect(err.join(" ")).toContain(`${text} is not a date or time`);
     expect(limits.get("held")).toBe(10 * day);
   },
 );

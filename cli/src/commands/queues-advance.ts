@@ -2,7 +2,7 @@ import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf
 import type { Client } from "@connectrpc/connect";
 import { type FeedState, FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { parseTimeText } from "@qmtl/sdk/config";
+import { isDateText, parseTimeText, timeForms } from "@qmtl/sdk/config";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
@@ -17,7 +17,7 @@ export function addAdvanceCommand(queues: Command): void {
   queues
     .command("advance <source>")
     .description("move the limit of a replay feed, and of those that move with it, forward")
-    .option("--to <time>", "date or RFC 3339 time; a date lets the daily bar of that day pass")
+    .option("--to <time>", "date or time with its zone; a date lets the daily bar of that day pass")
     .option("--end", "remove the limit")
     .option("--wait", "wait until every runner has finished what passes, and it is booked")
     .option("--timeout <seconds>", "longest wait (default: 120)", numberIn({ min: 0 }))
@@ -36,10 +36,10 @@ interface AdvanceOptions {
 function timeFromText(text: string): number {
   const ms = parseTimeText(text);
   if (Number.isNaN(ms)) {
-    const hint = "write YYYY-MM-DD, or a time with its zone such as 2015-02-03T21:00:00Z";
-    throw new CommandError(`${text} is not a date or RFC 3339 time`, ExitCode.usage, hint);
+    const hint = `write ${timeForms}`;
+    throw new CommandError(`${text} is not a date or time`, ExitCode.usage, hint);
   }
-  return /^\d{4}-\d{2}-\d{2}$/.test(text) ? ms + 86_400_000 : ms;
+  return isDateText(text) ? ms + 86_400_000 : ms;
 }
 
 async function advance(

@@ -1,6 +1,7 @@
 import type { AlphaPerformance } from "@qmtl/core/metrics";
 import {
   type ReportData,
+  type ReportExposure,
   type ReportFigure,
   type ReportFill,
   renderHtmlReport,
@@ -57,6 +58,7 @@ function reportData(
         name: strategy,
         domain: "backtest",
         curve: { name: strategy, timesMs, equity },
+        ...exposureOf(fields, timesMs, name),
         figures: alphaMetrics.map((metric): ReportFigure => {
           const isCount = metric === "samples";
           return { name: metric, value: performance[metric], ...(isCount && { format: "count" }) };
@@ -70,6 +72,24 @@ function reportData(
     timeline: [],
     notes: [...notes, `Made from ${name}: positions, node reuse and evaluations are left out.`],
   };
+}
+
+/** Exposure over time, if the file has it. */
+function exposureOf(
+  fields: Readonly<Record<string, unknown>>,
+  timesMs: readonly number[],
+  name: string,
+): { exposure?: ReportExposure } {
+  if (!("gross" in fields)) return {};
+  const column = (field: string): number[] => {
+    const values = numbersOf(fields[field], field, name);
+    if (values.length === timesMs.length) return values;
+    throw new CommandError(
+      `${name}: times_ms has ${timesMs.length} values, ${field} ${values.length}`,
+    );
+  };
+  const [gross, net, largestWeight] = ["gross", "net", "largest_weight"].map(column);
+  return { exposure: { timesMs, gross: gross!, net: net!, largestWeight: largestWeight! } };
 }
 
 /** Equity as numbers; holes, which JSON writes as null, become NaN. */

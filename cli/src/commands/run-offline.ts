@@ -55,18 +55,24 @@ function summaryOf(result: OfflineResult): Record<string, unknown> {
     notes: result.notes,
     currency: result.currency,
     no_costs: result.noCosts,
+    ruined_at_ms: result.ruin?.timeMs ?? null,
     ...seriesOf(result),
   };
 }
 
-/** Results per bar, as `qmtl report` reads them. Returns without a value are left out. */
-function seriesOf({ returns, timesMs, equity, fills }: OfflineResult): Record<string, unknown> {
+/** Results over time, as `qmtl report` reads them: returns as the ratios take them, the rest at the end of every bar. */
+function seriesOf(result: OfflineResult): Record<string, unknown> {
+  const { returns, timesMs, equity, gross, net, largestWeight, fills } = result;
   return {
     interval_seconds: returns.intervalSeconds,
     periods_per_year: returns.periodsPerYear,
-    returns: Array.from(returns.returns).filter(Number.isFinite),
+    returns: Array.from(returns.returns),
+    return_times_ms: Array.from(returns.endsMs),
     times_ms: Array.from(timesMs),
     equity: Array.from(equity),
+    gross: Array.from(gross),
+    net: Array.from(net),
+    largest_weight: Array.from(largestWeight),
     fill_list: fills.map(({ eventTimeMs, instrument, side, quantity, price, fee }) => {
       return { time_ms: eventTimeMs, instrument, side, quantity, price, fee };
     }),

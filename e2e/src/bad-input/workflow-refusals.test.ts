@@ -112,7 +112,9 @@ const CASES: readonly Case[] = [
   {
     what: "a key there is none of, deep in a file",
     args: run,
-    files: config(`${CONFIG}accounts:\n  main:\n    limits: {max_order_notionl: "5"}\n`),
+    files: config(
+      `${CONFIG}accounts:\n  main:\n    limits: {max_order_notionl: "5"}\n    instruments: [X]\n`,
+    ),
     told: {
       exitCode: 2,
       reason: "CONFIG_INVALID",

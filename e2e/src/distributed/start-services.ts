@@ -13,6 +13,8 @@ export type Service = (typeof services)[number];
 export interface Services extends AsyncDisposable {
   readonly folder: string;
   readonly qmtl: QmtlCommand;
+  /** Processes that were started and not killed. */
+  readonly pids: readonly number[];
   /** Kills a service as `kill -9` does. */
   kill(service: Service): Promise<void>;
   /** Starts a service and waits until it answers. */
@@ -55,7 +57,13 @@ export async function startServices(setup: ServicesSetup): Promise<Services> {
       running.delete(service);
     };
     await Promise.all(services.map(start));
-    return { folder, qmtl, kill, start, [Symbol.asyncDispose]: end };
+    return {
+      ...{ folder, qmtl, kill, start },
+      get pids() {
+        return [...running.values()].flatMap(({ child }) => child.pid ?? []);
+      },
+      [Symbol.asyncDispose]: end,
+    };
   } catch (failure) {
     await end();
     throw failure;

@@ -1,4 +1,4 @@
-import { column, returns, type StrategyNode, StreamInput, volatility } from "@qmtl/sdk";
+import { column, returns, type StrategyNode, StreamInput, stddev } from "@qmtl/sdk";
 
 /** Entry of `sources:` and instrument of every strategy here. */
 export const INSTRUMENT = "SPX";
@@ -22,5 +22,5 @@ export function sharedNodes(): SharedNodes {
   });
   const close = column(bars, "close", { name: "close" });
   const ret1 = returns(close, { name: "ret1" });
-  return { close, vol20: volatility(ret1, 20, { name: "vol20" }) };
+  return { close, vol20: stddev(ret1, 20, { name: "vol20" }) };
 }

@@ -14,16 +14,18 @@ export {
 } from "@qmtl/core/execution";
 export { ConfigError, loadConfig, type QmtlConfig } from "./config/index.ts";
 export * from "./nodesets/index.ts";
-export type { OfflineOptions } from "./runner/offline/offline-options.ts";
+export type { OfflineAccountRules, OfflineOptions } from "./runner/offline/offline-options.ts";
 export type {
   BuyAndHoldResult,
   OfflineResult,
   ResultCosts,
   ResultInstrument,
   ResultNode,
+  ResultRefusal,
   StepsAfterTarget,
 } from "./runner/offline/result.ts";
 export { offlineSummary } from "./runner/offline/summary.ts";
+export type { OfflineRuin } from "./runner/offline/trade.ts";
 export type { PlatformReach, ReachState } from "./runner/online/session/connection-monitor.ts";
 export type { OnlineRun, RunStatus } from "./runner/online/session/online-run.ts";
 export type { OnlineEvent } from "./runner/online/session/run-reporter.ts";
@@ -62,4 +64,10 @@ export {
   type SweepVariant,
 } from "@qmtl/core/dataflow";
 export type { TradingCosts } from "@qmtl/core/execution";
-export { computeMetrics, type MetricValues, type ReturnSeries } from "@qmtl/core/metrics";
+export {
+  computeMetrics,
+  type MarkedReturns,
+  type MetricValues,
+  makeReturnSeries,
+  type ReturnSeries,
+} from "@qmtl/core/metrics";

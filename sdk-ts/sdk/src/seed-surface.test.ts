@@ -433,7 +433,7 @@ describe("4. execute with worlds", () => {
         worlds.push(this.worldId);
       }
     }
-    await using project = await barsProject(intentFirstBars, atPrice);
+    await using project = await barsProject(intentFirstBars, { instruments: atPrice.instruments });
 
     const result = await q.Runner.offline(Asking, { config: project.config });
 

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   type Clock,
   createMetrics,
@@ -10,8 +11,10 @@ import {
   type Logger,
   type Metrics,
   processName,
+  type QueueLimit,
   RowLeadership,
   type RowLeadershipOptions,
+  SerialQueue,
   type ServedService,
   SoleLeadership,
   systemService,
@@ -71,6 +74,13 @@ export interface DagManager {
   stop(): Promise<void>;
 }
 
+/** Submissions whose graphs are added or wait to be; more are refused. */
+const graphTurnsLimit: QueueLimit = {
+  waitingMax: 1_024,
+  refusal: () =>
+    new QmtlError("TOO_MANY_REQUESTS", "too many graphs wait to be added", { retryAfterMs: 100 }),
+};
+
 /** How often a reader looks for what another process appended, milliseconds. */
 const pollMs = 250;
 
@@ -98,7 +108,15 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
       await leadership.assertLeads(tx);
       return fn(tx);
     });
-  const store: DagStore = { db, clock, write, changed: () => relay.poke() };
+  const store: DagStore = {
+    db,
+    clock,
+    write,
+    isSole: !isShared,
+    checkLeads: () => leadership.assertLeads(db),
+    graphTurns: new SerialQueue(graphTurnsLimit),
+    changed: () => relay.poke(),
+  };
   const { timers } = options;
   const checkLeader = leadership.assertLeads.bind(leadership);
   const nodeLeases = new NodeLeases({ db, clock, logger, timers, checkLeader });

@@ -60,9 +60,9 @@ export interface Platform {
 }
 
 /**
- * Starts all services in this process. They listen for one another on loopback as they do apart, and streams go that
- * way; the gateway's unary calls reach their servers directly, through the same checks. Storage and bus are the
- * embedded ones unless the configuration says otherwise. Only the gateway may be reached from other machines.
+ * Starts all services in this process. They listen for one another on loopback as they do apart; the gateway's calls
+ * and streams reach their servers directly, through the same checks. Storage and bus are the embedded ones unless the
+ * configuration says otherwise. Only the gateway may be reached from other machines.
  *
  * Throws DATA_FOLDER_LOCKED, PORT_TAKEN, CONFIG_INVALID; NOT_LEADER, with the holder's name, when a gateway elsewhere
  * holds an account; whatever was started by then is stopped again.

@@ -50,6 +50,7 @@ import { controlHandlers } from "./rpc/control-handlers.ts";
 import { gatewayHandlers } from "./rpc/gateway-handlers.ts";
 import { queueServices } from "./rpc/queue-handlers.ts";
 import { worldServices } from "./rpc/world-handlers.ts";
+import { storeEpochReader } from "./store/submission-store.ts";
 import { ticketKeys } from "./store/ticket-key-store.ts";
 import { readSubmissionTopic } from "./submission/submission-topic.ts";
 import { SubmissionWorker } from "./submission/submission-worker.ts";
@@ -219,7 +220,8 @@ async function openBase(deps: GatewayDeps) {
     pokeGathering: () => relay.pokeGathering(gatherMs),
   };
   const own = { db, clock, logger, metrics, newId, gateway, gatewayId, outbox };
-  return { ...own, world, dag, gates, hub, leases, keys, tickets, relay, probe };
+  const storeEpoch = storeEpochReader(db);
+  return { ...own, world, dag, gates, hub, leases, keys, tickets, relay, probe, storeEpoch };
 }
 
 /** The order path needs the barrier, which needs the booked rows of the order path. */

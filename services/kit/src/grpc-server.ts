@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import {
+  type handleServerStreamingCall,
   logVerbosity,
   Server,
   ServerCredentials,
@@ -13,10 +14,10 @@ import type { HealthSource } from "./health.ts";
 import { checkRole } from "./rpc/call-access.ts";
 import { cannotListen } from "./rpc/cannot-listen.ts";
 import { GrpcCallContext, principalOfCall } from "./rpc/grpc-call.ts";
-import { serverStreamOfGrpcServer } from "./rpc/grpc-server-stream.ts";
+import { type ServerStreamHandler, serverStreamOfGrpcServer } from "./rpc/grpc-server-stream.ts";
 import { closeUnusedSessions, http2ServersOf } from "./rpc/half-open.ts";
 import { notServed } from "./rpc/library-refusal.ts";
-import type { LocalServer, UnaryHandler } from "./rpc/local-calls.ts";
+import type { LocalServer, UnaryHandler } from "./rpc/local-transport.ts";
 import { withFieldNamed } from "./rpc/not-found-field.ts";
 import { addReflection } from "./rpc/reflection.ts";
 import { answerBytes, checkCall, compileRules, decodeRequest } from "./rpc/request-check.ts";
@@ -140,9 +141,19 @@ class OpenGrpcServer implements GrpcServer {
 }
 
 function localServer(setup: ServerSetup): LocalServer {
-  const unary = setup.methods.filter(({ desc }) => desc.methodKind === "unary");
-  const handlers = new Map(unary.map((method) => [method.path, unaryOfGrpcServer(setup, method)]));
-  return { unary: (path) => (setup.calls.isDraining ? undefined : handlers.get(path)) };
+  const unary = new Map<string, UnaryHandler>();
+  const streams = new Map<string, ServerStreamHandler>();
+  for (const method of setup.methods) {
+    const { desc, path } = method;
+    if (desc.methodKind === "unary") unary.set(path, unaryOfGrpcServer(setup, method));
+    if (desc.methodKind === "server_streaming")
+      streams.set(path, serverStreamOfGrpcServer(setup, method));
+  }
+  const { calls } = setup;
+  return {
+    unary: (path) => (calls.isDraining ? undefined : unary.get(path)),
+    serverStream: (path) => (calls.isDraining ? undefined : streams.get(path)),
+  };
 }
 
 /** Time for connections to close once their calls are over, milliseconds. */
@@ -183,7 +194,7 @@ function handle(setup: ServerSetup, method: ServedMethod): UntypedServiceImpleme
     case "unary":
       return unaryOfGrpcServer(setup, method);
     case "server_streaming":
-      return serverStreamOfGrpcServer(setup, method);
+      return overConnection(serverStreamOfGrpcServer(setup, method));
     case "client_streaming":
     case "bidi_streaming":
       throw new QmtlError(
@@ -191,6 +202,13 @@ function handle(setup: ServerSetup, method: ServedMethod): UntypedServiceImpleme
         `${method.feature} takes a stream of requests: no server here does`,
       );
   }
+}
+
+/** The handler of a stream as grpc-js calls it. */
+function overConnection(
+  handler: ServerStreamHandler,
+): handleServerStreamingCall<Buffer, OutgoingMessage> {
+  return (call) => handler(call, (failure) => call.emit("error", failure));
 }
 
 function listen(server: Server, setup: ServerSetup): Promise<number> {

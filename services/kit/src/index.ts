@@ -83,7 +83,7 @@ export {
 export { PrincipalSigner, signatureReuseMsMax } from "./principal-signer.ts";
 export { PushStream } from "./push-stream.ts";
 export { accessOf, type TicketCheck } from "./rpc/call-access.ts";
-export { type LocalServer, LocalTransport } from "./rpc/local-calls.ts";
+export { type LocalServer, LocalTransport } from "./rpc/local-transport.ts";
 export { readHealth } from "./rpc/read-health.ts";
 export type { SchemaRangeOf } from "./rpc/served-method.ts";
 export type { OpenServer, ServerOptions, ServerTls } from "./rpc/server-setup.ts";

@@ -3,7 +3,7 @@ import { sleep, systemClock } from "./clock.ts";
 import { type GrpcServer, openGrpcServer } from "./grpc-server.ts";
 import { type HttpServerOptions, openHttpServer } from "./http-server.ts";
 import { silentLogger } from "./logger.ts";
-import type { LocalServer } from "./rpc/local-calls.ts";
+import type { LocalServer } from "./rpc/local-transport.ts";
 import type { OpenServer, ServerOptions } from "./rpc/server-setup.ts";
 
 export type ServiceState = "starting" | "serving" | "draining" | "stopped";

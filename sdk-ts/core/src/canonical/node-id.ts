@@ -1,3 +1,4 @@
+import { varyingName } from "./bar-interval.ts";
 import { blake3Hex } from "./blake3.ts";
 import { IdentityError } from "./identity-error.ts";
 import { jcs } from "./jcs.ts";
@@ -16,7 +17,10 @@ export interface CanonicalInput {
 export interface CanonicalNode {
   /** Kind of node, e.g. `ProcessingNode`; not empty. */
   readonly node_type: string;
-  /** Bar length in whole seconds, at least 1. */
+  /**
+   * Bar length in whole seconds, at least 1. What stands for `1mo`, `1q` or `1y` is hashed as `"interval": "1mo"` in its
+   * place.
+   */
   readonly interval_seconds: number;
   /** Window in bars, at least 1. */
   readonly period: number;
@@ -67,9 +71,10 @@ export function canonicalNodeText(node: CanonicalNode): string {
     ports.add(input.port);
     return { port: input.port, node_id: parseNodeId(input.node_id, `inputs[${index}].node_id`) };
   });
+  const interval = varyingName(node.interval_seconds);
   const text = jcs({
     node_type: node.node_type,
-    interval_seconds: node.interval_seconds,
+    ...(interval === undefined ? { interval_seconds: node.interval_seconds } : { interval }),
     period: node.period,
     params: node.params,
     inputs,

@@ -37,8 +37,17 @@ export function compilePlan(options: CompilePlanOptions): Plan {
     if (unit.loops) sameClock(unit.ids, byId, clocks);
     for (const id of unit.ids) builder.addNode(byId.get(id)!, supplied.has(id));
     const lanes = unit.ids.flatMap((id) => builder.connect(byId.get(id)!));
-    if (unit.loops) stages.push({ kind: "loop", lanes });
-    else for (const lane of lanes) stages.push({ kind: "lane", lane });
+    if (!unit.loops) {
+      for (const lane of lanes) stages.push({ kind: "lane", lane });
+      continue;
+    }
+    // What serves a loop on another clock reads nothing of the loop: it runs before.
+    const own = builder.clockOf(lanes.at(-1)!);
+    const [before, within] = [lanes, lanes].map((all, k) =>
+      all.filter((lane) => (builder.clockOf(lane) === own) === (k === 1)),
+    );
+    for (const lane of before!) stages.push({ kind: "lane", lane });
+    stages.push({ kind: "loop", lanes: within! });
   }
   return builder.finish(stages, restoreNeeds(byId, supplied));
 }

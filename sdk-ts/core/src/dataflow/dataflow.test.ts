@@ -8,7 +8,7 @@ import { userCompute } from "../nodes/user-compute.ts";
 import { runBatch } from "./batch.ts";
 import type { BatchInput } from "./batch-axis.ts";
 import { compilePlan } from "./compile-plan.ts";
-import type { GraphNode, NodeKernel } from "./graph.ts";
+import type { GraphInput, GraphNode, NodeKernel, OnMissing } from "./graph.ts";
 import { ComputeError, MissingBucketError } from "./run-error.ts";
 import { continuousClock, observedClock } from "./schedule.ts";
 import { StepExecutor } from "./step.ts";
@@ -38,11 +38,13 @@ function source(
 
 function node(
   id: string,
-  inputs: readonly string[],
+  inputs: readonly (string | GraphInput)[],
   kernel: NodeKernel,
   rest: Partial<GraphNode> = {},
 ): GraphNode {
-  const ports = inputs.map((input, k) => ({ port: `p${k}`, node: input, output: 0 }));
+  const ports = inputs.map((input, k) =>
+    typeof input === "string" ? { port: `p${k}`, node: input, output: 0 } : input,
+  );
   return { id, name: id, intervalMs: MIN, outputs: ["f64"], inputs: ports, kernel, ...rest };
 }
 
@@ -231,9 +233,9 @@ describe("a missing bucket", () => {
     [1, 2, 4].map((m) => m * MIN),
     [1, 2, 4],
   );
-  const graph = (onMissing: "skip" | "fail" | "carry") => [
+  const graph = (onMissing: OnMissing) => [
     source("s", MIN, "continuous"),
-    node("x", ["s"], kernelOf(sma, { window: 2 }), { onMissing }),
+    node("x", [{ port: "s", node: "s", output: 0, onMissing }], kernelOf(sma, { window: 2 })),
   ];
 
   test("is skipped: the node has no bucket there, and windows over it are not full", () => {
@@ -244,10 +246,10 @@ describe("a missing bucket", () => {
     expect(values(graph("carry"), [gap], "x")).toEqual([NO, 1.5, 2, 3]);
   });
 
-  test("fails the run, naming node, row and time", () => {
+  test("fails the run, naming node, port, row, time and source", () => {
     expect(() => values(graph("fail"), [gap], "x")).toThrow(MissingBucketError);
     expect(() => values(graph("fail"), [gap], "x")).toThrow(
-      'node "x" at row 2 (bucket ending 1970-01-01T00:03:00.000Z)',
+      'node "x" at row 2 (bucket ending 1970-01-01T00:03:00.000Z): port "s" has no value, because source "s" has none, and its onMissing is "fail"',
     );
   });
 });
@@ -307,7 +309,7 @@ test("feedback enters as of the previous row, and a reader outside the loop sees
       {
         inputs: [
           { port: "x", node: "s", output: 0 },
-          { port: "back", node: "acc", output: 0, delayed: true },
+          { port: "back", node: "acc", output: 0, delayed: true, onMissing: "nan" },
         ],
       },
     ),

@@ -1,7 +1,8 @@
-import { CarryKernel } from "../nodes/alignment.ts";
-import type { Column, Kernel } from "../nodes/kernel.ts";
+import type { Column, Kernel, KernelPorts } from "../nodes/kernel.ts";
+import { MissingValueError, NanGuard, PortGuard } from "../nodes/port-guard.ts";
 import type { ClockFrame } from "./clock-frame.ts";
 import { clearRow, type EngineMemory, makeMemory } from "./engine-memory.ts";
+import { missingCause } from "./missing-cause.ts";
 import type { MapMode, Plan, PlanLane } from "./plan.ts";
 import { ComputeError, type FailurePosition, MissingBucketError } from "./run-error.ts";
 
@@ -26,6 +27,7 @@ export class Engine {
   readonly #laneRows: Float64Array; // rows beyond the clean ones, per lane
   readonly #history: Uint8Array; // per node
   readonly #straight: readonly (Straight | undefined)[]; // per clock
+  readonly #guards: readonly (readonly PortGuard[])[]; // per clock, those of ports that show NaN
   #at = 0; // lane running now, for messages
 
   constructor(plan: Plan, chunk: number) {
@@ -49,6 +51,7 @@ export class Engine {
       const kernels = lanes.map((lane) => this.#kernels[lane]!);
       return { lanes, kernels, runs: kernels.map((kernel) => kernel.run) };
     });
+    this.#guards = plan.clocks.map((_, clock) => this.#nanGuards(clock));
     this.recorded = new Uint8Array(plan.nodes.length);
     this.#laneRows = new Float64Array(plan.lanes.length);
     this.#history = Uint8Array.from(plan.nodes, (n) => (plan.historyNodes.includes(n.id) ? 1 : 0));
@@ -74,7 +77,7 @@ export class Engine {
       if (frame.from < 0) continue;
       advancing++;
       only = c;
-      frame.close(this.isRestoring);
+      frame.close(this.isRestoring || this.#awaitsFirst(c));
     }
     const straight = this.#straight[only];
     if (advancing === 1 && straight !== undefined && frames[only]!.isClean) {
@@ -92,7 +95,7 @@ export class Engine {
     try {
       for (; k < kernels.length; k++) runs[k]!.call(kernels[k]!, from, to, base);
     } catch (cause) {
-      throw this.#computeError(straight.lanes[k]!, from, cause);
+      throw this.#failure(straight.lanes[k]!, from, cause);
     }
     frame.from = -1;
   }
@@ -108,8 +111,7 @@ export class Engine {
     try {
       this.#runStages();
     } catch (cause) {
-      if (cause instanceof MissingBucketError) throw cause;
-      throw this.#computeError(this.#at, frames[this.#laneClock[this.#at]!]!.from, cause);
+      throw this.#failure(this.#at, frames[this.#laneClock[this.#at]!]!.from, cause);
     }
     for (const frame of frames) {
       frame.from = -1;
@@ -118,8 +120,27 @@ export class Engine {
     if (this.isRestoring) this.recorded.fill(0);
   }
 
-  #computeError(lane: number, from: number, cause: unknown): ComputeError {
-    return new ComputeError(this.place(lane, this.#kernels[lane]?.callRow ?? from), cause);
+  #failure(lane: number, from: number, cause: unknown): ComputeError | MissingBucketError {
+    const row = this.#kernels[lane]?.callRow ?? from;
+    if (!(cause instanceof MissingValueError))
+      return new ComputeError(this.place(lane, row), cause);
+    const { port = "" } = this.plan.lanes[lane]!.guard ?? {};
+    const memory = { plan: this.plan, frames: this.frames, columns: this.columns };
+    return new MissingBucketError(this.place(lane, row), port, missingCause(memory, lane, row));
+  }
+
+  /** A port of the clock that shows NaN never had a value: until then its node is not run. */
+  #awaitsFirst(clock: number): boolean {
+    const guards = this.#guards[clock]!;
+    for (let k = 0; k < guards.length; k++) if (!guards[k]!.hasBegun) return true;
+    return false;
+  }
+
+  #nanGuards(clock: number): PortGuard[] {
+    return this.plan.lanes.flatMap((lane, k) => {
+      const kernel = lane.clock === clock ? this.#kernels[k] : undefined;
+      return kernel instanceof NanGuard ? [kernel] : [];
+    });
   }
 
   /** Rows a node's kernel has been run on, restores left out. */
@@ -148,14 +169,19 @@ export class Engine {
   #makeKernel(lane: PlanLane): Kernel | undefined {
     const kernel = lane.create?.();
     const column = (slot: number) => this.columns[slot]!;
-    const rowOf = (k: number) => {
-      const map = lane.ports[k]!.map;
-      return map < 0 ? null : this.#maps[map]!;
+    const clockOf = (k: number): number => {
+      const { map } = lane.ports[k]!;
+      return map < 0 ? lane.clock : this.plan.maps[map]!.coarse;
+    };
+    const ports: KernelPorts = {
+      rowOf: (k) => (lane.ports[k]!.map < 0 ? null : this.#maps[lane.ports[k]!.map]!),
+      baseOf: (k) => this.frames[clockOf(k)]!.base,
+      showsNan: (k) => lane.ports[k]!.showsNan,
     };
     kernel?.bind(
       lane.ports.map((port) => column(port.slot)),
       lane.slots.map(column),
-      { rowOf },
+      ports,
     );
     return kernel;
   }
@@ -208,6 +234,10 @@ export class Engine {
       kernel.run(from, to, base);
       return;
     }
+    if (kernel instanceof PortGuard) {
+      this.#runGuard(lane, kernel, from, to);
+      return;
+    }
     let start = from;
     for (let i = from; i < to; i++) {
       const readiness = laneReadiness(this.plan, this.#memory, lane, i);
@@ -225,14 +255,25 @@ export class Engine {
     this.#kernels[lane]!.run(from, to, this.frames[this.#laneClock[lane]!]!.base);
   }
 
+  /** A guard sees every row, the missing ones included, and says which its node is to see. */
+  #runGuard(lane: number, guard: PortGuard, from: number, to: number): void {
+    const [port] = this.plan.lanes[lane]!.ports;
+    const present = this.presence[this.plan.slots[port!.slot]!.lane]!;
+    for (let i = from; i < to; i++) {
+      const isPresent = present[i] === 1;
+      if (this.isRestoring) guard.copy(i);
+      else if (!guard.pass(i, isPresent)) this.#setMissing(lane, i);
+    }
+  }
+
   #runMissing(lane: number, i: number): void {
-    const { role, onMissing, clock } = this.plan.lanes[lane]!;
-    const kernel = this.#kernels[lane]!;
-    if (role === "carry" && kernel instanceof CarryKernel && kernel.carry(i)) return;
-    if (onMissing === "fail") throw new MissingBucketError(this.place(lane, i));
     this.#clearRows(lane, i, i + 1);
+    this.#setMissing(lane, i);
+  }
+
+  #setMissing(lane: number, i: number): void {
     this.presence[lane]![i] = 0;
-    this.frames[clock]!.hasMissing = true;
+    this.frames[this.#laneClock[lane]!]!.hasMissing = true;
   }
 
   #clearRows(lane: number, from: number, to: number): void {

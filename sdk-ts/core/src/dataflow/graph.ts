@@ -1,8 +1,14 @@
 import type { Kernel, OutputKind } from "../nodes/kernel.ts";
 import type { ClockSpec } from "./schedule.ts";
 
-/** What a node does when an input's bucket is missing: publish a missing bucket, fail, or use the last value. */
-export type OnMissing = "skip" | "fail" | "carry";
+/**
+ * What a node does at a bucket where a port has no value: the row is missing, is NaN, or (for a window) any of its rows
+ * is. Before the first value of a port it is always `skip`.
+ *
+ * `skip`: not run; the node has no value there. `nan`: run, and NaN is shown. `carry`: the last value stands in, however
+ * old, or `{ carry: n }` at most n rows old, then `skip`. `fail`: the run ends with `MISSING_BUCKET`.
+ */
+export type OnMissing = "skip" | "nan" | "carry" | "fail" | { readonly carry: number };
 
 /** One input of a node. */
 export interface GraphInput {
@@ -11,8 +17,13 @@ export interface GraphInput {
   readonly node: string;
   /** Position of the upstream's output. */
   readonly output: number;
-  /** Reads the upstream's previous row: the only way to feed back. @default false */
+  /**
+   * Reads the upstream's previous row: the only way to feed back. With `nan` it shows NaN from the first row on, since
+   * no loop could begin otherwise. @default false
+   */
   readonly delayed?: boolean;
+  /** Inputs of numbers only. @default "skip" */
+  readonly onMissing?: OnMissing | undefined;
 }
 
 /** How a computed node is run; parameters are already bound. */
@@ -22,7 +33,8 @@ export interface NodeKernel {
   readonly warmup: number;
   /**
    * `true`: the kernel reads inputs of other clocks itself, through the clock maps, and is run only on rows whose
-   * windows are full. `false`: such inputs are aligned to the node's own rows first.
+   * windows are full. `false`: such inputs are aligned to the node's own rows first. An input of another clock and the
+   * same interval is aligned for `nan` and `carry` as well: what stands in is a row of the node.
    */
   readonly readsWindows: boolean;
   create(): Kernel;
@@ -40,8 +52,6 @@ export interface GraphNode {
   /** Sources have none. */
   readonly kernel?: NodeKernel;
   readonly inputs: readonly GraphInput[];
-  /** @default "skip" */
-  readonly onMissing?: OnMissing;
 }
 
 /** Nodes in any order. */

@@ -12,7 +12,7 @@ export function saveNode(engine: Engine, node: number): Uint8Array {
   for (const each of [...served, lane]) {
     const state = engine.kernel(each)?.save();
     if (state !== undefined) for (const value of state) numbers.push(value);
-    if (engine.plan.lanes[each]!.role === "carry") numbers.push(...carriedTail(engine, node, each));
+    numbers.push(...guardedTail(engine, each));
   }
   const bytes = new Uint8Array(numbers.length * BYTES);
   const view = new DataView(bytes.buffer);
@@ -43,7 +43,7 @@ export function loadNode(engine: Engine, node: number, bytes: Uint8Array): void 
     const kernel = engine.kernel(each);
     if (kernel === undefined) continue;
     kernel.load(take(kernel.save().length));
-    if (engine.plan.lanes[each]!.role === "carry") putTail(engine, node, each, take);
+    putTail(engine, each, take);
   }
   if (offset !== bytes.byteLength) throw wrongSize(name, bytes.byteLength);
 }
@@ -52,29 +52,30 @@ function wrongSize(name: string, length: number): RangeError {
   return new RangeError(`${length} bytes are not a valid state of node "${name}"`);
 }
 
-/** Carried values have no bound in the past, so the window of a carrying node is part of its state. */
-function carriedTail(engine: Engine, node: number, lane: number): number[] {
-  const { column, presence, end, rows } = tailOf(engine, node, lane);
-  return [...column.subarray(end - rows, end), ...presence.subarray(end - rows, end)];
+/**
+ * What stands in for a missing value may come from any time in the past, so the window of a guarded port is part of the
+ * node's state.
+ */
+function guardedTail(engine: Engine, lane: number): number[] {
+  const { column, presence, end, rows } = tailOf(engine, lane);
+  return rows === 0
+    ? []
+    : [...column.subarray(end - rows, end), ...presence.subarray(end - rows, end)];
 }
 
-function putTail(
-  engine: Engine,
-  node: number,
-  lane: number,
-  take: (count: number) => Float64Array,
-): void {
-  const { column, presence, end, rows, frame } = tailOf(engine, node, lane);
+function putTail(engine: Engine, lane: number, take: (count: number) => Float64Array): void {
+  const { column, presence, end, rows, frame } = tailOf(engine, lane);
+  if (rows === 0) return;
   column.set(take(rows), end - rows);
   presence.set(take(rows), end - rows);
   frame.hasMissing = true;
 }
 
-function tailOf(engine: Engine, node: number, lane: number) {
-  const { clock, slots } = engine.plan.lanes[lane]!;
+function tailOf(engine: Engine, lane: number) {
+  const { clock, slots, guard } = engine.plan.lanes[lane]!;
   const column = engine.columns[slots[0]!]!;
-  if (!(column instanceof Float64Array)) throw new TypeError("a carried column holds no numbers");
   const frame = engine.frames[clock]!;
-  const rows = engine.plan.nodes[node]!.lookback;
-  return { column, presence: engine.presence[lane]!, end: frame.end, rows, frame };
+  const rows = column instanceof Float64Array ? (guard?.tailRows ?? 0) : 0;
+  const values = column instanceof Float64Array ? column : new Float64Array(0);
+  return { column: values, presence: engine.presence[lane]!, end: frame.end, rows, frame };
 }

@@ -1,5 +1,4 @@
 import type { Kernel, OutputKind } from "../nodes/kernel.ts";
-import type { OnMissing } from "./graph.ts";
 import type { ClockSpec } from "./schedule.ts";
 
 /** Rows a batch run computes at a time, and room for new rows in a sliding column. */
@@ -33,22 +32,33 @@ export interface PlanPort {
   readonly slot: number;
   /** Index into the plan's maps, or −1 on the lane's own clock. */
   readonly map: number;
+  /** The lane is run although the port has no value. */
+  readonly showsNan: boolean;
+}
+
+/** What a guard lane does for its node's port. */
+export interface PlanGuard {
+  /** Port of the node, for messages. */
+  readonly port: string;
+  /** Rows of its column that cannot be computed again, and so are part of the node's state. */
+  readonly tailRows: number;
 }
 
 /**
  * What runs and writes columns. Most lanes are nodes; the compiler adds lanes that align an input to another clock,
- * delay it by a row, or carry its last value.
+ * delay it by a row, or guard a port whose `onMissing` is not `skip`.
  */
 export interface PlanLane {
   /** Index of the node it belongs to (an added lane: of the node it serves). */
   readonly node: number;
-  readonly role: "node" | "align" | "delay" | "carry";
+  readonly role: "node" | "align" | "delay" | "guard";
   readonly clock: number;
   readonly slots: readonly number[];
   readonly ports: readonly PlanPort[];
   /** Rows each port must have, current one included, before the lane runs. */
   readonly rowsNeeded: number;
-  readonly onMissing: OnMissing;
+  /** Guards only. */
+  readonly guard?: PlanGuard;
   /** Absent for supplied nodes. */
   readonly create?: () => Kernel;
 }
@@ -59,6 +69,8 @@ export interface PlanNode {
   readonly name: string;
   readonly clock: number;
   readonly supplied: boolean;
+  /** A source of the graph: no node computes it. */
+  readonly isSource: boolean;
   /** Lane that writes its outputs. */
   readonly lane: number;
   /** Added lanes that serve it, in order; part of its state. */

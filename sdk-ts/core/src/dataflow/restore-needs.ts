@@ -17,7 +17,8 @@ export function restoreNeeds(
   const history = new Set<string>();
   for (const node of byId.values()) {
     if (supplied.has(node.id) || node.kernel === undefined) continue;
-    if (node.onMissing === "carry" || node.kernel.create().save().length > 0) history.add(node.id);
+    const isGuarded = node.inputs.some(({ onMissing = "skip" }) => onMissing !== "skip");
+    if (isGuarded || node.kernel.create().save().length > 0) history.add(node.id);
     for (const input of node.inputs) {
       if (input.delayed === true && !supplied.has(input.node)) history.add(input.node);
     }
@@ -33,7 +34,10 @@ export function restoreNeeds(
       if (node.kernel === undefined || supplied.has(id)) continue;
       const below = history.has(id) ? 0 : (rows.get(id) ?? 0);
       for (const input of node.inputs) {
-        const need = below + node.kernel.lookback + (input.delayed === true ? 1 : 0);
+        // The next row of a node may read the last row of a slower input once more.
+        const isSlower = byId.get(input.node)!.intervalMs > node.intervalMs;
+        const again = (input.delayed === true ? 1 : 0) + (isSlower ? 1 : 0);
+        const need = below + node.kernel.lookback + again;
         if (need <= (rows.get(input.node) ?? 0)) continue;
         rows.set(input.node, need);
         restoreRows = Math.max(restoreRows, need);

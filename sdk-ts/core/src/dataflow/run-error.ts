@@ -27,15 +27,30 @@ export class ComputeError extends Error {
   }
 }
 
-/** A node with `onMissing: fail` met a missing bucket. */
+/** The node nearest above a port without a value because of which it has none. */
+export interface MissingCause {
+  readonly name: string;
+  /** A source; otherwise a node that gives none although its own inputs have values. */
+  readonly isSource: boolean;
+}
+
+/** A port with `onMissing: fail` has no value, although it had one before. */
 export class MissingBucketError extends Error {
   override readonly name = "MissingBucketError";
-  readonly reason = "BUCKET_MISSING";
+  readonly reason = "MISSING_BUCKET";
   readonly place: FailurePosition;
+  /** Port of the node that has no value. */
+  readonly port: string;
+  /** Because of whom. */
+  readonly lacking: MissingCause;
 
-  constructor(place: FailurePosition) {
-    super(`${describe(place)} lacks an input bucket, and its onMissing is "fail"`);
+  constructor(place: FailurePosition, port: string, lacking: MissingCause) {
+    const who = `${lacking.isSource ? "source" : "node"} "${lacking.name}"`;
+    const message = `port "${port}" has no value, because ${who} has none, and its onMissing is "fail"`;
+    super(`${describe(place)}: ${message}`);
     this.place = place;
+    this.port = port;
+    this.lacking = lacking;
   }
 }
 

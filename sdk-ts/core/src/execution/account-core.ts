@@ -19,6 +19,7 @@ import {
   remainingLots,
 } from "./router-order.ts";
 import type { Book, RouterSnapshot, StrategyAccount } from "./router-state.ts";
+import { planTargets, type TargetMoment } from "./target-moment.ts";
 import { wantedLots } from "./wanted-lots.ts";
 
 /** Result of an operation. */
@@ -97,10 +98,16 @@ export class AccountCore {
         return NOTHING;
       case "settings":
         if (op.limits !== undefined) this.#router.setLimits(op.limits);
+        if (op.money !== undefined) this.#core.ledger.money = op.money;
         return NOTHING;
       case "note":
         return NOTHING;
     }
+  }
+
+  /** See {@link planTargets}. */
+  planTargets(targets: Parameters<typeof planTargets>[1]): TargetMoment {
+    return planTargets(this.#core, targets);
   }
 
   /** See {@link RouterCore.onFill}. */

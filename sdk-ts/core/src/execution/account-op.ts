@@ -1,3 +1,4 @@
+import type { AccountMoney } from "./account-money.ts";
 import type { AllocationInput, RebalanceInput } from "./order-router.ts";
 import type { PretradeLimits } from "./pretrade.ts";
 import type { DirectOrderInput, FillReport, RouterScope, TargetInput } from "./router-options.ts";
@@ -72,6 +73,6 @@ export type AccountOp =
       readonly lots: number;
       readonly price: number;
     }
-  /** Settings of the account from now on; limits that are absent stay as they are. */
-  | { readonly op: "settings"; readonly limits?: PretradeLimits }
+  /** Settings of the account from now on; limits and money rules that are absent stay as they are. */
+  | { readonly op: "settings"; readonly limits?: PretradeLimits; readonly money?: AccountMoney }
   | { readonly op: "note" };

@@ -1,5 +1,8 @@
 export * from "./account-core.ts";
+export { type AccountMoney, UNLEVERAGED } from "./account-money.ts";
 export type * from "./account-op.ts";
+export { limitsOf, moneyOf } from "./account-rules.ts";
+export type { BrokerPositions } from "./broker-positions.ts";
 export * from "./client-order-id.ts";
 export * from "./instrument-spec.ts";
 export * from "./lots.ts";
@@ -21,6 +24,7 @@ export type {
   WorldPlanCross,
   WorldPlanDelta,
 } from "./rebalance/world-plan.ts";
+export { type RefusalReason, refusalReason } from "./refusal-reason.ts";
 export { type SealedReturn, UnknownInstrument } from "./router-ledger.ts";
 export type * from "./router-options.ts";
 export type * from "./router-order.ts";

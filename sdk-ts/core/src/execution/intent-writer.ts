@@ -1,3 +1,4 @@
+import type { BuyingPower } from "./buying-power.ts";
 import { clientOrderId, type OrderIdentity } from "./client-order-id.ts";
 import {
   type IntentPlan,
@@ -40,16 +41,19 @@ export class IntentWriter {
   readonly #orderId: (identity: OrderIdentity) => string;
   readonly #ledger: RouterLedger;
   readonly #orders: RouterOrders;
+  readonly #power: BuyingPower;
 
   constructor(
     options: Pick<RouterOptions, "account" | "hashHex" | "orderId">,
     ledger: RouterLedger,
     orders: RouterOrders,
+    power: BuyingPower,
   ) {
     this.#account = options.account;
     this.#orderId = options.orderId ?? ((identity) => clientOrderId(identity, options.hashHex));
     this.#ledger = ledger;
     this.#orders = orders;
+    this.#power = power;
   }
 
   /**
@@ -72,7 +76,7 @@ export class IntentWriter {
     const plan = planIntents(book.quantity, working, want);
     const notionalMin = book.target.isPlanned === true ? 0 : book.target.notionalMin;
     const result = this.#carryOut(book, plan, { bucket, origin, notionalMin }, openingShut);
-    book.target = withoutTooLittle(book.target, expected, want, belowMinimum(result.refused));
+    book.target = withoutTooLittle(book.target, expected, want, notMadeUp(result.refused));
     return result;
   }
 
@@ -109,8 +113,18 @@ export class IntentWriter {
     if (heldLots !== 0) {
       refused.push(refusal(book, heldLots, "ORDER_UNKNOWN"));
     }
-    for (const intent of intents) {
-      const reason = this.#reasonAgainst(book, intent, request, openingShut);
+    for (const wanted of intents) {
+      const isShut = wanted.opening && openingShut;
+      const lots = isShut ? wanted.lots : this.#lotsWithinPower(book, wanted, request);
+      const intent = lots === wanted.lots || Number.isNaN(lots) ? wanted : { ...wanted, lots };
+      const missing = Number.isNaN(lots) ? "MARK_MISSING" : undefined;
+      const reason = isShut
+        ? "OPENING_SHUT"
+        : (missing ?? this.#reasonAgainst(book, intent, request));
+      if (intent.lots !== wanted.lots) {
+        refused.push(refusal(book, wanted.lots - intent.lots, "REDUCED_TO_BUYING_POWER"));
+      }
+      if (intent.lots === 0) continue;
       if (reason === undefined) {
         effects.push({ kind: "send", order: this.#write(book, intent, request) });
       } else {
@@ -120,14 +134,19 @@ export class IntentWriter {
     return { effects, refused };
   }
 
+  /** Lots of an intent; of one that opens, what the account's money allows, or NaN where a mark is missing. */
+  #lotsWithinPower(book: Book, { lots, opening }: OrderIntent, { terms }: OrderRequest): number {
+    return opening ? this.#power.lotsToOpen(book.instrument, lots, terms?.price) : lots;
+  }
+
   #reasonAgainst(
     book: Book,
     intent: OrderIntent,
     { terms, notionalMin = 0 }: OrderRequest,
-    openingShut: boolean,
   ): RefusedIntent["reason"] | undefined {
-    if (intent.opening && openingShut) {
-      return "OPENING_SHUT";
+    const mark = this.#ledger.marks.get(book.instrument) ?? Number.NaN;
+    if (intent.opening && mark <= 0) {
+      return "MARK_NOT_POSITIVE";
     }
     const worth = notionalMin > 0 ? this.#reasonOfValue(book, intent, notionalMin) : undefined;
     if (worth !== undefined) {
@@ -138,14 +157,13 @@ export class IntentWriter {
     if (orderNotionalMax === undefined && grossNotionalMax === undefined) {
       return undefined;
     }
-    const mark = this.#ledger.marks.get(book.instrument) ?? Number.NaN;
     const lotUnit = this.#ledger.instrument(book.instrument).lotUnit;
     return checkPretrade(
       {
         // An order that waits for a price above the mark is valued at that price.
         notional: Math.abs(intent.lots) * lotUnit * Math.max(mark, terms?.price ?? 0),
         opening: intent.opening,
-        grossAfter: this.#grossWith(book.instrument, intent.lots),
+        grossAfter: this.#power.grossWith(book.instrument, intent.lots),
       },
       limits,
     );
@@ -166,25 +184,6 @@ export class IntentWriter {
     }
     const instrument = this.#ledger.instrument(book.instrument);
     return isBelowNotional(lots, instrument, mark, notionalMin) ? "BELOW_MINIMUM" : undefined;
-  }
-
-  /** Σ over instruments of |net held and working lots| × lot unit × mark, with `lots` more of one. */
-  #grossWith(instrument: string, lots: number): number {
-    const net = new Map<string, number>([[instrument, lots]]);
-    for (const book of this.#ledger.books.values()) {
-      net.set(book.instrument, (net.get(book.instrument) ?? 0) + book.quantity);
-    }
-    for (const order of this.#orders.open()) {
-      net.set(order.instrument, (net.get(order.instrument) ?? 0) + remainingLots(order));
-    }
-    let gross = 0;
-    for (const [symbol, total] of net) {
-      if (total !== 0) {
-        const mark = this.#ledger.marks.get(symbol) ?? Number.NaN;
-        gross += Math.abs(total) * this.#ledger.instrument(symbol).lotUnit * mark;
-      }
-    }
-    return gross;
   }
 
   /** Order buckets never decrease within a book, so a count of the latest bucket is enough for the sequence. */
@@ -224,10 +223,12 @@ export class IntentWriter {
   }
 }
 
-/** Lots that were not sent because they are worth too little. */
-function belowMinimum(refused: readonly RefusedIntent[]): number {
+/** Lots that were not sent for a reason that a later price does not undo: worth too little, or beyond buying power. */
+function notMadeUp(refused: readonly RefusedIntent[]): number {
   let lots = 0;
-  for (const one of refused) if (one.reason === "BELOW_MINIMUM") lots += one.lots;
+  for (const { reason, lots: own } of refused) {
+    if (reason === "BELOW_MINIMUM" || reason === "REDUCED_TO_BUYING_POWER") lots += own;
+  }
   return lots;
 }
 

@@ -26,6 +26,27 @@ test("decides on a close with its equity there and fills at the next open", () =
   expect(run.totals()).toMatchObject({ realisedPnl: 200, barsDone: 4 });
 });
 
+test("an account that forgets its history after every bar trades as one that keeps it, and stays small", () => {
+  const kept = account();
+  const forgetful = account();
+  const orders: number[] = [];
+  for (let row = 0; row < 1_000; row++) {
+    const price = 10 + (row % 7);
+    const target = row % 3 === 0 ? 1 : -0.5;
+    for (const run of [kept, forgetful]) run.step(row, price, price, price, price, target);
+    orders.push(...forgetful.orders.map(({ lots }) => lots));
+    forgetful.forget();
+    expect([forgetful.orders.length, forgetful.fills.length, forgetful.equity().length]).toEqual([
+      0, 0, 0,
+    ]);
+  }
+
+  expect(orders).toEqual(kept.orders.map(({ lots }) => lots));
+  expect(forgetful.holding()).toEqual(kept.holding());
+  expect(forgetful.totals()).toEqual(kept.totals());
+  expect(forgetful.lastEquity).toBe(kept.lastEquity);
+});
+
 test("a flip is two orders and a NaN target keeps the one before", () => {
   const run = account();
 

@@ -1,11 +1,16 @@
+import type { AccountMoney } from "./account-money.ts";
+import type { BrokerPositions } from "./broker-positions.ts";
 import type { HashHex } from "./client-order-id.ts";
 import type { InstrumentSpec } from "./instrument-spec.ts";
 import { OrderRouter } from "./order-router.ts";
+import type { PretradeLimits } from "./pretrade.ts";
 import type { Mark, RouterLedger } from "./router-ledger.ts";
+import type { RefusedIntent } from "./router-options.ts";
 import type { BookId, RouterEffect, RouterOrder } from "./router-order.ts";
 import type { Book } from "./router-state.ts";
-import { type BrokerPositions, type CostOptions, SimulatedBroker } from "./simulated-broker.ts";
+import { type BrokerCancel, type CostOptions, SimulatedBroker } from "./simulated-broker.ts";
 import type { SimulatedFill } from "./simulated-order.ts";
+import { planTargets, type TargetMoment } from "./target-moment.ts";
 
 /** An instrument as an offline run trades it. */
 export type OfflineInstrument = InstrumentSpec &
@@ -21,6 +26,10 @@ export interface OfflineAccountOptions {
   readonly instruments: readonly OfflineInstrument[];
   /** Money the strategy starts with. */
   readonly capital: number;
+  /** @default no limits */
+  readonly limits?: PretradeLimits;
+  /** Money rules of the account. @default none binds */
+  readonly money?: AccountMoney;
   /** Expected number of marks; the columns grow past it. @default 4096 */
   readonly rowsExpected?: number;
   /** World and strategy the books are kept under. @default "offline", "strategy" */
@@ -40,6 +49,18 @@ export interface OfflineTotals {
   readonly barsDone: number;
 }
 
+/** Lots that were wanted and not traded. */
+export interface OfflineRefusal {
+  /** Signed lots. */
+  readonly lots: number;
+  readonly instrument: string;
+  readonly reason: RefusedIntent["reason"];
+  /** Row of the instrument that the order was decided on, or on which its fill was cut. */
+  readonly row: number;
+  /** False: decided on. True: cut by the broker, at the price of the fill. */
+  readonly isFill: boolean;
+}
+
 /** Position in one instrument. Money in the quote currency. */
 export interface OfflinePosition {
   /** Signed lots. */
@@ -56,6 +77,16 @@ export interface OfflinePosition {
   readonly spreadCosts: number;
 }
 
+/** How much of the equity positions are worth at each mark; all of one length. NaN where the equity is 0 or less. */
+export interface OfflineExposure {
+  /** Values of all positions without their signs ÷ equity. */
+  readonly gross: Float64Array;
+  /** Values of all positions, negative while short, ÷ equity. */
+  readonly net: Float64Array;
+  /** Largest value of one position without its sign ÷ equity. */
+  readonly largestWeight: Float64Array;
+}
+
 /** An instrument with its broker and its state between bars. */
 interface Line {
   readonly id: BookId;
@@ -65,6 +96,8 @@ interface Line {
   readonly broker: SimulatedBroker;
   /** The ledger's own mark. */
   readonly mark: Mark;
+  /** The mark at the last bucket end. */
+  settledMark: number;
   /** The ledger's own book; undefined before the first target. */
   book: Readonly<Book> | undefined;
   target: number;
@@ -89,11 +122,17 @@ const FINISHED_MAX = 16;
 export class OfflineAccount {
   readonly fills: SimulatedFill[] = [];
   readonly orders: Readonly<RouterOrder>[] = [];
+  readonly refusals: OfflineRefusal[] = [];
   readonly #router: OrderRouter;
   readonly #ledger: RouterLedger;
   readonly #lines: readonly Line[];
+  readonly #settledMarkOf: (instrument: string) => number;
   #equity: Float64Array;
+  #gross: Float64Array;
+  #net: Float64Array;
+  #largestWeight: Float64Array;
   #length = 0;
+  #barsForgotten = 0;
   #lastEquity: number;
   #fees = 0;
   #turnover = 0;
@@ -109,11 +148,21 @@ export class OfflineAccount {
     const ids = options.hashHex === undefined ? counter : { hashHex: options.hashHex };
     const shared = { instruments, initialCash: capital, ...ids };
     const memory = { closedOrdersMax: FINISHED_MAX, executionsMax: FINISHED_MAX };
-    this.#router = new OrderRouter({ account: "offline", ...shared, ...memory });
+    const { limits, money } = options;
+    this.#router = new OrderRouter({
+      ...{ account: "offline", ...shared, ...memory },
+      ...(limits === undefined ? {} : { limits }),
+      ...(money === undefined ? {} : { money }),
+    });
     this.#router.setAllocation({ world, strategy, share: 1, equity: capital });
     this.#ledger = this.#router.core.ledger;
     this.#lines = instruments.map((one) => this.#newLine(one, world, strategy));
+    const bySymbol = new Map(this.#lines.map((line) => [line.id.instrument, line]));
+    this.#settledMarkOf = (instrument) => bySymbol.get(instrument)!.settledMark;
     this.#equity = new Float64Array(rowsExpected);
+    this.#gross = new Float64Array(rowsExpected);
+    this.#net = new Float64Array(rowsExpected);
+    this.#largestWeight = new Float64Array(rowsExpected);
     this.#lastEquity = capital;
   }
 
@@ -139,6 +188,7 @@ export class OfflineAccount {
       const { instrument } = line.id;
       const rows = { row, openTimeMs: row - 1, bucketEndMs: row };
       line.broker.onBar({ instrument, ...rows, open, high, low, close });
+      for (const cancel of line.broker.drainCancelled()) this.#cutByBroker(line, cancel, row);
     }
     if (!Number.isNaN(close)) {
       line.mark.price = close;
@@ -146,52 +196,109 @@ export class OfflineAccount {
   }
 
   /**
-   * Takes an instrument's target. Nothing happens if it is NaN or unchanged, or if there is no mark above 0.
+   * Takes an instrument's target. Nothing happens if it is NaN or unchanged, or if there is no mark yet. One that would
+   * open at a mark of 0 or below is refused; exits are made at any mark.
    *
    * @param row last row of the instrument that had begun: orders fill on the one after it
    * @param target fraction of the capital
-   * @returns whether `target` is now the instrument's target
+   * @param openShare see `planTargets`. @default 1
+   * @returns whether `target` is now the instrument's target, or was refused
    */
-  decide(at: number, row: number, target: number): boolean {
+  decide(at: number, row: number, target: number, openShare = 1): boolean {
     const line = this.#lines[at]!;
     const mark = line.mark.price;
-    if (target === line.target || Number.isNaN(target) || !(mark > 0)) {
+    if (target === line.target || Number.isNaN(target) || Number.isNaN(mark)) {
       return target === line.target;
     }
     line.target = target;
-    const { effects } = this.#router.setTarget({
+    const { outcome, effects, refused } = this.#router.setTarget({
       ...line.id,
       value: target,
       bucket: row,
       mark,
       notionalMin: line.notionalMin,
+      openShare,
     });
     line.book ??= this.#ledger.findBook(line.id);
+    const { instrument } = line.id;
+    if (outcome === "bad_mark") {
+      this.refusals.push({ instrument, lots: 0, reason: "MARK_NOT_POSITIVE", row, isFill: false });
+    }
+    for (const { lots, reason } of refused) {
+      this.refusals.push({ instrument, lots, reason, row, isFill: false });
+    }
     for (const effect of effects) {
       this.#send(line, effect);
     }
     return true;
   }
 
-  /** Records the equity at a bucket end. */
+  /**
+   * How several targets of one moment are to be taken; see `planTargets`.
+   *
+   * @param places of the instruments
+   * @param values one for each
+   */
+  planTargets(places: readonly number[], values: readonly number[]): TargetMoment {
+    const targets = places.map((at, index) => {
+      const { id, mark } = this.#lines[at]!;
+      return { ...id, value: values[index]!, mark: mark.price };
+    });
+    return planTargets(this.#router.core, targets);
+  }
+
+  /** Records equity and exposure at a bucket end. */
   mark(): void {
     let equity = this.#ledger.accountCash;
+    let gross = 0;
+    let net = 0;
+    let largest = 0;
     for (let at = 0; at < this.#lines.length; at++) {
-      const { book, lotUnit, mark } = this.#lines[at]!;
+      const line = this.#lines[at]!;
+      const { book, lotUnit, mark } = line;
+      line.settledMark = mark.price;
       if (book !== undefined && book.quantity !== 0) {
-        equity += book.quantity * lotUnit * mark.price;
+        const value = book.quantity * lotUnit * mark.price;
+        const size = Math.abs(value);
+        equity += value;
+        net += value;
+        gross += size;
+        if (size > largest) largest = size;
       }
     }
     if (this.#length === this.#equity.length) {
       this.#grow();
     }
-    this.#equity[this.#length++] = equity;
+    const row = this.#length++;
+    const whole = equity > 0 ? equity : Number.NaN;
+    this.#equity[row] = equity;
+    this.#gross[row] = gross / whole;
+    this.#net[row] = net / whole;
+    this.#largestWeight[row] = largest / whole;
     this.#lastEquity = equity;
   }
 
-  /** Equity at each call of `mark`, in order. A view: it is stale once more marks make the column grow. */
+  /** Drops the orders, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
+  forget(): void {
+    this.orders.length = 0;
+    this.fills.length = 0;
+    this.#barsForgotten += this.#length;
+    this.#length = 0;
+  }
+
+  /** Equity at each call of `mark`, in order, since the last `forget`. A view: it is stale once more marks make the column grow. */
   equity(): Float64Array {
     return this.#equity.subarray(0, this.#length);
+  }
+
+  /** Exposure at each call of `mark`, in order; views, as that of `equity`. */
+  exposure(): OfflineExposure {
+    const { length } = this.equity();
+    return {
+      gross: this.#gross.subarray(0, length),
+      net: this.#net.subarray(0, length),
+      largestWeight: this.#largestWeight.subarray(0, length),
+    };
   }
 
   totals(): OfflineTotals {
@@ -202,7 +309,7 @@ export class OfflineAccount {
       spreadCosts: sum(({ spreadCosts }) => spreadCosts),
       turnover: this.#turnover,
       realisedPnl: sum(({ book }) => book?.realisedPnl ?? 0),
-      barsDone: this.#length,
+      barsDone: this.#barsForgotten + this.#length,
     };
   }
 
@@ -241,6 +348,16 @@ export class OfflineAccount {
     this.#router.core.onAccepted(id);
   }
 
+  /** What the broker did not fill of an order: it was already taken off the working ones if anything filled. */
+  #cutByBroker(line: Line, { id, reason }: BrokerCancel, row: number): void {
+    const order = this.#router.core.order(id)!;
+    const lots = order.lots - order.filledLots;
+    if (order.filledLots === 0) line.working--;
+    this.#router.core.onCancelled(id, reason);
+    if (reason === "NOTHING_TO_REDUCE") return;
+    this.refusals.push({ instrument: line.id.instrument, lots, reason, row, isFill: true });
+  }
+
   #bookFill(line: Line, fill: SimulatedFill): void {
     const { orderId, executionId, lots, price, fee } = fill;
     this.#router.core.onFill({ orderId, executionId, lots, price, fee });
@@ -256,6 +373,11 @@ export class OfflineAccount {
     const positions: BrokerPositions = {
       lotsOf: () => line.book?.quantity ?? 0,
       bookFill: (fill) => this.#bookFill(line, fill),
+      // At the close that it was sized at, an order has been checked already.
+      lotsToFill: ({ instrument: symbol, lots }, price) =>
+        instrument.sameBarClose === true
+          ? lots
+          : this.#router.power.lotsToFill(symbol, lots, price, this.#settledMarkOf),
     };
     const line: Line = {
       id,
@@ -270,6 +392,7 @@ export class OfflineAccount {
         positions,
       }),
       mark: this.#ledger.marks.of(instrument.symbol),
+      settledMark: Number.NaN,
       book: undefined,
       target: 0,
       working: 0,
@@ -279,8 +402,16 @@ export class OfflineAccount {
   }
 
   #grow(): void {
-    const grown = new Float64Array(Math.max(1024, this.#equity.length * 2));
-    grown.set(this.#equity);
-    this.#equity = grown;
+    const length = Math.max(1024, this.#equity.length * 2);
+    this.#equity = grownTo(length, this.#equity);
+    this.#gross = grownTo(length, this.#gross);
+    this.#net = grownTo(length, this.#net);
+    this.#largestWeight = grownTo(length, this.#largestWeight);
   }
+}
+
+function grownTo(length: number, values: Float64Array): Float64Array {
+  const grown = new Float64Array(length);
+  grown.set(values);
+  return grown;
 }

@@ -1,3 +1,4 @@
+import { BuyingPower } from "./buying-power.ts";
 import { IntentWriter } from "./intent-writer.ts";
 import type { PretradeLimits } from "./pretrade.ts";
 import { findDifferences } from "./reconcile-positions.ts";
@@ -13,9 +14,10 @@ import {
   type TargetInput,
   type TargetOutcome,
 } from "./router-options.ts";
-import type { BookId, OrderOrigin, RouterEffect } from "./router-order.ts";
-import type { Book, OnDemote, RouterSnapshot } from "./router-state.ts";
+import { type BookId, type OrderOrigin, type RouterEffect, remainingLots } from "./router-order.ts";
+import type { Book, OnDemote, RouterSnapshot, StrategyAccount } from "./router-state.ts";
 import { targetLots } from "./sizing.ts";
+import { openedLots } from "./target-moment.ts";
 import { plannedTarget } from "./wanted-lots.ts";
 
 /** A strategy's share of an account. */
@@ -48,11 +50,15 @@ export interface RebalanceInput {
 export class OrderRouter {
   /** What it decides on: books, money and orders, and what reports do to them. */
   readonly core: RouterCore;
+  /** What the orders of the account may still open. */
+  readonly power: BuyingPower;
   readonly #writer: IntentWriter;
 
   constructor(options: RouterOptions, snapshot?: RouterSnapshot) {
     this.core = new RouterCore(options, snapshot);
-    this.#writer = new IntentWriter(options, this.core.ledger, this.core.orders);
+    const { ledger, orders } = this.core;
+    this.power = new BuyingPower(ledger, orders);
+    this.#writer = new IntentWriter(options, ledger, orders, this.power);
   }
 
   /**
@@ -60,7 +66,11 @@ export class OrderRouter {
    *
    * quantity = value × capital ÷ mark in lots, toward zero. A re-sent equal value keeps its quantity. What is not
    * opened because it is worth less than `notionalMin` is taken off the quantity, and what is not reduced for that
-   * reason stays: a later price move does not cause it to be sent, and nothing is opened beyond the quantity.
+   * reason stays: a later price move does not cause it to be sent, and nothing is opened beyond the quantity. Neither
+   * is what the account's money does not allow.
+   *
+   * At a mark of 0 or below no quantity can be fixed: a value of 0 is taken, one of the other side only closes, and
+   * any other is not taken.
    *
    * @throws {RangeError} for a value that is not finite or an unconfigured instrument
    */
@@ -77,7 +87,7 @@ export class OrderRouter {
     if (account.demoted !== null) {
       return { outcome: "demoted", effects: [], refused: [] };
     }
-    if (!(mark > 0) || !Number.isFinite(mark)) {
+    if (!Number.isFinite(mark)) {
       return { outcome: "bad_mark", effects: [], refused: [] };
     }
     const book = this.core.ledger.book(input);
@@ -86,17 +96,51 @@ export class OrderRouter {
       return { outcome: "older_bucket", effects: [], refused: [] };
     }
     this.core.ledger.marks.set(input.instrument, mark);
+    if (mark <= 0 && value !== 0 && value !== latest?.value) {
+      return this.#closeOther(book, input);
+    }
     const isSame = latest !== null && latest.value === value;
-    const { notionalMin: _, ...quantity } = isSame
-      ? latest
-      : { lots: targetLots(value, this.core.ledger.capital(account), mark, lotUnit) };
-    const { notionalMin = 0 } = input;
-    book.target = { ...quantity, value, bucket, ...(notionalMin > 0 ? { notionalMin } : {}) };
+    const wanted = isSame ? latest.lots : this.#lotsOf(account, input, lotUnit);
+    const { openShare = 1, notionalMin = 0 } = input;
+    const isCut = openShare < 1 && !isSame;
+    const lots = isCut ? openedLots(this.#expected(book), wanted, openShare) : wanted;
+    const { notionalMin: _, ...before } = isSame ? latest : { lots };
+    book.target = { ...before, lots, value, bucket, ...(notionalMin > 0 ? { notionalMin } : {}) };
     const { effects, refused } =
       input.act === false
         ? NOTHING
         : this.#writer.settle(book, bucket, "target", this.core.isOpeningShut);
-    return { outcome: "applied", effects, refused };
+    if (lots === wanted) return { outcome: "applied", effects, refused };
+    const { world, strategy, instrument } = input;
+    const id = { world, strategy, instrument };
+    const cut = { ...id, lots: wanted - lots, reason: "REDUCED_TO_BUYING_POWER" } as const;
+    return { outcome: "applied", effects, refused: [...refused, cut] };
+  }
+
+  #lotsOf(account: StrategyAccount, { value, mark }: TargetInput, lotUnit: number): number {
+    return targetLots(value, this.core.ledger.capital(account), mark, lotUnit);
+  }
+
+  /** Lots held and working. */
+  #expected(book: Book): number {
+    let lots = book.quantity;
+    for (const order of this.core.orders.openOf(book)) lots += remainingLots(order);
+    return lots;
+  }
+
+  /** What a target comes to that cannot be sized: a position on the other side is closed, nothing is opened. */
+  #closeOther(
+    book: Book,
+    { value, bucket, act }: TargetInput,
+  ): RouterResult & { readonly outcome: TargetOutcome } {
+    const held = book.target?.lots ?? book.quantity;
+    if (held === 0 || held > 0 === value > 0) return { outcome: "bad_mark", ...NOTHING };
+    book.target = { value: 0, lots: 0, bucket };
+    const result =
+      act === false
+        ? NOTHING
+        : this.#writer.settle(book, bucket, "target", this.core.isOpeningShut);
+    return { outcome: "bad_mark", ...result };
   }
 
   /**

@@ -21,14 +21,14 @@ export interface PretradeOrder {
   readonly grossAfter: number;
 }
 
-/** Whether an order is worth less than `notionalMin` (above 0): |lots| × lot × multiplier × price, in decimals. */
+/** Whether an order is worth less than `notionalMin` (above 0): |lots × lot × multiplier × price|, in decimals. */
 export function isBelowNotional(
   lots: number,
   { lotSize, multiplier }: Pick<CompiledInstrument, "lotSize" | "multiplier">,
   price: number,
   notionalMin: number,
 ): boolean {
-  return new Decimal(lots).abs().mul(lotSize).mul(multiplier).mul(price).lt(notionalMin);
+  return new Decimal(lots).mul(lotSize).mul(multiplier).mul(price).abs().lt(notionalMin);
 }
 
 /** Relative slack of the limits, for float noise. */

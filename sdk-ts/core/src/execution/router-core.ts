@@ -2,7 +2,13 @@ import { BoundedLog } from "./bounded-log.ts";
 import { compileInstrument } from "./instrument-spec.ts";
 import { RouterLedger } from "./router-ledger.ts";
 import type { FillOutcome, FillReport, RouterOptions } from "./router-options.ts";
-import { type BookId, isFinal, type OrderState, type RouterOrder } from "./router-order.ts";
+import {
+  type BookId,
+  isFinal,
+  type OrderState,
+  type RouterOrder,
+  remainingLots,
+} from "./router-order.ts";
 import { RouterOrders } from "./router-orders.ts";
 import type { Book, BookedFill, RouterSnapshot, StrategyAccount } from "./router-state.ts";
 
@@ -26,6 +32,7 @@ export class RouterCore {
       instruments,
       snapshot?.accountCash ?? options.initialCash,
       snapshot?.limits ?? options.limits ?? {},
+      snapshot === undefined ? options.money : snapshot.money,
     );
     this.orders = new RouterOrders(options.closedOrdersMax ?? 10_000, (id) => this.ledger.book(id));
     this.#fills = new BoundedLog(options.executionsMax ?? 50_000);
@@ -42,6 +49,7 @@ export class RouterCore {
       accountCash: this.ledger.accountCash,
       openingShut: this.isOpeningShut,
       limits: this.ledger.limits,
+      ...(this.ledger.money === undefined ? {} : { money: this.ledger.money }),
       marks: [...this.ledger.marks],
       strategies: copies(this.ledger.strategies.values()),
       books: copies(this.ledger.books.values()),
@@ -52,9 +60,9 @@ export class RouterCore {
     };
   }
 
-  /** New mark of an instrument; one that is not above 0 is ignored. */
+  /** New mark of an instrument; one that is not finite is ignored. */
   onMark(instrument: string, mark: number): void {
-    if (mark > 0 && Number.isFinite(mark)) {
+    if (Number.isFinite(mark)) {
       this.ledger.marks.set(instrument, mark);
     }
   }
@@ -76,8 +84,13 @@ export class RouterCore {
     return this.#end(orderId, "rejected", reason);
   }
 
+  /** An order that the broker cut for good leaves nothing to be made up for: its target ends at what it has reached. */
   onCancelled(orderId: string, reason = ""): boolean {
-    return this.#end(orderId, "cancelled", reason);
+    const hasEnded = this.#end(orderId, "cancelled", reason);
+    if (hasEnded && (reason === "REDUCED_TO_BUYING_POWER" || reason === "MARK_NOT_POSITIVE")) {
+      this.#endTarget(this.orders.get(orderId)!);
+    }
+    return hasEnded;
   }
 
   onExpired(orderId: string, reason = ""): boolean {
@@ -121,6 +134,25 @@ export class RouterCore {
   /** Account cash plus market value. */
   equity(): number {
     return this.ledger.equity();
+  }
+
+  /** Net lots held and working by instrument, for those that a book was ever made of. */
+  netLots(): Map<string, number> {
+    const net = new Map<string, number>();
+    for (const { instrument, quantity } of this.ledger.books.values()) {
+      net.set(instrument, (net.get(instrument) ?? 0) + quantity);
+    }
+    for (const order of this.orders.open()) {
+      net.set(order.instrument, (net.get(order.instrument) ?? 0) + remainingLots(order));
+    }
+    return net;
+  }
+
+  /** |Value| of lots at the last mark; NaN before the first, unless there are none. */
+  valueOf(instrument: string, lots: number): number {
+    if (lots === 0) return 0;
+    const mark = this.ledger.marks.get(instrument) ?? Number.NaN;
+    return Math.abs(lots * this.ledger.instrument(instrument).lotUnit * mark);
   }
 
   /** Capital of a strategy now; 0 before its first allocation. */
@@ -169,6 +201,18 @@ export class RouterCore {
     order.reason = reason;
     this.orders.close(order);
     return true;
+  }
+
+  #endTarget({ origin, lots, filledLots, ...order }: Readonly<RouterOrder>): void {
+    const book = this.ledger.book(order);
+    if (origin === "plain" || book.target === null) return;
+    let expected = book.quantity;
+    for (const open of this.orders.openOf(book)) expected += remainingLots(open);
+    const missing = book.target.lots - expected;
+    if (missing !== 0 && missing > 0 === lots > filledLots) {
+      const { reduceTo: _, ...target } = book.target;
+      book.target = { ...target, lots: expected };
+    }
   }
 
   #countFill(order: RouterOrder, lots: number): FillOutcome {

@@ -1,3 +1,4 @@
+import type { AccountMoney } from "./account-money.ts";
 import type { CompiledInstrument } from "./instrument-spec.ts";
 import { applyTrade } from "./position.ts";
 import type { PretradeLimits } from "./pretrade.ts";
@@ -64,12 +65,14 @@ export interface SealedReturn {
 }
 
 /**
- * The money side of the router: books, strategy accounts, marks, cash and limits of the account. Knows no orders.
+ * The money side of the router: books, strategy accounts, marks, cash, limits and money rules of the account. Knows no orders.
  * Keys carry the lengths of their parts, so no choice of names collides.
  */
 export class RouterLedger {
   accountCash: number;
   limits: PretradeLimits;
+  /** Undefined: no rule binds, as in journals that do not state any. */
+  money: AccountMoney | undefined;
   readonly marks = new Marks();
   readonly strategies = new Map<string, StrategyAccount>();
   readonly books = new Map<string, Book>();
@@ -81,10 +84,12 @@ export class RouterLedger {
     instruments: ReadonlyMap<string, CompiledInstrument>,
     accountCash: number,
     limits: PretradeLimits,
+    money?: AccountMoney,
   ) {
     this.#instruments = instruments;
     this.accountCash = accountCash;
     this.limits = limits;
+    this.money = money;
   }
 
   /** @throws {UnknownInstrument} for one the router was not configured with. */

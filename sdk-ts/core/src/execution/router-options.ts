@@ -1,3 +1,4 @@
+import type { AccountMoney } from "./account-money.ts";
 import type { HashHex, OrderIdentity } from "./client-order-id.ts";
 import type { InstrumentSpec } from "./instrument-spec.ts";
 import type { PretradeLimits, PretradeReason } from "./pretrade.ts";
@@ -17,6 +18,8 @@ export interface RouterOptions {
   readonly orderId?: (identity: OrderIdentity) => string;
   /** In force until others are set. @default no limits */
   readonly limits?: PretradeLimits;
+  /** In force until others are set. @default no rule binds */
+  readonly money?: AccountMoney;
   /** Final orders remembered for late fills; the oldest is forgotten first. @default 10000 */
   readonly closedOrdersMax?: number;
   /** Executions remembered so that each is booked once; beyond them the journal's unique key guards. @default 50000 */
@@ -31,8 +34,10 @@ export interface TargetInput extends BookId {
   readonly value: number;
   /** End of the bucket it was decided on, epoch milliseconds. */
   readonly bucket: number;
-  /** Price of the instrument at that bucket's close, above 0. */
+  /** Price of the instrument at that bucket's close. At 0 or below nothing is opened, and exits are made. */
   readonly mark: number;
+  /** Share of what it opens that is opened, where the account's money does not allow all of a moment. @default 1 */
+  readonly openShare?: number | undefined;
   /** False: keep the target but make no order (a gate is shut). @default true */
   readonly act?: boolean;
   /** Its orders worth less than this at the mark are not made, except those that leave nothing held. @default 0 */
@@ -41,7 +46,8 @@ export interface TargetInput extends BookId {
 
 /**
  * What became of a target: `applied` (kept; orders may follow), or not kept because it is of an `older_bucket`,
- * its strategy is `demoted` or has `no_allocation`, or its mark is not a price (`bad_mark`).
+ * its strategy is `demoted` or has `no_allocation`, or its mark is not a price that a position can be opened at
+ * (`bad_mark`): then what its position has on the other side is closed all the same.
  */
 export type TargetOutcome = "applied" | "older_bucket" | "demoted" | "no_allocation" | "bad_mark";
 
@@ -68,13 +74,17 @@ export interface RefusedIntent extends BookId {
   /**
    * `ORDER_UNKNOWN`: held until an unknown order is looked up. `OPENING_SHUT`: reconciliation found a difference.
    * `NOT_REDUCING`: a reduce-only order beyond what is left to reduce. `BELOW_MINIMUM`: worth less than `notionalMin`.
+   * `REDUCED_TO_BUYING_POWER`: the part by which an order was cut to what the account's money allows.
+   * `MARK_NOT_POSITIVE`: nothing is opened at a price of 0 or below.
    */
   readonly reason:
     | PretradeReason
     | "ORDER_UNKNOWN"
     | "OPENING_SHUT"
     | "NOT_REDUCING"
-    | "BELOW_MINIMUM";
+    | "BELOW_MINIMUM"
+    | "REDUCED_TO_BUYING_POWER"
+    | "MARK_NOT_POSITIVE";
 }
 
 /** What an operation asks the caller to do, and the orders it wanted but refused. */

@@ -1,3 +1,4 @@
+import type { AccountMoney } from "./account-money.ts";
 import type { PretradeLimits } from "./pretrade.ts";
 import type { BookId, RouterOrder } from "./router-order.ts";
 
@@ -71,6 +72,8 @@ export interface RouterSnapshot {
   readonly accountCash: number;
   readonly openingShut: boolean;
   readonly limits: PretradeLimits;
+  /** Absent: no rule binds. */
+  readonly money?: AccountMoney;
   readonly marks: readonly (readonly [instrument: string, price: number])[];
   readonly strategies: readonly StrategyAccount[];
   readonly books: readonly Book[];

@@ -1,9 +1,6 @@
 import { describe, expect, test } from "vitest";
-import {
-  type BrokerPositions,
-  SimulatedBroker,
-  type SimulatedBrokerOptions,
-} from "./simulated-broker.ts";
+import type { BrokerPositions } from "./broker-positions.ts";
+import { SimulatedBroker, type SimulatedBrokerOptions } from "./simulated-broker.ts";
 import type { SimulatedBar, SimulatedOrder } from "./simulated-order.ts";
 import type { TradingCosts } from "./trading-costs.ts";
 
@@ -218,7 +215,7 @@ test("reduce-only fills down to flat in its own sub-account, and the venue tells
   broker.accept(order({ lots: -10, reduceOnly: true, book: "s" }));
 
   expect(broker.onBar(bar(2, 100))).toMatchObject([{ lots: -4, book: "s" }]);
-  expect(broker.drainCancelled()).toEqual(["o"]);
+  expect(broker.drainCancelled()).toEqual([{ id: "o", reason: "NOTHING_TO_REDUCE" }]);
   expect(broker.drainCancelled()).toEqual([]);
   expect(broker.lotsOf("X", "s")).toBe(0);
 });
@@ -267,6 +264,7 @@ test("where an account keeps the positions, each fill is booked there before the
       held += lots;
       booked.push(lots);
     },
+    lotsToFill: ({ lots }) => lots,
   };
   const broker = new SimulatedBroker({ ...FREE, positions });
   broker.accept(order({ id: "a", lots: -7, reduceOnly: true }));
@@ -276,6 +274,6 @@ test("where an account keeps the positions, each fill is booked there before the
 
   expect(booked).toEqual([-7, -3]);
   expect(broker.lotsOf("X")).toBe(0);
-  expect(broker.drainCancelled()).toEqual(["b"]);
+  expect(broker.drainCancelled()).toEqual([{ id: "b", reason: "NOTHING_TO_REDUCE" }]);
   expect(broker.snapshot().positions).toEqual([]);
 });

@@ -1,4 +1,6 @@
+import type { AccountMoney } from "./account-money.ts";
 import { BoundedLog } from "./bounded-log.ts";
+import { type BrokerPositions, OwnPositions } from "./broker-positions.ts";
 import {
   type CompiledInstrument,
   compileInstrument,
@@ -25,14 +27,6 @@ export type CostOptions =
   | { readonly costs: TradingCosts; readonly noCosts?: false }
   | { readonly noCosts: true };
 
-/** The positions that reduce-only orders may reduce. */
-export interface BrokerPositions {
-  /** Signed lots that a sub-account holds of an instrument. */
-  lotsOf(instrument: string, book: string): number;
-  /** Books a fill the moment it is made: the next order is filled against what is held then. */
-  bookFill(fill: SimulatedFill): void;
-}
-
 export type SimulatedBrokerOptions = CostOptions & {
   readonly instruments: readonly InstrumentSpec[];
   /**
@@ -46,18 +40,37 @@ export type SimulatedBrokerOptions = CostOptions & {
   readonly finishedMax?: number;
   /** Positions kept by an account whose only broker this is. @default positions of the broker's own */
   readonly positions?: BrokerPositions;
+  /** Money rules that bind fills in the broker's own positions. @default none */
+  readonly money?: AccountMoney | undefined;
 };
 
 export type OrderOutcome = "filled" | "cancelled";
 
+/**
+ * Why the broker itself cancelled an order, in whole or in part: reduce-only left nothing to reduce, the account's
+ * money did not allow it at the price of the fill, or it would have opened a position at a price of 0 or below.
+ */
+export type BrokerCancelReason =
+  | "NOTHING_TO_REDUCE"
+  | "REDUCED_TO_BUYING_POWER"
+  | "MARK_NOT_POSITIVE";
+
+/** An order that the broker cancelled. */
+export interface BrokerCancel {
+  readonly id: string;
+  readonly reason: BrokerCancelReason;
+}
+
 /** State as plain JSON. */
 export interface SimulatedBrokerSnapshot {
-  readonly version: 2;
+  readonly version: 3;
+  /** Of the broker's own account. */
+  readonly cash: number;
   readonly working: readonly SimulatedOrder[];
   readonly finished: readonly (readonly [id: string, outcome: OrderOutcome])[];
   readonly positions: readonly (readonly [key: string, lots: number])[];
   readonly bars: readonly SimulatedBar[];
-  readonly cancelled: readonly string[];
+  readonly cancelled: readonly BrokerCancel[];
   readonly forgotten: readonly (readonly [instrument: string, bucketEndMs: number])[];
 }
 
@@ -75,10 +88,10 @@ export class SimulatedBroker {
   readonly #barsMax: number;
   readonly #working = new Map<string, SimulatedOrder>();
   readonly #finished: BoundedLog<OrderOutcome>;
-  readonly #own = new OwnPositions();
+  readonly #own: OwnPositions;
   readonly #positions: BrokerPositions;
   readonly #bars = new Map<string, SimulatedBar[]>();
-  readonly #cancelled: string[] = [];
+  readonly #cancelled: BrokerCancel[] = [];
   /** End of the latest bar no longer kept, by instrument. */
   readonly #forgotten = new Map<string, number>();
 
@@ -89,6 +102,10 @@ export class SimulatedBroker {
     this.#sameBarClose = options.sameBarClose ?? false;
     this.#barsMax = options.barsMax ?? 64;
     this.#finished = new BoundedLog(options.finishedMax ?? 10_000);
+    this.#own = new OwnPositions(this.#instruments, options.money, {
+      working: () => this.#working.values(),
+      closeBefore: (instrument, timeMs) => this.#closeBefore(instrument, timeMs),
+    });
     this.#positions = options.positions ?? this.#own;
     if (snapshot !== undefined) {
       this.#load(structuredClone(snapshot));
@@ -98,7 +115,8 @@ export class SimulatedBroker {
   /** Positions that an account keeps are not part of it. */
   snapshot(): SimulatedBrokerSnapshot {
     return structuredClone({
-      version: 2,
+      version: 3,
+      cash: this.#own.cash,
       working: [...this.#working.values()],
       finished: this.#finished.entries(),
       positions: [...this.#own.lots],
@@ -175,11 +193,13 @@ export class SimulatedBroker {
     return fills;
   }
 
-  /**
-   * Ids of orders the broker itself cancelled, in whole or in part, because reduce-only left nothing to reduce; each
-   * once. The caller reports them to its router.
-   */
-  drainCancelled(): string[] {
+  /** Cash of the broker's own account: what it began with, less what its fills have cost. */
+  get cash(): number {
+    return this.#own.cash;
+  }
+
+  /** Orders the broker itself cancelled, in whole or in part, each once. The caller reports them to its router. */
+  drainCancelled(): BrokerCancel[] {
     return this.#cancelled.splice(0);
   }
 
@@ -216,16 +236,32 @@ export class SimulatedBroker {
     }
     const instrument = this.#instruments.get(order.instrument)!;
     const raw = atClose ? bar.close : fillPriceOn(order, bar, instrument.tick);
-    if (!(raw > 0)) {
+    if (!Number.isFinite(raw)) {
       return undefined;
     }
-    const lots = order.reduceOnly === true ? this.#reducible(order) : order.lots;
+    const lots = this.#lotsToFill(order, raw, bar);
     this.#working.delete(order.id);
     this.#finished.set(order.id, lots === 0 ? "cancelled" : "filled");
     if (lots !== order.lots) {
-      this.#cancelled.push(order.id);
+      this.#cancelled.push({ id: order.id, reason: reasonOfCancel(order, raw) });
     }
     return lots === 0 ? undefined : this.#book(order, lots, raw, type !== "limit", bar);
+  }
+
+  /** Reduce-only orders fill at any price, down to flat; others open at prices above 0, within the account's money. */
+  #lotsToFill(order: SimulatedOrder, raw: number, bar: SimulatedBar): number {
+    if (order.reduceOnly === true) return this.#reducible(order);
+    if (raw <= 0) return 0;
+    const lots = this.#positions.lotsToFill(order, raw, bar);
+    return Number.isNaN(lots) ? 0 : lots;
+  }
+
+  #closeBefore(instrument: string, timeMs: number): number {
+    const bars = this.#bars.get(instrument) ?? [];
+    const last = bars.findLast(
+      ({ bucketEndMs, close }) => bucketEndMs < timeMs && !Number.isNaN(close),
+    );
+    return last?.close ?? Number.NaN;
   }
 
   #book(
@@ -279,6 +315,7 @@ export class SimulatedBroker {
 
   #load(snapshot: SimulatedBrokerSnapshot): void {
     this.#cancelled.push(...snapshot.cancelled);
+    this.#own.cash = snapshot.cash;
     for (const order of snapshot.working) {
       this.#working.set(order.id, order);
     }
@@ -299,50 +336,7 @@ export class SimulatedBroker {
   }
 }
 
-/** A broker's own record of positions, by instrument and sub-account. */
-class OwnPositions implements BrokerPositions {
-  readonly lots = new Map<string, number>();
-  /** Each key is made once: a string that is built anew is hashed anew. */
-  readonly #keys = new Map<string, Map<string, string>>();
-
-  lotsOf(instrument: string, book: string): number {
-    return this.lots.get(this.#keyOf(instrument, book)) ?? 0;
-  }
-
-  bookFill({ instrument, book, lots }: SimulatedFill): void {
-    this.move(instrument, book, lots);
-  }
-
-  move(instrument: string, book: string, lots: number): void {
-    const key = this.#keyOf(instrument, book);
-    this.lots.set(key, (this.lots.get(key) ?? 0) + lots);
-  }
-
-  netLots(instrument: string): number {
-    let net = 0;
-    for (const [key, lots] of this.lots) {
-      net += key.startsWith(positionPrefix(instrument)) ? lots : 0;
-    }
-    return net;
-  }
-
-  /** The key carries the length of the instrument's name, so that no choice of names makes two keys alike. */
-  #keyOf(instrument: string, book: string): string {
-    let ofInstrument = this.#keys.get(instrument);
-    if (ofInstrument === undefined) {
-      ofInstrument = new Map();
-      this.#keys.set(instrument, ofInstrument);
-    }
-    let key = ofInstrument.get(book);
-    if (key === undefined) {
-      key = `${positionPrefix(instrument)}${book}`;
-      ofInstrument.set(book, key);
-    }
-    return key;
-  }
-}
-
-/** What all keys of an instrument begin with. */
-function positionPrefix(instrument: string): string {
-  return `${instrument.length}:${instrument}`;
+function reasonOfCancel(order: SimulatedOrder, raw: number): BrokerCancelReason {
+  if (order.reduceOnly === true) return "NOTHING_TO_REDUCE";
+  return raw <= 0 ? "MARK_NOT_POSITIVE" : "REDUCED_TO_BUYING_POWER";
 }

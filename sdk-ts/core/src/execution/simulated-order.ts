@@ -17,7 +17,10 @@ export interface SimulatedOrder {
   readonly book?: string;
 }
 
-/** One bar of one instrument. Prices in the quote currency; a NaN price means no trade could be made at it. */
+/**
+ * One bar of one instrument. Prices in the quote currency; a NaN price means no trade could be made at it. At a price of
+ * 0 or below positions are closed, and none is opened.
+ */
 export interface SimulatedBar {
   readonly instrument: string;
   /** Absolute row of the bar; part of the execution id. */

@@ -12,9 +12,9 @@ export interface TradingCosts {
 /** No costs; a report must say that they were left out. */
 export const NO_COSTS: TradingCosts = { feeBps: 0, halfSpreadBps: 0 };
 
-/** Price after crossing half the spread: higher for a buy (`direction` above 0), lower for a sale. */
+/** Price after crossing half the spread: higher for a buy (`direction` above 0), lower for a sale; also below 0. */
 export function priceAcrossSpread(price: number, direction: number, costs: TradingCosts): number {
-  return price * (1 + (direction > 0 ? 1 : -1) * costs.halfSpreadBps * 1e-4);
+  return price * (1 + (direction > 0 === price > 0 ? 1 : -1) * costs.halfSpreadBps * 1e-4);
 }
 
 /** Fee on a fill's notional (always counted positive), in the quote currency. */

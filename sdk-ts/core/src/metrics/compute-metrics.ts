@@ -5,7 +5,8 @@ import type { ReturnSeries } from "./return-series.ts";
 export type MetricValues = ReadonlyMap<string, number>;
 
 /**
- * Computes metrics of a series of returns. NaN and ±∞ in the series count as missing.
+ * Computes metrics of a series of returns. Where nothing was left, of the series or of the one it is compared with,
+ * ratios of the returns before have no meaning and no value.
  *
  * @param judged the series
  * @param backtest series that comparisons refer to. @default `judged` if that is a backtest, otherwise none:
@@ -23,6 +24,10 @@ export function computeMetrics(
   for (const name of names) {
     const metric = findMetric(name);
     if (metric === undefined || judged.samples < metric.samplesMin) {
+      continue;
+    }
+    const isRuined = judged.isRuined || (metric.kind === "comparison" && reference?.isRuined);
+    if (isRuined && !metric.survivesRuin) {
       continue;
     }
     const value =

@@ -4,7 +4,6 @@ export {
   alphaPerformance,
 } from "./alpha-performance.ts";
 export { cagr } from "./cagr.ts";
-export { growth, totalReturn } from "./compounded.ts";
 export { computeMetrics, type MetricValues } from "./compute-metrics.ts";
 export { drawdownCurve, maxDrawdownRatio } from "./max-drawdown-ratio.ts";
 export { deviation, mean } from "./moments.ts";
@@ -19,13 +18,15 @@ export {
   type SingleMetric,
 } from "./registry.ts";
 export {
-  finiteReturns,
+  type MarkedReturns,
   makeReturnSeries,
   type ReturnSeries,
   type SeriesSource,
 } from "./return-series.ts";
+export { type ReturnsClock, returnsClock } from "./returns-clock.ts";
 export { sharpe, sharpePerBar } from "./sharpe.ts";
 export { sharpeShortfall } from "./sharpe-shortfall.ts";
+export { totalReturn } from "./total-return.ts";
 export { turnover } from "./turnover.ts";
 export { volatility } from "./volatility.ts";
 export { winRatio } from "./win-ratio.ts";

@@ -1,22 +1,11 @@
-import { finiteReturns, type ReturnSeries } from "./return-series.ts";
+import type { ReturnSeries } from "./return-series.ts";
 
 /**
- * Largest fall of compounded equity from its peak, as a ratio in [0, 1]; the start counts as a peak.
- * Once equity is gone the ratio is 1. Undefined without samples.
+ * Largest fall of the equity from its highest value before, over all marks, as a ratio in [0, 1]; the start counts as a
+ * peak. Once equity is gone the ratio is 1. Undefined without samples.
  */
-export function maxDrawdownRatio(series: ReturnSeries): number | undefined {
-  if (series.samples === 0) {
-    return undefined;
-  }
-  let equity = 1;
-  let peak = 1;
-  let deepest = 0;
-  for (const value of finiteReturns(series.returns)) {
-    equity *= Math.max(0, 1 + value);
-    peak = Math.max(peak, equity);
-    deepest = Math.max(deepest, 1 - equity / peak);
-  }
-  return Math.min(1, deepest);
+export function maxDrawdownRatio({ samples, drawdown }: ReturnSeries): number | undefined {
+  return samples === 0 ? undefined : drawdown;
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   drawdownCurve,
   findMetric,
   listMetrics,
+  type MarkedReturns,
   makeReturnSeries,
   maxDrawdownRatio,
   type ReturnSeries,
@@ -15,8 +16,8 @@ import {
   sharpeShortfall,
 } from "./index.ts";
 
-function series(returns: number[], more: Partial<ReturnSeries> = {}): ReturnSeries {
-  const base = { intervalSeconds: 86_400, periodsPerYear: 252, from: 0, to: 1 };
+function series(returns: number[], more: Partial<MarkedReturns> = {}): ReturnSeries {
+  const base = { intervalSeconds: 86_400, periodsPerYear: 252, endsMs: [] };
   return makeReturnSeries({ ...base, source: "backtest", returns, ...more });
 }
 

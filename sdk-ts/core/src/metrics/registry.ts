@@ -1,10 +1,10 @@
 import { cagr } from "./cagr.ts";
-import { totalReturn } from "./compounded.ts";
 import { maxDrawdownRatio } from "./max-drawdown-ratio.ts";
 import { profitFactor } from "./profit-factor.ts";
 import type { ReturnSeries } from "./return-series.ts";
 import { sharpe, sharpePerBar } from "./sharpe.ts";
 import { sharpeShortfall } from "./sharpe-shortfall.ts";
+import { totalReturn } from "./total-return.ts";
 import { turnover } from "./turnover.ts";
 import { volatility } from "./volatility.ts";
 import { winRatio } from "./win-ratio.ts";
@@ -18,8 +18,10 @@ interface MetricCommon {
   /** Which way is better. */
   readonly sign: "higher_is_better" | "lower_is_better";
   readonly annualisation: "none" | "sqrt_periods" | "compound" | "linear";
-  /** Fewer finite returns give no value. */
+  /** Fewer returns give no value. */
   readonly samplesMin: number;
+  /** False: a series that ends with nothing left has no value, since the returns before it tell nothing. */
+  readonly survivesRuin: boolean;
   readonly description: string;
 }
 
@@ -51,6 +53,7 @@ const METRICS: readonly Metric[] = [
     sign: "higher_is_better",
     annualisation: "sqrt_periods",
     samplesMin: 2,
+    survivesRuin: false,
     description: "mean ÷ sample standard deviation of returns × √(periods per year), zero rate",
     compute: sharpe,
   },
@@ -62,6 +65,7 @@ const METRICS: readonly Metric[] = [
     sign: "higher_is_better",
     annualisation: "none",
     samplesMin: 2,
+    survivesRuin: false,
     description: "mean ÷ sample standard deviation of returns, zero rate",
     compute: sharpePerBar,
   },
@@ -73,6 +77,7 @@ const METRICS: readonly Metric[] = [
     sign: "lower_is_better",
     annualisation: "sqrt_periods",
     samplesMin: 2,
+    survivesRuin: false,
     description: "sample standard deviation of returns × √(periods per year)",
     compute: volatility,
   },
@@ -84,7 +89,8 @@ const METRICS: readonly Metric[] = [
     sign: "higher_is_better",
     annualisation: "compound",
     samplesMin: 1,
-    description: "compound annual growth rate",
+    survivesRuin: true,
+    description: "compound annual growth rate: (1 + total return)^(periods per year ÷ returns) − 1",
     compute: cagr,
   },
   {
@@ -95,7 +101,8 @@ const METRICS: readonly Metric[] = [
     sign: "higher_is_better",
     annualisation: "none",
     samplesMin: 1,
-    description: "compounded return over the series",
+    survivesRuin: true,
+    description: "equity at the last mark ÷ equity at the first, minus 1",
     compute: totalReturn,
   },
   {
@@ -106,7 +113,8 @@ const METRICS: readonly Metric[] = [
     sign: "lower_is_better",
     annualisation: "none",
     samplesMin: 1,
-    description: "largest fall of compounded equity from its peak",
+    survivesRuin: true,
+    description: "largest fall of the equity from its highest value before, over all marks",
     compute: maxDrawdownRatio,
   },
   {
@@ -117,7 +125,8 @@ const METRICS: readonly Metric[] = [
     sign: "higher_is_better",
     annualisation: "none",
     samplesMin: 1,
-    description: "bars with a gain ÷ bars with a gain or a loss",
+    survivesRuin: false,
+    description: "returns above 0 ÷ returns other than 0",
     compute: winRatio,
   },
   {
@@ -128,7 +137,8 @@ const METRICS: readonly Metric[] = [
     sign: "higher_is_better",
     annualisation: "none",
     samplesMin: 1,
-    description: "sum of gains ÷ sum of losses",
+    survivesRuin: false,
+    description: "sum of returns above 0 ÷ sum of returns below 0, without its sign",
     compute: profitFactor,
   },
   {
@@ -139,6 +149,7 @@ const METRICS: readonly Metric[] = [
     sign: "lower_is_better",
     annualisation: "linear",
     samplesMin: 1,
+    survivesRuin: true,
     description: "traded value ÷ equity, per year",
     compute: turnover,
   },
@@ -150,7 +161,8 @@ const METRICS: readonly Metric[] = [
     sign: "higher_is_better",
     annualisation: "none",
     samplesMin: 0,
-    description: "finite returns of the series",
+    survivesRuin: true,
+    description: "returns of the series: one per returns interval with a bar",
     compute: (series) => series.samples,
   },
   {
@@ -161,6 +173,7 @@ const METRICS: readonly Metric[] = [
     sign: "lower_is_better",
     annualisation: "none",
     samplesMin: 2,
+    survivesRuin: false,
     domains: ["backtest", "judged"],
     description:
       "backtest Sharpe minus the judged series' Sharpe, in standard errors; 0 on the backtest itself",

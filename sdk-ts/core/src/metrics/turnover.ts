@@ -1,15 +1,9 @@
 import type { ReturnSeries } from "./return-series.ts";
 
-/** Traded value ÷ equity per year: sum of per-bar turnover × periodsPerYear ÷ bars. Undefined when not recorded. */
-export function turnover(series: ReturnSeries): number | undefined {
-  const traded = series.turnover;
-  if (traded === undefined || traded.length === 0) {
-    return undefined;
-  }
+/** Traded value ÷ equity per year: sum over all marks × periodsPerYear ÷ samples. Undefined when not recorded. */
+export function turnover({ turnover, samples, periodsPerYear }: ReturnSeries): number | undefined {
+  if (turnover === undefined || samples === 0) return undefined;
   let sum = 0;
-  for (let i = 0; i < traded.length; i++) {
-    const value = traded[i]!;
-    sum += Number.isFinite(value) ? value : 0;
-  }
-  return (sum * series.periodsPerYear) / traded.length;
+  for (const value of turnover) sum += value;
+  return (sum * periodsPerYear) / samples;
 }

@@ -2,9 +2,9 @@ export type { WindowParams } from "./block-sums.ts";
 export type { BollingerParams } from "./bollinger.ts";
 export { type CatalogueEntry, catalogue } from "./catalogue.ts";
 export type {
-  ClockMaps,
   Column,
   Kernel,
+  KernelPorts,
   KernelSpec,
   KernelState,
   OutputKind,

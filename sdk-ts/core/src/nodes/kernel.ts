@@ -10,13 +10,17 @@ export type OutputKind = "f64" | "ref";
 /** State of a kernel as numbers, in a fixed order the kernel defines. Empty for a kernel without state. */
 export type KernelState = Float64Array;
 
-/** How the rows of a node's inputs relate to the node's own rows. */
-export interface ClockMaps {
+/** How the rows of a node's inputs relate to the node's own rows, and what the node is shown of them. */
+export interface KernelPorts {
   /**
    * Map from the node's local row to the local row of the input at position `input`; −1 = none.
    * `null` if the input lies on the node's own clock. Only the rows being run are valid.
    */
   rowOf(input: Slot): Int32Array | null;
+  /** Absolute row of local row 0 of the input's clock, while rows are run. */
+  baseOf(input: Slot): number;
+  /** The node is run although the input has no value: its mode is `nan`. */
+  showsNan(input: Slot): boolean;
 }
 
 /**
@@ -28,14 +32,14 @@ export interface ClockMaps {
  */
 export interface Kernel {
   /** Called once; the arrays never change afterwards. */
-  bind(inputs: readonly Column[], outputs: readonly Column[], clock: ClockMaps): void;
+  bind(inputs: readonly Column[], outputs: readonly Column[], ports: KernelPorts): void;
   /** Computes rows `[from, to)`. Reads inputs in `[from - lookback, to)`. `base + i` is the absolute row. */
   run(from: number, to: number, base: number): void;
   /** State after the last row run, consumed input only. */
   save(): KernelState;
   /** Restores a state written by {@link save}; the lookback rows of the inputs must be in the columns. */
   load(state: KernelState): void;
-  /** Local row of the last call of author code, for error messages. Only kernels that call author code have it. */
+  /** Local row at which it failed, for error messages. Only kernels that can fail on a row have it. */
   readonly callRow?: number;
 }
 
@@ -55,7 +59,7 @@ const NO_STATE = new Float64Array(0);
 
 /** Base of kernels whose output depends on the input window alone. */
 export abstract class StatelessKernel implements Kernel {
-  abstract bind(inputs: readonly Column[], outputs: readonly Column[], clock: ClockMaps): void;
+  abstract bind(inputs: readonly Column[], outputs: readonly Column[], ports: KernelPorts): void;
   abstract run(from: number, to: number, base: number): void;
 
   save(): KernelState {

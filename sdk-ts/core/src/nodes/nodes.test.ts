@@ -18,7 +18,7 @@ function run<P>(
   const kernel = spec.create(params);
   const columns = inputs.map((x) => Float64Array.from([...new Array(head).fill(Number.NaN), ...x]));
   const outputs = spec.outputs.map(() => new Float64Array(head + rows).fill(Number.NaN));
-  kernel.bind(columns, outputs, { rowOf: () => null });
+  kernel.bind(columns, outputs, { rowOf: () => null, baseOf: () => 0, showsNan: () => false });
   for (let i = head; i < head + rows; i += chunk) {
     kernel.run(i, Math.min(i + chunk, head + rows), row0 - head);
   }

@@ -1,4 +1,6 @@
+import { calendarName } from "@qmtl/core/intervals";
 import { isLoopbackHost } from "../rpc/loopback-host.ts";
+import { parseInterval } from "../sources/parse-interval.ts";
 import { parseTimeText } from "../sources/parse-time.ts";
 import type { QmtlConfig } from "./config-schema.ts";
 import { domainOfTradeMode } from "./derived-values.ts";
@@ -16,6 +18,7 @@ export function checkConfig(config: QmtlConfig): ConfigConflict[] {
   return [
     ...checkSources(config),
     ...checkReferences(config),
+    ...checkAccountMoney(config),
     ...checkFaults(config),
     ...checkTimers(config),
     ...checkPlatform(config),
@@ -26,13 +29,32 @@ export function checkConfig(config: QmtlConfig): ConfigConflict[] {
 
 function* checkSources(config: QmtlConfig): Generator<ConfigConflict> {
   for (const [name, source] of Object.entries(config.sources)) {
-    const { start, until } = source;
+    const { start, until, sparse } = source;
+    const at = (key: string) => ["sources", name, key];
+    const isCalendar = isCalendarInterval(source.interval);
+    if (source.schedule === "continuous" && (sparse || isCalendar)) {
+      const what = sparse ? "sparse bars" : `bars of ${source.interval}`;
+      yield { path: at("schedule"), message: `${what} have no continuous schedule` };
+    }
+    if (sparse && source.history_file !== null) {
+      const message =
+        "needs all rows in one `file`: nothing says when the last bar of a history ended";
+      yield { path: at("sparse"), message, also: at("history_file") };
+    }
     const path = ["sources", name, "until"];
     if (until === "start" && start === null) {
       yield { path, message: "`until: start` needs `start`" };
     } else if (until !== null && until !== "start" && start !== null) {
       if (parseTimeText(until) < parseTimeText(start)) yield { path, message: "is before `start`" };
     }
+  }
+}
+
+function isCalendarInterval(interval: string | number): boolean {
+  try {
+    return calendarName(parseInterval(interval)) !== undefined;
+  } catch {
+    return false; // the schema reports that it is not an interval
   }
 }
 
@@ -43,11 +65,41 @@ function* checkReferences(config: QmtlConfig): Generator<ConfigConflict> {
       yield { path: ["instruments", symbol, "mark_source"], message };
     }
   }
-  for (const [id, { instruments }] of Object.entries(config.accounts)) {
+  for (const [id, { instruments, currency }] of Object.entries(config.accounts)) {
     for (const [index, symbol] of instruments.entries()) {
-      if (Object.hasOwn(config.instruments, symbol)) continue;
-      const message = `"${symbol}" is not an entry of instruments`;
-      yield { path: ["accounts", id, "instruments", String(index)], message };
+      const path = ["accounts", id, "instruments", String(index)];
+      if (!Object.hasOwn(config.instruments, symbol)) {
+        yield { path, message: `"${symbol}" is not an entry of instruments` };
+        continue;
+      }
+      const { quote_currency: quote } = config.instruments[symbol]!;
+      if (quote === currency) continue;
+      const also = ["instruments", symbol, "quote_currency"];
+      const message = `${symbol} is quoted in ${quote}, but the account is in ${currency}, and money is not converted: list it in an account in ${quote}`;
+      yield { path, message, also };
+    }
+  }
+}
+
+/** What an account and its instruments say of money must act: an account without instruments, or a rule that never can. */
+function* checkAccountMoney(config: QmtlConfig): Generator<ConfigConflict> {
+  const symbols = Object.keys(config.instruments);
+  for (const [id, account] of Object.entries(config.accounts)) {
+    const { kind, leverage_max, instruments } = account;
+    if (instruments.length === 0 && symbols.length > 0) {
+      const message = `is empty, so the account trades nothing: list what it trades of ${symbols.slice(0, 5).join(", ")}${symbols.length > 5 ? ", …" : ""}, or leave the account out`;
+      yield { path: ["accounts", id, "instruments"], message };
+    }
+    if (kind === "cash" && (leverage_max ?? 1) > 1) {
+      const message = `is ${leverage_max}, but an account of kind cash has no more than 1`;
+      yield { path: ["accounts", id, "leverage_max"], message };
+    }
+    const most = leverage_max ?? 1;
+    for (const symbol of instruments) {
+      const own = config.instruments[symbol]?.leverage_max ?? null;
+      if (own === null || own <= most) continue;
+      const message = `is ${own}, beyond the leverage_max ${most} of account ${id}, which lists the instrument: lower it, or raise accounts.${id}.leverage_max`;
+      yield { path: ["instruments", symbol, "leverage_max"], message };
     }
   }
 }

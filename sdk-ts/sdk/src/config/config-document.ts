@@ -1,6 +1,15 @@
 import { lstatSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { type Document, isMap, isNode, isPair, isScalar, LineCounter, parseDocument } from "yaml";
+import {
+  type Document,
+  isMap,
+  isNode,
+  isPair,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  visit,
+} from "yaml";
 import { ConfigError, type ConfigErrorReason } from "./config-error.ts";
 
 /** Largest `qmtl.yml`, in bytes. */
@@ -70,8 +79,24 @@ function isThere(path: string): boolean {
   }
 }
 
+/** Keys are names, as they are written: the symbol `005930` is not the number 5930. None may stand twice. */
+function keepKeysAsWritten(document: Document.Parsed): void {
+  visit(document, {
+    Map: (_, { items }) => {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        if (!isScalar(key)) continue;
+        if (typeof key.value !== "string") key.value = key.source ?? key.value;
+        if (seen.has(key.value)) throw new Error(`the key "${String(key.value)}" stands twice`);
+        seen.add(key.value);
+      }
+    },
+  });
+}
+
 function plainData(document: Document.Parsed, file: string): unknown {
   try {
+    keepKeysAsWritten(document);
     return document.toJS({ maxAliasCount: 100 });
   } catch (failure) {
     throw refused("CONFIG_NOT_YAML", file, messageOf(failure));

@@ -1,6 +1,12 @@
 import { z } from "zod";
 import { checkConfig } from "./check-config.ts";
-import { accountSchema, instrumentSchema, nameSchema, sourceSchema } from "./data-sections.ts";
+import {
+  accountSchema,
+  instrumentSchema,
+  nameSchema,
+  sourceSchema,
+  symbolSchema,
+} from "./data-sections.ts";
 import {
   busSchema,
   cacheSchema,
@@ -26,9 +32,9 @@ const rootSchema = z.strictObject({
     .default({})
     .describe("Feeds by name. Streams bound to one entry share one clock."),
   instruments: z
-    .record(nameSchema, instrumentSchema)
+    .record(symbolSchema, instrumentSchema)
     .default({})
-    .describe("What may be traded, by symbol."),
+    .describe("What may be traded, by symbol: any printable text, such as `005930` or `BTC/USDT`."),
   accounts: z.record(nameSchema, accountSchema).default({}).describe("Broker accounts by id."),
   gateway: gatewaySchema.prefault({}).describe("The public address."),
   dag_manager: dagManagerSchema.prefault({}).describe("Owner of the global strategy graph."),

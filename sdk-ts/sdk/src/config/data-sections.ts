@@ -1,18 +1,24 @@
 import { z } from "zod";
 import { parseInterval } from "../sources/parse-interval.ts";
-import { parseTimeText } from "../sources/parse-time.ts";
+import { parseTimeText, timeForms } from "../sources/parse-time.ts";
 
 export const nameSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/, "use letters, digits, _ . - only, at most 100");
 
-/** A date or a time. */
-export const timeText = z
+/** A symbol as its exchange or vendor writes it: `005930`, `BTC/USDT`, `^GSPC`. */
+export const symbolSchema = z
   .string()
-  .refine(
-    (text) => !Number.isNaN(parseTimeText(text)),
-    "not an ISO date or an RFC 3339 time with zone",
+  .regex(
+    /^(?! )[^\p{C}\p{Zl}\p{Zp}]{1,100}(?<! )$/u,
+    "a symbol is 1 to 100 printable characters, without blanks around it",
   );
+
+const writtenTime = z.union([z.string(), z.number()]).transform((value) => String(value));
+const isTime = (text: string): boolean => !Number.isNaN(parseTimeText(text));
+
+/** A date or a time; digits may stand without quotes. */
+export const timeText = writtenTime.refine(isTime, `not a date or time; write ${timeForms}`);
 
 const interval = z.union([z.string(), z.number()]).superRefine((value, context) => {
   try {
@@ -32,6 +38,8 @@ const decimal = z
 
 const positive = decimal.refine((text) => !(Number(text) <= 0), "must be above 0");
 
+const leverage = z.number().positive().max(1_000);
+
 /** One feed of bars. */
 export const sourceSchema = z.strictObject({
   adapter: z.literal("csv-replay").default("csv-replay").describe("Kind of reader of the feed."),
@@ -42,7 +50,17 @@ export const sourceSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe("CSV file used instead of `file` for backtests and for warm-up before `start`."),
-  interval: interval.default("1d").describe("Bar length."),
+  interval: interval
+    .default("1d")
+    .describe(
+      "Bar length: `60s`, `1m`, `1h`, `1d`, or `1w` (labelled by Monday; `5d` if the market rests at weekends), `1mo`, `1q`, `1y` (by their first day).",
+    ),
+  sparse: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Bars may come less often than `interval`, each known only when the next one opens; the last one is left out.",
+    ),
   columns: z
     .array(z.string().min(1))
     .min(1)
@@ -58,8 +76,11 @@ export const sourceSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe("First bar of the feed; earlier rows are history. Null: the first row."),
-  until: z
-    .union([z.literal("start"), timeText])
+  until: writtenTime
+    .refine(
+      (text) => text === "start" || isTime(text),
+      `neither \`start\` nor a time; write ${timeForms}`,
+    )
     .nullable()
     .default(null)
     .describe(
@@ -96,8 +117,14 @@ export const instrumentSchema = z.strictObject({
     .string()
     .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
     .default("USD")
-    .describe("Currency of the price."),
+    .describe("Currency of the price; must be that of each account that lists it."),
   mark_source: nameSchema.describe("Entry of `sources` whose close is the mark."),
+  leverage_max: leverage
+    .nullable()
+    .default(null)
+    .describe(
+      "Largest exposure in it, in multiples of the account's equity, at most that of each account that lists it; null: the account's.",
+    ),
 });
 
 /** A broker account. */
@@ -107,7 +134,9 @@ export const accountSchema = z.strictObject({
     .string()
     .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
     .default("USD")
-    .describe("Currency of cash and equity; cannot change once the account was opened."),
+    .describe(
+      "Currency of cash and equity, and of the prices of its instruments; cannot change once the account was opened.",
+    ),
   initial_cash: decimal
     .default("1000000")
     .describe("Initial cash of a paper account; cannot change once the account was opened."),
@@ -123,8 +152,18 @@ export const accountSchema = z.strictObject({
     .max(10_000)
     .default(1)
     .describe("Half spread a market order pays, basis points of notional."),
+  kind: z
+    .enum(["cash", "margin"])
+    .default("margin")
+    .describe("`margin`: may hold shorts, and more than its cash. `cash`: neither."),
+  leverage_max: leverage
+    .nullable()
+    .default(null)
+    .describe(
+      "Largest gross exposure, in multiples of equity: an order that opens is cut to it. Null: 1. A change takes effect at the next start.",
+    ),
   instruments: z
-    .array(nameSchema)
+    .array(symbolSchema)
     .max(10_000)
     .default([])
     .describe("Symbols it may trade; a symbol that was traded cannot be removed."),

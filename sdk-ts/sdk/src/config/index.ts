@@ -1,5 +1,5 @@
 export { parseInterval } from "../sources/parse-interval.ts";
-export { parseTimeText } from "../sources/parse-time.ts";
+export { isDateText, parseTimeText, timeForms } from "../sources/parse-time.ts";
 export { clientTls } from "./client-tls.ts";
 export { configBytesMax } from "./config-document.ts";
 export { ConfigError, type ConfigErrorReason, type ConfigIssue } from "./config-error.ts";

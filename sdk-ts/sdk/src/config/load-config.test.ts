@@ -108,6 +108,7 @@ describe("a configuration that holds", () => {
       start: "2015-01-02",
       until: "start",
       schedule: "observed",
+      sparse: false,
       periods_per_year: 252,
     });
     expect(config.instruments.SPX).toMatchObject({ lot: "0.1", tick: "0.01", multiplier: "1" });
@@ -117,6 +118,35 @@ describe("a configuration that holds", () => {
       limits: { max_order_notional: "2000000", max_gross_notional: null },
     });
     expect(config.security.keys.ops?.secret).toEqual({ file: join(cwd, "keys/ops") });
+  });
+
+  test("any printable symbol names an instrument, as it is written", () => {
+    const text = `sources: {bars: {file: f}}
+instruments:
+  005930: {mark_source: bars}
+  2330: {mark_source: bars}
+  1e5: {mark_source: bars}
+  ^GSPC: {mark_source: bars}
+  BTC/USDT: {mark_source: bars}
+  "BRK B": {mark_source: bars}
+  삼성전자: {mark_source: bars}
+  true: {mark_source: bars}
+accounts:
+  main: {instruments: ["005930", "BTC/USDT", ^GSPC, "BRK B", 삼성전자]}
+`;
+    const { instruments } = load(text);
+
+    expect(Object.keys(instruments).toSorted()).toEqual(
+      ["005930", "2330", "1e5", "^GSPC", "BTC/USDT", "BRK B", "삼성전자", "true"].toSorted(),
+    );
+  });
+
+  test("a key that stands twice is refused, with and without quotes", () => {
+    const twice = 'instruments:\n  2330: {lot: "1"}\n  "2330": {lot: "2"}\n';
+    const error = refusal(() => load(twice));
+
+    expect(error.reason).toBe("CONFIG_NOT_YAML");
+    expect(error.message).toContain('the key "2330" stands twice');
   });
 
   test("qmtl.yml goes before qmtl.yaml, a given path before both", () => {
@@ -235,7 +265,7 @@ describe("a value that does not hold is reported with line and column", () => {
       "sources:\n  b: {interval: 1d}\n",
       { path: "sources.b.file", line: 2, column: 3, message: "is required" },
     ],
-    ["sources:\n  b: {file: f, interval: 1w}\n", { path: "sources.b.interval", line: 2 }],
+    ["sources:\n  b: {file: f, interval: 2w}\n", { path: "sources.b.interval", line: 2 }],
     ["sources:\n  b: {file: f, start: 2020-02-30}\n", { path: "sources.b.start", line: 2 }],
     ["storage:\n  kind: sqlite\n", { path: "storage.kind", line: 2, column: 9 }],
     ["gateway: 5\n", { path: "gateway", line: 1, column: 10 }],
@@ -290,6 +320,20 @@ describe("a value that does not hold is reported with line and column", () => {
       { path: "sdk.stream_silence_ms_max", line: 1, message: "must be at least 4000" },
     ],
     ["test: {history_start: tomorrow}\n", { path: "test.history_start", line: 1 }],
+    [
+      'instruments:\n  "X\\n": {mark_source: b}\n',
+      { path: "instruments.X\n", line: 2, message: /1 to 100 printable characters/ },
+    ],
+    ["instruments:\n  ' X': {mark_source: b}\n", { path: "instruments. X", line: 2 }],
+    [
+      "test: {history_end: 202403050000}\n",
+      {
+        path: "test.history_end",
+        line: 1,
+        message:
+          "not a date or time; write a date (2024-03-05), a time with its zone (2024-03-05T14:30:00Z), or the 10 digits of epoch seconds or the 13 of epoch milliseconds",
+      },
+    ],
     [
       "sdk:\n  # gateway_url: http://h:1\n",
       { path: "sdk", line: 1, message: "is empty: add its keys below it, or leave it out" },
@@ -407,8 +451,21 @@ describe("keys that do not go together", () => {
     ["telemetry: {metrics_port: 7401}", "telemetry.metrics_port", "gateway.web_port"],
     ["instruments: {X: {mark_source: bars}}", "instruments.X.mark_source", "bars"],
     ["accounts: {a: {instruments: [X]}}", "accounts.a.instruments.0", "X"],
+    [
+      "sources: {b: {file: f}}\ninstruments: {X: {mark_source: b, quote_currency: EUR}}\naccounts: {a: {instruments: [X]}}",
+      "accounts.a.instruments.0",
+      "X is quoted in EUR, but the account is in USD, and money is not converted",
+    ],
+    [
+      "sources: {b: {file: f}}\ninstruments: {X: {mark_source: b}, Y: {mark_source: b, quote_currency: KRW}}\naccounts: {a: {currency: KRW, instruments: [Y, X]}}",
+      "accounts.a.instruments.1",
+      "X is quoted in USD, but the account is in KRW",
+    ],
     ["sources: {b: {file: f, until: start}}", "sources.b.until", "start"],
     ["sources: {b: {file: f, start: 2020-01-02, until: 2020-01-01}}", "sources.b.until", "before"],
+    ["sources: {b: {file: f, interval: 1mo, schedule: continuous}}", "sources.b.schedule", "1mo"],
+    ["sources: {b: {file: f, sparse: true, schedule: continuous}}", "sources.b.schedule", "sparse"],
+    ["sources: {b: {file: f, sparse: true, history_file: h}}", "sources.b.sparse", "one `file`"],
   ])("%s", (text, path, message) => {
     const error = refusal(() => load(text));
 

@@ -1,7 +1,9 @@
 import type { StrategyNode } from "../strategy/index.ts";
+import { checkOptions } from "../strategy/option-keys.ts";
 import {
   type IntentFirstNodeset,
   type IntentFirstOptions,
+  intentFirstKeys,
   makeIntentFirstNodeset,
 } from "./intent-first-nodeset.ts";
 
@@ -13,6 +15,8 @@ export class IntentFirstAdapter {
 
   /** @param options what {@link makeIntentFirstNodeset} takes, except the nodes */
   constructor(options: Omit<IntentFirstOptions, "signal" | "priceNode">) {
+    const { signal: _, priceNode: __, ...keys } = intentFirstKeys; // the nodes come with `bind`
+    checkOptions("IntentFirstAdapter", options, keys);
     this.#options = options;
   }
 
@@ -27,6 +31,7 @@ export class IntentFirstAdapter {
     readonly signal: StrategyNode;
     readonly price?: StrategyNode;
   }): IntentFirstNodeset {
+    checkOptions("IntentFirstAdapter.bind", inputs, { signal: true, price: true });
     const { signal, price } = inputs;
     const priced = price === undefined ? {} : { priceNode: price };
     return makeIntentFirstNodeset({ ...this.#options, signal, ...priced });

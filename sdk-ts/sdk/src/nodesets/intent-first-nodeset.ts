@@ -4,9 +4,16 @@ import {
   type NodeSet,
   PositionTargetNode,
   type PositionThresholds,
+  type StaleSignal,
   type StrategyNode,
 } from "../strategy/index.ts";
-import { type NodesetExecution, setExecution } from "./nodeset-execution.ts";
+import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
+import {
+  costKeys,
+  executionKeys,
+  type NodesetExecution,
+  setExecution,
+} from "./nodeset-execution.ts";
 import { intentFirstSteps, type NodesetStep } from "./nodeset-steps.ts";
 
 /** Bounds for a signal in −1…1, used when none are given: enter at ±0.6 and beyond, leave within ±0.2. */
@@ -36,6 +43,8 @@ export interface IntentFirstOptions {
   readonly longWeight?: number | undefined;
   /** Target while short, a fraction of the strategy's capital. @default -1 */
   readonly shortWeight?: number | undefined;
+  /** What happens once the target has had no signal for some buckets. @default { after: 5, then: "hold" } */
+  readonly stale?: Partial<StaleSignal> | undefined;
   /** Initial cash of an offline run, above 0, in the account's currency. @default the account's */
   readonly initialCash?: number | undefined;
   /** Costs and fill rule of an offline run. @default the account's costs, fills at the next open */
@@ -43,6 +52,21 @@ export interface IntentFirstOptions {
   /** Name of the target node. @default derived from the signal's name */
   readonly name?: string | undefined;
 }
+
+/** Keys of {@link IntentFirstOptions}. */
+export const intentFirstKeys: OptionKeys<IntentFirstOptions> = {
+  signal: true,
+  instrument: true,
+  worldId: true,
+  priceNode: true,
+  thresholds: true,
+  longWeight: true,
+  shortWeight: true,
+  stale: true,
+  initialCash: true,
+  executionModel: true,
+  name: true,
+};
 
 /** Description of a set. */
 export interface NodesetDescription {
@@ -81,12 +105,17 @@ export interface IntentFirstNodeset extends NodeSet {
  * @throws {DeclarationError} naming the field.
  */
 export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirstNodeset {
+  const at = "makeIntentFirstNodeset";
+  checkOptions(at, options, intentFirstKeys);
   const { signal, instrument, worldId, priceNode, initialCash, executionModel = {} } = options;
+  checkOptions(`${at}.executionModel`, executionModel, executionKeys);
+  const { costs } = executionModel;
+  if (costs !== undefined) checkOptions(`${at}.executionModel.costs`, costs, costKeys);
   if (initialCash !== undefined && !(initialCash > 0 && Number.isFinite(initialCash))) {
-    throw invalid("makeIntentFirstNodeset.initialCash", `must be above 0, not ${initialCash}`);
+    throw invalid(`${at}.initialCash`, `must be above 0, not ${initialCash}`);
   }
-  if (worldId !== undefined) checkName("makeIntentFirstNodeset.worldId", worldId);
-  const { longWeight, shortWeight, name } = options;
+  if (worldId !== undefined) checkName(`${at}.worldId`, worldId);
+  const { longWeight, shortWeight, name, stale } = options;
   const target = new PositionTargetNode({
     signal,
     instrument,
@@ -94,6 +123,7 @@ export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirst
     ...(longWeight === undefined ? {} : { longWeight }),
     ...(shortWeight === undefined ? {} : { shortWeight }),
     ...(name === undefined ? {} : { name }),
+    stale,
   });
   const cash = initialCash === undefined ? {} : { initialCash };
   setExecution(target, { ...executionModel, ...cash });

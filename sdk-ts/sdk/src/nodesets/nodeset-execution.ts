@@ -1,5 +1,6 @@
 import type { TradingCosts } from "@qmtl/core/execution";
 import type { TargetNode } from "../strategy/index.ts";
+import type { OptionKeys } from "../strategy/option-keys.ts";
 
 /** How a node set wants its target executed. What it leaves out comes from the run and the configuration. */
 export interface NodesetExecution {
@@ -12,6 +13,16 @@ export interface NodesetExecution {
   /** Fills market orders at the close they were decided on. This looks ahead: for comparison only. @default false */
   readonly sameBarClose?: boolean | undefined;
 }
+
+/** Keys of {@link NodesetExecution} without `initialCash`, which is an option of the set itself. */
+export const executionKeys: OptionKeys<Omit<NodesetExecution, "initialCash">> = {
+  costs: true,
+  noCosts: true,
+  sameBarClose: true,
+};
+
+/** Keys of the costs of an order. */
+export const costKeys: OptionKeys<TradingCosts> = { feeBps: true, halfSpreadBps: true };
 
 const executions = new WeakMap<TargetNode, NodesetExecution>();
 

@@ -143,10 +143,9 @@ function run(target: number[], from: number, to: number, options: RunOptions = {
   const series = makeReturnSeries({
     intervalSeconds: 86_400,
     periodsPerYear: 252,
-    from: Date.parse(rows[from + 1]!.date),
-    to: Date.parse(rows[to]!.date),
     source: options.source ?? "backtest",
     returns,
+    endsMs: [],
   });
   return {
     account,

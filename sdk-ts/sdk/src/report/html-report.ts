@@ -6,6 +6,7 @@ import type {
   ReportCurve,
   ReportData,
   ReportEvent,
+  ReportExposure,
   ReportFigure,
   ReportFill,
   ReportPosition,
@@ -175,7 +176,20 @@ function renderStrategy(strategy: ReportStrategy): string {
   return `<section><h3>${escapeHtml(strategy.name)} <small>${escapeHtml(strategy.domain)}</small></h3>
 ${renderFigures(strategy.figures)}
 ${equity}
-${drawdown}</section>`;
+${drawdown}${strategy.exposure === undefined ? "" : `\n${renderExposure(strategy.exposure)}`}</section>`;
+}
+
+function renderExposure({ timesMs, gross, net, largestWeight }: ReportExposure): string {
+  const lines = [
+    { name: "gross", timesMs, values: gross },
+    { name: "net", timesMs, values: net },
+    { name: "largest weight", timesMs, values: largestWeight },
+  ];
+  return renderLineChart(lines, {
+    title: "Exposure, share of the equity",
+    format: "percent",
+    scale: "linear",
+  });
 }
 
 /** Figures as a row of name over value. */

@@ -7,6 +7,18 @@ export interface ReportCurve {
   readonly equity: ArrayLike<number>;
 }
 
+/** How much of the equity positions were worth over time; all columns have the same length. 1 = 100 % of the equity. */
+export interface ReportExposure {
+  /** Bucket ends, epoch milliseconds, increasing. */
+  readonly timesMs: ArrayLike<number>;
+  /** Values of all positions without their signs ÷ equity. */
+  readonly gross: ArrayLike<number>;
+  /** Values of all positions, negative while short, ÷ equity. */
+  readonly net: ArrayLike<number>;
+  /** Value of the largest position without its sign ÷ equity. */
+  readonly largestWeight: ArrayLike<number>;
+}
+
 /** A figure with its name; an undefined or not finite value is shown as n/a. */
 export interface ReportFigure {
   readonly name: string;
@@ -25,6 +37,8 @@ export interface ReportStrategy {
   readonly curve: ReportCurve;
   /** Buy-and-hold over the same bars, drawn beside it. */
   readonly hold?: ReportCurve;
+  /** Drawn below equity and drawdown. */
+  readonly exposure?: ReportExposure;
   readonly figures: readonly ReportFigure[];
 }
 

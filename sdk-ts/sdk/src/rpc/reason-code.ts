@@ -81,6 +81,7 @@ const CODE_OF_REASON = {
   ORDER_UNKNOWN_PENDING: StatusCode.FailedPrecondition,
   NO_CAPITAL: StatusCode.FailedPrecondition,
   BELOW_MINIMUM: StatusCode.FailedPrecondition,
+  REDUCED_TO_BUYING_POWER: StatusCode.FailedPrecondition,
   TICKET_SCOPE: StatusCode.PermissionDenied,
   TICKET_INVALID: StatusCode.Unauthenticated,
   TICKET_EXPIRED: StatusCode.Unauthenticated,

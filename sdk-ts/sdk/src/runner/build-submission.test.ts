@@ -76,3 +76,46 @@ test("building a submission runs the backtest and nothing else", async () => {
 
   expect(Above.calls).toEqual(["onStart"]);
 });
+
+/** A strategy that reads bars of an interval. */
+function onBars(interval: string) {
+  return class OnBars extends Strategy {
+    static readonly module = import.meta.url;
+
+    override setup(): void {
+      const signal = new StreamInput({ source: "feed", columns: ["close"], interval, period: 1 });
+      const thresholds = { longEnter: 100, longExit: 100 };
+      this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);
+    }
+  };
+}
+
+async function projectOf(interval: string) {
+  const feed = randomWalkBars({ count: 30, seed: 3, from: "2024-01-01", interval });
+  const made = await barsProject({ feed }, { instruments: { X: {} } });
+  onTestFinished(() => made[Symbol.asyncDispose]());
+  return made;
+}
+
+test("weekly bars are handed in by their length, months are refused by name", async () => {
+  const weeks = await projectOf("1w");
+  const months = await projectOf("1mo");
+  const built = await buildSubmission(onBars("1w"), { worldId: "w1", config: weeks.config });
+  const refused = buildSubmission(onBars("1mo"), { worldId: "w1", config: months.config });
+
+  expect(built.graph?.nodes.map((node) => node.intervalSeconds)).toEqual([604_800n, 604_800n]);
+  expect(built.backtest?.interval?.seconds).toBe(604_800n);
+  await expect(refused).rejects.toThrow("has bars of 1mo, which are for backtests");
+});
+
+test("a stream of another interval than its source is refused in a world as in a backtest", async () => {
+  const { config } = await projectOf("1w");
+  const message =
+    'stream "feed" declares bars of 1d, but sources.feed.interval in the configuration is 1w';
+  const connection = new FakeGateway().connection();
+
+  await expect(Runner.offline(onBars("1d"), { config })).rejects.toThrow(message);
+  await expect(Runner.run(onBars("1d"), { worldId: "w1", config, connection })).rejects.toThrow(
+    message,
+  );
+});

@@ -7,7 +7,7 @@ import {
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
 import { DeclarationError, type Strategy } from "../strategy/index.ts";
-import type { OfflineOptions } from "./offline/offline-options.ts";
+import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 import type { OfflineResult } from "./offline/result.ts";
 import { runOffline } from "./offline/run-offline.ts";
 import { loadReplayRows, onlineGraph } from "./online/session/graph.ts";
@@ -16,7 +16,7 @@ import { type IdentifiedStrategy, identifyStrategy } from "./strategy-loading/id
 import type { StrategyClass } from "./strategy-loading/strategy-module.ts";
 
 /** Options for preparing a submission. */
-export interface SubmissionOptions extends Pick<OfflineOptions, "returnsSource"> {
+export interface SubmissionOptions {
   /** World to run in. */
   readonly worldId: string;
   /** Configuration file. @default `qmtl.yml`, then `qmtl.yaml` of the working directory */
@@ -30,6 +30,16 @@ export interface SubmissionOptions extends Pick<OfflineOptions, "returnsSource">
   /** Called with a text for logs for each thing that was left out. @default none */
   readonly onProblem?: ((problem: string) => void) | undefined;
 }
+
+/** Keys of {@link SubmissionOptions}. */
+export const submissionKeys: OptionKeys<SubmissionOptions> = {
+  worldId: true,
+  configPath: true,
+  config: true,
+  module: true,
+  onProgress: true,
+  onProblem: true,
+};
 
 /**
  * Builds the request that submits a strategy: its graph, the pins of its sources, its targets and the return series of
@@ -46,6 +56,7 @@ export async function buildSubmission(
   given: StrategyClass | Strategy,
   options: SubmissionOptions,
 ): Promise<SubmitStrategyRequest> {
+  checkOptions("buildSubmission", options, submissionKeys);
   const config = options.config ?? loadConfig({ path: options.configPath });
   const { identified, backtest } = await prepareSubmission(given, { ...options, config });
   const graph = await onlineGraph(identified, config, (source) => loadReplayRows(config, source));
@@ -73,7 +84,7 @@ export async function prepareSubmission(
 /** The backtest of the declared history; undefined for a tag query whose queues are known only online. */
 async function backtestOf(
   given: StrategyClass | Strategy,
-  { config, worldId, module, onProgress, onProblem, returnsSource }: SubmissionOptions,
+  { config, worldId, module, onProgress, onProblem }: SubmissionOptions,
 ): Promise<OfflineResult | undefined> {
   try {
     return await runOffline(given, {
@@ -82,7 +93,6 @@ async function backtestOf(
       ...(module === undefined ? {} : { module }),
       ...(onProgress === undefined ? {} : { onProgress }),
       ...(onProblem === undefined ? {} : { onProblem }),
-      ...(returnsSource === undefined ? {} : { returnsSource }),
     });
   } catch (failure) {
     const isOpen = failure instanceof DeclarationError && failure.reason === "TAG_QUERY_UNRESOLVED";
@@ -92,15 +102,17 @@ async function backtestOf(
   }
 }
 
-/** The return series of a backtest as it is submitted; times are bucket ends, one per return. */
-function seriesOf({ returns, returnTimesMs: ends }: OfflineResult): BacktestSeries {
+/** The returns of a backtest as they are submitted: from mark to mark, so that a policy judges all of the run. */
+function seriesOf({ markReturns }: OfflineResult): BacktestSeries {
+  const { intervalSeconds, periodsPerYear, returns, endsMs } = markReturns;
+  const ends = Array.from(endsMs);
   return {
-    interval: durationFromMs(returns.intervalSeconds * 1_000),
-    periodsPerYear: returns.periodsPerYear,
+    interval: durationFromMs(intervalSeconds * 1_000),
+    periodsPerYear,
     startTime: timestampFromMs(ends[0] ?? 0),
     endTime: timestampFromMs(ends.at(-1) ?? 0),
-    returns: Array.from(returns.returns),
+    returns: Array.from(returns),
     domain: ExecutionDomain.BACKTEST,
-    bucketEndMs: Array.from(ends),
+    bucketEndMs: ends,
   };
 }

@@ -2,7 +2,8 @@ import { clientTls, loadConfig } from "../config/index.ts";
 import { systemClock } from "../control/index.ts";
 import { connectTo } from "../rpc/index.ts";
 import type { Strategy } from "../strategy/index.ts";
-import { prepareSubmission, type SubmissionOptions } from "./build-submission.ts";
+import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
+import { prepareSubmission, type SubmissionOptions, submissionKeys } from "./build-submission.ts";
 import { runOnline } from "./online/run-online.ts";
 import type { OnlineOptions, OnlineRun } from "./online/session/online-run.ts";
 import type { OnlineEvent } from "./online/session/run-reporter.ts";
@@ -18,6 +19,20 @@ export interface RunOptions extends Omit<OnlineOptions, "config" | "backtest">, 
    */
   readonly record?: string | undefined;
 }
+
+const runKeys: OptionKeys<RunOptions> = {
+  ...submissionKeys,
+  onEvent: true,
+  gatewayUrl: true,
+  executionDomain: true,
+  apiKey: true,
+  recorder: true,
+  clock: true,
+  connection: true,
+  loadRows: true,
+  sessionId: true,
+  record: true,
+};
 
 /** An online run that ends with its scope: `await using run = await Runner.session(…)`. */
 export interface OnlineSession extends OnlineRun, AsyncDisposable {}
@@ -38,10 +53,11 @@ export async function runInWorld(
   given: StrategyClass | Strategy,
   options: RunOptions,
 ): Promise<OnlineSession> {
+  checkOptions("Runner.run", options, runKeys);
   if (typeof options.worldId !== "string" || options.worldId === "") {
     throw new RangeError('worldId is needed: the world to run in, as in { worldId: "paper" }');
   }
-  const { configPath, module: _, onProgress: __, returnsSource: ___, record, ...online } = options;
+  const { configPath, module: _, onProgress: __, record, ...online } = options;
   const config = options.config ?? loadConfig({ path: configPath });
   const { trade_mode, execution_domain } = config.sdk;
   if (trade_mode !== null) {

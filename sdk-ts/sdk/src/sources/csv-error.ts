@@ -4,7 +4,7 @@
  * - `CSV_BAD_ROW`: a cell, a row or the header cannot be read.
  * - `CSV_UNSORTED`, `CSV_DUPLICATE_TIME`: the times do not increase from row to row.
  * - `CSV_MISSING_COLUMN`: a requested column, or the time column, is missing.
- * - `CSV_INTERVAL`: most bars begin before the previous bar has ended, so the given interval is too long.
+ * - `CSV_INTERVAL`: the given interval is longer or shorter than most bars are, or its bars are labelled otherwise.
  * - `CSV_EMPTY`: no header or no row.
  */
 export type CsvErrorReason =

@@ -2,8 +2,9 @@ const dayMs = 86_400_000;
 const zero = 48;
 
 /**
- * Milliseconds since 1970 in `bytes[start, end)`: an ISO date (00:00Z of that day), an RFC 3339 time with zone, or
- * whole epoch milliseconds. NaN for anything else, for days that do not exist and for times without a zone.
+ * Milliseconds since 1970 in a cell of a file, `bytes[start, end)`: an ISO date (00:00Z of that day), an RFC 3339 time
+ * with zone, or whole epoch milliseconds, also those of the last century. NaN for anything else, for days that do not
+ * exist and for times without a zone.
  */
 export function parseTime(bytes: Uint8Array, start: number, end: number): number {
   if (end - start === 10 && bytes[start + 4] === 45 && bytes[start + 7] === 45) {
@@ -13,17 +14,58 @@ export function parseTime(bytes: Uint8Array, start: number, end: number): number
       digitsAt(bytes, start + 8, 2),
     );
   }
-  return parseTimeText(
-    Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString("latin1"),
-  );
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString("latin1");
+  return /^-?\d{9,15}$/.test(text) ? Number(text) : writtenMs(text);
 }
+
+/** The forms of a time that {@link parseTimeText} understands, for messages. */
+export const timeForms =
+  "a date (2024-03-05), a time with its zone (2024-03-05T14:30:00Z), or the 10 digits of epoch seconds or the 13 of epoch milliseconds";
+
+/**
+ * The time that a person writes in an option, on the command line or in the configuration. Digits are never guessed to
+ * be a time of the last century: of other lengths, or where 10 of them also read as a day and an hour (`2024030514`),
+ * they are refused.
+ *
+ * @param text one of {@link timeForms}
+ * @returns milliseconds since 1970, for a date 00:00Z of its day; NaN for anything else and for days that do not exist
+ */
+export function parseTimeText(text: string): number {
+  if (/^\d{13}$/.test(text)) return Number(text);
+  if (/^\d{10}$/.test(text) && !compactHour.test(text)) return Number(text) * 1_000;
+  return writtenMs(text);
+}
+
+/**
+ * {@link parseTimeText} for an option.
+ *
+ * @param name what the text was given for, for the message
+ * @throws {RangeError} naming the option, the text and the forms that are understood.
+ */
+export function timeOption(name: string, text: string): number {
+  const ms = parseTimeText(text);
+  if (!Number.isNaN(ms)) return ms;
+  throw new RangeError(`${name} is not a date or time: "${text}"; write ${timeForms}`);
+}
+
+/** The last millisecond of a bar's open time that an inclusive limit lets pass: a date means its whole day. */
+export function lastMsOption(name: string, text: string): number {
+  return timeOption(name, text) + (isDateText(text) ? dayMs - 1 : 0);
+}
+
+/** Whether a time is written as a date alone. */
+export function isDateText(text: string): boolean {
+  return /^\d{4}-\d\d-\d\d$/.test(text);
+}
+
+/** A day and an hour without separators. */
+const compactHour = /^(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])$/;
 
 const rfc3339 =
   /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/;
 
-/** {@link parseTime} for text. */
-export function parseTimeText(text: string): number {
-  if (/^-?\d{9,15}$/.test(text)) return Number(text);
+/** A date or an RFC 3339 time; NaN for anything else. */
+function writtenMs(text: string): number {
   const date = /^(\d{4})-(\d\d)-(\d\d)$/.exec(text) ?? rfc3339.exec(text);
   if (date === null) return Number.NaN;
   const day = dateMs(Number(date[1]), Number(date[2]), Number(date[3]));

@@ -1,4 +1,6 @@
+import { bucketEnds } from "@qmtl/core/intervals";
 import type { BarTable } from "./bar-source.ts";
+import { paceFault, sparseTable } from "./check-interval.ts";
 import { CsvError, type CsvErrorReason } from "./csv-error.ts";
 import type { CsvLayout } from "./csv-layout.ts";
 import { parseDecimal } from "./parse-decimal.ts";
@@ -8,6 +10,12 @@ const newline = 10;
 const carriageReturn = 13;
 const comma = 44;
 const quote = 34;
+
+/** Length of the bars, and whether they come less often: each is then known when the next one opens. */
+export interface CsvTiming {
+  readonly intervalMs: number;
+  readonly isSparse: boolean;
+}
 
 /** Which rows to keep, by open time in milliseconds, both ends included. Rows outside the range are checked, too. */
 export interface CsvRange {
@@ -20,16 +28,16 @@ export interface CsvRange {
  *
  * An empty cell is NaN; empty lines are skipped; fields may be quoted, but may not contain a comma or line break.
  *
- * @throws {CsvError} on the first bad row; also unless times increase strictly and most bars end before the next opens.
+ * @throws {CsvError} on the first bad row; also unless times increase strictly and the bars can have the interval.
  */
 export function readCsvRows(
   bytes: Uint8Array,
   file: string,
   layout: CsvLayout,
-  intervalMs: number,
+  timing: CsvTiming,
   range: CsvRange,
 ): BarTable {
-  const reader = new CsvRowReader(bytes, file, layout, intervalMs, range);
+  const reader = new CsvRowReader(bytes, file, layout, timing, range);
   return reader.read();
 }
 
@@ -37,30 +45,29 @@ class CsvRowReader {
   readonly #bytes: Uint8Array;
   readonly #file: string;
   readonly #layout: CsvLayout;
-  readonly #intervalMs: number;
+  readonly #timing: CsvTiming;
   readonly #range: CsvRange;
   /** Index of the value column that a field fills, by field number; −1 for none. */
   readonly #slots: Int32Array;
+  /** Open times of all rows, also of those outside the range. */
   readonly #open: Float64Array;
   readonly #columns: readonly Float64Array[];
+  #seen = 0;
   #rows = 0;
   #line = 1;
   #timeMs = Number.NEGATIVE_INFINITY;
-  /** Number of rows that open before the previous bar has ended; days on which clocks change have some. */
-  #overlaps = 0;
-  #shortestMs = Number.POSITIVE_INFINITY;
 
   constructor(
     bytes: Uint8Array,
     file: string,
     layout: CsvLayout,
-    intervalMs: number,
+    timing: CsvTiming,
     range: CsvRange,
   ) {
     this.#bytes = bytes;
     this.#file = file;
     this.#layout = layout;
-    this.#intervalMs = intervalMs;
+    this.#timing = timing;
     this.#range = range;
     this.#slots = new Int32Array(layout.names.length).fill(-1);
     let slot = 0;
@@ -72,21 +79,17 @@ class CsvRowReader {
 
   read(): BarTable {
     const bytes = this.#bytes;
-    let seen = 0;
     for (let at = this.#layout.bodyStart; at < bytes.length; ) {
       this.#line++;
       let end = bytes.indexOf(newline, at);
       const next = end < 0 ? bytes.length : end + 1;
       if (end < 0) end = bytes.length;
       if (end > at && bytes[end - 1] === carriageReturn) end--;
-      if (end > at) {
-        this.#readRow(at, end);
-        seen++;
-      }
+      if (end > at) this.#readRow(at, end);
       at = next;
     }
-    if (seen === 0) throw new CsvError("CSV_EMPTY", "the file has no rows", { file: this.#file });
-    if (this.#overlaps * 2 > seen - 1) this.#refuseInterval();
+    if (this.#seen === 0)
+      throw new CsvError("CSV_EMPTY", "the file has no rows", { file: this.#file });
     return this.#table();
   }
 
@@ -112,6 +115,7 @@ class CsvRowReader {
         undefined,
       );
     }
+    this.#seen++;
     const isWanted = this.#timeMs >= this.#range.fromMs && this.#timeMs <= this.#range.untilMs;
     if (isWanted) this.#rows++;
   }
@@ -153,31 +157,30 @@ class CsvRowReader {
       const what = isTwice ? "appears twice" : "is earlier than the row before it";
       this.#refuse(reason, what, start, end, this.#layout.timeField);
     }
-    const stepMs = timeMs - this.#timeMs;
-    if (stepMs < this.#intervalMs) {
-      this.#overlaps++;
-      if (stepMs < this.#shortestMs) this.#shortestMs = stepMs;
-    }
     this.#timeMs = timeMs;
-    this.#open[this.#rows] = timeMs;
-  }
-
-  #refuseInterval(): never {
-    const [shortest, given] = [this.#shortestMs, this.#intervalMs].map((ms) => `${ms / 1_000} s`);
-    const what = `most bars open before the previous bar has ended, as little as ${shortest} after its open; the interval given is ${given}`;
-    throw new CsvError("CSV_INTERVAL", what, { file: this.#file });
+    this.#open[this.#seen] = timeMs;
   }
 
   #table(): BarTable {
+    const { intervalMs, isSparse } = this.#timing;
+    const all = this.#open.slice(0, this.#seen);
+    const fault = paceFault(all, intervalMs, isSparse);
+    if (fault !== undefined) throw new CsvError("CSV_INTERVAL", fault, { file: this.#file });
     const rows = this.#rows;
-    const openTimeMs = this.#open.slice(0, rows);
+    const { fromMs } = this.#range;
+    const first = rows === 0 ? 0 : all.findIndex((open) => open >= fromMs);
     const names = [...this.#layout.valueFields.keys()];
-    return {
-      rows,
-      openTimeMs,
-      bucketEndMs: openTimeMs.map((open) => open + this.#intervalMs),
-      columns: new Map(names.map((name, slot) => [name, this.#columns[slot]!.slice(0, rows)])),
-    };
+    // Where bars are sparse, the row after the last wanted one says when that ended.
+    const next = isSparse
+      ? all.subarray(first, first + rows + 1)
+      : all.subarray(first, first + rows);
+    const columns = names.map((name, slot): [string, Float64Array] => {
+      return [name, this.#columns[slot]!.slice(0, rows)];
+    });
+    const openTimeMs = next.slice();
+    const table = { rows, openTimeMs, bucketEndMs: openTimeMs, columns: new Map(columns) };
+    if (isSparse) return sparseTable({ ...table, rows: openTimeMs.length });
+    return { ...table, bucketEndMs: bucketEnds(openTimeMs, intervalMs) };
   }
 
   #refuse(

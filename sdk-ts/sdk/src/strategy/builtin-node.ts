@@ -1,6 +1,7 @@
 import type { NodeKernel } from "@qmtl/core/dataflow";
 import type { CatalogueEntry, NodeParams } from "@qmtl/core/nodes";
 import { invalid } from "./declaration-error.ts";
+import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import {
   checkSingleColumn,
   type NodeCode,
@@ -10,6 +11,9 @@ import {
 
 /** Options that every built-in node takes in addition to its own arguments. */
 export type BuiltinOptions = Omit<NodeOptions, "period" | "interval">;
+
+/** Keys of {@link BuiltinOptions}, for the lists of the targets. */
+export const builtinOptionKeys: OptionKeys<BuiltinOptions> = { name: true, onMissing: true };
 
 /** A node of the catalogue with its parameters. Functions such as `sma` create one. */
 export class BuiltinNode<P = unknown> extends StrategyNode {
@@ -36,6 +40,7 @@ export class BuiltinNode<P = unknown> extends StrategyNode {
     options: BuiltinOptions = {},
   ) {
     const { name } = entry.spec;
+    checkOptions(name, options, builtinOptionKeys);
     super(
       name,
       options,

@@ -1,3 +1,4 @@
+import { calendarName } from "@qmtl/core/intervals";
 import type { NodeParams } from "@qmtl/core/nodes";
 import { BuiltinNode } from "./builtin-node.ts";
 import { DeclarationError, invalid } from "./declaration-error.ts";
@@ -9,13 +10,13 @@ const NAME_LENGTH_MAX = 200;
 
 /** What a node id is made of, before the inputs have ids. */
 export interface CanonicalNode {
-  /** Kind of node. */
+  /** Kind of node, with the version of what its options mean from 2 on: `ProcessingNode/2`. */
   readonly node_type: string;
-  /** Whole seconds, 1..86400. */
+  /** Whole seconds, as `parseInterval` gives them. */
   readonly interval_seconds: number;
   /** Rows; 1 for streams. */
   readonly period: number;
-  /** Params, with `on_missing` unless that is `skip`. */
+  /** Params, with `on_missing` where a port does something else than `skip`. */
   readonly params: NodeParams;
   /** In port order. */
   readonly inputs: readonly { readonly port: string; readonly node: DeclaredNode }[];
@@ -31,7 +32,7 @@ export interface DeclaredNode {
   readonly node: StrategyNode;
   /** Distinct within the strategy, except for nodes with equal content (checked when ids are assigned). */
   readonly name: string;
-  /** Whole seconds, 1..86400. */
+  /** Whole seconds, as `parseInterval` gives them. */
   readonly intervalSeconds: number;
   /** Rows in each of its windows. */
   readonly period: number;
@@ -72,6 +73,7 @@ export function compileStrategy(strategy: Strategy, context: StrategyContext): S
     const name = chooseName(node, compiled, names);
     names.add(name);
     const intervalSeconds = intervalOf(node, name, inputs, strategy);
+    if (node instanceof StreamInput) checkSchedule(node, name, intervalSeconds);
     const period = periodOf(node, name, strategy);
     compiled.set(node, makeDeclared(node, name, intervalSeconds, period, inputs));
   }
@@ -121,6 +123,14 @@ function intervalOf(
   throw invalid(`${node.nodeType} "${name}".interval`, problem);
 }
 
+/** Buckets of a continuous schedule are counted from 1970 on in equal lengths. */
+function checkSchedule(node: StreamInput, name: string, intervalSeconds: number): void {
+  const interval = calendarName(intervalSeconds);
+  if (node.schedule !== "continuous" || interval === undefined) return;
+  const problem = `cannot be continuous: bars of ${interval} have no continuous schedule`;
+  throw invalid(`StreamInput "${name}".schedule`, problem);
+}
+
 function periodOf(node: StrategyNode, name: string, strategy: Strategy): number {
   if (node instanceof BuiltinNode) return node.period;
   const period = node.givenPeriod ?? strategy.defaultPeriod;
@@ -144,12 +154,15 @@ function makeDeclared(
     period,
     inputs,
     canonical: () => ({
-      node_type: node.nodeType,
+      node_type:
+        node.semanticsVersion === 1 ? node.nodeType : `${node.nodeType}/${node.semanticsVersion}`,
       interval_seconds: intervalSeconds,
       // How many rows of a stream a strategy keeps does not change what the stream is.
       period: node instanceof StreamInput ? 1 : period,
       params:
-        node.onMissing === "skip" ? node.params : { ...node.params, on_missing: node.onMissing },
+        node.onMissing.param === undefined
+          ? node.params
+          : { ...node.params, on_missing: node.onMissing.param },
       inputs: node.inputs.map(({ port }, k) => ({ port, node: inputs[k]! })),
       schema_compat_id: `f64:${node.outputs.join(",")}`,
       code: node.code,

@@ -1,7 +1,10 @@
 import { parseInterval as intervalSeconds } from "../sources/parse-interval.ts";
 import { invalid } from "./declaration-error.ts";
 
-/** Whole seconds, 1..86400, or text such as `"60s"`, `"1m"`, `"1h"`, `"1d"`. Equal lengths are one interval. */
+/**
+ * Whole seconds, 1..86400, or text such as `"60s"`, `"1m"`, `"1h"`, `"1d"`, or a calendar period: `"1w"` (`"5d"` where the
+ * market rests at weekends), `"1mo"`, `"1q"`, `"1y"`. Equal lengths are one interval.
+ */
 export type IntervalInput = number | string;
 
 const PERIOD_MAX = 10_000;
@@ -13,7 +16,7 @@ const TAG_LENGTH_MAX = 100;
  *
  * @param field name in the error, e.g. `StreamInput.interval`
  * @param value whole seconds, or text such as `"1m"`
- * @returns whole seconds, 1..86400
+ * @returns whole seconds; of a month, quarter or year the average
  * @throws {DeclarationError} `INVALID_FIELD` for anything that is not an interval.
  */
 export function parseInterval(field: string, value: IntervalInput): number {

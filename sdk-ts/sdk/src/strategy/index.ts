@@ -1,6 +1,7 @@
 // What authors use to write strategies.
 
 export type { Window } from "@qmtl/core/cache";
+export type { OnMissing } from "@qmtl/core/dataflow";
 export type { NodeParams, ParamValue, Windows } from "@qmtl/core/nodes";
 export { BuiltinNode, type BuiltinOptions } from "./builtin-node.ts";
 export { DeclarationError, type DeclarationReason } from "./declaration-error.ts";
@@ -23,6 +24,7 @@ export {
   sum,
   volatility,
 } from "./indicators.ts";
+export type { OnMissingOption } from "./port-modes.ts";
 export {
   PositionTargetNode,
   type PositionTargetNodeOptions,
@@ -34,5 +36,5 @@ export type { NodeCode, NodeOptions } from "./strategy-node.ts";
 export { StrategyNode } from "./strategy-node.ts";
 export { StreamInput, type StreamInputOptions } from "./stream-input.ts";
 export { TagQueryNode, type TagQueryNodeOptions } from "./tag-query-node.ts";
-export { TargetNode } from "./target-node.ts";
+export { type StaleSignal, TargetNode, type TargetOptions } from "./target-node.ts";
 export { WeightTargetNode, type WeightTargetNodeOptions } from "./weight-target-node.ts";

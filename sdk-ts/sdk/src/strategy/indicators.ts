@@ -202,8 +202,9 @@ export function stddev(
 }
 
 /**
- * Volatility of a series of returns: its population standard deviation over `window` rows, per bar and not annualised.
- * Multiply by √(bars per year) to annualise it.
+ * Volatility of a series of returns: its sample standard deviation `√(Σ(x − mean)² ÷ (window − 1))` over `window` rows,
+ * per bar and not annualised. Multiply by √(bars per year) to annualise it, as the metric `volatility` is. It is
+ * {@link stddev} with `ddof` 1.
  *
  * @param node returns, such as those of {@link returns}; a price gives the standard deviation of the price
  * @param window rows in the window, 2..10000
@@ -212,7 +213,7 @@ export function stddev(
  * @throws {DeclarationError} naming the field.
  */
 export function volatility(node: StrategyNode, window: number, options?: BuiltinOptions) {
-  return stddev(node, window, options);
+  return stddev(node, window, { ...options, ddof: 1 });
 }
 
 /**

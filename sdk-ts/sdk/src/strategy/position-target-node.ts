@@ -1,9 +1,9 @@
 import { catalogue, type PositionTargetParams } from "@qmtl/core/nodes";
-import type { BuiltinOptions } from "./builtin-node.ts";
 import { invalid } from "./declaration-error.ts";
 import { checkBound, checkFinite, checkName } from "./fields.ts";
+import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import type { StrategyNode } from "./strategy-node.ts";
-import { TargetNode } from "./target-node.ts";
+import { TargetNode, type TargetOptions, targetOptionKeys } from "./target-node.ts";
 
 /** Bounds of the signal; an absent or `null` bound is never reached. At least one of the two `…Enter` is required. */
 export interface PositionThresholds {
@@ -18,7 +18,7 @@ export interface PositionThresholds {
 }
 
 /** Declaration of a {@link PositionTargetNode}. */
-export interface PositionTargetNodeOptions extends BuiltinOptions {
+export interface PositionTargetNodeOptions extends TargetOptions {
   /** Node with one column, from which the target is made. */
   readonly signal: StrategyNode;
   /** Instrument of the target: an entry of `instruments:` in the configuration. */
@@ -33,6 +33,23 @@ export interface PositionTargetNodeOptions extends BuiltinOptions {
   readonly holdWeight?: number | undefined;
 }
 
+const optionKeys: OptionKeys<PositionTargetNodeOptions> = {
+  ...targetOptionKeys,
+  signal: true,
+  instrument: true,
+  thresholds: true,
+  longWeight: true,
+  shortWeight: true,
+  holdWeight: true,
+};
+
+const thresholdKeys: OptionKeys<PositionThresholds> = {
+  longEnter: true,
+  longExit: true,
+  shortEnter: true,
+  shortExit: true,
+};
+
 /** Turns a signal into the target position of one instrument, with hysteresis. A NaN signal keeps the side. */
 export class PositionTargetNode extends TargetNode<PositionTargetParams> {
   readonly instrument: string;
@@ -43,6 +60,8 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
    * @throws {DeclarationError} naming the field.
    */
   constructor(options: PositionTargetNodeOptions) {
+    const at = "PositionTargetNode";
+    checkOptions(at, options, optionKeys);
     const {
       signal,
       instrument,
@@ -51,13 +70,13 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
       shortWeight = -1,
       holdWeight = 0,
     } = options;
-    const at = "PositionTargetNode";
     if (instrument === undefined) {
       throw invalid(`${at}.instrument`, 'is needed: an entry of "instruments:" in qmtl.yml');
     }
     if (thresholds === undefined) {
       throw invalid(`${at}.thresholds`, "is needed, as in { longEnter: 0.6, longExit: 0.2 }");
     }
+    checkOptions(`${at}.thresholds`, thresholds, thresholdKeys);
     const bounds = {
       longEnter: checkBound(`${at}.thresholds.longEnter`, thresholds.longEnter),
       longExit: checkBound(`${at}.thresholds.longExit`, thresholds.longExit),
@@ -78,7 +97,7 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
       short_weight: shortWeight,
       hold_weight: holdWeight,
     };
-    super(catalogue.position_target, [signal], bounds, params, options);
+    super(at, catalogue.position_target, signal, bounds, params, options);
     this.instrument = instrument;
     this.largestWeight = Math.max(...[longWeight, shortWeight, holdWeight].map(Math.abs));
   }

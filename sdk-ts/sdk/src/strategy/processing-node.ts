@@ -3,27 +3,37 @@ import type { NodeKernel } from "@qmtl/core/dataflow";
 import type { NodeParams, Windows } from "@qmtl/core/nodes";
 import { authorKernel, checkCompute, checkResult } from "./author-function.ts";
 import { invalid } from "./declaration-error.ts";
+import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import { checkParams } from "./params.ts";
 import {
   checkSingleColumn,
   type NodeCode,
   type NodeOptions,
+  nodeOptionKeys,
   StrategyNode,
 } from "./strategy-node.ts";
 
 /** Declaration of a {@link ProcessingNode}. */
 export interface ProcessingNodeOptions<Port extends string, Params extends NodeParams = NodeParams>
-  extends NodeOptions {
+  extends NodeOptions<Port> {
   /** Upstream nodes by port, at least one. The order in which they are written is part of the node id. */
   readonly inputs: Readonly<Record<Port, StrategyNode>>;
   /** Values on which the function may depend; plain JSON, part of the node id. @default {} */
   readonly params?: Params | undefined;
   /**
    * Pure function of the windows and params; `null` or NaN = no value. Called once per bucket, when every window has
-   * `period` rows. The windows are reused: copy what must be kept.
+   * `period` rows and, unless `onMissing` says otherwise, none of them is without a value. The windows are reused: copy
+   * what must be kept.
    */
   readonly compute: (windows: Windows<Port>, params: Params) => number | null;
 }
+
+const optionKeys: OptionKeys<ProcessingNodeOptions<string>> = {
+  ...nodeOptionKeys,
+  inputs: true,
+  params: true,
+  compute: true,
+};
 
 /**
  * A node that the author's own function computes. `Port` is the union of the names of its inputs, `Params` the type of
@@ -44,6 +54,7 @@ export class ProcessingNode<
    * @throws {DeclarationError} naming the field.
    */
   constructor(options: ProcessingNodeOptions<Port, Params>) {
+    checkOptions<ProcessingNodeOptions<Port, Params>>("ProcessingNode", options, optionKeys);
     const entries = Object.entries<StrategyNode>(options.inputs ?? {});
     const where = `ProcessingNode${options.name === undefined ? "" : ` "${options.name}"`}`;
     super(
@@ -58,6 +69,10 @@ export class ProcessingNode<
     this.#compute = options.compute;
     const declaredParams = Object.keys(this.params);
     this.code = { kind: "function", fn: options.compute, declaredParams };
+  }
+
+  override get semanticsVersion(): number {
+    return 2; // not called while a window holds no value
   }
 
   defaultName(nameOf: (node: StrategyNode) => string): string {

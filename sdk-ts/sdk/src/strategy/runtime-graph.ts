@@ -74,6 +74,7 @@ function plainNode({ id, declared, hashable }: IdentifiedNode): GraphNode {
     port,
     node: node_id,
     output: node.inputOutput(k),
+    onMissing: node.modeOf(port),
   }));
   const base = {
     id,
@@ -81,7 +82,6 @@ function plainNode({ id, declared, hashable }: IdentifiedNode): GraphNode {
     intervalMs: intervalSeconds * 1000,
     outputs: node.outputs.map(() => "f64" as const),
     inputs,
-    onMissing: node.onMissing,
   };
   if (node instanceof StreamInput) return { ...base, clock: streamClock(node, intervalSeconds) };
   const kernel = node.kernel(period);
@@ -107,8 +107,10 @@ function queryNode(
     name: declared.name,
     intervalMs: declared.intervalSeconds * 1000,
     outputs: ["f64"],
-    inputs: matches.map((match, k) => ({ port: `queue${k}`, node: match.nodeId, output: 0 })),
+    inputs: matches.map((match, k) => {
+      const port = `queue${k}`;
+      return { port, node: match.nodeId, output: 0, onMissing: node.modeOf(port) };
+    }),
     kernel: node.kernelFor(matches.length, declared.period),
-    onMissing: node.onMissing,
   };
 }

@@ -8,6 +8,8 @@ import {
   type IntervalInput,
   parseInterval,
 } from "./fields.ts";
+import type { OptionKeys } from "./option-keys.ts";
+import { type OnMissingOption, PortModes } from "./port-modes.ts";
 
 /** The code that computes a node, as part of the node id. */
 export type NodeCode =
@@ -25,8 +27,8 @@ export interface DeclaredInput {
   readonly node: StrategyNode;
 }
 
-/** Options that every node takes. */
-export interface NodeOptions {
+/** Options that every node takes. `Port` is the union of the names of its inputs. */
+export interface NodeOptions<Port extends string = string> {
   /**
    * Name for messages and reports, 1..200 characters; not part of the node id. @default one derived from its content
    */
@@ -35,9 +37,24 @@ export interface NodeOptions {
   readonly interval?: IntervalInput | undefined;
   /** Rows in each of its windows, 1..10000. @default the strategy's `defaultPeriod` */
   readonly period?: number | undefined;
-  /** What to do if an input's bucket is missing. @default "skip" */
-  readonly onMissing?: OnMissing | undefined;
+  /**
+   * What it does at a bucket where an input has no value, for all inputs or by port. An input has no value where its row
+   * is missing or NaN, or any row of its window is. Before the first value of an input it is always `skip`.
+   *
+   * `skip`: it is not called, and has no value there. `nan`: it is called, and NaN is shown. `carry`: the last value
+   * stands in, however old, or `{ carry: n }` at most n rows old, then `skip`. `fail`: the run ends with
+   * `MISSING_BUCKET`, naming node, port, row, time and source. @default "skip"
+   */
+  readonly onMissing?: OnMissingOption<Port> | undefined;
 }
+
+/** Keys of {@link NodeOptions}, for the lists of the nodes. */
+export const nodeOptionKeys: OptionKeys<NodeOptions> = {
+  name: true,
+  interval: true,
+  period: true,
+  onMissing: true,
+};
 
 /** A node as the author declares it. Nodes are values: they hold no data and may be shared between strategies. */
 export abstract class StrategyNode {
@@ -51,8 +68,8 @@ export abstract class StrategyNode {
   abstract readonly params: NodeParams;
   /** Its inputs, in port order. */
   readonly inputs: readonly DeclaredInput[];
-  /** What it does if an input's bucket is missing. */
-  readonly onMissing: OnMissing;
+  /** What it does where an input has no value. */
+  readonly onMissing: PortModes;
   /** The author's name for it, if one was given. */
   readonly givenName: string | undefined;
   /** Seconds, if the author gave an interval. */
@@ -60,18 +77,29 @@ export abstract class StrategyNode {
   /** Rows, if the author gave a period. */
   readonly givenPeriod: number | undefined;
 
-  protected constructor(kind: string, options: NodeOptions, inputs: readonly DeclaredInput[]) {
-    const { name, interval, period, onMissing = "skip" } = options;
+  /** @param inputs its inputs; undefined for a query, whose ports are known only once it runs */
+  protected constructor(
+    kind: string,
+    options: NodeOptions,
+    inputs: readonly DeclaredInput[] | undefined,
+  ) {
+    const { name, interval, period, onMissing } = options;
     this.givenName = name === undefined ? undefined : checkName(`${kind}.name`, name);
     const where = name === undefined ? kind : `${kind} "${name}"`;
     this.givenInterval =
       interval === undefined ? undefined : parseInterval(`${where}.interval`, interval);
     this.givenPeriod = period === undefined ? undefined : checkRows(`${where}.period`, period);
-    if (!["skip", "fail", "carry"].includes(onMissing)) {
-      throw invalid(`${where}.onMissing`, `must be skip, fail or carry, not ${String(onMissing)}`);
-    }
-    this.onMissing = onMissing;
-    this.inputs = checkInputs(where, inputs);
+    this.inputs = checkInputs(where, inputs ?? []);
+    const ports = inputs?.map(({ port }) => port);
+    this.onMissing = PortModes.check(`${where}.onMissing`, onMissing, ports);
+  }
+
+  /**
+   * Version of what its options mean, part of its id from 2 on. A node that says what it does where an input has no
+   * value means NaN as well as a missing row since version 2.
+   */
+  get semanticsVersion(): number {
+    return this.onMissing.param === undefined ? 1 : 2;
   }
 
   /**
@@ -88,6 +116,15 @@ export abstract class StrategyNode {
    * @returns its kernel; `undefined` for a source, whose rows are supplied
    */
   abstract kernel(period: number): NodeKernel | undefined;
+
+  /**
+   * How the node is run where an input has no value.
+   *
+   * @param port port of the input
+   */
+  modeOf(port: string): OnMissing {
+    return this.onMissing.of(port);
+  }
 
   /**
    * Which output of an input's node is read.

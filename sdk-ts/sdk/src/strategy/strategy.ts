@@ -1,6 +1,7 @@
 import { invalid } from "./declaration-error.ts";
 import type { StrategyFill, TargetSignal } from "./events.ts";
 import { checkName, checkRows, type IntervalInput, parseInterval } from "./fields.ts";
+import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import { StrategyNode } from "./strategy-node.ts";
 
 /** Options of the constructor of a strategy. */
@@ -12,6 +13,12 @@ export interface StrategyOptions {
   /** Period, in rows, of nodes that give none. @default none: such a node must give one */
   readonly defaultPeriod?: number | undefined;
 }
+
+const optionKeys: OptionKeys<StrategyOptions> = {
+  name: true,
+  defaultInterval: true,
+  defaultPeriod: true,
+};
 
 /** What a strategy knows while it declares its nodes. */
 export interface StrategyContext {
@@ -48,6 +55,7 @@ export abstract class Strategy {
    * @throws {DeclarationError} naming the field.
    */
   constructor(options: StrategyOptions = {}) {
+    checkOptions("Strategy", options, optionKeys);
     const { name, defaultInterval, defaultPeriod } = options;
     if (name === undefined && new.target.name === "") {
       throw invalid("Strategy.name", "is needed: the class has no name of its own");

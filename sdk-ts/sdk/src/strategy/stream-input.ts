@@ -2,6 +2,7 @@ import type { Schedule } from "@qmtl/core/dataflow";
 import type { NodeParams } from "@qmtl/core/nodes";
 import { invalid } from "./declaration-error.ts";
 import { checkIdentifiers, checkName, checkTags } from "./fields.ts";
+import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import { type NodeOptions, StrategyNode } from "./strategy-node.ts";
 
 /** Declaration of a {@link StreamInput}. */
@@ -25,6 +26,18 @@ export interface StreamInputOptions extends Omit<NodeOptions, "onMissing"> {
   readonly schema?: string | undefined;
 }
 
+const optionKeys: OptionKeys<StreamInputOptions> = {
+  source: true,
+  columns: true,
+  interval: true,
+  period: true,
+  instrument: true,
+  tags: true,
+  schedule: true,
+  schema: true,
+  name: true,
+};
+
 /** A stream of rows from a source. Its node id depends on this declaration, never on the rows. */
 export class StreamInput extends StrategyNode {
   readonly nodeType = "StreamInput";
@@ -45,6 +58,7 @@ export class StreamInput extends StrategyNode {
    * @throws {DeclarationError} naming the field.
    */
   constructor(options: StreamInputOptions) {
+    checkOptions("StreamInput", options, optionKeys);
     super("StreamInput", options, []);
     const { schedule = "observed", instrument, schema } = options;
     if (options.source === undefined) {

@@ -1,18 +1,22 @@
 import type { Window } from "@qmtl/core/cache";
-import type { NodeKernel } from "@qmtl/core/dataflow";
+import type { NodeKernel, OnMissing } from "@qmtl/core/dataflow";
 import type { NodeParams } from "@qmtl/core/nodes";
 import { authorKernel, checkCompute, checkResult } from "./author-function.ts";
 import { invalid } from "./declaration-error.ts";
 import { checkTags, type IntervalInput } from "./fields.ts";
+import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import { checkParams } from "./params.ts";
-import { type NodeCode, type NodeOptions, StrategyNode } from "./strategy-node.ts";
+import { type NodeCode, type NodeOptions, nodeOptionKeys, StrategyNode } from "./strategy-node.ts";
 
 /** Declaration of a {@link TagQueryNode}. */
-export interface TagQueryNodeOptions<Params extends NodeParams = NodeParams> extends NodeOptions {
+export interface TagQueryNodeOptions<Params extends NodeParams = NodeParams>
+  extends Omit<NodeOptions, "onMissing"> {
   /** Tags to look for, at least one; their order does not matter. */
   readonly queryTags: readonly string[];
   /** Interval of the queues to look for, and of the node itself. */
   readonly interval: IntervalInput;
+  /** What it does where a queue has no value, as for any node; one mode for all queues. @default "skip" */
+  readonly onMissing?: OnMissing | undefined;
   /** `any`: one matching tag is enough; `all`: every tag must match. @default "any" */
   readonly matchMode?: "any" | "all" | undefined;
   /** Values on which the function may depend; plain JSON, part of the node id. @default {} */
@@ -20,6 +24,14 @@ export interface TagQueryNodeOptions<Params extends NodeParams = NodeParams> ext
   /** Pure function of one window per queue found, ordered by node id; `null` or NaN = no value. */
   readonly compute: (windows: readonly Window[], params: Params) => number | null;
 }
+
+const optionKeys: OptionKeys<TagQueryNodeOptions> = {
+  ...nodeOptionKeys,
+  queryTags: true,
+  matchMode: true,
+  params: true,
+  compute: true,
+};
 
 /** A node over all queues that carry the tags. Its node id depends on the query, never on the queues found. */
 export class TagQueryNode<Params extends NodeParams = NodeParams> extends StrategyNode {
@@ -38,7 +50,8 @@ export class TagQueryNode<Params extends NodeParams = NodeParams> extends Strate
    * @throws {DeclarationError} naming the field.
    */
   constructor(options: TagQueryNodeOptions<Params>) {
-    super("TagQueryNode", options, []);
+    checkOptions<TagQueryNodeOptions<Params>>("TagQueryNode", options, optionKeys);
+    super("TagQueryNode", options, undefined);
     if (options.interval === undefined) throw invalid("TagQueryNode.interval", "is required");
     const { matchMode = "any" } = options;
     this.queryTags = checkTags("TagQueryNode.queryTags", options.queryTags);

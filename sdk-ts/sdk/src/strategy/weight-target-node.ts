@@ -1,12 +1,12 @@
 import { catalogue, type WeightTargetParams } from "@qmtl/core/nodes";
-import type { BuiltinOptions } from "./builtin-node.ts";
 import { invalid } from "./declaration-error.ts";
 import { checkFinite, checkName } from "./fields.ts";
+import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import type { StrategyNode } from "./strategy-node.ts";
-import { TargetNode } from "./target-node.ts";
+import { TargetNode, type TargetOptions, targetOptionKeys } from "./target-node.ts";
 
 /** Declaration of a {@link WeightTargetNode}. */
-export interface WeightTargetNodeOptions extends BuiltinOptions {
+export interface WeightTargetNodeOptions extends TargetOptions {
   /** Node of one column whose value is the target: 0.25 = a quarter of the capital long, −0.1 = a tenth short. */
   readonly signal: StrategyNode;
   /** Instrument of the target: an entry of `instruments:` in the configuration. */
@@ -18,6 +18,15 @@ export interface WeightTargetNodeOptions extends BuiltinOptions {
   /** Smallest change of the target that takes effect, 0 or above; a signal of 0 always does. @default 0.01 */
   readonly step?: number | undefined;
 }
+
+const optionKeys: OptionKeys<WeightTargetNodeOptions> = {
+  ...targetOptionKeys,
+  signal: true,
+  instrument: true,
+  weightMin: true,
+  weightMax: true,
+  step: true,
+};
 
 /**
  * Takes a signal as the target position itself, for strategies that size by it: a volatility target, a forecast. The
@@ -33,8 +42,9 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
    * @throws {DeclarationError} naming the field.
    */
   constructor(options: WeightTargetNodeOptions) {
-    const { signal, instrument, weightMin = -1, weightMax = 1, step = 0.01 } = options;
     const at = "WeightTargetNode";
+    checkOptions(at, options, optionKeys);
+    const { signal, instrument, weightMin = -1, weightMax = 1, step = 0.01 } = options;
     if (instrument === undefined) {
       throw invalid(`${at}.instrument`, 'is needed: an entry of "instruments:" in qmtl.yml');
     }
@@ -54,7 +64,8 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
       weight_max: weightMax,
       step,
     };
-    super(catalogue.weight_target, [signal], { weightMin, weightMax, step }, params, options);
+    const bounds = { weightMin, weightMax, step };
+    super(at, catalogue.weight_target, signal, bounds, params, options);
     this.instrument = instrument;
     this.largestWeight = Math.max(-weightMin, weightMax);
   }

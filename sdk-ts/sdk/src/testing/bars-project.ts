@@ -1,7 +1,9 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { calendarName } from "@qmtl/core/intervals";
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
+import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 import type { BuiltBars } from "./bars.ts";
 import { writeBars } from "./write-bars.ts";
 
@@ -30,6 +32,19 @@ export interface BarsProjectOptions {
   readonly periodsPerYear?: number | undefined;
 }
 
+const optionKeys: OptionKeys<BarsProjectOptions> = {
+  instruments: true,
+  continuous: true,
+  periodsPerYear: true,
+};
+
+const instrumentKeys: OptionKeys<BarsInstrument> = {
+  source: true,
+  lot: true,
+  tick: true,
+  multiplier: true,
+};
+
 /** A configuration over built bars; its files are deleted when it is disposed. */
 export interface BarsProject extends AsyncDisposable {
   /** The configuration, as `loadConfig` returns it. */
@@ -50,9 +65,11 @@ export async function barsProject(
   sources: Readonly<Record<string, BuiltBars>>,
   options: BarsProjectOptions = {},
 ): Promise<BarsProject> {
+  checkOptions("barsProject", options, optionKeys);
   const names = Object.keys(sources);
   const { continuous = [], periodsPerYear = 252 } = options;
   const instruments = Object.entries(options.instruments ?? {}).map(([symbol, instrument]) => {
+    checkOptions(`barsProject.instruments.${symbol}`, instrument, instrumentKeys);
     const { source = sourceFor(symbol, names), ...rules } = instrument;
     return [symbol, { ...rules, mark_source: source }] as const;
   });
@@ -63,7 +80,8 @@ export async function barsProject(
       const file = join(folder, `${k}.csv`);
       await writeBars(file, bars);
       const schedule = continuous.includes(name) ? "continuous" : "observed";
-      const rest = { interval: bars.intervalSeconds, schedule, periods_per_year: periodsPerYear };
+      const interval = calendarName(bars.intervalSeconds) ?? bars.intervalSeconds;
+      const rest = { interval, schedule, periods_per_year: periodsPerYear };
       return [name, { file, ...rest }] as const;
     });
     const document = {

@@ -1,22 +1,26 @@
-import { type BarTable, parseInterval, parseTimeText } from "../sources/index.ts";
+import { bucketEnds, calendarLabel, canOpenAt, laterBucketEnd } from "@qmtl/core/intervals";
+import { type BarTable, parseInterval, timeOption } from "../sources/index.ts";
 import type { IntervalInput } from "../strategy/index.ts";
+import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 
 /** Largest number of bars of one call. */
 export const barsMax = 1_000_000;
 
 /** Bars made for a test, with columns `open`, `high`, `low`, `close` and `volume`; every interval has a bar. */
 export interface BuiltBars extends BarTable {
-  /** Bar length in whole seconds. */
+  /** Bar length in seconds; of a month, quarter or year the average. */
   readonly intervalSeconds: number;
 }
 
 /** When bars begin and how long each is. */
 export interface BarTimes {
-  /** Open time of the first bar: ISO date or RFC 3339 time. @default "2020-01-01" */
+  /** Open time of the first bar: ISO date or RFC 3339 time; of `1w` a Monday. @default "2020-01-01" */
   readonly from?: string | undefined;
-  /** Bar length, at most a day. @default "1d" */
+  /** Bar length. @default "1d" */
   readonly interval?: IntervalInput | undefined;
 }
+
+const timeKeys: OptionKeys<BarTimes> = { from: true, interval: true };
 
 /** Options that all builders take. */
 export interface BarsOptions extends BarTimes {
@@ -25,6 +29,9 @@ export interface BarsOptions extends BarTimes {
   /** Close of the first bar, above 0. @default 100 */
   readonly price?: number | undefined;
 }
+
+/** Keys of {@link BarsOptions}. */
+export const barsKeys: OptionKeys<BarsOptions> = { ...timeKeys, count: true, price: true };
 
 /** Every bar's volume. */
 const volume = 1_000;
@@ -38,6 +45,7 @@ const volume = 1_000;
  * @throws {RangeError} for no or too many closes, a close that is not above 0, or a bad `from` or `interval`.
  */
 export function barsOfCloses(closes: readonly number[], options: BarTimes = {}): BuiltBars {
+  checkOptions("barsOfCloses", options, timeKeys);
   const close = Float64Array.from(closes);
   const bad = close.findIndex((value) => !(value > 0 && Number.isFinite(value)));
   if (bad >= 0) throw new RangeError(`close ${bad} must be above 0, not ${close[bad]}`);
@@ -65,11 +73,17 @@ export function barsOfColumns(
 ): BuiltBars {
   const rows = checkCount(columns.values().next().value?.length ?? 0);
   const intervalSeconds = parseInterval(interval);
-  const firstMs = parseTimeText(from);
-  if (Number.isNaN(firstMs)) throw new RangeError(`from is not a date or time: ${from}`);
+  const firstMs = timeOption("from", from);
   const intervalMs = intervalSeconds * 1_000;
-  const openTimeMs = Float64Array.from({ length: rows }, (_, row) => firstMs + row * intervalMs);
-  const bucketEndMs = openTimeMs.map((openMs) => openMs + intervalMs);
+  if (!canOpenAt(firstMs, intervalMs)) {
+    throw new RangeError(
+      `from is ${from}, but ${interval} bars open on ${calendarLabel(intervalMs)}`,
+    );
+  }
+  const openTimeMs = Float64Array.from({ length: rows }, (_, row) =>
+    laterBucketEnd(firstMs, row, intervalMs),
+  );
+  const bucketEndMs = bucketEnds(openTimeMs, intervalMs);
   return { rows, intervalSeconds, openTimeMs, bucketEndMs, columns };
 }
 

@@ -1,4 +1,5 @@
-import { type BarsOptions, type BuiltBars, barsOfColumns, checkCount } from "./bars.ts";
+import { checkOptions } from "../strategy/option-keys.ts";
+import { type BarsOptions, type BuiltBars, barsKeys, barsOfColumns, checkCount } from "./bars.ts";
 
 /** Options of {@link randomWalkBars}. */
 export interface RandomWalkBarsOptions extends BarsOptions {
@@ -21,6 +22,12 @@ export interface RandomWalkBarsOptions extends BarsOptions {
  * @throws {RangeError} for a seed that is not a whole number, or a drift and volatility that could take the price to 0.
  */
 export function randomWalkBars(options: RandomWalkBarsOptions): BuiltBars {
+  checkOptions("randomWalkBars", options, {
+    ...barsKeys,
+    seed: true,
+    drift: true,
+    volatility: true,
+  });
   const { count, price = 100, seed = 1, drift = 0, volatility = 0.01, ...times } = options;
   const rows = checkCount(count);
   if (!Number.isSafeInteger(seed)) throw new RangeError(`seed must be a whole number, not ${seed}`);

@@ -1,9 +1,10 @@
-import type { OfflineOptions } from "../runner/offline/offline-options.ts";
+import { type OfflineOptions, offlineKeys } from "../runner/offline/offline-options.ts";
 import type { OfflineResult } from "../runner/offline/result.ts";
 import { runOffline } from "../runner/offline/run-offline.ts";
 import { declareStrategy } from "../runner/strategy-loading/identify-strategy.ts";
 import type { StrategyClass } from "../runner/strategy-loading/strategy-module.ts";
 import { type Strategy, StreamInput, TargetNode } from "../strategy/index.ts";
+import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 import type { BuiltBars } from "./bars.ts";
 import { type BarsProjectOptions, barsProject } from "./bars-project.ts";
 
@@ -11,6 +12,13 @@ import { type BarsProjectOptions, barsProject } from "./bars-project.ts";
 export interface RunOnBarsOptions
   extends Omit<OfflineOptions, "config" | "configPath" | "sources">,
     Omit<BarsProjectOptions, "continuous"> {}
+
+const { config: _, configPath: __, sources: ___, ...offlineRest } = offlineKeys;
+const optionKeys: OptionKeys<RunOnBarsOptions> = {
+  ...offlineRest,
+  instruments: true,
+  periodsPerYear: true,
+};
 
 /**
  * Runs a strategy offline on bars made in the test, without a file of its own or a `qmtl.yml`.
@@ -30,6 +38,7 @@ export async function runOnBars(
   bars: BuiltBars | Readonly<Record<string, BuiltBars>>,
   options: RunOnBarsOptions = {},
 ): Promise<OfflineResult> {
+  checkOptions("runOnBars", options, optionKeys);
   const { instruments = {}, periodsPerYear, worldId = "offline", ...offline } = options;
   const { strategy, compiled } = declareStrategy(given, { worldId, module: offline.module });
   const nodes = compiled.nodes.map(({ node }) => node);

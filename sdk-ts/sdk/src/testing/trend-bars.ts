@@ -1,4 +1,5 @@
-import { type BarsOptions, type BuiltBars, barsOfCloses, checkCount } from "./bars.ts";
+import { checkOptions } from "../strategy/option-keys.ts";
+import { type BarsOptions, type BuiltBars, barsKeys, barsOfCloses, checkCount } from "./bars.ts";
 
 /**
  * Bars of a price that never moves: open, high, low and close are all `price`.
@@ -7,6 +8,7 @@ import { type BarsOptions, type BuiltBars, barsOfCloses, checkCount } from "./ba
  * @throws {RangeError} for a count, price or time out of range.
  */
 export function constantBars(options: BarsOptions): BuiltBars {
+  checkOptions("constantBars", options, barsKeys);
   return trendBars({ ...options, growth: 0 });
 }
 
@@ -23,6 +25,7 @@ export interface TrendBarsOptions extends BarsOptions {
  * @throws {RangeError} for a count, price, growth or time out of range.
  */
 export function trendBars(options: TrendBarsOptions): BuiltBars {
+  checkOptions("trendBars", options, { ...barsKeys, growth: true });
   const { count, price = 100, growth = 0.001, ...times } = options;
   if (!(growth > -1 && Number.isFinite(growth))) {
     throw new RangeError(`growth must be above -1, not ${growth}`);

@@ -7,22 +7,26 @@ import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { nodeIdsCrc32 } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { failpoints } from "@qmtl/service-kit";
+import type { Tx } from "@qmtl/service-kit/db";
 import { orderNodes } from "../graph/order-nodes.ts";
 import { type QueueContext, queueContext } from "../graph/queue-context.ts";
 import { queueDescriptor } from "../graph/queue-row.ts";
 import type { DagStore } from "../store/dag-store.ts";
 import { lockGraph } from "../store/graph-store.ts";
+import { isOutdated } from "../store/graph-writes.ts";
 import { type DiffPlan, type PlannedAssignment, planDiff } from "./plan-diff.ts";
-import { type DiffOrigin, storeDiff } from "./store-diff.ts";
+import { type DiffOrigin, diffWrites, storeDiff } from "./store-diff.ts";
 
 /** Largest number of assignments in one chunk. */
 const chunkAssignmentsMax = 100;
+/** How often a graph is planned, at most, while what it is planned from changes before it is written. */
+const plansMax = 5;
 
 type DiffChunk = MessageInitShape<typeof DiffResponseSchema>;
 
 /**
- * Adds a graph in one transaction (with `validate_only` it only plans), then yields its assignments in chunks, starting
- * at `from_chunk`.
+ * Adds a graph, all of it or nothing (with `validate_only` it only plans), then yields its assignments in chunks,
+ * starting at `from_chunk`.
  *
  * @throws {QmtlError} GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, CRC_MISMATCH, CONTEXT_INCOMPLETE, GRAPH_TOO_LARGE,
  * INVALID_FIELD: nothing is stored.
@@ -59,18 +63,64 @@ async function planAndStore(
   origin: DiffOrigin,
   validateOnly: boolean,
 ): Promise<DiffPlan> {
-  const { clock } = store;
-  if (validateOnly) return planDiff(store.db, nodes, origin.contexts, origin.submissionId);
-  const plan = await store.write(async (tx) => {
-    await lockGraph(tx);
-    const planned = await planDiff(tx, nodes, origin.contexts, origin.submissionId);
-    await storeDiff(tx, planned, origin, clock.nowMs());
-    await failpoints.hit("dag.diff.before_commit");
-    return planned;
+  if (validateOnly) return planDiff(store.db, nodes, origin.contexts, origin);
+  const plan = await store.graphTurns.run(async () => {
+    for (let plans = 1; ; plans += 1) {
+      const isLast = plans === plansMax;
+      try {
+        const planned = isLast ? undefined : await planAndWrite(store, nodes, origin);
+        return planned ?? (await store.write((tx) => planAndWriteIn(tx, store, nodes, origin)));
+      } catch (failure) {
+        if (!isOutdated(failure)) throw failure;
+        if (isLast) throw changing(failure);
+      }
+    }
   });
   await failpoints.hit("dag.diff.after_commit");
   store.changed();
   return plan;
+}
+
+/**
+ * Plans, then writes in one statement, which refuses what has changed in between. Undefined, with nothing stored, where
+ * other processes write the graph, too, or one statement cannot hold it.
+ */
+async function planAndWrite(
+  store: DagStore,
+  nodes: readonly Node[],
+  origin: DiffOrigin,
+): Promise<DiffPlan | undefined> {
+  const { db, clock } = store;
+  if (!store.isSole) return undefined;
+  const plan = await planDiff(db, nodes, origin.contexts, origin);
+  const writes = diffWrites(plan, origin);
+  if (!writes.isOneStatement) return undefined;
+  await failpoints.hit("dag.diff.before_commit");
+  await store.checkLeads();
+  await storeDiff(db, writes, worldsOf(origin), clock.nowMs());
+  return plan;
+}
+
+async function planAndWriteIn(
+  tx: Tx,
+  { clock, isSole }: DagStore,
+  nodes: readonly Node[],
+  origin: DiffOrigin,
+): Promise<DiffPlan> {
+  if (!isSole) await lockGraph(tx);
+  const plan = await planDiff(tx, nodes, origin.contexts, origin);
+  await storeDiff(tx, diffWrites(plan, origin), worldsOf(origin), clock.nowMs());
+  await failpoints.hit("dag.diff.before_commit");
+  return plan;
+}
+
+function changing(cause: unknown): QmtlError {
+  const message = "the graph changes faster than it can be compared with; try again";
+  return new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 100, cause });
+}
+
+function worldsOf({ contexts }: DiffOrigin): string[] {
+  return contexts.map(({ worldId }) => worldId);
 }
 
 function checkedNodes(request: DiffRequest): Node[] {

@@ -9,8 +9,8 @@ import {
   sourceContext,
 } from "../graph/queue-context.ts";
 import { plannedQueue, type QueueRow } from "../graph/queue-row.ts";
-import { knownNodes } from "../store/graph-store.ts";
-import { knownQueues, takenNames } from "../store/queue-store.ts";
+import { type GraphFacts, readGraphFacts } from "../store/graph-facts.ts";
+import { takenNames } from "../store/queue-store.ts";
 
 /** How many numbered names are tried once the name with the whole digest is taken, too. */
 const numberedMax = 10_000;
@@ -36,6 +36,16 @@ export interface DiffPlan {
   readonly assignments: readonly PlannedAssignment[];
   readonly newNodes: readonly Node[];
   readonly newQueues: readonly QueueRow[];
+  /** What it was planned from. */
+  readonly facts: GraphFacts;
+}
+
+/** Whose nodes are compared. */
+interface DiffOf {
+  /** Empty: of no strategy. */
+  readonly strategyId: string;
+  /** Empty: nothing counts as its own. */
+  readonly submissionId: string;
 }
 
 /**
@@ -49,7 +59,7 @@ export async function planDiff(
   db: Queryable,
   nodes: readonly Node[],
   contexts: readonly QueueContext[],
-  submissionId: string,
+  { strategyId, submissionId }: DiffOf,
 ): Promise<DiffPlan> {
   const cones = coneOfEach(nodes);
   const wanted = nodes.flatMap((node) => {
@@ -61,18 +71,18 @@ export async function planDiff(
     const message = `${wanted.length} queues wanted by one diff, at most ${diffQueuesMax}`;
     throw new QmtlError("GRAPH_TOO_LARGE", message);
   }
-  const nodesThere = await knownNodes(
-    db,
-    nodes.map((node) => node.nodeId),
-  );
-  const there = await knownQueues(
-    db,
-    wanted.map(({ queue }) => queue.computeKey),
-  );
-  const named = await nameQueues(
-    db,
-    wanted.filter(({ queue }) => !there.has(queue.computeKey)),
-  );
+  const facts = await readGraphFacts(db, {
+    nodeIds: nodes.map((node) => node.nodeId),
+    computeKeys: wanted.map(({ queue }) => queue.computeKey),
+    names: wanted.map(({ node, context }) => firstName(node, context)),
+    tags: [...new Set(wanted.flatMap(({ queue }) => queue.tags))],
+    intervals: [...new Set(wanted.map(({ queue }) => queue.intervalSeconds))],
+    strategyId,
+    worldIds: strategyId === "" ? [] : contexts.map(({ worldId }) => worldId),
+  });
+  const { nodes: nodesThere, queues: there } = facts;
+  const unknown = wanted.filter(({ queue }) => !there.has(queue.computeKey));
+  const named = await nameQueues(db, unknown, facts.takenNames);
   const isOwn = (by: string): boolean => submissionId !== "" && by === submissionId;
   const assignments = wanted.map(({ node, queue, of }): PlannedAssignment => {
     const known = there.get(queue.computeKey);
@@ -86,7 +96,7 @@ export async function planDiff(
     };
   });
   const newNodes = nodes.filter((node) => !nodesThere.has(node.nodeId));
-  return { assignments, newNodes, newQueues: [...named.values()] };
+  return { assignments, newNodes, newQueues: [...named.values()], facts };
 }
 
 interface WantedQueue {
@@ -100,22 +110,25 @@ function wantedQueue(node: Node, context: QueueContext, of: QueueContext | undef
   return { node, context, queue: plannedQueue(node, context), of };
 }
 
-/** Gives each new queue the first of its candidate names that is not taken. */
+/** Gives each new queue the first of its candidate names that is not taken; of the first ones it is known. */
 async function nameQueues(
   db: Queryable,
   wanted: readonly WantedQueue[],
+  firstTaken: ReadonlySet<string>,
 ): Promise<Map<string, QueueRow>> {
   const named = new Map<string, QueueRow>();
   const given = new Set<string>();
   let open = [...new Map(wanted.map((item) => [item.queue.computeKey, item])).values()].map(
     ({ node, context, queue }) => ({ queue, names: queueNames(node, context), name: "" }),
   );
+  const firsts = new Set(wanted.map(({ node, context }) => firstName(node, context)));
   while (open.length > 0) {
     for (const item of open) item.name = nextName(item.names, given);
-    const taken = await takenNames(
-      db,
-      open.map((item) => item.name),
-    );
+    const others = open.map((item) => item.name).filter((name) => !firsts.has(name));
+    const taken =
+      others.length === 0
+        ? firstTaken
+        : new Set([...firstTaken, ...(await takenNames(db, others))]);
     open = open.filter((item) => {
       if (taken.has(item.name) || given.has(item.name)) return true;
       given.add(item.name);
@@ -124,6 +137,10 @@ async function nameQueues(
     });
   }
   return named;
+}
+
+function firstName(node: Node, context: QueueContext): string {
+  return nextName(queueNames(node, context), new Set());
 }
 
 function nextName(names: Generator<string>, given: ReadonlySet<string>): string {

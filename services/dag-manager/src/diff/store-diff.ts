@@ -1,14 +1,22 @@
-import type { QueueDescriptor } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { appendControlEvent, worldTopicKey } from "@qmtl/service-kit/control";
-import type { Tx } from "@qmtl/service-kit/db";
+import type { Node, QueueDescriptor } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { jcs } from "@qmtl/core/canonical";
+import {
+  appendControlEvent,
+  type ControlChange,
+  type CountedChange,
+  worldTopicKey,
+} from "@qmtl/service-kit/control";
+import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import type { QueueContext } from "../graph/queue-context.ts";
 import { type QueueRow, queueDescriptor } from "../graph/queue-row.ts";
-import { setCurrentContext } from "../store/context-store.ts";
-import { insertNodes, insertSentinel, tieNodes } from "../store/graph-store.ts";
+import { insertNodes } from "../store/graph-store.ts";
+import { type GraphAddition, writeAddition } from "../store/graph-writes.ts";
 import { insertQueues } from "../store/queue-store.ts";
-import { hasOpenSwap } from "../store/swap-store.ts";
 import { emitTagQueries } from "../store/tag-query-store.ts";
 import type { DiffPlan } from "./plan-diff.ts";
+
+/** Largest number of new nodes, and of new queues, that are written with everything else. */
+const togetherMax = 500;
 
 export interface DiffOrigin {
   readonly strategyId: string;
@@ -18,38 +26,69 @@ export interface DiffOrigin {
   readonly contexts: readonly QueueContext[];
 }
 
+/** What a plan writes, and which tag queries it may concern. */
+export interface DiffWrites {
+  readonly addition: GraphAddition;
+  /** Nodes that make a tag query. */
+  readonly queries: readonly Node[];
+  /** Queues with tags that come into force, some of which a stored tag query may match. */
+  readonly tagged: readonly QueueRow[];
+  /** All of it is written by one statement. */
+  readonly isOneStatement: boolean;
+}
+
 /**
- * Writes a plan: nodes, queues, which nodes the strategy has and in which contexts, its sentinel, tag queries, and the
- * events of each world whose queues changed. Runs in the transaction in which the plan was made.
+ * What a plan writes: nodes, queues, which nodes the strategy has and in which contexts, its sentinel, tag queries, and
+ * the events of each world whose queues changed.
  */
-export async function storeDiff(
-  tx: Tx,
-  plan: DiffPlan,
-  origin: DiffOrigin,
-  nowMs: number,
-): Promise<void> {
-  const { strategyId, submissionId, contexts } = origin;
-  await insertNodes(tx, plan.newNodes, submissionId, nowMs);
-  await insertQueues(tx, plan.newQueues, submissionId, nowMs);
-  const nodeIds = [...new Set(plan.assignments.map(({ node }) => node.nodeId))];
-  const tied = await tieNodes(tx, strategyId, nodeIds);
-  await insertSentinel(tx, origin, nowMs);
+export function diffWrites(plan: DiffPlan, origin: DiffOrigin): DiffWrites {
+  const { assignments, newNodes, newQueues, facts } = plan;
+  const { contexts: all, ...of } = origin;
+  const nodeIds = [...new Set(assignments.map(({ node }) => node.nodeId))];
+  const isTied = nodeIds.some((nodeId) => !facts.ownNodes.has(nodeId));
+  const contexts: QueueContext[] = [];
+  const changes: CountedChange[] = [];
   const inForceAnew: QueueRow[] = [];
-  for (const context of [...contexts].sort(byWorld)) {
-    const isSwapping = await hasOpenSwap(tx, strategyId, context.worldId);
-    const isMoved = !isSwapping && (await setCurrentContext(tx, strategyId, context, nowMs));
-    const isAdded = plan.newQueues.some((queue) => queue.context.worldId === context.worldId);
-    if (!isMoved && !isAdded && tied === 0) continue;
-    const queues = plan.assignments
-      .filter(({ of }) => of === undefined || of === context)
+  for (const context of [...all].sort(byWorld)) {
+    const { worldId } = context;
+    const inForce = facts.contexts.get(worldId);
+    const isSame = inForce !== undefined && jcs(inForce) === jcs(context);
+    const isMoved = !facts.swapping.has(worldId) && !isSame;
+    if (isMoved) contexts.push(context);
+    const isAdded = newQueues.some((queue) => queue.context.worldId === worldId);
+    if (!isMoved && !isAdded && !isTied) continue;
+    const queues = assignments
+      .filter((assignment) => assignment.of === undefined || assignment.of === context)
       .map(({ queue }) => queue);
     inForceAnew.push(...queues.filter(({ isSource }) => !isSource));
-    await emitWorldQueues(tx, context.worldId, strategyId, queues.map(queueDescriptor), nowMs);
+    const { revision, storeEpoch } = facts.topics.get(worldId)!;
+    const change = worldQueues(worldId, of.strategyId, queues.map(queueDescriptor));
+    changes.push({ ...change, revision: revision + 1, storeEpoch });
   }
-  const queries = plan.assignments.map(({ node }) => node).filter((node) => node.tagQuery);
-  const worldIds = contexts.map(({ worldId }) => worldId);
-  const newSources = plan.newQueues.filter(({ isSource }) => isSource);
-  await emitTagQueries(tx, queries, worldIds, [...newSources, ...inForceAnew], nowMs);
+  const addition = { ...of, newNodes, newQueues, nodeIds, contexts, changes };
+  const queries = assignments.map(({ node }) => node).filter((node) => node.tagQuery);
+  const newSources = newQueues.filter(({ isSource }) => isSource);
+  const tagged = facts.isTagged
+    ? [...newSources, ...inForceAnew].filter(({ tags }) => tags.length > 0)
+    : [];
+  const isSmall = newNodes.length <= togetherMax && newQueues.length <= togetherMax;
+  const isOneStatement = isSmall && queries.length === 0 && tagged.length === 0;
+  return { addition, queries, tagged, isOneStatement };
+}
+
+/** Writes it. @param db a transaction unless `isOneStatement`. */
+export async function storeDiff(
+  db: Queryable,
+  { addition, queries, tagged, isOneStatement }: DiffWrites,
+  worldIds: readonly string[],
+  nowMs: number,
+): Promise<void> {
+  if (isOneStatement) return writeAddition(db, addition, nowMs);
+  const { newNodes, newQueues, submissionId } = addition;
+  await insertNodes(db, newNodes, submissionId, nowMs);
+  await insertQueues(db, newQueues, submissionId, nowMs);
+  await writeAddition(db, { ...addition, newNodes: [], newQueues: [] }, nowMs);
+  await emitTagQueries(db, queries, worldIds, tagged, nowMs);
 }
 
 /** Publishes the queues of a strategy in the context that is in force in its world. */
@@ -60,10 +99,17 @@ export async function emitWorldQueues(
   queues: readonly QueueDescriptor[],
   nowMs: number,
 ): Promise<void> {
+  await appendControlEvent(tx, "dag", worldQueues(worldId, strategyId, queues), nowMs);
+}
+
+function worldQueues(
+  worldId: string,
+  strategyId: string,
+  queues: readonly QueueDescriptor[],
+): ControlChange {
   const value = { worldId, strategy: { strategyId, queues: [...queues] } };
   const payload = { case: "queuesUpdated" as const, value };
-  const topicKey = worldTopicKey(worldId, "queue");
-  await appendControlEvent(tx, "dag", { topicKey, subject: strategyId, payload }, nowMs);
+  return { topicKey: worldTopicKey(worldId, "queue"), subject: strategyId, payload };
 }
 
 function byWorld(a: QueueContext, b: QueueContext): number {

@@ -1,4 +1,4 @@
-import { parseTimeText } from "@qmtl/sdk/config";
+import { isDateText, parseTimeText } from "@qmtl/sdk/config";
 import type { FeedConfig } from "../store/replay-store.ts";
 
 /** The part of a `sources:` entry that matters here. */
@@ -26,6 +26,5 @@ function untilMs(entry: SourceEntry): number | null {
   if (entry.until === null) return null;
   if (entry.until === "start")
     return entry.start === null ? beforeAllMs : parseTimeText(entry.start);
-  const isDate = /^\d{4}-\d{2}-\d{2}$/.test(entry.until);
-  return parseTimeText(entry.until) + (isDate ? dayMs : 0);
+  return parseTimeText(entry.until) + (isDateText(entry.until) ? dayMs : 0);
 }

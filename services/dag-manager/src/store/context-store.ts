@@ -1,7 +1,7 @@
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import { domainOf, type QueueContext } from "../graph/queue-context.ts";
 
-interface ContextRow {
+export interface ContextRow {
   world_id: string;
   execution_domain: string;
   as_of: string;

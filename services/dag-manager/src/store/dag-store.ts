@@ -1,4 +1,4 @@
-import type { Clock } from "@qmtl/service-kit";
+import type { Clock, SerialQueue } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
 
 /** What every use case that writes the graph's schema needs. */
@@ -11,6 +11,12 @@ export interface DagStore {
    * @throws {QmtlError} NOT_LEADER: nothing is stored.
    */
   write<T>(fn: (tx: Tx) => Promise<T>): Promise<T>;
+  /** No other process can write the schema: what one statement stores need not be in a transaction. */
+  readonly isSole: boolean;
+  /** Refuses, before such a statement, unless this process leads. @throws {QmtlError} NOT_LEADER */
+  checkLeads(): Promise<void>;
+  /** The turns of the submissions that add to the graph. */
+  readonly graphTurns: SerialQueue;
   /** Called after each commit that may have put an event into the outbox. */
   changed(): void;
 }

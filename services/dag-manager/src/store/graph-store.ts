@@ -5,18 +5,6 @@ import type { Queryable, Tx } from "@qmtl/service-kit/db";
 /** Nodes written by one statement. */
 const batchMax = 500;
 
-/** Ids among `nodeIds` that are in the graph, each with the submission that added it. */
-export async function knownNodes(
-  db: Queryable,
-  nodeIds: readonly string[],
-): Promise<Map<string, string>> {
-  const rows = await db.query<{ node_id: string; submission_id: string }>(
-    "select node_id, submission_id from dag.node where node_id = any($1::text[])",
-    [nodeIds],
-  );
-  return new Map(rows.map((row) => [row.node_id, row.submission_id]));
-}
-
 /** Lets one transaction at a time add to the graph: what is new and which names are taken must not change meanwhile. */
 export async function lockGraph(tx: Tx): Promise<void> {
   await tx.query("lock table dag.node in share row exclusive mode");
@@ -30,14 +18,7 @@ export async function insertNodes(
   nowMs: number,
 ): Promise<void> {
   for (let at = 0; at < nodes.length; at += batchMax) {
-    const batch = nodes.slice(at, at + batchMax).map((node) => ({
-      node_id: node.nodeId,
-      node_type: node.nodeType,
-      interval_seconds: Number(node.intervalSeconds),
-      tags: node.tags,
-      source: node.source?.source ?? "",
-      encoded: Buffer.from(toBinary(NodeSchema, node)).toString("base64"),
-    }));
+    const batch = nodesJson(nodes.slice(at, at + batchMax));
     await tx.query(
       `insert into dag.node
          (node_id, node_type, interval_seconds, tags, source, encoded, submission_id, created_ms)
@@ -50,19 +31,16 @@ export async function insertNodes(
   }
 }
 
-/** Records that a strategy has these nodes; resolves to how many are new to it. */
-export async function tieNodes(
-  tx: Tx,
-  strategyId: string,
-  nodeIds: readonly string[],
-): Promise<number> {
-  const rows = await tx.query<{ node_id: string }>(
-    `insert into dag.strategy_node (strategy_id, node_id, position)
-     select $1, n.node_id, n.position from unnest($2::text[]) with ordinality as n(node_id, position)
-     on conflict do nothing returning node_id`,
-    [strategyId, nodeIds],
-  );
-  return rows.length;
+/** Nodes as the parameter of an insert. */
+export function nodesJson(nodes: readonly Node[]) {
+  return nodes.map((node) => ({
+    node_id: node.nodeId,
+    node_type: node.nodeType,
+    interval_seconds: Number(node.intervalSeconds),
+    tags: node.tags,
+    source: node.source?.source ?? "",
+    encoded: Buffer.from(toBinary(NodeSchema, node)).toString("base64"),
+  }));
 }
 
 /** True when the strategy has nodes, that is, when it is known here. */
@@ -92,23 +70,4 @@ export async function strategyNodes(db: Queryable, strategyId: string): Promise<
     [strategyId],
   );
   return rows.map((row) => fromBinary(NodeSchema, row.encoded));
-}
-
-/** Writes the sentinel of a submission, once. */
-export async function insertSentinel(
-  tx: Tx,
-  sentinel: {
-    readonly sentinelId: string;
-    readonly strategyId: string;
-    readonly version: string;
-    readonly submissionId: string;
-  },
-  nowMs: number,
-): Promise<void> {
-  const { sentinelId, strategyId, version, submissionId } = sentinel;
-  await tx.query(
-    `insert into dag.sentinel (sentinel_id, strategy_id, version, submission_id, created_ms)
-     values ($1, $2, $3, $4, $5) on conflict do nothing`,
-    [sentinelId, strategyId, version, submissionId, nowMs],
-  );
 }

@@ -127,22 +127,7 @@ export async function insertQueues(
   nowMs: number,
 ): Promise<void> {
   for (let at = 0; at < queues.length; at += batchMax) {
-    const batch = queues.slice(at, at + batchMax).map((queue) => ({
-      compute_key: queue.computeKey,
-      node_id: queue.nodeId,
-      name: queue.name,
-      world_id: queue.context.worldId,
-      execution_domain: queue.context.domain,
-      as_of: queue.context.asOf,
-      pins: queue.context.pins,
-      partition: queue.context.partition,
-      is_source: queue.isSource,
-      interval_seconds: queue.intervalSeconds,
-      columns: queue.columns,
-      tags: queue.tags,
-      source: queue.source,
-      gateway_only: queue.gatewayOnly,
-    }));
+    const batch = queuesJson(queues.slice(at, at + batchMax));
     await tx.query(
       `insert into dag.queue (compute_key, node_id, name, world_id, execution_domain, as_of, pins, partition,
          is_source, interval_seconds, columns, tags, source, gateway_only, submission_id, created_ms)
@@ -161,6 +146,26 @@ export async function insertQueues(
       batch.map((queue) => queue.compute_key),
     );
   }
+}
+
+/** Queues as the parameter of an insert. */
+export function queuesJson(queues: readonly QueueRow[]) {
+  return queues.map((queue) => ({
+    compute_key: queue.computeKey,
+    node_id: queue.nodeId,
+    name: queue.name,
+    world_id: queue.context.worldId,
+    execution_domain: queue.context.domain,
+    as_of: queue.context.asOf,
+    pins: queue.context.pins,
+    partition: queue.context.partition,
+    is_source: queue.isSource,
+    interval_seconds: queue.intervalSeconds,
+    columns: queue.columns,
+    tags: queue.tags,
+    source: queue.source,
+    gateway_only: queue.gatewayOnly,
+  }));
 }
 
 /**

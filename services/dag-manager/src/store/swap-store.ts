@@ -48,20 +48,6 @@ export async function writeSwap(tx: Tx, swap: ContextSwap, nowMs: number): Promi
   await appendControlEvent(tx, "dag", { topicKey, subject: strategyId, payload }, nowMs);
 }
 
-/** True when a swap of the strategy in the world is not decided yet. */
-export async function hasOpenSwap(
-  db: Queryable,
-  strategyId: string,
-  worldId: string,
-): Promise<boolean> {
-  const rows = await db.query(
-    `select 1 as one from dag.context_swap where strategy_id = $1 and world_id = $2
-       and phase in ('OPENING', 'PREPARE')`,
-    [strategyId, worldId],
-  );
-  return rows.length > 0;
-}
-
 /** Swaps that are not decided yet, oldest first. */
 export async function openSwaps(db: Queryable): Promise<ContextSwap[]> {
   const rows = await db.query<{ encoded: Uint8Array }>(

@@ -32,7 +32,7 @@ export async function planSwap(
 ): Promise<ContextSwap> {
   const { strategyId, nodes, from, to } = way;
   await lockGraph(tx);
-  const plan = await planDiff(tx, nodes, [to], "");
+  const plan = await planDiff(tx, nodes, [to], { strategyId: "", submissionId: "" });
   await insertQueues(tx, plan.newQueues, "", nowMs);
   const oldKeys = keysIn(nodes, from);
   const newKeys = keysIn(nodes, to);

@@ -37,9 +37,9 @@ import {
   type ChangedSubmission,
   claimSubmission,
   putSubmission,
-  readSubmission,
-  writeOutcome,
+  readSubmissionWithEpoch,
 } from "../store/submission-store.ts";
+import { insertSubmission, writeOutcome } from "../submission/store-submission.ts";
 import { readSubmissionTopic, submissionChange } from "../submission/submission-topic.ts";
 import { ControlHub } from "./control-hub.ts";
 import { EventLog } from "./event-log.ts";
@@ -191,10 +191,7 @@ const writersOf = (worldId: string): readonly Writer[] => [
   {
     schema: "gateway",
     key: `submission/${worldId}`,
-    write: async (tx, a, b) => {
-      const row = await changeSubmission(tx, worldId, a, b);
-      if (row !== undefined) await appendCountedEvent(tx, "gateway", submissionChange(row), 0);
-    },
+    write: (tx, a, b) => changeSubmission(tx, worldId, a, b),
   },
   {
     schema: "world",
@@ -214,25 +211,37 @@ const writersOf = (worldId: string): readonly Writer[] => [
   },
 ];
 
-/** Submits, claims, or ends the round of a submission, as the two numbers say; some combinations change nothing. */
-async function changeSubmission(
-  tx: Tx,
-  submissionId: string,
-  a: number,
-  b: number,
-): Promise<ChangedSubmission | undefined> {
-  const known = await readSubmission(tx, submissionId);
-  if (b < 2) return claimSubmission(tx, submissionId, "gw", { nowMs: 0, ownMs: 0 });
+/**
+ * Submits, claims, or ends the round of a submission, as the two numbers say, with the event; some combinations change
+ * nothing.
+ */
+async function changeSubmission(tx: Tx, submissionId: string, a: number, b: number): Promise<void> {
+  const tell = (row: ChangedSubmission) =>
+    appendCountedEvent(tx, "gateway", submissionChange(row), 0);
+  const { storeEpoch, row: known } = await readSubmissionWithEpoch(tx, submissionId);
+  if (b < 2) {
+    const claimed = await claimSubmission(tx, submissionId, "gw", { nowMs: 0, ownMs: 0 });
+    if (claimed !== undefined) await tell(claimed);
+    return;
+  }
   if (b > 3 && known !== undefined) {
     const submission = create(SubmissionSchema, { newNodes: a, sentinelId: `s${a}` });
     const state = a < 4 ? "completed" : "queued";
     const result = a < 4 ? { result: { submission, assignments: [] } } : {};
-    return writeOutcome(tx, known, "gw", { state, reason: `r${a}`, nowMs: 0, ...result });
+    const outcome = { state, reason: `r${a}`, nowMs: 0, ...result } as const;
+    await writeOutcome(tx, { ...known, storeEpoch }, "gw", outcome);
+    return;
   }
   const request = create(SubmitStrategyRequestSchema, { strategyName: `n${a}` });
   const principal = { name: "quant", role: "researcher" } as const;
   const row = { submissionId, strategyId: "st", worldIds: [], principal, request };
-  return putSubmission(tx, row, 0);
+  if (known === undefined) {
+    const remembered = { requestId: "", contentHash: "", submissionId };
+    const at = { nowMs: 0, storeEpoch };
+    await insertSubmission(tx, { ...row, remembered, sourceKeys: [] }, undefined, at);
+    return;
+  }
+  await tell(await putSubmission(tx, row, 0));
 }
 
 /** What a key's writer has stored, as a snapshot of it. */

@@ -1,9 +1,9 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type NodeAssignment, NodeAssignmentSchema } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import type { Queryable, Tx } from "@qmtl/service-kit/db";
+import type { Queryable } from "@qmtl/service-kit/db";
 
-/** Assignments written by one statement. */
-const batchMax = 1_000;
+/** Largest number of assignments written by one statement. */
+export const assignmentsTogetherMax = 1_000;
 
 /** An assignment with its place in its submission. */
 interface StoredAssignment {
@@ -11,26 +11,35 @@ interface StoredAssignment {
   readonly assignment: NodeAssignment;
 }
 
-/** Replaces the assignments of a submission. */
+/** Writes the assignments of a submission from position `from` on, over those of the round before. */
 export async function putAssignments(
-  tx: Tx,
+  db: Queryable,
   submissionId: string,
   assignments: readonly NodeAssignment[],
+  from: number,
 ): Promise<void> {
-  await tx.query("delete from gateway.node_assignment where submission_id = $1", [submissionId]);
-  for (let from = 0; from < assignments.length; from += batchMax) {
-    const batch = assignments.slice(from, from + batchMax);
-    await tx.query(
+  for (let at = from; at < assignments.length; at += assignmentsTogetherMax) {
+    await db.query(
       `insert into gateway.node_assignment (submission_id, position, world_id, encoded)
-       select $1, * from unnest($2::int[], $3::text[], $4::bytea[])`,
-      [
-        submissionId,
-        batch.map((_, at) => from + at),
-        batch.map(({ queue }) => queue?.context?.worldId ?? ""),
-        batch.map((assignment) => toBinary(NodeAssignmentSchema, assignment)),
-      ],
+       select $1, * from unnest($2::int[], $3::text[], $4::bytea[])
+       on conflict (submission_id, position) do update set world_id = excluded.world_id, encoded = excluded.encoded`,
+      [submissionId, ...encodedAssignments(assignments, at, at + assignmentsTogetherMax)],
     );
   }
+}
+
+/** Positions, worlds and bytes of the assignments from a position up to another. */
+export function encodedAssignments(
+  assignments: readonly NodeAssignment[],
+  from: number,
+  to: number,
+): [positions: number[], worldIds: string[], encoded: Uint8Array[]] {
+  const batch = assignments.slice(from, to);
+  return [
+    batch.map((_, at) => from + at),
+    batch.map(({ queue }) => queue?.context?.worldId ?? ""),
+    batch.map((assignment) => toBinary(NodeAssignmentSchema, assignment)),
+  ];
 }
 
 /** Assignments of a submission after a position: of one world and its sources, or of all. */

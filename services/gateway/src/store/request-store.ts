@@ -4,6 +4,14 @@ import type { Tx } from "@qmtl/service-kit/db";
 /** How long a request id is remembered: 24 hours, in milliseconds. */
 export const requestKeptMs = 86_400_000;
 
+/** What a request id stands for. */
+export interface RememberedRequest {
+  /** Empty: the request has none. */
+  readonly requestId: string;
+  readonly contentHash: string;
+  readonly submissionId: string;
+}
+
 /**
  * Remembers what a request id stood for, in the transaction of the request. True when it is known with the same
  * content: the request was handled before.
@@ -12,11 +20,7 @@ export const requestKeptMs = 86_400_000;
  */
 export async function rememberRequest(
   tx: Tx,
-  request: {
-    readonly requestId: string;
-    readonly contentHash: string;
-    readonly submissionId: string;
-  },
+  request: RememberedRequest,
   nowMs: number,
 ): Promise<boolean> {
   if (request.requestId === "") return false;

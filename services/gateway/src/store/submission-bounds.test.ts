@@ -4,15 +4,16 @@ import { SubmitStrategyRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/gat
 import { SubmissionSchema } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import { migrateTopics } from "@qmtl/service-kit/control";
 import { applyMigrations, type PgliteHost, readMigrations } from "@qmtl/service-kit/db";
+import { migrateOutbox } from "@qmtl/service-kit/outbox";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { writeOutcome } from "../submission/store-submission.ts";
 import { node } from "../testing/gateway-rig.ts";
 import {
   claimSubmission,
   putSubmission,
   readSubmission,
   weightBoundsOf,
-  writeOutcome,
 } from "./submission-store.ts";
 
 const source = node("StreamInput");
@@ -30,6 +31,7 @@ const db = () => host.db("gateway");
 async function migrateTo(steps?: number): Promise<void> {
   const migrations = await readMigrations(folder);
   await applyMigrations(db(), "gateway", migrations.slice(0, steps));
+  await migrateOutbox(db());
   await migrateTopics(db());
 }
 
@@ -56,7 +58,7 @@ async function end(worldId: string, state: "completed" | "failed"): Promise<void
   const submission = create(SubmissionSchema, {});
   const result = state === "completed" ? { result: { submission, assignments: [] } } : {};
   const outcome = { state, reason: "", nowMs, ...result };
-  await db().transaction((tx) => writeOutcome(tx, claimed!, "gw", outcome));
+  await writeOutcome(db(), claimed!, "gw", outcome);
 }
 
 async function boundIn(worldId: string): Promise<number | undefined> {

@@ -1,4 +1,4 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   type SubmitStrategyRequest,
   SubmitStrategyRequestSchema,
@@ -7,7 +7,6 @@ import type { NodeAssignment } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { type Submission, SubmissionSchema } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import type { CallPrincipal } from "@qmtl/service-kit";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
-import { putAssignments } from "./assignment-store.ts";
 
 export type SubmissionStateName = "queued" | "processing" | "completed" | "failed";
 
@@ -61,7 +60,9 @@ interface ChangedRecord extends SubmissionRecord {
   store_epoch: number;
 }
 
-const storeEpochSql = "coalesce((select store_epoch from gateway.topic_store), 1) as store_epoch";
+/** The store epoch of the gateway's topics. */
+export const epochSql = "coalesce((select store_epoch from gateway.topic_store), 1)";
+const storeEpochSql = `${epochSql} as store_epoch`;
 
 /** A submission; undefined when there is none. */
 export async function readSubmission(
@@ -87,6 +88,15 @@ export async function readSubmissionWithEpoch(
   );
   const isThere = record !== undefined && record.submission_id !== null;
   return { storeEpoch: record?.store_epoch ?? 1, row: isThere ? rowOf(record) : undefined };
+}
+
+/** The store epoch of the gateway's topics, which is read once: it changes only while no gateway runs. */
+export function storeEpochReader(db: Queryable): () => Promise<number> {
+  let known: number | undefined;
+  return async () => {
+    known ??= (await db.query<{ store_epoch: number }>(`select ${storeEpochSql}`))[0]!.store_epoch;
+    return known;
+  };
 }
 
 /** Adds a submission, or begins another round of an existing one. */
@@ -155,38 +165,6 @@ export async function renewClaim(
     [row.submissionId, row.round, owner, times.nowMs, times.ownMs],
   );
   return renewed.length === 1;
-}
-
-/** Writes the state of a round; undefined when a newer round began meanwhile, or another process took this one over. */
-export async function writeOutcome(
-  tx: Tx,
-  row: Pick<SubmissionRow, "submissionId" | "round" | "request">,
-  owner: string,
-  outcome: {
-    readonly state: SubmissionStateName;
-    readonly reason: string;
-    readonly result?: SubmissionResult;
-    readonly nowMs: number;
-  },
-): Promise<ChangedSubmission | undefined> {
-  const found = outcome.result;
-  const result = found === undefined ? null : toBinary(SubmissionSchema, found.submission);
-  const declared = outcome.state === "completed" ? declaredOf(row.request) : null;
-  const { state, reason, nowMs } = outcome;
-  const [written] = await tx.query<ChangedRecord>(
-    `update gateway.submission set state = $3, state_reason = $4, result = coalesce($5::bytea, result),
-       declared = coalesce($8::bytea, declared), completed_ms = case when $3 = 'completed' then $6 else completed_ms end,
-       owner = null, owned_until_ms = 0, updated_ms = $6, revision = revision + 1
-     where submission_id = $1 and round = $2 and owner = $7 returning *, ${storeEpochSql}`,
-    [row.submissionId, row.round, state, reason, result, nowMs, owner, declared],
-  );
-  if (written === undefined) return undefined;
-  if (found !== undefined) await putAssignments(tx, row.submissionId, found.assignments);
-  return changedOf(written);
-}
-
-function declaredOf({ targets }: SubmitStrategyRequest): Uint8Array {
-  return toBinary(SubmitStrategyRequestSchema, create(SubmitStrategyRequestSchema, { targets }));
 }
 
 /** Ids of submissions that are not done and that nobody but `owner` works on, oldest first, at most 1,000. */

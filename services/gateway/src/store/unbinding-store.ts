@@ -116,15 +116,3 @@ export async function releaseUnbinding(
     [...key, end === "again", asked],
   );
 }
-
-/** Forgets unbindings whose contexts a submission has opened itself. */
-export async function forgetClosed(
-  db: Queryable,
-  strategyId: string,
-  worldIds: readonly string[],
-): Promise<void> {
-  await db.query(
-    `delete from gateway.unbinding where strategy_id = $1 and world_id = any($2::text[]) and not is_due`,
-    [strategyId, [...worldIds]],
-  );
-}

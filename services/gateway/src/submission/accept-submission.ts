@@ -14,10 +14,11 @@ import { type SourceKeys, sourceKeysOf } from "../feed/source-keys.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 import type { ControlOutbox } from "../ports.ts";
-import { rememberRequest } from "../store/request-store.ts";
-import { addSourceKeys } from "../store/source-key-store.ts";
+import { type RememberedRequest, rememberRequest } from "../store/request-store.ts";
+import { addSourceKeys, type SourceKey } from "../store/source-key-store.ts";
 import { putSubmission, readSubmission, type SubmissionRow } from "../store/submission-store.ts";
 import { checkGraph, submissionBytesMax } from "./check-graph.ts";
+import { insertSubmission, type NewSubmission } from "./store-submission.ts";
 import { submissionMessage } from "./submission-message.ts";
 import { submissionChange } from "./submission-topic.ts";
 import type { SubmissionWorker } from "./submission-worker.ts";
@@ -30,6 +31,8 @@ export interface SubmissionPorts {
   readonly clock: Clock;
   readonly world: Peer;
   readonly keys: SourceKeys;
+  /** The store epoch of the gateway's topics. */
+  readonly storeEpoch: () => Promise<number>;
   readonly worker: SubmissionWorker;
   readonly outbox: Pick<ControlOutbox, "poke">;
 }
@@ -64,25 +67,56 @@ export async function acceptSubmission(
   if (request.validateOnly) return dryRun(ports, row, context);
   const contentHash = contentHashOf(request);
   const sourceKeys = sourceKeysOf(nodes);
-  const { requestId } = request;
+  const remembered = { requestId: request.requestId, contentHash, submissionId };
   await failpoints.hit("gw.submit.before_commit");
-  const { stored, duplicate } = await ports.db.transaction(async (tx) => {
-    const nowMs = ports.clock.nowMs();
-    const isRepeat = await rememberRequest(tx, { requestId, contentHash, submissionId }, nowMs);
+  const isNew = await insertAndBegin(ports, { ...row, remembered, sourceKeys });
+  const accepted = isNew ?? (await putAgain(ports, row, { remembered, sourceKeys }));
+  await failpoints.hit("gw.submit.after_commit");
+  ports.keys.add(sourceKeys);
+  ports.outbox.poke();
+  return accepted;
+}
+
+/**
+ * Stores a submission that is not known yet, and begins to work on it if there is room: then it is stored as claimed.
+ * Undefined when it, or its request id, is known.
+ */
+async function insertAndBegin(
+  { db, clock, storeEpoch, worker }: SubmissionPorts,
+  submission: NewSubmission,
+): Promise<AcceptedSubmission | undefined> {
+  const { submissionId } = submission;
+  const epoch = await storeEpoch();
+  const at = { nowMs: clock.nowMs(), storeEpoch: epoch };
+  await using place = worker.reserve(submissionId);
+  const stored = await insertSubmission(db, submission, place?.claim, at);
+  if (stored === undefined) return undefined;
+  if (place === undefined) worker.take(submissionId);
+  else place.begin(stored);
+  return { submission: submissionMessage(stored), duplicate: false };
+}
+
+/** Begins another round of a submission, unless a repeated call finds its first one still being worked on. */
+async function putAgain(
+  { db, clock, worker }: SubmissionPorts,
+  row: Parameters<typeof putSubmission>[1],
+  by: { readonly remembered: RememberedRequest; readonly sourceKeys: readonly SourceKey[] },
+): Promise<AcceptedSubmission> {
+  const { submissionId } = row;
+  const { stored, duplicate } = await db.transaction(async (tx) => {
+    const nowMs = clock.nowMs();
+    const isRepeat = await rememberRequest(tx, by.remembered, nowMs);
     const known = isRepeat ? await readSubmission(tx, submissionId) : undefined;
     // A repeated call whose first one is still being worked on joins it.
     if (known !== undefined && known.state !== "completed" && known.state !== "failed") {
       return { stored: known, duplicate: true };
     }
-    await addSourceKeys(tx, sourceKeys);
+    await addSourceKeys(tx, by.sourceKeys);
     const put = await putSubmission(tx, row, nowMs);
     await appendCountedEvent(tx, "gateway", submissionChange(put), nowMs);
     return { stored: put, duplicate: put.round > 1 };
   });
-  await failpoints.hit("gw.submit.after_commit");
-  ports.keys.add(sourceKeys);
-  ports.outbox.poke();
-  ports.worker.take(submissionId);
+  worker.take(submissionId);
   return { submission: submissionMessage(stored), duplicate };
 }
 

@@ -17,8 +17,7 @@ const states: Readonly<Record<SubmissionStateName, SubmissionState>> = {
 /** A stored submission as clients see it. It has a result once its current round is completed. */
 export function submissionMessage(row: SubmissionRow): Submission {
   const done = row.state === "completed" ? row.result : undefined;
-  const base = done ?? create(SubmissionSchema);
-  return Object.assign(base, {
+  return Object.assign(create(SubmissionSchema), done, {
     submissionId: row.submissionId,
     strategyId: row.strategyId,
     strategyName: row.request.strategyName,

@@ -40,7 +40,7 @@ async function openRig() {
     letThrough = resolve;
   });
   const diffs: string[] = [];
-  const changes: string[] = [];
+  const changes: (string | undefined)[] = [];
   const diff = serve(DiffService, {
     async *diff({ submissionId: id }) {
       diffs.push(id);
@@ -71,7 +71,7 @@ async function openRig() {
     gateway: { name: "gw-alive", role: "gateway" },
     gatewayId: "gw-alive",
     outbox: { poke: () => {} },
-    watch: { changed: (id) => void changes.push(id) },
+    watch: { changed: (_, row) => void changes.push(row?.state) },
   });
   opened.defer(() => worker.stop());
   const request = create(SubmitStrategyRequestSchema, submission([source]));
@@ -140,8 +140,9 @@ test("what a process finds after another took its submission over is dropped", a
   ]);
 
   rig.letThrough();
-  await waitUntil(() => rig.changes.length === 1);
+  await waitUntil(() => rig.changes.length === 2);
 
+  expect(rig.changes).toEqual(["processing", undefined]);
   expect(await rig.state()).toBe("processing");
 });
 

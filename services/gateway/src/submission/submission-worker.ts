@@ -21,21 +21,22 @@ import {
   sleep,
 } from "@qmtl/service-kit";
 import { appendCountedEvent } from "@qmtl/service-kit/control";
-import type { Db } from "@qmtl/service-kit/db";
+import type { Db, Queryable } from "@qmtl/service-kit/db";
 import { isTransient } from "../peers/breaker.ts";
 import type { Peer, PeerCall } from "../peers/peer.ts";
 import type { ControlOutbox } from "../ports.ts";
 import {
+  type ChangedSubmission,
   claimSubmission,
   openSubmissions,
   renewClaim,
   type SubmissionResult,
   type SubmissionRow,
-  writeOutcome,
 } from "../store/submission-store.ts";
-import { forgetClosed } from "../store/unbinding-store.ts";
+import { isOneStatement, type SubmissionClaim } from "../store/submission-writes.ts";
 import { contextAt } from "./plan-contexts.ts";
 import { runDiff } from "./run-diff.ts";
+import { writeOutcome } from "./store-submission.ts";
 import { submissionChange } from "./submission-topic.ts";
 import type { SubmissionWatch } from "./watch-submission.ts";
 
@@ -67,6 +68,13 @@ interface SubmissionWorkerPorts {
   readonly outbox: Pick<ControlOutbox, "poke">;
   /** Is notified of each change of a submission. */
   readonly watch: Pick<SubmissionWatch, "changed">;
+}
+
+/** A place for a submission that is about to be stored, as claimed by this process. Given back unless work began. */
+interface SubmissionPlace extends AsyncDisposable {
+  readonly claim: SubmissionClaim;
+  /** Begins to work on the submission as it was stored. */
+  begin(row: ChangedSubmission): void;
 }
 
 type Job = Pick<
@@ -110,6 +118,25 @@ export class SubmissionWorker {
     this.#next();
   }
 
+  /** Keeps a place for a submission that is about to be stored; undefined when all are taken, or it has one. */
+  reserve(submissionId: string): SubmissionPlace | undefined {
+    const isFull = this.#busy.size >= parallelMax || this.#busy.has(submissionId);
+    if (isFull || this.#stopping.signal.aborted) return undefined;
+    const { clock, gatewayId } = this.#ports;
+    this.#busy.add(submissionId);
+    let isBegun = false;
+    return {
+      claim: { owner: gatewayId, ownedUntilMs: clock.nowMs() + ownMs },
+      begin: (row) => {
+        isBegun = true;
+        this.#begin(submissionId, row);
+      },
+      [Symbol.asyncDispose]: async () => {
+        if (!isBegun) this.#leave(submissionId);
+      },
+    };
+  }
+
   /** What a submission would come to; nothing is stored. */
   async preview(job: Job, signal: AbortSignal): Promise<Submission> {
     const call = { principal: this.#ports.gateway, signal };
@@ -151,21 +178,27 @@ export class SubmissionWorker {
       if (at < 0) return;
       const [id] = this.#waiting.splice(at, 1);
       this.#busy.add(id!);
-      this.#track(
-        this.#attempt(id!).finally(() => {
-          this.#busy.delete(id!);
-          this.#next();
-        }),
-      );
+      this.#begin(id!);
     }
   }
 
-  async #attempt(submissionId: string): Promise<void> {
-    const { logger } = this.#ports;
-    let row: SubmissionRow | undefined;
+  /** @param claimed the submission, if it is claimed already. */
+  #begin(submissionId: string, claimed?: ChangedSubmission): void {
+    this.#track(this.#attempt(submissionId, claimed).finally(() => this.#leave(submissionId)));
+  }
+
+  #leave(submissionId: string): void {
+    this.#busy.delete(submissionId);
+    this.#next();
+  }
+
+  async #attempt(submissionId: string, claimed: ChangedSubmission | undefined): Promise<void> {
+    const { logger, watch } = this.#ports;
+    let row = claimed;
     try {
-      row = await this.#claim(submissionId);
+      row ??= await this.#claim(submissionId);
       if (row === undefined) return;
+      watch.changed(submissionId, row);
       const result = await this.#keeping(row, this.#work(row));
       await this.#finish(row, "completed", "", result);
     } catch (failure) {
@@ -176,12 +209,13 @@ export class SubmissionWorker {
       const attempts = row?.attempts ?? 1;
       await this.#settle(row, isRefusal, reason).catch((error: unknown) => {
         logger.warn("the state of a submission could not be written", { submissionId, error });
+        watch.changed(submissionId, undefined);
       });
       if (!isRefusal || row === undefined) this.#later(submissionId, attempts);
     }
   }
 
-  async #claim(submissionId: string): Promise<SubmissionRow | undefined> {
+  async #claim(submissionId: string): Promise<ChangedSubmission | undefined> {
     const { db, clock, gatewayId, outbox } = this.#ports;
     const row = await db.transaction(async (tx) => {
       const nowMs = clock.nowMs();
@@ -195,7 +229,11 @@ export class SubmissionWorker {
     return row;
   }
 
-  async #settle(row: SubmissionRow | undefined, isRefusal: boolean, reason: string): Promise<void> {
+  async #settle(
+    row: ChangedSubmission | undefined,
+    isRefusal: boolean,
+    reason: string,
+  ): Promise<void> {
     if (row === undefined) return;
     await this.#finish(row, isRefusal ? "failed" : "queued", reason, undefined);
   }
@@ -247,25 +285,20 @@ export class SubmissionWorker {
   }
 
   async #finish(
-    row: SubmissionRow,
+    row: ChangedSubmission,
     state: SubmissionRow["state"],
     reason: string,
     result: SubmissionResult | undefined,
   ): Promise<void> {
     const { db, clock, gatewayId, outbox, watch } = this.#ports;
     await failpoints.hit("gw.submission.before_commit");
-    await db.transaction(async (tx) => {
-      const nowMs = clock.nowMs();
-      const outcome = { state, reason, nowMs, ...(result === undefined ? {} : { result }) };
-      const written = await writeOutcome(tx, row, gatewayId, outcome);
-      if (written !== undefined) {
-        await appendCountedEvent(tx, "gateway", submissionChange(written), nowMs);
-        if (state === "completed") await forgetClosed(tx, row.strategyId, row.worldIds);
-      }
-    });
+    const nowMs = clock.nowMs();
+    const outcome = { state, reason, nowMs, ...(result === undefined ? {} : { result }) };
+    const write = (to: Queryable) => writeOutcome(to, row, gatewayId, outcome);
+    const written = await (isOneStatement(outcome) ? write(db) : db.transaction(write));
     await failpoints.hit("gw.submission.after_commit");
     outbox.poke();
-    watch.changed(row.submissionId);
+    watch.changed(row.submissionId, written);
   }
 
   #track(work: Promise<void>): void {

@@ -10,6 +10,8 @@ import {
   checkBatch,
   checkTopicName,
   type EventBus,
+  type OutboxMove,
+  type OutboxRange,
   type OutgoingEvent,
   type SubscribeOptions,
   type Subscription,
@@ -75,6 +77,11 @@ class DirectBus implements EventBus {
     checkBatch(events);
     this.#work.checkOpen();
     if (events.length > 0) await this.#work.track(this.#log.append(events));
+  }
+
+  async moveOutbox(range: OutboxRange): Promise<OutboxMove> {
+    this.#work.checkOpen();
+    return this.#work.track(this.#log.move(range));
   }
 
   /**

@@ -9,6 +9,8 @@ import {
   checkBatch,
   checkTopicName,
   type EventBus,
+  type OutboxMove,
+  type OutboxRange,
   type OutgoingEvent,
   type SubscribeOptions,
   type Subscription,
@@ -62,6 +64,11 @@ class EmbeddedBus implements EventBus {
     checkBatch(events);
     this.#work.checkOpen();
     if (events.length > 0) await this.#work.track(this.#followed.append(events));
+  }
+
+  async moveOutbox(range: OutboxRange): Promise<OutboxMove> {
+    this.#work.checkOpen();
+    return this.#work.track(this.#followed.move(range));
   }
 
   async subscribe(options: SubscribeOptions): Promise<Subscription> {

@@ -1,7 +1,13 @@
-import type { Db } from "../db/db.ts";
+import { type Db, quotedSchema, type SqlParam } from "../db/db.ts";
 import { ConstraintViolation } from "../db/db-errors.ts";
 import { applyMigrations, type Migration } from "../db/migrate.ts";
-import { BusError, type BusEvent, type OutgoingEvent } from "./event-bus.ts";
+import {
+  BusError,
+  type BusEvent,
+  type OutboxRange,
+  type OutgoingEvent,
+  type WaitingEvent,
+} from "./event-bus.ts";
 
 const MIGRATIONS: readonly Migration[] = [
   {
@@ -25,6 +31,17 @@ const MIGRATIONS: readonly Migration[] = [
 const APPEND_LOCK = 7_160_102;
 
 type EventRow = Omit<BusEvent, "partition">;
+
+/** A waiting event, with its position once it is moved. */
+interface MovedRow extends WaitingEvent {
+  readonly position: number | null;
+  readonly is_relay: boolean;
+}
+
+/** The headers of an event that comes from an outbox. */
+export function outboxHeaders(schema: string, { id, type, revision }: WaitingEvent) {
+  return { type, revision: String(revision), "outbox-id": `${schema}:${id}` };
+}
 
 /** The append log of the embedded bus: the tables of schema `bus`. */
 export class EmbeddedLog {
@@ -68,8 +85,53 @@ export class EmbeddedLog {
       );
       return rows.map(({ position }) => position).sort((a, b) => a - b);
     } catch (cause) {
-      if (!(cause instanceof ConstraintViolation)) throw cause;
-      throw new BusError("UNKNOWN_TOPIC", "a topic was not made with ensureTopics", cause);
+      throw appendFailure(cause);
+    }
+  }
+
+  /**
+   * Appends the oldest events that wait in an outbox of the same database, and marks them as sent: all or none. Returns
+   * them, with their positions if they were appended.
+   *
+   * @throws {BusError} UNKNOWN_TOPIC
+   */
+  async move({ schema, countMax, lease, keptTypes }: OutboxRange): Promise<MovedRow[]> {
+    const outbox = quotedSchema(schema);
+    const params: SqlParam[] = [countMax, keptTypes, schema];
+    let isRelay = "true";
+    if (lease !== undefined) {
+      params.push(lease.ownerId, lease.leftMs);
+      isRelay = `exists (select from ${outbox}.outbox_relay
+        where owner = $4 and until > now() + $5 * interval '1 millisecond')`;
+    }
+    try {
+      // The rows are those of the update: one that another process marked meanwhile is not appended again.
+      return await this.#db.query<MovedRow>(
+        `with next as materialized (
+           select id, topic, key, type, payload, revision from ${outbox}.outbox
+           where sent_at is null order by id limit $1),
+         relay as materialized (select ${isRelay} as is_held),
+         locked as materialized (
+           select pg_advisory_xact_lock(${APPEND_LOCK}) from relay
+           where is_held and exists (select from next)
+             and not exists (select from next where type = any($2::text[]))),
+         sent as (
+           update ${outbox}.outbox o set sent_at = now() from locked
+           where o.id in (select id from next) and o.sent_at is null
+           returning o.id, o.topic, o.key, o.type, o.payload, o.revision),
+         moved as (
+           insert into ${this.#schema}.event (topic, key, payload, headers)
+           select topic, key, payload, jsonb_build_object(
+             'type', type, 'revision', revision::text, 'outbox-id', $3::text || ':' || id)
+           from sent order by id
+           returning position, headers ->> 'outbox-id' as outbox_id)
+         select n.id, n.topic, n.key, n.type, n.payload, n.revision, m.position, r.is_held as is_relay
+         from next n cross join relay r left join moved m on m.outbox_id = $3::text || ':' || n.id
+         order by n.id`,
+        params,
+      );
+    } catch (cause) {
+      throw appendFailure(cause);
     }
   }
 
@@ -136,4 +198,9 @@ export class EmbeddedLog {
   async trim(position: number): Promise<void> {
     await this.#db.query(`delete from ${this.#schema}.event where position <= $1`, [position]);
   }
+}
+
+function appendFailure(cause: unknown): unknown {
+  if (!(cause instanceof ConstraintViolation)) return cause;
+  return new BusError("UNKNOWN_TOPIC", "a topic was not made with ensureTopics", cause);
 }

@@ -52,6 +52,41 @@ export interface SubscribeOptions {
   signal: AbortSignal;
 }
 
+/** An event that waits in an outbox. */
+export interface WaitingEvent {
+  readonly id: number;
+  readonly topic: string;
+  readonly key: string;
+  /** Name of the payload's message; header `type` on the bus. */
+  readonly type: string;
+  readonly payload: Uint8Array;
+  readonly revision: number;
+}
+
+/** Which events of an outbox to move. */
+export interface OutboxRange {
+  /** Schema of the outbox. */
+  readonly schema: string;
+  /** Most events moved at once. */
+  readonly countMax: number;
+  /**
+   * Nothing is moved unless this process relays the outbox for at least `leftMs` more. @default no other process can
+   */
+  readonly lease: { readonly ownerId: string; readonly leftMs: number } | undefined;
+  /** Nothing is moved while an event of these types is among the oldest: its relay wants to join it with others. */
+  readonly keptTypes: readonly string[];
+}
+
+/** What a move found. */
+export interface OutboxMove {
+  /** The oldest events that were waiting, oldest first. */
+  readonly events: readonly WaitingEvent[];
+  /** They are published and marked as sent. False: nothing was changed. */
+  readonly isMoved: boolean;
+  /** This process relays the outbox, by the lease; not stated when nothing was waiting. */
+  readonly isRelay: boolean;
+}
+
 /** A running subscription. */
 export interface Subscription {
   /** Resolves once it has ended: the signal aborted or the bus closed. Rejects if the bus gave up. */
@@ -82,6 +117,13 @@ export interface EventBus extends AsyncDisposable {
    * @throws {BusError}
    */
   publishBatch(events: readonly OutgoingEvent[]): Promise<void>;
+  /**
+   * Publishes the oldest waiting events of an outbox and marks them as sent, in one statement: all or none. Only of a
+   * bus that keeps its events in the services' own database; others are given the events with `publishBatch`.
+   *
+   * @throws {BusError}
+   */
+  moveOutbox?(range: OutboxRange): Promise<OutboxMove>;
   /** Resolves once live: what is published after that is delivered. */
   subscribe(options: SubscribeOptions): Promise<Subscription>;
   /** Ends subscriptions and waits for what is being published. May be called twice. */

@@ -12,7 +12,8 @@ const severalType = "control_events";
  */
 const severalBytesMax = 8 * 1024;
 /** Types of messages that may be joined with others of their key: no receiver waits for them in order to act. */
-const joined: ReadonlySet<string> = new Set([severalType, "order_updated"]);
+export const joinedTypes: readonly string[] = [severalType, "order_updated"];
+const joined: ReadonlySet<string> = new Set(joinedTypes);
 
 /** An encoded control event. */
 export interface EncodedEvent {

@@ -1,7 +1,13 @@
 import { type Clock, sleep } from "../clock.ts";
 import type { Logger } from "../logger.ts";
-import type { EmbeddedLog } from "./embedded-log.ts";
-import { type BusEvent, type OutgoingEvent, payloadBytesMax } from "./event-bus.ts";
+import { type EmbeddedLog, outboxHeaders } from "./embedded-log.ts";
+import {
+  type BusEvent,
+  type OutboxMove,
+  type OutboxRange,
+  type OutgoingEvent,
+  payloadBytesMax,
+} from "./event-bus.ts";
 import { RecentEvents } from "./recent-events.ts";
 
 interface FollowedLogOptions {
@@ -38,7 +44,28 @@ export class FollowedLog {
 
   /** Appends in order, all or none. @throws {BusError} UNKNOWN_TOPIC */
   async append(events: readonly OutgoingEvent[]): Promise<void> {
-    const positions = await this.#log.append(events);
+    await this.#appended(events, await this.#log.append(events));
+  }
+
+  /** Appends the oldest events that wait in an outbox, and marks them as sent. @throws {BusError} UNKNOWN_TOPIC */
+  async move(range: OutboxRange): Promise<OutboxMove> {
+    const events = await this.#log.move(range);
+    const moved = events.filter(({ position }) => position !== null);
+    if (moved.length > 0) {
+      const { schema } = range;
+      const outgoing = moved.map((event) => {
+        const { topic, key, payload } = event;
+        return { topic, key, payload, headers: outboxHeaders(schema, event) };
+      });
+      await this.#appended(
+        outgoing,
+        moved.map(({ position }) => position!),
+      );
+    }
+    return { events, isMoved: moved.length > 0, isRelay: events[0]?.is_relay ?? false };
+  }
+
+  async #appended(events: readonly OutgoingEvent[], positions: readonly number[]): Promise<void> {
     this.#recent.add(events, positions);
     for (const wake of this.#wakers) wake();
     this.#appendedSinceTrim += events.length;

@@ -5,7 +5,7 @@ import { type Db, quotedSchema } from "../db/db.ts";
 import { applyMigrations, type Migration } from "../db/migrate.ts";
 import type { Logger } from "../logger.ts";
 import { EmbeddedLog } from "./embedded-log.ts";
-import type { OutgoingEvent } from "./event-bus.ts";
+import type { OutboxMove, OutboxRange, OutgoingEvent } from "./event-bus.ts";
 import type { EventSource, WatchedEvents, WatchedRange } from "./event-source.ts";
 import { FollowedLog } from "./followed-log.ts";
 
@@ -78,6 +78,11 @@ export class OutboxLog implements EventSource {
   /** Appends in order, all or none. @throws {BusError} UNKNOWN_TOPIC */
   append(events: readonly OutgoingEvent[]): Promise<void> {
     return this.#followed.append(events);
+  }
+
+  /** As `FollowedLog.move`. @throws {BusError} UNKNOWN_TOPIC */
+  move(range: OutboxRange): Promise<OutboxMove> {
+    return this.#followed.move(range);
   }
 
   async *watch(range: WatchedRange, signal: AbortSignal): AsyncGenerator<WatchedEvents> {

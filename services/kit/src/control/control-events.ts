@@ -7,7 +7,7 @@ import {
 import type { GateEventSchema, GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { payloadBytesMax } from "../bus/event-bus.ts";
 import { quotedSchema, type Tx } from "../db/index.ts";
-import { appendOutbox } from "../outbox/outbox.ts";
+import { appendOutbox, type OutboxEvent } from "../outbox/outbox.ts";
 import { worldTopicKey } from "./topic-keys.ts";
 import { isTopicChange, itemOf } from "./topic-state.ts";
 
@@ -81,7 +81,19 @@ export async function appendCountedEvent(
   change: CountedChange,
   nowMs: number,
 ): Promise<void> {
-  await publish(tx, schema, changeEvent(schema, change, nowMs));
+  await appendOutbox(tx, schema, countedEvent(schema, change, nowMs));
+}
+
+/**
+ * The same event as a row of the outbox, for a statement that writes it with the row that counts its revision: after
+ * that row was locked, and only if it was changed.
+ */
+export function countedEvent(
+  schema: ControlSchema,
+  change: CountedChange,
+  nowMs: number,
+): OutboxEvent {
+  return outboxEvent(changeEvent(schema, change, nowMs));
 }
 
 /**
@@ -165,10 +177,13 @@ async function writeItem(tx: Tx, target: string, event: ControlEvent, bytes: Uin
 }
 
 async function publish(tx: Tx, schema: ControlSchema, event: ControlEvent, bytes?: Uint8Array) {
+  await appendOutbox(tx, schema, outboxEvent(event, bytes));
+}
+
+function outboxEvent(event: ControlEvent, bytes?: Uint8Array): OutboxEvent {
   const { topicKey: key, type } = event;
   const payload = busBytes(event, bytes);
-  const revision = Number(event.revision);
-  await appendOutbox(tx, schema, { topic: controlTopic, key, type, payload, revision });
+  return { topic: controlTopic, key, type, payload, revision: Number(event.revision) };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { OrderState } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventsOf } from "../bus/event-messages.ts";
@@ -5,7 +6,7 @@ import type { Db, PgliteHost } from "../db/index.ts";
 import { migrateOutbox } from "../outbox/outbox.ts";
 import { openTestPglite } from "../testing/index.ts";
 import { appendControlEvent, type CountedChange } from "./control-events.ts";
-import { countedChangeWrites, countTopics } from "./counted-changes.ts";
+import { countedChangeParts, countedChangeWrites, countTopics } from "./counted-changes.ts";
 import { readTopic } from "./topic-service.ts";
 import { migrateTopics, raiseStoreEpoch } from "./topic-tables.ts";
 
@@ -104,3 +105,65 @@ test("a key that somebody else has written is left as it is", async () => {
   await expect(late).rejects.toMatchObject({ sqlState: "22012" });
   expect(await told(db)).toEqual(before);
 });
+
+test("parts of a statement tell what would be appended, with the state of the keys", async () => {
+  const queues = (worldId: string, strategyId: string) => ({
+    topicKey: `world/${worldId}/queue`,
+    subject: strategyId,
+    payload: { case: "queuesUpdated", value: { worldId, strategy: { strategyId } } } as const,
+  });
+  const swap = (phase: SwapPhase) => ({
+    topicKey: "world/a/queue",
+    subject: "s",
+    payload: { case: "swapUpdated", value: { swapId: "s1", worldId: "a", phase } } as const,
+  });
+  const rounds = [
+    [queues("a", "s"), queues("b", "s")],
+    [swap(SwapPhase.PREPARE)],
+    [queues("b", "t"), swap(SwapPhase.COMMIT)],
+  ];
+  const keys = ["world/a/queue", "world/b/queue"];
+  const all = async (db: Db) => {
+    const topics = await Promise.all(keys.map((key) => readTopic(db, "gateway", key)));
+    return { topics, events: (await told(db)).events };
+  };
+  const appended = await emptyDb();
+  for (const one of rounds.flat()) {
+    await appended.transaction((tx) => appendControlEvent(tx, "gateway", one, 7));
+  }
+  const wanted = await all(appended);
+
+  const db = await emptyDb();
+  const revisions = new Map<string, number>();
+  for (const round of rounds) {
+    const counted = round.map((one): CountedChange => {
+      const revision = (revisions.get(one.topicKey) ?? 0) + 1;
+      revisions.set(one.topicKey, revision);
+      return { ...one, revision, storeEpoch: 1 };
+    });
+    const { sql, params } = countedChangeParts("gateway", counted, 7, 1);
+    await db.query(`with first as (select $1::int), ${sql} select 1 as one`, [0, ...params]);
+  }
+
+  expect(await all(db)).toEqual(wanted);
+});
+
+test.each([1, 3])(
+  "parts of a statement that count from revision %i write nothing over revision 1",
+  async (revision) => {
+    const db = await emptyDb();
+    await write(db, first);
+    const before = await told(db);
+    const { sql, params } = countedChangeParts(
+      "gateway",
+      [{ ...change("b", "o9", OrderState.SENT), revision, storeEpoch: 1 }],
+      7,
+      0,
+    );
+
+    const late = db.query(`with ${sql} select 1 as one`, params);
+
+    await expect(late).rejects.toMatchObject({ sqlState: "22012" });
+    expect(await told(db)).toEqual(before);
+  },
+);

@@ -1,3 +1,5 @@
+import { toBinary } from "@bufbuild/protobuf";
+import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { type EncodedEvent, eventMessages } from "../bus/event-messages.ts";
 import { type Queryable, quotedSchema, type SqlParam } from "../db/index.ts";
 import {
@@ -8,6 +10,7 @@ import {
   controlTopic,
   type TopicCount,
 } from "./control-events.ts";
+import { isTopicChange, itemOf } from "./topic-state.ts";
 
 /**
  * The latest revisions of topic keys (0 for a new one), for a process that alone writes them and counts on from there.
@@ -70,6 +73,73 @@ export function countedChangeWrites(
       params: [controlTopic, ...rows.flat()],
     },
   ];
+}
+
+/** Parts of a statement that writes changes with their events, and the state of their keys. */
+interface ChangeParts {
+  /** WITH queries. */
+  readonly sql: string;
+  readonly params: readonly SqlParam[];
+}
+
+/**
+ * The events of counted changes, at most one of each key, and the state of their keys, as parts of a statement that
+ * makes the changes: what `appendControlEvent` would write. If the revision of a key is not the one that was counted
+ * from, a division by zero undoes the whole statement.
+ *
+ * @param before number of parameters of the parts before them
+ */
+export function countedChangeParts(
+  schema: ControlSchema,
+  changes: readonly CountedChange[],
+  nowMs: number,
+  before: number,
+): ChangeParts {
+  const target = quotedSchema(schema);
+  const events = changes.map((change) => changeEvent(schema, change, nowMs));
+  const kept = events.flatMap((event) => {
+    const { payload, topicKey: key, revision } = event;
+    if (!isTopicChange(payload)) return [];
+    return [{ ...itemOf(payload), key, revision, bytes: toBinary(ControlEventSchema, event) }];
+  });
+  const items = kept.filter(({ isOver }) => !isOver);
+  const over = kept.filter(({ isOver }) => isOver);
+  const [keys, revisions, types, payloads, itemKeys, names, firsts, bytes, overKeys, overNames] =
+    Array.from({ length: 10 }, (_, place) => `$${before + place + 1}`);
+  // The row of a key is locked before its event gets an id.
+  const sql = `revised as (
+       insert into ${target}.topic_revision as t (topic_key, revision)
+       select e.key, e.revision from unnest(${keys}::text[], ${revisions}::bigint[]) as e (key, revision)
+       on conflict (topic_key) do update
+         set revision = excluded.revision / (t.revision = excluded.revision - 1)::int
+       returning topic_key),
+     kept as (
+       insert into ${target}.topic_item (topic_key, item, first_revision, event)
+       select e.* from unnest(${itemKeys}::text[], ${names}::text[], ${firsts}::bigint[], ${bytes}::bytea[])
+         as e (key, item, revision, event) where exists (select from revised r where r.topic_key = e.key)
+       on conflict (topic_key, item) do update set event = excluded.event),
+     over as (
+       delete from ${target}.topic_item i
+       using unnest(${overKeys}::text[], ${overNames}::text[]) as e (key, item)
+       where i.topic_key = e.key and i.item = e.item),
+     told as (
+       insert into ${target}.outbox (topic, key, type, payload, revision)
+       select '${controlTopic}', e.key, e.type, e.payload, e.revision
+       from unnest(${keys}::text[], ${types}::text[], ${payloads}::bytea[], ${revisions}::bigint[])
+         as e (key, type, payload, revision) join revised r on r.topic_key = e.key)`;
+  const params = [
+    events.map(({ topicKey }) => topicKey),
+    events.map(({ revision }) => revision),
+    events.map(({ type }) => type),
+    events.map((event) => busBytes(event)),
+    items.map(({ key }) => key),
+    items.map(({ name }) => name),
+    items.map(({ revision }) => revision),
+    items.map((item) => item.bytes),
+    over.map(({ key }) => key),
+    over.map(({ name }) => name),
+  ];
+  return { sql, params };
 }
 
 /** `($1, $2, …), …`: the topic, and the four other values of each row. */

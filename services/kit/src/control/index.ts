@@ -13,10 +13,11 @@ export {
   type ControlSchema,
   type CountedChange,
   controlTopic,
+  countedEvent,
   isWithoutState,
   type TopicCount,
 } from "./control-events.ts";
-export { countedChangeWrites, countTopics } from "./counted-changes.ts";
+export { countedChangeParts, countedChangeWrites, countTopics } from "./counted-changes.ts";
 export * from "./topic-keys.ts";
 export { readTopic, type StoredTopic, topicService } from "./topic-service.ts";
 export {

@@ -1,2 +1,2 @@
-export { appendOutbox, migrateOutbox, type OutboxEvent } from "./outbox.ts";
+export { appendOutbox, hasAppended, migrateOutbox, type OutboxEvent } from "./outbox.ts";
 export { OutboxRelay, type OutboxRelayOptions } from "./outbox-relay.ts";

@@ -1,10 +1,10 @@
-import type { EventBus } from "../bus/event-bus.ts";
-import { joinMessages } from "../bus/event-messages.ts";
+import { outboxHeaders } from "../bus/embedded-log.ts";
+import type { EventBus, OutboxMove, OutboxRange, WaitingEvent } from "../bus/event-bus.ts";
+import { joinedTypes, joinMessages } from "../bus/event-messages.ts";
 import { type Clock, type ClockTimer, sleep, systemClock } from "../clock.ts";
 import { type Db, quotedSchema } from "../db/db.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { type CounterMetric, createMetrics, type Metrics } from "../metrics.ts";
-import type { OutboxEvent } from "./outbox.ts";
 
 export interface OutboxRelayOptions {
   db: Db;
@@ -28,8 +28,6 @@ export interface OutboxRelayOptions {
   clock?: Clock;
 }
 
-type OutboxRow = OutboxEvent & { id: number };
-
 /** Why the relay looks before `pollMs` have passed. */
 const woken = "something was committed";
 const RETRY_MS_MIN = 100;
@@ -38,9 +36,12 @@ const RETRY_MS_MAX = 10_000;
 const PRUNE_MAX = 5_000;
 
 /**
- * Publishes a schema's outbox, oldest first, and marks what was published. At least once: a batch is published again if
- * the process was killed between the two. In order per key. Of several processes one relays, by a lease in the
- * database; one that was held up past its lease may repeat old events late, which receivers drop by `revision`.
+ * Publishes a schema's outbox, oldest first, and marks what was published: in one statement where the bus keeps its
+ * events in the same database. Elsewhere at least once: a batch is published again if the process was killed between
+ * the two. In order per key. An outbox in which nothing waits is read, and nothing is written.
+ *
+ * Of several processes one relays, by a lease in the database; one that was held up past its lease may repeat old
+ * events late, which receivers drop by `revision`.
  */
 export class OutboxRelay implements AsyncDisposable {
   readonly #options: Required<OutboxRelayOptions>;
@@ -130,31 +131,29 @@ export class OutboxRelay implements AsyncDisposable {
 
   /** Publishes one batch; resolves to its number of events, 0 when there are none or another process relays. */
   async relayBatch(): Promise<number> {
-    const { bus, clock, db } = this.#options;
-    const rows = await this.#claim();
-    if (rows.length === 0) return 0;
-    await bus.publishBatch(
-      joinMessages(rows).map(({ id, topic, key, type, payload, revision }) => {
-        const headers = { type, revision: String(revision), "outbox-id": `${db.schema}:${id}` };
-        return { topic, key, payload, headers };
-      }),
-    );
-    await db.query(
-      `update ${this.#schema}.outbox set sent_at = now() where id = any($1::bigint[])`,
-      [rows.map(({ id }) => id)],
-    );
+    const { clock, db } = this.#options;
+    let batch = await this.#take();
+    if (batch.events.length > 0 && !batch.isRelay) {
+      if (!(await this.#claim())) return 0;
+      batch = await this.#take();
+      if (!batch.isRelay) return 0;
+    }
+    const { events, isMoved } = batch;
+    if (events.length === 0) return 0;
+    if (!isMoved) await this.#publish(events);
     this.#publishedAtMs = clock.monotonicMs();
-    this.#published.inc({ schema: db.schema }, rows.length);
-    return rows.length;
+    this.#published.inc({ schema: db.schema }, events.length);
+    return events.length;
   }
 
   async #run(): Promise<void> {
     const { clock, pollMs, batchMax } = this.#options;
     let retryMs = RETRY_MS_MIN;
     while (!this.#stopping.signal.aborted) {
+      const isPoked = this.#wake.signal.aborted;
       this.#wake = new AbortController(); // before the look: a poke during it is kept
       try {
-        const count = await this.relayBatch();
+        const count = isPoked || (await this.#isWaiting()) ? await this.relayBatch() : 0;
         retryMs = RETRY_MS_MIN;
         if (count === batchMax) continue;
         await this.#prune();
@@ -169,28 +168,58 @@ export class OutboxRelay implements AsyncDisposable {
     await this.#release();
   }
 
-  /**
-   * Takes the lease, or renews it once half of it is over, and reads the oldest unsent events, in one statement. With a
-   * `leaseMs` of 0 it is not renewed: there is no other process.
-   */
-  #claim(): Promise<OutboxRow[]> {
-    const { db, ownerId, leaseMs, batchMax } = this.#options;
-    const relay = `${this.#schema}.outbox_relay`;
-    return db.query<OutboxRow>(
-      `with held as (
-         select 1 from ${relay} where owner = $1
-           and ($2 = 0 or until > now() + $2 / 2 * interval '1 millisecond')),
-       lease as (
-         insert into ${relay} as relay (owner, until)
-         select $1, now() + $2 * interval '1 millisecond' where not exists (select from held)
-         on conflict (only_row) do update set owner = excluded.owner, until = excluded.until
-         where relay.owner = excluded.owner or relay.until <= now()
-         returning 1)
-       select o.id, o.topic, o.key, o.type, o.payload, o.revision
-       from ${this.#schema}.outbox o
-       where o.sent_at is null and (exists (select from held) or exists (select from lease))
-       order by o.id limit $3`,
-      [ownerId, leaseMs, batchMax],
+  /** Whether there is something to relay. */
+  async #isWaiting(): Promise<boolean> {
+    const [row] = await this.#options.db.query<{ is_waiting: boolean }>(
+      `select exists (select from ${this.#schema}.outbox where sent_at is null) as is_waiting`,
+    );
+    return row?.is_waiting ?? false;
+  }
+
+  /** Moves the oldest unsent events to the bus if it is in the same database; otherwise reads them. */
+  #take(): Promise<OutboxMove> {
+    const { bus, db, ownerId, leaseMs, batchMax } = this.#options;
+    const lease = leaseMs === 0 ? undefined : { ownerId, leftMs: leaseMs / 2 };
+    const range = { schema: db.schema, countMax: batchMax, lease, keptTypes: joinedTypes };
+    return bus.moveOutbox?.(range) ?? this.#read(range);
+  }
+
+  async #read({ countMax, lease }: OutboxRange): Promise<OutboxMove> {
+    const events = await this.#options.db.query<WaitingEvent & { is_relay: boolean }>(
+      `select o.id, o.topic, o.key, o.type, o.payload, o.revision, $2::text is null or exists (
+         select from ${this.#schema}.outbox_relay
+         where owner = $2 and until > now() + $3 * interval '1 millisecond') as is_relay
+       from ${this.#schema}.outbox o where o.sent_at is null order by o.id limit $1`,
+      [countMax, lease?.ownerId ?? null, lease?.leftMs ?? 0],
+    );
+    return { events, isMoved: false, isRelay: events[0]?.is_relay ?? false };
+  }
+
+  /** Takes the lease, or renews it; false when another process has it. */
+  async #claim(): Promise<boolean> {
+    const { db, ownerId, leaseMs } = this.#options;
+    const claimed = await db.query(
+      `insert into ${this.#schema}.outbox_relay as relay (owner, until)
+       values ($1, now() + $2 * interval '1 millisecond')
+       on conflict (only_row) do update set owner = excluded.owner, until = excluded.until
+       where relay.owner = excluded.owner or relay.until <= now()
+       returning 1 as one`,
+      [ownerId, leaseMs],
+    );
+    return claimed.length === 1;
+  }
+
+  async #publish(events: readonly WaitingEvent[]): Promise<void> {
+    const { bus, db } = this.#options;
+    await bus.publishBatch(
+      joinMessages(events).map((event) => {
+        const { topic, key, payload } = event;
+        return { topic, key, payload, headers: outboxHeaders(db.schema, event) };
+      }),
+    );
+    await db.query(
+      `update ${this.#schema}.outbox set sent_at = now() where id = any($1::bigint[])`,
+      [events.map(({ id }) => id)],
     );
   }
 
@@ -198,16 +227,19 @@ export class OutboxRelay implements AsyncDisposable {
     const { clock, db, sentRetentionMs } = this.#options;
     if (clock.monotonicMs() - this.#prunedAtMs < 60_000) return;
     this.#prunedAtMs = clock.monotonicMs();
+    const old = `${this.#schema}.outbox where sent_at < now() - $1 * interval '1 millisecond'`;
+    const found = await db.query(`select 1 as one from ${old} limit 1`, [sentRetentionMs]);
+    if (found.length === 0) return;
     await db.query(
       `delete from ${this.#schema}.outbox where id in (
-         select id from ${this.#schema}.outbox
-         where sent_at < now() - $1 * interval '1 millisecond' order by sent_at limit ${PRUNE_MAX})`,
+         select id from ${old} order by sent_at limit ${PRUNE_MAX})`,
       [sentRetentionMs],
     );
   }
 
   async #release(): Promise<void> {
-    const { db, ownerId, logger } = this.#options;
+    const { db, ownerId, leaseMs, logger } = this.#options;
+    if (leaseMs === 0) return;
     try {
       await db.query(`delete from ${this.#schema}.outbox_relay where owner = $1`, [ownerId]);
     } catch (error) {

@@ -36,6 +36,14 @@ export async function migrateOutbox(db: Db): Promise<void> {
   await applyMigrations(db, "outbox", MIGRATIONS);
 }
 
+/** Transactions in which an event was stored. */
+const appended = new WeakSet<Tx>();
+
+/** Whether an event was stored in the transaction: then its relay is to be poked once it is committed. */
+export function hasAppended(tx: Tx): boolean {
+  return appended.has(tx);
+}
+
 /**
  * Stores an event in the transaction that changes the state. Holds a lock of (topic, key) until that ends, so that the
  * ids of one key increase in the order of commits; a transaction that appends for several keys must take them in one
@@ -51,6 +59,7 @@ export async function appendOutbox(tx: Tx, schema: string, event: OutboxEvent): 
   }
   const { topic, key, type, payload, revision } = event;
   const target = quotedSchema(schema);
+  appended.add(tx);
   await tx.query(
     `with locked as materialized (
        select 1 from pg_advisory_xact_lock(hashtextextended($1 || chr(31) || $2 || chr(31) || $3, 0)))

@@ -1,9 +1,9 @@
-import type { handleServerStreamingCall, ServerWritableStream } from "@grpc/grpc-js";
+import type { StatusObject } from "@grpc/grpc-js";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { EncodedMessage } from "../handlers.ts";
 import type { ActiveCall } from "./active-calls.ts";
 import { checkRole } from "./call-access.ts";
-import { GrpcCallContext, principalOfCall } from "./grpc-call.ts";
+import { GrpcCallContext, principalOfCall, type SurfaceCall } from "./grpc-call.ts";
 import { withFieldNamed } from "./not-found-field.ts";
 import { answerBytes, checkCall, decodeRequest } from "./request-check.ts";
 import { type Answer, notBuilt, type ServedMethod } from "./served-method.ts";
@@ -13,7 +13,21 @@ import { OutgoingMessage } from "./write-through.ts";
 
 const WAITING_BYTES_MAX = 1024 * 1024;
 
-type Call = ServerWritableStream<Buffer, OutgoingMessage>;
+/** A call that is answered with a stream, as a server takes it: over a connection, or within the process. */
+export interface ServerStreamCall extends SurfaceCall {
+  readonly request: Buffer;
+  on(event: "cancelled", listener: () => void): unknown;
+  /** Passes a message on; `onTaken` of it is called once it no longer waits here. */
+  write(message: OutgoingMessage): unknown;
+  /** Ends the stream after the messages before. */
+  end(): unknown;
+}
+
+/** Handles a call; `fail` ends the stream with a failure instead. */
+export type ServerStreamHandler = (
+  call: ServerStreamCall,
+  fail: (failure: Partial<StatusObject>) => void,
+) => void;
 
 /**
  * A server stream at the gRPC server. The handler is asked for its next message only while fewer than 16
@@ -22,10 +36,10 @@ type Call = ServerWritableStream<Buffer, OutgoingMessage>;
 export function serverStreamOfGrpcServer(
   setup: ServerSetup,
   method: ServedMethod,
-): handleServerStreamingCall<Buffer, OutgoingMessage> {
-  return (call) => {
+): ServerStreamHandler {
+  return (call, failWith) => {
     const fail = (failure: unknown) => {
-      call.emit("error", grpcFailure(refusalOf(failure, method, setup.logger)));
+      failWith(grpcFailure(refusalOf(failure, method, setup.logger)));
     };
     try {
       new OutgoingStream(setup, method, call, fail).start();
@@ -38,7 +52,7 @@ export function serverStreamOfGrpcServer(
 class OutgoingStream {
   readonly #setup: ServerSetup;
   readonly #method: ServedMethod;
-  readonly #call: Call;
+  readonly #call: ServerStreamCall;
   readonly #fail: (failure: unknown) => void;
   readonly #writer: StreamWriter;
   readonly #active: ActiveCall;
@@ -47,7 +61,7 @@ class OutgoingStream {
   constructor(
     setup: ServerSetup,
     method: ServedMethod,
-    call: Call,
+    call: ServerStreamCall,
     fail: (failure: unknown) => void,
   ) {
     this.#setup = setup;
@@ -123,12 +137,12 @@ class OutgoingStream {
 const WAITING_MESSAGES_MAX = 16;
 /** Writes to one stream and knows how much of it the reader has not taken yet. */
 class StreamWriter {
-  readonly #call: ServerWritableStream<Buffer, OutgoingMessage>;
+  readonly #call: Pick<ServerStreamCall, "write">;
   #messages = 0;
   #bytes = 0;
   #wake: (() => void) | undefined;
 
-  constructor(call: ServerWritableStream<Buffer, OutgoingMessage>) {
+  constructor(call: Pick<ServerStreamCall, "write">) {
     this.#call = call;
   }
 

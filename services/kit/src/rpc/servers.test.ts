@@ -8,7 +8,7 @@ import { openGrpcServer } from "../grpc-server.ts";
 import { type CallContext, type ServedService, serve } from "../handlers.ts";
 import { openHttpServer } from "../http-server.ts";
 import { waitUntil } from "../testing/wait-until.ts";
-import { LocalTransport } from "./local-calls.ts";
+import { LocalTransport } from "./local-transport.ts";
 import type { OpenServer, ServerOptions } from "./server-setup.ts";
 
 /** What the demo handlers saw. */

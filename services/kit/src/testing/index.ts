@@ -1,4 +1,5 @@
 export { startChildScript } from "./child-script.ts";
+export { countedDb } from "./counted-db.ts";
 export { installDebianPackage } from "./debian-package.ts";
 export {
   describeKafka,

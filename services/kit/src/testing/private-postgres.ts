@@ -53,11 +53,18 @@ function serverUser(): { uid: number; gid: number } | undefined {
   return { uid: Number(uid), gid: Number(gid) };
 }
 
+export interface PrivatePostgresOptions {
+  /** Whether a commit is on the disk once it is answered, as in production. @default false */
+  isDurable?: boolean;
+}
+
 /**
- * Creates and starts a cluster (about 1 s). It trusts loopback connections, does not write to disk durably, and ends
- * with this process, however that ends.
+ * Creates and starts a cluster (about 1 s). It trusts loopback connections, does not write to disk durably unless that
+ * is asked for, and ends with this process, however that ends.
  */
-export async function startPrivatePostgres(): Promise<PrivatePostgres> {
+export async function startPrivatePostgres(
+  options: PrivatePostgresOptions = {},
+): Promise<PrivatePostgres> {
   const binaries = findPostgresBinaries();
   if (binaries === undefined) throw new Error("no PostgreSQL found; run npm run services:setup");
   const user = serverUser();
@@ -74,9 +81,7 @@ export async function startPrivatePostgres(): Promise<PrivatePostgres> {
     listen_addresses: "127.0.0.1",
     port: String(port),
     unix_socket_directories: folder,
-    fsync: "off",
-    synchronous_commit: "off",
-    full_page_writes: "off",
+    ...(options.isDurable === true ? {} : quick),
     max_connections: "100",
     shared_buffers: "32MB",
   };
@@ -120,6 +125,9 @@ export async function startPrivatePostgres(): Promise<PrivatePostgres> {
     [Symbol.asyncDispose]: () => server.stop(),
   };
 }
+
+/** Settings of a server whose data need not outlive the machine. */
+const quick = { fsync: "off", synchronous_commit: "off", full_page_writes: "off" };
 
 async function createDatabase(dsn: (database: string) => string): Promise<string> {
   const name = `test_${randomBytes(6).toString("hex")}`;

@@ -1,8 +1,7 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { reassess } from "../decide/reassess.ts";
-import { appendAudit } from "../store/audit-table.ts";
 import type { BindingRow } from "../store/world-rows.ts";
-import { upsertBindings } from "../store/world-table.ts";
+import { upsertAuditedBindings } from "../store/world-table.ts";
 import { auditOf } from "../world/audit-of.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import type { Worlds } from "../world/worlds.ts";
@@ -32,11 +31,9 @@ export function bindStrategies(
     const bindings = [...named.values()].map((one, index) => nextBinding(actor, one, index, nowMs));
     const isNews = bindings.some((b) => actor.state.bindings.get(b.strategyId) !== b);
     if (isNews) {
-      await actor.write(async (tx) => {
-        await upsertBindings(tx, worldId, bindings);
-        const body = { strategies: bindings.map((b) => b.strategyId) };
-        await appendAudit(tx, auditOf(actor, "bindings_added", principal, nowMs, body));
-      });
+      const body = { strategies: bindings.map((b) => b.strategyId) };
+      const event = auditOf(actor, "bindings_added", principal, nowMs, body);
+      await actor.write((tx) => upsertAuditedBindings(tx, worldId, bindings, event), true);
       for (const binding of bindings) actor.state.bindings.set(binding.strategyId, binding);
     }
     return bindings;
@@ -83,11 +80,9 @@ export function unbindStrategy(
       picked: null,
       removed: true,
     };
-    await actor.write(async (tx) => {
-      await upsertBindings(tx, worldId, [removed]);
-      const body = { strategy_id: strategyId, reason: why.reason };
-      await appendAudit(tx, auditOf(actor, "binding_removed", why.principal, nowMs, body));
-    });
+    const body = { strategy_id: strategyId, reason: why.reason };
+    const event = auditOf(actor, "binding_removed", why.principal, nowMs, body);
+    await actor.write((tx) => upsertAuditedBindings(tx, worldId, [removed], event), true);
     actor.state.bindings.set(strategyId, removed);
     await reassess(actor, worlds.ports, why.principal);
   });

@@ -55,10 +55,14 @@ function facts(more: Partial<DecisionInputs> = {}): DecisionInputs {
   };
 }
 
-function head(samples: number, dataEndMs: number): DecisionInputs["headOf"] {
+function head(
+  intervals: number,
+  dataEndMs: number,
+  ruinedMs: number | null = null,
+): DecisionInputs["headOf"] {
   return (strategyId, domain): SeriesHead => {
     const kind = { intervalSeconds: 86_400, periodsPerYear: 252, fromMs: 0, toMs: dataEndMs };
-    return { strategyId, domain, samples, dataEndMs, ...kind };
+    return { strategyId, domain, samples: 5_000, intervals, ruinedMs, dataEndMs, ...kind };
   };
 }
 
@@ -75,6 +79,7 @@ describe("the lowest term binds and is named", () => {
     ["strategy stage", { bindings: [binding("paper")] }, "paper", ["strategy_stage"]],
     ["old data", { nowMs: 12 * dayMs }, "compute-only", ["data_currency"]],
     ["too few samples", { headOf: head(59, 9 * dayMs) }, "validate", ["samples"]],
+    ["nothing left", { headOf: head(100, 9 * dayMs, dayMs) }, "validate", ["samples"]],
     ["live not allowed", { world: closed }, "paper", ["allow_live"]],
     ["a breaker", { hasBreaker: true }, "compute-only", ["breaker"]],
   ])("%s", (_, more, mode, terms) => {

@@ -1,6 +1,7 @@
 import { type EffectiveMode, effectiveMode, type Hold } from "@qmtl/core/gate";
 import {
   enterDomain,
+  holdDomain,
   METRICS_FROM_DEFAULT,
   minSamplesDefault,
   type Policy,
@@ -127,15 +128,27 @@ function dataCurrency(facts: DecisionInputs, binding: BindingRow): DecisionTermR
   return term("data_currency", isCurrent ? "live" : "compute-only", detail);
 }
 
-/** The series the stage was granted on must still have enough samples, else validate. */
+/**
+ * The series the stage was granted on must still have enough samples, and neither it nor the stage's own may have come
+ * to nothing, else validate.
+ */
 function sampleSufficiency(facts: DecisionInputs, binding: BindingRow): DecisionTermRow {
   const from = facts.policy?.metricsFrom ?? METRICS_FROM_DEFAULT;
   const needed = facts.policy?.minSamples ?? minSamplesDefault;
   const domain = enterDomain(from, binding.stage);
-  const samples = facts.headOf(binding.strategyId, domain)?.samples ?? 0;
+  const own = holdDomain(from, binding.stage);
+  const ruined = [domain, own].find((one) => hasRuin(facts.headOf(binding.strategyId, one)));
+  if (ruined !== undefined) {
+    return term("samples", "validate", `RUINED: nothing was left of the ${ruined} series`);
+  }
+  const samples = facts.headOf(binding.strategyId, domain)?.intervals ?? 0;
   const isEnough = samples >= needed;
   const detail = `${samples} ${domain} samples ${isEnough ? "≥" : "<"} ${needed}`;
   return term("samples", isEnough ? "live" : "validate", detail);
+}
+
+function hasRuin(head: SeriesHead | undefined): boolean {
+  return head !== undefined && head.ruinedMs !== null;
 }
 
 function term(name: DecisionTermRow["name"], mode: EffectiveMode, detail: string): DecisionTermRow {

@@ -104,7 +104,7 @@ function correlationsOf(stored: readonly StoredSeries[], policy: Policy) {
     (a: string, b: string): number | undefined => {
       const [left, right] = [find(domain, a), find(domain, b)];
       if (left === undefined || right === undefined) return undefined;
-      return correlation(left.dated, right.dated, policy.minSamples);
+      return correlation(left.marked, right.marked, policy.minSamples);
     };
 }
 

@@ -1,3 +1,4 @@
+import { intervalNumberAt } from "@qmtl/core/intervals";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { SeriesDomain } from "../policy/policy.ts";
 import {
@@ -96,6 +97,8 @@ function appendOf(actor: WorldActor, report: ReportedReturns, index: number): Se
     intervalSeconds: report.intervalSeconds,
     periodsPerYear: report.periodsPerYear,
     samples,
+    intervals: (before?.intervals ?? 0) + newIntervals(report, skip, before),
+    ruinedMs: before?.ruinedMs ?? ruinOf(report, skip),
     fromMs: before !== undefined && before.samples > 0 ? before.fromMs : report.fromMs,
     toMs: Math.max(before?.toMs ?? 0, report.bucketEnds.at(-1) ?? (isReplaced ? report.toMs : 0)),
     dataEndMs: Math.max(before?.dataEndMs ?? 0, report.dataEndMs),
@@ -135,6 +138,31 @@ function checkSameKind(before: SeriesHead, report: ReportedReturns, field: strin
   if (isSame) return;
   const now = `${before.intervalSeconds} s, ${before.periodsPerYear} a year`;
   throw invalid(`${field}.series`, `interval and periods per year cannot change: stored ${now}`);
+}
+
+/** Number of returns intervals that a report adds to those stored before. */
+function newIntervals(
+  { returns, bucketEnds, intervalSeconds }: ReportedReturns,
+  skip: number,
+  before: SeriesHead | undefined,
+): number {
+  if (bucketEnds.length === 0) return returns.length;
+  const intervalMs = intervalSeconds * 1_000;
+  const isBegun = before !== undefined && before.samples > 0;
+  let last = isBegun ? intervalNumberAt(before.toMs, intervalMs) : Number.NaN;
+  let added = 0;
+  for (const end of bucketEnds.subarray(skip)) {
+    const interval = intervalNumberAt(end, intervalMs);
+    if (interval !== last) added++;
+    last = interval;
+  }
+  return added;
+}
+
+/** End of the first new bucket that left nothing; of a series without bucket ends that of its last. Null without one. */
+function ruinOf({ returns, bucketEnds, toMs }: ReportedReturns, skip: number): number | null {
+  const at = returns.findIndex((value, index) => index >= skip && value <= -1);
+  return at < 0 ? null : (bucketEnds[at] ?? toMs);
 }
 
 /** Number of bucket ends at or before `untilMs`; the ends increase. */

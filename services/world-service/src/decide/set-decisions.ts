@@ -1,10 +1,9 @@
 import { jcs } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { appendAudit } from "../store/audit-table.ts";
 import { type Composition, insertDecision } from "../store/decision-table.ts";
 import { hashText } from "../store/hash-text.ts";
 import type { BindingRow } from "../store/world-rows.ts";
-import { upsertBindings } from "../store/world-table.ts";
+import { upsertAuditedBindings, upsertBindings } from "../store/world-table.ts";
 import { auditOf } from "../world/audit-of.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
@@ -95,10 +94,8 @@ export async function setDecisions(
     );
     state.composition = composition;
   } else {
-    await actor.write(async (tx) => {
-      await upsertBindings(tx, actor.worldId, bindings);
-      await appendAudit(tx, auditOf(actor, "decisions_set", selection.principal, nowMs, body));
-    });
+    const event = auditOf(actor, "decisions_set", selection.principal, nowMs, body);
+    await actor.write((tx) => upsertAuditedBindings(tx, actor.worldId, bindings, event), true);
   }
   for (const binding of bindings) state.bindings.set(binding.strategyId, binding);
 }

@@ -1,22 +1,18 @@
-/** Returns with the buckets they belong to. */
-export interface DatedReturns {
-  /** Bucket ends, milliseconds since 1970, increasing; empty when they are not known. */
-  readonly bucketEnds: Float64Array;
-  readonly returns: Float64Array;
-}
+import { intervalNumberAt } from "@qmtl/core/intervals";
+import { type MarkedReturns, makeReturnSeries } from "@qmtl/core/metrics";
 
 /**
- * Pearson correlation of two return series over their common buckets.
+ * Pearson correlation of two return series over the returns intervals that both have; of two intervals the longer one.
  *
  * If either series has no bucket ends, series of equal length are paired by position. Undefined with fewer than
- * `samplesMin` pairs or without variance on one side; pairs with NaN or ±∞ are left out.
+ * `samplesMin` pairs or without variance on one side; NaN and ±∞ are left out.
  */
 export function correlation(
-  a: DatedReturns,
-  b: DatedReturns,
+  a: MarkedReturns,
+  b: MarkedReturns,
   samplesMin: number,
 ): number | undefined {
-  const pairs = pairUp(a, b).filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y));
+  const pairs = pairUp(a, b);
   if (pairs.length < Math.max(2, samplesMin)) return undefined;
   const meanX = pairs.reduce((sum, [x]) => sum + x, 0) / pairs.length;
   const meanY = pairs.reduce((sum, [, y]) => sum + y, 0) / pairs.length;
@@ -31,20 +27,30 @@ export function correlation(
   return xx > 0 && yy > 0 ? xy / Math.sqrt(xx * yy) : undefined;
 }
 
-function pairUp(a: DatedReturns, b: DatedReturns): [number, number][] {
-  if (a.bucketEnds.length === 0 || b.bucketEnds.length === 0) {
+function pairUp(a: MarkedReturns, b: MarkedReturns): [number, number][] {
+  if (a.endsMs.length === 0 || b.endsMs.length === 0) {
     if (a.returns.length !== b.returns.length) return [];
     return Array.from(a.returns, (x, index): [number, number] => [
       x,
       b.returns[index] ?? Number.NaN,
-    ]);
+    ]).filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y));
   }
-  const at = new Map(Array.from(b.bucketEnds, (end, index) => [end, index]));
-  const pairs: [number, number][] = [];
-  a.bucketEnds.forEach((end, index) => {
-    const other = at.get(end);
-    if (other !== undefined)
-      pairs.push([a.returns[index] ?? Number.NaN, b.returns[other] ?? Number.NaN]);
+  const intervalSeconds = Math.max(a.intervalSeconds, b.intervalSeconds);
+  const others = returnsByInterval(b, intervalSeconds);
+  return [...returnsByInterval(a, intervalSeconds)].flatMap(([interval, x]): [number, number][] => {
+    const y = others.get(interval);
+    return y === undefined ? [] : [[x, y]];
   });
-  return pairs;
+}
+
+/** Returns of a dated series by the number of their interval. */
+export function returnsByInterval(
+  marked: MarkedReturns,
+  intervalSeconds: number,
+): ReadonlyMap<number, number> {
+  const { returns, endsMs } = makeReturnSeries({ ...marked, intervalSeconds });
+  const intervalMs = intervalSeconds * 1_000;
+  return new Map(
+    Array.from(returns, (value, at) => [intervalNumberAt(endsMs[at]!, intervalMs), value]),
+  );
 }

@@ -13,6 +13,8 @@ export interface Candidate {
   readonly stage?: Stage;
   /** True: it keeps its stage without being judged, and takes its place before the others. */
   readonly isStanding?: boolean;
+  /** True: nothing was left at the end of the series it is judged on, and it fails whatever the rules say. */
+  readonly isRuined?: boolean;
   /** True: an undefined ratio is "not yet judged" instead of a failure. */
   readonly mayBeUndefined?: boolean;
 }
@@ -23,7 +25,7 @@ export interface RuleVerdict {
   readonly metric: string;
   readonly value: number | undefined;
   readonly bound: number | undefined;
-  readonly kind: "min" | "max" | "enter" | "exit" | "top_k" | "correlation" | "samples";
+  readonly kind: "min" | "max" | "enter" | "exit" | "top_k" | "correlation" | "samples" | "ruin";
   readonly verdict: "pass" | "fail" | "not_yet_judged";
   readonly text: string;
 }
@@ -39,7 +41,7 @@ interface PolicyOutcome {
 
 /**
  * Applies a policy: thresholds, then top-k, then correlation, then hysteresis, each to those that passed the one
- * before.
+ * before. Whatever the rules, a strategy with nothing left fails first, by the name RUINED.
  *
  * - thresholds: all must hold, bounds included; a missing metric fails and is named;
  * - top-k: stable sort, highest first, missing = −∞; the first k stay;
@@ -58,8 +60,9 @@ export function evaluatePolicy(
     verdicts.get(candidate.strategyId)?.push(verdict);
     return verdict.verdict !== "fail";
   };
-  const standing = candidates.filter((c) => c.isStanding === true);
-  let left = candidates.filter((c) => c.isStanding !== true);
+  const alive = candidates.filter((c) => isAlive(c, note));
+  const standing = alive.filter((c) => c.isStanding === true);
+  let left = alive.filter((c) => c.isStanding !== true);
   left = left.filter((c) => passesThresholds(policy.thresholds, c, note));
   left = takeTop(policy.topK, [...standing, ...left], note);
   left = dropCorrelated(policy.correlation, left, correlationOf, note);
@@ -68,6 +71,13 @@ export function evaluatePolicy(
 }
 
 type Note = (candidate: Candidate, verdict: RuleVerdict) => boolean;
+
+function isAlive(c: Candidate, note: Note): boolean {
+  if (c.isRuined !== true) return true;
+  const text = "RUINED: nothing was left, total_return -1";
+  const fixed = { rule: "RUINED", metric: "total_return", kind: "ruin" } as const;
+  return note(c, { ...fixed, value: -1, bound: undefined, verdict: "fail", text });
+}
 
 function passesThresholds(thresholds: readonly Threshold[], c: Candidate, note: Note): boolean {
   let hasPassed = true;

@@ -22,14 +22,12 @@ export function returnsOf(samples: number, perBar: number, deviation = 0.01): Fl
 
 function series(source: SeriesSource, samples: number, perBar: number) {
   const returns = returnsOf(samples, perBar);
-  return makeReturnSeries({
-    intervalSeconds: 86_400,
-    periodsPerYear: 252,
-    from: 0,
-    to: 1,
-    source,
-    returns,
-  });
+  return seriesOf(source, returns);
+}
+
+function seriesOf(source: SeriesSource, returns: Float64Array) {
+  const clock = { intervalSeconds: 86_400, periodsPerYear: 252 };
+  return makeReturnSeries({ ...clock, source, returns, endsMs: [] });
 }
 
 const annual = (sharpe: number): number => sharpe / Math.sqrt(252);
@@ -84,14 +82,7 @@ describe("the demo's three strategies", () => {
 });
 
 test("a strategy flat for all its samples is not yet judged, and stays", () => {
-  const flat = makeReturnSeries({
-    intervalSeconds: 86_400,
-    periodsPerYear: 252,
-    from: 0,
-    to: 1,
-    source: "dryrun",
-    returns: new Float64Array(80),
-  });
+  const flat = seriesOf("dryrun", new Float64Array(80));
   const a = strategy("a", {
     series: { backtest: series("backtest", 3772, annual(0.6)), dryrun: flat },
   });
@@ -158,6 +149,45 @@ test("every rule says what it was applied for: to stay in the stage, or to enter
     new Set(verdict?.rules.map(({ use, stage, domain }) => `${use} ${stage} on ${domain}`));
   expect([...uses(paper)]).toEqual(["stay paper on dryrun", "enter live on dryrun"]);
   expect([...uses(fallen)]).toEqual(["stay paper on dryrun", "stay compute-only on backtest"]);
+});
+
+describe("a series of which nothing was left", () => {
+  const ruin = (source: SeriesSource, samples: number) =>
+    seriesOf(source, returnsOf(samples, 0.5).fill(-1, samples - 1));
+  const rulesOf = (one: JudgedStrategy) => {
+    const [verdict] = judgeWorld([one], {
+      policy: parsePolicy("min_samples: 60"),
+      ceiling: "live",
+    });
+    return { verdict, texts: verdict?.rules.map(({ text }) => text) };
+  };
+
+  test.each([10, 400])("fails every policy by name, with %d samples of a backtest", (samples) => {
+    const { verdict, texts } = rulesOf(
+      strategy("a", { stage: "compute-only", series: { backtest: ruin("backtest", samples) } }),
+    );
+
+    expect(verdict?.stageAfter).toBe("validate");
+    expect(texts).toEqual(["RUINED: nothing was left, total_return -1"]);
+    expect([...verdict!.metrics.keys()].sort()).toEqual([
+      "cagr",
+      "max_drawdown_ratio",
+      "samples",
+      "total_return",
+    ]);
+  });
+
+  test("on paper lowers at once, however few samples it has, and never lets in again", () => {
+    const backtest = series("backtest", 400, 0.5);
+    const lived = strategy("a", { series: { backtest, dryrun: ruin("dryrun", 10) } });
+    const { verdict, texts } = rulesOf(lived);
+    const back = rulesOf({ ...lived, stage: "compute-only" });
+
+    expect(verdict).toMatchObject({ stageAfter: "compute-only", isDemotedOnOwnSeries: true });
+    expect(texts).toContain("RUINED: nothing was left, total_return -1");
+    expect(back.verdict).toMatchObject({ stageAfter: "compute-only", mayReach: "compute-only" });
+    expect(back.texts).toContain("RUINED: nothing was left, total_return -1");
+  });
 });
 
 test("the synthetic series have the Sharpe they claim", () => {

@@ -131,6 +131,7 @@ function holdCandidate(question: Question, policy: Policy, books: HoldBooks): Ca
   const { strategy, stage, domain } = question;
   const samples = strategy.series[domain]?.samples ?? 0;
   const base = candidateOf(question);
+  if (base.isRuined === true) return base;
   if (samples >= policy.minSamples) return { ...base, mayBeUndefined: true };
   const letIn = enterDomain(policy.metricsFrom, stage);
   const text = `${samples} of ${policy.minSamples} ${domain} samples: the verdict on ${letIn} stands`;
@@ -205,8 +206,8 @@ function enterStage(
 }
 
 function hasSamples(q: Question, policy: Policy, rules: Map<string, TracedRule[]>): boolean {
-  const samples = q.strategy.series[q.domain]?.samples ?? 0;
-  if (samples >= policy.minSamples) return true;
+  const { samples = 0, isRuined = false } = q.strategy.series[q.domain] ?? {};
+  if (samples >= policy.minSamples || isRuined) return true;
   const text = `${samples} of ${policy.minSamples} ${q.domain} samples needed for ${q.stage}`;
   const fixed = { rule: "min_samples", metric: "samples", kind: "samples" } as const;
   const verdict = {
@@ -220,12 +221,16 @@ function hasSamples(q: Question, policy: Policy, rules: Map<string, TracedRule[]
   return false;
 }
 
-/** A strategy demoted on a stage's own series must pass that series, too, before it enters the stage again. */
+/**
+ * A strategy demoted on a stage's own series must pass that series, too, before it enters the stage again; one whose own
+ * series came to nothing never does.
+ */
 function passesOwnSeries(q: Question, policy: Policy, rules: Map<string, TracedRule[]>): boolean {
   const own = holdDomain(policy.metricsFrom, q.stage);
   const { strategy } = q;
-  if (own === q.domain || !strategy.demotedFrom.includes(q.stage)) return true;
-  if ((strategy.series[own]?.samples ?? 0) < policy.minSamples) return true;
+  const { samples = 0, isRuined = false } = strategy.series[own] ?? {};
+  const isJudged = strategy.demotedFrom.includes(q.stage) && samples >= policy.minSamples;
+  if (own === q.domain || !(isJudged || isRuined)) return true;
   const alone = { ...policy, topK: undefined, correlation: undefined };
   const question = { ...q, domain: own };
   const outcome = evaluatePolicy(alone, [candidateOf(question)]);
@@ -239,7 +244,8 @@ function candidateOf({ strategy, stage, as, domain }: Question): Candidate {
     series === undefined
       ? new Map<string, number>()
       : computeMetrics(series, strategy.series.backtest);
-  return { strategyId: strategy.strategyId, as, stage, metrics };
+  const isRuined = series?.isRuined === true;
+  return { strategyId: strategy.strategyId, as, stage, metrics, isRuined };
 }
 
 function record(

@@ -2,10 +2,16 @@ import { type Activation, compareActivations } from "@qmtl/core/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { withModes } from "../decide/activations.ts";
 import { failuresOf } from "../decide/evaluate-world.ts";
-import { compareStages, STAGES, type Stage, stageAbove } from "../policy/policy.ts";
+import {
+  compareStages,
+  type SeriesDomain,
+  STAGES,
+  type Stage,
+  stageAbove,
+} from "../policy/policy.ts";
 import type { Composition, EvaluationRow } from "../store/decision-table.ts";
 import type { BindingRow, StageSet } from "../store/world-rows.ts";
-import { boundStrategies, stagesOf, type WorldState } from "../world/world-state.ts";
+import { boundStrategies, seriesKey, stagesOf, type WorldState } from "../world/world-state.ts";
 
 /** What an apply is requested to do. */
 export interface ApplyRequest {
@@ -97,14 +103,28 @@ export function planActivations(
   return withModes(activations, composition).sort(compareActivations);
 }
 
-/** Whether an evaluation is of the strategies, stages and policy as they are now. */
+/**
+ * Whether an evaluation is of the strategies, stages and policy as they are now, and no series that was too short for it
+ * has changed since: a backtest may arrive after the first apply that asked for it.
+ */
 export function isCurrent(state: WorldState, evaluation: EvaluationRow | undefined): boolean {
   if (evaluation === undefined || evaluation.policyVersion !== state.world.policyVersion)
     return false;
   return boundStrategies(state).every((binding) => {
     const trace = evaluation.strategies.find((s) => s.strategyId === binding.strategyId);
-    return trace !== undefined && trace.stageAfter === binding.stage;
+    return (
+      trace !== undefined &&
+      trace.stageAfter === binding.stage &&
+      trace.rules.every(
+        ({ rule, domain, samples }) =>
+          rule !== "min_samples" || samples === samplesOf(state, binding.strategyId, domain),
+      )
+    );
   });
+}
+
+function samplesOf(state: WorldState, strategyId: string, domain: SeriesDomain): number {
+  return state.heads.get(seriesKey(strategyId, domain))?.samples ?? 0;
 }
 
 /** Whether a strategy may reach the target, rises towards it, or is on and keeps its stage; false for a demoted one. */

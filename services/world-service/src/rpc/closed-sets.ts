@@ -128,9 +128,10 @@ export const termNames = new ClosedSet<
   breaker: TermName.BREAKER,
 });
 
-/** Kinds of rules. On the wire a rule on the number of samples is one with a lower bound. */
+/** Kinds of rules. On the wire a rule on the number of samples, or on what is left, is one with a lower bound. */
 export const ruleKinds = new ClosedSet<TracedRule["kind"], RuleKind>("kind of rule", {
   samples: RuleKind.MIN,
+  ruin: RuleKind.MIN,
   min: RuleKind.MIN,
   max: RuleKind.MAX,
   enter: RuleKind.ENTER,

@@ -71,6 +71,23 @@ test("an apply that would switch anything but its plan is refused, and nothing h
   expect(changes.map(({ strategyId }) => strategyId)).toEqual(["a", "b"]);
 });
 
+test("an apply that came before the backtest is let in once the backtest is there", async () => {
+  const worldId = await all.make("a");
+  await all.policies.createPolicy({ worldId, document, requestId: "p" });
+  const apply = (runId: string) =>
+    drained(all.activations.apply({ worldId, runId, targetMode: COMPUTE_ONLY, reason }));
+  expect(await reasonOf(apply("early"))).toBe("MODE_NOT_REACHABLE");
+  expect(await reasonOf(apply("again"))).toBe("MODE_NOT_REACHABLE");
+
+  await all.decisions.reportReturns({
+    worldId,
+    returns: [{ strategyId: "a", series: goodSeries }],
+  });
+  await apply("then");
+
+  expect(await stagesOf(worldId)).toEqual({ a: COMPUTE_ONLY });
+});
+
 test("a plan is refused as its apply would be; of a run that has begun it says so", async () => {
   const worldId = await judged();
   expect(await reasonOf(planOf(worldId, PAPER))).toBe("MODE_NOT_REACHABLE");

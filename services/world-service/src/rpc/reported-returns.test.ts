@@ -83,6 +83,85 @@ describe("returns", () => {
   });
 });
 
+describe("returns of a run that is marked more often than its returns interval ends", () => {
+  const hourMs = 3_600_000;
+  const evaluate = async (worldId: string, policyDocument: string) => {
+    const requestId = `look ${worldId}`;
+    const asked = { worldId, validateOnly: true, policyDocument, requestId };
+    const { evaluation } = await all.decisions.evaluate(asked);
+    return evaluation!.strategies[0]!;
+  };
+  /** 80 days of three marks each: half is lost at noon and won back, and the day ends 1 % or 2 % above its beginning. */
+  const noon = Array.from({ length: 80 }, (_, day) => [0, -0.5, 1.01 + 0.01 * (day % 2)]).flat();
+  const ends = noon.map((_, at) => (Math.floor(at / 3) * 24 + 8 * ((at % 3) + 1)) * hourMs);
+  const marked = (returns: readonly number[]) => ({
+    ...goodSeries,
+    returns: [...returns],
+    bucketEndMs: ends.slice(0, returns.length),
+  });
+  const report = (worldId: string, series: object) =>
+    all.decisions.reportReturns({ worldId, returns: [{ strategyId: "a", series }] });
+
+  test("are judged whole: total and drawdown of every mark, ratios and samples of every day", async () => {
+    const worldId = await all.make("a");
+    await report(worldId, marked(noon));
+    const { rules, metrics } = await evaluate(
+      worldId,
+      "min_samples: 80\nthresholds: {drawdown: {metric: max_drawdown_ratio, max: 0.25}}",
+    );
+
+    expect(rules[0]).toMatchObject({ samples: 80, verdict: RuleVerdict.FAIL });
+    expect(rules[0]!.text).toBe("drawdown 0.50 > 0.25");
+    expect(metrics.max_drawdown_ratio).toBeCloseTo(0.5, 12);
+    expect(metrics.total_return).toBeCloseTo(1.005 ** 40 * 1.01 ** 40 - 1, 9);
+    expect(metrics.win_ratio).toBe(1);
+    expect(metrics.samples).toBe(80);
+  });
+
+  test("do not have enough samples by their marks", async () => {
+    const worldId = await all.make("a");
+    await report(worldId, marked(noon));
+    const { rules } = await evaluate(worldId, "min_samples: 81");
+
+    expect(rules[0]!.text).toBe("80 of 81 backtest samples needed for compute-only");
+  });
+
+  test("that come to nothing at any mark fail by name, with no ratio, whatever follows", async () => {
+    const worldId = await all.make("a");
+    await report(worldId, marked(noon.with(100, -1.2)));
+    const { rules, metrics } = await evaluate(worldId, "min_samples: 2");
+
+    expect(rules.map(({ rule, text, verdict }) => ({ rule, text, verdict }))).toEqual([
+      {
+        rule: "RUINED",
+        text: "RUINED: nothing was left, total_return -1",
+        verdict: RuleVerdict.FAIL,
+      },
+    ]);
+    expect(metrics.total_return).toBe(-1);
+    expect(metrics).not.toHaveProperty("sharpe");
+  });
+});
+
+test("a series that comes to nothing shuts its strategy before anybody evaluates the world", async () => {
+  const worldId = await all.makeActive();
+  const modeNow = async () => {
+    const { decision } = await all.decisions.decide({ worldId, strategyIds: ["a"] });
+    return decision!.strategies[0];
+  };
+  const before = await modeNow();
+  const returns = goodSeries.returns.map((value, at) => (at === 70 ? -1 : value));
+  const series = { ...goodSeries, returns };
+  await all.decisions.reportReturns({ worldId, returns: [{ strategyId: "a", series }] });
+  const after = await modeNow();
+
+  expect(before?.effectiveMode).toBe(EffectiveMode.COMPUTE_ONLY);
+  expect(after?.effectiveMode).toBe(EffectiveMode.VALIDATE);
+  expect(after?.terms.map(({ detail }) => detail)).toContain(
+    "RUINED: nothing was left of the backtest series",
+  );
+});
+
 test("a gateway may look at an evaluation, but have nobody judged by one", async () => {
   const worldId = await all.make("a");
   const evaluate = (validateOnly: boolean) =>

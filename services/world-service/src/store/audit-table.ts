@@ -33,12 +33,27 @@ interface AuditRecord {
 
 /** Appends an entry under the world's next number; the counter's row lock keeps it gap-free. */
 export async function appendAudit(db: Queryable, event: AuditEvent): Promise<void> {
-  await db.query(
-    `WITH n AS (UPDATE world.world SET audit_entries = audit_entries + 1 WHERE world_id = $1
-       RETURNING audit_entries)
-     INSERT INTO world.audit (world_id, entry, type, principal, body, created_ms, fence, revision)
-     SELECT $1, n.audit_entries, $2, $3, $4::jsonb, $5, $6, $7 FROM n`,
-    [
+  const { counter, insert, params } = auditWrite(event);
+  await db.query(`WITH ${counter} ${insert}`, params);
+}
+
+/**
+ * The entry as the end of a statement with further parts: `counter` is one of its WITH queries, `insert` the statement
+ * itself.
+ *
+ * @param before number of parameters of the parts before it
+ */
+export function auditWrite(event: AuditEvent, before = 0) {
+  const [world, type, principal, body, created, fence, revision] = [1, 2, 3, 4, 5, 6, 7].map(
+    (place) => `$${before + place}`,
+  );
+  return {
+    counter: `counted AS (
+       UPDATE world.world SET audit_entries = audit_entries + 1 WHERE world_id = ${world} RETURNING audit_entries)`,
+    insert: `INSERT INTO world.audit (world_id, entry, type, principal, body, created_ms, fence, revision)
+     SELECT ${world}, counted.audit_entries, ${type}, ${principal}, ${body}::jsonb, ${created}, ${fence}, ${revision}
+     FROM counted`,
+    params: [
       event.worldId,
       event.type,
       event.principal,
@@ -47,7 +62,7 @@ export async function appendAudit(db: Queryable, event: AuditEvent): Promise<voi
       event.fence,
       event.revision,
     ],
-  );
+  };
 }
 
 /** Entries after `after`, oldest first. */

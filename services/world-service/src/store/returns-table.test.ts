@@ -16,6 +16,8 @@ const headOf = (samples: number): SeriesHead => ({
   intervalSeconds: 86_400,
   periodsPerYear: 365,
   samples,
+  intervals: samples,
+  ruinedMs: null,
   fromMs: 0,
   toMs: samples * dayMs,
   dataEndMs: 0,
@@ -58,8 +60,8 @@ test("a series begun in chunks of 512 goes on in shorter ones, in order, of whic
 
   const [stored] = await readSeries(db, "w", [headOf(3_000)]);
 
-  expect(stored?.dated.returns).toEqual(floats(0, 3_000));
-  expect(stored?.dated.bucketEnds).toEqual(floats(0, 3_000));
+  expect(stored?.marked.returns).toEqual(floats(0, 3_000));
+  expect(stored?.marked.endsMs).toEqual(floats(0, 3_000));
   const added = await db.query<{ chunk: number; bytes: number }>(
     "select chunk, pg_column_size(c.*) as bytes from world.returns_chunk c where chunk > 1",
   );

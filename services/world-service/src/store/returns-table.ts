@@ -1,6 +1,5 @@
-import { makeReturnSeries, type ReturnSeries } from "@qmtl/core/metrics";
+import { type MarkedReturns, makeReturnSeries, type ReturnSeries } from "@qmtl/core/metrics";
 import type { Queryable } from "@qmtl/service-kit/db";
-import type { DatedReturns } from "../policy/correlation.ts";
 import type { SeriesDomain } from "../policy/policy.ts";
 import type { SeriesHead } from "./world-rows.ts";
 
@@ -30,6 +29,8 @@ interface HeadRecord {
   interval_seconds: number;
   periods_per_year: number;
   samples: number;
+  intervals: number;
+  ruined_ms: number | null;
   from_ms: number;
   to_ms: number;
   data_end_ms: number;
@@ -45,6 +46,8 @@ export async function readHeads(db: Queryable, worldId: string): Promise<SeriesH
     intervalSeconds: r.interval_seconds,
     periodsPerYear: r.periods_per_year,
     samples: r.samples,
+    intervals: r.intervals,
+    ruinedMs: r.ruined_ms,
     fromMs: r.from_ms,
     toMs: r.to_ms,
     dataEndMs: r.data_end_ms,
@@ -68,13 +71,13 @@ export async function appendReturns(
        WHERE world_id = $1 AND $2::bigint IS NOT NULL),
      h AS (
        INSERT INTO world.returns_series (world_id, strategy_id, domain, interval_seconds, periods_per_year,
-         samples, from_ms, to_ms, data_end_ms)
+         samples, intervals, ruined_ms, from_ms, to_ms, data_end_ms)
        SELECT $1, r.* FROM jsonb_to_recordset($3::jsonb) AS r(strategy_id text, domain text,
-         interval_seconds bigint, periods_per_year double precision, samples integer, from_ms bigint,
-         to_ms bigint, data_end_ms bigint)
+         interval_seconds bigint, periods_per_year double precision, samples integer, intervals integer,
+         ruined_ms bigint, from_ms bigint, to_ms bigint, data_end_ms bigint)
        ON CONFLICT (world_id, strategy_id, domain) DO UPDATE SET interval_seconds = excluded.interval_seconds,
-         periods_per_year = excluded.periods_per_year, samples = excluded.samples, from_ms = excluded.from_ms,
-         to_ms = excluded.to_ms, data_end_ms = excluded.data_end_ms)
+         periods_per_year = excluded.periods_per_year, samples = excluded.samples,
+         intervals = excluded.intervals, ruined_ms = excluded.ruined_ms, from_ms = excluded.from_ms, to_ms = excluded.to_ms, data_end_ms = excluded.data_end_ms)
      INSERT INTO world.returns_chunk AS c (world_id, strategy_id, domain, chunk, returns, bucket_ends, exposed)
      SELECT $1, r.strategy_id, r.domain, r.chunk, decode(r.returns, 'hex'), decode(r.ends, 'hex'),
        decode(r.exposed, 'hex')
@@ -98,11 +101,11 @@ export async function clearReturns(
   await db.query(sql, [worldId, strategyId, domain]);
 }
 
-/** A series with its buckets. */
+/** A stored series: its returns from mark to mark, and what figures are computed from. */
 export interface StoredSeries {
   readonly strategyId: string;
+  readonly marked: MarkedReturns;
   readonly series: ReturnSeries;
-  readonly dated: DatedReturns;
 }
 
 /** All series of a world, read whole. */
@@ -126,10 +129,10 @@ export async function readSeries(
       (c) => c.strategy_id === head.strategyId && c.domain === head.domain,
     );
     const returns = floatsFromBytes(Buffer.concat(mine.map((c) => c.returns)));
-    const bucketEnds = floatsFromBytes(Buffer.concat(mine.map((c) => c.bucket_ends)));
-    const { intervalSeconds, periodsPerYear, fromMs: from, toMs: to, domain: source } = head;
-    const series = makeReturnSeries({ intervalSeconds, periodsPerYear, from, to, source, returns });
-    return { strategyId: head.strategyId, series, dated: { returns, bucketEnds } };
+    const endsMs = floatsFromBytes(Buffer.concat(mine.map((c) => c.bucket_ends)));
+    const { strategyId, intervalSeconds, periodsPerYear, domain: source } = head;
+    const marked = { intervalSeconds, periodsPerYear, source, returns, endsMs };
+    return { strategyId, marked, series: makeReturnSeries(marked) };
   });
 }
 
@@ -180,6 +183,8 @@ function headRecord({ head }: SeriesAppend): HeadRecord {
     interval_seconds: head.intervalSeconds,
     periods_per_year: head.periodsPerYear,
     samples: head.samples,
+    intervals: head.intervals,
+    ruined_ms: head.ruinedMs,
     from_ms: head.fromMs,
     to_ms: head.toMs,
     data_end_ms: head.dataEndMs,

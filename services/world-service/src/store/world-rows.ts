@@ -62,7 +62,12 @@ export interface SeriesHead {
   readonly domain: SeriesDomain;
   readonly intervalSeconds: number;
   readonly periodsPerYear: number;
+  /** Number of stored returns, one per mark. */
   readonly samples: number;
+  /** Number of returns intervals with a mark: as many returns as ratios take of it. */
+  readonly intervals: number;
+  /** End of the first bucket with a return of −1 or less; null while there is none. */
+  readonly ruinedMs: number | null;
   readonly fromMs: number;
   readonly toMs: number;
   /** End of the last bucket of the strategy's inputs. */

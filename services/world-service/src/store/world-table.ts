@@ -1,5 +1,6 @@
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { Stage } from "../policy/policy.ts";
+import { type AuditEvent, auditWrite } from "./audit-table.ts";
 import { readFloor } from "./restore-floor.ts";
 import type { BindingRow, WorldRow, WorldSettings } from "./world-rows.ts";
 
@@ -135,6 +136,25 @@ export async function upsertBindings(
   worldId: string,
   bindings: readonly BindingRow[],
 ): Promise<void> {
+  await db.query(bindingsSql, [worldId, bindingsJson(bindings)]);
+}
+
+/** As `upsertBindings`, with its audit entry, in one statement. */
+export async function upsertAuditedBindings(
+  db: Queryable,
+  worldId: string,
+  bindings: readonly BindingRow[],
+  event: AuditEvent,
+): Promise<void> {
+  const { counter, insert, params } = auditWrite(event, 2);
+  await db.query(`WITH bound AS (${bindingsSql}), ${counter} ${insert}`, [
+    worldId,
+    bindingsJson(bindings),
+    ...params,
+  ]);
+}
+
+function bindingsJson(bindings: readonly BindingRow[]): string {
   const rows = bindings.map((b) => ({
     strategy_id: b.strategyId,
     strategy_name: b.strategyName,
@@ -146,20 +166,19 @@ export async function upsertBindings(
     bound_order: b.boundOrder,
     created_ms: b.createdMs,
   }));
-  await db.query(
-    `INSERT INTO world.binding (world_id, strategy_id, strategy_name, stage, share, demoted_from, picked,
+  return JSON.stringify(rows);
+}
+
+const bindingsSql = `INSERT INTO world.binding (world_id, strategy_id, strategy_name, stage, share, demoted_from, picked,
        removed, bound_order, created_ms)
-     SELECT $1, r.strategy_id, r.strategy_name, r.stage, r.share, r.demoted_from, r.picked, r.removed,
+     SELECT $1::text, r.strategy_id, r.strategy_name, r.stage, r.share, r.demoted_from, r.picked, r.removed,
        r.bound_order, r.created_ms
      FROM jsonb_to_recordset($2::jsonb) AS r(strategy_id text, strategy_name text, stage text,
        share double precision, demoted_from text[], picked boolean, removed boolean, bound_order bigint,
        created_ms bigint)
      ON CONFLICT (world_id, strategy_id) DO UPDATE SET strategy_name = excluded.strategy_name,
        stage = excluded.stage, share = excluded.share, demoted_from = excluded.demoted_from,
-       picked = excluded.picked, removed = excluded.removed, created_ms = excluded.created_ms`,
-    [worldId, JSON.stringify(rows)],
-  );
-}
+       picked = excluded.picked, removed = excluded.removed, created_ms = excluded.created_ms`;
 
 function worldOf(record: WorldRecord): WorldRow {
   return {

@@ -7,12 +7,12 @@ import {
   type Nack,
   stateHash,
 } from "@qmtl/core/gate";
-import { hasReason, QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import { type QueueLimit, SerialQueue } from "@qmtl/service-kit";
 import { type Tx, UnknownOutcome } from "@qmtl/service-kit/db";
+import { hasAppended } from "@qmtl/service-kit/outbox";
 import {
   type Answer,
-  type ApplyRefusal,
   type EmitterRow,
   type GateCommand,
   GateMachine,
@@ -26,6 +26,7 @@ import {
 } from "../apply/index.ts";
 import { hashText } from "../store/hash-text.ts";
 import { type CommitExtra, commitProposal } from "./gate-commit.ts";
+import { refusalError } from "./gate-refusal.ts";
 import { leaderMsDefault } from "./leadership.ts";
 import { readWorldState } from "./read-world-state.ts";
 import type { ServicePorts } from "./service-ports.ts";
@@ -176,10 +177,14 @@ export class WorldActor {
     });
   }
 
-  /** A transaction that does not touch the gate. Call it inside `exclusive`. */
-  async write(statements: (tx: Tx) => Promise<void>): Promise<void> {
+  /**
+   * A transaction that does not touch the gate. Call it inside `exclusive`.
+   *
+   * @param isOne it is a single statement, which needs no transaction where nobody else can lead.
+   */
+  async write(statements: (tx: Tx) => Promise<void>, isOne = false): Promise<void> {
     await this.settled();
-    await this.#transaction(statements);
+    await this.#transaction(statements, isOne);
   }
 
   /** Notes a failed write: if its outcome is unknown, memory is read again before it is used. */
@@ -272,17 +277,21 @@ export class WorldActor {
     return proposal !== null;
   }
 
-  async #transaction(statements: (tx: Tx) => Promise<void>): Promise<void> {
+  async #transaction(statements: (tx: Tx) => Promise<void>, isOne = false): Promise<void> {
+    const { db, leadership, poke } = this.#ports;
+    let hasEvent = false;
+    const write = async (tx: Tx) => {
+      await leadership.assertLeads(tx);
+      await statements(tx);
+      hasEvent = hasAppended(tx);
+    };
     try {
-      await this.#ports.db.transaction(async (tx) => {
-        await this.#ports.leadership.assertLeads(tx);
-        await statements(tx);
-      });
+      await (isOne && leadership.holder === undefined ? write(db) : db.transaction(write));
     } catch (error) {
       this.noteFailure(error);
       throw storeError(error);
     }
-    this.#ports.poke();
+    if (hasEvent) poke();
   }
 
   /** Writes what the machine proposed. The caller must have the turn. */
@@ -346,25 +355,6 @@ export class WorldActor {
       this.#arm(idleTickMs);
     }
   }
-}
-
-const ERRORS = {
-  BUSY: ["CONFLICT", "another change of the gate is being committed"],
-  APPLY_IN_PROGRESS: ["APPLY_IN_PROGRESS", "an apply is in progress"],
-  APPLY_NOT_IN_FLIGHT: ["CONFLICT", "the run is no longer in progress"],
-  RUN_ID_REUSED: ["RUN_ID_REUSED", "this run id was used with other content"],
-  WORLD_HELD: ["WORLD_HELD", "the world is held"],
-  HOLD_NOT_FOUND: ["CONFLICT", "the world has no such hold"],
-  FREEZE_NOT_IN_FORCE: ["GATE_SHUT", "the freeze is not in force yet: the gate is CLOSING"],
-  TIMERS_INVALID: ["TIMERS_INVALID", "the timers violate a rule"],
-} as const satisfies Record<ApplyRefusal, readonly [ReasonName, string]>;
-
-/** The error for a refusal, with the state of the gate. */
-function refusalError(refusal: ApplyRefusal, row: GateRow): QmtlError {
-  const [reason, message] = ERRORS[refusal];
-  const holds = row.holds.length > 0 ? ` (${row.holds.join(", ")})` : "";
-  const metadata = { run_id: row.runId ?? "", gate: row.gate, holds: row.holds.join(",") };
-  return new QmtlError(reason, `${message}${refusal === "WORLD_HELD" ? holds : ""}`, { metadata });
 }
 
 /** The time of the service clock, as the gate machine takes it. */

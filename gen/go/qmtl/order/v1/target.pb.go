@@ -1178,14 +1178,14 @@ type TargetResult struct {
 	Instrument string `protobuf:"bytes,2,opt,name=instrument,proto3" json:"instrument,omitempty"`
 	// True: it is the router's latest target now.
 	Accepted bool `protobuf:"varint,3,opt,name=accepted,proto3" json:"accepted,omitempty"`
-	// Why it was not accepted; or, accepted, why no order came of it: HALTED, NO_CAPITAL, BELOW_MINIMUM, OVER_LIMIT, …
-	// Unspecified: orders were made, or none was needed.
+	// Why it was not accepted; or, accepted, why no order, or a smaller one, came of it: HALTED, NO_CAPITAL, BELOW_MINIMUM,
+	// OVER_LIMIT, REDUCED_TO_BUYING_POWER, … Unspecified: orders were made, or none was needed.
 	Reason v1.Reason `protobuf:"varint,4,opt,name=reason,proto3,enum=qmtl.type.v1.Reason" json:"reason,omitempty"`
 	// Orders it caused.
 	ClientOrderIds []string `protobuf:"bytes,5,rep,name=client_order_ids,json=clientOrderIds,proto3" json:"client_order_ids,omitempty"`
 	// Halts that keep it from acting.
 	HaltIds []string `protobuf:"bytes,6,rep,name=halt_ids,json=haltIds,proto3" json:"halt_ids,omitempty"`
-	// Size it was cut to, for lack of buying power. Absent: it was not cut.
+	// Position it was cut to, for lack of buying power, in units. Absent: it was not cut.
 	ReducedTo     *v1.Decimal `protobuf:"bytes,7,opt,name=reduced_to,json=reducedTo,proto3" json:"reduced_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1358,7 +1358,7 @@ const file_qmtl_order_v1_target_proto_rawDesc = "" +
 	"\fstrategy_ids\x18\x04 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10\xe8\a\"\x04r\x02\x18dR\vstrategyIds\x12#\n" +
 	"\rwanted_orders\x18\x05 \x01(\x04R\fwantedOrders\x12-\n" +
 	"\x12shared_evaluations\x18\x06 \x01(\x04R\x11sharedEvaluations\x12'\n" +
-	"\x0fown_evaluations\x18\a \x01(\x04R\x0eownEvaluations\"\x9a\x02\n" +
+	"\x0fown_evaluations\x18\a \x01(\x04R\x0eownEvaluations\"\x94\x02\n" +
 	"\fTargetResult\x12\x1f\n" +
 	"\vstrategy_id\x18\x01 \x01(\tR\n" +
 	"strategyId\x12\x1e\n" +
@@ -1368,9 +1368,9 @@ const file_qmtl_order_v1_target_proto_rawDesc = "" +
 	"\baccepted\x18\x03 \x01(\bR\baccepted\x12,\n" +
 	"\x06reason\x18\x04 \x01(\x0e2\x14.qmtl.type.v1.ReasonR\x06reason\x12(\n" +
 	"\x10client_order_ids\x18\x05 \x03(\tR\x0eclientOrderIds\x12\x19\n" +
-	"\bhalt_ids\x18\x06 \x03(\tR\ahaltIds\x12:\n" +
+	"\bhalt_ids\x18\x06 \x03(\tR\ahaltIds\x124\n" +
 	"\n" +
-	"reduced_to\x18\a \x01(\v2\x15.qmtl.type.v1.DecimalB\x04\xa8\xbb\x18\x01R\treducedTo*U\n" +
+	"reduced_to\x18\a \x01(\v2\x15.qmtl.type.v1.DecimalR\treducedTo*U\n" +
 	"\tBestPrice\x12\x1a\n" +
 	"\x16BEST_PRICE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12BEST_PRICE_EXTREME\x10\x01\x12\x14\n" +

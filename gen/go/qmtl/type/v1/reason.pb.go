@@ -185,6 +185,8 @@ const (
 	Reason_REASON_NO_CAPITAL Reason = 123
 	// The order would be worth less than the least notional of the instrument. One that leaves nothing held never is.
 	Reason_REASON_BELOW_MINIMUM Reason = 124
+	// The part of an order that opens was cut to what the money of the account allows; of nothing left, no order was made.
+	Reason_REASON_REDUCED_TO_BUYING_POWER Reason = 125
 	// The ticket does not cover this.
 	Reason_REASON_TICKET_SCOPE Reason = 140
 	// The ticket cannot be used.
@@ -303,6 +305,7 @@ var (
 		122: "REASON_ORDER_UNKNOWN_PENDING",
 		123: "REASON_NO_CAPITAL",
 		124: "REASON_BELOW_MINIMUM",
+		125: "REASON_REDUCED_TO_BUYING_POWER",
 		140: "REASON_TICKET_SCOPE",
 		141: "REASON_TICKET_INVALID",
 		142: "REASON_TICKET_EXPIRED",
@@ -400,6 +403,7 @@ var (
 		"REASON_ORDER_UNKNOWN_PENDING":      122,
 		"REASON_NO_CAPITAL":                 123,
 		"REASON_BELOW_MINIMUM":              124,
+		"REASON_REDUCED_TO_BUYING_POWER":    125,
 		"REASON_TICKET_SCOPE":               140,
 		"REASON_TICKET_INVALID":             141,
 		"REASON_TICKET_EXPIRED":             142,
@@ -452,7 +456,7 @@ var File_qmtl_type_v1_reason_proto protoreflect.FileDescriptor
 
 const file_qmtl_type_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x19qmtl/type/v1/reason.proto\x12\fqmtl.type.v1*\xd3\x14\n" +
+	"\x19qmtl/type/v1/reason.proto\x12\fqmtl.type.v1*\xf7\x14\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_INVALID_FIELD\x10\x01\x12\x1a\n" +
@@ -531,7 +535,8 @@ const file_qmtl_type_v1_reason_proto_rawDesc = "" +
 	"\x11REASON_PORT_TAKEN\x10y\x12 \n" +
 	"\x1cREASON_ORDER_UNKNOWN_PENDING\x10z\x12\x15\n" +
 	"\x11REASON_NO_CAPITAL\x10{\x12\x18\n" +
-	"\x14REASON_BELOW_MINIMUM\x10|\x12\x18\n" +
+	"\x14REASON_BELOW_MINIMUM\x10|\x12\"\n" +
+	"\x1eREASON_REDUCED_TO_BUYING_POWER\x10}\x12\x18\n" +
 	"\x13REASON_TICKET_SCOPE\x10\x8c\x01\x12\x1a\n" +
 	"\x15REASON_TICKET_INVALID\x10\x8d\x01\x12\x1a\n" +
 	"\x15REASON_TICKET_EXPIRED\x10\x8e\x01\x12\x1d\n" +

@@ -71,22 +71,23 @@ func (x *Decimal) GetValue() string {
 	return ""
 }
 
-// A series of returns and what is needed to annualise ratios of it.
+// Returns of a strategy from mark to mark, a mark being the end of a bar of any feed that it trades. Total return and
+// drawdown are of all marks; ratios take one return per interval, that of the marks in it compounded.
 type ReturnSeries struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Length of one period.
+	// Interval at which ratios sample the series: the longest of the feeds that the strategy trades.
 	Interval *durationpb.Duration `protobuf:"bytes,1,opt,name=interval,proto3" json:"interval,omitempty"`
-	// Periods in a year, such as 252.
+	// Such intervals in a year, such as 252.
 	PeriodsPerYear float64 `protobuf:"fixed64,2,opt,name=periods_per_year,json=periodsPerYear,proto3" json:"periods_per_year,omitempty"`
 	// End of the first bucket.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// End of the last bucket.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// One return per bucket, 0.01 = 1 %. NaN: no value.
+	// One return per mark, 0.01 = 1 %. NaN: no value. -1 or less: nothing was left, and what follows does not count.
 	Returns []float64 `protobuf:"fixed64,5,rep,packed,name=returns,proto3" json:"returns,omitempty"`
 	// Domain the returns were earned in.
 	Domain ExecutionDomain `protobuf:"varint,6,opt,name=domain,proto3,enum=qmtl.type.v1.ExecutionDomain" json:"domain,omitempty"`
-	// End of each bucket, one per return, milliseconds since the epoch. Empty for a backtest on a regular interval.
+	// End of each bucket, one per return, milliseconds since the epoch. Empty for a backtest with one return per interval.
 	BucketEndMs []float64 `protobuf:"fixed64,7,rep,packed,name=bucket_end_ms,json=bucketEndMs,proto3" json:"bucket_end_ms,omitempty"`
 	// Whether the strategy held a position in each bucket, one per return. Empty: not known.
 	Exposed       []bool `protobuf:"varint,8,rep,packed,name=exposed,proto3" json:"exposed,omitempty"`

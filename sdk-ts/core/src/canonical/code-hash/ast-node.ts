@@ -131,3 +131,27 @@ export function nameText(node: AstNode | undefined): string | undefined {
   if (node?.type === "Literal" && typeof node.value === "string") return node.value;
   return identifierName(node);
 }
+
+/** `a` of `a.b[c].d`; undefined if the chain does not begin with a name. */
+export function rootName(target: AstNode): string | undefined {
+  let node = unwrapped(target);
+  for (;;) {
+    const next =
+      node.type === "MemberExpression"
+        ? childNode(node, "object")
+        : node.type === "ChainExpression"
+          ? childNode(node, "expression")
+          : undefined;
+    if (next === undefined) return identifierName(node);
+    node = unwrapped(next);
+  }
+}
+
+/** The member of `a.b` or `a["b"]`. */
+export function memberName(node: AstNode): string | undefined {
+  const property = childNode(node, "property");
+  if (node.computed !== true) return identifierName(property);
+  return property?.type === "Literal" && typeof property.value === "string"
+    ? property.value
+    : undefined;
+}

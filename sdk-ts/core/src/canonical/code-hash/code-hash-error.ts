@@ -3,7 +3,8 @@
  *
  * - `CAPTURED_LOCAL`: it uses a variable (or `this`) of an enclosing function.
  * - `MUTABLE_STATE`: it reads a module variable that is reassigned, or writes to something outside itself.
- * - `NONDETERMINISTIC`: it reads a clock, a random source, `import.meta` or code made at run time.
+ * - `NONDETERMINISTIC`: it reads a clock, a random source, local time, the machine's language or environment,
+ *   `import.meta` or code made at run time.
  * - `UNKNOWN_GLOBAL`: a name that is neither declared in its module nor part of the language.
  * - `UNRESOLVED_IMPORT`: an import whose file, package or export cannot be found.
  * - `FUNCTION_NOT_FOUND`: no function of the module, of files it imports by relative path or of packages that these

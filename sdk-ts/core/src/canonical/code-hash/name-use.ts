@@ -6,8 +6,10 @@ import {
   isClassNode,
   isErased,
   isFunctionNode,
+  rootName,
   unwrapped,
 } from "./ast-node.ts";
+import { type ImpureUse, ImpurityVisitor } from "./impure-use.ts";
 import { scopeNames } from "./scope-names.ts";
 
 /** How a piece of code uses names: which are its own, which come from outside, and what it does to those. */
@@ -22,8 +24,8 @@ export interface NameUse {
   readonly written: ReadonlySet<string>;
   /** Outside names with a method called on them (`name.method()`). */
   readonly methodCalled: ReadonlySet<string>;
-  /** Outside names read as `name.member`, as `"name.member"`. */
-  readonly members: ReadonlySet<string>;
+  /** Uses whose result depends on when or where the code runs. */
+  readonly impure: readonly ImpureUse[];
   /** `this`, `super` or `new.target`, if it is that of an enclosing function or of the piece's own caller. */
   readonly outerReceiver: string | undefined;
   /** `import.meta` or `import()`, if used. */
@@ -48,7 +50,8 @@ class NameVisitor implements NameUse {
   readonly assigned = new Set<string>();
   readonly written = new Set<string>();
   readonly methodCalled = new Set<string>();
-  readonly members = new Set<string>();
+  readonly #impurities = new ImpurityVisitor();
+  readonly impure = this.#impurities.uses;
   outerReceiver: string | undefined;
   dynamic: string | undefined;
 
@@ -58,6 +61,7 @@ class NameVisitor implements NameUse {
     const names = scopeNames(node);
     const scope = names === undefined ? outer : opened(names, outer);
     if (node.type === "Identifier") this.#use(node, scope);
+    this.#impurities.visit(node, (name) => lookUp(name, scope) === undefined);
     this.#noteSpecials(node, scope, hasReceiver);
     // The piece itself has no receiver to rely on: a function at the root that uses `this` depends on its caller.
     const isRootFunction = outer === undefined && isFunctionNode(node);
@@ -111,14 +115,6 @@ class NameVisitor implements NameUse {
         }
         break;
       }
-      case "MemberExpression": {
-        const owner = identifierName(childNode(node, "object"));
-        const member = memberName(node);
-        if (owner !== undefined && member !== undefined && lookUp(owner, scope) === undefined) {
-          this.members.add(`${owner}.${member}`);
-        }
-        break;
-      }
     }
   }
 
@@ -139,30 +135,6 @@ class NameVisitor implements NameUse {
   #note(set: Set<string>, name: string | undefined, scope: Scope | undefined): void {
     if (name !== undefined && lookUp(name, scope) === undefined) set.add(name);
   }
-}
-
-/** `a` of `a.b[c].d`; undefined if the chain does not begin with a name. */
-function rootName(target: AstNode): string | undefined {
-  let node = unwrapped(target);
-  for (;;) {
-    const next =
-      node.type === "MemberExpression"
-        ? childNode(node, "object")
-        : node.type === "ChainExpression"
-          ? childNode(node, "expression")
-          : undefined;
-    if (next === undefined) return identifierName(node);
-    node = unwrapped(next);
-  }
-}
-
-/** The member of `a.b` or `a["b"]`. */
-export function memberName(node: AstNode): string | undefined {
-  const property = childNode(node, "property");
-  if (node.computed !== true) return identifierName(property);
-  return property?.type === "Literal" && typeof property.value === "string"
-    ? property.value
-    : undefined;
 }
 
 /** Children in which an identifier is a use of a name (not a property key, label or member). */

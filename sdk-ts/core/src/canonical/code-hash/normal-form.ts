@@ -7,9 +7,10 @@ import {
   isErased,
   isFunctionNode,
   meaningfulFields,
+  memberName,
   unwrapped,
 } from "./ast-node.ts";
-import { memberName, type NameUse } from "./name-use.ts";
+import type { NameUse } from "./name-use.ts";
 
 /** A syntax tree as JSON data, the same for every way of writing or compiling one piece of code. */
 export type NormalForm = string | boolean | null | NormalForm[] | { [field: string]: NormalForm };

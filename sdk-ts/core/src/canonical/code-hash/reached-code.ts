@@ -2,11 +2,7 @@ import { dirname, relative } from "node:path";
 import { type AstNode, childNode } from "./ast-node.ts";
 import { CodeHashError } from "./code-hash-error.ts";
 import { type FunctionSite, isCaptured } from "./function-site.ts";
-import {
-  allowedGlobals,
-  nondeterministicGlobals,
-  nondeterministicMembers,
-} from "./language-globals.ts";
+import { allowedGlobals, impureImport } from "./language-globals.ts";
 import { type NameUse, nameUse } from "./name-use.ts";
 import { type NormalForm, normalForm } from "./normal-form.ts";
 import type { SourceModule } from "./source-module.ts";
@@ -101,19 +97,15 @@ class Reach {
   }
 
   #checkPure(module: SourceModule, use: NameUse): void {
-    const unclean =
-      use.dynamic ??
-      [...use.members].find(
-        (member) =>
-          nondeterministicMembers.has(member) && !module.bindings.has(member.split(".")[0]!),
-      ) ??
-      [...use.free.keys()].find(
-        (name) => nondeterministicGlobals.has(name) && !module.bindings.has(name),
-      );
+    const what = (symbol: string) =>
+      `uses ${symbol}, which gives a different result on each run or machine`;
+    if (use.dynamic !== undefined) {
+      throw this.#error(module, "NONDETERMINISTIC", what(use.dynamic), use.dynamic);
+    }
+    const unclean = use.impure.find(({ root }) => root === undefined || !module.bindings.has(root));
     if (unclean === undefined) return;
-    const what = `uses ${unclean}, which gives a different result on each run or machine`;
-    const node = use.free.get(unclean.split(".")[0]!)?.[0];
-    throw this.#error(module, "NONDETERMINISTIC", what, unclean, node);
+    const { symbol, advice, node } = unclean;
+    throw this.#error(module, "NONDETERMINISTIC", `${what(symbol)}; ${advice}`, symbol, node);
   }
 
   #nameTarget(module: SourceModule, name: string): NormalForm {
@@ -168,7 +160,7 @@ class Reach {
 
   #imported(module: SourceModule, from: string, imported: string): NormalForm {
     const target = this.#tree.target(module, from);
-    if (target.kind !== "file") return this.#foreign(target, from, imported);
+    if (target.kind !== "file") return this.#foreign(module, target, from, imported);
     const file = this.#tree.module(target.path);
     if (imported === "*") return this.#namespace(file);
     const found = this.#tree.findExport(file, imported);
@@ -180,14 +172,18 @@ class Reach {
         imported,
       );
     }
-    return this.#exported(found, imported);
+    return this.#exported(module, found, imported);
   }
 
-  #exported(found: FoundExport | ForeignExport, imported: string): NormalForm {
+  #exported(
+    module: SourceModule,
+    found: FoundExport | ForeignExport,
+    imported: string,
+  ): NormalForm {
     if (!("module" in found)) {
       if (found.target.kind === "file")
         return this.#namespace(this.#tree.module(found.target.path));
-      return this.#foreign(found.target, found.specifier, found.imported);
+      return this.#foreign(module, found.target, found.specifier, found.imported);
     }
     if (found.found.kind === "local") return this.#nameTarget(found.module, found.found.name);
     return this.#enqueue(`${found.module.path}\0${found.found.node.start}`, {
@@ -204,19 +200,31 @@ class Reach {
     const names = [...file.exports.keys()].sort();
     const members = names.map((name): NormalForm => {
       const found = this.#tree.findExport(file, name);
-      return [name, found === undefined ? null : this.#exported(found, name)];
+      return [name, found === undefined ? null : this.#exported(file, found, name)];
     });
     return ["namespace", ...members, ...stars];
   }
 
-  #foreign(target: ImportTarget, specifier: string, imported: string): NormalForm {
+  /** @param module where it is imported */
+  #foreign(
+    module: SourceModule,
+    target: ImportTarget,
+    specifier: string,
+    imported: string,
+  ): NormalForm {
     switch (target.kind) {
       case "package":
         this.#labels.add(`npm:${target.name}@${target.version}`);
         return ["package", `${target.name}@${target.version}`, specifier, imported];
-      case "node":
+      case "node": {
+        const advice = impureImport(target.name, imported);
+        if (advice !== undefined) {
+          const what = `uses "${imported}" of ${specifier}, which may give a different result on each run or machine; ${advice}`;
+          throw this.#error(module, "NONDETERMINISTIC", what, specifier);
+        }
         this.#labels.add(`node:${target.name}`);
         return ["node", target.name, imported];
+      }
       default: {
         this.#labels.add(this.#relative(target.path));
         const data: unknown = JSON.parse(this.#tree.text(target.path));

@@ -11,6 +11,8 @@ export interface TradedRows {
 /** Plays the bars of one feed into the instruments that the feed marks. */
 export class BarReplay {
   readonly feed: SourceRows;
+  /** Number of bars in all. */
+  readonly bars: number;
   readonly #places: readonly number[];
   readonly #end: number;
   readonly #endsMs: Float64Array;
@@ -21,20 +23,19 @@ export class BarReplay {
   #next: number;
   #nextEndMs: number;
 
-  /** @param places indexes in the account of the instruments that the feed marks; without any it is a clock only */
+  /** @param places indexes in the account of the instruments that the feed marks */
   constructor({ feed, first, end }: TradedRows, places: readonly number[]) {
     this.feed = feed;
+    this.bars = end - first;
     this.#places = places;
     this.#next = first;
     this.#end = end;
     this.#endsMs = feed.table.bucketEndMs;
     this.#nextEndMs = first < end ? this.#endsMs[first]! : Number.POSITIVE_INFINITY;
-    const column = (name: string): Float64Array =>
-      places.length === 0 ? NO_VALUES : feed.column(name);
-    this.#open = column("open");
-    this.#high = column("high");
-    this.#low = column("low");
-    this.#close = column("close");
+    this.#open = feed.column("open");
+    this.#high = feed.column("high");
+    this.#low = feed.column("low");
+    this.#close = feed.column("close");
   }
 
   /** End of the next bar; ∞ after the last. */
@@ -44,13 +45,19 @@ export class BarReplay {
 
   /** Plays the next bar. */
   play(account: OfflineAccount): void {
-    const i = this.#next++;
-    this.#nextEndMs = i + 1 < this.#end ? this.#endsMs[i + 1]! : Number.POSITIVE_INFINITY;
+    const i = this.#next;
+    this.skip();
     const row = this.feed.firstRow + i;
     for (let k = 0; k < this.#places.length; k++) {
       const place = this.#places[k]!;
       account.bar(place, row, this.#open[i]!, this.#high[i]!, this.#low[i]!, this.#close[i]!);
     }
+  }
+
+  /** Leaves the next bar out. */
+  skip(): void {
+    const i = ++this.#next;
+    this.#nextEndMs = i < this.#end ? this.#endsMs[i]! : Number.POSITIVE_INFINITY;
   }
 
   /**
@@ -66,5 +73,3 @@ export class BarReplay {
     return this.feed.firstRow + (hasBegun ? i : i - 1);
   }
 }
-
-const NO_VALUES = new Float64Array(0);

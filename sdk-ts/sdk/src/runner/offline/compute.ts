@@ -1,9 +1,8 @@
-import { type BatchInput, compilePlan, intervalText, runBatch } from "@qmtl/core/dataflow";
+import { type BatchInput, compilePlan, runBatch } from "@qmtl/core/dataflow";
 import { toRuntimeGraph } from "../../strategy/graphs.ts";
 import { StreamInput } from "../../strategy/index.ts";
-import type { SourceRows } from "../source-files/source-rows.ts";
+import { requireInterval, type SourceRows } from "../source-files/source-rows.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
-import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import { type OfflineTags, tagRows } from "./tags.ts";
 
 /** A node's column over a whole run. */
@@ -66,10 +65,7 @@ export function streamRows(
     const { node, name, intervalSeconds } = declared;
     if (!(node instanceof StreamInput)) return [];
     const feed = feeds.get(node.source)!;
-    if (feed.intervalMs !== intervalSeconds * 1_000) {
-      const message = `stream "${name}" declares bars of ${intervalText(intervalSeconds * 1_000)}, but sources.${node.source}.interval in the configuration is ${intervalText(feed.intervalMs)}; make them equal`;
-      throw new StrategyRunError("INTERVAL_MISMATCH", message);
-    }
+    requireInterval(name, node.source, intervalSeconds, feed.intervalMs);
     const columns = node.outputs.map((column) => feed.column(column));
     return [{ nodeId: id, endMs: feed.table.bucketEndMs, firstRow: feed.firstRow, columns }];
   });

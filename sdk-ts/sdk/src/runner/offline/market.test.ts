@@ -24,7 +24,7 @@ instruments:
   FREER: {mark_source: night, quote_currency: EUR}
 accounts:
   first: {initial_cash: "500", fee_bps: 3, half_spread_bps: 4, instruments: [X]}
-  both: {initial_cash: "700", fee_bps: 5, half_spread_bps: 6, instruments: [Y, X, Z]}
+  both: {initial_cash: "700", fee_bps: 5, half_spread_bps: 6, instruments: [Y, X]}
 `,
 );
 const config = loadConfig({ path: join(folder, "qmtl.yml"), env: {} });
@@ -53,7 +53,7 @@ describe("the market of several targets", () => {
   test("is the first account that lists all instruments, each at its own mark source", () => {
     const found = market([{ instrument: "X" }, { instrument: "Y" }]);
 
-    expect(found).toMatchObject({ initialCash: 700, currency: "USD", returnsSource: "day" });
+    expect(found).toMatchObject({ initialCash: 700, currency: "USD" });
     expect(found.instruments).toMatchObject([
       { traded: { symbol: "X", costs: { feeBps: 5, halfSpreadBps: 6 } }, markSource: "day" },
       { traded: { symbol: "Y", costs: { feeBps: 5, halfSpreadBps: 6 } }, markSource: "night" },
@@ -77,7 +77,7 @@ describe("the market of several targets", () => {
 
   test("takes what the run names before all else", () => {
     const costs = { feeBps: 9, halfSpreadBps: 9 };
-    const options = { initialCash: 42, costs, sameBarClose: true, returnsSource: "night" };
+    const options = { initialCash: 42, costs, sameBarClose: true };
     const found = market(
       [
         { instrument: "X", initialCash: 1, executionModel: { costs: { ...costs, feeBps: 1 } } },
@@ -86,7 +86,7 @@ describe("the market of several targets", () => {
       options,
     );
 
-    expect(found).toMatchObject({ initialCash: 42, returnsSource: "night" });
+    expect(found).toMatchObject({ initialCash: 42 });
     for (const { traded } of found.instruments) {
       expect(traded).toMatchObject({ costs, sameBarClose: true });
     }
@@ -102,7 +102,12 @@ describe("the market of several targets", () => {
 
   test.each([
     ["instruments that no one account lists", ["X", "FREE"], "INSTRUMENTS_MIXED", "FREE, X"],
-    ["two currencies on one account", ["Y", "Z"], "INSTRUMENTS_MIXED", "Y in USD, Z in EUR"],
+    [
+      "two currencies, one with an account",
+      ["FREE", "Z"],
+      "INSTRUMENTS_MIXED",
+      "FREE in USD, Z in EUR",
+    ],
     ["two currencies without one", ["FREE", "FREER"], "INSTRUMENTS_MIXED", "FREER in EUR"],
     ["an unknown instrument", ["X", "W"], "INSTRUMENT_UNKNOWN", '"W"'],
   ])("is refused for %s", (_what, symbols, reason, text) => {

@@ -1,7 +1,13 @@
-import type { OfflineInstrument } from "@qmtl/core/execution";
+import {
+  type AccountMoney,
+  limitsOf,
+  moneyOf,
+  type OfflineInstrument,
+  type PretradeLimits,
+  UNLEVERAGED,
+} from "@qmtl/core/execution";
 import type { QmtlConfig } from "../../config/index.ts";
 import { executionOf } from "../../nodesets/nodeset-execution.ts";
-import { parseInterval } from "../../sources/index.ts";
 import type { DeclaredTarget, IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import type { CompiledOfflineOptions } from "./offline-options.ts";
@@ -19,13 +25,17 @@ export interface MarketInstrument {
 export interface OfflineMarket {
   /** One per target, sorted by symbol: nodes of a graph are sorted by ids, which change with every param. */
   readonly instruments: readonly MarketInstrument[];
-  /** Entry of `sources:` at whose bucket ends returns are taken. */
-  readonly returnsSource: string;
   readonly initialCash: number;
   readonly currency: string;
+  /** Limits of the account. */
+  readonly limits: PretradeLimits;
+  /** Money rules of the account, with what the run sets of them. */
+  readonly money: AccountMoney;
+  /** Whether the account or the run states a leverage; otherwise it is 1. */
+  readonly isLeverageStated: boolean;
 }
 
-type Config = Pick<QmtlConfig, "instruments" | "accounts" | "sources">;
+type Config = Pick<QmtlConfig, "instruments" | "accounts">;
 type AccountConfig = QmtlConfig["accounts"][string];
 type InstrumentConfig = QmtlConfig["instruments"][string];
 
@@ -54,16 +64,26 @@ export function findMarket(
   }
   return {
     instruments: targets.map((target, at) => instrumentOf(target, specs[at]!, account, options)),
-    returnsSource:
-      options.returnsSource ??
-      coarsest(
-        specs.map(({ mark_source }) => mark_source),
-        config,
-      ),
     initialCash:
       options.initialCash ?? nodesetCash(targets) ?? Number(account?.initial_cash ?? 1_000_000),
     currency: account?.currency ?? specs[0]!.quote_currency,
+    limits: account === undefined ? {} : limitsOf(account),
+    money: moneyRules(account, options),
+    isLeverageStated:
+      options.account.leverageMax !== undefined || (account?.leverage_max ?? null) !== null,
   };
+}
+
+/** @throws {StrategyRunError} for a leverage that an account of kind cash does not have. */
+function moneyRules(
+  account: AccountConfig | undefined,
+  { account: given, config }: CompiledOfflineOptions,
+): AccountMoney {
+  const stated = account === undefined ? UNLEVERAGED : moneyOf(account, config.instruments);
+  const money = { ...stated, ...given };
+  if (money.kind !== "cash" || money.leverageMax <= 1) return money;
+  const message = `an account of kind cash has a leverage of at most 1, not ${money.leverageMax}`;
+  throw new StrategyRunError("ACCOUNT_INVALID", message);
 }
 
 function checkedTargets({ strategy, targets }: IdentifiedStrategy): readonly DeclaredTarget[] {
@@ -101,20 +121,6 @@ function accountOf(symbols: readonly string[], config: Config): AccountConfig | 
   }
   const message = `a strategy trades on one account; none of accounts: lists all of ${symbols.join(", ")}`;
   throw new StrategyRunError("INSTRUMENTS_MIXED", message);
-}
-
-/** The source with the longest interval; among equals the one with the fewest bars per year, then the first by name. */
-function coarsest(sources: readonly string[], config: Config): string {
-  const rank = (name: string): readonly [number, number] => {
-    const { interval, periods_per_year } = config.sources[name]!;
-    return [-parseInterval(interval), periods_per_year];
-  };
-  const [first] = sources.toSorted((a, b) => {
-    const [longA, barsA] = rank(a);
-    const [longB, barsB] = rank(b);
-    return longA - longB || barsA - barsB || (a < b ? -1 : 1);
-  });
-  return first!;
 }
 
 function nodesetCash(targets: readonly DeclaredTarget[]): number | undefined {

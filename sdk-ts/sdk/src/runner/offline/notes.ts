@@ -1,8 +1,12 @@
+import { intervalText } from "@qmtl/core/dataflow";
+import type { ReturnSeries } from "@qmtl/core/metrics";
 import type { SourceRows } from "../source-files/source-rows.ts";
+import { barNotes } from "./bar-notes.ts";
 import type { TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
 import type { ResultInstrument } from "./result.ts";
+import type { OfflineRuin } from "./trade.ts";
 
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
@@ -10,23 +14,26 @@ const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 export function offlineNotes(
   market: OfflineMarket,
   rows: ReadonlyMap<string, TradedRows>,
+  returns: ReturnSeries,
 ): string[] {
-  const { instruments, returnsSource } = market;
+  const { instruments } = market;
   const notes = instruments.map((one) => barsNote(one, rows.get(one.markSource)!));
   for (const { feed } of rows.values()) notes.push(...leftNote(feed));
   notes.push(...perInstrument(instruments, fillNote), ...perInstrument(instruments, costNote));
   if (rows.size > 1) {
+    const interval = intervalText(returns.intervalSeconds * 1_000);
     notes.push(
-      `Returns are taken at the bucket ends of source ${returnsSource}, each instrument at its last close.`,
+      `Ratios take one return per ${interval}, at the last bar that ends in it; total return and drawdown are of every bar.`,
     );
   }
   if (instruments.length > 1) {
     const symbols = instruments.map(({ traded }) => traded.symbol).join(", ");
     notes.push(`Buy and hold buys ${symbols} once, at equal weights.`);
   }
-  notes.push(...paceNote(rows.get(returnsSource)!));
+  const sources = [...new Set(instruments.map(({ markSource }) => markSource))];
+  notes.push(...paceNote(returns, sources.map((name) => `source ${name}`).join(" and ")));
   for (const { traded, markSource } of instruments) {
-    notes.push(...oddBarNotes(traded.symbol, rows.get(markSource)!));
+    notes.push(...barNotes(traded.symbol, rows.get(markSource)!));
   }
   for (const { traded, markSource } of instruments) {
     const range = rows.get(markSource)!;
@@ -41,12 +48,24 @@ export function offlineNotes(
   return notes;
 }
 
-/** Notes that the equity fell to 0 or below: an offline account is never closed, and later returns mean nothing. */
-export function ruinNote(timesMs: Float64Array, equity: Float64Array): string[] {
-  const at = equity.findIndex((value) => value <= 0);
-  if (at < 0) return [];
+/** Note that the run ended with nothing left. */
+export function ruinNote(ruin: OfflineRuin | undefined, currency: string): string[] {
+  if (ruin === undefined) return [];
   return [
-    `The equity fell to 0 or below at the bar ending ${day(timesMs[at]!)}: no broker would allow that, and the figures mean nothing.`,
+    `The equity was ${ruin.equity.toFixed(2)} ${currency} at the bar ending ${day(ruin.timeMs)}: the run is ruined, its last return is -100 %, and nothing trades after it. Positions are those of that moment.`,
+  ];
+}
+
+/** Share of a year of returns below which a yearly growth rate is noted. */
+const yearShareMin = 0.5;
+
+/** Note that a compound annual growth rate is of too few returns to say anything of a year. */
+export function growthNote({ samples, periodsPerYear, isRuined }: ReturnSeries): string[] {
+  if (samples === 0 || isRuined || samples >= yearShareMin * periodsPerYear) return [];
+  const returns = samples === 1 ? "1 return" : `${samples} returns`;
+  const rounded = Number(periodsPerYear.toPrecision(6));
+  return [
+    `The cagr is of ${returns}, and a year has ${rounded}: it says what the same growth would make of a year, not what to expect.`,
   ];
 }
 
@@ -100,66 +119,25 @@ function costNote({ traded }: MarketInstrument): string {
 const yearMs = 365.2425 * 86_400_000;
 const weekMs = 7 * 86_400_000;
 
-/** With fewer bars than this, nothing is noted about how often they come. */
-const BARS_MIN = 20;
+/** With fewer returns than this, nothing is noted about how often they come. */
+const RETURNS_MIN = 20;
 
 /**
- * Notes that bars come far more or less often than `periods_per_year` says: every annualised figure is then wrong.
+ * Notes that returns come far more or less often than `periods_per_year` says: every annualised figure is then wrong.
  *
- * How far is "far" depends on the time the bars span: the minutes of one day say little about a year.
+ * How far is "far" depends on the time the returns span: the minutes of one day say little about a year.
  */
-function paceNote({ feed, first, end }: TradedRows): string[] {
-  const { openTimeMs } = feed.table;
-  const bars = end - first;
-  const spanMs = openTimeMs[end - 1]! - openTimeMs[first]!;
-  if (bars < BARS_MIN || !(spanMs > 0)) return [];
-  const perYear = (bars - 1) / (spanMs / yearMs);
+function paceNote({ endsMs, samples, periodsPerYear }: ReturnSeries, sources: string): string[] {
+  const spanMs = samples === 0 ? 0 : endsMs[samples - 1]! - endsMs[0]!;
+  if (samples < RETURNS_MIN || !(spanMs > 0)) return [];
+  const perYear = (samples - 1) / (spanMs / yearMs);
   const allowed = spanMs < weekMs ? 10 : spanMs < yearMs / 2 ? 1.6 : 1.25;
-  const ratio = perYear / feed.periodsPerYear;
+  const ratio = perYear / periodsPerYear;
   if (ratio <= allowed && ratio >= 1 / allowed) return [];
-  const rounded = Number(perYear.toPrecision(3));
+  const [told, rounded] = [periodsPerYear, perYear].map((value) => Number(value.toPrecision(3)));
   return [
-    `Annualised figures assume ${feed.periodsPerYear} bars per year, but source ${feed.name} has about ${rounded} bars per year: set its periods_per_year.`,
+    `Annualised figures assume ${told} returns per year, but the run has about ${rounded} per year: set periods_per_year of ${sources}.`,
   ];
-}
-
-/** A kind of bar that a reader should look at, with the text of its note. */
-interface OddBar {
-  readonly what: string;
-  readonly isOdd: (open: number, high: number, low: number, close: number) => boolean;
-}
-
-const ODD: readonly OddBar[] = [
-  {
-    what: "without an open or a close: the previous mark is kept, and nothing fills there",
-    isOdd: (open, _high, _low, close) => Number.isNaN(open) || Number.isNaN(close),
-  },
-  {
-    what: "with an open or a close of 0 or less: no order is sized there, and returns across it mean nothing",
-    isOdd: (open, _high, _low, close) => open <= 0 || close <= 0,
-  },
-  {
-    what: "with a high below or a low above its open or close",
-    isOdd: (open, high, low, close) => high < Math.max(open, close) || low > Math.min(open, close),
-  },
-];
-
-/** What is odd about the bars that were traded, one sentence per kind; empty if nothing is. */
-function oddBarNotes(symbol: string, { feed, first, end }: TradedRows): string[] {
-  const names = ["open", "high", "low", "close"];
-  const [open, high, low, close] = names.map((name) => feed.column(name));
-  return ODD.flatMap(({ what, isOdd }) => {
-    let count = 0;
-    let at = -1;
-    for (let i = first; i < end; i++) {
-      if (!isOdd(open![i]!, high![i]!, low![i]!, close![i]!)) continue;
-      if (count++ === 0) at = i;
-    }
-    if (count === 0) return [];
-    const time = new Date(feed.table.openTimeMs[at]!).toISOString().replace("T00:00:00.000Z", "");
-    const bars = count === 1 ? "1 bar" : `${count} bars`;
-    return [`${bars} of ${symbol} ${what}; the first is that of ${time}.`];
-  });
 }
 
 /** A target with the orders and results it led to. */

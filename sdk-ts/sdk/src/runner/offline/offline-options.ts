@@ -1,7 +1,17 @@
 import type { TradingCosts } from "@qmtl/core/execution";
 import { loadConfig, type QmtlConfig } from "../../config/index.ts";
+import { costKeys } from "../../nodesets/nodeset-execution.ts";
 import { wallClockMs } from "../../rpc/system-clock.ts";
-import { type BarSource, parseTimeText } from "../../sources/index.ts";
+import { type BarSource, lastMsOption, timeOption } from "../../sources/index.ts";
+import { checkOptions, type OptionKeys } from "../../strategy/option-keys.ts";
+
+/** Money rules of the account of an offline run. */
+export interface OfflineAccountRules {
+  /** `cash`: no borrowed money and no shorts. @default that of the account (`margin`) */
+  readonly kind?: "cash" | "margin";
+  /** Gross exposure ÷ equity that an opening order may lead to: it is cut to that. @default that of the account (1) */
+  readonly leverageMax?: number;
+}
 
 /** Options of an offline run. */
 export interface OfflineOptions {
@@ -16,7 +26,8 @@ export interface OfflineOptions {
    */
   readonly sources?: Readonly<Record<string, BarSource>> | undefined;
   /**
-   * Open time of the first bar traded: ISO date or RFC 3339 time. Earlier rows warm the nodes. @default the first row
+   * Open time of the first bar traded: ISO date, RFC 3339 time with zone, or epoch seconds (10 digits) or milliseconds
+   * (13 digits). Earlier rows warm the nodes. @default the first row
    */
   readonly from?: string | undefined;
   /**
@@ -28,19 +39,14 @@ export interface OfflineOptions {
    * Initial cash, above 0. @default that of the node sets, otherwise of the account in the configuration (1,000,000)
    */
   readonly initialCash?: number | undefined;
+  /** Money rules that replace those of the account in the configuration, one by one. @default none */
+  readonly account?: OfflineAccountRules | undefined;
   /** Leaves out fees and spread; the result and the report say so. @default false */
   readonly noCosts?: boolean | undefined;
   /** Fee and half spread, basis points of notional. @default those of the node set, otherwise those of the account */
   readonly costs?: TradingCosts | undefined;
   /** Fills market orders at the close they were decided on. This looks ahead: for comparison only. @default false */
   readonly sameBarClose?: boolean | undefined;
-  /**
-   * Entry of `sources:` at whose bucket ends returns are taken. A world judges at the bucket ends of its own feed: name
-   * that feed if the strategy trades instruments of several.
-   *
-   * @default the one with the longest interval among the mark sources of its instruments
-   */
-  readonly returnsSource?: string | undefined;
   /** World that the strategy sees as its `worldId`. @default "offline" */
   readonly worldId?: string | undefined;
   /** File in which the strategy is written: a path or `import.meta.url`. @default the `module` of its class */
@@ -55,6 +61,26 @@ export interface OfflineOptions {
   readonly now?: (() => number) | undefined;
 }
 
+/** Keys of {@link OfflineOptions}. */
+export const offlineKeys: OptionKeys<OfflineOptions> = {
+  configPath: true,
+  config: true,
+  sources: true,
+  from: true,
+  until: true,
+  initialCash: true,
+  account: true,
+  noCosts: true,
+  costs: true,
+  sameBarClose: true,
+  worldId: true,
+  module: true,
+  onProgress: true,
+  onProblem: true,
+  report: true,
+  now: true,
+};
+
 /** Options, checked and with defaults filled in. Times are open times of bars, both ends included. */
 export interface CompiledOfflineOptions {
   readonly config: QmtlConfig;
@@ -63,10 +89,10 @@ export interface CompiledOfflineOptions {
   /** Undefined: up to the feed's `start`. */
   readonly untilMs: number | undefined;
   readonly initialCash: number | undefined;
+  readonly account: OfflineAccountRules;
   readonly noCosts: boolean;
   readonly costs: TradingCosts | undefined;
   readonly sameBarClose: boolean;
-  readonly returnsSource: string | undefined;
   readonly worldId: string;
   readonly module: string | undefined;
   readonly onProgress: (rowsDone: number, rowsTotal: number) => void;
@@ -75,8 +101,10 @@ export interface CompiledOfflineOptions {
   readonly now: () => number;
 }
 
-/** @throws {RangeError} naming the option; {@link ConfigError} for the configuration. */
+/** @throws {RangeError | DeclarationError} naming the option; {@link ConfigError} for the configuration. */
 export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineOptions {
+  checkOptions("Runner.offline", options, offlineKeys);
+  if (options.costs !== undefined) checkOptions("Runner.offline.costs", options.costs, costKeys);
   const config = options.config ?? loadConfig({ path: options.configPath });
   const { initialCash } = options;
   if (initialCash !== undefined && !(initialCash > 0 && Number.isFinite(initialCash))) {
@@ -87,13 +115,13 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
   return {
     config,
     sources: new Map(Object.entries(options.sources ?? {})),
-    fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOf("from", from),
-    untilMs: until === undefined ? undefined : lastMsOf("until", until),
+    fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOption("from", from),
+    untilMs: until === undefined ? undefined : lastMsOption("until", until),
     initialCash,
+    account: checkedRules(options.account ?? {}),
     noCosts: options.noCosts ?? false,
     costs: options.costs,
     sameBarClose: options.sameBarClose ?? false,
-    returnsSource: options.returnsSource,
     worldId: options.worldId ?? "offline",
     module: options.module,
     onProgress: options.onProgress ?? (() => {}),
@@ -103,13 +131,21 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
   };
 }
 
-function timeOf(name: string, text: string): number {
-  const ms = parseTimeText(text);
-  if (Number.isNaN(ms)) throw new RangeError(`${name} is not a date or time: ${text}`);
-  return ms;
-}
+const accountKeys: OptionKeys<OfflineAccountRules> = { kind: true, leverageMax: true };
 
-function lastMsOf(name: string, text: string): number {
-  const isDay = /^\d{4}-\d\d-\d\d$/.test(text);
-  return timeOf(name, text) + (isDay ? 86_400_000 - 1 : 0);
+function checkedRules(rules: OfflineAccountRules): OfflineAccountRules {
+  checkOptions("account", rules, accountKeys);
+  const { kind, leverageMax } = rules;
+  if (kind !== undefined && kind !== "cash" && kind !== "margin") {
+    throw new RangeError(`account.kind must be cash or margin, not ${String(kind)}`);
+  }
+  if (leverageMax !== undefined && !(leverageMax > 0 && leverageMax <= 1_000)) {
+    throw new RangeError(
+      `account.leverageMax must be above 0 and at most 1000, not ${leverageMax}`,
+    );
+  }
+  return {
+    ...(kind === undefined ? {} : { kind }),
+    ...(leverageMax === undefined ? {} : { leverageMax }),
+  };
 }

@@ -26,6 +26,7 @@ export async function writeOfflineReport(
 export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
   const { strategyName, timesMs, equity, buyAndHold, fills, nodes, afterTarget, instruments } =
     result;
+  const { gross, net, largestWeight } = result;
   const holdName = instruments.length > 1 ? "buy and hold, equal weights" : "buy and hold";
   const place = { world: "offline", strategy: strategyName };
   const evaluations = [...result.evaluations.values()].reduce((sum, rows) => sum + rows, 0);
@@ -40,6 +41,7 @@ export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
         domain: "backtest",
         curve: { name: strategyName, timesMs, equity },
         hold: { name: holdName, timesMs, equity: buyAndHold.equity },
+        exposure: { timesMs, gross, net, largestWeight },
         figures: figuresOf(result),
       },
     ],
@@ -76,7 +78,7 @@ export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
 }
 
 function figuresOf({ metrics, orders, returns, buyAndHold }: OfflineResult): ReportFigure[] {
-  const year = `annualised with ${returns.periodsPerYear} bars`;
+  const year = `annualised with ${returns.periodsPerYear} returns`;
   const percent = "percent" as const;
   return [
     { name: "Sharpe", value: metrics.get("sharpe"), note: year },
@@ -92,10 +94,10 @@ function figuresOf({ metrics, orders, returns, buyAndHold }: OfflineResult): Rep
     { name: "Volatility", value: metrics.get("volatility"), format: percent, note: year },
     { name: "Largest drawdown", value: metrics.get("max_drawdown_ratio"), format: percent },
     {
-      name: "Bars won",
+      name: "Win ratio",
       value: metrics.get("win_ratio"),
       format: percent,
-      note: "of those that moved",
+      note: "of the returns that are not 0",
     },
     { name: "Profit factor", value: metrics.get("profit_factor"), note: "gains ÷ losses" },
     { name: "Orders", value: orders.length, format: "count" },

@@ -1,7 +1,8 @@
-import type { RouterOrder } from "@qmtl/core/execution";
-import type { MetricValues, ReturnSeries } from "@qmtl/core/metrics";
+import type { RefusalReason, RouterOrder } from "@qmtl/core/execution";
+import type { MarkedReturns, MetricValues, ReturnSeries } from "@qmtl/core/metrics";
 import type { IdentifiedGraph } from "../../strategy/graphs.ts";
 import type { StrategyFill } from "../../strategy/index.ts";
+import type { OfflineRuin } from "./trade.ts";
 
 /** A node of the strategy that ran. */
 export interface ResultNode {
@@ -52,6 +53,17 @@ export interface ResultInstrument {
   readonly costs: ResultCosts;
 }
 
+/** Something that was wanted and not traded, or not whole. */
+export interface ResultRefusal {
+  readonly instrument: string;
+  /** Signed units that were not traded, as a decimal string; `"0"` for a target that could not be sized. */
+  readonly quantity: string;
+  /** As a world reports it. */
+  readonly reason: RefusalReason;
+  /** End of the bar it was decided on, or of the bar on which the broker cut a fill, milliseconds. */
+  readonly eventTimeMs: number;
+}
+
 /** Result of an offline run. */
 export interface OfflineResult {
   /** Name of the strategy. */
@@ -64,24 +76,44 @@ export interface OfflineResult {
   readonly evaluations: ReadonlyMap<string, number>;
   /** Instruments that were traded, by symbol. */
   readonly instruments: readonly ResultInstrument[];
-  /** Number of rows of the returns' feed before its first traded bar: they warm the nodes and are not traded. */
+  /** Largest number of rows of a traded feed before its first traded bar: they warm the nodes and are not traded. */
   readonly warmupRows: number;
   /** Work done after the targets. */
   readonly afterTarget: StepsAfterTarget;
-  /** The series a world's policy judges, on the clock of one feed; see `OfflineOptions.returnsSource`. */
+  /**
+   * The run as its metrics see it. Ratios sample the equity once per returns interval, the longest interval of the
+   * traded feeds, at the last mark in it; intervals without a bar are left out. Total return and drawdown are of all
+   * marks.
+   */
   readonly returns: ReturnSeries;
-  /** Ends of the buckets of the returns, milliseconds; one per return. */
-  readonly returnTimesMs: Float64Array;
+  /** Returns from mark to mark. They are what a submission hands in, and a world judges them as `returns` does. */
+  readonly markReturns: MarkedReturns;
   /** Every metric of the registry that has a value. */
   readonly metrics: MetricValues;
-  /** Times at which bars of any instrument or of the returns' feed ended, milliseconds, increasing; `length = bars`. */
+  /** Marks: times at which a bar of any traded feed ended, milliseconds, increasing; `length = bars`. */
   readonly timesMs: Float64Array;
-  /** Equity at `timesMs`, each instrument at its last close, in the account's currency; `length = bars`. */
+  /**
+   * Equity at `timesMs`, each instrument at its last close, in the account's currency; `length = bars`. 0 from the mark
+   * on at which nothing was left.
+   */
   readonly equity: Float64Array;
+  /**
+   * Gross exposure at `timesMs`: values of all positions without their signs ÷ equity, 1 = 100 %; `length = bars`. 0
+   * while nothing is held and from the mark on at which nothing was left.
+   */
+  readonly gross: Float64Array;
+  /** Net exposure at `timesMs`: values of all positions, negative while short, ÷ equity; otherwise as `gross`. */
+  readonly net: Float64Array;
+  /** Largest weight at `timesMs`: value of the largest position without its sign ÷ equity; otherwise as `gross`. */
+  readonly largestWeight: Float64Array;
+  /** Mark at which the equity was 0 or less: it returns −100 %, and nothing trades after it. Undefined without one. */
+  readonly ruin: OfflineRuin | undefined;
   /** In the order they happened. */
   readonly fills: readonly StrategyFill[];
   /** In the order they were made. */
   readonly orders: readonly Readonly<RouterOrder>[];
+  /** What was wanted and not traded, in the order it happened. */
+  readonly refusals: readonly ResultRefusal[];
   /** Total paid. */
   readonly costs: ResultCosts;
   /** Currency of all amounts. */
@@ -100,7 +132,7 @@ export interface OfflineResult {
 
 /** Result of buying and holding the instruments, for comparison. */
 export interface BuyAndHoldResult {
-  /** Returns on the clock of the strategy's returns. */
+  /** Sampled as the strategy's returns are. */
   readonly returns: ReturnSeries;
   /** Every metric of the registry that has a value. */
   readonly metrics: MetricValues;

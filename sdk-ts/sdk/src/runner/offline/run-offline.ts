@@ -1,8 +1,14 @@
 import { blake3Hex, jcs } from "@qmtl/core/canonical";
 import { ComputeError } from "@qmtl/core/dataflow";
 import { quantityFromLots } from "@qmtl/core/execution";
-import { computeMetrics, makeReturnSeries, type ReturnSeries } from "@qmtl/core/metrics";
+import {
+  computeMetrics,
+  type MarkedReturns,
+  makeReturnSeries,
+  returnsClock,
+} from "@qmtl/core/metrics";
 import type { Strategy } from "../../strategy/index.ts";
+import { withFlatEnd } from "../signals/ended-signal.ts";
 import { loadSourceRows, rowsUntil, type SourceRows } from "../source-files/source-rows.ts";
 import {
   type IdentifiedStrategy,
@@ -11,16 +17,19 @@ import {
 import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
 import { lineIn, StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import type { TradedRows } from "./bar-replay.ts";
-import { computeOffline, sourcesOf } from "./compute.ts";
+import { type ComputedColumn, computeOffline, sourcesOf } from "./compute.ts";
+import { fillNotes } from "./fill-notes.ts";
 import { findMarket, type OfflineMarket } from "./market.ts";
-import { type JudgedTarget, offlineNotes, ruinNote, signalNote } from "./notes.ts";
+import { growthNote, type JudgedTarget, offlineNotes, ruinNote, signalNote } from "./notes.ts";
 import {
   type CompiledOfflineOptions,
   compileOfflineOptions,
   type OfflineOptions,
 } from "./offline-options.ts";
+import { refusalNotes } from "./refusal-notes.ts";
 import { writeOfflineReport } from "./report.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
+import { endedNotes, staleNotes } from "./stale-notes.ts";
 import { findOfflineTags } from "./tags.ts";
 import { type OfflineTrading, type TradeEvent, tradeOffline } from "./trade.ts";
 
@@ -86,27 +95,19 @@ async function backtest(
   const tags = findOfflineTags(identified, options.config, options.onProblem);
   const tagged = tags.filed.map(({ source }) => source);
   const marked = market.instruments.map(({ markSource }) => markSource);
-  const traded = new Set([...marked, market.returnsSource]);
-  const feeds = new Map<string, SourceRows>();
-  for (const name of options.sources.keys()) {
-    if (options.config.sources[name] !== undefined) continue;
-    const message = `the option "sources" names "${name}", but the configuration has no such source`;
-    throw new StrategyRunError("SOURCE_UNKNOWN", message);
-  }
-  for (const name of new Set([...sourcesOf(identified), ...tagged, ...traded])) {
-    const { config, untilMs, sources } = options;
-    feeds.set(name, await loadSourceRows(config, name, untilMs, sources.get(name)));
-  }
+  const traded = new Set(marked);
+  const feeds = await loadFeeds([...sourcesOf(identified), ...tagged, ...traded], options);
   const rows = new Map<string, TradedRows>();
   for (const name of traded) rows.set(name, tradedRows(feeds.get(name)!, options));
   const ids = market.instruments.map(({ target }) => target.nodeId);
   const signals = market.instruments.map(({ target }) => target.signalId);
   const wanted = [...new Set([...ids, ...signals])];
   const computed = computeOffline(identified, feeds, wanted, options.onProgress, tags);
-  const targets = ids.map((id) => computed.columns.get(id)!);
+  const read = sourcesOf(identified).map((name) => feeds.get(name)!);
+  const targets = targetColumns(market, computed.columns, read);
   const trading = tradeOffline(market, targets, rows);
-  const clock = rows.get(market.returnsSource)!;
-  const returns = seriesOf(trading, clock.feed);
+  const markReturns = markReturnsOf(trading, rows);
+  const returns = makeReturnSeries(markReturns);
   const metrics = computeMetrics(returns);
   const instruments = resultInstruments(market, trading, rows);
   const judged = market.instruments.map(
@@ -130,28 +131,66 @@ async function backtest(
     graph: identified.graph,
     evaluations: computed.evaluations,
     instruments,
-    warmupRows: clock.first,
+    warmupRows: Math.max(...[...rows.values()].map(({ first }) => first)),
     afterTarget: afterTarget(trading),
     returns,
-    returnTimesMs: trading.returnTimesMs,
+    markReturns,
     metrics,
     timesMs: trading.timesMs,
     equity: trading.equity,
+    ...trading.exposure,
+    ruin: trading.ruin,
     fills: trading.fills,
     orders: trading.orders,
+    refusals: trading.refusals,
     costs: { fees: trading.fees, spread: trading.spreadCosts },
     currency: market.currency,
     noCosts: market.instruments.some((one) => one.traded.noCosts === true),
     turnover: metrics.get("turnover") ?? 0,
     buyAndHold: buyAndHoldOf(market, rows),
     notes: [
-      ...offlineNotes(market, rows),
+      ...offlineNotes(market, rows, returns),
       ...judged.flatMap(signalNote),
-      ...ruinNote(trading.timesMs, trading.equity),
+      ...staleNotes(identified.graph, judged, feeds, trading.timesMs),
+      ...endedNotes(read, trading.timesMs.at(-1)!),
+      ...refusalNotes(market, trading.refusals),
+      ...fillNotes(market, rows, trading.fills),
+      ...growthNote(returns),
+      ...ruinNote(trading.ruin, market.currency),
     ],
     datasetFingerprint: fingerprintOf([...feeds.values()]),
   };
   return { result, events: trading.events };
+}
+
+/** Rows of the feeds by name. @throws {StrategyRunError} `SOURCE_UNKNOWN` for an option that replaces no source. */
+async function loadFeeds(
+  names: readonly string[],
+  options: CompiledOfflineOptions,
+): Promise<Map<string, SourceRows>> {
+  const { config, untilMs, sources } = options;
+  const feeds = new Map<string, SourceRows>();
+  for (const name of sources.keys()) {
+    if (config.sources[name] !== undefined) continue;
+    const message = `the option "sources" names "${name}", but the configuration has no such source`;
+    throw new StrategyRunError("SOURCE_UNKNOWN", message);
+  }
+  for (const name of new Set(names)) {
+    feeds.set(name, await loadSourceRows(config, name, untilMs, sources.get(name)));
+  }
+  return feeds;
+}
+
+/** Column of each target, in the order of the market. One that is to go flat does so after its clock has ended, too. */
+function targetColumns(
+  { instruments }: OfflineMarket,
+  columns: ReadonlyMap<string, ComputedColumn>,
+  read: readonly SourceRows[],
+): ComputedColumn[] {
+  const ends = read.map(({ table }) => table.bucketEndMs);
+  return instruments.map(({ target: { nodeId, node, intervalMs } }) =>
+    withFlatEnd(columns.get(nodeId)!, node.stale, intervalMs, ends),
+  );
 }
 
 async function callBack(strategy: Strategy, events: readonly TradeEvent[]): Promise<void> {
@@ -179,17 +218,16 @@ function tradedRows(feed: SourceRows, options: CompiledOfflineOptions): TradedRo
   throw new StrategyRunError("RANGE_EMPTY", message);
 }
 
-function seriesOf(trading: OfflineTrading, feed: SourceRows): ReturnSeries {
-  const { timesMs, returnTimesMs, returns, turnover } = trading;
-  return makeReturnSeries({
-    intervalSeconds: feed.intervalMs / 1_000,
-    periodsPerYear: feed.periodsPerYear,
-    from: returnTimesMs[0] ?? timesMs[0]!,
-    to: returnTimesMs.at(-1) ?? timesMs[0]!,
-    source: "backtest",
-    returns,
-    turnover,
+/** The returns of a run with the clock of the feeds it trades: names and order of the feeds decide nothing. */
+function markReturnsOf(
+  { timesMs, returns, turnover }: OfflineTrading,
+  rows: ReadonlyMap<string, TradedRows>,
+): MarkedReturns {
+  const feeds = [...rows.values()].map(({ feed: { intervalMs, periodsPerYear } }) => {
+    return { intervalSeconds: intervalMs / 1_000, periodsPerYear };
   });
+  const endsMs = timesMs.subarray(1, returns.length + 1);
+  return { ...returnsClock(feeds), source: "backtest", returns, endsMs, turnover };
 }
 
 function afterTarget(trading: OfflineTrading): OfflineResult["afterTarget"] {
@@ -210,7 +248,7 @@ function buyAndHoldOf(
   };
   const targets = market.instruments.map(() => always);
   const trading = tradeOffline(market, targets, rows);
-  const returns = seriesOf(trading, rows.get(market.returnsSource)!.feed);
+  const returns = makeReturnSeries(markReturnsOf(trading, rows));
   const { equity, orders } = trading;
   return { returns, metrics: computeMetrics(returns), equity, orders: orders.length };
 }

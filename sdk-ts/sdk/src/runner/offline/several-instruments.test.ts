@@ -123,23 +123,25 @@ describe("an offline run of several targets", () => {
     }
   });
 
-  test("marks at every bar's end, takes returns on the coarsest feed, and says so", async () => {
+  test("marks at every bar's end, takes a return per longest interval over all of the run, and says so", async () => {
     const result = await Runner.offline(Several, { config });
-    const world = await Runner.offline(Several, { config, returnsSource: "half" });
 
     expect(result.timesMs).toHaveLength(100); // every day ends with a half-day bar
-    expect(result.returns).toMatchObject({ intervalSeconds: 86_400, samples: 35 });
-    expect(result.returnTimesMs).toHaveLength(35);
-    expect(world.returns).toMatchObject({ intervalSeconds: 43_200, samples: 99 });
-    expect(world.equity).toEqual(result.equity);
+    expect(result.returns).toMatchObject({ intervalSeconds: 86_400, periodsPerYear: 365 });
+    expect(result.returns.samples).toBe(50); // weekends, too: Y is traded on them
+    expect(result.markReturns.returns).toHaveLength(99);
+    expect(result.metrics.get("total_return")).toBeCloseTo(
+      result.equity.at(-1)! / result.equity[0]! - 1,
+      12,
+    );
     expect(result.buyAndHold.orders).toBe(2);
-    expect(result.buyAndHold.returns.samples).toBe(35);
+    expect(result.buyAndHold.returns.samples).toBe(50);
     expect(result.notes).toEqual(
       expect.arrayContaining([
         expect.stringContaining("36 bars of X"),
         expect.stringContaining("100 bars of Y"),
         expect.stringContaining("Y: No costs"),
-        "Returns are taken at the bucket ends of source day, each instrument at its last close.",
+        "Ratios take one return per 1d, at the last bar that ends in it; total return and drawdown are of every bar.",
         "Buy and hold buys X, Y once, at equal weights.",
       ]),
     );
@@ -168,20 +170,20 @@ describe("an offline run of several targets", () => {
       worldId: "w1",
       config,
       connection,
-      returnsSource: "half",
       onProblem: (problem) => problems.push(problem),
     });
     await waitUntil(() => submitted.length > 0, "the submission");
     await run.stop();
 
-    const offline = await Runner.offline(Several, { config, returnsSource: "half" });
+    const offline = await Runner.offline(Several, { config });
     const { backtest, targets } = submitted[0]!;
     expect(targets.map(({ maxWeight }) => maxWeight)).toEqual([0.5, 0.25]);
     const domain = ExecutionDomain.BACKTEST;
-    expect(backtest).toMatchObject({ interval: { seconds: 43_200n }, domain });
+    expect(backtest).toMatchObject({ interval: { seconds: 86_400n }, domain });
     expect(backtest!.returns).toHaveLength(99);
-    expect(backtest!.returns).toEqual([...Float64Array.from(offline.returns.returns)]);
-    expect(backtest!.bucketEndMs).toEqual([...offline.returnTimesMs]);
+    const { returns, endsMs } = offline.markReturns;
+    expect(backtest!.returns).toEqual([...Float64Array.from(returns)]);
+    expect(backtest!.bucketEndMs).toEqual([...Float64Array.from(endsMs)]);
     expect(problems.join()).not.toContain("no backtest");
   });
 });

@@ -127,7 +127,9 @@ describe("the summary of an offline run", () => {
     const lines = await summary(Minutes, bars);
 
     expect(lineOf(lines, "sharpe_per_bar")).toMatch(/ per bar of 1m, not annualised$/);
-    expect(lines.join()).toContain("has about 526000 bars per year: set its periods_per_year");
+    expect(lines.join()).toContain(
+      "assume 252 returns per year, but the run has about 526000 per year: set periods_per_year of source x",
+    );
     const right = await summary(Minutes, bars, { periodsPerYear: 525_600 });
     expect(right.join()).not.toContain("periods_per_year");
   });
@@ -138,7 +140,7 @@ describe("the summary of an offline run", () => {
     const lines = (await summary(Rising, odd)).join("\n");
 
     expect(lines).toMatch(
-      /1 bar of X without an open or a close: .*; the first is that of 2020-01-08/,
+      /1 bar of X without an open or a close: .*; the first is row 8, 2020-01-08/,
     );
     expect(lines).toMatch(/1 bar of X with an open or a close of 0 or less: .*2020-01-21/);
     expect(lines).toMatch(/2 bars of X with a high below or a low above .*2020-01-21/);

@@ -26,6 +26,7 @@ export function offlineSummary(result: OfflineResult): readonly string[] {
     ...metricLines(metrics, returns),
     line("buy and hold", held.length === 0 ? "no figures" : held.join(", ")),
     line("equity", equityText(result)),
+    line("exposure", exposureText(result)),
     ...(instruments.length > 1 ? instruments.map((one) => `  ${instrumentText(one)}`) : []),
     ...notes.map((note) => `  note: ${note}`),
   ];
@@ -67,9 +68,9 @@ function meaningOf(name: string, value: number, returns: ReturnSeries): string |
     case "max_drawdown_ratio":
       return `${percent} below the highest equity before it`;
     case "win_ratio":
-      return `${percent} of the bars with a gain or a loss`;
+      return `${percent} of the returns that are not 0`;
     case "profit_factor":
-      return "sum of gains ÷ sum of losses";
+      return "sum of returns above 0 ÷ sum of returns below 0";
     case "turnover":
       return `times the equity in ${year}`;
     default:
@@ -77,11 +78,12 @@ function meaningOf(name: string, value: number, returns: ReturnSeries): string |
   }
 }
 
-function whyNone(name: string, { samples, returns }: ReturnSeries): string {
-  const isFlat = !Array.from(returns).some((value) => Number.isFinite(value) && value !== 0);
+function whyNone(name: string, { samples, returns, isRuined }: ReturnSeries): string {
+  const isFlat = returns.every((value) => value === 0);
+  if (isRuined) return "none: nothing was left at the end, and the returns before it tell nothing";
   if (samples === 0) return "none: there is no return, the first one takes two bars";
   if (isFlat) return "none: no return differs from 0";
-  if (name === "profit_factor") return "none: no bar lost";
+  if (name === "profit_factor") return "none: no return is below 0";
   if (samples === 1) return "none: a single return has no deviation";
   return name.startsWith("sharpe")
     ? "none: all returns are equal"
@@ -92,6 +94,18 @@ function equityText({ equity, currency, costs, noCosts }: OfflineResult): string
   const range = `${money(equity[0])} → ${money(equity.at(-1))} ${currency}`;
   if (noCosts) return `${range}; costs were left out`;
   return `${range}; paid ${money(costs.fees)} of fees, ${money(costs.spread)} of spread`;
+}
+
+function exposureText({ gross, net, largestWeight }: OfflineResult): string {
+  const range = (values: Float64Array): string => {
+    let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (const value of values) {
+      if (value < least) least = value;
+      if (value > most) most = value;
+    }
+    return `${least.toFixed(4)} to ${most.toFixed(4)}`;
+  };
+  return `gross ${range(gross)}, net ${range(net)}, largest weight ${range(largestWeight)} of the equity`;
 }
 
 function money(value: number | undefined): string {

@@ -61,11 +61,7 @@ interface Traded {
 
 const capital = 10_000;
 
-function marketOf(
-  traded: readonly Traded[],
-  returnsSource = traded[0]!.source,
-  initialCash = capital,
-): OfflineMarket {
+function marketOf(traded: readonly Traded[]): OfflineMarket {
   return {
     instruments: traded.map(
       ({ symbol, source, costs, lotSize = "0.000001", sameBarClose = false, notionalMin = 0 }) => {
@@ -79,16 +75,18 @@ function marketOf(
         return {
           target: {
             ...{ nodeId: symbol, name: `target of ${symbol}`, node },
-            ...{ signalId: source, signalName: source },
+            ...{ signalId: source, signalName: source, intervalMs: day },
           },
           traded: { symbol, lotSize, sameBarClose, notionalMin, ...money },
           markSource: source,
         };
       },
     ),
-    returnsSource,
-    initialCash,
+    initialCash: capital,
     currency: "USD",
+    limits: {},
+    money: { kind: "margin", leverageMax: 100 },
+    isLeverageStated: true,
   };
 }
 
@@ -145,7 +143,7 @@ describe("targets over several instruments", () => {
     ]);
   });
 
-  test("at one moment fills at the opens come first, then the targets in their order", () => {
+  test("at one moment fills at the opens come first, then the targets, both in the order of the market", () => {
     const a = feedOf("A", day, steady([10, 10, 10, 10]));
     const b = feedOf("B", day, steady([20, 20, 20, 20]));
     const traded = [
@@ -159,13 +157,13 @@ describe("targets over several instruments", () => {
     expect(told(trading)).toEqual([
       "Y wants 0.2",
       "X wants 0.1",
-      "buy X at 10",
       "buy Y at 20",
+      "buy X at 10",
       "Y wants 0",
       "X wants -0.1",
-      "sell X at 10",
-      "sell X at 10",
       "sell Y at 20",
+      "sell X at 10",
+      "sell X at 10",
     ]);
   });
 
@@ -184,7 +182,7 @@ describe("targets over several instruments", () => {
     // Sized at the last close, 13; bought at the open of the fifth day.
     expect(trading.fills).toMatchObject([{ price: 16, quantity: "769.230769" }]);
     expect(trading.fills[0]!.eventTimeMs).toBe(5 * day);
-    expect(trading.timesMs).toHaveLength(8);
+    expect(trading.timesMs).toHaveLength(4); // A is read, not traded
   });
 
   test("a market that is shut while another decides trades at its next open", () => {
@@ -194,13 +192,13 @@ describe("targets over several instruments", () => {
       [3 * day, 12, 13],
     ]);
     const trading = tradeOffline(
-      marketOf([{ symbol: "Y", source: "B" }], "A"),
+      marketOf([{ symbol: "Y", source: "B" }]),
       [targetsOn(a, [0, 1, 1, 1])],
       rowsOf(a, b),
     );
 
     expect(trading.fills).toMatchObject([{ price: 12, eventTimeMs: 3 * day }]);
-    expect([...trading.timesMs]).toEqual([day, 2 * day, 3 * day, 4 * day]);
+    expect([...trading.timesMs]).toEqual([day, 4 * day]);
   });
 
   test("an instrument whose bars begin later is traded from its first close on", () => {
@@ -222,21 +220,19 @@ describe("targets over several instruments", () => {
     ]);
   });
 
-  test("returns are of one feed's bucket ends, the others at their last close", () => {
+  test("every bar of every traded feed marks the account, the others at their last close", () => {
     const a = feedOf("A", day, steady([100, 100, 100]));
     const b = feedOf("B", 12 * hour, steady([10, 10, 10, 20, 20, 10], 12 * hour));
-    const hold = targetsAt([day, 1]);
-    const traded = [{ symbol: "Y", source: "B" }];
+    const market = marketOf([
+      { symbol: "X", source: "A" },
+      { symbol: "Y", source: "B" },
+    ]);
 
-    const own = tradeOffline(marketOf(traded), [hold], rowsOf(b));
-    const world = tradeOffline(marketOf(traded, "A"), [hold], rowsOf(a, b));
+    const trading = tradeOffline(market, [targetsAt([0, 0]), targetsAt([day, 1])], rowsOf(a, b));
 
-    expect([...own.returns]).toEqual([0, 0, 1, 0, -0.5]);
-    expect([...world.returns]).toEqual([1, -0.5]);
-    expect([...world.returnTimesMs]).toEqual([2 * day, 3 * day]);
-    expect([...world.turnover]).toEqual([1, 0]);
-    expect(world.equity).toEqual(own.equity);
-    expect(world.fills).toEqual(own.fills);
+    expect(trading.timesMs).toHaveLength(6);
+    expect([...trading.returns]).toEqual([0, 0, 1, 0, -0.5]);
+    expect([...trading.turnover]).toEqual([0, 1, 0, 0, 0]);
   });
 
   test("costs and fill rule are those of each instrument, and a signal precedes its fill", () => {
@@ -259,8 +255,7 @@ describe("targets over several instruments", () => {
 });
 
 /**
- * Trades the same as a gateway would: at each moment the rows of feeds by name, each sealed for the world of feed B,
- * then the targets.
+ * Trades the same as a gateway would: at each moment the rows of all feeds, sealed together, then the targets.
  */
 function tradedOnPaper(
   market: OfflineMarket,
@@ -282,7 +277,8 @@ function tradedOnPaper(
   core.apply({ op: "allocate", input, bucket: 0 });
   const ends = Object.values(feeds).flatMap(({ table }) => [...table.bucketEndMs]);
   for (const bucket of [...new Set(ends)].sort((one, other) => one - other)) {
-    for (const [instrument, { name, table, column }] of Object.entries(feeds)) {
+    const marks: { instrument: string; close: number }[] = [];
+    for (const [instrument, { table, column }] of Object.entries(feeds)) {
       const row = table.bucketEndMs.indexOf(bucket);
       if (row < 0) continue;
       const [open, high, low, close] = ["open", "high", "low", "close"].map((n) => column(n)[row]!);
@@ -293,11 +289,10 @@ function tradedOnPaper(
         core.apply({ op: "fill", fill: { orderId, executionId, lots, price, fee } });
         fills.push({ instrument, lots, price, fee });
       }
-      const marks = [{ instrument, close: close! }];
-      const worlds = name === "B" ? [own.world] : [];
-      const { sealed = [] } = core.apply({ op: "bar", bucket, marks, worlds });
-      returns.push(...sealed.map((one) => one.return!));
+      marks.push({ instrument, close: close! });
     }
+    const { sealed = [] } = core.apply({ op: "bar", bucket, marks, worlds: [own.world] });
+    returns.push(...sealed.map((one) => one.return!));
     for (const [instrument, { endMs, values }] of Object.entries(targets)) {
       const value = values[endMs.indexOf(bucket)] ?? Number.NaN;
       if (Number.isNaN(value)) continue;
@@ -366,7 +361,10 @@ describe("whatever is traded", () => {
       fc.property(anyRun, ({ a, b, x, y }) => {
         const trading = tradeOffline(marketOf(pair(costly)), [x, y], rowsOf(a, b));
         const feeds = { X: a, Y: b };
+        const { ruin } = trading;
         trading.timesMs.forEach((now, k) => {
+          if (ruin !== undefined && now >= ruin.timeMs) expect(trading.equity[k]).toBe(0);
+          if (ruin !== undefined && now > ruin.timeMs) return;
           let equity = capital;
           for (const [symbol, feed] of Object.entries(feeds)) {
             const last = feed.table.bucketEndMs.findLastIndex((end) => end <= now);
@@ -378,7 +376,8 @@ describe("whatever is traded", () => {
               equity += signed * (mark - fill.price) - fill.fee;
             }
           }
-          expect(trading.equity[k]).toBeCloseTo(equity, 6);
+          const told = now === ruin?.timeMs ? ruin.equity : trading.equity[k]!;
+          expect(told).toBeCloseTo(equity, 6);
         });
       }),
       runs,
@@ -447,14 +446,17 @@ describe("whatever is traded", () => {
         const account = new OfflineAccount({
           instruments: [{ symbol: "X", lotSize: "0.000001", costs: costly }],
           capital,
+          money: { kind: "margin", leverageMax: 100 },
         });
         const [open, high, low, close] = ["open", "high", "low", "close"].map((n) => a.column(n));
         for (let i = 0; i < a.table.rows; i++) {
           const target = values[i] ?? Number.NaN;
           account.step(7 + i, open![i]!, high![i]!, low![i]!, close![i]!, target);
+          if (account.lastEquity <= 0) break;
         }
-        expect(trading.equity).toEqual(account.equity());
-        const equity = account.equity();
+        const equity = account.equity().map((value) => Math.max(0, value));
+        const ended = new Float64Array(a.table.rows - equity.length);
+        expect([...trading.equity]).toEqual([...equity, ...ended]);
         expect(trading.returns).toEqual(equity.slice(1).map((value, i) => value / equity[i]! - 1));
         expect(trading.orders).toEqual(account.orders);
         expect(trading.fills.map(({ executionId }) => executionId)).toEqual(
@@ -475,7 +477,8 @@ describe("whatever is traded", () => {
         const beside = tradeOffline(marketOf(pair(costly)), [wanted, never], rowsOf(a, b));
 
         expect(beside.events).toEqual(alone.events);
-        expect(beside.returns).toEqual(alone.returns);
+        const at = (ms: number) => beside.timesMs.indexOf(ms);
+        expect(Array.from(alone.timesMs, (ms) => beside.equity[at(ms)])).toEqual([...alone.equity]);
         expect(beside.fees).toBe(alone.fees);
       }),
       runs,
@@ -519,7 +522,7 @@ describe("whatever is traded", () => {
           (crossed ? barsA : barsB).rows.map((row) => row[4]),
         );
         const traded = pair(costly).map((one) => ({ ...one, notionalMin }));
-        const market = marketOf(traded, "B");
+        const market = marketOf(traded);
 
         const offline = tradeOffline(market, [x, y], rowsOf(a, b));
         const paper = tradedOnPaper(market, { X: x, Y: y }, { X: a, Y: b });
@@ -529,6 +532,7 @@ describe("whatever is traded", () => {
           return { instrument, lots, price, fee };
         });
         expect(told).toEqual(paper.fills);
+        expect(offline.ruin).toBeUndefined();
         expect(offline.returns.length).toBe(paper.returns.length - 1);
         offline.returns.forEach((value, k) => {
           expect(value).toBeCloseTo(paper.returns[k + 1]!, 9); // paper also has a return from the start of its stage
@@ -556,6 +560,7 @@ describe("whatever is traded", () => {
         const x = tradeOffline(marketOf([first!]), [targets[0]!], rowsOf(a));
         const y = tradeOffline(marketOf([second!]), [targets[1]!], rowsOf(b));
 
+        fc.pre([both, x, y].every(({ ruin }) => ruin === undefined));
         both.equity.forEach((equity, k) => {
           expect(equity).toBeCloseTo(x.equity[k]! + y.equity[k]! - capital, 6);
         });

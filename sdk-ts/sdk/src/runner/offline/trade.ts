@@ -1,34 +1,49 @@
 import {
   OfflineAccount,
+  type OfflineExposure,
   type OfflinePosition,
+  type OfflineRefusal,
   quantityFromLots,
   type RouterOrder,
+  refusalReason,
   type SimulatedFill,
 } from "@qmtl/core/execution";
 import type { StrategyFill, TargetSignal } from "../../strategy/index.ts";
 import { BarReplay, type TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
+import type { ResultRefusal } from "./result.ts";
 
 /** An event that is passed to a callback of the strategy. */
 export type TradeEvent =
   | { readonly kind: "signal"; readonly signal: TargetSignal }
   | { readonly kind: "fill"; readonly fill: StrategyFill };
 
+/** The mark at which nothing was left. */
+export interface OfflineRuin {
+  /** End of the bar, milliseconds. */
+  readonly timeMs: number;
+  /** Cash and positions at their marks, 0 or less, in the account's currency. */
+  readonly equity: number;
+}
+
 /** Result of trading target columns over the bars of their instruments. */
 export interface OfflineTrading {
-  /** Moments at which a bar of any traded feed ended, milliseconds, increasing. */
+  /** Marks: the moments at which a bar of any traded feed ended, milliseconds, increasing. */
   readonly timesMs: Float64Array;
-  /** Equity at each of `timesMs`. */
+  /** Equity at each mark; 0 from the mark on at which nothing was left. */
   readonly equity: Float64Array;
-  /** Bucket ends of the returns' feed, without its first; one per return. */
-  readonly returnTimesMs: Float64Array;
-  /** Return of the equity from one bucket end of that feed to the next. */
+  /** Exposure at each mark; 0 from the mark on at which nothing was left. */
+  readonly exposure: OfflineExposure;
+  /** Return of the equity from each mark to the next, up to the last or to ruin, which returns −1. */
   readonly returns: Float64Array;
   /** Σ of traded notional ÷ equity at the previous mark, aligned with `returns`. */
   readonly turnover: Float64Array;
+  /** Undefined if the equity stayed above 0. */
+  readonly ruin: OfflineRuin | undefined;
   readonly orders: readonly Readonly<RouterOrder>[];
   readonly fills: readonly StrategyFill[];
+  readonly refusals: readonly ResultRefusal[];
   readonly fees: number;
   readonly spreadCosts: number;
   readonly targetChanges: number;
@@ -43,21 +58,21 @@ export interface OfflineTrading {
  * Trades targets over the bars of their instruments, through the router and broker that paper uses.
  *
  * Everything happens at the ends of bars and of target rows, in order of time. At each such moment, first the bars that
- * end there are played, by name of their feed: waiting orders fill at their opens, and their closes are the marks. Then
- * the targets are taken, in the order of the market: a target that changed is sized at its instrument's last close with
- * the equity of the whole account, and its order fills at the open of the first bar of the instrument that begins from
- * then on. Then the equity is recorded, if a bar ended. Target rows that end before the first bar are taken at its end.
+ * end there are played, in the order of the market: waiting orders fill at their opens, and their closes are the marks.
+ * Then the targets are taken, in the same order: a target that changed is sized at its instrument's last close with the
+ * equity of the whole account, and its order fills at the open of the first bar of the instrument that begins from then
+ * on. Then equity and exposure are recorded, if a bar ended. Target rows that end before the first bar are taken at its
+ * end. Once the equity is 0 or less nothing trades any more.
  *
  * @param targets one column per instrument, in the order of the market; NaN keeps the previous value
- * @param rows rows of every mark source and of the returns' source, by name
+ * @param rows rows of every mark source, by name; in which order does not matter
  */
 export function tradeOffline(
   market: OfflineMarket,
   targets: readonly ComputedColumn[],
   rows: ReadonlyMap<string, TradedRows>,
 ): OfflineTrading {
-  const bars = [...rows.values()].reduce((sum, { first, end }) => sum + end - first, 0);
-  return new TradingRun(market, targets, rows, bars).run();
+  return new TradingRun(market, targets, rows).run();
 }
 
 /** A target column and how far the account has taken it. */
@@ -78,33 +93,30 @@ interface InstrumentTarget {
 class TradingRun {
   readonly #account: OfflineAccount;
   readonly #replays: readonly BarReplay[];
-  readonly #clock: BarReplay;
   readonly #targets: readonly InstrumentTarget[];
   readonly #timesMs: Float64Array;
-  readonly #clockMs: Float64Array;
-  readonly #clockEquity: Float64Array;
-  readonly #clockTurnover: Float64Array;
+  /** Turnover of the account at each mark. */
+  readonly #turned: Float64Array;
+  /** Targets that are to be taken at the present moment. */
+  readonly #open: InstrumentTarget[] = [];
   readonly #fills: StrategyFill[] = [];
   readonly #events: TradeEvent[] = [];
   #marks = 0;
-  #clockMarks = 0;
 
   constructor(
     market: OfflineMarket,
     targets: readonly ComputedColumn[],
     rows: ReadonlyMap<string, TradedRows>,
-    bars: number,
   ) {
+    const { instruments } = market;
     const replays = new Map<string, BarReplay>();
-    for (const name of [...rows.keys()].sort()) {
-      const places = market.instruments.flatMap(({ markSource }, place) =>
-        markSource === name ? [place] : [],
-      );
-      replays.set(name, new BarReplay(rows.get(name)!, places));
+    for (const { markSource } of instruments) {
+      if (replays.has(markSource)) continue;
+      const places = instruments.flatMap((one, at) => (one.markSource === markSource ? [at] : []));
+      replays.set(markSource, new BarReplay(rows.get(markSource)!, places));
     }
     this.#replays = [...replays.values()];
-    this.#clock = replays.get(market.returnsSource)!;
-    this.#targets = market.instruments.map((instrument, place) => {
+    this.#targets = instruments.map((instrument, place) => {
       const replay = replays.get(instrument.markSource)!;
       return {
         place,
@@ -117,16 +129,16 @@ class TradingRun {
         changes: 0,
       };
     });
+    const bars = this.#replays.reduce((sum, { bars }) => sum + bars, 0);
     this.#account = new OfflineAccount({
-      instruments: market.instruments.map(({ traded }) => traded),
+      instruments: instruments.map(({ traded }) => traded),
       capital: market.initialCash,
+      limits: market.limits,
+      money: market.money,
       rowsExpected: bars,
     });
     this.#timesMs = new Float64Array(bars);
-    const { first, end } = rows.get(market.returnsSource)!;
-    this.#clockMs = new Float64Array(end - first);
-    this.#clockEquity = new Float64Array(end - first);
-    this.#clockTurnover = new Float64Array(end - first);
+    this.#turned = new Float64Array(bars);
   }
 
   /** Plays all moments in order, up to the last bar. */
@@ -136,18 +148,31 @@ class TradingRun {
     const instrumentTargets = this.#targets;
     for (;;) {
       const barMs = this.#nextBarMs();
-      if (barMs === Number.POSITIVE_INFINITY) return this.#result();
+      if (barMs === Number.POSITIVE_INFINITY) return this.#result(undefined);
       const nowMs = this.#marks === 0 ? barMs : this.#nextMs(barMs);
-      const isClock = this.#clock.nextEndMs === nowMs;
       for (let k = 0; k < replays.length; k++) {
         if (replays[k]!.nextEndMs === nowMs) replays[k]!.play(account);
       }
       if (account.fills.length > this.#fills.length) this.#collectFills();
-      for (let k = 0; k < instrumentTargets.length; k++) this.#take(instrumentTargets[k]!, nowMs);
+      for (let k = 0; k < instrumentTargets.length; k++)
+        this.#advance(instrumentTargets[k]!, nowMs);
+      if (this.#open.length > 0) this.#takeOpen(nowMs);
       if (nowMs < barMs) continue;
       account.mark();
+      this.#turned[this.#marks] = account.turnover;
       this.#timesMs[this.#marks++] = nowMs;
-      if (isClock) this.#noteReturn(nowMs);
+      if (account.lastEquity <= 0) return this.#ruined(nowMs);
+    }
+  }
+
+  /** Passes over the bars that are left: nothing trades on them. */
+  #ruined(nowMs: number): OfflineTrading {
+    const ruin = { timeMs: nowMs, equity: this.#account.lastEquity };
+    for (;;) {
+      const barMs = this.#nextBarMs();
+      if (barMs === Number.POSITIVE_INFINITY) return this.#result(ruin);
+      for (const replay of this.#replays) if (replay.nextEndMs === barMs) replay.skip();
+      this.#timesMs[this.#marks++] = barMs;
     }
   }
 
@@ -171,43 +196,44 @@ class TradingRun {
     return nextMs;
   }
 
-  #noteReturn(nowMs: number): void {
-    const at = this.#clockMarks++;
-    this.#clockMs[at] = nowMs;
-    this.#clockEquity[at] = this.#account.lastEquity;
-    this.#clockTurnover[at] = this.#account.turnover;
-  }
-
-  #result(): OfflineTrading {
-    const { fees, spreadCosts } = this.#account.totals();
-    const equity = this.#clockEquity;
-    const turned = this.#clockTurnover;
-    const length = Math.max(0, this.#clockMarks - 1);
-    const returns = new Float64Array(length);
-    const turnover = new Float64Array(length);
-    for (let k = 0; k < length; k++) {
+  #result(ruin: OfflineRuin | undefined): OfflineTrading {
+    const account = this.#account;
+    const { fees, spreadCosts } = account.totals();
+    const { gross, net, largestWeight } = account.exposure();
+    const lived = ruin === undefined ? account.equity().length : account.equity().length - 1;
+    const all = (values: Float64Array): Float64Array => {
+      const whole = new Float64Array(this.#marks);
+      whole.set(values.subarray(0, lived));
+      return whole;
+    };
+    const equity = all(account.equity());
+    const returns = new Float64Array(Math.max(0, account.equity().length - 1));
+    const turnover = new Float64Array(returns.length);
+    for (let k = 0; k < returns.length; k++) {
       returns[k] = equity[k + 1]! / equity[k]! - 1;
-      turnover[k] = turned[k + 1]! - turned[k]!;
+      turnover[k] = this.#turned[k + 1]! - this.#turned[k]!;
     }
     return {
       timesMs: this.#timesMs.slice(0, this.#marks),
-      equity: this.#account.equity().slice(),
-      returnTimesMs: this.#clockMs.slice(1, this.#clockMarks),
+      equity,
+      exposure: { gross: all(gross), net: all(net), largestWeight: all(largestWeight) },
       returns,
       turnover,
-      orders: this.#account.orders,
+      ruin,
+      orders: account.orders,
       fills: this.#fills,
+      refusals: this.#account.refusals.map((refusal) => this.#resultRefusal(refusal)),
       fees,
       spreadCosts,
       targetChanges: this.#targets.reduce((sum, { changes }) => sum + changes, 0),
       targetChangesOf: this.#targets.map(({ changes }) => changes),
-      holdings: this.#targets.map(({ place }) => this.#account.holding(place)),
+      holdings: this.#targets.map(({ place }) => account.holding(place)),
       events: this.#events,
     };
   }
 
-  /** Takes the value of a target at a moment. A value that could not be sized, for lack of a mark, is tried again. */
-  #take(target: InstrumentTarget, nowMs: number): void {
+  /** Moves a target to its last row that has ended. */
+  #advance(target: InstrumentTarget, nowMs: number): void {
     const { endMs, values } = target.column;
     let next = target.next;
     while (next < endMs.length && endMs[next]! <= nowMs) next++;
@@ -221,12 +247,25 @@ class TradingRun {
         this.#events.push({ kind: "signal", signal: signalOf(target) });
       }
     }
-    if (target.isTaken) return;
-    target.isTaken = this.#account.decide(
-      target.place,
-      target.replay.begunRow(nowMs),
-      target.standing,
-    );
+    if (!target.isTaken) this.#open.push(target);
+  }
+
+  /** Takes the targets of a moment. A value that could not be sized, for lack of a mark, is tried again. */
+  #takeOpen(nowMs: number): void {
+    const open = this.#open;
+    const only = open.length === 1;
+    const { order, openShare } = only
+      ? ONE_TARGET
+      : this.#account.planTargets(
+          open.map(({ place }) => place),
+          open.map(({ standing }) => standing),
+        );
+    for (const index of order) {
+      const target = open[index]!;
+      const row = target.replay.begunRow(nowMs);
+      target.isTaken = this.#account.decide(target.place, row, target.standing, openShare);
+    }
+    open.length = 0;
     this.#collectFills();
   }
 
@@ -237,6 +276,17 @@ class TradingRun {
       this.#fills.push(fill);
       this.#events.push({ kind: "fill", fill });
     }
+  }
+
+  #resultRefusal({ instrument, lots, reason, row }: OfflineRefusal): ResultRefusal {
+    const target = this.#targets.find((each) => each.instrument.traded.symbol === instrument)!;
+    const { table, firstRow } = target.replay.feed;
+    return {
+      instrument,
+      quantity: quantityFromLots(lots, target.instrument.traded.lotSize),
+      reason: refusalReason(reason),
+      eventTimeMs: table.bucketEndMs[row - firstRow]!,
+    };
   }
 
   #strategyFill(fill: SimulatedFill): StrategyFill {
@@ -257,6 +307,8 @@ class TradingRun {
     };
   }
 }
+
+const ONE_TARGET = { order: [0], openShare: 1 } as const;
 
 function signalOf({ instrument, column, next, standing }: InstrumentTarget): TargetSignal {
   const row = next - 1;

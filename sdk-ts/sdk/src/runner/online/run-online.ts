@@ -91,7 +91,7 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
   }
 
   status(): RunStatus {
-    const { swap, sources: all, monitor, sender, strategyId = "" } = this.#parts ?? {};
+    const { swap, sources: all, monitor, sender, signals, strategyId = "" } = this.#parts ?? {};
     const context = swap?.current.compute;
     const sources = [...(all?.replicas.values() ?? [])];
     const held = sources.filter((replica) => replica.isHeld).length;
@@ -103,6 +103,7 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
       gate: monitor?.gate.phase() ?? "SHUT",
       armed: monitor?.isArmed ?? false,
       ...this.#state.senderStatus(sender),
+      signalStale: signals?.missed ?? {},
       wantedOrders: this.#state.wantedOrders,
       evaluations: { ...this.#state.evaluations },
       holderOf: (context?.heldCount ?? 0) + held,

@@ -19,6 +19,7 @@ import { OnlineSources, RunnerSets } from "./log/sources.ts";
 import { TagQueryTracker } from "./log/tag-query-tracker.ts";
 import type { CarriedRecord } from "./log/wire-records.ts";
 import { type GateListener, GateMonitor } from "./orders/gate-monitor.ts";
+import { SignalMonitor } from "./orders/signal-monitor.ts";
 import type { StrategyCallbacks } from "./orders/strategy-callbacks.ts";
 import { type BucketListener, TargetSender } from "./orders/target-sender.ts";
 import type { RunState } from "./run-state.ts";
@@ -68,6 +69,7 @@ export class RunParts
   readonly sets: RunnerSets;
   readonly monitor: GateMonitor;
   readonly sender: TargetSender;
+  readonly signals: SignalMonitor;
   readonly swap: ContextSwaps;
   readonly #trimmer: RowTrimmer;
   readonly #host: RunHost;
@@ -121,6 +123,7 @@ export class RunParts
       reports,
       listener: this,
     });
+    this.signals = new SignalMonitor(graph.targets, reports);
     const { sender } = this;
     this.swap = new ContextSwaps(
       { ports, contexts: this, targets: sender, evaluations },
@@ -219,6 +222,7 @@ export class RunParts
     run.guard(() => {
       state.targetsFixed(bucket, values, isGateShut, this.sources.inputs);
       calls.targetsFixed(bucket, values);
+      this.signals.take(bucket);
     });
   }
 

@@ -129,6 +129,7 @@ class SimulatedBook {
         },
       ],
       capital: Number(account?.initial_cash ?? "1000000"),
+      rowsExpected: 1,
     });
   }
 
@@ -142,11 +143,11 @@ class SimulatedBook {
     return this.#rows;
   }
 
-  /** Takes a bar and the target decided on it. */
+  /** Takes a bar and the target decided on it. Nothing of them is kept but the position and the counts. */
   step(row: number, bar: BookBar, target: number, isGateShut: boolean): void {
-    const before = this.#account.orders.length;
     this.#account.step(row, bar.open, bar.high, bar.low, bar.close, target);
     this.#rows++;
-    if (isGateShut) this.#wanted += this.#account.orders.length - before;
+    if (isGateShut) this.#wanted += this.#account.orders.length;
+    this.#account.forget();
   }
 }

@@ -19,6 +19,7 @@ const opSchema = z.discriminatedUnion("op", [
     mark: number,
     act: z.boolean(),
     notionalMin: number.optional(),
+    openShare: number.optional(),
   }),
   z.object({
     op: z.literal("submit_order"),
@@ -104,6 +105,13 @@ const opSchema = z.discriminatedUnion("op", [
       .object({
         orderNotionalMax: number.exactOptional(),
         grossNotionalMax: number.exactOptional(),
+      })
+      .exactOptional(),
+    money: z
+      .object({
+        kind: z.enum(["cash", "margin"]),
+        leverageMax: number,
+        instrumentLeverageMax: z.record(text, number).exactOptional(),
       })
       .exactOptional(),
   }),

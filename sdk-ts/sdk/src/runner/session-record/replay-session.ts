@@ -12,6 +12,7 @@ import { toRuntimeGraph } from "../../strategy/graphs.ts";
 import type { Strategy } from "../../strategy/index.ts";
 import { sourcesOf, streamRows } from "../offline/compute.ts";
 import { compileOfflineOptions, type OfflineOptions } from "../offline/offline-options.ts";
+import { withFlatEnd } from "../signals/ended-signal.ts";
 import { loadSourceRows, type SourceRows } from "../source-files/source-rows.ts";
 import {
   type IdentifiedStrategy,
@@ -92,10 +93,13 @@ function recomputeTargets(
   const plan = compilePlan({ graph: toRuntimeGraph(identified.graph), supplied, wanted });
   const used = inputs.filter((input) => plan.nodeIndex.has(input.nodeId));
   const { columns } = runBatch({ plan, inputs: used, collect: wanted });
+  const ends = inputs.map(({ endMs }) => endMs);
   return new Map(
-    identified.targets.map(({ nodeId, node }) => {
-      const { endMs, values } = columns.get(nodeId)!;
-      return [node.instrument, heldTargets(endMs, values[0] ?? [], rows[0]?.end_ms)];
+    identified.targets.map(({ nodeId, node, intervalMs }) => {
+      const { endMs, values, firstRow } = columns.get(nodeId)!;
+      const column = { endMs, values: Float64Array.from(values[0] ?? [], Number), firstRow };
+      const ended = withFlatEnd(column, node.stale, intervalMs, ends);
+      return [node.instrument, heldTargets(ended.endMs, ended.values, rows[0]?.end_ms)];
     }),
   );
 }

@@ -6,6 +6,7 @@ import { JournalKind } from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import { Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { limitsOf } from "@qmtl/core/execution";
 import type { QmtlConfig } from "../../config/index.ts";
 import { pause, type SdkClock } from "../../control/index.ts";
 import type { Connection } from "../../rpc/index.ts";
@@ -248,7 +249,6 @@ function headerOf(
   accountId: string,
 ): HeaderLine {
   const account = config.accounts[accountId]!;
-  const { max_order_notional: order, max_gross_notional: gross } = account.limits;
   return {
     type: "session",
     version: 1,
@@ -263,10 +263,7 @@ function headerOf(
       const { lot: lotSize, tick, multiplier } = found;
       return [{ symbol, lotSize, tick: Number(tick), multiplier: Number(multiplier) }];
     }),
-    limits: {
-      ...(order === null ? {} : { orderNotionalMax: Number(order) }),
-      ...(gross === null ? {} : { grossNotionalMax: Number(gross) }),
-    },
+    limits: limitsOf(account),
   };
 }
 

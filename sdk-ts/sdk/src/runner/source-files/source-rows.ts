@@ -1,6 +1,7 @@
 import { blake3Hex, jcs } from "@qmtl/core/canonical";
-import { FeedError } from "@qmtl/core/dataflow";
+import { FeedError, intervalText } from "@qmtl/core/dataflow";
 import type { QmtlConfig } from "../../config/index.ts";
+import { endsTooEarly, sparseTable } from "../../sources/check-interval.ts";
 import {
   type BarSource,
   type BarTable,
@@ -51,7 +52,7 @@ export async function loadSourceRows(
     throw new StrategyRunError("SOURCE_UNKNOWN", message);
   }
   const { table, firstRow, fingerprint, files } =
-    given === undefined ? await readRows(source) : await readGiven(name, given);
+    given === undefined ? await readRows(source) : await readGiven(name, given, source.sparse);
   const startMs = source.start === null ? Number.POSITIVE_INFINITY : parseTimeText(source.start);
   const kept = firstRows(table, rowsUntil(table.openTimeMs, untilMs ?? startMs - 1));
   return {
@@ -74,15 +75,25 @@ interface ReadRows {
   readonly files: readonly string[];
 }
 
-async function readGiven(name: string, given: BarSource): Promise<ReadRows> {
+async function readGiven(name: string, given: BarSource, isSparse: boolean): Promise<ReadRows> {
   const table = await given.load();
   checkBarTable(name, table);
-  return { table, firstRow: 0, fingerprint: await given.datasetFingerprint(), files: [] };
+  const fingerprint = await given.datasetFingerprint();
+  if (isSparse) {
+    const print = `blake3:${blake3Hex(jcs({ of: fingerprint, sparse: true }))}`;
+    return { table: sparseTable(table), firstRow: 0, fingerprint: print, files: [] };
+  }
+  if (!endsTooEarly(table.openTimeMs, table.bucketEndMs, given.intervalMs)) {
+    return { table, firstRow: 0, fingerprint, files: [] };
+  }
+  const message = `source "${name}": most bars end long before the next one opens, so a bar of a longer interval would be known before its end; let bucketEndMs be the time at which its values were known, or set sparse: true of sources.${name}, and each bar is known when the next one opens`;
+  throw new StrategyRunError("INTERVAL_MISMATCH", message);
 }
 
 async function readRows(source: SourceConfig): Promise<ReadRows> {
   const { file, history_file, start } = source;
-  const historyEnd = start === null ? {} : { until: String(parseTimeText(start) - 1) };
+  const historyEnd =
+    start === null ? {} : { until: new Date(parseTimeText(start) - 1).toISOString() };
   if (history_file === null) {
     const feed = csv(source, file, {});
     const fingerprint = await feed.datasetFingerprint();
@@ -108,9 +119,33 @@ async function readRows(source: SourceConfig): Promise<ReadRows> {
 }
 
 function csv(source: SourceConfig, path: string, range: { until?: string }): CsvSource {
-  const { interval, schedule, columns } = source;
+  const { interval, schedule, columns, sparse } = source;
   const layout = columns === null ? {} : { columns };
-  return new CsvSource({ path, interval, schedule, ...layout, ...range });
+  return new CsvSource({ path, interval, schedule, sparse, ...layout, ...range });
+}
+
+/** {@link requireInterval} for a stream whose source is read from its files. */
+export function checkInterval(
+  stream: string,
+  source: string,
+  intervalSeconds: number,
+  { sources }: Pick<QmtlConfig, "sources">,
+): void {
+  const entry = sources[source];
+  if (entry === undefined) return; // reading it reports that
+  requireInterval(stream, source, intervalSeconds, parseInterval(entry.interval) * 1_000);
+}
+
+/** @throws {StrategyRunError} `INTERVAL_MISMATCH` for a stream of another interval than its source. */
+export function requireInterval(
+  stream: string,
+  source: string,
+  intervalSeconds: number,
+  sourceMs: number,
+): void {
+  if (sourceMs === intervalSeconds * 1_000) return;
+  const message = `stream "${stream}" declares bars of ${intervalText(intervalSeconds * 1_000)}, but sources.${source}.interval in the configuration is ${intervalText(sourceMs)}; make them equal`;
+  throw new StrategyRunError("INTERVAL_MISMATCH", message);
 }
 
 /** Number of rows that open at or before `untilMs`. */
@@ -143,19 +178,20 @@ function joined(history: BarTable, feed: BarTable, startRow: number): BarTable {
     openTimeMs: join(history.openTimeMs, feed.openTimeMs),
     bucketEndMs: join(history.bucketEndMs, feed.bucketEndMs),
     columns: new Map(
-      [...feed.columns].map(([name, later]) => [name, join(findColumn(history, name), later)]),
+      [...feed.columns].map(([name, later]) => [name, join(optionalColumn(history, name), later)]),
     ),
   };
 }
 
-function findColumn(table: BarTable, wanted: string): Float64Array | undefined {
+/** A column by its name, in capitals or not; undefined if there is none. */
+export function optionalColumn(table: BarTable, wanted: string): Float64Array | undefined {
   const lower = wanted.toLowerCase();
   for (const [name, values] of table.columns) if (name.toLowerCase() === lower) return values;
   return undefined;
 }
 
 function columnOf(source: string, table: BarTable, wanted: string): Float64Array {
-  const values = findColumn(table, wanted);
+  const values = optionalColumn(table, wanted);
   if (values !== undefined) return values;
   const known = [...table.columns.keys()].join(", ");
   const message = `source "${source}" has no column "${wanted}"; it has ${known}`;

@@ -43,6 +43,8 @@ export interface DeclaredTarget {
   readonly name: string;
   /** As the author wrote it. */
   readonly node: TargetNode;
+  /** Length of its buckets, milliseconds. */
+  readonly intervalMs: number;
   /** Id of the node from which the target is made. */
   readonly signalId: string;
   /** Name of the node from which the target is made. */
@@ -151,10 +153,11 @@ function placed(error: unknown, what: string, module: string | undefined): unkno
 }
 
 function targetOf({ id, declared, hashable }: IdentifiedNode): DeclaredTarget[] {
-  const { node, name, inputs } = declared;
+  const { node, name, inputs, intervalSeconds } = declared;
+  const intervalMs = intervalSeconds * 1_000;
   if (!(node instanceof TargetNode)) return [];
   const signalId = hashable.inputs[0]!.node_id;
-  return [{ nodeId: id, name, node, signalId, signalName: inputs[0]!.name }];
+  return [{ nodeId: id, name, node, intervalMs, signalId, signalName: inputs[0]!.name }];
 }
 
 /**

@@ -17,6 +17,7 @@ import { pathToFileURL } from "node:url";
  * - `INSTRUMENT_UNKNOWN`: the target's instrument is not in the configuration.
  * - `INSTRUMENTS_MIXED`: no single account lists all its instruments, or they are quoted in several currencies.
  * - `CASH_AMBIGUOUS`: its node sets start with different cash.
+ * - `ACCOUNT_INVALID`: the money rules of the run contradict each other.
  * - `RANGE_EMPTY`: no bar lies between `from` and `until`.
  */
 export type StrategyRunReason =
@@ -34,6 +35,7 @@ export type StrategyRunReason =
   | "INSTRUMENT_UNKNOWN"
   | "INSTRUMENTS_MIXED"
   | "CASH_AMBIGUOUS"
+  | "ACCOUNT_INVALID"
   | "RANGE_EMPTY";
 
 /** Thrown for a strategy that is refused before a bar is computed. The message says what to change. */

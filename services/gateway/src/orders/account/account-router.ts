@@ -1,4 +1,4 @@
-import type { AccountCore } from "@qmtl/core/execution";
+import { type AccountCore, type BookId, quantityFromLots } from "@qmtl/core/execution";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   type Clock,
@@ -207,6 +207,14 @@ export class AccountRouter implements WorldRows {
    */
   notionalMinOf(instrument: string): number | undefined {
     return this.#notionalMins.get(instrument);
+  }
+
+  /** Position that a book's target asks for, in units. */
+  targetQuantity(id: BookId): string {
+    const { lotSize } = this.deps.settings.instruments.find(
+      ({ symbol }) => symbol === id.instrument,
+    )!;
+    return quantityFromLots(this.core.book(id)?.target?.lots ?? 0, lotSize);
   }
 
   booking(): Booking {

@@ -1,4 +1,11 @@
-import type { InstrumentSpec, PretradeLimits, TradingCosts } from "@qmtl/core/execution";
+import {
+  type AccountMoney,
+  type InstrumentSpec,
+  limitsOf,
+  moneyOf,
+  type PretradeLimits,
+  type TradingCosts,
+} from "@qmtl/core/execution";
 import type { QmtlConfig } from "@qmtl/sdk/config";
 
 /** An instrument of an account, with what plans and marks need besides. */
@@ -18,13 +25,13 @@ export interface AccountSettings {
   readonly costs: TradingCosts;
   readonly instruments: readonly AccountInstrument[];
   readonly limits: PretradeLimits;
+  readonly money: AccountMoney;
   readonly reconcileIntervalMs: number;
 }
 
 /** The accounts of a configuration. */
 export function accountsOf(config: QmtlConfig): AccountSettings[] {
   return Object.entries(config.accounts).map(([account, section]) => {
-    const { max_order_notional: order, max_gross_notional: gross } = section.limits;
     return {
       account,
       broker: section.broker,
@@ -32,10 +39,8 @@ export function accountsOf(config: QmtlConfig): AccountSettings[] {
       initialCash: Number(section.initial_cash),
       costs: { feeBps: section.fee_bps, halfSpreadBps: section.half_spread_bps },
       instruments: section.instruments.flatMap((symbol) => instrumentOf(config, symbol)),
-      limits: {
-        ...(order === null ? {} : { orderNotionalMax: Number(order) }),
-        ...(gross === null ? {} : { grossNotionalMax: Number(gross) }),
-      },
+      limits: limitsOf(section),
+      money: moneyOf(section, config.instruments),
       reconcileIntervalMs: section.reconcile_interval_ms,
     };
   });

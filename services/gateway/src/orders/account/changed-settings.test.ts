@@ -123,6 +123,7 @@ function restartSuite(opened: () => BenchHost, hasSnapshots = true): void {
           initialCash: 1_000_000,
           currency: "USD",
           limits: {},
+          money: { kind: "margin", leverageMax: 4 },
           instruments: [listed(spx)],
         },
       ],

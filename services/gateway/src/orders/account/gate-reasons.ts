@@ -1,4 +1,3 @@
-import type { RefusedIntent } from "@qmtl/core/execution";
 import type { GateRefusal } from "@qmtl/core/gate";
 import type { ReasonName } from "@qmtl/sdk/rpc";
 
@@ -18,10 +17,3 @@ export const reasonOfRefusal = {
   MODE_FORBIDS_ORDERS: "GATE_SHUT",
   DOMAIN_MISMATCH: "DOMAIN_MISMATCH",
 } as const satisfies Record<GateRefusal, ReasonName>;
-
-/** The stable reason that is reported for an order refused by the books or the limits. */
-export function reasonOfRefusedIntent(reason: RefusedIntent["reason"]): ReasonName {
-  if (reason === "ORDER_UNKNOWN") return "ORDER_UNKNOWN_PENDING";
-  if (reason === "BELOW_MINIMUM") return reason;
-  return reason === "OPENING_SHUT" ? "ACCOUNT_UNRECONCILED" : "OVER_LIMIT";
-}

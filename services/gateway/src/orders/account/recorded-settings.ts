@@ -1,4 +1,5 @@
-import type { PretradeLimits } from "@qmtl/core/execution";
+import { jcs } from "@qmtl/core/canonical";
+import type { AccountMoney, PretradeLimits } from "@qmtl/core/execution";
 import type { FieldViolation } from "@qmtl/sdk/rpc";
 import type { JournalOp } from "../store/journal-op.ts";
 import type { AccountInstrument, AccountSettings } from "./account-settings.ts";
@@ -7,20 +8,23 @@ type SettingsOp = Extract<JournalOp, { op: "settings" }>;
 type RecordedInstrument = NonNullable<SettingsOp["instruments"]>[number];
 
 /**
- * The settings that the books of an account rest on, as its journal records them. Limits may change between two starts;
- * the journal says from which entry on. Lots, multipliers, currency and initial cash of a book may not.
+ * The settings that the books of an account rest on, as its journal records them. Limits and money rules may change
+ * between two starts; the journal says from which entry on. Lots, multipliers, currency and initial cash of a book may
+ * not. Before the first entry with money rules, none binds.
  */
 export class RecordedSettings {
   #initialCash: number | undefined;
   #currency: string | undefined;
   #limits: PretradeLimits | undefined;
+  #money: AccountMoney | undefined;
   readonly #instruments = new Map<string, RecordedInstrument>();
 
   /** Takes over the settings that an entry records. */
-  take({ initialCash, currency, limits, instruments = [] }: SettingsOp): void {
+  take({ initialCash, currency, limits, money, instruments = [] }: SettingsOp): void {
     this.#initialCash = initialCash ?? this.#initialCash;
     this.#currency = currency ?? this.#currency;
     this.#limits = limits ?? this.#limits;
+    this.#money = money ?? this.#money;
     for (const instrument of instruments) this.#instruments.set(instrument.symbol, instrument);
   }
 
@@ -31,13 +35,14 @@ export class RecordedSettings {
       ...(this.#initialCash === undefined ? {} : { initialCash: this.#initialCash }),
       ...(this.#currency === undefined ? {} : { currency: this.#currency }),
       ...(this.#limits === undefined ? {} : { limits: this.#limits }),
+      ...(this.#money === undefined ? {} : { money: this.#money }),
       instruments: [...this.#instruments.values()],
     };
   }
 
   /** The settings that are still to be journaled; undefined when the journal has them all. */
   changeTo(settings: AccountSettings): SettingsOp | undefined {
-    const { initialCash, currency, limits } = settings;
+    const { initialCash, currency, limits, money } = settings;
     const instruments = settings.instruments
       .map(({ symbol, lotSize, multiplier = 1 }) => ({ symbol, lotSize, multiplier }))
       .filter((one) => !isSameInstrument(one, this.#instruments.get(one.symbol)));
@@ -45,6 +50,7 @@ export class RecordedSettings {
       ...(initialCash === this.#initialCash ? {} : { initialCash }),
       ...(currency === this.#currency ? {} : { currency }),
       ...(isSameLimits(limits, this.#limits) ? {} : { limits }),
+      ...(isSameMoney(money, this.#money) ? {} : { money }),
       ...(instruments.length === 0 ? {} : { instruments }),
     };
     return Object.keys(change).length === 0 ? undefined : { op: "settings", ...change };
@@ -105,4 +111,8 @@ function isSameLimits(limits: PretradeLimits, recorded: PretradeLimits | undefin
     recorded.orderNotionalMax === limits.orderNotionalMax &&
     recorded.grossNotionalMax === limits.grossNotionalMax
   );
+}
+
+function isSameMoney(money: AccountMoney, recorded: AccountMoney | undefined): boolean {
+  return recorded !== undefined && jcs(recorded) === jcs(money);
 }

@@ -26,9 +26,9 @@ export function takeReport(router: AccountRouter, report: BrokerReport, reports:
     const { orderId, executionId, lots, price, fee } = fill;
     if (reports.fill({ orderId, executionId, lots, price, fee }, row)) booked += 1;
   }
-  for (const orderId of report.cancelled) {
-    const row = router.rowOf(router.core.order(orderId)?.world ?? "");
-    reports.report(orderId, "cancelled", row, "NOTHING_TO_REDUCE");
+  for (const { id, reason } of report.cancelled) {
+    const row = router.rowOf(router.core.order(id)?.world ?? "");
+    reports.report(id, "cancelled", row, reason);
   }
   return booked;
 }

@@ -88,7 +88,7 @@ function startSuite(opened: () => BenchHost): void {
       hash.update(piece);
       await writePiece(bench.db, { account, entry }, at + 1, piece);
     }
-    const seal = { format: 1, pieces: pieces.length, sha256: hash.digest("hex") };
+    const seal = { format: 2, pieces: pieces.length, sha256: hash.digest("hex") };
     await writeManifest(bench.db, { account, entry }, exactJson(seal));
   }
 
@@ -171,8 +171,8 @@ function startSuite(opened: () => BenchHost): void {
   test.each<[string, string, RegExp]>([
     [
       "of another format",
-      `UPDATE gateway.account_snapshot SET body = replace(body, '"format":1', '"format":2') WHERE piece = 0`,
-      /it is of format 2, and this build reads format 1$/,
+      `UPDATE gateway.account_snapshot SET body = replace(body, '"format":2', '"format":3') WHERE piece = 0`,
+      /it is of format 3, and this build reads format 2$/,
     ],
     [
       "whose seal cannot be read",

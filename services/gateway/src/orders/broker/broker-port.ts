@@ -1,4 +1,4 @@
-import type { BookId, OrderTerms } from "@qmtl/core/execution";
+import type { BookId, BrokerCancel, OrderTerms } from "@qmtl/core/execution";
 
 /** An order on its way to a broker. Lots are signed: above 0 buys. */
 export interface BrokerOrder extends BookId {
@@ -30,7 +30,10 @@ export interface BrokerFill {
 export interface BrokerBar {
   readonly instrument: string;
   readonly row: number;
-  /** End − interval of the feed, epoch milliseconds. */
+  /**
+   * When it opened, epoch milliseconds: its end less the interval of the feed, or where that is sparse the end of the row
+   * before.
+   */
   readonly openTimeMs: number;
   readonly bucketEndMs: number;
   readonly open: number;
@@ -43,7 +46,7 @@ export interface BrokerBar {
 export interface BrokerReport {
   readonly fills: readonly BrokerFill[];
   /** Orders the broker itself cancelled. */
-  readonly cancelled: readonly string[];
+  readonly cancelled: readonly BrokerCancel[];
 }
 
 export type AcceptReply =

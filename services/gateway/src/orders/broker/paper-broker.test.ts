@@ -31,6 +31,7 @@ function opened(db: Db = host.db("paper"), fault: PaperFault = noFault): PaperBr
     instruments: [{ symbol: "X", lotSize: "1" }],
     initialCash: 1_000,
     costs: { feeBps: 0, halfSpreadBps: 0 },
+    money: { kind: "margin", leverageMax: 100 },
     clock: systemClock,
   });
 }

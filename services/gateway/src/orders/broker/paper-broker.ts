@@ -1,4 +1,5 @@
 import {
+  type AccountMoney,
   compileInstrument,
   type InstrumentSpec,
   SimulatedBroker,
@@ -40,6 +41,7 @@ interface PaperBrokerOptions {
   readonly instruments: readonly InstrumentSpec[];
   readonly initialCash: number;
   readonly costs: TradingCosts;
+  readonly money: AccountMoney;
   readonly clock: Clock;
   /** @default no fault */
   readonly fault?: PaperFault;
@@ -69,7 +71,6 @@ export class PaperBroker implements Broker {
   readonly #lotUnits: ReadonlyMap<string, number>;
   readonly #fault: PaperFault;
   #core: SimulatedBroker;
-  #cash = 0;
   #sequence = 0;
   #lost = new Set<string>();
   #isLoaded = false;
@@ -132,7 +133,7 @@ export class PaperBroker implements Broker {
 
   async cash(): Promise<number> {
     await this.#load();
-    return this.#cash;
+    return this.#core.cash;
   }
 
   async transfer(batchId: string, sides: readonly Transfer[]): Promise<void> {
@@ -180,7 +181,6 @@ export class PaperBroker implements Broker {
     const stored = fills.map((fill) => {
       this.#sequence += 1;
       const cost = fill.lots * this.#lotUnits.get(fill.instrument)! * fill.price + fill.fee;
-      this.#cash -= cost;
       const { executionId, orderId, instrument, lots, price, fee } = fill;
       const sequence = this.#sequence;
       if (!this.#lost.has(orderId)) {
@@ -190,10 +190,10 @@ export class PaperBroker implements Broker {
     });
     const cancelled = this.#core.drainCancelled();
     const filled = new Set(fills.map((fill) => fill.orderId));
-    const unfilled = cancelled.filter((id) => !filled.has(id));
+    const unfilled = cancelled.flatMap(({ id }) => (filled.has(id) ? [] : [id]));
     addFills(writes, account, stored);
     addOutcomes(writes, account, unfilled, "cancelled");
-    return { fills: told, cancelled: cancelled.filter((id) => !this.#lost.has(id)) };
+    return { fills: told, cancelled: cancelled.filter(({ id }) => !this.#lost.has(id)) };
   }
 
   /** Undefined for a reply that is lost. */
@@ -268,15 +268,14 @@ export class PaperBroker implements Broker {
     const { account, initialCash } = this.#options;
     const state = await loadPaper(this.#db, account, initialCash);
     this.#core = this.#newCore(state.snapshot);
-    this.#cash = state.cash;
     this.#sequence = state.sequence;
     this.#lost = new Set(state.lost);
     this.#isLoaded = true;
   }
 
   #newCore(snapshot?: ConstructorParameters<typeof SimulatedBroker>[1]): SimulatedBroker {
-    const { instruments, costs } = this.#options;
-    return new SimulatedBroker({ instruments, costs, barsMax: paperBarsMax }, snapshot);
+    const { instruments, costs, money } = this.#options;
+    return new SimulatedBroker({ instruments, costs, money, barsMax: paperBarsMax }, snapshot);
   }
 }
 

@@ -14,7 +14,6 @@ const finishedMax = 10_000;
 /** What is in the tables of one account. */
 interface PaperState {
   readonly snapshot: SimulatedBrokerSnapshot;
-  readonly cash: number;
   readonly sequence: number;
   /** Orders whose reply was lost and whose fill is not to be reported. */
   readonly lost: ReadonlySet<string>;
@@ -62,7 +61,8 @@ export async function loadPaper(
   );
   return {
     snapshot: {
-      version: 2,
+      version: 3,
+      cash: cash?.cash ?? initialCash,
       working: working.map(workingOf),
       finished: finished.map(({ order_id, outcome }) => [order_id, outcome] as const),
       positions: holdings.map(
@@ -75,7 +75,6 @@ export async function loadPaper(
         nth > paperBarsMax ? [[instrument, endMs] as const] : [],
       ),
     },
-    cash: cash?.cash ?? initialCash,
     sequence: last?.sequence ?? 0,
     lost: new Set(
       [...finished, ...working].flatMap((order) => (order.report_lost ? [order.order_id] : [])),

@@ -10,7 +10,9 @@ export interface BarRow {
   readonly source: string;
   readonly row: number;
   readonly bucket: number;
-  readonly bars: readonly BrokerBar[];
+  /** When its bars opened; undefined: when the previous row ended. */
+  readonly openTimeMs: number | undefined;
+  readonly bars: readonly SourceBar[];
 }
 
 /** A row to be booked, with the worlds whose returns it seals. */
@@ -25,18 +27,18 @@ interface SliceRow {
  */
 export function slicesOf(
   bars: readonly SourceBar[],
-  intervalMsOf: (source: string) => number,
+  openTimeMsOf: (source: string, endMs: number) => number | undefined,
 ): BarRow[][] {
-  const slices = new Map<number, Map<string, BarRow & { bars: BrokerBar[] }>>();
+  const slices = new Map<number, Map<string, BarRow & { bars: SourceBar[] }>>();
   for (const bar of bars) {
     const { source, row, bucketEndMs: bucket } = bar;
-    const slice = slices.get(bucket) ?? new Map<string, BarRow & { bars: BrokerBar[] }>();
+    const slice = slices.get(bucket) ?? new Map<string, BarRow & { bars: SourceBar[] }>();
     slices.set(bucket, slice);
-    const found = slice.get(source) ?? { source, row, bucket, bars: [] };
+    const openTimeMs = openTimeMsOf(source, bucket);
+    const found = slice.get(source) ?? { source, row, bucket, openTimeMs, bars: [] };
     slice.set(source, found);
     // Several queues may bring the rows of one feed.
-    if (!found.bars.some(({ instrument }) => instrument === bar.instrument))
-      found.bars.push({ ...bar, openTimeMs: bucket - intervalMsOf(source) });
+    if (!found.bars.some(({ instrument }) => instrument === bar.instrument)) found.bars.push(bar);
   }
   return [...slices]
     .sort(([a], [b]) => a - b)
@@ -61,9 +63,11 @@ export async function bookSlice(
   if (router.isDoubtful) await reconcileAccount(router);
   // Until the end of this function the broker may know fills that the journal does not.
   router.isDoubtful = true;
-  const bars = fresh
-    .flatMap(({ row }) => row.bars)
-    .filter((bar) => router.core.knows(bar.instrument));
+  const bars = fresh.flatMap(({ row }) => {
+    const openTimeMs = row.openTimeMs ?? market.lastRow(row.source)?.bucket ?? 0;
+    const own = row.bars.filter((bar) => router.core.knows(bar.instrument));
+    return own.map((bar): BrokerBar => ({ ...bar, openTimeMs }));
+  });
   const report = await router.deps.broker.onBars(bars);
   const booking = router.booking();
   takeReport(router, report, booking);
@@ -90,7 +94,7 @@ function barOps(router: AccountRouter, slice: readonly SliceRow[]) {
     const { source, bucket, bars } = row;
     const marks = bars
       .filter(({ instrument }) => router.core.knows(instrument))
-      .filter(({ close }) => close > 0 && Number.isFinite(close))
+      .filter(({ close }) => Number.isFinite(close))
       .filter(({ instrument }) => {
         const last = market.lastMark(instrument);
         return last === undefined || bucket > last.bucket;

@@ -1,4 +1,5 @@
-import type { QmtlConfig } from "@qmtl/sdk/config";
+import { bucketOpen } from "@qmtl/core/intervals";
+import { parseInterval, type QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, Logger } from "@qmtl/service-kit";
 import type { EndedRow, SourceBar } from "../../ports.ts";
@@ -24,6 +25,8 @@ const firstRowWaitMsMax = 2_000;
 /** Settings of a feed that the order path needs. */
 export interface FeedSettings {
   readonly intervalSeconds: number;
+  /** Each bar ends when the next one opens. */
+  readonly isSparse: boolean;
   readonly periodsPerYear: number;
 }
 
@@ -32,7 +35,11 @@ export function feedsOf(config: QmtlConfig): Map<string, FeedSettings> {
   return new Map(
     Object.entries(config.sources).map(([name, source]) => [
       name,
-      { intervalSeconds: secondsOf(source.interval), periodsPerYear: source.periods_per_year },
+      {
+        intervalSeconds: parseInterval(source.interval),
+        isSparse: source.sparse,
+        periodsPerYear: source.periods_per_year,
+      },
     ]),
   );
 }
@@ -68,7 +75,7 @@ export class FeedRows {
   }
 
   async onBars(bars: readonly SourceBar[]): Promise<void> {
-    const slices = slicesOf(bars, (source) => this.#intervalMs(source));
+    const slices = slicesOf(bars, (source, endMs) => this.#openTimeMs(source, endMs));
     const run = this.#tail.then(async () => {
       for (const slice of slices) await this.#book(slice);
     });
@@ -159,13 +166,19 @@ export class FeedRows {
   }
 
   /** Reports what was sealed up to a row of a feed, which counts as reported then. */
-  #report({ source, row, bucket }: Omit<BarRow, "bars">, sealed: readonly SealedBar[]): void {
+  #report(
+    { source, row, bucket }: Omit<BarRow, "bars" | "openTimeMs">,
+    sealed: readonly SealedBar[],
+  ): void {
     this.#reporterOf(source)?.push(...sealed, { source, row, bucket, worlds: [], sealed: [] });
   }
 
-  /** Every feed that marks an instrument is configured; the bars of any other are not booked. */
-  #intervalMs(source: string): number {
-    return (this.#ports.feeds.get(source)?.intervalSeconds ?? 0) * 1_000;
+  /** When the bar of a feed opened, if that follows from its end. */
+  #openTimeMs(source: string, endMs: number): number | undefined {
+    // Every feed that marks an instrument is configured; the bars of any other are not booked.
+    const feed = this.#ports.feeds.get(source);
+    if (feed?.isSparse === true) return undefined;
+    return bucketOpen(endMs, (feed?.intervalSeconds ?? 0) * 1_000);
   }
 
   #bookedOf(source: string): RowWaiters {
@@ -192,12 +205,4 @@ function livingBy(worlds: readonly OrderWorld[], account: string, source: string
   return worlds
     .filter((world) => world.source === source && world.accountId === account)
     .map(({ worldId }) => worldId);
-}
-
-const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
-
-/** Seconds of an interval that the configuration's schema has checked: `60`, `"60s"`, `"1d"`. */
-function secondsOf(interval: string | number): number {
-  const match = /^(\d+)([smhd]?)$/.exec(String(interval));
-  return Number(match?.[1] ?? 0) * (UNIT_SECONDS[match?.[2] || "s"] ?? 1);
 }

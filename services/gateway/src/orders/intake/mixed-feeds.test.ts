@@ -3,14 +3,19 @@ import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { bucketOf, OrderBench, paperAccount } from "../testing/order-bench.ts";
 
-// SPX is marked by bars of a day, BTC by bars of an hour; the world lives by the days.
+// SPX is marked by bars of a day, BTC by bars of an hour, RARE by sparse bars, each of which ends when the next one opens;
+// the world lives by the days.
 
 const hourMs = 3_600_000;
 const [spx] = paperAccount.instruments;
 const settings = {
   ...paperAccount,
   costs: { feeBps: 0, halfSpreadBps: 0 },
-  instruments: [spx!, { ...spx!, symbol: "BTC", markSource: "hours" }],
+  instruments: [
+    spx!,
+    { ...spx!, symbol: "BTC", markSource: "hours" },
+    { ...spx!, symbol: "RARE", markSource: "rare" },
+  ],
 };
 const halt = { scope: "all", target: "", reason: "test", timeMs: 1 } as const;
 
@@ -108,3 +113,24 @@ test("what a halt closes is closed on bars that begin after it, though the world
     { instrument: "BTC", price: 61, row: 11 },
   ]);
 });
+
+test("a target decided while a sparse bar lasts is not filled at its open, however short its interval", async () => {
+  await hours(2, 10);
+  await rareBar(0, 1, 20);
+  const decided = { source: "hours", bucket: hourEnd(10), instrument: "RARE" };
+  const answer = await bench.end("A", 10, 0.5, decided);
+  await rareBar(1, 15, 30);
+  const before = await fills();
+  await rareBar(2, 40, 40);
+
+  expect(answer.results?.[0]).toMatchObject({ accepted: true, reason: "" });
+  expect(before).toEqual([]);
+  expect(await fills()).toEqual([{ instrument: "RARE", price: 40, row: 2 }]);
+});
+
+/** A sparse bar at a price, which ended when the next one opened, at the end of the n-th hour. */
+async function rareBar(row: number, n: number, price: number): Promise<void> {
+  const prices = { open: price, high: price, low: price, close: price };
+  const bar = { source: "rare", instrument: "RARE", row, bucketEndMs: hourEnd(n), ...prices };
+  await bench.orders.onBars([bar]);
+}

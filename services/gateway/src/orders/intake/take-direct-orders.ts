@@ -1,6 +1,7 @@
 import {
   lotsFromQuantity,
   type OrderTerms,
+  refusalReason,
   weightedQuantity,
   wholeLots,
 } from "@qmtl/core/execution";
@@ -9,7 +10,7 @@ import type { Tx } from "@qmtl/service-kit/db";
 import { Decimal } from "decimal.js";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
-import { reasonOfRefusal, reasonOfRefusedIntent } from "../account/gate-reasons.ts";
+import { reasonOfRefusal } from "../account/gate-reasons.ts";
 import { PermissionLost } from "../account/order-permission.ts";
 import type { StatedClaim, WorldGate } from "../account/world-gate.ts";
 import type { Halt } from "../store/halts.ts";
@@ -132,7 +133,7 @@ function takeOne(
   const rejected = made.find(({ state }) => state === "rejected");
   return {
     accepted: made.some(({ state }) => state !== "rejected"),
-    reason: held === undefined ? (rejected?.reason ?? "") : reasonOfRefusedIntent(held.reason),
+    reason: held === undefined ? (rejected?.reason ?? "") : refusalReason(held.reason),
     orders: made.map(({ id }) => id),
   };
 }

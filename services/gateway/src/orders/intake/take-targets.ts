@@ -1,7 +1,8 @@
+import { refusalReason } from "@qmtl/core/execution";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
-import { reasonOfRefusal, reasonOfRefusedIntent } from "../account/gate-reasons.ts";
+import { reasonOfRefusal } from "../account/gate-reasons.ts";
 import { PermissionLost } from "../account/order-permission.ts";
 import type { StatedClaim } from "../account/world-gate.ts";
 import type { OrderWorld } from "../store/order-world.ts";
@@ -25,6 +26,8 @@ export interface TargetVerdict {
   /** Empty when accepted and acted upon. */
   readonly reason: string;
   readonly orders: readonly string[];
+  /** Position, in units, that it was cut to for lack of buying power; absent if it was not. */
+  readonly reducedTo?: string;
   /** Halts that keep it from acting. */
   readonly haltIds?: readonly string[];
 }
@@ -53,9 +56,7 @@ export async function takeTargets(
   turns: readonly TargetsTurn[],
 ): Promise<TargetVerdict[][]> {
   const booking = router.booking();
-  const verdicts = turns.map(({ targets }): TargetVerdict[] => targets.map(() => notTaken));
-  for (const { turn, target, at, place } of inOrder(turns))
-    verdicts[at]![place] = takeOne(router, turn, target, booking);
+  const verdicts = takeInOrder(router, turns, booking);
   const stores = turns.flatMap(({ alongside }) => (alongside === undefined ? [] : [alongside]));
   const alongside = storingAll(stores);
   try {
@@ -73,9 +74,6 @@ export async function takeTargets(
   return verdicts;
 }
 
-/** Stands until a target is taken. */
-const notTaken: TargetVerdict = { accepted: false, reason: "", orders: [] };
-
 interface PlacedTarget {
   readonly turn: TargetsTurn;
   readonly target: StatedTarget;
@@ -85,7 +83,7 @@ interface PlacedTarget {
 }
 
 /** The targets of all turns by world, strategy and instrument: the same whatever order the calls came in. */
-function inOrder(turns: readonly TargetsTurn[]): PlacedTarget[] {
+function byName(turns: readonly TargetsTurn[]): PlacedTarget[] {
   const all = turns.flatMap((turn, at) =>
     turn.targets.map((target, place) => ({ turn, target, at, place })),
   );
@@ -122,11 +120,45 @@ function storingAll(
   };
 }
 
+/**
+ * Takes the targets of all calls; the verdicts are in the order of the calls. They are taken in an order in which what
+ * is closed makes room for what is opened, and where the account's money does not allow all of it, each opens the same
+ * share.
+ */
+function takeInOrder(
+  router: AccountRouter,
+  turns: readonly TargetsTurn[],
+  booking: Booking,
+): TargetVerdict[][] {
+  const all = byName(turns);
+  const sized = all.length < 2 ? [] : all.map(({ turn, target }) => sizedAs(router, turn, target));
+  const planned = router.core.planTargets(sized);
+  const { openShare } = planned;
+  const order = all.length < 2 ? all.map((_, index) => index) : planned.order;
+  const verdicts = turns.map((): TargetVerdict[] => []);
+  for (const index of order) {
+    const { turn, target, at, place } = all[index]!;
+    verdicts[at]![place] = takeOne(router, turn, target, booking, openShare);
+  }
+  return verdicts;
+}
+
+/** A target as the router will size it; without a value if it is refused. */
+function sizedAs(router: AccountRouter, turn: TargetsTurn, target: StatedTarget) {
+  const { worldId: world } = turn.world;
+  const { strategy, instrument, bucket, value } = target;
+  const isRefused = refuse(router, turn, target) !== undefined;
+  const weight = router.deps.worlds.gateOf(world)?.weightOf(strategy, value) ?? 0;
+  const mark = router.market.closeAt(instrument, bucket) ?? Number.NaN;
+  return { world, strategy, instrument, mark, value: isRefused ? Number.NaN : value * weight };
+}
+
 function takeOne(
   router: AccountRouter,
   turn: TargetsTurn,
   target: StatedTarget,
   booking: Booking,
+  openShare: number,
 ): TargetVerdict {
   const { world, claim } = turn;
   const { strategy, instrument, bucket } = target;
@@ -150,6 +182,7 @@ function takeOne(
       mark,
       act: halts.length === 0,
       ...(notionalMin === undefined ? {} : { notionalMin }),
+      ...(openShare < 1 ? { openShare } : {}),
       session: claim.sessionId,
       reason: target.reason,
     },
@@ -159,13 +192,17 @@ function takeOne(
   const made = booking.made.slice(before);
   const refused = booking.refused.slice(refusedBefore)[0];
   const rejected = made.find(({ order }) => order.state === "rejected")?.order;
-  if (outcome !== "applied") return { accepted: false, reason: "NOT_ACTIVE", orders: [] };
   const orders = made.map(({ order }) => order.id);
+  if (outcome === "bad_mark") return { accepted: false, reason: "MARK_INVALID", orders };
+  if (outcome !== "applied") return { accepted: false, reason: "NOT_ACTIVE", orders };
   if (halts.length > 0) {
     return { accepted: true, reason: "HALTED", orders, haltIds: halts.map(({ haltId }) => haltId) };
   }
-  if (refused !== undefined)
-    return { accepted: true, reason: reasonOfRefusedIntent(refused.reason), orders };
+  if (refused !== undefined) {
+    const reason = refusalReason(refused.reason);
+    if (reason !== "REDUCED_TO_BUYING_POWER") return { accepted: true, reason, orders };
+    return { accepted: true, reason, orders, reducedTo: router.targetQuantity(id) };
+  }
   const hasCapital = target.value === 0 || (router.core.capital(world.worldId, strategy) ?? 0) > 0;
   return { accepted: true, reason: rejected?.reason ?? (hasCapital ? "" : "NO_CAPITAL"), orders };
 }

@@ -144,6 +144,7 @@ export function targetsAnswer(
         reason: reasonToProto(verdict?.reason ?? ""),
         clientOrderIds: [...(verdict?.orders ?? [])],
         haltIds: [...(verdict?.haltIds ?? [])],
+        ...(verdict?.reducedTo === undefined ? {} : { reducedTo: { value: verdict.reducedTo } }),
       };
     }),
   };

@@ -60,6 +60,7 @@ export const paperAccount: AccountSettings = {
     },
   ],
   limits: {},
+  money: { kind: "margin", leverageMax: 4 },
   reconcileIntervalMs: 86_400_000,
 };
 
@@ -370,8 +371,9 @@ export class OrderBench {
       db: this.#db,
       accounts: [this.#settings],
       feeds: new Map([
-        ["sp500", { intervalSeconds: 86_400, periodsPerYear: 252 }],
-        ["hours", { intervalSeconds: 3_600, periodsPerYear: 8_760 }],
+        ["sp500", { intervalSeconds: 86_400, isSparse: false, periodsPerYear: 252 }],
+        ["hours", { intervalSeconds: 3_600, isSparse: false, periodsPerYear: 8_760 }],
+        ["rare", { intervalSeconds: 3_600, isSparse: true, periodsPerYear: 1_000 }],
       ]),
       openBroker: (settings) =>
         new PaperBroker(this.#paperDb, {

@@ -608,8 +608,8 @@ class TargetResult(_message.Message):
     accepted: _builtins.bool
     """True: it is the router's latest target now."""
     reason: _reason_pb2.Reason.ValueType
-    """Why it was not accepted; or, accepted, why no order came of it: HALTED, NO_CAPITAL, BELOW_MINIMUM, OVER_LIMIT, …
-    Unspecified: orders were made, or none was needed.
+    """Why it was not accepted; or, accepted, why no order, or a smaller one, came of it: HALTED, NO_CAPITAL, BELOW_MINIMUM,
+    OVER_LIMIT, REDUCED_TO_BUYING_POWER, … Unspecified: orders were made, or none was needed.
     """
     @_builtins.property
     def client_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -621,7 +621,7 @@ class TargetResult(_message.Message):
 
     @_builtins.property
     def reduced_to(self) -> _value_pb2.Decimal:
-        """Size it was cut to, for lack of buying power. Absent: it was not cut."""
+        """Position it was cut to, for lack of buying power, in units. Absent: it was not cut."""
 
     def __init__(
         self,

@@ -176,6 +176,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The strategy has no capital: its share, or the allocation of its world, is 0."""
     REASON_BELOW_MINIMUM: _Reason.ValueType  # 124
     """The order would be worth less than the least notional of the instrument. One that leaves nothing held never is."""
+    REASON_REDUCED_TO_BUYING_POWER: _Reason.ValueType  # 125
+    """The part of an order that opens was cut to what the money of the account allows; of nothing left, no order was made."""
     REASON_TICKET_SCOPE: _Reason.ValueType  # 140
     """The ticket does not cover this."""
     REASON_TICKET_INVALID: _Reason.ValueType  # 141
@@ -377,6 +379,8 @@ REASON_NO_CAPITAL: Reason.ValueType  # 123
 """The strategy has no capital: its share, or the allocation of its world, is 0."""
 REASON_BELOW_MINIMUM: Reason.ValueType  # 124
 """The order would be worth less than the least notional of the instrument. One that leaves nothing held never is."""
+REASON_REDUCED_TO_BUYING_POWER: Reason.ValueType  # 125
+"""The part of an order that opens was cut to what the money of the account allows; of nothing left, no order was made."""
 REASON_TICKET_SCOPE: Reason.ValueType  # 140
 """The ticket does not cover this."""
 REASON_TICKET_INVALID: Reason.ValueType  # 141

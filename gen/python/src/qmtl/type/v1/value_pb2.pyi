@@ -47,7 +47,9 @@ Global___Decimal: _TypeAlias = Decimal  # noqa: Y015
 
 @_typing.final
 class ReturnSeries(_message.Message):
-    """A series of returns and what is needed to annualise ratios of it."""
+    """Returns of a strategy from mark to mark, a mark being the end of a bar of any feed that it trades. Total return and
+    drawdown are of all marks; ratios take one return per interval, that of the marks in it compounded.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -60,12 +62,12 @@ class ReturnSeries(_message.Message):
     BUCKET_END_MS_FIELD_NUMBER: _builtins.int
     EXPOSED_FIELD_NUMBER: _builtins.int
     periods_per_year: _builtins.float
-    """Periods in a year, such as 252."""
+    """Such intervals in a year, such as 252."""
     domain: _execution_pb2.ExecutionDomain.ValueType
     """Domain the returns were earned in."""
     @_builtins.property
     def interval(self) -> _duration_pb2.Duration:
-        """Length of one period."""
+        """Interval at which ratios sample the series: the longest of the feeds that the strategy trades."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
@@ -77,11 +79,11 @@ class ReturnSeries(_message.Message):
 
     @_builtins.property
     def returns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """One return per bucket, 0.01 = 1 %. NaN: no value."""
+        """One return per mark, 0.01 = 1 %. NaN: no value. -1 or less: nothing was left, and what follows does not count."""
 
     @_builtins.property
     def bucket_end_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """End of each bucket, one per return, milliseconds since the epoch. Empty for a backtest on a regular interval."""
+        """End of each bucket, one per return, milliseconds since the epoch. Empty for a backtest with one return per interval."""
 
     @_builtins.property
     def exposed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:

@@ -40,20 +40,21 @@ export const DecimalSchema: GenMessage<Decimal> = /*@__PURE__*/
   messageDesc(file_qmtl_type_v1_value, 0);
 
 /**
- * A series of returns and what is needed to annualise ratios of it.
+ * Returns of a strategy from mark to mark, a mark being the end of a bar of any feed that it trades. Total return and
+ * drawdown are of all marks; ratios take one return per interval, that of the marks in it compounded.
  *
  * @generated from message qmtl.type.v1.ReturnSeries
  */
 export type ReturnSeries = Message<"qmtl.type.v1.ReturnSeries"> & {
   /**
-   * Length of one period.
+   * Interval at which ratios sample the series: the longest of the feeds that the strategy trades.
    *
    * @generated from field: google.protobuf.Duration interval = 1;
    */
   interval?: Duration | undefined;
 
   /**
-   * Periods in a year, such as 252.
+   * Such intervals in a year, such as 252.
    *
    * @generated from field: double periods_per_year = 2;
    */
@@ -74,7 +75,7 @@ export type ReturnSeries = Message<"qmtl.type.v1.ReturnSeries"> & {
   endTime?: Timestamp | undefined;
 
   /**
-   * One return per bucket, 0.01 = 1 %. NaN: no value.
+   * One return per mark, 0.01 = 1 %. NaN: no value. -1 or less: nothing was left, and what follows does not count.
    *
    * @generated from field: repeated double returns = 5;
    */
@@ -88,7 +89,7 @@ export type ReturnSeries = Message<"qmtl.type.v1.ReturnSeries"> & {
   domain: ExecutionDomain;
 
   /**
-   * End of each bucket, one per return, milliseconds since the epoch. Empty for a backtest on a regular interval.
+   * End of each bucket, one per return, milliseconds since the epoch. Empty for a backtest with one return per interval.
    *
    * @generated from field: repeated double bucket_end_ms = 7;
    */

@@ -22,6 +22,14 @@ export interface FeedEnd {
   readonly row: number;
 }
 
+/** What the signal of a target is at a bucket. */
+export type SignalState =
+  /** `none`: the clock of the target has no bucket there. */
+  | { readonly kind: "none" }
+  | { readonly kind: "value" }
+  /** It has no value. `source`: the nearest that has none; undefined if all have one. */
+  | { readonly kind: "missing"; readonly source: string | undefined };
+
 /** Result of computing one bucket. */
 export interface ComputedBucket {
   /** Highest row of the feeds at this bucket: with one feed, its row. Never decreases. */
@@ -33,6 +41,8 @@ export interface ComputedBucket {
   readonly ends: readonly FeedEnd[];
   /** Value of each target node, in the graph's order; NaN keeps the previous value. */
   readonly targets: readonly number[];
+  /** What the signal of each target is. */
+  readonly signals: readonly SignalState[];
 }
 
 interface ClockState {
@@ -146,6 +156,29 @@ export class OnlineClocks {
     return [...this.#states.values()].every(({ inputs, lastRow }) =>
       inputs.every((input) => isInputEnded(input, lastRow + 1)),
     );
+  }
+
+  /** A clock has no bucket after the current position. */
+  isEnded(clock: string): boolean {
+    const state = this.#states.get(clock);
+    return state?.inputs.every((input) => isInputEnded(input, state.lastRow + 1)) === true;
+  }
+
+  /**
+   * Sources without whose next row no bucket can be computed, while another clock is `rows` or more rows ahead; none if
+   * nothing is ahead.
+   */
+  waitsFor(rows: number): readonly string[] {
+    const late = new Set<string>();
+    let isAhead = false;
+    for (const state of this.#states.values()) {
+      const row = state.lastRow + 1;
+      if (state.inputs.every((input) => isInputEnded(input, row))) continue;
+      const lacking = state.inputs.filter((input) => !isInputKnown(input, row));
+      for (const { source, nodeId } of lacking) late.add(source === "" ? nodeId : source);
+      if (lacking.length === 0 && lastKnownRow(state) - state.lastRow >= rows) isAhead = true;
+    }
+    return isAhead ? [...late] : [];
   }
 
   /** Moves past the next bucket. */

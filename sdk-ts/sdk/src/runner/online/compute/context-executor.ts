@@ -1,8 +1,19 @@
 import { compilePlan, type StepExecutor } from "@qmtl/core/dataflow";
+import { isFlatByNow } from "../../signals/ended-signal.ts";
+import {
+  missingSource,
+  type SignalSource,
+  type SourceValues,
+} from "../../signals/signal-source.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
-import type { OnlineGraph } from "../session/graph.ts";
+import type { OnlineGraph, OnlineTarget } from "../session/graph.ts";
 import type { RunReports } from "../session/run-reporter.ts";
-import { type ComputedBucket, type OnlineBucket, OnlineClocks } from "./clocks.ts";
+import {
+  type ComputedBucket,
+  type OnlineBucket,
+  OnlineClocks,
+  type SignalState,
+} from "./clocks.ts";
 import { shortHash } from "./hashes.ts";
 import { type ComputedPast, computePast, isKept, isWhole, type PastParts } from "./history.ts";
 import { evaluationsOf, RowExchange, reportDivergence } from "./row-exchange.ts";
@@ -130,12 +141,23 @@ export class ContextExecutor {
     try {
       while (this.#isEnabled && this.#prepare()) {
         const bucket = this.#clocks.next();
+        if (bucket === undefined) this.#reportWait();
         if (bucket === undefined || !this.#canStep(bucket)) break;
         this.#step(bucket);
       }
     } finally {
       this.#isPumping = false;
     }
+  }
+
+  /** No strategy stops in silence: says which source it waits for, once others have gone on without it. */
+  #reportWait(): void {
+    const { graph, reports } = this.#options;
+    const rows = Math.min(...graph.targets.map(({ stale }) => stale.after));
+    const late = this.#clocks.waitsFor(rows);
+    if (late.length === 0) return;
+    const names = late.join(", ");
+    reports.problem(`waits for ${names}: other sources are ${rows} or more buckets ahead`);
   }
 
   /** State of a held node after the last row; undefined for a node that is not held or has no state. */
@@ -258,7 +280,8 @@ export class ContextExecutor {
     const { graph, replicas } = this.#options;
     const supplied = new Set(this.#wiring.inputs.map(({ nodeId }) => nodeId));
     for (const id of replicas.keys()) if (!held.has(id) && !alone.has(id)) supplied.add(id);
-    const wanted = new Set([...held, ...graph.targets.map(({ nodeId }) => nodeId)]);
+    const wanted = new Set(held);
+    for (const { nodeId, signalId } of graph.targets) wanted.add(nodeId).add(signalId);
     return { supplied, wanted: [...wanted] };
   }
 
@@ -308,15 +331,68 @@ export class ContextExecutor {
     this.#clocks.advance(bucket);
     this.#endMs = endMs;
     this.#doneMs = Math.max(this.#doneMs, endMs);
-    const targets = graph.targets.map(({ nodeId }) => {
-      const handle = executor?.plan.nodeIndex.get(nodeId);
-      if (executor === undefined || handle === undefined) return Number.NaN;
-      return executor.value(handle);
-    });
+    const targets = graph.targets.map((target) => this.#targetValue(target, endMs));
+    const signals = graph.targets.map((target) => this.#signalState(target, bucket));
     const { row } = this.#clocks;
     const ends = this.#clocks.ends(bucket);
-    const done = { row, bucketEndMs: endMs, previousEndMs, ends, targets };
+    const done = { row, bucketEndMs: endMs, previousEndMs, ends, targets, signals };
     listener.evaluated(count, done, isFirst);
     listener.take(done);
+  }
+
+  /** Value of a target at the current position. One whose clock has ended goes flat if it is to. */
+  #targetValue({ nodeId, stale, intervalMs }: OnlineTarget, endMs: number): number {
+    const clock = this.#wiring.clockOf.get(nodeId) ?? "";
+    if (stale.then === "flat" && this.#clocks.isEnded(clock)) {
+      const lastMs = this.#clocks.endMs(clock, this.#clocks.lastRow(clock));
+      if (isFlatByNow(stale, lastMs, intervalMs, endMs)) return 0;
+    }
+    return this.#valueOf(nodeId);
+  }
+
+  #valueOf(nodeId: string): number {
+    const handle = this.#executor?.plan.nodeIndex.get(nodeId);
+    return handle === undefined ? Number.NaN : (this.#executor?.value(handle) ?? Number.NaN);
+  }
+
+  #signalState(
+    { nodeId, signalId, signalSources }: OnlineTarget,
+    bucket: OnlineBucket,
+  ): SignalState {
+    const clock = this.#wiring.clockOf.get(nodeId) ?? "";
+    const isOpen = bucket.rows.has(clock);
+    if (!isOpen && !this.#clocks.isEnded(clock)) return noBucket;
+    if (isOpen && !Number.isNaN(this.#valueOf(signalId))) return hasValue;
+    const values = new InputValues(this.#wiring.inputs, this.#clocks, bucket);
+    return { kind: "missing", source: missingSource(signalSources, bucket.endMs, values) };
+  }
+}
+
+const noBucket: SignalState = { kind: "none" };
+const hasValue: SignalState = { kind: "value" };
+
+/** Reads what sources have at a bucket from their queues. */
+class InputValues implements SourceValues {
+  readonly #inputs: OnlineWiring["inputs"];
+  readonly #clocks: OnlineClocks;
+  readonly #bucket: OnlineBucket;
+
+  constructor(inputs: OnlineWiring["inputs"], clocks: OnlineClocks, bucket: OnlineBucket) {
+    this.#inputs = inputs;
+    this.#clocks = clocks;
+    this.#bucket = bucket;
+  }
+
+  /** A source without a row in the bucket has none, unless its last row is still under way: then it is longer. */
+  hasValue({ nodeId, output, intervalMs }: SignalSource, bucketEndMs: number): boolean {
+    const input = this.#inputs.find((each) => each.nodeId === nodeId);
+    if (input === undefined) return true;
+    const { key } = input.clock;
+    const row = this.#clocks.lastRow(key);
+    const isRow = this.#bucket.rows.has(key);
+    const isUnderWay = bucketEndMs - this.#clocks.endMs(key, row) < intervalMs;
+    if (!isRow && !isUnderWay) return false;
+    const found = input.replica.row(row);
+    return found === undefined || !Number.isNaN(found.content?.values[output] ?? Number.NaN);
   }
 }

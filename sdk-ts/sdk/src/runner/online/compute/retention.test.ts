@@ -68,7 +68,7 @@ const identified = new Map(
   }),
 );
 
-const config = { instruments: {} };
+const config = { instruments: {}, sources: {} };
 
 /** Numbers in [0, 1), the same for the same seed. */
 function numbersOf(seed: number): () => number {

@@ -25,7 +25,7 @@ class FakeContext {
     this.lastRow = row;
     this.endMs = row;
     const ends = [{ source: "feed", row }];
-    return { row, bucketEndMs: row, previousEndMs, ends, targets: [target] };
+    return { row, bucketEndMs: row, previousEndMs, ends, targets: [target], signals: [] };
   }
 }
 

@@ -1,4 +1,5 @@
 import { type ClockSpec, continuousClock } from "@qmtl/core/dataflow";
+import { laterBucketEnd } from "@qmtl/core/intervals";
 import type { ReplayFeed } from "../../../sources/replay-feed.ts";
 import type { QueueReplica } from "./queue-replica.ts";
 
@@ -57,7 +58,7 @@ export function inputRowEndMs(input: OnlineInput, row: number): number {
     const kept = at === freed?.row ? freed : replica.row(at)?.content;
     const written = kept?.bucketEndMs;
     const endMs = written ?? feed?.bucketEndMs(at) ?? Number.NaN;
-    if (!Number.isNaN(endMs)) return endMs + (row - at) * clock.intervalMs;
+    if (!Number.isNaN(endMs)) return laterBucketEnd(endMs, row - at, clock.intervalMs);
     if (!(at > first)) return Number.NaN;
   }
 }

@@ -8,6 +8,11 @@ const target: OnlineTarget = {
   instrument: "X",
   markSource: "feed",
   max: 1,
+  signalId: "s",
+  signalSources: [],
+  // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text
+  stale: { after: 5, then: "hold" },
+  intervalMs: 60_000,
 };
 
 function decided(value: number): TargetBook {

@@ -318,6 +318,8 @@ const MEANINGS: Readonly<Record<string, string>> = {
   INSTRUMENT_NOT_FOUND: "the world's account does not list the instrument",
   MARK_INVALID: "the instrument has no mark yet",
   NO_CAPITAL: "the strategy's share, or the world's allocation, is 0",
+  REDUCED_TO_BUYING_POWER:
+    "it was cut to what the money of the account allows; see accounts.*.leverage_max",
   OVER_LIMIT:
     "beyond a limit of the account, or above the largest weight that its submission declares",
 };

@@ -1,10 +1,12 @@
 import type { ClockSpec } from "@qmtl/core/dataflow";
+import { varyingName } from "@qmtl/core/intervals";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { parseTimeText } from "../../../sources/index.ts";
 import { continuousRows, ReplayFeed, type ReplayRows } from "../../../sources/replay-feed.ts";
 import { type IdentifiedNode, streamClock } from "../../../strategy/graphs.ts";
-import { StreamInput, TagQueryNode } from "../../../strategy/index.ts";
-import { loadSourceRows, rowsUntil } from "../../source-files/source-rows.ts";
+import { type StaleSignal, StreamInput, TagQueryNode } from "../../../strategy/index.ts";
+import { type SignalSource, signalSources } from "../../signals/signal-source.ts";
+import { checkInterval, loadSourceRows, rowsUntil } from "../../source-files/source-rows.ts";
 import type { IdentifiedStrategy } from "../../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../../strategy-loading/strategy-run-error.ts";
 
@@ -25,6 +27,14 @@ export interface OnlineTarget {
   readonly max: number;
   /** Entry of `sources:` whose close is the instrument's mark; undefined: not configured. */
   readonly markSource: string | undefined;
+  /** Id of the node from which the target is made. */
+  readonly signalId: string;
+  /** Columns of sources on which that depends, the nearest first. */
+  readonly signalSources: readonly SignalSource[];
+  /** When it counts as without a signal, and what is done then. */
+  readonly stale: StaleSignal;
+  /** Length of its buckets, milliseconds. */
+  readonly intervalMs: number;
 }
 
 /** A tag query of the graph. */
@@ -50,18 +60,19 @@ export interface OnlineGraph {
 /**
  * Binds the streams of a strategy to the files of the configuration.
  *
- * @throws {StrategyRunError} for a strategy with neither streams nor tag queries, for streams of one source with two
- * schedules, for rows that do not match their schedule, or for two targets of one instrument.
+ * @throws {StrategyRunError} for a strategy with neither streams nor tag queries, for bars of a month, quarter or year,
+ * for a stream of another interval than its source, for streams of one source with two schedules, for rows that do not match their schedule, or for two targets of one instrument.
  */
 export async function onlineGraph(
   identified: IdentifiedStrategy,
-  config: Pick<QmtlConfig, "instruments">,
+  config: Pick<QmtlConfig, "instruments" | "sources">,
   load: (source: string) => Promise<ReplayRows>,
 ): Promise<OnlineGraph> {
   const { graph, strategy } = identified;
+  for (const { declared } of graph.nodes) refuseVarying(declared);
   const streams = graph.nodes.flatMap(({ id, declared }) => {
-    const { node, intervalSeconds } = declared;
-    return node instanceof StreamInput ? [{ nodeId: id, node, intervalSeconds }] : [];
+    const { node, name, intervalSeconds } = declared;
+    return node instanceof StreamInput ? [{ nodeId: id, node, name, intervalSeconds }] : [];
   });
   const queries = graph.nodes.flatMap(({ id, declared }) => {
     const { node, name, intervalSeconds } = declared;
@@ -72,7 +83,8 @@ export async function onlineGraph(
     throw new StrategyRunError("SOURCE_UNKNOWN", message);
   }
   const feeds = new Map<string, ReplayRows>();
-  for (const { node, intervalSeconds } of streams) {
+  for (const { node, name, intervalSeconds } of streams) {
+    checkInterval(name, node.source, intervalSeconds, config);
     if (feeds.has(node.source)) continue;
     feeds.set(node.source, await loadFeed(node, intervalSeconds * 1_000, load));
   }
@@ -90,6 +102,14 @@ export async function onlineGraph(
     computed: graph.nodes.filter(({ declared }) => !(declared.node instanceof StreamInput)),
     targets: targetsOf(identified, config),
   };
+}
+
+/** A node of a world states its interval in seconds. */
+function refuseVarying({ name, intervalSeconds }: IdentifiedNode["declared"]): void {
+  const interval = varyingName(intervalSeconds);
+  if (interval === undefined) return;
+  const message = `node "${name}" has bars of ${interval}, which are for backtests: the length of a node in a world is a number of seconds, at most a week`;
+  throw new StrategyRunError("INTERVAL_MISMATCH", message);
 }
 
 async function loadFeed(
@@ -119,15 +139,19 @@ function checkSchedules(streams: readonly StreamInput[]): void {
 }
 
 function targetsOf(
-  { targets, strategy }: IdentifiedStrategy,
+  { targets, strategy, graph }: IdentifiedStrategy,
   config: Pick<QmtlConfig, "instruments">,
 ): OnlineTarget[] {
-  const found = targets.map(({ nodeId, name, node }) => ({
+  const found = targets.map(({ nodeId, name, node, signalId, intervalMs }) => ({
     nodeId,
     name,
     instrument: node.instrument,
     max: node.largestWeight,
     markSource: config.instruments[node.instrument]?.mark_source,
+    signalId,
+    signalSources: signalSources(graph, signalId),
+    stale: node.stale,
+    intervalMs,
   }));
   const instruments = found.map(({ instrument }) => instrument);
   const twice = instruments.find((one, at) => instruments.indexOf(one) !== at);

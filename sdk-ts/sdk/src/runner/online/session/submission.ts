@@ -228,7 +228,8 @@ function nodeMessage(
     codeHash: graph.identified.hashCode(hashable.code),
     name: declared.name,
     columns: node.outputs.map((name) => ({ name, kind: ColumnKind.F64 })),
-    hasState: kernel !== undefined && kernel.create().save().length > 0,
+    // A port that does not skip has state of its own: whether it had a value, and which.
+    hasState: node.onMissing.param !== undefined || (kernel?.create().save().length ?? 0) > 0,
     // What a query finds is in no log, so its rows cannot be computed again.
     deterministic: !(node instanceof TagQueryNode),
     lookback: kernel?.lookback ?? 0,

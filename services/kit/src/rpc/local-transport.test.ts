@@ -7,7 +7,7 @@ import { systemClock } from "../clock.ts";
 import { openGrpcServer } from "../grpc-server.ts";
 import { type CallContext, type Handlers, serve } from "../handlers.ts";
 import { ManualClock } from "../testing/index.ts";
-import { type LocalServer, LocalTransport } from "./local-calls.ts";
+import { type LocalServer, LocalTransport } from "./local-transport.ts";
 import type { ServerOptions } from "./server-setup.ts";
 
 const opened: AsyncDisposableStack[] = [];
@@ -32,6 +32,10 @@ async function openLocal(
     unary(path) {
       asked.push(path);
       return server.local.unary(path);
+    },
+    serverStream(path) {
+      asked.push(path);
+      return server.local.serverStream(path);
     },
   };
   const transport = new LocalTransport(connection.transport, local, clock);

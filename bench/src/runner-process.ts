@@ -1,0 +1,84 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { endWithUs } from "../../examples/demo/src/end-with-us.ts";
+import type { OrderTimes } from "./order-stopwatch.ts";
+import type { WaveShape } from "./wave-strategies.ts";
+
+/** Which strategy a runner process runs, and where. */
+export interface RunnerSetup {
+  readonly configFile: string;
+  readonly gatewayUrl: string;
+  readonly worldId: string;
+  readonly shape: WaveShape;
+}
+
+/** What a runner process has done and used since it started. */
+export interface RunnerReport {
+  readonly times: OrderTimes;
+  /** Processor time, milliseconds. */
+  readonly cpuMs: number;
+  /** Heap and external memory after a garbage collection, bytes. */
+  readonly keptBytes: number;
+  /** Resident memory of the process, bytes. */
+  readonly rssBytes: number;
+  /** Rows computed of nodes up to the target, sources included. */
+  readonly evaluations: number;
+  /** Mode of its strategy. */
+  readonly mode: string;
+  /** Queues that it publishes, sources included. */
+  readonly heldQueues: number;
+}
+
+const program = fileURLToPath(new URL("./strategy-runner.child.ts", import.meta.url));
+/** Longest orderly end of a run, milliseconds. */
+const endMsMax = 10_000;
+
+/** A strategy that runs in a process of its own, as users run them. */
+export class RunnerProcess implements AsyncDisposable {
+  readonly #child: ChildProcess;
+
+  /** Starts a process and waits until its strategy is submitted and runs. */
+  static async start(setup: RunnerSetup): Promise<RunnerProcess> {
+    const child = fork(program, [JSON.stringify(setup)], { execArgv: ["--expose-gc"] });
+    endWithUs(child);
+    const runner = new RunnerProcess(child);
+    await runner.#next();
+    return runner;
+  }
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  report(): Promise<RunnerReport> {
+    const answer = this.#next<RunnerReport>();
+    this.#child.send("report");
+    return answer;
+  }
+
+  /** The next message of the process; rejects if it ends before. */
+  #next<T>(): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const ended = (code: number | null) => reject(new Error(`a runner ended with ${code}`));
+      this.#child.once("exit", ended);
+      this.#child.once("message", (message) => {
+        this.#child.off("exit", ended);
+        resolve(message as T);
+      });
+    });
+  }
+
+  /** Ends the run as its user would; kills the process if that takes too long. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => child.kill("SIGKILL"), endMsMax);
+      child.once("exit", () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      child.send("stop");
+    });
+  }
+}

@@ -1,0 +1,38 @@
+import type { AccountMoney } from "./account-money.ts";
+import type { PretradeLimits } from "./pretrade.ts";
+
+/** Keys of an account in the configuration that bind its orders; decimals are text. */
+interface ConfiguredAccount {
+  readonly kind: AccountMoney["kind"];
+  readonly leverage_max: number | null;
+  readonly instruments: readonly string[];
+  readonly limits: {
+    readonly max_order_notional: string | null;
+    readonly max_gross_notional: string | null;
+  };
+}
+
+/** The limits of an account of the configuration. */
+export function limitsOf({ limits }: Pick<ConfiguredAccount, "limits">): PretradeLimits {
+  const { max_order_notional: order, max_gross_notional: gross } = limits;
+  return {
+    ...(order === null ? {} : { orderNotionalMax: Number(order) }),
+    ...(gross === null ? {} : { grossNotionalMax: Number(gross) }),
+  };
+}
+
+/** The money rules of an account of the configuration, and of its instruments. */
+export function moneyOf(
+  { kind, leverage_max, instruments }: Omit<ConfiguredAccount, "limits">,
+  configured: Readonly<Record<string, { readonly leverage_max: number | null }>>,
+): AccountMoney {
+  const own = instruments.flatMap((symbol) => {
+    const most = configured[symbol]?.leverage_max ?? null;
+    return most === null ? [] : [[symbol, most] as const];
+  });
+  return {
+    kind,
+    leverageMax: leverage_max ?? 1,
+    ...(own.length === 0 ? {} : { instrumentLeverageMax: Object.fromEntries(own) }),
+  };
+}

@@ -1,0 +1,45 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { loadConfig } from "./load-config.ts";
+
+function loaded(accounts: string, instrument = "") {
+  const folder = mkdtempSync(join(tmpdir(), "qmtl-account-"));
+  const path = join(folder, "qmtl.yml");
+  const text = `sources: {px: {file: px.csv}}\ninstruments: {X: {mark_source: px${instrument}}}\naccounts: {${accounts}}\n`;
+  writeFileSync(path, text);
+  return loadConfig({ path, cwd: folder, env: {} });
+}
+
+test.each([
+  [
+    "an account without instruments, which trades nothing",
+    ["main: {initial_cash: 5000}"],
+    "accounts.main.instruments.*is empty, so the account trades nothing: list what it trades of X",
+  ],
+  [
+    "leverage on an account of kind cash",
+    ["main: {kind: cash, leverage_max: 2, instruments: [X]}"],
+    "accounts.main.leverage_max.*is 2, but an account of kind cash has no more than 1",
+  ],
+  [
+    "an instrument's leverage beyond that of an account that lists it",
+    ["main: {leverage_max: 2, instruments: [X]}", ", leverage_max: 5"],
+    "instruments.X.leverage_max.*is 5, beyond the leverage_max 2 of account main",
+  ],
+  [
+    "an instrument's leverage beyond the 1 of an account that states none",
+    ["main: {instruments: [X]}", ", leverage_max: 1.5"],
+    "instruments.X.leverage_max.*is 1.5, beyond the leverage_max 1 of account main",
+  ],
+  ["a leverage of 0", ["main: {leverage_max: 0, instruments: [X]}"], "must be above 0"],
+  ["a kind that does not exist", ["main: {kind: gold, instruments: [X]}"], "one of cash, margin"],
+] as const)("the configuration refuses %s", (_, [accounts, instrument], message) => {
+  expect(() => loaded(accounts, instrument)).toThrow(new RegExp(message, "s"));
+});
+
+test("an account states no leverage by itself", () => {
+  const { main } = loaded("main: {instruments: [X]}").accounts;
+  expect(main).toMatchObject({ kind: "margin", leverage_max: null });
+});

@@ -1,0 +1,140 @@
+import { column, Strategy, StreamInput, WeightTargetNode } from "@qmtl/sdk"; // not by relative path: what a strategy's file reaches is read and hashed in every run
+import {
+  type BuiltBars,
+  barsOfCloses,
+  randomWalkBars,
+  runOnBars,
+  withColumn,
+} from "@qmtl/sdk/testing";
+import { describe, expect, test } from "vitest";
+
+/** The column w of the file, as it stands. */
+class Hold extends Strategy {
+  static readonly module = import.meta.url;
+  readonly #interval: string;
+
+  constructor(interval = "1d") {
+    super();
+    this.#interval = interval;
+  }
+
+  override setup(): void {
+    const columns = ["open", "high", "low", "close", "w"];
+    const bars = new StreamInput({ source: "px", columns, interval: this.#interval, period: 1 });
+    const limits = { weightMin: -10, weightMax: 10 };
+    this.addNodes([
+      new WeightTargetNode({ signal: column(bars, "w"), instrument: "X", ...limits }),
+    ]);
+  }
+}
+
+const held = (bars: BuiltBars, weight = 1): BuiltBars => withColumn(bars, "w", () => weight);
+
+/** Bars that each open where they close, so that every move is one between two bars. */
+function jumping(closes: readonly number[]): BuiltBars {
+  const bars = barsOfCloses(closes, { from: "2024-03-01" });
+  const close = bars.columns.get("close")!;
+  const columns = new Map([...bars.columns].map(([name, values]) => [name, values] as const));
+  for (const name of ["open", "high", "low"]) columns.set(name, close);
+  return { ...bars, columns };
+}
+
+/** The same bars without rows `[from, to)`. */
+function without(bars: BuiltBars, from: number, to: number): BuiltBars {
+  const kept = (values: Float64Array): Float64Array =>
+    values.filter((_, row) => row < from || row >= to);
+  const columns = new Map([...bars.columns].map(([name, values]) => [name, kept(values)] as const));
+  return {
+    ...{ ...bars, columns, rows: bars.rows - to + from },
+    ...{ openTimeMs: kept(bars.openTimeMs), bucketEndMs: kept(bars.bucketEndMs) },
+  };
+}
+
+async function notesOf(bars: BuiltBars, strategy = new Hold(), periodsPerYear = 252) {
+  const { notes } = await runOnBars(strategy, bars, { periodsPerYear });
+  return notes;
+}
+
+const about = (notes: readonly string[], text: string): readonly string[] =>
+  notes.filter((note) => note.includes(text));
+
+describe("the notes of a run", () => {
+  test("tell of a split that the prices are not adjusted for, once, with its row and date", async () => {
+    const notes = await notesOf(held(jumping([400, 404, 408, 102, 103])));
+
+    expect(about(notes, "whole ratio")).toEqual([
+      "The price of X jumps by a whole ratio between two bars once, at row 4, 2024-03-04, from 408 to 102: if that is a split of 4 for 1, adjust the prices for it, since it counts as a gain or a loss.",
+    ]);
+  });
+
+  test("tell of several such jumps in one sentence, and of none where prices only move", async () => {
+    const twice = await notesOf(held(jumping([100, 50, 51, 255, 250])));
+    const moves = await notesOf(held(jumping([100, 80, 120, 60.9, 90])));
+
+    expect(about(twice, "whole ratio")).toHaveLength(1);
+    expect(twice.join()).toContain("2 times, the first at row 2, 2024-03-02, from 100 to 50");
+    expect(about(moves, "whole ratio")[0]).toContain("once, at row 4"); // 120 to 60.9 is 2 for 1
+    expect(about(await notesOf(held(randomWalkBars({ count: 300 }))), "whole ratio")).toEqual([]);
+  });
+
+  test("tell of a hole in a market round the clock, with its rows and times", async () => {
+    const minutes = randomWalkBars({
+      count: 1_000,
+      interval: "1m",
+      from: "2024-01-01",
+      volatility: 0.0001,
+    });
+    const notes = await notesOf(held(without(minutes, 300, 650)), new Hold("1m"), 525_600);
+
+    expect(about(notes, "missing")).toEqual([
+      "Of X 350 of 1000 bars are missing (35 %), 350 of them in one hole between row 300, 2024-01-01T04:59:00Z, and row 301, 2024-01-01T10:50:00Z.",
+    ]);
+  });
+
+  test("tell of a hole in a market with sessions, but of no weekend and no holiday", async () => {
+    const days = randomWalkBars({ count: 700, from: "2024-01-01" });
+    const isOpen = (ms: number): boolean => ![0, 6].includes(new Date(ms).getUTCDay());
+    let sessions = days;
+    for (let row = days.rows - 1; row >= 0; row--) {
+      if (!isOpen(days.openTimeMs[row]!)) sessions = without(sessions, row, row + 1);
+    }
+    const holiday = without(sessions, 100, 102);
+    const hole = without(sessions, 100, 130);
+
+    expect(about(await notesOf(held(holiday)), "missing")).toEqual([]);
+    expect(about(await notesOf(held(hole)), "missing")).toEqual([
+      expect.stringMatching(
+        /^Of X about 30 of 500 bars are missing \(6 %\), about 30 of them in one hole between row 100, 2024-05-17, and row 101, 2024-07-01\.$/,
+      ),
+    ]);
+  });
+
+  test("tell of fills on bars in which nobody traded", async () => {
+    const bars = held(barsOfCloses([100, 101, 102, 103], { from: "2024-03-01" }));
+    const empty = withColumn(bars, "volume", () => 0);
+
+    expect(about(await notesOf(empty), "volume of 0")).toEqual([
+      "1 fill of X on bars with a volume of 0, in which nobody traded; the first is row 2, 2024-03-02.",
+    ]);
+    expect(about(await notesOf(bars), "volume of 0")).toEqual([]);
+  });
+
+  test("tell of a purchase that a gap made dearer than the account's cash", async () => {
+    const notes = await notesOf(held(jumping([100, 150, 150, 160]), 0.9));
+    const [note] = about(notes, "dearer than the cash");
+    const within = await notesOf(held(jumping([100, 150, 150, 160]), 0.5));
+
+    expect(note).toMatch(/^A gap of 50 % made the purchase of [\d.]+ X at row 2, 2024-03-02, /);
+    expect(about(within, "dearer")).toEqual([]);
+  });
+
+  test("tell that a yearly growth rate is of few returns, and not where there are enough", async () => {
+    const few = await notesOf(held(randomWalkBars({ count: 40 })));
+    const many = await notesOf(held(randomWalkBars({ count: 130 })));
+
+    expect(about(few, "cagr")).toEqual([
+      "The cagr is of 39 returns, and a year has 252: it says what the same growth would make of a year, not what to expect.",
+    ]);
+    expect(about(many, "cagr")).toEqual([]);
+  });
+});

@@ -1,0 +1,132 @@
+import type { IdentifiedGraph } from "../../strategy/graphs.ts";
+import { gapText } from "../signals/signal-gap.ts";
+import {
+  missingSource,
+  type SignalSource,
+  type SourceValues,
+  signalSources,
+} from "../signals/signal-source.ts";
+import type { SourceRows } from "../source-files/source-rows.ts";
+import type { DeclaredTarget } from "../strategy-loading/identify-strategy.ts";
+import type { ComputedColumn } from "./compute.ts";
+import type { JudgedTarget } from "./notes.ts";
+
+/** What is known of a target's signal after a run. */
+interface SignalRun {
+  readonly graph: IdentifiedGraph;
+  readonly target: DeclaredTarget;
+  readonly signal: ComputedColumn;
+  /** Sources that were read, by name. */
+  readonly feeds: ReadonlyMap<string, SourceRows>;
+  /** End of the first and of the last bar that was traded. */
+  readonly fromMs: number;
+  readonly untilMs: number;
+}
+
+/** Buckets in a row without a signal: `[first, end)` of the target's buckets. */
+interface Gap {
+  readonly first: number;
+  readonly end: number;
+}
+
+/**
+ * Notes that a target had no signal for as many buckets in a row as its `stale.after` says, after it had had one; of
+ * several such gaps the longest. The rows before the first value are warm-up, which another note tells.
+ *
+ * @param feeds sources that were read, by name
+ * @param timesMs ends of the bars that were traded
+ */
+export function staleNotes(
+  graph: IdentifiedGraph,
+  judged: readonly JudgedTarget[],
+  feeds: ReadonlyMap<string, SourceRows>,
+  timesMs: Float64Array,
+): string[] {
+  const range = { fromMs: timesMs[0]!, untilMs: timesMs.at(-1)! };
+  return judged.flatMap(({ instrument: { target }, signal }) =>
+    staleNote({ graph, target, signal, feeds, ...range }),
+  );
+}
+
+function staleNote(run: SignalRun): string[] {
+  const { target, signal, fromMs, untilMs } = run;
+  const { stale } = target.node;
+  const endMs = [...signal.endMs, ...endsAfter(run)].filter((each) => each <= untilMs);
+  const valueAt = (at: number): number => signal.values[at] ?? Number.NaN;
+  const gap = longestGap(endMs, valueAt, fromMs);
+  if (gap === undefined || gap.end - gap.first < stale.after) return [];
+  const sources = signalSources(run.graph, target.signalId);
+  return [
+    gapText({
+      target: target.name,
+      missed: gap.end - gap.first,
+      buckets: endMs.filter((each) => each >= fromMs).length,
+      sinceMs: endMs[gap.first - 1]!,
+      untilMs: endMs[gap.end] ?? Number.NaN,
+      intervalMs: target.intervalMs,
+      source: missingSource(sources, endMs[gap.first]!, new FeedValues(run)),
+      isFlat: stale.then === "flat",
+    }),
+  ];
+}
+
+/** Notes a source whose bars end long before the run does: what reads it stops, or keeps its last bar. */
+export function endedNotes(feeds: Iterable<SourceRows>, untilMs: number): string[] {
+  const rows = 5; // as many as make a signal stale unless a target says otherwise
+  return [...feeds].flatMap(({ name, table, intervalMs }) => {
+    const lastMs = table.bucketEndMs.at(-1);
+    if (lastMs === undefined || lastMs + rows * intervalMs > untilMs) return [];
+    const day = (ms: number): string => new Date(ms - intervalMs).toISOString().slice(0, 10);
+    return [`Source ${name} ends on ${day(lastMs)}; the run goes on to ${day(untilMs)}.`];
+  });
+}
+
+/** Buckets after the clock of a signal has ended: those of sources of the same interval, or counted by it. */
+function endsAfter({ signal, target: { intervalMs }, feeds, untilMs }: SignalRun): number[] {
+  const lastMs = signal.endMs.at(-1);
+  if (lastMs === undefined) return [];
+  const same = [...feeds.values()].filter((feed) => feed.intervalMs === intervalMs);
+  const ends = same.flatMap(({ table }) => [...table.bucketEndMs.filter((end) => end > lastMs)]);
+  if (ends.length > 0) return [...new Set(ends)].sort((a, b) => a - b);
+  const count = Math.max(0, Math.floor((untilMs - lastMs) / intervalMs));
+  return Array.from({ length: count }, (_, k) => lastMs + (k + 1) * intervalMs);
+}
+
+function longestGap(
+  endMs: readonly number[],
+  valueAt: (at: number) => number,
+  fromMs: number,
+): Gap | undefined {
+  let longest: Gap | undefined;
+  let first = -1; // of the gap under way
+  let hasBegun = false;
+  for (let at = 0; at <= endMs.length; at++) {
+    const isSilent = at < endMs.length && Number.isNaN(valueAt(at));
+    if (isSilent && hasBegun && first < 0 && endMs[at]! >= fromMs) first = at;
+    if (isSilent) continue;
+    if (first >= 0 && at - first > (longest === undefined ? 0 : longest.end - longest.first)) {
+      longest = { first, end: at };
+    }
+    first = -1;
+    hasBegun = true;
+  }
+  return longest;
+}
+
+/** Reads what sources had at a bucket from their rows. */
+class FeedValues implements SourceValues {
+  readonly #run: SignalRun;
+
+  constructor(run: SignalRun) {
+    this.#run = run;
+  }
+
+  hasValue({ source, column, intervalMs }: SignalSource, bucketEndMs: number): boolean {
+    const feed = this.#run.feeds.get(source);
+    if (feed === undefined) return true;
+    const ends = feed.table.bucketEndMs;
+    const row = ends.findLastIndex((end) => end <= bucketEndMs);
+    const isRow = intervalMs > this.#run.target.intervalMs || ends[row] === bucketEndMs;
+    return row >= 0 && isRow && !Number.isNaN(feed.column(column)[row]!);
+  }
+}

@@ -1,0 +1,131 @@
+import {
+  column,
+  ProcessingNode,
+  Runner,
+  type StaleSignal,
+  Strategy,
+  StreamInput,
+  WeightTargetNode,
+} from "@qmtl/sdk"; // not by relative path: what a strategy's file reaches is read and hashed in every run
+import {
+  type BuiltBars,
+  barsOfCloses,
+  barsProject,
+  FakeGateway,
+  withColumn,
+} from "@qmtl/sdk/testing";
+import { describe, expect, test } from "vitest";
+import { ManualClock } from "../../testing/index.ts";
+import { SignalMonitor } from "./orders/signal-monitor.ts";
+import { RunReporter } from "./session/run-reporter.ts";
+
+const day = { interval: "1d", period: 1 } as const;
+
+/** Closes of both feeds, compared: long X while X is the dearer one. */
+class Pair extends Strategy {
+  static readonly module = import.meta.url;
+  static first: "x" | "y" = "x";
+  static stale: Partial<StaleSignal> = {};
+  readonly told: [string, number][] = [];
+
+  override setup(): void {
+    const columns = ["open", "high", "low", "close"];
+    const x = column(new StreamInput({ source: "x", columns, ...day }), "close");
+    const y = column(new StreamInput({ source: "y", columns, ...day }), "close");
+    const compute = (w: { x: { latest(): number }; y: { latest(): number } }): number =>
+      w.x.latest() > w.y.latest() ? 1 : 0;
+    const inputs = Pair.first === "x" ? { x, y } : { y, x };
+    const xs = new ProcessingNode({ name: "xs", inputs, period: 1, compute });
+    const { stale } = Pair;
+    this.addNodes([new WeightTargetNode({ signal: xs, instrument: "X", stale })]);
+  }
+
+  override onSignal({ bucketEndMs, target }: { bucketEndMs: number; target: number }): void {
+    this.told.push([new Date(bucketEndMs).toISOString().slice(0, 10), target]);
+  }
+}
+
+const rising = barsOfCloses(Array.from({ length: 40 }, (_, k) => 100 + k));
+const flat = (count: number): BuiltBars => barsOfCloses(new Array<number>(count).fill(50));
+
+/** Runs the pair in a world: what it was told, the problems, and the status at its end. */
+async function pairInWorld(first: "x" | "y", stale: Partial<StaleSignal>, y = flat(20)) {
+  Pair.first = first;
+  Pair.stale = stale;
+  await using project = await barsProject(
+    { x: rising, y },
+    { instruments: { X: { source: "x" } } },
+  );
+  const gateway = new FakeGateway();
+  const strategy = new Pair();
+  const problems: string[] = [];
+  await using session = await Runner.session(strategy, {
+    worldId: gateway.worldId,
+    config: project.config,
+    connection: gateway.connection(),
+    onProblem: (problem) => problems.push(problem),
+  });
+  strategy.told.length = 0; // those of the backtest
+  await session.done;
+  const silent = problems.filter((problem) => problem.startsWith("signal of"));
+  return { told: strategy.told, silent, status: session.status() };
+}
+
+describe.each(["x", "y"] as const)("online, with %s as the first input", (first) => {
+  test("a target whose second feed ends says so after five buckets, and again when the number has doubled", async () => {
+    const { told, silent, status } = await pairInWorld(first, {});
+
+    const text = (missed: number) =>
+      `signal of target(xs,X): no value for ${missed} of ${20 + missed} buckets, since 2020-01-20, because source y has none`;
+    expect(silent).toEqual([text(5), text(10), text(20)]);
+    expect(status.signalStale).toEqual({ X: 20 });
+    expect(told).toEqual([["2020-01-02", 1]]); // it holds
+  });
+
+  test("a target that is to go flat does so at the bucket at which a backtest does", async () => {
+    // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text
+    const { told, silent, status } = await pairInWorld(first, { after: 3, then: "flat" });
+
+    expect(told).toEqual([
+      ["2020-01-02", 1],
+      ["2020-01-24", 0],
+    ]);
+    expect(status.targets).toEqual({ X: 0 });
+    expect(silent[0]).toBe(
+      "signal of target(xs,X): no value for 3 of 23 buckets, since 2020-01-20, because source y has none; the target was set to 0",
+    );
+  });
+});
+
+test("a hole that ends is counted from 0 again", async () => {
+  const holed = withColumn(flat(40), "close", (row) => (row >= 20 && row < 26 ? Number.NaN : 50));
+
+  const { silent, status } = await pairInWorld("x", {}, holed);
+
+  expect(silent).toHaveLength(1);
+  expect(status.signalStale).toEqual({ X: 0 });
+});
+
+test("warming up is not reported, and a source that never had a value is", () => {
+  const problems: string[] = [];
+  const reports = new RunReporter({ onProblem: (text) => problems.push(text) }, new ManualClock());
+  const target = {
+    ...{ nodeId: "n", name: "target(xs,X)", instrument: "X", markSource: "x", max: 1 },
+    ...{ signalId: "s", signalSources: [], intervalMs: 86_400_000 },
+    // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text
+    stale: { after: 2, then: "hold" },
+  } as const;
+  const take = (source: string | undefined): void => {
+    const monitor = new SignalMonitor([target], reports);
+    for (let k = 1; k <= 3; k++) {
+      monitor.take({ signals: [{ kind: "missing", source }], bucketEndMs: k * 86_400_000 });
+    }
+  };
+
+  take(undefined);
+  expect(problems).toEqual([]);
+  take("x");
+  expect(problems).toEqual([
+    "signal of target(xs,X): no value for 2 of 2 buckets, since the run began, because source x has none",
+  ]);
+});

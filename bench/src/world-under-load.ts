@@ -71,7 +71,7 @@ export class WorldUnderLoad implements AsyncDisposable {
       const setup = { configFile, gatewayUrl, worldId, shape };
       runners.push(opened.use(await RunnerProcess.start(setup)));
     }
-    await share(connection);
+    await share(connection, shapes.length);
     const sources = Array.from({ length: feeds }, (_, feed) => sourceOf(feed));
     const parts = { sources, runners, connection, used: () => on.used() };
     return new WorldUnderLoad(bars, parts, opened.move());
@@ -194,14 +194,20 @@ async function makeWorld(connection: Connection, topK: number | undefined): Prom
   await connection.client(PolicyService).createPolicy(policy);
 }
 
-async function share(connection: Connection): Promise<void> {
-  const { bindings } = await connection.client(WorldService).listBindings({
-    worldId,
-    pageSize: 1_000,
-  });
-  const strategies = bindings.map(({ strategyId }) => ({
+/** Shares the world's capital evenly, once every runner's strategy is bound. */
+async function share(connection: Connection, strategyCount: number): Promise<void> {
+  const worlds = connection.client(WorldService);
+  // A runner is there before its strategy is bound.
+  const bindings = await waitUntil(
+    async () => {
+      const listed = (await worlds.listBindings({ worldId, pageSize: 1_000 })).bindings;
+      return listed.length === strategyCount ? listed : undefined;
+    },
+    { what: `bindings of ${strategyCount} strategies` },
+  );
+  const strategies = (bindings ?? []).map(({ strategyId }) => ({
     strategyId,
-    share: Math.floor(100 / bindings.length) / 100,
+    share: Math.floor(100 / strategyCount) / 100,
   }));
   const allocations = [{ worldId, ratio: 1, strategies }];
   await connection.client(RebalancingService).upsertAllocations({

@@ -50,6 +50,7 @@ const SENTENCES: Readonly<Record<string, (body: Body) => string | undefined>> = 
     const closes = marks.map((mark) => `${textOf(mark.instrument)} at ${textOf(mark.close)}`);
     return `the bar of ${textOf(body.source)} until ${time(body.bucket)} closes ${closes.join(", ") || "without a mark"}`;
   },
+  margin: (body) => `positions are reduced for lack of margin at the close of ${time(body.bucket)}`,
   settings: settingsSentence,
   adjust_cash: (body) => `cash is adjusted by ${money(body.cash)}`,
   adjust_position: (body) =>
@@ -76,9 +77,13 @@ function settingsSentence(body: Body): string | undefined {
   return parts.length === 0 ? undefined : `from here on: ${parts.join("; ")}`;
 }
 
-function moneyRules({ kind, leverageMax }: Body): string {
+function moneyRules({ kind, leverageMax, maintenance }: Body): string {
   const shorts = kind === "cash" ? ", without shorts" : "";
-  return `positions may be worth ${textOf(leverageMax)} times its equity${shorts}`;
+  const least =
+    maintenance === undefined
+      ? ""
+      : `, and are reduced when equity is below ${percent(maintenance)} of them`;
+  return `positions may be worth ${textOf(leverageMax)} times its equity${shorts}${least}`;
 }
 
 /** Lot sizes of up to five instruments; of more, only how many there are. */

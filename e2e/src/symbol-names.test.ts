@@ -5,11 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CommandEvent, QmtlCommand } from "../../examples/demo/src/qmtl-command.ts";
 import { type Stack, startStack } from "./harness/start-stack.ts";
 
-const weekMs = 7 * 86_400_000;
-const firstMonday = Date.UTC(2020, 0, 6);
-const dateOf = (row: number): string =>
-  new Date(firstMonday + row * weekMs).toISOString().slice(0, 10);
-/** Weeks before the feed begins, and weeks that it replays. */
+const dateOf = (row: number): string => new Date(Date.UTC(2010, row, 1)).toISOString().slice(0, 10);
+/** Months before the feed begins, and months that it replays. */
 const historyRows = 30;
 const feedRows = 12;
 const openOf = (row: number): number => 100 + ((row * 5) % 7);
@@ -25,7 +22,7 @@ export class Symbols extends Strategy {
 
   override setup(): void {
     const columns = ["open", "high", "low", "close"];
-    const bars = new StreamInput({ source: "week", columns, instrument: "005930", interval: "1w", period: 1 });
+    const bars = new StreamInput({ source: "month", columns, instrument: "005930", interval: "1mo", period: 1 });
     const inputs = { close: column(bars, "close") };
     const signal = new ProcessingNode({ name: "share", inputs, period: 1, compute: (x) => (x.close.latest() > 0 ? 0.1 : 0) });
     this.addNodes(${JSON.stringify(symbols)}.map((instrument) => new WeightTargetNode({ signal, instrument })));
@@ -36,6 +33,7 @@ export class Symbols extends Strategy {
 const POLICY = `
 metrics_from: {enter_paper: backtest, stay_paper: dryrun}
 min_samples: 2
+max_lag: 62d
 thresholds:
   drawdown: {metric: max_drawdown_ratio, max: 0.99}
 `;
@@ -55,16 +53,16 @@ const namesOf = (list: readonly Listed[]): string[] =>
   [...new Set(list.map(({ instrument }) => instrument))].toSorted();
 const why = ["--reason", "a transfer"];
 
-describe("any printable symbol is traded, on weekly bars, in a backtest and in a world", () => {
+describe("any printable symbol is traded, on monthly bars, in a backtest and in a world", () => {
   let stack: Stack;
   let qmtl: QmtlCommand;
 
   beforeAll(async () => {
     stack = await startStack({
       config: [
-        `sources: {week: {file: week.csv, interval: 1w, periods_per_year: 52, start: ${dateOf(historyRows)}, until: start}}`,
+        `sources: {month: {file: month.csv, interval: 1mo, start: ${dateOf(historyRows)}, until: start}}`,
         "instruments:",
-        ...symbols.map((symbol) => `  ${keyOf(symbol)}: {lot: "0.1", mark_source: week}`),
+        ...symbols.map((symbol) => `  ${keyOf(symbol)}: {lot: "0.1", mark_source: month}`),
         `accounts: {main: {initial_cash: "1000000", instruments: ${JSON.stringify(symbols)}}}`,
       ].join("\n"),
     });
@@ -73,7 +71,7 @@ describe("any printable symbol is traded, on weekly bars, in a backtest and in a
       const [open, close] = [openOf(row), openOf(row + 1)];
       return [dateOf(row), open, Math.max(open, close), Math.min(open, close), close].join(",");
     });
-    await writeFile(join(folder, "week.csv"), `date,open,high,low,close\n${lines.join("\n")}\n`);
+    await writeFile(join(folder, "month.csv"), `date,open,high,low,close\n${lines.join("\n")}\n`);
     await writeFile(join(folder, "symbols.ts"), STRATEGY);
     await writeFile(join(folder, "policy.yml"), POLICY);
     await symlink(
@@ -86,9 +84,9 @@ describe("any printable symbol is traded, on weekly bars, in a backtest and in a
 
   const call = <T = CommandEvent>(...args: string[]): Promise<T> =>
     qmtl.one<T>("--gateway-url", stack.gatewayUrl, ...args);
-  /** Lets the bars pass that end by the Monday of a row. */
+  /** Lets the bars pass that end by the first day of a row. */
   const advance = (row: number): Promise<unknown> =>
-    call("queues", "advance", "week", "--to", `${dateOf(row)}T00:00:00Z`, "--wait");
+    call("queues", "advance", "month", "--to", `${dateOf(row)}T00:00:00Z`, "--wait");
 
   test("offline, with its own name in results and report", async () => {
     const found = await qmtl.one<{
@@ -105,7 +103,7 @@ describe("any printable symbol is traded, on weekly bars, in a backtest and in a
   });
 
   test("online, in targets, orders, positions and adjustments", async () => {
-    const world = ["--clock", "replay", "--source", "week", "--account", "main"];
+    const world = ["--clock", "replay", "--source", "month", "--account", "main"];
     await call("world", "create", "w", ...world, "--allocation", "0.8");
     await call("policy", "add", "w", "policy.yml");
     const run = ["--gateway-url", stack.gatewayUrl, "run", "symbols.ts", "--world", "w"];
@@ -125,7 +123,7 @@ describe("any printable symbol is traded, on weekly bars, in a backtest and in a
     expect(orders).toHaveLength(symbols.length);
     expect(namesOf(orders)).toEqual(symbols.toSorted());
     expect(namesOf(positions)).toEqual(symbols.toSorted());
-    // Decided when week 31 was over, filled at the open of week 32, 1 bp of spread paid.
+    // Decided when month 31 was over, filled at the open of month 32, 1 bp of spread paid.
     for (const order of orders) {
       expect(order).toMatchObject({ state: "ORDER_STATE_FILLED", row: "31" });
       expect(order.bucket_end_time).toBe(`${dateOf(historyRows + 2)}T00:00:00Z`);

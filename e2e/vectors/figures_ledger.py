@@ -10,7 +10,8 @@ else. The inputs are the files in figures/. Rules, each written down once more h
 - The account is marked whenever a bar of any traded file ends, each instrument at its last close.
 - Total return and drawdown are of all marks. Ratios take one return per interval, the longest of the files, at the last
   mark in it; an interval ends at its end inclusive, and one without a mark is left out.
-- Equity of 0 or less ends the run: the mark returns -100 %, the equity stays 0, nothing trades, there are no ratios.
+- Equity of 0 or less ends the run: the mark returns -100 %, and the equity stays 0. What is held is closed at
+  the next open, nothing else trades, there are no ratios.
 """
 
 import csv
@@ -111,6 +112,8 @@ def ledger(case):
         marks.append((end, equity))
         if equity <= 0:
             marks[-1] = (end, 0.0)
+            later = [name for after in bars if after > end for name in bars[after]]
+            fills += sum(lots != 0 and name in later for name, lots in held.items())
             break
         for name, (_, close, weight) in bars[end].items():
             if weight == target.get(name, 0):
@@ -179,10 +182,12 @@ def figures(case):
 
 
 def main():
-    two_phases()
+    is_check = "--check" in sys.argv
+    if not is_check:
+        two_phases()
     text = json.dumps({"cases": [figures(case) for case in CASES]}, indent=1) + "\n"
     path = HERE / "figures.json"
-    if "--check" in sys.argv:
+    if is_check:
         sys.exit(0 if path.read_text() == text else 1)
     path.write_text(text)
 

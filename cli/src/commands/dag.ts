@@ -4,6 +4,7 @@ import {
   QueueService,
   type QueueStats,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { calendarName } from "@qmtl/core/intervals";
 import type { Command } from "commander";
 import { jsonOf } from "../json-of.ts";
 import { intervalSeconds, nameList } from "../option-values.ts";
@@ -64,7 +65,7 @@ function addDagStatsCommand(dag: Command): void {
           ["queue", "interval", "tags", "rows", "epoch", "strategies", "holder", "state"],
           found.map((each) => [
             each.queue?.queue ?? "",
-            canonicalInterval(Number(each.queue?.intervalSeconds ?? 0)) ?? "-",
+            intervalOf(Number(each.queue?.intervalSeconds ?? 0)),
             each.queue?.tags.join(",") || "-",
             String(each.state?.nextSeq ?? 0),
             String(each.state?.epoch ?? 0),
@@ -75,6 +76,11 @@ function addDagStatsCommand(dag: Command): void {
         );
       }),
     );
+}
+
+/** `1h`, `1mo`; "-" for what is not an interval. */
+function intervalOf(seconds: number): string {
+  return calendarName(seconds) ?? canonicalInterval(seconds) ?? "-";
 }
 
 function isMeant({ queue }: QueueStats, { tag = [], all, interval }: StatsOptions): boolean {

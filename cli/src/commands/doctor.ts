@@ -51,7 +51,7 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
   const readings = [database.reading, gatewayClock].filter((reading) => reading !== undefined);
   return [
     ...machine,
-    { name: "configuration", status: "ok", detail: "holds" },
+    { name: "configuration", status: "ok", detail: `of project ${config.project.name} holds` },
     ...checkEnvironment(process.env),
     ...checkAddresses(config),
     ...checkDeprecated(config, file),

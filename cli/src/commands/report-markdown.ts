@@ -38,8 +38,9 @@ ${rows.join("\n")}
 `;
 }
 
-/** Six significant digits; ∞ where nothing was lost. */
+/** Six significant digits; ∞ where nothing was lost, none where nothing was left. */
 function figure(value: number): string {
+  if (Number.isNaN(value)) return "none: nothing was left";
   if (Number.isFinite(value)) return String(Number(value.toPrecision(6)));
   return value > 0 ? "∞" : "-∞";
 }

@@ -73,6 +73,18 @@ test("the report is written where --out says, and printed with -", async () => {
   ]);
 });
 
+test("a list of returns that left nothing has no ratio, in text and in JSON", async () => {
+  const from = write({ returns: [0.1, 0.2, -1, 0.3] });
+  const printed = await runInProcess("report", "--from", from, "--out", "-");
+  const { out } = await runInProcess("report", "--from", from, "--out", "-", "--json");
+
+  expect(printed.out.join("\n")).toContain("| alpha_performance.sharpe | none: nothing was left |");
+  expect(Object.keys(JSON.parse(out[0]!).metrics)).toEqual([
+    "alpha_performance.max_drawdown",
+    "samples",
+  ]);
+});
+
 describe("input that does not hold ends with 2, names the field, and nothing is written", () => {
   test.each([
     ["no JSON", "returns: 1", "is not JSON"],
@@ -174,6 +186,18 @@ describe("an HTML report", () => {
       "A &lt;note&gt;.",
     ])
       expect(html).toContain(text);
+  });
+
+  test("draws the exposure of a run that tells it", async () => {
+    const out = join(folder, "exposed.html");
+    const exposure = { gross: [0, 1, 0.75], net: [0, 1, 0.25], largest_weight: [0, 1, 0.5] };
+
+    await runInProcess("report", "--from", write({ ...run, ...exposure }), "--out", out);
+    const wrong = write({ ...run, ...exposure, net: [0] });
+    const { err } = await runInProcess("report", "--from", wrong, "--out", out, "--json");
+
+    expect(readFileSync(out, "utf8")).toContain("largest weight</span>");
+    expect(JSON.parse(err[0]!).error).toContain("times_ms has 3 values, net 1");
   });
 
   test("is refused for a file that lacks what it shows", async () => {

@@ -22,10 +22,10 @@ export type {
   ResultInstrument,
   ResultNode,
   ResultRefusal,
+  ResultRuin,
   StepsAfterTarget,
 } from "./runner/offline/result.ts";
 export { offlineSummary } from "./runner/offline/summary.ts";
-export type { OfflineRuin } from "./runner/offline/trade.ts";
 export type { PlatformReach, ReachState } from "./runner/online/session/connection-monitor.ts";
 export type { OnlineRun, RunStatus } from "./runner/online/session/online-run.ts";
 export type { OnlineEvent } from "./runner/online/session/run-reporter.ts";

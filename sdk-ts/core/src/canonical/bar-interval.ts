@@ -12,16 +12,29 @@ interface CalendarTiming {
   readonly seconds: number;
   /** Months from one to the next; 0: one week. */
   readonly months: number;
+  readonly perYear: number;
   /** How bars of it are labelled, for messages. */
   readonly label: string;
 }
 
 const periods: readonly CalendarTiming[] = [
-  { name: "5d", seconds: 432_000, months: 0, label: "the Monday of their week" },
-  { name: "1w", seconds: 604_800, months: 0, label: "the Monday of their week" },
-  { name: "1mo", seconds: 2_629_746, months: 1, label: "the first day of their month" },
-  { name: "1q", seconds: 7_889_238, months: 3, label: "the first day of their quarter" },
-  { name: "1y", seconds: 31_556_952, months: 12, label: "January 1st of their year" },
+  { name: "5d", seconds: 432_000, months: 0, perYear: 52, label: "the Monday of their week" },
+  { name: "1w", seconds: 604_800, months: 0, perYear: 52, label: "the Monday of their week" },
+  {
+    name: "1mo",
+    seconds: 2_629_746,
+    months: 1,
+    perYear: 12,
+    label: "the first day of their month",
+  },
+  {
+    name: "1q",
+    seconds: 7_889_238,
+    months: 3,
+    perYear: 4,
+    label: "the first day of their quarter",
+  },
+  { name: "1y", seconds: 31_556_952, months: 12, perYear: 1, label: "January 1st of their year" },
 ];
 
 /** Names of the calendar intervals, shortest first. `5d` is a week of a market that rests at weekends. */
@@ -40,6 +53,11 @@ export function calendarName(seconds: number): string | undefined {
 /** The same for `1mo`, `1q` and `1y` only, which have no fixed length: in a node id their name takes its place. */
 export function varyingName(seconds: number): string | undefined {
   return periods.find((period) => period.months > 0 && period.seconds === seconds)?.name;
+}
+
+/** Bars per year of a calendar interval; of any other the sessions of a year, 252. */
+export function usualPeriodsPerYear(seconds: number): number {
+  return periods.find((period) => period.seconds === seconds)?.perYear ?? 252;
 }
 
 /** How bars of a calendar interval are labelled, for messages; undefined for any other interval. */

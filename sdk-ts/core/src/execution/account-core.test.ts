@@ -108,7 +108,7 @@ describe("the core of an account", () => {
     account.do({ op: "adjust_position", instrument: "X", lots: 3, price: 10 });
     account.do({ op: "adjust_cash", cash: 5 });
     expect(compare(3, 975)).toBe("");
-    expect(account.isOpeningShut).toBe(false);
+    expect(account.isOpeningRefusal).toBe(false);
   });
 
   test("comes to the same state from the same operations, ids included", () => {

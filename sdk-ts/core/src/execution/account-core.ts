@@ -90,6 +90,8 @@ export class AccountCore {
       case "bar":
         for (const { instrument, close } of op.marks) this.#core.onMark(instrument, close);
         return { ...NOTHING, sealed: this.#sealWorlds(op.worlds, op.bucket) };
+      case "margin":
+        return this.#router.meetMargin(() => op.bucket);
       case "adjust_cash":
         this.#core.ledger.accountCash += op.cash;
         return NOTHING;
@@ -131,8 +133,18 @@ export class AccountCore {
   }
 
   /** True while opening orders are held back because books and broker differ. */
-  get isOpeningShut(): boolean {
-    return this.#core.isOpeningShut;
+  get isOpeningRefusal(): boolean {
+    return this.#core.isOpeningRefusal;
+  }
+
+  /** True when the account's money demands a `margin` operation at the last marks. */
+  get isMarginDue(): boolean {
+    return this.#router.isMarginDue;
+  }
+
+  /** True once its equity was 0 or below: it opens nothing ever after. */
+  get isRuined(): boolean {
+    return this.#core.isRuined;
   }
 
   book(id: BookId): Readonly<Book> | undefined {
@@ -224,7 +236,7 @@ export class AccountCore {
     const gap = cash - this.cash;
     if (!isUnknown && Math.abs(gap) > CASH_TOLERANCE)
       texts.push(`cash: ${gap.toFixed(2)} unexplained`);
-    this.#core.isOpeningShut = texts.length > 0;
+    this.#core.isOpeningRefusal = texts.length > 0;
     return texts.join("; ");
   }
 

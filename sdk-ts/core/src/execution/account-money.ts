@@ -4,6 +4,8 @@ export interface AccountMoney {
   readonly kind: "cash" | "margin";
   /** Largest gross exposure ÷ equity that an opening order may lead to; above 0. */
   readonly leverageMax: number;
+  /** Share of its gross exposure that equity must keep: below it, positions are reduced. @default 0: none are */
+  readonly maintenance?: number;
   /** Largest exposure in one instrument ÷ equity, by symbol. An instrument that is absent has `leverageMax`. */
   readonly instrumentLeverageMax?: Readonly<Record<string, number>>;
 }

@@ -66,6 +66,8 @@ export type AccountOp =
       readonly marks: readonly BarMark[];
       readonly worlds: readonly string[];
     }
+  /** Reduces or closes positions for lack of margin at the marks of the last bar. */
+  | { readonly op: "margin"; readonly bucket: number }
   | { readonly op: "adjust_cash"; readonly cash: number }
   | {
       readonly op: "adjust_position";

@@ -5,6 +5,7 @@ import type { PretradeLimits } from "./pretrade.ts";
 interface ConfiguredAccount {
   readonly kind: AccountMoney["kind"];
   readonly leverage_max: number | null;
+  readonly maintenance: number;
   readonly instruments: readonly string[];
   readonly limits: {
     readonly max_order_notional: string | null;
@@ -23,7 +24,7 @@ export function limitsOf({ limits }: Pick<ConfiguredAccount, "limits">): Pretrad
 
 /** The money rules of an account of the configuration, and of its instruments. */
 export function moneyOf(
-  { kind, leverage_max, instruments }: Omit<ConfiguredAccount, "limits">,
+  { kind, leverage_max, maintenance, instruments }: Omit<ConfiguredAccount, "limits">,
   configured: Readonly<Record<string, { readonly leverage_max: number | null }>>,
 ): AccountMoney {
   const own = instruments.flatMap((symbol) => {
@@ -33,6 +34,7 @@ export function moneyOf(
   return {
     kind,
     leverageMax: leverage_max ?? 1,
+    ...(maintenance === 0 ? {} : { maintenance }),
     ...(own.length === 0 ? {} : { instrumentLeverageMax: Object.fromEntries(own) }),
   };
 }

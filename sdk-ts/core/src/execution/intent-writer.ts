@@ -6,11 +6,13 @@ import {
   planFlatten,
   planIntents,
   planOrder,
+  planReduction,
 } from "./order-intents.ts";
 import { checkPretrade, isBelowNotional } from "./pretrade.ts";
 import type { RouterLedger } from "./router-ledger.ts";
 import type {
   DirectOrderInput,
+  OpeningRefusal,
   RefusedIntent,
   RouterOptions,
   RouterResult,
@@ -60,7 +62,12 @@ export class IntentWriter {
    * Makes the orders for `target − (position + working)`, see {@link wantedLots}. For a demoted strategy it makes those
    * that its `on_demote` asks for.
    */
-  settle(book: Book, bucket: number, origin: OrderOrigin, openingShut: boolean): RouterResult {
+  settle(
+    book: Book,
+    bucket: number,
+    origin: OrderOrigin,
+    shut: OpeningRefusal | undefined,
+  ): RouterResult {
     const demoted = this.#ledger.strategy(book.world, book.strategy)?.demoted ?? null;
     if (demoted !== null) {
       return demoted === "flat"
@@ -75,13 +82,13 @@ export class IntentWriter {
     const want = wantedLots(book.target, expected);
     const plan = planIntents(book.quantity, working, want);
     const notionalMin = book.target.isPlanned === true ? 0 : book.target.notionalMin;
-    const result = this.#carryOut(book, plan, { bucket, origin, notionalMin }, openingShut);
+    const result = this.#carryOut(book, plan, { bucket, origin, notionalMin }, shut);
     book.target = withoutTooLittle(book.target, expected, want, notMadeUp(result.refused));
     return result;
   }
 
   /** Makes a direct order in addition to the working ones: a close and an open when it goes through zero. */
-  submit(book: Book, order: DirectOrderInput, openingShut: boolean): RouterResult {
+  submit(book: Book, order: DirectOrderInput, shut: OpeningRefusal | undefined): RouterResult {
     const { lots, bucket, terms, reduceOnly = false, notionalMin } = order;
     const plan = planOrder(book.quantity, this.#orders.openOf(book), lots);
     const reducing = plan.intents.reduce((sum, one) => sum + (one.opening ? 0 : one.lots), 0);
@@ -89,7 +96,7 @@ export class IntentWriter {
       return { effects: [], refused: [refusal(book, lots, "NOT_REDUCING")] };
     }
     const request = { bucket, origin: "plain", terms, notionalMin } as const;
-    return this.#carryOut(book, plan, request, openingShut);
+    return this.#carryOut(book, plan, request, shut);
   }
 
   /** One reduce-only order for what confirmed positions still cover. */
@@ -102,11 +109,22 @@ export class IntentWriter {
     return { effects: [{ kind: "send", order }], refused: [] };
   }
 
+  /** The reduce-only order that takes confirmed positions down to `leftLots`; undefined if none is needed. */
+  reduce(
+    book: Book,
+    leftLots: number,
+    bucket: number,
+    origin: OrderOrigin,
+  ): RouterOrder | undefined {
+    const intent = planReduction(book.quantity, this.#orders.openOf(book), leftLots);
+    return intent === undefined ? undefined : this.#write(book, intent, { bucket, origin });
+  }
+
   #carryOut(
     book: Book,
     { intents, heldLots }: IntentPlan,
     request: OrderRequest,
-    openingShut: boolean,
+    shut: OpeningRefusal | undefined,
   ): RouterResult {
     const effects: RouterEffect[] = [];
     const refused: RefusedIntent[] = [];
@@ -114,13 +132,11 @@ export class IntentWriter {
       refused.push(refusal(book, heldLots, "ORDER_UNKNOWN"));
     }
     for (const wanted of intents) {
-      const isShut = wanted.opening && openingShut;
+      const isShut = wanted.opening && shut !== undefined;
       const lots = isShut ? wanted.lots : this.#lotsWithinPower(book, wanted, request);
       const intent = lots === wanted.lots || Number.isNaN(lots) ? wanted : { ...wanted, lots };
       const missing = Number.isNaN(lots) ? "MARK_MISSING" : undefined;
-      const reason = isShut
-        ? "OPENING_SHUT"
-        : (missing ?? this.#reasonAgainst(book, intent, request));
+      const reason = isShut ? shut : (missing ?? this.#reasonAgainst(book, intent, request));
       if (intent.lots !== wanted.lots) {
         refused.push(refusal(book, wanted.lots - intent.lots, "REDUCED_TO_BUYING_POWER"));
       }
@@ -223,11 +239,17 @@ export class IntentWriter {
   }
 }
 
-/** Lots that were not sent for a reason that a later price does not undo: worth too little, or beyond buying power. */
+const NOT_MADE_UP: ReadonlySet<RefusedIntent["reason"]> = new Set<RefusedIntent["reason"]>([
+  "BELOW_MINIMUM",
+  "REDUCED_TO_BUYING_POWER",
+  "MARGIN_CALL",
+]);
+
+/** Lots that were not sent for a reason that nothing later undoes: worth too little, or beyond the account's money. */
 function notMadeUp(refused: readonly RefusedIntent[]): number {
   let lots = 0;
   for (const { reason, lots: own } of refused) {
-    if (reason === "BELOW_MINIMUM" || reason === "REDUCED_TO_BUYING_POWER") lots += own;
+    if (NOT_MADE_UP.has(reason)) lots += own;
   }
   return lots;
 }

@@ -2,6 +2,7 @@ import type { AccountMoney } from "./account-money.ts";
 import type { BrokerPositions } from "./broker-positions.ts";
 import type { HashHex } from "./client-order-id.ts";
 import type { InstrumentSpec } from "./instrument-spec.ts";
+import { marginDemand } from "./margin-call.ts";
 import { OrderRouter } from "./order-router.ts";
 import type { PretradeLimits } from "./pretrade.ts";
 import type { Mark, RouterLedger } from "./router-ledger.ts";
@@ -113,9 +114,9 @@ const FINISHED_MAX = 16;
  *
  * A target is sized at its instrument's last close with the equity of the whole account at that moment, and fills at
  * the open of the instrument's next bar with costs. At each bucket end call `bar` for every instrument with a bar
- * there, `decide` for every target, then `mark`; with one instrument `step` does all three. Nothing is allocated while
- * targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full exits stay exact. A NaN
- * target keeps the previous target; a NaN close keeps the previous mark.
+ * there, `settle`, `decide` for every target, `send`, then `mark`; with one instrument `step` does all of them. Nothing
+ * is allocated while targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full exits
+ * stay exact. A NaN target keeps the previous target; a NaN close keeps the previous mark.
  *
  * Cash, marks and positions are those of the router's ledger; nothing here keeps them a second time.
  */
@@ -126,6 +127,9 @@ export class OfflineAccount {
   readonly #router: OrderRouter;
   readonly #ledger: RouterLedger;
   readonly #lines: readonly Line[];
+  /** Orders of the targets taken since `send`, in their order. */
+  readonly #unsent: RouterEffect[] = [];
+  readonly #senders: Line[] = [];
   readonly #settledMarkOf: (instrument: string) => number;
   #equity: Float64Array;
   #gross: Float64Array;
@@ -174,6 +178,7 @@ export class OfflineAccount {
    */
   step(row: number, open: number, high: number, low: number, close: number, target: number): void {
     this.bar(0, row, open, high, low, close);
+    this.settle(() => row);
     this.decide(0, row, target);
     this.mark();
   }
@@ -193,6 +198,41 @@ export class OfflineAccount {
     if (!Number.isNaN(close)) {
       line.mark.price = close;
     }
+  }
+
+  /**
+   * Reduces or closes positions where the account's money demands it at the closes that came last; see `meetDemand`.
+   *
+   * @param rowOf last row of an instrument that had begun, by its place: orders fill on the one after it
+   */
+  settle(rowOf: (at: number) => number): void {
+    const money = this.#ledger.money;
+    if (money === undefined) return;
+    let equity = this.#ledger.accountCash;
+    let gross = 0;
+    for (let at = 0; at < this.#lines.length; at++) {
+      const { book, lotUnit, mark } = this.#lines[at]!;
+      if (book === undefined || book.quantity === 0) continue;
+      const value = book.quantity * lotUnit * mark.price;
+      equity += value;
+      gross += Math.abs(value);
+    }
+    if (marginDemand(money, equity, gross) === "none" && !this.isRuined) return;
+    if (!this.#router.isMarginDue) return;
+    const { effects } = this.#router.meetMargin(({ instrument }) =>
+      rowOf(this.#lines.findIndex(({ id }) => id.instrument === instrument)),
+    );
+    for (const effect of effects) this.#perform(effect);
+  }
+
+  /** True while an order waits for its bar. */
+  get isWorking(): boolean {
+    return this.#lines.some(({ working }) => working > 0);
+  }
+
+  /** True once the equity was 0 or below at a bucket end: everything is closed, and nothing is opened ever after. */
+  get isRuined(): boolean {
+    return this.#router.core.isRuined;
   }
 
   /**
@@ -228,7 +268,8 @@ export class OfflineAccount {
       this.refusals.push({ instrument, lots, reason, row, isFill: false });
     }
     for (const effect of effects) {
-      this.#send(line, effect);
+      this.#unsent.push(effect);
+      this.#senders.push(line);
     }
     return true;
   }
@@ -247,8 +288,21 @@ export class OfflineAccount {
     return planTargets(this.#router.core, targets);
   }
 
+  /**
+   * Sends the orders of the targets that were taken, so that all targets of one moment are sized before any order of it
+   * fills: in which order they are taken changes no size. To be called at the end of a moment; `mark` does it, too.
+   */
+  send(): void {
+    for (let at = 0; at < this.#unsent.length; at++) {
+      this.#send(this.#senders[at]!, this.#unsent[at]!);
+    }
+    this.#unsent.length = 0;
+    this.#senders.length = 0;
+  }
+
   /** Records equity and exposure at a bucket end. */
   mark(): void {
+    if (this.#unsent.length > 0) this.send();
     let equity = this.#ledger.accountCash;
     let gross = 0;
     let net = 0;
@@ -278,9 +332,10 @@ export class OfflineAccount {
     this.#lastEquity = equity;
   }
 
-  /** Drops the orders, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
+  /** Drops the orders, refusals, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
   forget(): void {
     this.orders.length = 0;
+    this.refusals.length = 0;
     this.fills.length = 0;
     this.#barsForgotten += this.#length;
     this.#length = 0;
@@ -328,6 +383,18 @@ export class OfflineAccount {
     const { quantity: lots = 0, averageCost = 0, realisedPnl = 0, fees = 0 } = book ?? {};
     const unrealisedPnl = lots === 0 ? 0 : lots * lotUnit * (mark.price - averageCost);
     return { lots, averageCost, mark: mark.price, realisedPnl, unrealisedPnl, fees, spreadCosts };
+  }
+
+  #perform(effect: RouterEffect): void {
+    const { core } = this.#router;
+    const order = effect.kind === "send" ? effect.order : core.order(effect.orderId)!;
+    const line = this.#lines.find(({ id }) => id.instrument === order.instrument)!;
+    if (effect.kind === "send") {
+      this.#send(line, effect);
+    } else if (line.broker.cancel(order.id) === "cancelled") {
+      line.working--;
+      core.onCancelled(order.id);
+    }
   }
 
   #send(line: Line, effect: RouterEffect): void {

@@ -89,13 +89,25 @@ export function planFlatten(
   positionLots: number,
   working: readonly Readonly<RouterOrder>[],
 ): OrderIntent | undefined {
+  return planReduction(positionLots, working, 0);
+}
+
+/** The same for a reduction to `leftLots`, which are of the side of the positions. */
+export function planReduction(
+  positionLots: number,
+  working: readonly Readonly<RouterOrder>[],
+  leftLots: number,
+): OrderIntent | undefined {
   const covering = working.filter(
     ({ terms, cancelRequested }) => terms === undefined || !cancelRequested,
   );
-  const lots = reducibleLots(positionLots, covering, -positionLots);
+  // Working orders that reduce take their part of what has to go.
+  const held = positionLots - leftLots;
+  const lots = reducibleLots(held, covering, -held);
+  const closesAll = leftLots === 0;
   return lots === 0
     ? undefined
-    : { lots, side: sideOf(positionLots), opening: false, reduceOnly: true, closesAll: true };
+    : { lots, side: sideOf(positionLots), opening: false, reduceOnly: true, closesAll };
 }
 
 /** The part of `lots` that confirmed positions still cover, given what working orders already take away. */

@@ -1,5 +1,6 @@
 import { BuyingPower } from "./buying-power.ts";
 import { IntentWriter } from "./intent-writer.ts";
+import { demandOf, meetDemand } from "./margin-call.ts";
 import type { PretradeLimits } from "./pretrade.ts";
 import { findDifferences } from "./reconcile-positions.ts";
 import { RouterCore } from "./router-core.ts";
@@ -87,6 +88,9 @@ export class OrderRouter {
     if (account.demoted !== null) {
       return { outcome: "demoted", effects: [], refused: [] };
     }
+    if (this.core.isRuined) {
+      return { outcome: "ruined", effects: [], refused: [] };
+    }
     if (!Number.isFinite(mark)) {
       return { outcome: "bad_mark", effects: [], refused: [] };
     }
@@ -109,7 +113,7 @@ export class OrderRouter {
     const { effects, refused } =
       input.act === false
         ? NOTHING
-        : this.#writer.settle(book, bucket, "target", this.core.isOpeningShut);
+        : this.#writer.settle(book, bucket, "target", this.core.openingShut);
     if (lots === wanted) return { outcome: "applied", effects, refused };
     const { world, strategy, instrument } = input;
     const id = { world, strategy, instrument };
@@ -137,9 +141,7 @@ export class OrderRouter {
     if (held === 0 || held > 0 === value > 0) return { outcome: "bad_mark", ...NOTHING };
     book.target = { value: 0, lots: 0, bucket };
     const result =
-      act === false
-        ? NOTHING
-        : this.#writer.settle(book, bucket, "target", this.core.isOpeningShut);
+      act === false ? NOTHING : this.#writer.settle(book, bucket, "target", this.core.openingShut);
     return { outcome: "bad_mark", ...result };
   }
 
@@ -164,11 +166,8 @@ export class OrderRouter {
     if (account === undefined || account.demoted !== null) {
       return { outcome: account === undefined ? "no_allocation" : "demoted", ...NOTHING };
     }
-    const result = this.#writer.submit(
-      this.core.ledger.book(input),
-      input,
-      this.core.isOpeningShut,
-    );
+    if (this.core.isRuined) return { outcome: "ruined", ...NOTHING };
+    const result = this.#writer.submit(this.core.ledger.book(input), input, this.core.openingShut);
     return { outcome: "applied", ...result };
   }
 
@@ -189,7 +188,7 @@ export class OrderRouter {
   compare(positions: ReadonlyMap<string, number>): readonly PositionDifference[] {
     const { ledger, orders } = this.core;
     const differences = findDifferences([...ledger.books.values()], [...orders.open()], positions);
-    this.core.isOpeningShut = differences.length > 0;
+    this.core.isOpeningRefusal = differences.length > 0;
     return differences;
   }
 
@@ -286,6 +285,20 @@ export class OrderRouter {
     return { effects: [...cancels, ...effects], refused };
   }
 
+  /** True when the account's money demands orders at the last marks; see {@link meetDemand}. */
+  get isMarginDue(): boolean {
+    return demandOf(this.core).demand !== "none";
+  }
+
+  /** Reduces or closes positions for lack of margin, if the account's money demands it. */
+  meetMargin(bucketOf: (book: Readonly<Book>) => number): RouterResult {
+    const cancelOpening = (): RouterEffect[] => this.haltCancelOpening({});
+    return {
+      effects: meetDemand(this.core, this.#writer, cancelOpening, bucketOf),
+      refused: [],
+    };
+  }
+
   #cancelWaiting(scope: RouterScope): RouterEffect[] {
     const effects: RouterEffect[] = [];
     for (const order of this.core.orders.open()) {
@@ -300,7 +313,7 @@ export class OrderRouter {
 
   #settle(books: readonly Book[], bucket: number, origin: OrderOrigin): RouterResult {
     return merge(
-      books.map((book) => this.#writer.settle(book, bucket, origin, this.core.isOpeningShut)),
+      books.map((book) => this.#writer.settle(book, bucket, origin, this.core.openingShut)),
     );
   }
 }

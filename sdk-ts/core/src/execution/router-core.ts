@@ -1,7 +1,7 @@
 import { BoundedLog } from "./bounded-log.ts";
 import { compileInstrument } from "./instrument-spec.ts";
 import { RouterLedger } from "./router-ledger.ts";
-import type { FillOutcome, FillReport, RouterOptions } from "./router-options.ts";
+import type { FillOutcome, FillReport, OpeningRefusal, RouterOptions } from "./router-options.ts";
 import {
   type BookId,
   isFinal,
@@ -22,7 +22,9 @@ export class RouterCore {
   /** Executed rebalances. */
   readonly batches: BoundedLog<true>;
   /** True while opening orders are held back because books and broker differ. */
-  isOpeningShut = false;
+  isOpeningRefusal = false;
+  /** Its equity was 0 or below at a mark: it opens nothing ever after. */
+  isRuined = false;
   readonly #fills: BoundedLog<BookedFill>;
 
   constructor(options: RouterOptions, snapshot?: RouterSnapshot) {
@@ -47,9 +49,10 @@ export class RouterCore {
     return {
       version: 1,
       accountCash: this.ledger.accountCash,
-      openingShut: this.isOpeningShut,
+      openingShut: this.isOpeningRefusal,
       limits: this.ledger.limits,
       ...(this.ledger.money === undefined ? {} : { money: this.ledger.money }),
+      ...(this.isRuined ? { isRuined: true as const } : {}),
       marks: [...this.ledger.marks],
       strategies: copies(this.ledger.strategies.values()),
       books: copies(this.ledger.books.values()),
@@ -58,6 +61,14 @@ export class RouterCore {
       fills: this.#fills.values(),
       batches: this.batches.keys(),
     };
+  }
+
+  /** Why nothing may be opened now; undefined if it may. */
+  get openingShut(): OpeningRefusal | undefined {
+    if (this.isRuined) return "ACCOUNT_RUINED";
+    if (this.isOpeningRefusal) return "OPENING_SHUT";
+    for (const { origin } of this.orders.open()) if (origin === "margin") return "MARGIN_CALL";
+    return undefined;
   }
 
   /** New mark of an instrument; one that is not finite is ignored. */
@@ -228,7 +239,8 @@ export class RouterCore {
   }
 
   #load(snapshot: RouterSnapshot): void {
-    this.isOpeningShut = snapshot.openingShut;
+    this.isOpeningRefusal = snapshot.openingShut;
+    this.isRuined = snapshot.isRuined ?? false;
     for (const [instrument, mark] of snapshot.marks) {
       this.ledger.marks.set(instrument, mark);
     }

@@ -46,10 +46,16 @@ export interface TargetInput extends BookId {
 
 /**
  * What became of a target: `applied` (kept; orders may follow), or not kept because it is of an `older_bucket`,
- * its strategy is `demoted` or has `no_allocation`, or its mark is not a price that a position can be opened at
+ * its account is `ruined`, its strategy is `demoted` or has `no_allocation`, or its mark is not a price that a position can be opened at
  * (`bad_mark`): then what its position has on the other side is closed all the same.
  */
-export type TargetOutcome = "applied" | "older_bucket" | "demoted" | "no_allocation" | "bad_mark";
+export type TargetOutcome =
+  | "applied"
+  | "older_bucket"
+  | "demoted"
+  | "no_allocation"
+  | "bad_mark"
+  | "ruined";
 
 /** A direct order as received. */
 export interface DirectOrderInput extends BookId {
@@ -66,21 +72,29 @@ export interface DirectOrderInput extends BookId {
 }
 
 /** What became of a direct order; see {@link TargetOutcome}. */
-export type DirectOrderOutcome = Extract<TargetOutcome, "applied" | "demoted" | "no_allocation">;
+export type DirectOrderOutcome = Extract<
+  TargetOutcome,
+  "applied" | "demoted" | "no_allocation" | "ruined"
+>;
+
+/**
+ * Why nothing is opened: reconciliation found a difference, positions are being reduced for lack of margin, or the
+ * account is ruined.
+ */
+export type OpeningRefusal = "OPENING_SHUT" | "MARGIN_CALL" | "ACCOUNT_RUINED";
 
 /** An order that was wanted but not made. Lots are signed. */
 export interface RefusedIntent extends BookId {
   readonly lots: number;
   /**
-   * `ORDER_UNKNOWN`: held until an unknown order is looked up. `OPENING_SHUT`: reconciliation found a difference.
-   * `NOT_REDUCING`: a reduce-only order beyond what is left to reduce. `BELOW_MINIMUM`: worth less than `notionalMin`.
+   * `ORDER_UNKNOWN`: held until an unknown order is looked up. `NOT_REDUCING`: a reduce-only order beyond what is left to reduce. `BELOW_MINIMUM`: worth less than `notionalMin`.
    * `REDUCED_TO_BUYING_POWER`: the part by which an order was cut to what the account's money allows.
    * `MARK_NOT_POSITIVE`: nothing is opened at a price of 0 or below.
    */
   readonly reason:
     | PretradeReason
     | "ORDER_UNKNOWN"
-    | "OPENING_SHUT"
+    | OpeningRefusal
     | "NOT_REDUCING"
     | "BELOW_MINIMUM"
     | "REDUCED_TO_BUYING_POWER"

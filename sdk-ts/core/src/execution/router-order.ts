@@ -16,7 +16,7 @@ export type OrderState =
   | "expired";
 
 /**
- * Why an order was made; the last three are exempt from the order gate. `rearm` is a catch-up order, `plain` a direct
+ * Why an order was made; the last four are exempt from the order gate. `rearm` is a catch-up order, `plain` a direct
  * order. `reconcile` is no longer made. Stored journals have these names, so they stay.
  */
 export type OrderOrigin =
@@ -27,7 +27,8 @@ export type OrderOrigin =
   | "plain"
   | "demote"
   | "halt_flatten"
-  | "lease_lost";
+  | "lease_lost"
+  | "margin";
 
 /** Price of an order that waits at the broker. A limit fills at it or better; a stop becomes a market order at it. */
 export interface OrderTerms {

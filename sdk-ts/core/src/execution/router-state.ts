@@ -74,6 +74,8 @@ export interface RouterSnapshot {
   readonly limits: PretradeLimits;
   /** Absent: no rule binds. */
   readonly money?: AccountMoney;
+  /** Its equity was 0 or below. Absent: never. */
+  readonly isRuined?: true;
   readonly marks: readonly (readonly [instrument: string, price: number])[];
   readonly strategies: readonly StrategyAccount[];
   readonly books: readonly Book[];

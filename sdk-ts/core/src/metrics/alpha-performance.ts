@@ -27,7 +27,8 @@ export interface AlphaPerformance {
  * - `win_ratio`: share of returns above 0. `profit_factor`: gains ÷ |losses|, ∞ without losses.
  * - `car_mdd`: (∏(1 + r) − 1) ÷ |max drawdown|; `rar_mdd`: sharpe ÷ |max drawdown|; ∞ without drawdown.
  *
- * No returns: all 0. ∞ cannot travel as JSON; writers leave such a value out.
+ * No returns: all 0. A return of −1 or less before costs left nothing, so of such returns only `max_drawdown` and
+ * `samples` have a meaning, and the others are NaN. NaN and ∞ cannot travel as JSON; writers leave such a value out.
  */
 export function alphaPerformance(
   returns: ArrayLike<number>,
@@ -47,6 +48,18 @@ export function alphaPerformance(
   const isEmpty = net.length === 0;
   const perDrawdown = (value: number): number =>
     isEmpty ? 0 : drawdown === 0 ? Number.POSITIVE_INFINITY : value / -drawdown;
+  if (net.some((value) => value + transactionCost <= -1)) {
+    const none = Number.NaN;
+    return {
+      "alpha_performance.sharpe": none,
+      "alpha_performance.max_drawdown": drawdown,
+      "alpha_performance.win_ratio": none,
+      "alpha_performance.profit_factor": none,
+      "alpha_performance.car_mdd": none,
+      "alpha_performance.rar_mdd": none,
+      samples: net.length,
+    };
+  }
   return {
     "alpha_performance.sharpe": sharpe,
     "alpha_performance.max_drawdown": drawdown,

@@ -127,6 +127,18 @@ describe("sharpe_shortfall", () => {
     expect(computeMetrics(bad, good).get("sharpe_shortfall")).toBeGreaterThan(0);
   });
 
+  test("judges a series whose returns come more often than those of the backtest", () => {
+    const clock = { intervalSeconds: 3_600, periodsPerYear: 8_766, source: "dryrun" } as const;
+    const worse = series([0.001, -0.001, 0.0005, -0.0005, 0.0011, -0.001], clock);
+    const error = Math.sqrt(
+      (252 * (1 + sharpe(good)! ** 2 / 252 / 2)) / 6 +
+        (8_766 * (1 + sharpe(worse)! ** 2 / 8_766 / 2)) / 6,
+    );
+
+    const expected = (sharpe(good)! - sharpe(worse)!) / error;
+    expect(computeMetrics(worse, good).get("sharpe_shortfall")).toBeCloseTo(expected, 12);
+  });
+
   test("is 0 on the backtest itself and absent without a ratio or a backtest", () => {
     const flat = series([0, 0, 0], { source: "dryrun" });
 

@@ -95,6 +95,10 @@ function* checkAccountMoney(config: QmtlConfig): Generator<ConfigConflict> {
       yield { path: ["accounts", id, "leverage_max"], message };
     }
     const most = leverage_max ?? 1;
+    if (account.maintenance * most >= 1) {
+      const message = `is ${account.maintenance}, and at the leverage_max ${most} of the account equity is never above ${1 / most} of its exposure: it must be below that`;
+      yield { path: ["accounts", id, "maintenance"], message };
+    }
     for (const symbol of instruments) {
       const own = config.instruments[symbol]?.leverage_max ?? null;
       if (own === null || own <= most) continue;

@@ -23,7 +23,7 @@ const rootSchema = z.strictObject({
     .strictObject({
       name: nameSchema
         .default("qmtl")
-        .describe("Name of the project; no computed id depends on it."),
+        .describe("Name of the project, as `qmtl doctor` shows it; no computed id depends on it."),
     })
     .prefault({})
     .describe("What the project is, in a sentence or two."),
@@ -34,7 +34,7 @@ const rootSchema = z.strictObject({
   instruments: z
     .record(symbolSchema, instrumentSchema)
     .default({})
-    .describe("What may be traded, by symbol: any printable text, such as `005930` or `BTC/USDT`."),
+    .describe("What may be traded, by symbol, as its exchange writes it: `005930` or `BTC/USDT`."),
   accounts: z.record(nameSchema, accountSchema).default({}).describe("Broker accounts by id."),
   gateway: gatewaySchema.prefault({}).describe("The public address."),
   dag_manager: dagManagerSchema.prefault({}).describe("Owner of the global strategy graph."),

@@ -1,3 +1,4 @@
+import { usualPeriodsPerYear } from "@qmtl/core/intervals";
 import { z } from "zod";
 import { parseInterval } from "../sources/parse-interval.ts";
 import { parseTimeText, timeForms } from "../sources/parse-time.ts";
@@ -94,8 +95,11 @@ export const sourceSchema = z.strictObject({
     .number()
     .positive()
     .max(31_622_400)
-    .default(252)
-    .describe("Bars per year, for annualised figures."),
+    .nullable()
+    .default(null)
+    .describe(
+      "Bars per year, for annualised figures. Null: 52 of `1w` and `5d`, 12 of `1mo`, 4 of `1q`, 1 of `1y`, 252 of others.",
+    ),
 });
 
 /** What is traded. Money and quantity are decimals, kept as text. */
@@ -162,6 +166,14 @@ export const accountSchema = z.strictObject({
     .describe(
       "Largest gross exposure, in multiples of equity: an order that opens is cut to it. Null: 1. A change takes effect at the next start.",
     ),
+  maintenance: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe(
+      "Share of gross exposure that equity must keep: below it at a mark, all positions are reduced to `leverage_max` at the next open. 0: never.",
+    ),
   instruments: z
     .array(symbolSchema)
     .max(10_000)
@@ -203,3 +215,10 @@ export const accountSchema = z.strictObject({
       "Faults of the paper broker, for tests: the reply to an order is lost. Needs test.test_mode and one account.",
     ),
 });
+
+/** Bars per year of a source, as set or as its interval has them. */
+export function periodsPerYearOf(
+  source: Pick<z.output<typeof sourceSchema>, "interval" | "periods_per_year">,
+): number {
+  return source.periods_per_year ?? usualPeriodsPerYear(parseInterval(source.interval));
+}

@@ -4,6 +4,7 @@ export { clientTls } from "./client-tls.ts";
 export { configBytesMax } from "./config-document.ts";
 export { ConfigError, type ConfigErrorReason, type ConfigIssue } from "./config-error.ts";
 export { configJsonSchema, type QmtlConfig } from "./config-schema.ts";
+export { periodsPerYearOf } from "./data-sections.ts";
 export { derivedKeys } from "./derived-values.ts";
 export { type ConfigExplanation, explainConfig } from "./explain-config.ts";
 export { type LoadConfigOptions, loadConfig } from "./load-config.ts";

@@ -109,7 +109,7 @@ describe("a configuration that holds", () => {
       until: "start",
       schedule: "observed",
       sparse: false,
-      periods_per_year: 252,
+      periods_per_year: null,
     });
     expect(config.instruments.SPX).toMatchObject({ lot: "0.1", tick: "0.01", multiplier: "1" });
     expect(config.accounts.main).toMatchObject({

@@ -82,6 +82,8 @@ const CODE_OF_REASON = {
   NO_CAPITAL: StatusCode.FailedPrecondition,
   BELOW_MINIMUM: StatusCode.FailedPrecondition,
   REDUCED_TO_BUYING_POWER: StatusCode.FailedPrecondition,
+  MARGIN_CALL: StatusCode.FailedPrecondition,
+  ACCOUNT_RUINED: StatusCode.FailedPrecondition,
   TICKET_SCOPE: StatusCode.PermissionDenied,
   TICKET_INVALID: StatusCode.Unauthenticated,
   TICKET_EXPIRED: StatusCode.Unauthenticated,

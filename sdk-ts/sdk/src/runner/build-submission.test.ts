@@ -97,15 +97,18 @@ async function projectOf(interval: string) {
   return made;
 }
 
-test("weekly bars are handed in by their length, months are refused by name", async () => {
+test("weekly bars are handed in by their length, monthly ones by the average that stands for it", async () => {
   const weeks = await projectOf("1w");
   const months = await projectOf("1mo");
   const built = await buildSubmission(onBars("1w"), { worldId: "w1", config: weeks.config });
-  const refused = buildSubmission(onBars("1mo"), { worldId: "w1", config: months.config });
+  const monthly = await buildSubmission(onBars("1mo"), { worldId: "w1", config: months.config });
 
   expect(built.graph?.nodes.map((node) => node.intervalSeconds)).toEqual([604_800n, 604_800n]);
   expect(built.backtest?.interval?.seconds).toBe(604_800n);
-  await expect(refused).rejects.toThrow("has bars of 1mo, which are for backtests");
+  expect(monthly.graph?.nodes.map((node) => node.intervalSeconds)).toEqual([
+    2_629_746n,
+    2_629_746n,
+  ]);
 });
 
 test("a stream of another interval than its source is refused in a world as in a backtest", async () => {

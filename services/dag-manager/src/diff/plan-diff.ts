@@ -9,7 +9,7 @@ import {
   sourceContext,
 } from "../graph/queue-context.ts";
 import { plannedQueue, type QueueRow } from "../graph/queue-row.ts";
-import { type GraphFacts, readGraphFacts } from "../store/graph-facts.ts";
+import { type GraphState, readGraphState } from "../store/graph-state.ts";
 import { takenNames } from "../store/queue-store.ts";
 
 /** How many numbered names are tried once the name with the whole digest is taken, too. */
@@ -37,7 +37,7 @@ export interface DiffPlan {
   readonly newNodes: readonly Node[];
   readonly newQueues: readonly QueueRow[];
   /** What it was planned from. */
-  readonly facts: GraphFacts;
+  readonly stored: GraphState;
 }
 
 /** Whose nodes are compared. */
@@ -71,7 +71,7 @@ export async function planDiff(
     const message = `${wanted.length} queues wanted by one diff, at most ${diffQueuesMax}`;
     throw new QmtlError("GRAPH_TOO_LARGE", message);
   }
-  const facts = await readGraphFacts(db, {
+  const stored = await readGraphState(db, {
     nodeIds: nodes.map((node) => node.nodeId),
     computeKeys: wanted.map(({ queue }) => queue.computeKey),
     names: wanted.map(({ node, context }) => firstName(node, context)),
@@ -80,9 +80,9 @@ export async function planDiff(
     strategyId,
     worldIds: strategyId === "" ? [] : contexts.map(({ worldId }) => worldId),
   });
-  const { nodes: nodesThere, queues: there } = facts;
+  const { nodes: nodesThere, queues: there } = stored;
   const unknown = wanted.filter(({ queue }) => !there.has(queue.computeKey));
-  const named = await nameQueues(db, unknown, facts.takenNames);
+  const named = await nameQueues(db, unknown, stored.takenNames);
   const isOwn = (by: string): boolean => submissionId !== "" && by === submissionId;
   const assignments = wanted.map(({ node, queue, of }): PlannedAssignment => {
     const known = there.get(queue.computeKey);
@@ -96,7 +96,7 @@ export async function planDiff(
     };
   });
   const newNodes = nodes.filter((node) => !nodesThere.has(node.nodeId));
-  return { assignments, newNodes, newQueues: [...named.values()], facts };
+  return { assignments, newNodes, newQueues: [...named.values()], stored };
 }
 
 interface WantedQueue {

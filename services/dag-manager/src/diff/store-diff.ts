@@ -10,7 +10,7 @@ import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import type { QueueContext } from "../graph/queue-context.ts";
 import { type QueueRow, queueDescriptor } from "../graph/queue-row.ts";
 import { insertNodes } from "../store/graph-store.ts";
-import { type GraphAddition, writeAddition } from "../store/graph-writes.ts";
+import { type GraphChange, writeGraphChange } from "../store/graph-writes.ts";
 import { insertQueues } from "../store/queue-store.ts";
 import { emitTagQueries } from "../store/tag-query-store.ts";
 import type { DiffPlan } from "./plan-diff.ts";
@@ -28,7 +28,7 @@ export interface DiffOrigin {
 
 /** What a plan writes, and which tag queries it may concern. */
 export interface DiffWrites {
-  readonly addition: GraphAddition;
+  readonly change: GraphChange;
   /** Nodes that make a tag query. */
   readonly queries: readonly Node[];
   /** Queues with tags that come into force, some of which a stored tag query may match. */
@@ -42,18 +42,18 @@ export interface DiffWrites {
  * the events of each world whose queues changed.
  */
 export function diffWrites(plan: DiffPlan, origin: DiffOrigin): DiffWrites {
-  const { assignments, newNodes, newQueues, facts } = plan;
+  const { assignments, newNodes, newQueues, stored } = plan;
   const { contexts: all, ...of } = origin;
   const nodeIds = [...new Set(assignments.map(({ node }) => node.nodeId))];
-  const isTied = nodeIds.some((nodeId) => !facts.ownNodes.has(nodeId));
+  const isTied = nodeIds.some((nodeId) => !stored.ownNodes.has(nodeId));
   const contexts: QueueContext[] = [];
-  const changes: CountedChange[] = [];
+  const topicChanges: CountedChange[] = [];
   const inForceAnew: QueueRow[] = [];
   for (const context of [...all].sort(byWorld)) {
     const { worldId } = context;
-    const inForce = facts.contexts.get(worldId);
+    const inForce = stored.contexts.get(worldId);
     const isSame = inForce !== undefined && jcs(inForce) === jcs(context);
-    const isMoved = !facts.swapping.has(worldId) && !isSame;
+    const isMoved = !stored.swapping.has(worldId) && !isSame;
     if (isMoved) contexts.push(context);
     const isAdded = newQueues.some((queue) => queue.context.worldId === worldId);
     if (!isMoved && !isAdded && !isTied) continue;
@@ -61,33 +61,33 @@ export function diffWrites(plan: DiffPlan, origin: DiffOrigin): DiffWrites {
       .filter((assignment) => assignment.of === undefined || assignment.of === context)
       .map(({ queue }) => queue);
     inForceAnew.push(...queues.filter(({ isSource }) => !isSource));
-    const { revision, storeEpoch } = facts.topics.get(worldId)!;
-    const change = worldQueues(worldId, of.strategyId, queues.map(queueDescriptor));
-    changes.push({ ...change, revision: revision + 1, storeEpoch });
+    const { revision, storeEpoch } = stored.topics.get(worldId)!;
+    const told = worldQueues(worldId, of.strategyId, queues.map(queueDescriptor));
+    topicChanges.push({ ...told, revision: revision + 1, storeEpoch });
   }
-  const addition = { ...of, newNodes, newQueues, nodeIds, contexts, changes };
+  const change = { ...of, newNodes, newQueues, nodeIds, contexts, topicChanges };
   const queries = assignments.map(({ node }) => node).filter((node) => node.tagQuery);
   const newSources = newQueues.filter(({ isSource }) => isSource);
-  const tagged = facts.isTagged
+  const tagged = stored.isTagged
     ? [...newSources, ...inForceAnew].filter(({ tags }) => tags.length > 0)
     : [];
   const isSmall = newNodes.length <= togetherMax && newQueues.length <= togetherMax;
   const isOneStatement = isSmall && queries.length === 0 && tagged.length === 0;
-  return { addition, queries, tagged, isOneStatement };
+  return { change, queries, tagged, isOneStatement };
 }
 
 /** Writes it. @param db a transaction unless `isOneStatement`. */
 export async function storeDiff(
   db: Queryable,
-  { addition, queries, tagged, isOneStatement }: DiffWrites,
+  { change, queries, tagged, isOneStatement }: DiffWrites,
   worldIds: readonly string[],
   nowMs: number,
 ): Promise<void> {
-  if (isOneStatement) return writeAddition(db, addition, nowMs);
-  const { newNodes, newQueues, submissionId } = addition;
+  if (isOneStatement) return writeGraphChange(db, change, nowMs);
+  const { newNodes, newQueues, submissionId } = change;
   await insertNodes(db, newNodes, submissionId, nowMs);
   await insertQueues(db, newQueues, submissionId, nowMs);
-  await writeAddition(db, { ...addition, newNodes: [], newQueues: [] }, nowMs);
+  await writeGraphChange(db, { ...change, newNodes: [], newQueues: [] }, nowMs);
   await emitTagQueries(db, queries, worldIds, tagged, nowMs);
 }
 

@@ -7,7 +7,7 @@ import { nodesJson } from "./graph-store.ts";
 import { queuesJson } from "./queue-store.ts";
 
 /** What a diff adds to the graph. */
-export interface GraphAddition {
+export interface GraphChange {
   readonly strategyId: string;
   readonly submissionId: string;
   readonly sentinelId: string;
@@ -19,31 +19,31 @@ export interface GraphAddition {
   /** Contexts that come into force in their worlds. */
   readonly contexts: readonly QueueContext[];
   /** What is published, at most once for each world. */
-  readonly changes: readonly CountedChange[];
+  readonly topicChanges: readonly CountedChange[];
 }
 
 /**
- * Writes an addition in one statement, which fails as a whole when what it was planned from has changed: see
+ * Writes a change in one statement, which fails as a whole when what it was planned from has changed: see
  * `isOutdated`.
  */
-export async function writeAddition(
+export async function writeGraphChange(
   db: Queryable,
-  addition: GraphAddition,
+  change: GraphChange,
   nowMs: number,
 ): Promise<void> {
-  const { strategyId, submissionId, nodeIds, contexts } = addition;
+  const { strategyId, submissionId, nodeIds, contexts } = change;
   const params = [
     submissionId,
     nowMs,
-    JSON.stringify(nodesJson(addition.newNodes)),
-    JSON.stringify(queuesJson(addition.newQueues)),
+    JSON.stringify(nodesJson(change.newNodes)),
+    JSON.stringify(queuesJson(change.newQueues)),
     strategyId,
     nodeIds,
-    addition.sentinelId,
-    addition.version,
+    change.sentinelId,
+    change.version,
     JSON.stringify(contexts.map(contextJson)),
   ];
-  const told = countedChangeParts("dag", addition.changes, nowMs, params.length);
+  const told = countedChangeParts("dag", change.topicChanges, nowMs, params.length);
   await db.query(
     `with nodes as (
        insert into dag.node
@@ -95,7 +95,7 @@ export async function writeAddition(
 
 const divisionByZero = "22012";
 
-/** Whether an addition was refused because the graph, a name or a topic has changed since it was planned. */
+/** Whether a change was refused because the graph, a name or a topic has changed since it was planned. */
 export function isOutdated(failure: unknown): boolean {
   if (failure instanceof UniqueViolation) return true;
   return failure instanceof DbError && failure.sqlState === divisionByZero;

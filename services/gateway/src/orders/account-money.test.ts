@@ -141,6 +141,73 @@ const cases: readonly (readonly [
   ],
 ];
 
+test.each<readonly [what: string, rows: readonly Row[], money: AccountMoney]>([
+  [
+    "reduced for lack of margin",
+    [
+      [100, 100, 3],
+      [100, 101, 3],
+      [101, 62, 3],
+      [61, 60, 1],
+      [60, 60, 0],
+      [60, 61, 0],
+    ],
+    { ...leverage(2), maintenance: 0.25 },
+  ],
+  [
+    "closed for good once nothing is left of the equity",
+    [
+      [100, 100, -1],
+      [100, 150, -1],
+      [150, 250, -1],
+      [240, 120, 0.5],
+      [120, 100, 1],
+      [100, 100, 1],
+    ],
+    leverage(1),
+  ],
+])("positions are %s in a world as in a backtest", async (_, rows, money) => {
+  const offline = inBacktest(rows, { money });
+  const paper = await onPaper(rows, { money });
+
+  expect(paper.fills).toEqual(offline.fills);
+  expect(paper.equity).toEqual(offline.equity);
+  const orders = await bench!.list();
+  expect(orders.filter(({ origin }) => origin === "margin")).toMatchObject([{ state: "filled" }]);
+});
+
+test("a ruined account is still ruined after a start from a snapshot or the whole journal", async () => {
+  await onPaper(
+    [
+      [100, 100, -1],
+      [100, 100, -1],
+      [100, 250, -1],
+      [250, 100, 0],
+    ],
+    {},
+  );
+  for (const forget of [false, true]) {
+    if (forget) bench!.forgetSnapshots();
+    await bench!.restart();
+    await bench!.armed();
+    expect(bench!.router.core.isRuined).toBe(true);
+    const { results } = await bench!.end("A", 3, 1);
+    expect(results).toMatchObject([{ accepted: false, reason: "ACCOUNT_RUINED" }]);
+  }
+  expect(bench!.lots("A")).toBe(0);
+});
+
+test("a position is closed for lack of margin while the gate is shut and a halt is in force", async () => {
+  await onPaper([[100, 100, -1]], {});
+  await bench!.bar(1, 100);
+  await bench!.halt({ scope: "all", target: "" });
+  await bench!.bar(2, 100, 250);
+  await bench!.bar(3, 240);
+
+  expect(bench!.lots("A")).toBe(0);
+  expect((await bench!.list()).at(-1)).toMatchObject({ origin: "margin", state: "filled" });
+});
+
 test.each(cases)(
   "orders are the same in a world and in a backtest: %s",
   async (_, rows, rules, reason) => {

@@ -1,4 +1,4 @@
-import type { Node, StrategyGraph } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { type Node, Schedule, type StrategyGraph } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import {
   checkGraph as findingsOf,
   type GraphFinding,
@@ -6,6 +6,7 @@ import {
   nodeId,
   parseNodeId,
 } from "@qmtl/core/canonical";
+import { varyingName } from "@qmtl/core/intervals";
 import { type FieldViolation, QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 
 /** Largest number of nodes of one graph. */
@@ -82,11 +83,34 @@ function checkFields(nodes: readonly Node[], findings: readonly GraphFinding[]):
     if (node.codeHash === "") missing("code_hash");
     if (node.schemaCompatId === "") missing("schema_compat_id");
     if (node.paramsJson === "") missing("params_json");
+    const fault = intervalFault(node);
+    if (fault !== undefined)
+      violations.push({ field: `graph.nodes[${at}].${fault[0]}`, description: fault[1] });
     if (twice.has(at)) {
       violations.push({ field: `graph.nodes[${at}].node_id`, description: "appears twice" });
     }
   });
-  if (violations.length > 0) refuse("INVALID_FIELD", "nodes are incomplete", violations);
+  if (violations.length > 0)
+    refuse(
+      "INVALID_FIELD",
+      "nodes lack a field, or have a value that they cannot have",
+      violations,
+    );
+}
+
+/** Longest bucket of a fixed length: a week. */
+const fixedSecondsMax = 604_800;
+
+/** The field and the fault of an interval that a node cannot have. */
+function intervalFault({ intervalSeconds, source }: Node): readonly [string, string] | undefined {
+  const seconds = Number(intervalSeconds);
+  const name = varyingName(seconds);
+  if (seconds > fixedSecondsMax && name === undefined) {
+    const most = `must be at most ${fixedSecondsMax}, or what stands for a month, quarter or year`;
+    return ["interval_seconds", most];
+  }
+  if (name === undefined || source?.schedule !== Schedule.CONTINUOUS) return undefined;
+  return ["source.schedule", `bars of ${name} have no continuous schedule`];
 }
 
 function checkIds(nodes: readonly Node[]): void {

@@ -66,6 +66,31 @@ test("the weights that targets declare are found again, those handed in for the 
   expect(await boundsIn("w1")).toEqual([[id, [["SPX", 0.75]]]]);
 });
 
+test("bars of weeks and months are taken, of other lengths above a week refused by the field", async () => {
+  const ofLength = (seconds: number) => {
+    const bars = node("StreamInput", [], { seconds }, seconds);
+    const request = submission([bars], { strategyName: "slow", validateOnly: true });
+    return gatewayOf().submitStrategy(request);
+  };
+
+  for (const seconds of [432_000, 604_800, 2_629_746, 31_556_952]) {
+    expect((await ofLength(seconds)).submission?.state).toBe(SubmissionState.COMPLETED);
+  }
+  for (const seconds of [604_801, 2_592_000]) {
+    await expect(ofLength(seconds)).rejects.toMatchObject({
+      reason: "INVALID_FIELD",
+      fields: [{ field: "graph.nodes[0].interval_seconds" }],
+    });
+  }
+  const monthly = node("StreamInput", [], {}, 2_629_746);
+  const continuous = { ...monthly, source: { source: "feed", schedule: Schedule.CONTINUOUS } };
+  const refused = gatewayOf().submitStrategy(submission([continuous]));
+  await expect(refused).rejects.toMatchObject({
+    reason: "INVALID_FIELD",
+    fields: [{ field: "graph.nodes[0].source.schedule" }],
+  });
+});
+
 test("a dry run answers what would come and stores nothing", async () => {
   const request = submission([source, node("ema", [source])], { validateOnly: true });
   const { submission: seen } = await gatewayOf().submitStrategy(request);

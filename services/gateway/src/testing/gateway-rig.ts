@@ -70,11 +70,12 @@ export function node(
   type: string,
   inputs: readonly TestNode[] = [],
   params: object = {},
+  intervalSeconds = 60,
 ): TestNode {
   const ids = inputs.map((input, at) => ({ port: `in${at}`, nodeId: input.nodeId }));
   const id = nodeId({
     node_type: type,
-    interval_seconds: 60,
+    interval_seconds: intervalSeconds,
     period: 1,
     params,
     inputs: ids.map((input) => ({ port: input.port, node_id: parseNodeId(input.nodeId) })),
@@ -84,7 +85,7 @@ export function node(
   return {
     nodeId: id,
     nodeType: type,
-    intervalSeconds: 60n,
+    intervalSeconds: BigInt(intervalSeconds),
     period: 1,
     paramsJson: jcs(params),
     inputs: ids,

@@ -5,7 +5,7 @@ import { readSeries, type StoredSeries } from "../store/returns-table.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import { boundStrategies } from "../world/world-state.ts";
 
-/** Alpha metrics by name; undefined and infinite ones are absent, and all of a series that came to nothing. */
+/** Alpha metrics by name; undefined and infinite ones are absent. */
 interface AlphaValues {
   readonly values: Readonly<Record<string, number>>;
   readonly samples: number;
@@ -36,9 +36,7 @@ export async function alphaEnvelope(
         .map((domain) => mine.find((s) => s.series.source === domain && s.series.samples > 0))
         .find((found) => found !== undefined);
       if (best === undefined) continue;
-      perStrategy[`${actor.worldId}/${strategyId}`] = best.series.isRuined
-        ? { values: {}, samples: best.series.samples }
-        : valuesOf(best.series.returns);
+      perStrategy[`${actor.worldId}/${strategyId}`] = valuesOf(best.series.returns);
       weighted.push({ share, stored: best });
     }
     perWorld[actor.worldId] = valuesOf(weightedSum(weighted));

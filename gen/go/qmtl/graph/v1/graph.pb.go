@@ -386,7 +386,8 @@ type Node struct {
 	NodeId string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	// Kind of node, such as "StreamInput", "sma", "ProcessingNode". Part of the id.
 	NodeType string `protobuf:"bytes,2,opt,name=node_type,json=nodeType,proto3" json:"node_type,omitempty"`
-	// Length of its bucket in whole seconds. Part of the id, hence no Duration.
+	// Length of its bucket in whole seconds, at most a week. Part of the id, hence no Duration. A month, quarter or year has
+	// no fixed length: its average stands for it, 2629746, 7889238 or 31556952, and its name is hashed; see docs/protocol.md.
 	IntervalSeconds int64 `protobuf:"varint,3,opt,name=interval_seconds,json=intervalSeconds,proto3" json:"interval_seconds,omitempty"`
 	// Window length in buckets. Part of the id.
 	Period uint32 `protobuf:"varint,4,opt,name=period,proto3" json:"period,omitempty"`
@@ -746,7 +747,7 @@ type QueueDescriptor struct {
 	GatewayOnly bool `protobuf:"varint,6,opt,name=gateway_only,json=gatewayOnly,proto3" json:"gateway_only,omitempty"`
 	// Context the key was made from.
 	Context *v1.ComputeContext `protobuf:"bytes,7,opt,name=context,proto3" json:"context,omitempty"`
-	// Length of its bucket in seconds.
+	// Length of its bucket in seconds, as of its node.
 	IntervalSeconds int64 `protobuf:"varint,8,opt,name=interval_seconds,json=intervalSeconds,proto3" json:"interval_seconds,omitempty"`
 	// Columns of one row, in order.
 	Columns []*ColumnSpec `protobuf:"bytes,9,rep,name=columns,proto3" json:"columns,omitempty"`
@@ -983,11 +984,11 @@ const file_qmtl_graph_v1_graph_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\x129\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x19.qmtl.graph.v1.ColumnKindB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\"\xf7\x05\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\"\xf8\x05\n" +
 	"\x04Node\x125\n" +
 	"\anode_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^blake3:[0-9a-f]{64}$R\x06nodeId\x12&\n" +
-	"\tnode_type\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\bnodeType\x126\n" +
-	"\x10interval_seconds\x18\x03 \x01(\x03B\v\xbaH\b\"\x06\x18\x80\xf5$(\x01R\x0fintervalSeconds\x12\"\n" +
+	"\tnode_type\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\bnodeType\x127\n" +
+	"\x10interval_seconds\x18\x03 \x01(\x03B\f\xbaH\t\"\a\x18؊\x86\x0f(\x01R\x0fintervalSeconds\x12\"\n" +
 	"\x06period\x18\x04 \x01(\rB\n" +
 	"\xbaH\a*\x05\x18\x90N(\x01R\x06period\x12/\n" +
 	"\vparams_json\x18\x05 \x01(\tB\x0e\xbaH\x05r\x03:\x01{\xc0\xbb\x18\x80\x80\x04R\n" +

@@ -140,6 +140,8 @@ const (
 	OrderOrigin_ORDER_ORIGIN_LIQUIDATION OrderOrigin = 9
 	// The instrument was delisted.
 	OrderOrigin_ORDER_ORIGIN_DELISTING OrderOrigin = 11
+	// The router reduced positions for lack of margin, or closed them because nothing was left of the equity.
+	OrderOrigin_ORDER_ORIGIN_MARGIN OrderOrigin = 12
 	// Found at the broker; nobody here sent it.
 	OrderOrigin_ORDER_ORIGIN_OUTSIDE OrderOrigin = 10
 )
@@ -158,6 +160,7 @@ var (
 		8:  "ORDER_ORIGIN_WEIGHT",
 		9:  "ORDER_ORIGIN_LIQUIDATION",
 		11: "ORDER_ORIGIN_DELISTING",
+		12: "ORDER_ORIGIN_MARGIN",
 		10: "ORDER_ORIGIN_OUTSIDE",
 	}
 	OrderOrigin_value = map[string]int32{
@@ -172,6 +175,7 @@ var (
 		"ORDER_ORIGIN_WEIGHT":      8,
 		"ORDER_ORIGIN_LIQUIDATION": 9,
 		"ORDER_ORIGIN_DELISTING":   11,
+		"ORDER_ORIGIN_MARGIN":      12,
 		"ORDER_ORIGIN_OUTSIDE":     10,
 	}
 )
@@ -1244,7 +1248,7 @@ const file_qmtl_order_v1_order_proto_rawDesc = "" +
 	"\x13ORDER_STATE_EXPIRED\x10\t\x12$\n" +
 	"\x1aORDER_STATE_PENDING_CANCEL\x10\n" +
 	"\x1a\x04\xb0\xbb\x18\x01\x12\x1a\n" +
-	"\x10ORDER_STATE_HELD\x10\v\x1a\x04\xb0\xbb\x18\x01*\xf0\x02\n" +
+	"\x10ORDER_STATE_HELD\x10\v\x1a\x04\xb0\xbb\x18\x01*\x89\x03\n" +
 	"\vOrderOrigin\x12\x1c\n" +
 	"\x18ORDER_ORIGIN_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13ORDER_ORIGIN_TARGET\x10\x01\x12\x17\n" +
@@ -1256,7 +1260,8 @@ const file_qmtl_order_v1_order_proto_rawDesc = "" +
 	"\x17ORDER_ORIGIN_PROTECTION\x10\a\x1a\x04\xb0\xbb\x18\x01\x12\x1d\n" +
 	"\x13ORDER_ORIGIN_WEIGHT\x10\b\x1a\x04\xb0\xbb\x18\x01\x12\"\n" +
 	"\x18ORDER_ORIGIN_LIQUIDATION\x10\t\x1a\x04\xb0\xbb\x18\x01\x12 \n" +
-	"\x16ORDER_ORIGIN_DELISTING\x10\v\x1a\x04\xb0\xbb\x18\x01\x12\x1e\n" +
+	"\x16ORDER_ORIGIN_DELISTING\x10\v\x1a\x04\xb0\xbb\x18\x01\x12\x17\n" +
+	"\x13ORDER_ORIGIN_MARGIN\x10\f\x12\x1e\n" +
 	"\x14ORDER_ORIGIN_OUTSIDE\x10\n" +
 	"\x1a\x04\xb0\xbb\x18\x01*\xd6\x01\n" +
 	"\tOrderType\x12\x1a\n" +

@@ -187,6 +187,10 @@ const (
 	Reason_REASON_BELOW_MINIMUM Reason = 124
 	// The part of an order that opens was cut to what the money of the account allows; of nothing left, no order was made.
 	Reason_REASON_REDUCED_TO_BUYING_POWER Reason = 125
+	// Positions of the account are being reduced for lack of margin: nothing is opened until that is done.
+	Reason_REASON_MARGIN_CALL Reason = 126
+	// The equity of the account was 0 or below: it opens nothing ever after.
+	Reason_REASON_ACCOUNT_RUINED Reason = 127
 	// The ticket does not cover this.
 	Reason_REASON_TICKET_SCOPE Reason = 140
 	// The ticket cannot be used.
@@ -306,6 +310,8 @@ var (
 		123: "REASON_NO_CAPITAL",
 		124: "REASON_BELOW_MINIMUM",
 		125: "REASON_REDUCED_TO_BUYING_POWER",
+		126: "REASON_MARGIN_CALL",
+		127: "REASON_ACCOUNT_RUINED",
 		140: "REASON_TICKET_SCOPE",
 		141: "REASON_TICKET_INVALID",
 		142: "REASON_TICKET_EXPIRED",
@@ -404,6 +410,8 @@ var (
 		"REASON_NO_CAPITAL":                 123,
 		"REASON_BELOW_MINIMUM":              124,
 		"REASON_REDUCED_TO_BUYING_POWER":    125,
+		"REASON_MARGIN_CALL":                126,
+		"REASON_ACCOUNT_RUINED":             127,
 		"REASON_TICKET_SCOPE":               140,
 		"REASON_TICKET_INVALID":             141,
 		"REASON_TICKET_EXPIRED":             142,
@@ -456,7 +464,7 @@ var File_qmtl_type_v1_reason_proto protoreflect.FileDescriptor
 
 const file_qmtl_type_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x19qmtl/type/v1/reason.proto\x12\fqmtl.type.v1*\xf7\x14\n" +
+	"\x19qmtl/type/v1/reason.proto\x12\fqmtl.type.v1*\xaa\x15\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_INVALID_FIELD\x10\x01\x12\x1a\n" +
@@ -536,7 +544,9 @@ const file_qmtl_type_v1_reason_proto_rawDesc = "" +
 	"\x1cREASON_ORDER_UNKNOWN_PENDING\x10z\x12\x15\n" +
 	"\x11REASON_NO_CAPITAL\x10{\x12\x18\n" +
 	"\x14REASON_BELOW_MINIMUM\x10|\x12\"\n" +
-	"\x1eREASON_REDUCED_TO_BUYING_POWER\x10}\x12\x18\n" +
+	"\x1eREASON_REDUCED_TO_BUYING_POWER\x10}\x12\x16\n" +
+	"\x12REASON_MARGIN_CALL\x10~\x12\x19\n" +
+	"\x15REASON_ACCOUNT_RUINED\x10\x7f\x12\x18\n" +
 	"\x13REASON_TICKET_SCOPE\x10\x8c\x01\x12\x1a\n" +
 	"\x15REASON_TICKET_INVALID\x10\x8d\x01\x12\x1a\n" +
 	"\x15REASON_TICKET_EXPIRED\x10\x8e\x01\x12\x1d\n" +

@@ -148,6 +148,75 @@ describe("an order that opens is cut to the buying power of its account", () => 
   });
 });
 
+describe("an account that lacks margin", () => {
+  const rules = { leverage_max: 2, maintenance: 0.25 };
+
+  test("below its maintenance reduces all positions to its leverage at the next open", async () => {
+    const result = await run(closes([100, 100, 62, 62, 62], [3, 3, 3, 3, 3]), rules);
+
+    expect(traded(result)).toEqual([
+      ["buy", 20, 100],
+      ["sell", 13, 62],
+    ]);
+    expect(result.orders.map(({ origin }) => origin)).toEqual(["target", "margin"]);
+    expectLedger(result, [1_000, 1_000, 240, 240, 240]);
+    expect(result.notes.join("\n")).toContain(
+      "Positions in X were reduced or closed for lack of margin once, decided at the bar ending 2020-01-04.",
+    );
+  });
+
+  test("opens nothing until that is done", async () => {
+    const result = await run(closes([100, 100, 62, 62, 62], [3, 3, 4, 4, 1]), rules);
+
+    expect(refused(result).map(([, reason]) => reason)).toEqual([
+      "REDUCED_TO_BUYING_POWER",
+      "MARGIN_CALL",
+    ]);
+    expect(traded(result).slice(0, 2)).toEqual([
+      ["buy", 20, 100],
+      ["sell", 13, 62],
+    ]);
+  });
+
+  test("is closed at the next open once nothing is left of its equity, and trades never again", async () => {
+    const rows = closes([100, 100, 150, 250, 120, 100, 100], [-1, -1, -1, -1, -0.5, 1, 1]);
+    const result = await run(rows, {});
+
+    expect(traded(result)).toEqual([
+      ["sell", 10, 100],
+      ["buy", 10, 250],
+    ]);
+    expect([...result.equity]).toEqual([1_000, 1_000, 500, 0, 0, 0, 0]);
+    expect(result.notes.join("\n")).toContain(
+      "The equity was -500.00 USD at the bar ending 2020-01-05: the run is ruined, its last return is -100 %, what is held is closed at the next open",
+    );
+  });
+
+  test("is ruined at an equity of exactly 0", async () => {
+    const result = await run(closes([100, 100, 200, 200, 150], [-1, -1, -1, -1, 1]));
+
+    expect(traded(result)).toEqual([
+      ["sell", 10, 100],
+      ["buy", 10, 200],
+    ]);
+    expect([...result.equity]).toEqual([1_000, 1_000, 0, 0, 0]);
+  });
+
+  test("sells at the next open even below 0, whatever the target says", async () => {
+    const bars = barsOf([
+      [20, 21, 17, 18.27, 1],
+      [17.7, 17.9, -40.3, -37.63, 1],
+      [-14, 13.9, -16.7, 10.01, 0],
+      [11, 14, 10, 13.78, 0],
+    ]);
+
+    expect(traded(await run(bars))).toEqual([
+      ["buy", 54, 17.7],
+      ["sell", 54, -14],
+    ]);
+  });
+});
+
 describe("the limits of an account hold in a backtest", () => {
   const bars = closes([100, 100, 100, 100], [1, 0.5, 0.1, 0]);
 

@@ -209,7 +209,7 @@ test("monthly bars are annualised and named as such", async () => {
   const path = join(folder, "traded.yml");
   writeFileSync(
     path,
-    `sources:\n  slow: {file: month.csv, interval: 1mo, periods_per_year: 12}\ninstruments:\n  S: {mark_source: slow}\n`,
+    `sources:\n  slow: {file: month.csv, interval: 1mo}\ninstruments:\n  S: {mark_source: slow}\n`,
   );
   writeFileSync(
     join(folder, "month.csv"),

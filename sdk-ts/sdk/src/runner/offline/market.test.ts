@@ -92,8 +92,10 @@ describe("the market of several targets", () => {
     }
   });
 
-  test("needs no account where none lists any of the instruments", () => {
-    expect(market([{ instrument: "FREER" }])).toMatchObject({
+  test("needs no account in a configuration without accounts", () => {
+    const without = { config: { ...config, accounts: {} } };
+
+    expect(market([{ instrument: "FREER" }], without)).toMatchObject({
       initialCash: 1_000_000,
       currency: "EUR",
       instruments: [{ traded: { costs: { feeBps: 1, halfSpreadBps: 1 } } }],
@@ -101,6 +103,12 @@ describe("the market of several targets", () => {
   });
 
   test.each([
+    [
+      "an instrument that no account lists",
+      ["FREER"],
+      "INSTRUMENTS_MIXED",
+      "none of accounts: lists FREER",
+    ],
     ["instruments that no one account lists", ["X", "FREE"], "INSTRUMENTS_MIXED", "FREE, X"],
     [
       "two currencies, one with an account",

@@ -41,8 +41,7 @@ type InstrumentConfig = QmtlConfig["instruments"][string];
 
 /**
  * Finds the market of a strategy's targets in the configuration. Costs, fill rule and cash are those of the run, else
- * of the target's node set, else of the account. Without an account that lists an instrument, fee and half spread are
- * 1 bp each.
+ * of the target's node set, else of the account. In a configuration without accounts, fee and half spread are 1 bp each.
  *
  * @throws {StrategyRunError} without a target, for two of one instrument, for instruments that no one account lists or
  * that are quoted in several currencies, and for node sets that start with different cash.
@@ -55,13 +54,13 @@ export function findMarket(
   const { config } = options;
   const specs = targets.map(({ node }) => specOf(node.instrument, config));
   const symbols = targets.map(({ node }) => node.instrument);
-  const account = accountOf(symbols, config);
   const quoted = new Set(specs.map(({ quote_currency }) => quote_currency));
   if (quoted.size > 1) {
     const each = specs.map((spec, at) => `${symbols[at]} in ${spec.quote_currency}`).join(", ");
     const message = `an offline run adds up money of one currency; the instruments are quoted ${each}`;
     throw new StrategyRunError("INSTRUMENTS_MIXED", message);
   }
+  const account = accountOf(symbols, config);
   return {
     instruments: targets.map((target, at) => instrumentOf(target, specs[at]!, account, options)),
     initialCash:
@@ -81,6 +80,10 @@ function moneyRules(
 ): AccountMoney {
   const stated = account === undefined ? UNLEVERAGED : moneyOf(account, config.instruments);
   const money = { ...stated, ...given };
+  if (money.leverageMax * (money.maintenance ?? 0) >= 1) {
+    const message = `a maintenance of ${money.maintenance} is never kept at a leverage of ${money.leverageMax}: it must be below ${1 / money.leverageMax}`;
+    throw new StrategyRunError("ACCOUNT_INVALID", message);
+  }
   if (money.kind !== "cash" || money.leverageMax <= 1) return money;
   const message = `an account of kind cash has a leverage of at most 1, not ${money.leverageMax}`;
   throw new StrategyRunError("ACCOUNT_INVALID", message);
@@ -101,25 +104,28 @@ function checkedTargets({ strategy, targets }: IdentifiedStrategy): readonly Dec
 }
 
 function specOf(symbol: string, config: Config): InstrumentConfig {
-  const spec = config.instruments[symbol];
-  if (spec !== undefined) return spec;
+  if (Object.hasOwn(config.instruments, symbol)) return config.instruments[symbol]!;
   const known = Object.keys(config.instruments).join(", ") || "none";
   const message = `the configuration has no instrument "${symbol}"; it has ${known}`;
   throw new StrategyRunError("INSTRUMENT_UNKNOWN", message);
 }
 
-/** The first account that lists all symbols; undefined where none lists any of them. */
+/**
+ * The first account that lists all symbols; undefined in a configuration without accounts.
+ *
+ * @throws {StrategyRunError} if there are accounts and none lists them all: online nothing could be traded either.
+ */
 function accountOf(symbols: readonly string[], config: Config): AccountConfig | undefined {
-  const accounts = Object.values(config.accounts);
-  const lists =
-    ({ instruments }: AccountConfig) =>
-    (symbol: string) =>
-      instruments.includes(symbol);
-  const found = accounts.find((account) => symbols.every(lists(account)));
-  if (found !== undefined || !accounts.some((account) => symbols.some(lists(account)))) {
-    return found;
-  }
-  const message = `a strategy trades on one account; none of accounts: lists all of ${symbols.join(", ")}`;
+  const accounts = Object.entries(config.accounts);
+  const found = accounts.find(([, { instruments }]) =>
+    symbols.every((symbol) => instruments.includes(symbol)),
+  );
+  if (found !== undefined || accounts.length === 0) return found?.[1];
+  const lists = accounts.map(
+    ([name, { instruments }]) => `${name} lists ${instruments.join(", ")}`,
+  );
+  const all = symbols.length === 1 ? symbols[0] : `all of ${symbols.join(", ")}`;
+  const message = `a strategy trades on one account, and none of accounts: lists ${all}; ${lists.join("; ")}`;
   throw new StrategyRunError("INSTRUMENTS_MIXED", message);
 }
 

@@ -5,8 +5,7 @@ import { barNotes } from "./bar-notes.ts";
 import type { TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
-import type { ResultInstrument } from "./result.ts";
-import type { OfflineRuin } from "./trade.ts";
+import type { ResultInstrument, ResultRuin } from "./result.ts";
 
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
@@ -49,10 +48,10 @@ export function offlineNotes(
 }
 
 /** Note that the run ended with nothing left. */
-export function ruinNote(ruin: OfflineRuin | undefined, currency: string): string[] {
+export function ruinNote(ruin: ResultRuin | undefined, currency: string): string[] {
   if (ruin === undefined) return [];
   return [
-    `The equity was ${ruin.equity.toFixed(2)} ${currency} at the bar ending ${day(ruin.timeMs)}: the run is ruined, its last return is -100 %, and nothing trades after it. Positions are those of that moment.`,
+    `The equity was ${ruin.equity.toFixed(2)} ${currency} at the bar ending ${day(ruin.timeMs)}: the run is ruined, its last return is -100 %, what is held is closed at the next open, and nothing else trades after it.`,
   ];
 }
 

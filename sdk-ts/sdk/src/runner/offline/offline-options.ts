@@ -11,6 +11,8 @@ export interface OfflineAccountRules {
   readonly kind?: "cash" | "margin";
   /** Gross exposure ÷ equity that an opening order may lead to: it is cut to that. @default that of the account (1) */
   readonly leverageMax?: number;
+  /** Equity ÷ gross exposure below which positions are reduced to `leverageMax`. @default that of the account (0) */
+  readonly maintenance?: number;
 }
 
 /** Options of an offline run. */
@@ -131,11 +133,15 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
   };
 }
 
-const accountKeys: OptionKeys<OfflineAccountRules> = { kind: true, leverageMax: true };
+const accountKeys: OptionKeys<OfflineAccountRules> = {
+  kind: true,
+  leverageMax: true,
+  maintenance: true,
+};
 
 function checkedRules(rules: OfflineAccountRules): OfflineAccountRules {
   checkOptions("account", rules, accountKeys);
-  const { kind, leverageMax } = rules;
+  const { kind, leverageMax, maintenance } = rules;
   if (kind !== undefined && kind !== "cash" && kind !== "margin") {
     throw new RangeError(`account.kind must be cash or margin, not ${String(kind)}`);
   }
@@ -144,8 +150,12 @@ function checkedRules(rules: OfflineAccountRules): OfflineAccountRules {
       `account.leverageMax must be above 0 and at most 1000, not ${leverageMax}`,
     );
   }
+  if (maintenance !== undefined && !(maintenance >= 0 && maintenance < 1)) {
+    throw new RangeError(`account.maintenance must be 0 or above and below 1, not ${maintenance}`);
+  }
   return {
     ...(kind === undefined ? {} : { kind }),
     ...(leverageMax === undefined ? {} : { leverageMax }),
+    ...(maintenance === undefined ? {} : { maintenance }),
   };
 }

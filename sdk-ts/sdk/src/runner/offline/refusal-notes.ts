@@ -1,3 +1,5 @@
+import type { RouterOrder } from "@qmtl/core/execution";
+import type { TradedRows } from "./bar-replay.ts";
 import type { OfflineMarket } from "./market.ts";
 import type { ResultRefusal } from "./result.ts";
 
@@ -16,6 +18,27 @@ export function refusalNotes(
     else group.push(refusal);
   }
   return [...groups.values()].map((group) => sentence(market, group));
+}
+
+/** Notes of positions that were reduced or closed for lack of margin: one sentence per instrument. */
+export function marginNotes(
+  market: Pick<OfflineMarket, "instruments">,
+  orders: readonly Readonly<RouterOrder>[],
+  rows: ReadonlyMap<string, TradedRows>,
+): string[] {
+  return market.instruments.flatMap(({ traded, markSource }) => {
+    const own = orders.filter(
+      ({ origin, instrument }) => origin === "margin" && instrument === traded.symbol,
+    );
+    if (own.length === 0) return [];
+    const { table, firstRow } = rows.get(markSource)!.feed;
+    const first = when(table.bucketEndMs[own[0]!.bucket - firstRow]!);
+    const times =
+      own.length === 1
+        ? `once, decided at the bar ending ${first}`
+        : `${own.length} times, first decided at the bar ending ${first}`;
+    return [`Positions in ${traded.symbol} were reduced or closed for lack of margin ${times}.`];
+  });
 }
 
 function sentence(
@@ -38,6 +61,8 @@ function sentence(
       return `Nothing was opened in ${instrument} at a price of 0 or less ${times}, ${since} (${reason}).`;
     case "BELOW_MINIMUM":
       return `Orders of ${instrument} worth less than its min_notional were not made ${times}, ${since} (${reason}).`;
+    case "MARGIN_CALL":
+      return `Orders of ${instrument} were not made while positions were reduced for lack of margin ${times}, ${since} (${reason}).`;
     default:
       return `Orders of ${instrument} were refused for the limits of the account ${times}, ${since} (${reason}).`;
   }

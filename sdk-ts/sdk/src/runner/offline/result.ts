@@ -2,7 +2,6 @@ import type { RefusalReason, RouterOrder } from "@qmtl/core/execution";
 import type { MarkedReturns, MetricValues, ReturnSeries } from "@qmtl/core/metrics";
 import type { IdentifiedGraph } from "../../strategy/graphs.ts";
 import type { StrategyFill } from "../../strategy/index.ts";
-import type { OfflineRuin } from "./trade.ts";
 
 /** A node of the strategy that ran. */
 export interface ResultNode {
@@ -64,6 +63,14 @@ export interface ResultRefusal {
   readonly eventTimeMs: number;
 }
 
+/** The mark at which nothing was left. */
+export interface ResultRuin {
+  /** End of the bar, milliseconds. */
+  readonly timeMs: number;
+  /** Cash and positions at their marks, 0 or less, in the account's currency. */
+  readonly equity: number;
+}
+
 /** Result of an offline run. */
 export interface OfflineResult {
   /** Name of the strategy. */
@@ -107,7 +114,7 @@ export interface OfflineResult {
   /** Largest weight at `timesMs`: value of the largest position without its sign ÷ equity; otherwise as `gross`. */
   readonly largestWeight: Float64Array;
   /** Mark at which the equity was 0 or less: it returns −100 %, and nothing trades after it. Undefined without one. */
-  readonly ruin: OfflineRuin | undefined;
+  readonly ruin: ResultRuin | undefined;
   /** In the order they happened. */
   readonly fills: readonly StrategyFill[];
   /** In the order they were made. */

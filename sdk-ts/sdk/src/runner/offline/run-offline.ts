@@ -26,7 +26,7 @@ import {
   compileOfflineOptions,
   type OfflineOptions,
 } from "./offline-options.ts";
-import { refusalNotes } from "./refusal-notes.ts";
+import { marginNotes, refusalNotes } from "./refusal-notes.ts";
 import { writeOfflineReport } from "./report.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
 import { endedNotes, staleNotes } from "./stale-notes.ts";
@@ -154,6 +154,7 @@ async function backtest(
       ...staleNotes(identified.graph, judged, feeds, trading.timesMs),
       ...endedNotes(read, trading.timesMs.at(-1)!),
       ...refusalNotes(market, trading.refusals),
+      ...marginNotes(market, trading.orders, rows),
       ...fillNotes(market, rows, trading.fills),
       ...growthNote(returns),
       ...ruinNote(trading.ruin, market.currency),

@@ -12,20 +12,12 @@ import type { StrategyFill, TargetSignal } from "../../strategy/index.ts";
 import { BarReplay, type TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
-import type { ResultRefusal } from "./result.ts";
+import type { ResultRefusal, ResultRuin } from "./result.ts";
 
 /** An event that is passed to a callback of the strategy. */
 export type TradeEvent =
   | { readonly kind: "signal"; readonly signal: TargetSignal }
   | { readonly kind: "fill"; readonly fill: StrategyFill };
-
-/** The mark at which nothing was left. */
-export interface OfflineRuin {
-  /** End of the bar, milliseconds. */
-  readonly timeMs: number;
-  /** Cash and positions at their marks, 0 or less, in the account's currency. */
-  readonly equity: number;
-}
 
 /** Result of trading target columns over the bars of their instruments. */
 export interface OfflineTrading {
@@ -40,7 +32,7 @@ export interface OfflineTrading {
   /** Σ of traded notional ÷ equity at the previous mark, aligned with `returns`. */
   readonly turnover: Float64Array;
   /** Undefined if the equity stayed above 0. */
-  readonly ruin: OfflineRuin | undefined;
+  readonly ruin: ResultRuin | undefined;
   readonly orders: readonly Readonly<RouterOrder>[];
   readonly fills: readonly StrategyFill[];
   readonly refusals: readonly ResultRefusal[];
@@ -154,6 +146,8 @@ class TradingRun {
         if (replays[k]!.nextEndMs === nowMs) replays[k]!.play(account);
       }
       if (account.fills.length > this.#fills.length) this.#collectFills();
+      if (nowMs === barMs)
+        account.settle((place) => instrumentTargets[place]!.replay.begunRow(nowMs));
       for (let k = 0; k < instrumentTargets.length; k++)
         this.#advance(instrumentTargets[k]!, nowMs);
       if (this.#open.length > 0) this.#takeOpen(nowMs);
@@ -165,13 +159,19 @@ class TradingRun {
     }
   }
 
-  /** Passes over the bars that are left: nothing trades on them. */
+  /** Closes what is held at the next open, and passes over the bars that are left: nothing else trades on them. */
   #ruined(nowMs: number): OfflineTrading {
     const ruin = { timeMs: nowMs, equity: this.#account.lastEquity };
     for (;;) {
       const barMs = this.#nextBarMs();
       if (barMs === Number.POSITIVE_INFINITY) return this.#result(ruin);
-      for (const replay of this.#replays) if (replay.nextEndMs === barMs) replay.skip();
+      const isClosing = this.#account.isWorking;
+      for (const replay of this.#replays) {
+        if (replay.nextEndMs !== barMs) continue;
+        if (isClosing) replay.play(this.#account);
+        else replay.skip();
+      }
+      this.#collectFills();
       this.#timesMs[this.#marks++] = barMs;
     }
   }
@@ -196,7 +196,7 @@ class TradingRun {
     return nextMs;
   }
 
-  #result(ruin: OfflineRuin | undefined): OfflineTrading {
+  #result(ruin: ResultRuin | undefined): OfflineTrading {
     const account = this.#account;
     const { fees, spreadCosts } = account.totals();
     const { gross, net, largestWeight } = account.exposure();
@@ -266,6 +266,7 @@ class TradingRun {
       target.isTaken = this.#account.decide(target.place, row, target.standing, openShare);
     }
     open.length = 0;
+    this.#account.send();
     this.#collectFills();
   }
 

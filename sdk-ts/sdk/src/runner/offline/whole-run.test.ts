@@ -202,22 +202,26 @@ describe("two instruments with calendars of their own", () => {
 describe("a run of which nothing is left", () => {
   const ruined = ["short-ruin", "ruin-exact-zero", "sign-inversion"];
 
-  test.each(ruined)("ends at -100 %%, trades no more and has no ratio: %s", async (id) => {
-    const result = await run(named.get(id)!);
-    const { metrics, equity, returns, fills, ruin, timesMs, gross } = result;
+  test.each(ruined)(
+    "ends at -100 %%, is closed, trades no more and has no ratio: %s",
+    async (id) => {
+      const result = await run(named.get(id)!);
+      const { metrics, equity, returns, fills, ruin, timesMs, gross } = result;
 
-    expect(fills).toHaveLength(1);
-    expect(equity.at(-1)).toBe(0);
-    expect(equity).toHaveLength(timesMs.length);
-    expect(gross.at(-1)).toBe(0);
-    expect(returns.returns.at(-1)).toBe(-1);
-    expect(metrics.get("total_return")).toBe(-1);
-    expect(metrics.get("max_drawdown_ratio")).toBe(1);
-    for (const name of ["sharpe", "sharpe_per_bar", "volatility", "win_ratio", "profit_factor"]) {
-      expect(metrics.has(name), name).toBe(false);
-    }
-    expect(ruin!.equity).toBeLessThanOrEqual(0);
-  });
+      expect(fills.map(({ side }) => side)).toEqual(["sell", "buy"]);
+      expect(result.instruments).toMatchObject([{ quantity: "0" }]);
+      expect(equity.at(-1)).toBe(0);
+      expect(equity).toHaveLength(timesMs.length);
+      expect(gross.at(-1)).toBe(0);
+      expect(returns.returns.at(-1)).toBe(-1);
+      expect(metrics.get("total_return")).toBe(-1);
+      expect(metrics.get("max_drawdown_ratio")).toBe(1);
+      for (const name of ["sharpe", "sharpe_per_bar", "volatility", "win_ratio", "profit_factor"]) {
+        expect(metrics.has(name), name).toBe(false);
+      }
+      expect(ruin!.equity).toBeLessThanOrEqual(0);
+    },
+  );
 
   test("says so, with the bar and what is owed, and why it has no ratio", async () => {
     const lines = offlineSummary(await run(named.get("short-ruin")!)).join("\n");
@@ -226,6 +230,41 @@ describe("a run of which nothing is left", () => {
     expect(lines).toMatch(/sharpe +none: nothing was left at the end/);
     expect(lines).toMatch(/total_return +-1\.00000 /);
   });
+});
+
+test("orders that fill at the close they were decided on are sized together, whatever they are called", async () => {
+  const figures = async (first: string, second: string) => {
+    class Two extends Strategy {
+      override setup(): void {
+        for (const [source, instrument, share] of [
+          ["x", first, 0.6],
+          ["y", second, 0.4],
+        ] as const) {
+          const bars = new StreamInput({ source, columns: ["w"], interval: "1d", period: 1 });
+          const signal = column(bars, "w");
+          this.addNodes([new WeightTargetNode({ signal, instrument, weightMax: share, step: 0 })]);
+        }
+      }
+    }
+    const held = {
+      x: withColumn(barsOfCloses([100, 90, 120]), "w", () => 1),
+      y: withColumn(barsOfCloses([10, 12, 9]), "w", () => 1),
+    };
+    const { equity, fills } = await runOnBars(Two, held, {
+      sameBarClose: true,
+      costs: { feeBps: 50, halfSpreadBps: 50 },
+      instruments: { [first]: { source: "x" }, [second]: { source: "y" } },
+    });
+    return { equity: [...equity], sizes: fills.map(({ quantity }) => quantity).sort() };
+  };
+
+  const one = await figures("A", "B");
+  const other = await figures("B", "A");
+
+  expect(one.sizes).toEqual(other.sizes);
+  for (const [at, equity] of one.equity.entries()) {
+    expect(equity).toBeCloseTo(other.equity[at]!, 6);
+  }
 });
 
 class Fixed extends Strategy {

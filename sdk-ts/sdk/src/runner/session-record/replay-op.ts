@@ -111,10 +111,12 @@ const opSchema = z.discriminatedUnion("op", [
       .object({
         kind: z.enum(["cash", "margin"]),
         leverageMax: number,
+        maintenance: number.exactOptional(),
         instrumentLeverageMax: z.record(text, number).exactOptional(),
       })
       .exactOptional(),
   }),
+  z.object({ op: z.literal("margin"), bucket: number }),
   z.object({ op: z.literal("adjust_cash"), cash: number }),
   z.object({ op: z.literal("adjust_position"), instrument: text, lots: number, price: number }),
   z.object({

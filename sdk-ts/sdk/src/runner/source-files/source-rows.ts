@@ -1,6 +1,6 @@
 import { blake3Hex, jcs } from "@qmtl/core/canonical";
 import { FeedError, intervalText } from "@qmtl/core/dataflow";
-import type { QmtlConfig } from "../../config/index.ts";
+import { periodsPerYearOf, type QmtlConfig } from "../../config/index.ts";
 import { endsTooEarly, sparseTable } from "../../sources/check-interval.ts";
 import {
   type BarSource,
@@ -60,7 +60,7 @@ export async function loadSourceRows(
     table: kept,
     firstRow,
     intervalMs: given?.intervalMs ?? parseInterval(source.interval) * 1_000,
-    periodsPerYear: source.periods_per_year,
+    periodsPerYear: periodsPerYearOf(source),
     datasetFingerprint: fingerprint,
     rowsLeft: untilMs === undefined ? table.rows - kept.rows : 0,
     files,

@@ -12,6 +12,7 @@ const CLOSING: ReadonlySet<OrderOrigin> = new Set<OrderOrigin>([
   "demote",
   "halt_flatten",
   "lease_lost",
+  "margin",
 ]);
 
 /** The gate, or a halt, changed between the decision and the commit: nothing was stored. */

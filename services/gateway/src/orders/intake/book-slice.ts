@@ -47,11 +47,11 @@ export function slicesOf(
 
 /**
  * Books the rows of one slice on one account, all in one booking: the broker's fills at the opens, in the order of the
- * feeds, marks at the closes, and then, with all marks there, capital and return of every strategy of the worlds that
- * live by one of the feeds. Returns what was journaled; nothing for rows that were booked before. An instrument that was
- * marked at this time or later keeps that mark, as after its `mark_source` was changed. Rows that end no later than the
- * account's last slice are history, of a feed that joined: they seal nothing. Call it only within an exclusive operation
- * of the account.
+ * feeds, marks at the closes, then, with all marks there, capital and return of every strategy of the worlds that live
+ * by one of the feeds, and last what the account's money demands at these marks. Returns what was journaled; nothing
+ * for rows that were booked before. An instrument that was marked at this time or later keeps that mark, as after its
+ * `mark_source` was changed. Rows that end no later than the account's last slice are history, of a feed that joined:
+ * they seal nothing. Call it only within an exclusive operation of the account.
  */
 export async function bookSlice(
   router: AccountRouter,
@@ -79,7 +79,13 @@ export async function bookSlice(
     booked.push({ source, row, bucket, worlds, sealed });
     return op;
   });
-  await router.commit(booking);
+  const [last] = ops.slice(-1);
+  if (last !== undefined && router.core.isMarginDue) {
+    const { bucket, row } = last;
+    const place = { world: "", strategy: "", row };
+    booking.apply("margin", { op: "margin", bucket }, place, router.permission);
+  }
+  await router.commitAndSend(booking);
   router.isDoubtful = false;
   for (const op of ops) market.take(op);
   for (const bar of booked) router.barBooked(bar);

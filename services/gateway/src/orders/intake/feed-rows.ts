@@ -1,5 +1,5 @@
 import { bucketOpen } from "@qmtl/core/intervals";
-import { parseInterval, type QmtlConfig } from "@qmtl/sdk/config";
+import { parseInterval, periodsPerYearOf, type QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, Logger } from "@qmtl/service-kit";
 import type { EndedRow, SourceBar } from "../../ports.ts";
@@ -38,7 +38,7 @@ export function feedsOf(config: QmtlConfig): Map<string, FeedSettings> {
       {
         intervalSeconds: parseInterval(source.interval),
         isSparse: source.sparse,
-        periodsPerYear: source.periods_per_year,
+        periodsPerYear: periodsPerYearOf(source),
       },
     ]),
   );

@@ -133,6 +133,9 @@ function refuse(router: AccountRouter, plan: RebalancePlan, worlds: readonly str
       { metadata: { account_revision: String(head) } },
     );
   }
+  if (router.core.isRuined) {
+    throw new QmtlError("PLAN_NOT_EXECUTABLE", "the account is ruined: it opens nothing any more");
+  }
   if (difference !== "") throw new QmtlError("ACCOUNT_UNRECONCILED", difference);
   for (const world of worlds) {
     const halt = deps.halts.covering({ account, world, strategy: "" });

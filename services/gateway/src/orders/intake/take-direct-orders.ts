@@ -159,6 +159,7 @@ function refuse(
   const refusal = isGated ? gate.checkStrategy(sender) : gate.checkSender(sender);
   if (refusal !== null) return reasonOfRefusal[refusal];
   if (isGated && !isArmed) return "GATE_SHUT";
+  if (router.core.isRuined) return "ACCOUNT_RUINED";
   if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";
   const account = router.core
     .strategies()

@@ -224,6 +224,7 @@ function refuse(
   // A halt latches the gate; the target is kept all the same, for the catch-up.
   const isLatched = refusal === "HALTED" && halt !== undefined;
   if (refusal !== null && !isLatched) return reasonOfRefusal[refusal];
+  if (router.core.isRuined) return "ACCOUNT_RUINED";
   if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";
   const weightMax = bounds.get(strategy)?.get(instrument);
   if (weightMax !== undefined && Math.abs(target.value) > weightMax) return "OVER_LIMIT";

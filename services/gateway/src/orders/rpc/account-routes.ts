@@ -216,6 +216,7 @@ const KINDS: Readonly<Record<StoredKind, JournalKind>> = {
   reconcile: JournalKind.RECONCILE,
   bar: JournalKind.BAR,
   settings: JournalKind.SETTINGS,
+  margin: JournalKind.MARGIN,
 };
 
 const STORED: ReadonlyMap<JournalKind, string> = new Map(

@@ -38,6 +38,7 @@ const ORIGINS: Readonly<Record<string, OriginCode>> = {
   demote: OriginCode.DEMOTION,
   halt_flatten: OriginCode.HALT,
   lease_lost: OriginCode.LEASE_LOST,
+  margin: OriginCode.MARGIN,
 };
 
 const TYPES: Readonly<Record<string, OrderType>> = {

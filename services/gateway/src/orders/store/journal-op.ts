@@ -50,7 +50,8 @@ export type JournalKind =
   | "adjustment"
   | "reconcile"
   | "bar"
-  | "settings";
+  | "settings"
+  | "margin";
 
 /** One entry before it has its number. */
 export interface JournalLine {

@@ -224,7 +224,9 @@ class Node(_message.Message):
     node_type: _builtins.str
     """Kind of node, such as "StreamInput", "sma", "ProcessingNode". Part of the id."""
     interval_seconds: _builtins.int
-    """Length of its bucket in whole seconds. Part of the id, hence no Duration."""
+    """Length of its bucket in whole seconds, at most a week. Part of the id, hence no Duration. A month, quarter or year has
+    no fixed length: its average stands for it, 2629746, 7889238 or 31556952, and its name is hashed; see docs/protocol.md.
+    """
     period: _builtins.int
     """Window length in buckets. Part of the id."""
     params_json: _builtins.str
@@ -397,7 +399,7 @@ class QueueDescriptor(_message.Message):
     gateway_only: _builtins.bool
     """True: records are accepted only through a gateway (replay sources: the barrier)."""
     interval_seconds: _builtins.int
-    """Length of its bucket in seconds."""
+    """Length of its bucket in seconds, as of its node."""
     source: _builtins.str
     """Source entry the rows come from; empty for computed nodes."""
     @_builtins.property

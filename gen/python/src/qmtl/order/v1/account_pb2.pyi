@@ -92,6 +92,8 @@ class _JournalKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JournalKi
     """Interest, borrow fees, funding or dividends were booked."""
     JOURNAL_KIND_SETTINGS: _JournalKind.ValueType  # 17
     """Settings of the account that its books rest on were taken, or have changed: limits, lots, initial cash."""
+    JOURNAL_KIND_MARGIN: _JournalKind.ValueType  # 18
+    """Positions were reduced or closed for lack of margin."""
 
 class JournalKind(_JournalKind, metaclass=_JournalKindEnumTypeWrapper):
     """Kind of a journal entry."""
@@ -132,6 +134,8 @@ JOURNAL_KIND_FINANCING: JournalKind.ValueType  # 16
 """Interest, borrow fees, funding or dividends were booked."""
 JOURNAL_KIND_SETTINGS: JournalKind.ValueType  # 17
 """Settings of the account that its books rest on were taken, or have changed: limits, lots, initial cash."""
+JOURNAL_KIND_MARGIN: JournalKind.ValueType  # 18
+"""Positions were reduced or closed for lack of margin."""
 Global___JournalKind: _TypeAlias = JournalKind  # noqa: Y015
 
 @_typing.final

@@ -111,6 +111,8 @@ class _OrderOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderOrig
     """The broker closed the position for lack of margin."""
     ORDER_ORIGIN_DELISTING: _OrderOrigin.ValueType  # 11
     """The instrument was delisted."""
+    ORDER_ORIGIN_MARGIN: _OrderOrigin.ValueType  # 12
+    """The router reduced positions for lack of margin, or closed them because nothing was left of the equity."""
     ORDER_ORIGIN_OUTSIDE: _OrderOrigin.ValueType  # 10
     """Found at the broker; nobody here sent it."""
 
@@ -139,6 +141,8 @@ ORDER_ORIGIN_LIQUIDATION: OrderOrigin.ValueType  # 9
 """The broker closed the position for lack of margin."""
 ORDER_ORIGIN_DELISTING: OrderOrigin.ValueType  # 11
 """The instrument was delisted."""
+ORDER_ORIGIN_MARGIN: OrderOrigin.ValueType  # 12
+"""The router reduced positions for lack of margin, or closed them because nothing was left of the equity."""
 ORDER_ORIGIN_OUTSIDE: OrderOrigin.ValueType  # 10
 """Found at the broker; nobody here sent it."""
 Global___OrderOrigin: _TypeAlias = OrderOrigin  # noqa: Y015

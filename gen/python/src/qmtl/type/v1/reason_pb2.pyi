@@ -178,6 +178,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The order would be worth less than the least notional of the instrument. One that leaves nothing held never is."""
     REASON_REDUCED_TO_BUYING_POWER: _Reason.ValueType  # 125
     """The part of an order that opens was cut to what the money of the account allows; of nothing left, no order was made."""
+    REASON_MARGIN_CALL: _Reason.ValueType  # 126
+    """Positions of the account are being reduced for lack of margin: nothing is opened until that is done."""
+    REASON_ACCOUNT_RUINED: _Reason.ValueType  # 127
+    """The equity of the account was 0 or below: it opens nothing ever after."""
     REASON_TICKET_SCOPE: _Reason.ValueType  # 140
     """The ticket does not cover this."""
     REASON_TICKET_INVALID: _Reason.ValueType  # 141
@@ -381,6 +385,10 @@ REASON_BELOW_MINIMUM: Reason.ValueType  # 124
 """The order would be worth less than the least notional of the instrument. One that leaves nothing held never is."""
 REASON_REDUCED_TO_BUYING_POWER: Reason.ValueType  # 125
 """The part of an order that opens was cut to what the money of the account allows; of nothing left, no order was made."""
+REASON_MARGIN_CALL: Reason.ValueType  # 126
+"""Positions of the account are being reduced for lack of margin: nothing is opened until that is done."""
+REASON_ACCOUNT_RUINED: Reason.ValueType  # 127
+"""The equity of the account was 0 or below: it opens nothing ever after."""
 REASON_TICKET_SCOPE: Reason.ValueType  # 140
 """The ticket does not cover this."""
 REASON_TICKET_INVALID: Reason.ValueType  # 141

@@ -310,13 +310,15 @@ function targetsRequest(
 
 /** The most frequent reasons, explained to whoever runs the strategy. */
 const MEANINGS: Readonly<Record<string, string>> = {
+  ACCOUNT_RUINED: "the equity of the account was 0 or below; it opens nothing any more",
   ACCOUNT_NOT_FOUND: "the world has no account at this gateway",
   BELOW_MINIMUM: "its order would be worth less than the instrument's min_notional",
   BUCKET_STALE: "it is older than the world's max_lag allows, or than one that was taken",
   CONFIG_INVALID: "rows of its feed cannot be booked; the log of the gateway says what to set",
   HALTED: "a halt is in force",
   INSTRUMENT_NOT_FOUND: "the world's account does not list the instrument",
-  MARK_INVALID: "the instrument has no mark yet",
+  MARGIN_CALL: "positions of the account are being reduced for lack of margin",
+  MARK_INVALID: "the instrument has no mark yet, or one of 0 or below",
   NO_CAPITAL: "the strategy's share, or the world's allocation, is 0",
   REDUCED_TO_BUYING_POWER:
     "it was cut to what the money of the account allows; see accounts.*.leverage_max",

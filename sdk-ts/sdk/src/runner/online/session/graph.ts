@@ -1,5 +1,4 @@
 import type { ClockSpec } from "@qmtl/core/dataflow";
-import { varyingName } from "@qmtl/core/intervals";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { parseTimeText } from "../../../sources/index.ts";
 import { continuousRows, ReplayFeed, type ReplayRows } from "../../../sources/replay-feed.ts";
@@ -60,8 +59,9 @@ export interface OnlineGraph {
 /**
  * Binds the streams of a strategy to the files of the configuration.
  *
- * @throws {StrategyRunError} for a strategy with neither streams nor tag queries, for bars of a month, quarter or year,
- * for a stream of another interval than its source, for streams of one source with two schedules, for rows that do not match their schedule, or for two targets of one instrument.
+ * @throws {StrategyRunError} for a strategy with neither streams nor tag queries, for a stream of another interval than
+ * its source, for streams of one source with two schedules, for rows that do not match their schedule, or for two targets
+ * of one instrument.
  */
 export async function onlineGraph(
   identified: IdentifiedStrategy,
@@ -69,7 +69,6 @@ export async function onlineGraph(
   load: (source: string) => Promise<ReplayRows>,
 ): Promise<OnlineGraph> {
   const { graph, strategy } = identified;
-  for (const { declared } of graph.nodes) refuseVarying(declared);
   const streams = graph.nodes.flatMap(({ id, declared }) => {
     const { node, name, intervalSeconds } = declared;
     return node instanceof StreamInput ? [{ nodeId: id, node, name, intervalSeconds }] : [];
@@ -102,14 +101,6 @@ export async function onlineGraph(
     computed: graph.nodes.filter(({ declared }) => !(declared.node instanceof StreamInput)),
     targets: targetsOf(identified, config),
   };
-}
-
-/** A node of a world states its interval in seconds. */
-function refuseVarying({ name, intervalSeconds }: IdentifiedNode["declared"]): void {
-  const interval = varyingName(intervalSeconds);
-  if (interval === undefined) return;
-  const message = `node "${name}" has bars of ${interval}, which are for backtests: the length of a node in a world is a number of seconds, at most a week`;
-  throw new StrategyRunError("INTERVAL_MISMATCH", message);
 }
 
 async function loadFeed(

@@ -20,7 +20,7 @@ export interface GraphQuestion {
 }
 
 /** What is stored of a graph and its strategy. */
-export interface GraphFacts {
+export interface GraphState {
   /** Nodes that are known, each with the submission that added it. */
   readonly nodes: ReadonlyMap<string, string>;
   /** Queues that exist by compute key, each with the submission that added it. */
@@ -39,7 +39,7 @@ export interface GraphFacts {
   readonly topics: ReadonlyMap<string, TopicCount>;
 }
 
-interface FactsRow {
+interface StateRow {
   nodes: [nodeId: string, submissionId: string][];
   queues: StoredQueue[];
   names: string[];
@@ -52,9 +52,9 @@ interface FactsRow {
 }
 
 /** Reads all that a diff depends on, in one statement. */
-export async function readGraphFacts(db: Queryable, asked: GraphQuestion): Promise<GraphFacts> {
+export async function readGraphState(db: Queryable, asked: GraphQuestion): Promise<GraphState> {
   const topicKeys = asked.worldIds.map((worldId) => worldTopicKey(worldId, "queue"));
-  const [row] = await db.query<FactsRow>(
+  const [row] = await db.query<StateRow>(
     `select
        (select coalesce(jsonb_agg(jsonb_build_array(n.node_id, n.submission_id)), '[]') from dag.node n
         where n.node_id = any($1::text[])) as nodes,
@@ -83,10 +83,10 @@ export async function readGraphFacts(db: Queryable, asked: GraphQuestion): Promi
       topicKeys,
     ],
   );
-  return factsOf(row!, asked.worldIds);
+  return stateOf(row!, asked.worldIds);
 }
 
-function factsOf(row: FactsRow, worldIds: readonly string[]): GraphFacts {
+function stateOf(row: StateRow, worldIds: readonly string[]): GraphState {
   const revisions = new Map(row.topics);
   const countOf = (worldId: string): TopicCount => ({
     revision: revisions.get(worldTopicKey(worldId, "queue")) ?? 0,
@@ -95,9 +95,9 @@ function factsOf(row: FactsRow, worldIds: readonly string[]): GraphFacts {
   return {
     nodes: new Map(row.nodes),
     queues: new Map(
-      row.queues.map((stored) => [
-        stored.compute_key,
-        { queue: queueFromRow(stored), submissionId: stored.submission_id },
+      row.queues.map((queue) => [
+        queue.compute_key,
+        { queue: queueFromRow(queue), submissionId: queue.submission_id },
       ]),
     ),
     takenNames: new Set(row.names),

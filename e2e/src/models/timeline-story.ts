@@ -69,7 +69,8 @@ export function journalFault(
   for (const entry of journal) {
     if (entry.kind === "B") slice = entry.t;
     const isLate = entry.kind === "T" && missed.includes(`${entry.t}/${entry.r}`);
-    if (isLate && entry.t === slice && textOf(reference[at] ?? entry) !== textOf(entry)) continue;
+    const isNext = at < reference.length && textOf(reference[at]!) === textOf(entry);
+    if (isLate && entry.t === slice && !isNext) continue;
     while (at < reference.length && textOf(reference[at]!) !== textOf(entry)) {
       const expected = reference[at]!;
       if (expected.kind !== "T" || !missed.includes(`${expected.t}/${expected.r}`))

@@ -55,9 +55,9 @@ export class PaperLab implements AsyncDisposable {
     );
     const instruments = names.map(
       (name) =>
-        `  ${name.toUpperCase()}: {venue: paper, tick: "0.01", lot: "0.001", quote_currency: USD, mark_source: ${name}}`,
+        `  ${symbolOf(name)}: {venue: paper, tick: "0.01", lot: "0.001", quote_currency: USD, mark_source: ${name}}`,
     );
-    const listed = names.map((name) => name.toUpperCase()).join(", ");
+    const listed = names.map(symbolOf).join(", ");
     for (const name of names) {
       const text = `date,open,high,low,close\n${feeds[name]!.lines.join("\n")}\n`;
       writeFileSync(join(folder, `${name}.csv`), text);
@@ -185,6 +185,11 @@ accounts:
     await this.stop();
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+/** Instrument of a feed that is named by one small letter: Z for a, Y for b, so that the two sort differently. */
+export function symbolOf(feed: string): string {
+  return String.fromCharCode("a".charCodeAt(0) + "Z".charCodeAt(0) - feed.charCodeAt(0));
 }
 
 /** Numbers from 0 to 1 that depend on the seed alone. */

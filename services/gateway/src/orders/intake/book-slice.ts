@@ -47,11 +47,11 @@ export function slicesOf(
 
 /**
  * Books the rows of one slice on one account, all in one booking: the broker's fills at the opens, in the order of the
- * feeds, marks at the closes, then, with all marks there, capital and return of every strategy of the worlds that live
- * by one of the feeds, and last what the account's money demands at these marks. Returns what was journaled; nothing
- * for rows that were booked before. An instrument that was marked at this time or later keeps that mark, as after its
- * `mark_source` was changed. Rows that end no later than the account's last slice are history, of a feed that joined:
- * they seal nothing. Call it only within an exclusive operation of the account.
+ * instruments' names as in a backtest, marks at the closes, then, with all marks there, capital and return of every
+ * strategy of the worlds that live by one of the feeds, and last what the account's money demands at these marks.
+ * Returns what was journaled; nothing for rows that were booked before. An instrument that was marked at this time or
+ * later keeps that mark, as after its `mark_source` was changed. Rows that end no later than the account's last slice
+ * are history, of a feed that joined: they seal nothing. Call it only within an exclusive operation of the account.
  */
 export async function bookSlice(
   router: AccountRouter,
@@ -68,6 +68,7 @@ export async function bookSlice(
     const own = row.bars.filter((bar) => router.core.knows(bar.instrument));
     return own.map((bar): BrokerBar => ({ ...bar, openTimeMs }));
   });
+  bars.sort((a, b) => (a.instrument < b.instrument ? -1 : 1));
   const report = await router.deps.broker.onBars(bars);
   const booking = router.booking();
   takeReport(router, report, booking);

@@ -31,7 +31,7 @@ const gatewayFaults = (
   [
     ["store", "../submission/submission-message.ts"],
     ["peers", "../control/gate-book.ts"],
-    ["control", "../feed/bar-booker.ts"],
+    ["control", "../feed/slice-booker.ts"],
     ["feed", "../control/topic-book.ts"],
     ["submission", "../worlds/promotion.ts"],
     ["worlds", "../rpc/world-handlers.ts"],

@@ -16,10 +16,10 @@ import { waitFor } from "../wait-for.ts";
 export function addAdvanceCommand(queues: Command): void {
   queues
     .command("advance <source>")
-    .description("move the limit of a replay feed forward")
+    .description("move the limit of a replay feed, and of those that move with it, forward")
     .option("--to <time>", "date or time with its zone; a date lets the daily bar of that day pass")
     .option("--end", "remove the limit")
-    .option("--wait", "wait until every runner has finished that row and the router has booked it")
+    .option("--wait", "wait until every runner has finished what passes, and it is booked")
     .option("--timeout <seconds>", "longest wait (default: 120)", numberIn({ min: 0 }))
     .addHelpText("after", "\nExample:\n  qmtl queues advance sp500 --to 2015-02-03 --wait")
     .action(withSession(advance));
@@ -68,16 +68,17 @@ async function advance(
       return console.log(`${source} may run up to ${limitText(limit.untilTime)}`);
     return printJson(jsonOf(FeedStateSchema, limit));
   }
+  let last = limit;
   const settled = await waitFor(
     async () => {
-      const feed = await feedOf(queues, source);
-      return feed.settled && isThere(feed, toEnd ? undefined : untilMs) ? feed : undefined;
+      last = await feedOf(queues, source);
+      return isThere(last, toEnd ? undefined : untilMs) ? last : undefined;
     },
     { timeoutMs: timeout * 1000 },
   );
   if (!settled)
     throw new CommandError(
-      `${source} did not settle within ${timeout} s`,
+      `${source} did not settle within ${timeout} s${waitsText(last)}`,
       ExitCode.refused,
       `\`qmtl queues replay ${source}\` shows which runners it waits for`,
     );
@@ -86,14 +87,26 @@ async function advance(
 }
 
 /**
- * Whether a settled feed has reached the time it was to advance to. With a limit at or past that time it has, even if
- * no row ends there: no further row may pass. Without a limit, the last row that passed decides.
+ * Whether a feed is settled at the time it was to advance to. With a limit at or past that time it is, even if no row
+ * ends there: no further row may pass. A feed without a limit does not settle before its end: there, the last row that
+ * passed decides, once its runners have ended it.
  */
 function isThere(feed: FeedState, untilMs: number | undefined): boolean {
-  const { ended, untilTime, passedBucketEndTime } = feed;
-  if (ended || untilMs === undefined) return ended;
-  if (untilTime !== undefined) return timestampMs(untilTime) >= untilMs;
-  return passedBucketEndTime !== undefined && timestampMs(passedBucketEndTime) >= untilMs;
+  const { ended, untilTime, passedBucketEndTime, settled, waitsForSessionIds } = feed;
+  if (settled && (ended || untilMs === undefined)) return ended;
+  if (untilMs === undefined) return false;
+  if (untilTime !== undefined) return settled && timestampMs(untilTime) >= untilMs;
+  const isPassed = passedBucketEndTime !== undefined && timestampMs(passedBucketEndTime) >= untilMs;
+  return isPassed && waitsForSessionIds.length === 0;
+}
+
+/** What a feed waits for, for people; empty for nothing. */
+export function waitsText({ waitsForSources, waitsForSessionIds }: FeedState): string {
+  const waits = [
+    ...waitsForSources.map((source) => `feed ${source} (SLICE_WAITS_FOR_FEED)`),
+    ...waitsForSessionIds.map((sessionId) => `session ${sessionId}`),
+  ];
+  return waits.length === 0 ? "" : `, waits for ${waits.join(", ")}`;
 }
 
 const scopeOf = (source: string) => ({ scope: { case: "source" as const, value: source } });

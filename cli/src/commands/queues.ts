@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { type FeedState, FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import {
   ListQueueStatsResponseSchema,
   ListQueuesByTagResponseSchema,
@@ -12,7 +12,7 @@ import { intervalSeconds, nameList } from "../option-values.ts";
 import { allOf } from "../pages-of.ts";
 import { printJson, printTable } from "../print.ts";
 import { withSession } from "../session.ts";
-import { addAdvanceCommand, feedOf, limitText, timeText } from "./queues-advance.ts";
+import { addAdvanceCommand, feedOf, limitText, timeText, waitsText } from "./queues-advance.ts";
 
 /** `qmtl queues …`: who computes what, and the limits of replay feeds. */
 export function addQueuesCommands(program: Command): void {
@@ -88,7 +88,7 @@ export function addQueuesCommands(program: Command): void {
         const feed = await feedOf(session.client(QueueService), source);
         if (session.asJson) return printJson(jsonOf(FeedStateSchema, feed));
         console.log(
-          `${source}: row ${feed.passedRow} (${timeText(feed.passedBucketEndTime)}), may run up to ${limitText(feed.untilTime)}${feed.settled ? ", settled" : ""}`,
+          `${source}: row ${feed.passedRow} (${timeText(feed.passedBucketEndTime)}), may run up to ${limitText(feed.untilTime)}${togetherText(feed)}${feed.settled ? ", settled" : waitsText(feed)}`,
         );
         printTable(
           ["session", "world", "ended row", "dropped"],
@@ -106,4 +106,10 @@ export function addQueuesCommands(program: Command): void {
     );
 
   addAdvanceCommand(queues);
+}
+
+/** The feeds that move with a feed, for people; empty for none. */
+function togetherText({ source, timelineSources }: FeedState): string {
+  const others = timelineSources.filter((each) => each !== source);
+  return others.length === 0 ? "" : `, together with ${others.join(", ")}`;
 }

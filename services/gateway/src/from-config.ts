@@ -32,8 +32,8 @@ import { GateBook } from "./control/gate-book.ts";
 import { BatchedLeaseRelay } from "./control/lease-relay.ts";
 import { Tickets } from "./control/tickets.ts";
 import { TopicBook } from "./control/topic-book.ts";
-import { BarBooker } from "./feed/bar-booker.ts";
 import { ReplayFeeds } from "./feed/replay-feeds.ts";
+import { SliceBooker } from "./feed/slice-booker.ts";
 import { markedInstrumentsOf, SourceKeys } from "./feed/source-keys.ts";
 import type { AccountLeases } from "./instances/account-leases.ts";
 import {
@@ -45,7 +45,7 @@ import {
 import { contractsOf } from "./peers/forward.ts";
 import { Peer } from "./peers/peer.ts";
 import { PeerProbe } from "./peers/peer-probe.ts";
-import type { BarBookings, ControlOutbox } from "./ports.ts";
+import type { ControlOutbox, SliceBookings } from "./ports.ts";
 import { controlHandlers } from "./rpc/control-handlers.ts";
 import { gatewayHandlers } from "./rpc/gateway-handlers.ts";
 import { queueServices } from "./rpc/queue-handlers.ts";
@@ -149,7 +149,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       await prepare();
       await worker.start();
       unbound.start();
-      feeds.openAll(Object.keys(deps.config.sources));
+      feeds.openAll();
       probe.start();
     },
     stop() {
@@ -228,13 +228,13 @@ async function openBase(deps: GatewayDeps) {
 async function openFeeds(
   deps: GatewayDeps,
   base: Base,
-): Promise<{ feeds: ReplayFeeds; booker: BarBooker; orders: OrderModule }> {
+): Promise<{ feeds: ReplayFeeds; orders: OrderModule }> {
   const { clock, logger, config } = deps;
   const guarded = (db: Db): Db => deps.accounts?.guarded(db) ?? db;
   const [db, paperDb] = [guarded(deps.db), guarded(deps.paperDb)];
   const { dag, gateway, metrics, keys, gates, leases, world, outbox } = base;
-  let path: BarBookings = unopened;
-  const booker = new BarBooker({ dag, gateway, keys, orders: () => path });
+  let path: SliceBookings = unopened;
+  const booker = new SliceBooker({ dag, gateway, keys, orders: () => path });
   const sessionDeadMs = config.world_service.default_lease.session_dead_ms;
   const feeds = new ReplayFeeds({
     dag,
@@ -251,13 +251,13 @@ async function openFeeds(
   const open = deps.openOrders ?? openOrderModule;
   const orders = await open({ db, paperDb, clock, logger, config, ...around });
   path = orders.path;
-  return { feeds, booker, orders };
+  return { feeds, orders };
 }
 
 /** All contracts served at the gateway's address. */
 function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
   const { config } = deps;
-  const { world, dag, gates, hub, keys, feeds, booker, orders, metrics, watch } = parts;
+  const { world, dag, gates, hub, keys, feeds, orders, metrics, watch } = parts;
   const schemaRange = schemaRangeOf(config);
   const explain = { world, gateway: parts.gateway, gates, orders: orders.strategies };
   const enforceLiveGuard = config.gateway.enforce_live_guard;
@@ -276,7 +276,7 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
       ControlStreamService,
       controlHandlers({ ...parts, replaySources: replaySourcesOf(config) }),
     ),
-    ...queueServices({ dag, world, keys, feeds, booker }),
+    ...queueServices({ dag, world, keys, feeds }),
     ...worldServices({
       world,
       config,
@@ -300,9 +300,12 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
 }
 
 /** Stands in until the order path is opened, which is before the first call. */
-const unopened: BarBookings = {
+const unopened: SliceBookings = {
   onBars: () => Promise.reject(new Error("a bar before the order path was opened")),
+  rowsPassed: () => {},
   bookedRow: () => -1,
+  takeSlice: () => Promise.reject(new Error("targets before the order path was opened")),
+  usesOf: async () => undefined,
 };
 
 /** Contracts without a handler are served too, so that their methods answer UNIMPLEMENTED. */

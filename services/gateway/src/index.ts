@@ -12,8 +12,8 @@ export type {
   OrderModuleDeps,
 } from "./orders/module.ts";
 export type {
-  BarBookings,
   ExplainedOrders,
+  SliceBookings,
   SourceBar,
   StrategyOrders,
   TicketClaims,

@@ -61,14 +61,51 @@ export interface TicketClaims extends SessionScope {
 }
 
 /** The order path as the feeds see it. Implemented by `OrderPath`. */
-export interface BarBookings {
+export interface SliceBookings {
   /**
-   * Books bars of a feed, in row order, each once: fills at the open, marks at the close, returns. Resolves once they
-   * are durable.
+   * Books bars slice by slice, in order of time, each row once: fills at the opens, marks at the closes, returns; all
+   * bars that end together in one booking of each account. Resolves once they are durable.
    */
   onBars(bars: readonly SourceBar[]): Promise<void>;
+  /** A slice is booked: its rows count as booked, also those that have no bar. */
+  rowsPassed(rows: readonly EndedRow[]): void;
   /** The last booked row of a feed, -1 for none. */
   bookedRow(source: string): number;
+  /**
+   * Takes the targets of calls that end one slice, in the order of world, strategy and instrument, once the report of
+   * the slice's returns was answered. The calls then have their verdicts.
+   */
+  takeSlice(calls: readonly SliceCall[]): Promise<void>;
+  /** What joins a world's feeds to others; undefined while the world cannot be read. */
+  usesOf(worldId: string): Promise<WorldUses | undefined>;
+}
+
+/** What a world uses beside the feeds that its strategies read. */
+export interface WorldUses {
+  /** Its account; undefined when it has none here. */
+  readonly accountId: string | undefined;
+  /** Its own feed, and those that mark an instrument of its account. */
+  readonly sources: readonly string[];
+}
+
+/** A row of a feed that a runner has ended. */
+export interface EndedRow {
+  readonly source: string;
+  readonly row: number;
+}
+
+/** A call that ends rows, as the barrier holds it until the targets of their slice are taken. */
+export interface SliceCall {
+  readonly sessionId: string;
+  readonly worldId: string;
+  readonly strategies: readonly string[];
+  readonly ends: readonly EndedRow[];
+  /** It was sent under an order lease. */
+  readonly isArmed: boolean;
+  /** Refuses all of its targets: its rows have ended. */
+  refuse(reason: string): void;
+  /** Takes the answer of an earlier call if it ends the same rows with the same targets; false if it does not. */
+  answerAs(taken: SliceCall): boolean;
 }
 
 /**
@@ -78,20 +115,19 @@ export interface BarBookings {
 export interface BarrierEnds {
   /** @throws {QmtlError} SOURCE_NOT_FOUND; INVALID_FIELD for a row that the log does not have. */
   checkRow(source: string, row: number): Promise<void>;
-  ended(source: string, end: RunnerEnd): void;
+  /** Whether rows of a feed are held at a barrier. */
+  isReplayed(source: string): boolean;
+  /**
+   * Holds a call until its slice has ended and its targets are taken, at most `waitMs`. A call whose rows have ended
+   * changes nothing: its targets are refused.
+   *
+   * @throws {QmtlError} BARRIER_HELD, with what it waits for.
+   */
+  end(call: SliceCall, waitMs: number): Promise<void>;
   /**
    * What has to be set for rows of a feed to be booked; undefined when they can be, or no graph that reads it is known.
    */
   whyUnbooked(source: string): string | undefined;
-}
-
-/** A runner's end of a row, once the router has booked or refused its targets. */
-export interface RunnerEnd {
-  readonly sessionId: string;
-  readonly worldId: string;
-  readonly row: number;
-  /** It was reported under an order lease. */
-  readonly isArmed: boolean;
 }
 
 /** Publishes stored control events. Call it once events wait in the outbox. */

@@ -76,6 +76,8 @@ export class RouterLedger {
   readonly marks = new Marks();
   readonly strategies = new Map<string, StrategyAccount>();
   readonly books = new Map<string, Book>();
+  /** All books by instrument, world and strategy: sums do not depend on which of them was traded first. */
+  readonly #byName: Book[] = [];
   /** Accounts and books by world and strategy: a lookup builds no key. */
   readonly #lines = new Map<string, Map<string, Line>>();
   readonly #instruments: ReadonlyMap<string, CompiledInstrument>;
@@ -134,6 +136,8 @@ export class RouterLedger {
 
   addBook(book: Book): Book {
     this.books.set(bookKey(book), book);
+    const after = this.#byName.findIndex((other) => isBefore(book, other));
+    this.#byName.splice(after < 0 ? this.#byName.length : after, 0, book);
     const line = this.#line(book.world, book.strategy);
     line.books.set(book.instrument, book);
     line.list.push(book);
@@ -180,7 +184,7 @@ export class RouterLedger {
   /** Account cash plus the market value of every book. */
   equity(): number {
     let value = this.accountCash;
-    for (const book of this.books.values()) {
+    for (const book of this.#byName) {
       value += this.marketValue(book);
     }
     return value;
@@ -225,6 +229,12 @@ export class RouterLedger {
     }
     return line;
   }
+}
+
+function isBefore(a: Book, b: Book): boolean {
+  if (a.instrument !== b.instrument) return a.instrument < b.instrument;
+  if (a.world !== b.world) return a.world < b.world;
+  return a.strategy < b.strategy;
 }
 
 /** Account and books of one strategy in one world. */

@@ -202,6 +202,13 @@ function take(key: KeyAppend, record: QueueRecord): void {
     }
   } else if (body.case === "rows") {
     key.lastBucketEndMs = float64At(body.value.bucketEndMs, body.value.count - 1);
+  } else if (body.case === "empty" && key.head.is_source) {
+    // Missing buckets of a source end when they are known to be missing.
+    key.lastBucketEndMs = Math.max(
+      key.lastBucketEndMs ?? Number.NEGATIVE_INFINITY,
+      body.value.knownAtMs ?? Number.NEGATIVE_INFINITY,
+    );
+    if (!Number.isFinite(key.lastBucketEndMs)) key.lastBucketEndMs = null;
   }
 }
 

@@ -20,6 +20,7 @@ const head = toBinary(ConsumeResponseSchema, {
   $typeName: ConsumeResponseSchema.typeName,
   schemaVersion: { $typeName: "qmtl.type.v1.SchemaVersion", version: 1 },
   records: [],
+  watermarks: [],
 });
 const recordsField = ConsumeResponseSchema.field.records.number;
 

@@ -28,6 +28,8 @@ interface FeedRow {
   readonly fingerprint: string;
   /** Ordered by session. */
   readonly runners: readonly RunnerRow[];
+  /** Worlds whose strategies in force read it, ordered. */
+  readonly worldIds: readonly string[];
 }
 
 interface RunnerRow {
@@ -91,13 +93,18 @@ async function feedRows(db: Queryable, sources: readonly string[]): Promise<Feed
     is_ended: boolean | null;
     fingerprint: string | null;
     runners: FeedRow["runners"];
+    world_ids: string[];
   }>(
     `select f.source, f.until_ms, max(h.next_row - 1) as passed_row,
        max(h.last_bucket_end_ms) as passed_bucket_end_ms, bool_or(h.is_ended) as is_ended,
        max(h.feed_fingerprint) as fingerprint,
        (select coalesce(jsonb_agg(jsonb_build_object('sessionId', r.session_id, 'worldId', r.world_id,
             'strategyIds', r.strategy_ids, 'fromRow', r.from_row) order by r.session_id), '[]')
-          from dag.replay_runner r where r.source = f.source) as runners
+          from dag.replay_runner r where r.source = f.source) as runners,
+       array(select distinct c.world_id collate "C" from dag.queue s
+          join dag.strategy_node n on n.node_id = s.node_id
+          join dag.strategy_context c on c.strategy_id = n.strategy_id and c.is_current
+          where s.source = f.source and s.is_source order by 1) as world_ids
      from dag.feed f left join dag.queue q on q.source = f.source and q.is_source
        left join dag.queue_head h on h.compute_key = q.compute_key and h.epoch > 0
      where f.source = ${asked} group by f.source, f.until_ms order by f.source collate "C"`,
@@ -115,6 +122,7 @@ async function feedRows(db: Queryable, sources: readonly string[]): Promise<Feed
     isEnded: row.is_ended ?? false,
     fingerprint: row.fingerprint ?? "",
     runners: row.runners,
+    worldIds: row.world_ids,
   }));
 }
 
@@ -237,6 +245,7 @@ export async function feedStates(
 
 function feedMessage(feed: FeedRow): FeedMessage {
   const { source, untilMs, passedRow, passedBucketEndMs, isEnded, fingerprint, runners } = feed;
+  const { worldIds } = feed;
   return {
     source,
     ...(untilMs === null ? {} : { untilTime: timestampFromMs(untilMs) }),
@@ -253,6 +262,7 @@ function feedMessage(feed: FeedRow): FeedMessage {
     })),
     ended: isEnded,
     fingerprint,
+    worldIds: [...worldIds],
   };
 }
 

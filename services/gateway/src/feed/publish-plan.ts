@@ -4,7 +4,7 @@ import {
   QueueRecordSchema,
   type Rows,
 } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import type { HeldRow } from "@qmtl/core/queues";
+import type { OfferedRow } from "@qmtl/core/queues";
 import type { SourceKey } from "../store/source-key-store.ts";
 import { reader } from "./source-bars.ts";
 
@@ -21,7 +21,7 @@ export interface PartWait {
   readonly source: string;
   /** Distinguishes the record from others that wait. */
   readonly record: string;
-  readonly row: HeldRow;
+  readonly row: OfferedRow;
 }
 
 /**

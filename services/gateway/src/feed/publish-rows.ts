@@ -11,8 +11,7 @@ import type { Peer } from "../peers/peer.ts";
 import type { SourceBar } from "../ports.ts";
 import type { SourceKey } from "../store/source-key-store.ts";
 import { waitingTime } from "../waiting-time.ts";
-import type { BarBooker } from "./bar-booker.ts";
-import { barrierWaitMsMax } from "./feed-barrier.ts";
+import { barrierWaitMsMax } from "./offer-queue.ts";
 import { type PartWait, type PublishPart, planPublish } from "./publish-plan.ts";
 import type { ReplayFeeds } from "./replay-feeds.ts";
 import type { SourceKeys } from "./source-keys.ts";
@@ -21,12 +20,11 @@ export interface PublishPorts {
   readonly dag: Peer;
   readonly keys: SourceKeys;
   readonly feeds: ReplayFeeds;
-  readonly booker: BarBooker;
 }
 
 /**
- * Passes records on to the log. Rows of replay sources wait at their feed's barrier; once they are effective their bars
- * are booked before the answer. Everything else goes straight through.
+ * Passes records on to the log. Rows of replay sources wait at the barrier of their timeline; once all rows of their
+ * slice are effective they are booked, before the answer. Everything else goes straight through.
  *
  * @throws {QmtlError} TICKET_SCOPE for a row of a feed that the session may not publish: it is refused before it waits,
  *   for it would take the place of the right one. BARRIER_HELD when a row was held for too long: nothing of it is lost,
@@ -61,7 +59,7 @@ export async function publishRows(
       results[index] = worse(results[index], result);
       if (result?.effective === false) broken.add(part.records[at]!.computeKey);
     });
-    await bookEffective(ports, part, answer.results);
+    await takeEffective(ports, part, answer.results, context);
   }
   return { results };
 }
@@ -77,33 +75,44 @@ function checkFeed(key: SourceKey | undefined, { session }: CallContext): void {
 
 /** Waits at the barrier, but not so long that the caller's deadline passes first. */
 function waitAtBarrier(ports: PublishPorts, wait: PartWait, context: CallContext): Promise<void> {
-  const waitMs = Math.min(barrierWaitMsMax, waitingTime(context.timeoutMs));
   const { signal, session } = context;
+  const waitMs = waitMsOf(context);
   return ports.feeds.wait(wait, { waitMs, signal, sessionId: session?.sessionId ?? "" });
 }
 
-/** Books what became effective, and lets the barrier move on. */
-async function bookEffective(
+function waitMsOf({ timeoutMs }: CallContext): number {
+  return Math.min(barrierWaitMsMax, waitingTime(timeoutMs));
+}
+
+/** Tells the timeline what became effective, and waits until the slice of the row is booked. */
+async function takeEffective(
   ports: PublishPorts,
   part: PublishPart,
   results: readonly PublishResult[],
+  context: CallContext,
 ): Promise<void> {
   const bars: SourceBar[] = [];
   const begun = new Set<string>();
+  const ended = new Set<string>();
   let isEffective = false;
+  let isEmpty = false;
   part.records.forEach((record, at) => {
     const key = ports.keys.replayKey(record.computeKey);
     if (key === undefined || results[at]?.effective !== true) return;
-    if (record.body.case === "start") begun.add(key.source);
+    const { body } = record;
+    if (body.case === "start") begun.add(key.source);
+    else if (body.case === "end") ended.add(key.source);
     else if (part.wait !== undefined) isEffective = true;
+    if (body.case === "empty") isEmpty = true;
     bars.push(...ports.keys.barsOf(key, record));
   });
   // The first START of a feed states where its rows begin.
-  for (const source of begun) await ports.feeds.refresh(source);
-  if (part.wait === undefined || !isEffective) return;
-  const { source, row } = part.wait;
-  if (bars.length > 0) await ports.booker.book(source, bars);
-  (await ports.feeds.barrier(source)).rowEffective(row.toRow);
+  if (begun.size > 0) await ports.feeds.refresh();
+  if (part.wait !== undefined && isEffective) {
+    const { source, row } = part.wait;
+    await ports.feeds.effective(source, row, bars, { isEmpty, waitMs: waitMsOf(context) });
+  }
+  for (const source of ended) await ports.feeds.feedEnded(source);
 }
 
 /** The result of a run is that of its first row that was not effective. */

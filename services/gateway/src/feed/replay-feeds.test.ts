@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { forgetMs } from "@qmtl/core/queues";
 import {
   createLogger,
   createMetrics,
@@ -53,7 +54,16 @@ async function openRig(logger: Logger = silentLogger) {
     clock,
     logger,
     metrics: createMetrics(),
-    booker: { catchUp: async () => {}, isBooked: () => true, whyUnbooked: () => undefined },
+    booker: {
+      book: async () => {},
+      passed: () => {},
+      take: async () => {},
+      hasBars: () => false,
+      missed: async () => [],
+      isBooked: () => true,
+      whyUnbooked: () => undefined,
+      usesOf: async () => undefined,
+    },
     gates: { onApplied: () => () => {} },
     sources: new Map([
       ["day", true],
@@ -66,46 +76,52 @@ async function openRig(logger: Logger = silentLogger) {
   return { feeds, dag, runners, clock, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
-test("a runner that fell silent is told which feeds dropped it, until it is in their sets again", async () => {
+test("a runner that fell silent keeps its place, and is told to register again only once it lost it", async () => {
   await using rig = await openRig();
   const { feeds, runners, clock } = rig;
   runners.add("silent").add("heard");
-  const barrier = await feeds.barrier("day");
+  await feeds.ready();
   expect(feeds.unregistered("silent")).toEqual([]);
-  // A row that waits makes the barrier look at who is silent.
-  const waiting = new AbortController();
-  const row = { row: 6, toRow: 6, timeMs: 0 };
-  const wait = barrier.wait("w", row, { sessionId: "s", signal: waiting.signal }).catch(() => {});
+  const state = () =>
+    create(FeedStateSchema, {
+      source: "day",
+      passedRow: 5n,
+      runners: [{ sessionId: "silent" }, { sessionId: "heard" }],
+    });
 
   for (let passedMs = 0; passedMs < sessionDeadMs * 2; passedMs += 500) {
     feeds.heard("heard");
     clock.advance(500);
   }
-  await waitUntil(() => !runners.has("silent"), { what: "it is taken out of the set" });
-  await feeds.refresh("day");
 
+  const dropped = state();
+  feeds.complete(dropped);
+  expect(dropped).toMatchObject({
+    droppedSessionIds: ["silent"],
+    settled: false,
+    runners: [{ sessionId: "heard", endedRow: -1n }],
+    waitsForSessionIds: ["heard"],
+  });
+  expect([runners.has("silent"), feeds.unregistered("silent")]).toEqual([true, []]);
+
+  for (let passedMs = 0; passedMs < forgetMs; passedMs += 2_000) {
+    feeds.heard("heard");
+    clock.advance(2_000);
+  }
+  await waitUntil(() => !runners.has("silent"), { what: "it is taken out of the set" });
+  await feeds.refresh();
   expect(feeds.unregistered("silent")).toEqual(["day"]);
   expect(feeds.unregistered("heard")).toEqual([]);
-  const state = create(FeedStateSchema, {
-    source: "day",
-    passedRow: 5n,
-    runners: [{ sessionId: "heard" }],
-  });
-  feeds.complete(state);
-  expect(state).toMatchObject({ droppedSessionIds: ["silent"], settled: false });
-  expect(state.runners[0]!.endedRow).toBe(-1n);
 
   runners.add("silent");
-  await feeds.refresh("day");
+  await feeds.refresh();
   expect(feeds.unregistered("silent")).toEqual([]);
-  waiting.abort();
-  await wait;
 });
 
 test("an end of a row that the log does not have is refused, of the next one it is not looked up", async () => {
   await using rig = await openRig();
   const { feeds } = rig;
-  await feeds.barrier("day");
+  await feeds.ready();
 
   await feeds.checkRow("day", 5);
   await feeds.checkRow("day", 6);
@@ -122,10 +138,10 @@ test("what a gateway that stops cannot ask any more is no warning, and no bug", 
   await using rig = await openRig(createLogger({ name: "gateway", destination }));
   const { feeds, dag } = rig;
 
-  feeds.openAll(["day"]);
+  feeds.openAll();
   feeds.close();
   dag.close();
-  const late = feeds.barrier("other");
+  const late = feeds.ready();
 
   await expect(late).rejects.toMatchObject({ code: Code.Canceled, reason: "OUTCOME_UNKNOWN" });
   expect(lines).toEqual([]);

@@ -1,7 +1,7 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { ControlEvent, FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { type OfferedRow, type TimelineState, takeTimeline } from "@qmtl/core/queues";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type {
   CallPrincipal,
@@ -12,23 +12,34 @@ import type {
   Metrics,
 } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
-import type { BarrierEnds, GateView, RunnerEnd } from "../ports.ts";
-import type { BarBooker } from "./bar-booker.ts";
-import { FeedBarrier, type StoredFeed, type WaitOptions } from "./feed-barrier.ts";
+import type { BarrierEnds, GateView, SliceCall, SourceBar, WorldUses } from "../ports.ts";
+import { describeFeed } from "./describe-feed.ts";
+import type { WaitOptions } from "./offer-queue.ts";
 import type { PartWait } from "./publish-plan.ts";
+import { RunnerRegistry } from "./runner-registry.ts";
+import type { SliceBooker } from "./slice-booker.ts";
+import {
+  readFeeds,
+  type StoredFeed,
+  storedFeedOf,
+  timelineFeedOf,
+  timelinesOf,
+} from "./stored-feeds.ts";
+import { type TimelineListener, Timelines } from "./timelines.ts";
+import { type WatermarkReader, WatermarkRegistry } from "./watermark-registry.ts";
 
-/** Largest number of dropped sessions listed per feed. */
-const silentMax = 100;
-/** Largest number of dropped sessions remembered; beyond it all are forgotten, as at a restart. */
-const unregisteredMax = 10_000;
-
+/** Largest number of sessions with a lease that are remembered. */
+const grantedMax = 10_000;
 interface ReplayFeedsPorts {
   readonly dag: Peer;
   readonly gateway: CallPrincipal;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
-  readonly booker: Pick<BarBooker, "catchUp" | "isBooked" | "whyUnbooked">;
+  readonly booker: Pick<
+    SliceBooker,
+    "book" | "passed" | "take" | "hasBars" | "missed" | "isBooked" | "whyUnbooked" | "usesOf"
+  >;
   readonly gates: Pick<GateView, "onApplied">;
   /** Sources of the configuration: true for those that are replayed. */
   readonly sources: ReadonlyMap<string, boolean>;
@@ -36,23 +47,26 @@ interface ReplayFeedsPorts {
 }
 
 /**
- * The barriers of all replay feeds. This gateway is their owner; a barrier is set up from what the DAG Manager stores
- * when it is first asked for, after the bars that an earlier owner did not book.
+ * The replay feeds and their timelines. This gateway is their owner; they are set up from what the DAG Manager stores
+ * when one is first asked for, after the slices that an earlier owner did not book.
  */
-export class ReplayFeeds implements BarrierEnds {
+export class ReplayFeeds implements BarrierEnds, TimelineListener {
+  readonly #watermarks = new WatermarkRegistry();
   readonly #ports: ReplayFeedsPorts;
+  readonly #timelines: Timelines;
   readonly #dropped: CounterMetric;
-  readonly #barriers = new Map<string, FeedBarrier>();
-  readonly #opening = new Map<string, Promise<FeedBarrier>>();
-  readonly #refreshing = new Map<string, Promise<void>>();
-  /** Reads that have not begun, by feed. */
-  readonly #queued = new Map<string, Promise<void>>();
+  readonly #places = new RunnerRegistry();
+  /** As read last, by feed. */
+  #stored: ReadonlyMap<string, StoredFeed> = new Map();
+  #opening: Promise<void> | undefined;
+  #isOpen = false;
+  #refreshing: Promise<void> = Promise.resolve();
+  /** A read that has not begun. */
+  #queued: Promise<void> | undefined;
   /** Worlds whose gate was open as last reported. */
   readonly #open = new Set<string>();
-  /** Sessions dropped since this process started, per feed, newest first. */
-  readonly #silent = new Map<string, string[]>();
-  /** Session → feeds that no longer wait for it although it registered. */
-  readonly #unregistered = new Map<string, Set<string>>();
+  /** Sessions that were given a lease since the gate of their world opened. */
+  readonly #granted = new Set<string>();
   readonly #unfollow: () => void;
   #isClosed = false;
 
@@ -60,150 +74,171 @@ export class ReplayFeeds implements BarrierEnds {
     this.#ports = ports;
     const help = "Runners a replay barrier stopped waiting for";
     this.#dropped = ports.metrics.counter("barrier_dropped_total", help, ["source"]);
+    this.#timelines = new Timelines({ ...ports, listener: this });
     this.#unfollow = ports.gates.onApplied((worldId, state) => this.#onGate(worldId, state.gate));
   }
 
-  /**
-   * Sets up the barriers of these feeds, so that bars that an earlier process did not book are booked now, not when the
-   * next row comes.
-   */
-  openAll(sources: readonly string[]): void {
-    for (const source of sources) {
-      this.barrier(source).catch((error: unknown) => {
-        this.#warn("the barrier of a feed is not ready yet", { source, error });
-      });
-    }
+  /** Sets up the timelines, so that slices that an earlier process did not book are booked now. */
+  openAll(): void {
+    this.ready().catch((error: unknown) => {
+      this.#warn("the timelines of the replay feeds are not ready yet", { error });
+    });
   }
 
-  /** The barrier of a feed. @throws {QmtlError} SOURCE_NOT_FOUND, PEER_UNAVAILABLE. */
-  async barrier(source: string): Promise<FeedBarrier> {
-    const known = this.#barriers.get(source) ?? this.#opening.get(source);
-    if (known !== undefined) return known;
-    const opening = this.#setUp(source).finally(() => this.#opening.delete(source));
-    this.#opening.set(source, opening);
-    return opening;
+  /** Resolves once the timelines are set up. @throws {QmtlError} PEER_UNAVAILABLE. */
+  ready(): Promise<void> {
+    if (this.#isOpen) return Promise.resolve();
+    this.#opening ??= this.#setUp().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
   }
 
-  /** Waits at the barrier of a feed; see `FeedBarrier.wait`. */
-  async wait(wait: PartWait, options: WaitOptions): Promise<void> {
-    const barrier = await this.barrier(wait.source);
-    await barrier.wait(wait.record, wait.row, options);
+  /** Waits at the barrier of a feed; see `OfferQueue.wait`. */
+  async wait({ source, record, row }: PartWait, options: WaitOptions): Promise<void> {
+    await this.#timeline(source);
+    await this.#timelines.wait(source, record, row, options);
+  }
+
+  /** A row is in the log; see `Timelines.effective`. */
+  async effective(
+    source: string,
+    row: OfferedRow,
+    bars: readonly SourceBar[],
+    how: { readonly waitMs: number; readonly isEmpty: boolean },
+  ): Promise<void> {
+    await this.#timeline(source);
+    await this.#timelines.effective(source, row, bars, how);
+  }
+
+  /** The END of a feed is in the log. */
+  async feedEnded(source: string): Promise<void> {
+    await this.#timeline(source);
+    this.#timelines.takeOf(source, { kind: "feed_ended", source });
   }
 
   /**
    * Refuses a row that the log does not have. Only a row far ahead is looked up: the log may be one row further than
-   * its barrier.
+   * its timeline.
    *
    * @throws {QmtlError} SOURCE_NOT_FOUND, INVALID_FIELD.
    */
   async checkRow(source: string, row: number): Promise<void> {
     if (!this.#ports.sources.has(source)) throw noFeed(source);
-    const barrier = this.#barriers.get(source);
-    if (barrier === undefined || row <= barrier.state.logRow + 1) return;
-    const passedRow = Number((await this.#read(source)).passedRow);
+    const logRow = this.#timelines.stateOf(source)?.feeds.get(source)?.logRow;
+    if (logRow === undefined || row <= logRow + 1) return;
+    await this.refresh();
+    const passedRow = this.#stored.get(source)?.passedRow ?? -1;
     if (row <= passedRow) return;
     throw new QmtlError("INVALID_FIELD", `row ${row} of ${source} is not in the log`, {
       fields: [{ field: "row", description: `the last row of ${source} is ${passedRow}` }],
     });
   }
 
-  ended(source: string, end: RunnerEnd): void {
-    // Only a feed that is replayed waits for anybody.
-    if (this.#ports.sources.get(source) !== true) return;
-    const barrier = this.#barriers.get(source);
-    if (barrier !== undefined) barrier.ended(end);
-    else {
-      // The end came before the barrier was set up: it counts as soon as it is.
-      this.barrier(source)
-        .then((opened) => opened.ended(end))
-        .catch((error: unknown) => this.#warn("no barrier", { source, error }));
-    }
+  isReplayed(source: string): boolean {
+    return this.#ports.sources.get(source) === true;
+  }
+
+  async end(call: SliceCall, waitMs: number): Promise<void> {
+    await this.ready();
+    await this.#timelines.end(call, waitMs, call.isArmed || this.#granted.has(call.sessionId));
   }
 
   whyUnbooked(source: string): string | undefined {
     return this.#ports.booker.whyUnbooked(source);
   }
 
-  /** Feeds that dropped a session, until it registers again. */
+  /** Feeds that gave up the place of a session, until it registers again. */
   unregistered(sessionId: string): string[] {
-    return [...(this.#unregistered.get(sessionId) ?? [])].sort();
+    return this.#places.lostBy(sessionId);
   }
 
-  /** Adds what only the owner of the barrier knows: ends, dropped sessions, whether the last row is settled. */
+  /** Adds what only the owner of the timeline knows: ends, dropped sessions, and what it waits for. */
   complete(state: FeedState): void {
     const { source } = state;
-    state.droppedSessionIds = [...(this.#silent.get(source) ?? [])];
-    const barrier = this.#barriers.get(source);
-    if (barrier === undefined) return;
-    const { runners, logRow, untilMs } = barrier.state;
-    state.runners = state.runners.filter(({ sessionId }) => !barrier.dropped.has(sessionId));
-    for (const runner of state.runners) {
-      runner.endedRow = BigInt(runners.get(runner.sessionId)?.endedRow ?? -1);
-    }
-    const isCurrent = logRow >= Number(state.passedRow) && untilMs === untilMsOf(state);
-    const isBooked = barrier.isSettled && this.#ports.booker.isBooked(source, logRow);
-    state.settled = isCurrent && isBooked && (state.ended || barrier.isAtLimit(passedMsOf(state)));
+    state.droppedSessionIds = this.#places.droppedBy(source);
+    const timeline = this.#timelines.stateOf(source);
+    if (timeline !== undefined) describeFeed(state, timeline);
   }
 
   /** A session sent a heartbeat. */
   heard(sessionId: string): void {
-    for (const barrier of this.#barriers.values()) barrier.heard(sessionId);
+    this.#timelines.heard(sessionId);
   }
 
-  /** Reads the runner set and the limit of a feed again. Calls that come meanwhile share one more read. */
-  async refresh(source: string): Promise<void> {
-    const barrier = this.#barriers.get(source);
-    if (barrier === undefined) {
-      const wasOpening = this.#opening.has(source);
-      await this.barrier(source);
-      // What an opening barrier has read may be older than this call.
-      if (wasOpening) await this.refresh(source);
+  /** A session that has applied the gate as it is was refused a lease: what it ended without one counts. */
+  leaseRefused(sessionId: string): void {
+    this.#granted.delete(sessionId);
+    for (const state of this.#timelines.states()) {
+      if (state.runners.get(sessionId)?.mustRestate === true)
+        this.#timelines.take(state, { kind: "not_armed", sessionIds: [sessionId] });
+    }
+  }
+
+  /** A session was given a lease: what it ends from now on counts, also when it has no target to state under it. */
+  leaseGranted(sessionId: string): void {
+    if (this.#granted.size >= grantedMax) this.#granted.clear();
+    this.#granted.add(sessionId);
+  }
+
+  /** Reads runner sets, limits and readers of all feeds again. Calls that come meanwhile share one more read. */
+  async refresh(): Promise<void> {
+    if (!this.#isOpen) {
+      const wasOpening = this.#opening !== undefined;
+      await this.ready();
+      // What an opening timeline has read may be older than this call.
+      if (wasOpening) await this.refresh();
       return;
     }
-    const queued = this.#queued.get(source);
-    if (queued !== undefined) return queued;
-    const before = this.#refreshing.get(source) ?? Promise.resolve();
-    const next = before
+    if (this.#queued !== undefined) return this.#queued;
+    const next = this.#refreshing
       .catch(() => {})
       .then(async () => {
-        this.#queued.delete(source);
-        const stored = storedOf(await this.#read(source));
-        barrier.sync(stored);
-        this.#registered(source, stored);
+        this.#queued = undefined;
+        await this.#sync();
       });
-    this.#queued.set(source, next);
-    this.#refreshing.set(source, next);
+    this.#queued = next;
+    this.#refreshing = next;
     await next;
   }
 
   /** The limit or the runners of a feed changed. */
   onEvent(event: ControlEvent): void {
     if (!event.topicKey.startsWith("feed/")) return;
-    const source = event.topicKey.slice("feed/".length);
-    const barrier = this.#barriers.get(source);
-    if (barrier === undefined && !this.#opening.has(source)) return;
+    if (!this.#isOpen && this.#opening === undefined) return;
     const { payload } = event;
     // Most events report that rows have passed, which passed here.
-    if (payload.case === "feedUpdated" && barrier?.isAsStored(storedOf(payload.value))) return;
-    this.refresh(source).catch((error: unknown) => {
-      this.#warn("a feed could not be read again", { source, error });
+    if (payload.case === "feedUpdated" && this.#isAsStored(storedFeedOf(payload.value))) return;
+    this.refreshSoon();
+  }
+
+  /** Reads everything again; a failure is logged, and the next change leads to the next attempt. */
+  refreshSoon(): void {
+    if (!this.#isOpen && this.#opening === undefined) return;
+    this.refresh().catch((error: unknown) => {
+      this.#warn("the replay feeds could not be read again", { error });
     });
   }
 
-  /** Feeds that wait for a session, as far as their barriers are set up. */
-  feedsOf(sessionId: string): string[] {
-    const all = [...this.#barriers];
-    return all.flatMap(([source, { state }]) => (state.runners.has(sessionId) ? [source] : []));
+  /** Follows the feeds that move with these. */
+  follow(sources: ReadonlySet<string>, changed: () => void): WatermarkReader {
+    return this.#watermarks.follow(sources, this.#timelines.states(), changed);
+  }
+
+  /** The feeds that move with a feed, itself included. */
+  timelineOf(source: string): string[] {
+    return [...(this.#timelines.stateOf(source)?.feeds.keys() ?? [source])].sort();
   }
 
   /** A session leaves for good: it is not asked to register again. */
   forget(sessionId: string): void {
-    this.#unregistered.delete(sessionId);
+    this.#granted.delete(sessionId);
+    this.#places.forget(sessionId);
   }
 
-  /** `complete`, with the barrier set up if it was not yet. */
+  /** `complete`, with the timelines set up if they were not yet. */
   async describe(feed: FeedState): Promise<FeedState> {
-    await this.barrier(feed.source);
+    await this.ready();
     this.complete(feed);
     return feed;
   }
@@ -211,7 +246,36 @@ export class ReplayFeeds implements BarrierEnds {
   close(): void {
     this.#isClosed = true;
     this.#unfollow();
-    for (const barrier of this.#barriers.values()) barrier.close();
+    this.#timelines.close();
+  }
+
+  runnerDropped(sessionId: string, sources: readonly string[]): void {
+    this.#places.dropped(sessionId, sources);
+    for (const source of sources) this.#dropped.inc({ source });
+    const { logger } = this.#ports;
+    logger.warn("a runner is silent; the feeds continue without it", { sources, sessionId });
+  }
+
+  runnerTakenBack(sessionId: string): void {
+    const { logger } = this.#ports;
+    logger.info("a dropped runner has caught up and is waited for again", { sessionId });
+  }
+
+  runnerForgotten(sessionId: string, sources: readonly string[]): void {
+    const { dag, gateway } = this.#ports;
+    this.#places.lost(sessionId, sources);
+    const call = { principal: gateway, timeoutMs: 5_000 };
+    dag
+      .unary(QueueService.method.deleteReplayRunner, { sources: [...sources], sessionId }, call)
+      .then(() => this.refresh())
+      .catch((error: unknown) => {
+        if (hasReason(error, "SOURCE_NOT_FOUND")) return;
+        this.#warn("a silent runner could not be removed", { sources, sessionId, error });
+      });
+  }
+
+  sliceBooked(state: TimelineState): void {
+    this.#watermarks.booked(state);
   }
 
   /** Logs a failure, except while the gateway stops, when calls fail for that reason. */
@@ -219,93 +283,117 @@ export class ReplayFeeds implements BarrierEnds {
     if (!this.#isClosed) this.#ports.logger.warn(message, fields);
   }
 
-  async #setUp(source: string): Promise<FeedBarrier> {
+  /** @throws {QmtlError} SOURCE_NOT_FOUND, PEER_UNAVAILABLE. */
+  async #timeline(source: string): Promise<void> {
+    await this.ready();
+    if (this.#timelines.stateOf(source) === undefined) await this.refresh();
+    if (this.#timelines.stateOf(source) === undefined) throw noFeed(source);
+  }
+
+  async #setUp(): Promise<void> {
+    const feeds = await this.#read();
+    const groups = await this.#groups(feeds);
+    for (const group of groups)
+      await this.#openTimeline(feeds.filter(({ source }) => group.has(source)));
+    this.#isOpen = true;
+  }
+
+  /** Books what an earlier owner did not, except a last slice that may lack rows, and takes the timeline over. */
+  async #openTimeline(feeds: readonly StoredFeed[]): Promise<void> {
     const { booker, clock, sessionDeadMs } = this.#ports;
-    const stored = storedOf(await this.#read(source));
-    await booker.catchUp(source);
-    const barrier = new FeedBarrier(
-      {
-        source,
-        clock,
-        sessionDeadMs,
-        onDropped: (sessionId) => this.#onDropped(source, sessionId),
-      },
-      stored,
+    const missed: SourceBar[] = [];
+    for (const { source } of feeds) missed.push(...(await booker.missed(source)));
+    const lastMs = Math.max(...feeds.map(({ passedMs }) => passedMs));
+    const stored = feeds.map((feed) =>
+      timelineFeedOf(feed, booker.isBooked(feed.source, feed.passedRow)),
     );
-    this.#barriers.set(source, barrier);
-    return barrier;
+    const isBooked = stored.some((one) => one.isBooked && one.endMs === lastMs);
+    const isWhole = isBooked || feeds.length === 1;
+    await booker.book(missed.filter((bar) => isWhole || bar.bucketEndMs < lastMs));
+    const last = isWhole ? [] : missed.filter((bar) => bar.bucketEndMs >= lastMs);
+    const state = takeTimeline(stored, sessionDeadMs, clock.monotonicMs());
+    this.#timelines.open(state, last);
+    // Whether their gate opened a moment ago, with their ends void, is not known.
+    const sessionIds = feeds
+      .flatMap(({ runners }) => runners)
+      .filter(({ worldId }) => this.#open.has(worldId))
+      .map(({ sessionId }) => sessionId);
+    const [first] = feeds;
+    if (first !== undefined && sessionIds.length > 0)
+      this.#timelines.takeOf(first.source, { kind: "gate_opened", sessionIds });
   }
 
-  /** What a runner decided while the gate was shut is stated again once it is armed: the feed waits for that. */
+  /** Takes over what the DAG Manager stores now. */
+  async #sync(): Promise<void> {
+    const feeds = await this.#read();
+    for (const feed of feeds) {
+      const { source, untilMs } = feed;
+      const state = this.#timelines.stateOf(source);
+      const known = state?.feeds.get(source);
+      if (state === undefined || known === undefined) {
+        await this.#openTimeline([feed]);
+        continue;
+      }
+      // Before the first row, the log's place is where the feed begins, which its first START states.
+      if (known.logRow < 0 && feed.passedRow > known.logRow)
+        this.#timelines.takeOf(source, { kind: "begun", source, logRow: feed.passedRow });
+      this.#syncRunners(feed, state);
+      this.#timelines.takeOf(source, { kind: "advance", source, untilMs });
+    }
+    this.#places.registered(feeds);
+    this.#timelines.arrange(await this.#groups(feeds));
+  }
+
+  #syncRunners({ source, runners }: StoredFeed, state: TimelineState): void {
+    const listed = new Set(runners.map(({ sessionId }) => sessionId));
+    for (const { sessionId, fromRow } of runners) {
+      const own = state.runners.get(sessionId)?.feeds.get(source);
+      if (own?.fromRow !== fromRow) this.#timelines.joined(source, sessionId, fromRow);
+    }
+    for (const [sessionId, { feeds }] of state.runners) {
+      if (feeds.has(source) && !listed.has(sessionId))
+        this.#timelines.takeOf(source, { kind: "left", sessionId, source });
+    }
+  }
+
+  async #groups(feeds: readonly StoredFeed[]): Promise<Set<string>[]> {
+    const uses = new Map<string, WorldUses | undefined>();
+    for (const worldId of new Set(feeds.flatMap(({ worldIds }) => worldIds)))
+      uses.set(worldId, await this.#ports.booker.usesOf(worldId));
+    return timelinesOf(feeds, (worldId) => uses.get(worldId));
+  }
+
+  async #read(): Promise<StoredFeed[]> {
+    const feeds = await readFeeds(this.#ports.dag, this.#ports.gateway);
+    this.#stored = new Map(feeds.map((feed) => [feed.source, feed]));
+    return feeds;
+  }
+
+  #isAsStored(feed: StoredFeed): boolean {
+    const known = this.#stored.get(feed.source);
+    if (known === undefined || (known.passedRow < 0 && feed.passedRow >= 0)) return false;
+    const fixed = ({ untilMs, runners, worldIds }: StoredFeed) =>
+      JSON.stringify([untilMs, runners, worldIds]);
+    return fixed(known) === fixed(feed);
+  }
+
+  /** What a runner decided while the gate was shut is stated again once it is armed: the next slice waits for that. */
   #onGate(worldId: string, gate: Gate): void {
-    if (gate !== Gate.OPEN) this.#open.delete(worldId);
-    else if (!this.#open.has(worldId)) {
-      this.#open.add(worldId);
-      for (const barrier of this.#barriers.values()) barrier.gateOpened(worldId);
-    }
-  }
-
-  /**
-   * Runners that are in the set again have registered again, except dropped ones that are still to be removed from it.
-   */
-  #registered(source: string, { runners }: StoredFeed): void {
-    const dropped = this.#barriers.get(source)?.dropped;
-    for (const { sessionId } of runners) {
-      const sources = this.#unregistered.get(sessionId);
-      if (sources === undefined || dropped?.has(sessionId) === true) continue;
-      sources.delete(source);
-      if (sources.size === 0) this.#unregistered.delete(sessionId);
-    }
-  }
-
-  async #read(source: string): Promise<FeedState> {
-    const call = { principal: this.#ports.gateway, timeoutMs: 5_000 };
-    const scope = { scope: { case: "source" as const, value: source } };
-    const answer = await this.#ports.dag.unary(QueueService.method.listFeeds, { scope }, call);
-    const [feed] = answer.feeds;
-    if (feed !== undefined) return feed;
-    throw noFeed(source);
-  }
-
-  #onDropped(source: string, sessionId: string): void {
-    const { logger, dag, gateway } = this.#ports;
-    const others = (this.#silent.get(source) ?? []).filter((each) => each !== sessionId);
-    this.#silent.set(source, [sessionId, ...others].slice(0, silentMax));
-    if (this.#unregistered.size >= unregisteredMax) this.#unregistered.clear();
-    const sources = this.#unregistered.get(sessionId) ?? new Set();
-    this.#unregistered.set(sessionId, sources.add(source));
-    logger.warn("a runner is silent; the feed continues without it", { source, sessionId });
-    this.#dropped.inc({ source });
-    const call = { principal: gateway, timeoutMs: 5_000 };
-    dag
-      .unary(QueueService.method.deleteReplayRunner, { sources: [source], sessionId }, call)
-      .then(() => this.refresh(source))
-      .catch((error: unknown) => {
-        if (hasReason(error, "SOURCE_NOT_FOUND")) return;
-        this.#warn("a silent runner could not be removed", { source, sessionId, error });
-      });
+    const isOpen = gate === Gate.OPEN;
+    if (isOpen === this.#open.has(worldId)) return;
+    if (isOpen) this.#open.add(worldId);
+    else this.#open.delete(worldId);
+    const ofWorld = [...this.#stored.values()].flatMap(({ runners }) =>
+      runners.filter((runner) => runner.worldId === worldId).map(({ sessionId }) => sessionId),
+    );
+    const sessionIds = [...new Set(ofWorld)];
+    for (const sessionId of sessionIds) this.#granted.delete(sessionId);
+    if (sessionIds.length === 0) return;
+    const kind = isOpen ? "gate_opened" : "not_armed";
+    for (const state of this.#timelines.states()) this.#timelines.take(state, { kind, sessionIds });
   }
 }
 
 function noFeed(source: string): QmtlError {
   return new QmtlError("SOURCE_NOT_FOUND", `no feed ${source}`, { metadata: { source } });
-}
-
-function storedOf(feed: FeedState): StoredFeed {
-  return {
-    passedRow: Number(feed.passedRow),
-    untilMs: untilMsOf(feed),
-    runners: feed.runners.map(({ sessionId, fromRow }) => ({
-      sessionId,
-      fromRow: Number(fromRow),
-    })),
-  };
-}
-
-function untilMsOf({ untilTime }: FeedState): number | null {
-  return untilTime === undefined ? null : timestampMs(untilTime);
-}
-
-function passedMsOf({ passedBucketEndTime }: FeedState): number | null {
-  return passedBucketEndTime === undefined ? null : timestampMs(passedBucketEndTime);
 }

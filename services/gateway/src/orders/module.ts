@@ -10,11 +10,11 @@ import type { StoredTopic } from "@qmtl/service-kit/control";
 import { applyMigrations, type Db, readMigrations } from "@qmtl/service-kit/db";
 import type { Peer } from "../peers/peer.ts";
 import type {
-  BarBookings,
   BarrierEnds,
   ControlOutbox,
   GateView,
   LeaseRelay,
+  SliceBookings,
   StrategyOrders,
 } from "../ports.ts";
 import { strategyIdOf, weightBoundsOf } from "../store/submission-store.ts";
@@ -68,7 +68,7 @@ export interface OrderModuleDeps {
 
 /** The order path as the gateway runs it. */
 export interface OrderModule {
-  readonly path: BarBookings;
+  readonly path: SliceBookings;
   /** OrderService, AccountService and RebalancingExecutionService. */
   readonly services: readonly ServedService[];
   /** For ExplainStrategy. */

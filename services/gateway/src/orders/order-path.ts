@@ -1,7 +1,8 @@
 import { fileURLToPath } from "node:url";
+import { hasReason } from "@qmtl/sdk/rpc";
 import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
 import { applyMigrations, type Db, readMigrations } from "@qmtl/service-kit/db";
-import type { BarBookings, SourceBar } from "../ports.ts";
+import type { EndedRow, SliceBookings, SliceCall, SourceBar, WorldUses } from "../ports.ts";
 import type { AccountRegistry } from "./account/account-registry.ts";
 import type { AccountRouter } from "./account/account-router.ts";
 import { type CancelScope, type CancelVerdict, cancelOrders } from "./account/cancel-orders.ts";
@@ -41,7 +42,7 @@ interface OrderParts {
 }
 
 /** The order path of a gateway: accounts, gates, feeds, halts, and the operations over all of them. */
-export class OrderPath implements BarBookings {
+export class OrderPath implements SliceBookings {
   readonly #parts: OrderParts;
   readonly #stopped = new AbortController();
   #loops: Promise<void>[] = [];
@@ -135,8 +136,32 @@ export class OrderPath implements BarBookings {
     return this.#parts.feeds.bookedRow(source);
   }
 
+  rowsPassed(rows: readonly EndedRow[]): void {
+    this.#parts.feeds.passed(rows);
+  }
+
   onBars(bars: readonly SourceBar[]): Promise<void> {
     return this.#parts.feeds.onBars(bars);
+  }
+
+  takeSlice(calls: readonly SliceCall[]): Promise<void> {
+    return this.#parts.targets.takeSlice(calls);
+  }
+
+  async usesOf(worldId: string): Promise<WorldUses | undefined> {
+    const { worlds, accounts } = this.#parts;
+    try {
+      await worlds.open(worldId);
+    } catch (failure) {
+      if (!hasReason(failure, "ACCOUNT_NOT_FOUND", "WORLD_NOT_FOUND")) throw failure;
+    }
+    const world = worlds.worldOf(worldId);
+    if (world === undefined) return undefined;
+    const { accountId, source } = world;
+    const router = accounts.get(accountId);
+    if (router === undefined) return { accountId: undefined, sources: [source] };
+    const { instruments } = router.deps.settings;
+    return { accountId, sources: [source, ...instruments.map(({ markSource }) => markSource)] };
   }
 
   /** Compares the books with the broker now, then sends the catch-up orders that this allows. */

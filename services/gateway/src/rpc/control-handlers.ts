@@ -1,6 +1,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Topic } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import {
+  type Heartbeat,
+  type HeartbeatReply,
+  RefuseReason,
+} from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import type {
   ControlStreamService,
   HeartbeatRequest,
@@ -14,7 +19,7 @@ import {
   SessionKind,
   SubscriptionService,
 } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
-import { QmtlError } from "@qmtl/sdk/rpc";
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import {
   type CallContext,
   type EncodedMessage,
@@ -36,7 +41,7 @@ import {
 import type { ControlHub } from "../control/control-hub.ts";
 import { issueTicket, refreshTicket, type TicketPorts } from "../control/issue-ticket.ts";
 import type { ReplayFeeds } from "../feed/replay-feeds.ts";
-import type { LeaseRelay, TicketClaims } from "../ports.ts";
+import type { ClaimedHeartbeat, LeaseRelay, TicketClaims } from "../ports.ts";
 import { submissionsOf } from "../store/submission-store.ts";
 
 interface ControlPorts extends TicketPorts {
@@ -129,8 +134,38 @@ async function heartbeat(ports: ControlPorts, request: HeartbeatRequest, context
   }
   const { origin } = ports.tickets.verify(request.ticket);
   const claim = claimToProto(session, origin);
-  const reply = await ports.leases.renew({ claim, heartbeat: beat! });
+  const reply = await renewed(ports, session, { claim, heartbeat: beat! });
   return { reply, unregisteredSources: ports.feeds.unregistered(session.sessionId) };
+}
+
+/** Refusals that a session gets again until something else changes: it need not be waited for. */
+const finalRefusals: ReadonlySet<RefuseReason> = new Set([
+  RefuseReason.DECISION_EXPIRED,
+  RefuseReason.NOT_ACTIVE,
+  RefuseReason.EXCLUDED,
+  RefuseReason.NOT_EMITTER,
+  RefuseReason.NOT_ASKED,
+  RefuseReason.WORLD_NOT_FOUND,
+]);
+
+/** Relays a heartbeat. After a gate has opened, the replay feeds wait until each of its sessions has its answer. */
+async function renewed(
+  { leases, feeds, gates }: ControlPorts,
+  { sessionId, worldId }: SessionScope,
+  claimed: ClaimedHeartbeat & { readonly heartbeat: Heartbeat },
+): Promise<HeartbeatReply> {
+  // A reply to a session that has not applied the gate as it is now says nothing.
+  const isCurrent = () => claimed.heartbeat.revision >= (gates.state(worldId)?.revision ?? 0n);
+  try {
+    const reply = await leases.renew(claimed);
+    const isFinal = finalRefusals.has(reply.refuseReason);
+    if (reply.granted && isCurrent()) feeds.leaseGranted(sessionId);
+    if (!reply.granted && isFinal && isCurrent()) feeds.leaseRefused(sessionId);
+    return reply;
+  } catch (failure) {
+    if (hasReason(failure, "HALTED") && isCurrent()) feeds.leaseRefused(sessionId);
+    throw failure;
+  }
 }
 
 async function nack(ports: ControlPorts, request: NackRequest, context: CallContext) {

@@ -1,25 +1,29 @@
 import type { FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import { type FeedScope, QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import {
+  type AdvanceFeedRequest,
+  type FeedScope,
+  QueueService,
+} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { type CallContext, type Handlers, type ServedService, serve } from "@qmtl/service-kit";
+import { consumeRows } from "../feed/consume-rows.ts";
 import { type PublishPorts, publishRows } from "../feed/publish-rows.ts";
-import { callOf, forwardEncoded, forwardService, forwardUnary } from "../peers/forward.ts";
+import { callOf, forwardService, forwardUnary } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 
 interface QueueServicePorts extends PublishPorts {
   readonly world: Peer;
 }
 
-/** The DAG Manager's contracts at the gateway's address; this gateway owns the replay barriers. */
+/** The DAG Manager's contracts at the gateway's address; this gateway owns the timelines of the replay feeds. */
 export function queueServices(ports: QueueServicePorts): ServedService[] {
   const { dag } = ports;
   return [
     forwardService(QueueService, dag, { ...figures(ports), ...replay(ports) }),
     serve(QueueDataService, {
       publish: (request, context) => publishRows(ports, request, context),
-      consume: (request, context) =>
-        forwardEncoded(QueueDataService.method.consume, dag, request, context),
+      consume: (request, context) => consumeRows(ports, request, context),
     }),
   ];
 }
@@ -51,8 +55,22 @@ function replay({ dag, world, feeds }: QueueServicePorts): Handlers<typeof Queue
   const describe = (states: FeedState[]) =>
     Promise.all(states.map((state) => feeds.describe(state)));
   const inForce = async (states: FeedState[]) => {
-    await Promise.all(states.map(({ source }) => feeds.refresh(source)));
+    await feeds.refresh();
     return describe(states);
+  };
+  /** One hold for a timeline: the feeds that move with those that were advanced are advanced, too. */
+  const advanceTogether = async (
+    { to }: AdvanceFeedRequest,
+    advanced: readonly FeedState[],
+    context: CallContext,
+  ) => {
+    await feeds.refresh();
+    const named = new Set(advanced.map(({ source }) => source));
+    const others = new Set(advanced.flatMap(({ source }) => feeds.timelineOf(source)));
+    for (const value of others) {
+      if (named.has(value)) continue;
+      await advance({ scope: { scope: { case: "source", value } }, to }, context);
+    }
   };
   return {
     async listFeeds(request, context) {
@@ -63,6 +81,7 @@ function replay({ dag, world, feeds }: QueueServicePorts): Handlers<typeof Queue
     async advanceFeed(request, context) {
       await mustBeScope(world, request.scope, context);
       const answer = await advance(request, context);
+      await advanceTogether(request, answer.feeds, context);
       return { ...answer, feeds: await inForce(answer.feeds) };
     },
     async createReplayRunner(request, context) {
@@ -71,10 +90,8 @@ function replay({ dag, world, feeds }: QueueServicePorts): Handlers<typeof Queue
     },
     async deleteReplayRunner(request, context) {
       const answer = await deleteRunner(request, context);
-      const sessionId = context.session?.sessionId ?? request.sessionId;
-      const sources = request.sources.length > 0 ? request.sources : feeds.feedsOf(sessionId);
-      feeds.forget(sessionId);
-      await Promise.all(sources.map((source) => feeds.refresh(source)));
+      feeds.forget(context.session?.sessionId ?? request.sessionId);
+      await feeds.refresh();
       return answer;
     },
   };

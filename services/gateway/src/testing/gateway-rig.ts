@@ -311,7 +311,10 @@ const keyOf = (id: string, worldId: string) =>
 const noOrders: OpenOrderModule = () => ({
   path: {
     onBars: async () => {},
+    rowsPassed: () => {},
     bookedRow: () => -1,
+    takeSlice: async () => {},
+    usesOf: async () => undefined,
   },
   services: [],
   strategies: {

@@ -781,18 +781,30 @@ type FeedState struct {
 	PassedBucketEndTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=passed_bucket_end_time,json=passedBucketEndTime,proto3" json:"passed_bucket_end_time,omitempty"`
 	// Runners the barrier waits for.
 	Runners []*ReplayRunner `protobuf:"bytes,5,rep,name=runners,proto3" json:"runners,omitempty"`
-	// Sessions that were dropped because they fell silent, since this gateway started; at most 100, newest first. A
-	// session that is heard again registers again.
+	// Sessions that were dropped because they fell silent, since this gateway started; at most 100, newest first. One
+	// that is heard again is taken back once it has caught up.
 	DroppedSessionIds []string `protobuf:"bytes,6,rep,name=dropped_session_ids,json=droppedSessionIds,proto3" json:"dropped_session_ids,omitempty"`
-	// True: every runner has ended the passed row, the router has booked it, and the limit lets no further row pass: it
-	// stands at the end of the passed row, or the next row lies behind it. Without a limit the first two.
+	// True: the last slice of the feed's timeline is booked and has ended, the returns it sealed were reported, and
+	// nothing follows by itself: the next slice is later than the limit, or no row follows.
 	Settled bool `protobuf:"varint,7,opt,name=settled,proto3" json:"settled,omitempty"`
 	// True: the feed has ended.
 	Ended bool `protobuf:"varint,8,opt,name=ended,proto3" json:"ended,omitempty"`
 	// Names the data of the feed, as in its last START; empty before the first. A submission pins this.
-	Fingerprint   string `protobuf:"bytes,9,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Fingerprint string `protobuf:"bytes,9,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// Worlds with a strategy in force that reads the feed.
+	WorldIds []string `protobuf:"bytes,10,rep,name=world_ids,json=worldIds,proto3" json:"world_ids,omitempty"`
+	// The feeds of its timeline, itself included: rows of them that end together pass together.
+	TimelineSources []string `protobuf:"bytes,11,rep,name=timeline_sources,json=timelineSources,proto3" json:"timeline_sources,omitempty"`
+	// End of the last slice of the timeline that passed.
+	SliceTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=slice_time,json=sliceTime,proto3" json:"slice_time,omitempty"`
+	// End of the next slice. Absent: not known, or no row follows.
+	NextSliceTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=next_slice_time,json=nextSliceTime,proto3" json:"next_slice_time,omitempty"`
+	// SLICE_WAITS_FOR_FEED: feeds of the timeline whose next row is not known, because nobody publishes them at present.
+	WaitsForSources []string `protobuf:"bytes,14,rep,name=waits_for_sources,json=waitsForSources,proto3" json:"waits_for_sources,omitempty"`
+	// Sessions that have not ended the last slice.
+	WaitsForSessionIds []string `protobuf:"bytes,15,rep,name=waits_for_session_ids,json=waitsForSessionIds,proto3" json:"waits_for_session_ids,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *FeedState) Reset() {
@@ -886,6 +898,48 @@ func (x *FeedState) GetFingerprint() string {
 		return x.Fingerprint
 	}
 	return ""
+}
+
+func (x *FeedState) GetWorldIds() []string {
+	if x != nil {
+		return x.WorldIds
+	}
+	return nil
+}
+
+func (x *FeedState) GetTimelineSources() []string {
+	if x != nil {
+		return x.TimelineSources
+	}
+	return nil
+}
+
+func (x *FeedState) GetSliceTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SliceTime
+	}
+	return nil
+}
+
+func (x *FeedState) GetNextSliceTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextSliceTime
+	}
+	return nil
+}
+
+func (x *FeedState) GetWaitsForSources() []string {
+	if x != nil {
+		return x.WaitsForSources
+	}
+	return nil
+}
+
+func (x *FeedState) GetWaitsForSessionIds() []string {
+	if x != nil {
+		return x.WaitsForSessionIds
+	}
+	return nil
 }
 
 // Sent at least every 2 s, so that a silent stream can be distinguished from a broken one.
@@ -1546,7 +1600,7 @@ const file_qmtl_control_v1_control_event_proto_rawDesc = "" +
 	"\bworld_id\x18\x02 \x01(\tR\aworldId\x12!\n" +
 	"\fstrategy_ids\x18\x03 \x03(\tR\vstrategyIds\x12\x19\n" +
 	"\bfrom_row\x18\x04 \x01(\x03R\afromRow\x12\x1b\n" +
-	"\tended_row\x18\x05 \x01(\x03R\bendedRow\"\x89\x03\n" +
+	"\tended_row\x18\x05 \x01(\x03R\bendedRow\"\xaf\x05\n" +
 	"\tFeedState\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x129\n" +
 	"\n" +
@@ -1558,7 +1612,15 @@ const file_qmtl_control_v1_control_event_proto_rawDesc = "" +
 	"\x13dropped_session_ids\x18\x06 \x03(\tR\x11droppedSessionIds\x12\x18\n" +
 	"\asettled\x18\a \x01(\bR\asettled\x12\x14\n" +
 	"\x05ended\x18\b \x01(\bR\x05ended\x12 \n" +
-	"\vfingerprint\x18\t \x01(\tR\vfingerprint\"\x98\x01\n" +
+	"\vfingerprint\x18\t \x01(\tR\vfingerprint\x12\x1b\n" +
+	"\tworld_ids\x18\n" +
+	" \x03(\tR\bworldIds\x12)\n" +
+	"\x10timeline_sources\x18\v \x03(\tR\x0ftimelineSources\x129\n" +
+	"\n" +
+	"slice_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tsliceTime\x12B\n" +
+	"\x0fnext_slice_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\rnextSliceTime\x12*\n" +
+	"\x11waits_for_sources\x18\x0e \x03(\tR\x0fwaitsForSources\x121\n" +
+	"\x15waits_for_session_ids\x18\x0f \x03(\tR\x12waitsForSessionIds\"\x98\x01\n" +
 	"\fProgressMark\x12J\n" +
 	"\trevisions\x18\x01 \x03(\v2,.qmtl.control.v1.ProgressMark.RevisionsEntryR\trevisions\x1a<\n" +
 	"\x0eRevisionsEntry\x12\x10\n" +
@@ -1677,35 +1739,37 @@ var file_qmtl_control_v1_control_event_proto_depIdxs = []int32{
 	21, // 10: qmtl.control.v1.FeedState.until_time:type_name -> google.protobuf.Timestamp
 	21, // 11: qmtl.control.v1.FeedState.passed_bucket_end_time:type_name -> google.protobuf.Timestamp
 	10, // 12: qmtl.control.v1.FeedState.runners:type_name -> qmtl.control.v1.ReplayRunner
-	15, // 13: qmtl.control.v1.ProgressMark.revisions:type_name -> qmtl.control.v1.ProgressMark.RevisionsEntry
-	22, // 14: qmtl.control.v1.Snapshot.gate:type_name -> qmtl.control.v1.GateState
-	1,  // 15: qmtl.control.v1.Snapshot.policy:type_name -> qmtl.control.v1.PolicyState
-	3,  // 16: qmtl.control.v1.Snapshot.queues:type_name -> qmtl.control.v1.QueuesState
-	6,  // 17: qmtl.control.v1.Snapshot.tags:type_name -> qmtl.control.v1.TagsState
-	7,  // 18: qmtl.control.v1.Snapshot.orders:type_name -> qmtl.control.v1.OrdersState
-	8,  // 19: qmtl.control.v1.Snapshot.halts:type_name -> qmtl.control.v1.HaltsState
-	9,  // 20: qmtl.control.v1.Snapshot.rebalancing:type_name -> qmtl.control.v1.RebalancingState
-	23, // 21: qmtl.control.v1.Snapshot.submission:type_name -> qmtl.graph.v1.Submission
-	11, // 22: qmtl.control.v1.Snapshot.feed:type_name -> qmtl.control.v1.FeedState
-	24, // 23: qmtl.control.v1.ControlEvent.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	21, // 24: qmtl.control.v1.ControlEvent.time:type_name -> google.protobuf.Timestamp
-	13, // 25: qmtl.control.v1.ControlEvent.snapshot:type_name -> qmtl.control.v1.Snapshot
-	12, // 26: qmtl.control.v1.ControlEvent.progress_mark:type_name -> qmtl.control.v1.ProgressMark
-	25, // 27: qmtl.control.v1.ControlEvent.gate_event:type_name -> qmtl.control.v1.GateEvent
-	1,  // 28: qmtl.control.v1.ControlEvent.policy_updated:type_name -> qmtl.control.v1.PolicyState
-	4,  // 29: qmtl.control.v1.ControlEvent.queues_updated:type_name -> qmtl.control.v1.QueuesUpdated
-	17, // 30: qmtl.control.v1.ControlEvent.swap_updated:type_name -> qmtl.control.v1.ContextSwap
-	5,  // 31: qmtl.control.v1.ControlEvent.tag_query_updated:type_name -> qmtl.control.v1.TagMatches
-	19, // 32: qmtl.control.v1.ControlEvent.order_updated:type_name -> qmtl.order.v1.Order
-	8,  // 33: qmtl.control.v1.ControlEvent.halts_updated:type_name -> qmtl.control.v1.HaltsState
-	9,  // 34: qmtl.control.v1.ControlEvent.rebalancing_updated:type_name -> qmtl.control.v1.RebalancingState
-	23, // 35: qmtl.control.v1.ControlEvent.submission_updated:type_name -> qmtl.graph.v1.Submission
-	11, // 36: qmtl.control.v1.ControlEvent.feed_updated:type_name -> qmtl.control.v1.FeedState
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	21, // 13: qmtl.control.v1.FeedState.slice_time:type_name -> google.protobuf.Timestamp
+	21, // 14: qmtl.control.v1.FeedState.next_slice_time:type_name -> google.protobuf.Timestamp
+	15, // 15: qmtl.control.v1.ProgressMark.revisions:type_name -> qmtl.control.v1.ProgressMark.RevisionsEntry
+	22, // 16: qmtl.control.v1.Snapshot.gate:type_name -> qmtl.control.v1.GateState
+	1,  // 17: qmtl.control.v1.Snapshot.policy:type_name -> qmtl.control.v1.PolicyState
+	3,  // 18: qmtl.control.v1.Snapshot.queues:type_name -> qmtl.control.v1.QueuesState
+	6,  // 19: qmtl.control.v1.Snapshot.tags:type_name -> qmtl.control.v1.TagsState
+	7,  // 20: qmtl.control.v1.Snapshot.orders:type_name -> qmtl.control.v1.OrdersState
+	8,  // 21: qmtl.control.v1.Snapshot.halts:type_name -> qmtl.control.v1.HaltsState
+	9,  // 22: qmtl.control.v1.Snapshot.rebalancing:type_name -> qmtl.control.v1.RebalancingState
+	23, // 23: qmtl.control.v1.Snapshot.submission:type_name -> qmtl.graph.v1.Submission
+	11, // 24: qmtl.control.v1.Snapshot.feed:type_name -> qmtl.control.v1.FeedState
+	24, // 25: qmtl.control.v1.ControlEvent.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	21, // 26: qmtl.control.v1.ControlEvent.time:type_name -> google.protobuf.Timestamp
+	13, // 27: qmtl.control.v1.ControlEvent.snapshot:type_name -> qmtl.control.v1.Snapshot
+	12, // 28: qmtl.control.v1.ControlEvent.progress_mark:type_name -> qmtl.control.v1.ProgressMark
+	25, // 29: qmtl.control.v1.ControlEvent.gate_event:type_name -> qmtl.control.v1.GateEvent
+	1,  // 30: qmtl.control.v1.ControlEvent.policy_updated:type_name -> qmtl.control.v1.PolicyState
+	4,  // 31: qmtl.control.v1.ControlEvent.queues_updated:type_name -> qmtl.control.v1.QueuesUpdated
+	17, // 32: qmtl.control.v1.ControlEvent.swap_updated:type_name -> qmtl.control.v1.ContextSwap
+	5,  // 33: qmtl.control.v1.ControlEvent.tag_query_updated:type_name -> qmtl.control.v1.TagMatches
+	19, // 34: qmtl.control.v1.ControlEvent.order_updated:type_name -> qmtl.order.v1.Order
+	8,  // 35: qmtl.control.v1.ControlEvent.halts_updated:type_name -> qmtl.control.v1.HaltsState
+	9,  // 36: qmtl.control.v1.ControlEvent.rebalancing_updated:type_name -> qmtl.control.v1.RebalancingState
+	23, // 37: qmtl.control.v1.ControlEvent.submission_updated:type_name -> qmtl.graph.v1.Submission
+	11, // 38: qmtl.control.v1.ControlEvent.feed_updated:type_name -> qmtl.control.v1.FeedState
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_control_v1_control_event_proto_init() }

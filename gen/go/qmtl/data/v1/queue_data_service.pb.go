@@ -401,20 +401,88 @@ func (x *ConsumeRequest) GetHistoryOnly() bool {
 	return false
 }
 
+// How far a replay feed is known to stand: no row of it from `row` on ends at `time` or before. It holds for every queue
+// whose rows are numbered as those of the feed.
+type FeedWatermark struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entry under `sources:` of qmtl.yml.
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// First row that is later than `time`.
+	Row int64 `protobuf:"varint,2,opt,name=row,proto3" json:"row,omitempty"`
+	// End of the slice that is booked.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeedWatermark) Reset() {
+	*x = FeedWatermark{}
+	mi := &file_qmtl_data_v1_queue_data_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeedWatermark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeedWatermark) ProtoMessage() {}
+
+func (x *FeedWatermark) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_data_v1_queue_data_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeedWatermark.ProtoReflect.Descriptor instead.
+func (*FeedWatermark) Descriptor() ([]byte, []int) {
+	return file_qmtl_data_v1_queue_data_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FeedWatermark) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *FeedWatermark) GetRow() int64 {
+	if x != nil {
+		return x.Row
+	}
+	return 0
+}
+
+func (x *FeedWatermark) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 // Effective records, in seq order per key. STARTs are included, so that readers can fold.
 type ConsumeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of this message.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Records; empty in a keep-alive, which comes at least every 2 s.
-	Records       []*QueueRecord `protobuf:"bytes,2,rep,name=records,proto3" json:"records,omitempty"`
+	Records []*QueueRecord `protobuf:"bytes,2,rep,name=records,proto3" json:"records,omitempty"`
+	// Of a stream that follows queues of replay feeds, from the gateway alone: the feeds that move with them, where a slice
+	// has no row of theirs. A reader of several feeds learns by it that there is no row to wait for.
+	Watermarks    []*FeedWatermark `protobuf:"bytes,3,rep,name=watermarks,proto3" json:"watermarks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConsumeResponse) Reset() {
 	*x = ConsumeResponse{}
-	mi := &file_qmtl_data_v1_queue_data_service_proto_msgTypes[5]
+	mi := &file_qmtl_data_v1_queue_data_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +494,7 @@ func (x *ConsumeResponse) String() string {
 func (*ConsumeResponse) ProtoMessage() {}
 
 func (x *ConsumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_data_v1_queue_data_service_proto_msgTypes[5]
+	mi := &file_qmtl_data_v1_queue_data_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +507,7 @@ func (x *ConsumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeResponse.ProtoReflect.Descriptor instead.
 func (*ConsumeResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_data_v1_queue_data_service_proto_rawDescGZIP(), []int{5}
+	return file_qmtl_data_v1_queue_data_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ConsumeResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -452,6 +520,13 @@ func (x *ConsumeResponse) GetSchemaVersion() *v1.SchemaVersion {
 func (x *ConsumeResponse) GetRecords() []*QueueRecord {
 	if x != nil {
 		return x.Records
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetWatermarks() []*FeedWatermark {
+	if x != nil {
+		return x.Watermarks
 	}
 	return nil
 }
@@ -484,10 +559,17 @@ const file_qmtl_data_v1_queue_data_service_proto_rawDesc = "" +
 	"\x0eConsumeRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12:\n" +
 	"\x04keys\x18\x02 \x03(\v2\x19.qmtl.data.v1.ConsumeFromB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x04keys\x12!\n" +
-	"\fhistory_only\x18\x03 \x01(\bR\vhistoryOnly\"\x8a\x01\n" +
+	"\fhistory_only\x18\x03 \x01(\bR\vhistoryOnly\"i\n" +
+	"\rFeedWatermark\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x10\n" +
+	"\x03row\x18\x02 \x01(\x03R\x03row\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xc7\x01\n" +
 	"\x0fConsumeResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x123\n" +
-	"\arecords\x18\x02 \x03(\v2\x19.qmtl.data.v1.QueueRecordR\arecords2\xc5\x01\n" +
+	"\arecords\x18\x02 \x03(\v2\x19.qmtl.data.v1.QueueRecordR\arecords\x12;\n" +
+	"\n" +
+	"watermarks\x18\x03 \x03(\v2\x1b.qmtl.data.v1.FeedWatermarkR\n" +
+	"watermarks2\xc5\x01\n" +
 	"\x10QueueDataService\x12X\n" +
 	"\aPublish\x12\x1c.qmtl.data.v1.PublishRequest\x1a\x1d.qmtl.data.v1.PublishResponse\"\x10\xa2\xbb\x18\t\b\x02\x12\x01\x05\x1a\x02\x02\x04\x90\x02\x02\x12W\n" +
 	"\aConsume\x12\x1c.qmtl.data.v1.ConsumeRequest\x1a\x1d.qmtl.data.v1.ConsumeResponse\"\r\xa2\xbb\x18\x06\b\x01\x12\x02\x05\x06\x90\x02\x010\x01BD\n" +
@@ -505,42 +587,45 @@ func file_qmtl_data_v1_queue_data_service_proto_rawDescGZIP() []byte {
 	return file_qmtl_data_v1_queue_data_service_proto_rawDescData
 }
 
-var file_qmtl_data_v1_queue_data_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_qmtl_data_v1_queue_data_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_qmtl_data_v1_queue_data_service_proto_goTypes = []any{
 	(*PublishRequest)(nil),        // 0: qmtl.data.v1.PublishRequest
 	(*PublishResult)(nil),         // 1: qmtl.data.v1.PublishResult
 	(*PublishResponse)(nil),       // 2: qmtl.data.v1.PublishResponse
 	(*ConsumeFrom)(nil),           // 3: qmtl.data.v1.ConsumeFrom
 	(*ConsumeRequest)(nil),        // 4: qmtl.data.v1.ConsumeRequest
-	(*ConsumeResponse)(nil),       // 5: qmtl.data.v1.ConsumeResponse
-	(*v1.VersionRange)(nil),       // 6: qmtl.type.v1.VersionRange
-	(*QueueRecord)(nil),           // 7: qmtl.data.v1.QueueRecord
-	(RecordFault)(0),              // 8: qmtl.data.v1.RecordFault
-	(*FoldState)(nil),             // 9: qmtl.data.v1.FoldState
-	(*v1.SchemaVersion)(nil),      // 10: qmtl.type.v1.SchemaVersion
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*FeedWatermark)(nil),         // 5: qmtl.data.v1.FeedWatermark
+	(*ConsumeResponse)(nil),       // 6: qmtl.data.v1.ConsumeResponse
+	(*v1.VersionRange)(nil),       // 7: qmtl.type.v1.VersionRange
+	(*QueueRecord)(nil),           // 8: qmtl.data.v1.QueueRecord
+	(RecordFault)(0),              // 9: qmtl.data.v1.RecordFault
+	(*FoldState)(nil),             // 10: qmtl.data.v1.FoldState
+	(*v1.SchemaVersion)(nil),      // 11: qmtl.type.v1.SchemaVersion
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
 }
 var file_qmtl_data_v1_queue_data_service_proto_depIdxs = []int32{
-	6,  // 0: qmtl.data.v1.PublishRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	7,  // 1: qmtl.data.v1.PublishRequest.records:type_name -> qmtl.data.v1.QueueRecord
-	8,  // 2: qmtl.data.v1.PublishResult.fault:type_name -> qmtl.data.v1.RecordFault
-	9,  // 3: qmtl.data.v1.PublishResult.state:type_name -> qmtl.data.v1.FoldState
-	10, // 4: qmtl.data.v1.PublishResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	7,  // 0: qmtl.data.v1.PublishRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	8,  // 1: qmtl.data.v1.PublishRequest.records:type_name -> qmtl.data.v1.QueueRecord
+	9,  // 2: qmtl.data.v1.PublishResult.fault:type_name -> qmtl.data.v1.RecordFault
+	10, // 3: qmtl.data.v1.PublishResult.state:type_name -> qmtl.data.v1.FoldState
+	11, // 4: qmtl.data.v1.PublishResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
 	1,  // 5: qmtl.data.v1.PublishResponse.results:type_name -> qmtl.data.v1.PublishResult
-	11, // 6: qmtl.data.v1.ConsumeFrom.known_at_time:type_name -> google.protobuf.Timestamp
-	6,  // 7: qmtl.data.v1.ConsumeRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	12, // 6: qmtl.data.v1.ConsumeFrom.known_at_time:type_name -> google.protobuf.Timestamp
+	7,  // 7: qmtl.data.v1.ConsumeRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
 	3,  // 8: qmtl.data.v1.ConsumeRequest.keys:type_name -> qmtl.data.v1.ConsumeFrom
-	10, // 9: qmtl.data.v1.ConsumeResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	7,  // 10: qmtl.data.v1.ConsumeResponse.records:type_name -> qmtl.data.v1.QueueRecord
-	0,  // 11: qmtl.data.v1.QueueDataService.Publish:input_type -> qmtl.data.v1.PublishRequest
-	4,  // 12: qmtl.data.v1.QueueDataService.Consume:input_type -> qmtl.data.v1.ConsumeRequest
-	2,  // 13: qmtl.data.v1.QueueDataService.Publish:output_type -> qmtl.data.v1.PublishResponse
-	5,  // 14: qmtl.data.v1.QueueDataService.Consume:output_type -> qmtl.data.v1.ConsumeResponse
-	13, // [13:15] is the sub-list for method output_type
-	11, // [11:13] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	12, // 9: qmtl.data.v1.FeedWatermark.time:type_name -> google.protobuf.Timestamp
+	11, // 10: qmtl.data.v1.ConsumeResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	8,  // 11: qmtl.data.v1.ConsumeResponse.records:type_name -> qmtl.data.v1.QueueRecord
+	5,  // 12: qmtl.data.v1.ConsumeResponse.watermarks:type_name -> qmtl.data.v1.FeedWatermark
+	0,  // 13: qmtl.data.v1.QueueDataService.Publish:input_type -> qmtl.data.v1.PublishRequest
+	4,  // 14: qmtl.data.v1.QueueDataService.Consume:input_type -> qmtl.data.v1.ConsumeRequest
+	2,  // 15: qmtl.data.v1.QueueDataService.Publish:output_type -> qmtl.data.v1.PublishResponse
+	6,  // 16: qmtl.data.v1.QueueDataService.Consume:output_type -> qmtl.data.v1.ConsumeResponse
+	15, // [15:17] is the sub-list for method output_type
+	13, // [13:15] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_data_v1_queue_data_service_proto_init() }
@@ -561,7 +646,7 @@ func file_qmtl_data_v1_queue_data_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_data_v1_queue_data_service_proto_rawDesc), len(file_qmtl_data_v1_queue_data_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -167,7 +167,11 @@ describe("a strategy of two feeds and two targets", () => {
 
     const sent = gateway.targets.filter(({ update }) => update.targets.length > 0);
     const stated = sent.flatMap(({ update: { ends, targets } }) =>
-      targets.map(({ instrument, size }) => [ends[0]?.source, instrument, size.value]),
+      targets.map(({ instrument, row, size }) => {
+        const own = instrument === "X" ? "A" : "B";
+        const source = ends.find((end) => end.source === own && end.row === row)?.source;
+        return [source, instrument, size.value];
+      }),
     );
     expect(stated).toEqual(
       expect.arrayContaining([

@@ -234,11 +234,16 @@ export class AccountRouter implements WorldRows {
     return this.market.lastRow(source)?.row ?? -1;
   }
 
-  /** End of the bucket that decisions are based on now, in epoch milliseconds; before the first bar, the clock. */
+  /**
+   * End of the bucket that decisions are based on now, in epoch milliseconds. Before the first bar of the world's feed,
+   * that of the account's last bar, and before that the clock.
+   */
   bucketOf(world: string): number {
     const found = this.deps.worlds.worldOf(world);
     const edge = found === undefined ? undefined : this.market.lastRow(found.source);
-    return edge?.bucket ?? this.deps.clock.nowMs();
+    if (edge !== undefined) return edge.bucket;
+    const { lastEndMs } = this.market;
+    return Number.isFinite(lastEndMs) ? lastEndMs : this.deps.clock.nowMs();
   }
 
   /**

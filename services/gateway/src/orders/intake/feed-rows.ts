@@ -2,16 +2,14 @@ import { bucketOpen } from "@qmtl/core/intervals";
 import { parseInterval, periodsPerYearOf, type QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, Logger } from "@qmtl/service-kit";
-import type { SourceBar } from "../../ports.ts";
+import type { EndedRow, SourceBar } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
-import type { AccountRouter } from "../account/account-router.ts";
 import type { AccountSettings } from "../account/account-settings.ts";
 import type { SealedBar } from "../account/rebuild-books.ts";
-import { reconcileAccount } from "../account/reconcile-account.ts";
-import { takeReport } from "../account/send-orders.ts";
-import type { BrokerBar } from "../broker/broker-port.ts";
 import type { WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
+import type { OrderWorld } from "../store/order-world.ts";
+import { type BarRow, bookSlice, slicesOf } from "./book-slice.ts";
 import type { BucketAcks } from "./bucket-acks.ts";
 import { ReturnsReporter } from "./returns-reporter.ts";
 import { RowWaiters } from "./row-waiters.ts";
@@ -57,7 +55,10 @@ interface FeedRowsPorts {
   readonly acks: BucketAcks;
 }
 
-/** Books the rows of all feeds, in order, on every account they mark, and reports their returns. */
+/**
+ * Books the rows of all feeds, those that end together at once, on every account that they mark, and reports the returns
+ * that they seal.
+ */
 export class FeedRows {
   readonly #ports: FeedRowsPorts;
   readonly #booked = new Map<string, RowWaiters>();
@@ -74,22 +75,38 @@ export class FeedRows {
   }
 
   async onBars(bars: readonly SourceBar[]): Promise<void> {
-    const rows = groupRows(bars, (source, endMs) => this.#openTimeMs(source, endMs));
+    const slices = slicesOf(bars, (source, endMs) => this.#openTimeMs(source, endMs));
     const run = this.#tail.then(async () => {
-      for (const row of rows) await this.#book(row);
+      for (const slice of slices) await this.#book(slice);
     });
-    this.#tail = run.catch(() => undefined);
+    this.#tail = run.catch(() => {});
     await run;
+  }
+
+  /** Rows of a slice that is booked, some without a bar. */
+  passed(rows: readonly EndedRow[]): void {
+    for (const { source, row } of rows) {
+      const booked = this.#bookedOf(source);
+      if (row <= booked.row || !this.isMarked(source)) continue;
+      booked.advance(row);
+      this.#report({ source, row, bucket: 0 }, []);
+    }
   }
 
   /** Reports the returns of the last booked bars again, because it is not known whether they were answered. */
   resume(): void {
-    for (const router of this.#ports.routers.all()) {
-      for (const bar of router.sealedBars) {
-        this.#bookedOf(bar.source).advance(bar.row);
-        if (bar.worlds.length > 0) this.#reporterOf(bar.source)?.push(bar);
-        else this.#reporterOf(bar.source)?.reported.advance(bar.row);
-      }
+    const routers = [...this.#ports.routers.all()];
+    for (const source of new Set(routers.flatMap(({ market }) => [...market.sources()]))) {
+      // An account that lacks a row which another has was booked by a process that ended in between.
+      const rows = routers.flatMap(({ market }) => market.lastRow(source)?.row ?? []);
+      const row = Math.min(...rows);
+      this.#bookedOf(source).advance(row);
+      const sealed = routers
+        .flatMap(({ sealedBars }) => sealedBars)
+        .filter((bar) => bar.source === source && bar.worlds.length > 0)
+        .sort((a, b) => a.row - b.row);
+      const bucket = Math.max(...routers.map(({ market }) => market.lastRow(source)?.bucket ?? 0));
+      this.#report({ source, row, bucket }, sealed);
     }
   }
 
@@ -128,22 +145,32 @@ export class FeedRows {
     for (const reporter of this.#reporters.values()) await reporter.stop();
   }
 
-  async #book(row: BarRow): Promise<void> {
-    const { source } = row;
-    const worlds = [...this.#ports.worlds.worlds.values()].filter(
-      (world) => world.source === source,
-    );
+  /** Books the rows of one slice, in the order of their feeds' names. */
+  async #book(rows: readonly BarRow[]): Promise<void> {
+    const worlds = [...this.#ports.worlds.worlds.values()];
+    const sealed: SealedBar[] = [];
     for (const router of this.#ports.routers.all()) {
       const { account, deps } = router;
-      if (!deps.settings.instruments.some((one) => one.markSource === source)) continue;
-      const own = worlds.filter((world) => world.accountId === account).map((one) => one.worldId);
-      const sealed = await router.exclusiveBooking(() => takeBars(router, row, own));
-      if (sealed === undefined) continue;
-      const reporter = this.#reporterOf(source);
-      if (own.length > 0) reporter?.push(sealed);
-      else reporter?.reported.advance(row.row);
+      const marked = new Set(deps.settings.instruments.map(({ markSource }) => markSource));
+      const own = rows
+        .filter(({ source }) => marked.has(source))
+        .map((row) => ({ row, worlds: livingBy(worlds, account, row.source) }));
+      if (own.length === 0) continue;
+      sealed.push(...(await router.exclusiveBooking(() => bookSlice(router, own))));
     }
-    this.#bookedOf(source).advance(row.row);
+    for (const row of rows) {
+      this.#bookedOf(row.source).advance(row.row);
+      const own = sealed.filter((bar) => bar.source === row.source && bar.worlds.length > 0);
+      this.#report(row, own);
+    }
+  }
+
+  /** Reports what was sealed up to a row of a feed, which counts as reported then. */
+  #report(
+    { source, row, bucket }: Omit<BarRow, "bars" | "openTimeMs">,
+    sealed: readonly SealedBar[],
+  ): void {
+    this.#reporterOf(source)?.push(...sealed, { source, row, bucket, worlds: [], sealed: [] });
   }
 
   /** When the bar of a feed opened, if that follows from its end. */
@@ -173,77 +200,9 @@ export class FeedRows {
   }
 }
 
-/** Groups bars by row, in the order of rows, with the time they opened. */
-function groupRows(
-  bars: readonly SourceBar[],
-  openTimeMsOf: (source: string, endMs: number) => number | undefined,
-): BarRow[] {
-  const rows = new Map<string, BarRow & { bars: SourceBar[] }>();
-  for (const bar of bars) {
-    const { source, row, bucketEndMs: bucket } = bar;
-    const key = `${row}\n${source}`;
-    const openTimeMs = openTimeMsOf(source, bucket);
-    const found = rows.get(key) ?? { source, row, bucket, openTimeMs, bars: [] };
-    // Several queues may bring the rows of one feed.
-    if (!found.bars.some(({ instrument }) => instrument === bar.instrument)) {
-      found.bars.push(bar);
-    }
-    rows.set(key, found);
-  }
-  return [...rows.values()].sort((a, b) => a.row - b.row);
-}
-
-/** The bars of one row of a feed. */
-interface BarRow {
-  readonly source: string;
-  readonly row: number;
-  readonly bucket: number;
-  /** When its bars opened; undefined: when the previous row ended. */
-  readonly openTimeMs: number | undefined;
-  readonly bars: readonly SourceBar[];
-}
-
-/**
- * Books one row on one account: the broker's fills at the open, marks at the close, then capital and return of every
- * strategy of the worlds that live by this feed, then what the account's money demands at these marks. Returns undefined, and does nothing, for a row that was booked before.
- * An instrument that was marked at this time or later keeps that mark, as after its `mark_source` was changed. Call it
- * only within an exclusive operation of the account.
- */
-async function takeBars(
-  router: AccountRouter,
-  row: BarRow,
-  worlds: readonly string[],
-): Promise<SealedBar | undefined> {
-  const edge = router.market.lastRow(row.source);
-  if (edge !== undefined && row.row <= edge.row) return undefined;
-  if (router.isDoubtful) await reconcileAccount(router);
-  // Until the end of this function the broker may know fills that the journal does not.
-  router.isDoubtful = true;
-  const openTimeMs = row.openTimeMs ?? edge?.bucket ?? 0;
-  const bars = row.bars
-    .filter((bar) => router.core.knows(bar.instrument))
-    .map((bar): BrokerBar => ({ ...bar, openTimeMs }));
-  const report = await router.deps.broker.onBars(bars);
-  const booking = router.booking();
-  takeReport(router, report, booking);
-  const marks = bars
-    .filter(({ close }) => Number.isFinite(close))
-    .filter(({ instrument }) => {
-      const last = router.market.lastMark(instrument);
-      return last === undefined || row.bucket > last.bucket;
-    })
-    .map(({ instrument, close }) => ({ instrument, close }));
-  const { source, bucket } = row;
-  const op = { op: "bar", source, row: row.row, bucket, marks, worlds } as const;
-  const place = { world: "", strategy: "", row: row.row };
-  const { sealed = [] } = booking.apply("bar", op, place, router.permission);
-  if (router.core.isMarginDue) {
-    booking.apply("margin", { op: "margin", bucket }, place, router.permission);
-  }
-  await router.commitAndSend(booking);
-  router.isDoubtful = false;
-  router.market.take(op);
-  const bar = { source, row: row.row, bucket, worlds, sealed };
-  router.barBooked(bar);
-  return bar;
+/** Worlds of an account whose own feed is this one. */
+function livingBy(worlds: readonly OrderWorld[], account: string, source: string): string[] {
+  return worlds
+    .filter((world) => world.source === source && world.accountId === account)
+    .map(({ worldId }) => worldId);
 }

@@ -1,6 +1,5 @@
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import type { BarrierEnds } from "../../ports.ts";
-import type { EndedRow } from "./target-intake.ts";
+import type { BarrierEnds, EndedRow } from "../../ports.ts";
 
 /**
  * Refuses a row of a feed that the log does not have, so that no call waits for its bars.

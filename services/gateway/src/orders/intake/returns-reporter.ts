@@ -39,20 +39,27 @@ export class ReturnsReporter {
     this.reported = reported;
   }
 
-  push(bar: SealedBar): void {
-    if (this.#waiting.length >= waitingBarsMax) {
+  /** Takes booked bars, in order of rows, those of one row together; one without worlds has nothing to report. */
+  push(...bars: readonly SealedBar[]): void {
+    this.#waiting.push(...bars);
+    while (this.#waiting.length > waitingBarsMax) {
       const { source, row } = this.#waiting.shift()!;
       this.#deps.logger.error("returns dropped: too many wait for WorldService", { source, row });
     }
-    this.#waiting.push(bar);
-    this.#loop ??= this.#run().finally(() => {
-      this.#loop = undefined;
-    });
+    this.#start();
   }
 
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#loop;
+  }
+
+  #start(): void {
+    if (this.#waiting.length === 0 || this.#stopped.signal.aborted) return;
+    this.#loop ??= this.#run().finally(() => {
+      this.#loop = undefined;
+      this.#start();
+    });
   }
 
   async #run(): Promise<void> {
@@ -86,7 +93,7 @@ export class ReturnsReporter {
     bars: readonly SealedBar[],
     returns: readonly ReturnsReport[],
   ): Promise<void> {
-    const watermarkMs = bars.at(-1)?.bucket ?? 0;
+    const watermarkMs = Math.max(0, ...bars.map(({ bucket }) => bucket));
     const { peer, intervalSeconds, periodsPerYear } = this.#deps;
     const report = { worldId, watermarkMs, intervalSeconds, periodsPerYear };
     try {

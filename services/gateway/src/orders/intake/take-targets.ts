@@ -50,9 +50,10 @@ export interface TargetsTurn {
 
 /**
  * Takes the targets of calls that came together in one transaction and sends what they need; the verdicts are in the
- * order of the calls. The router keeps the latest target per strategy and instrument. A target is refused when it is
- * under another fence, from another session than the strategy's emitter, above the weight that its submission declares,
- * of an older bucket, or older than `max_lag`. While a halt covers a strategy, its target is kept and no order is made.
+ * order of the calls. They are taken by world, strategy and instrument. The router keeps the latest target per strategy
+ * and instrument. A target is refused when it is under another fence, from another session than the strategy's emitter,
+ * above the weight that its submission declares, of an older bucket, or older than `max_lag`. While a halt covers a
+ * strategy, its target is kept and no order is made.
  * The targets of one call are sized with the capital that a strategy has at the marks of their bucket, and those that
  * reduce what is held are taken first. One with a drift is sized again if its held weight has strayed further; while a
  * halt keeps it from acting that waits until it is stated again.
@@ -81,6 +82,34 @@ export async function takeTargets(
     );
   }
   return verdicts;
+}
+
+interface PlacedTarget {
+  readonly turn: TargetsTurn;
+  readonly target: StatedTarget;
+  /** Index of the turn, and of the target in it. */
+  readonly at: number;
+  readonly place: number;
+}
+
+/** The targets of all turns by world, strategy and instrument: the same whatever order the calls came in. */
+function byName(turns: readonly TargetsTurn[]): PlacedTarget[] {
+  const all = turns.flatMap((turn, at) =>
+    turn.targets.map((target, place) => ({ turn, target, at, place })),
+  );
+  if (all.length < 2) return all;
+  return all.sort(
+    (a, b) =>
+      byText(a.turn.world.worldId, b.turn.world.worldId) ||
+      byText(a.target.strategy, b.target.strategy) ||
+      byText(a.target.instrument, b.target.instrument) ||
+      a.at - b.at ||
+      a.place - b.place,
+  );
+}
+
+function byText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 async function takeEach(
@@ -123,12 +152,10 @@ function takeInOrder(
 ): TargetVerdict[][] {
   const verdicts = turns.map((): TargetVerdict[] => []);
   const decisions: TargetDecision[] = [];
-  for (const [at, turn] of turns.entries()) {
-    for (const [place, target] of turn.targets.entries()) {
-      const decision = refuse(router, turn, target) ?? decide(router, turn, target, at, place);
-      if (typeof decision !== "string") decisions.push(decision);
-      else verdicts[at]![place] = { accepted: false, reason: decision, orders: [] };
-    }
+  for (const { turn, target, at, place } of byName(turns)) {
+    const decision = refuse(router, turn, target) ?? decide(router, turn, target, at, place);
+    if (typeof decision !== "string") decisions.push(decision);
+    else verdicts[at]![place] = { accepted: false, reason: decision, orders: [] };
   }
   const { order, openShare } = router.core.planTargets(decisions);
   for (const index of order) {

@@ -1,6 +1,6 @@
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type { Logger, SessionScope } from "@qmtl/service-kit";
-import type { BarrierEnds } from "../../ports.ts";
+import type { BarrierEnds, EndedRow, SliceCall } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import { type AccountRouter, waitingOperationsMax } from "../account/account-router.ts";
 import type { StatedClaim } from "../account/world-gate.ts";
@@ -16,12 +16,6 @@ import {
   takeTargets,
 } from "./take-targets.ts";
 import { checkTicketCovers } from "./ticket-scope.ts";
-
-/** A row of a feed that a runner has ended. */
-export interface EndedRow {
-  readonly source: string;
-  readonly row: number;
-}
 
 /** A SetTargets call. */
 export interface TargetsCall {
@@ -53,6 +47,49 @@ export interface TakenTargets {
   readonly booked: readonly EndedRow[];
 }
 
+/** A SetTargets call that is to be taken, alone or with the others of its slice, and the verdicts once it is. */
+class EndingCall implements SliceCall {
+  readonly call: TargetsCall;
+  readonly sessionId: string;
+  verdicts: readonly TargetVerdict[] = [];
+
+  constructor(call: TargetsCall, sessionId: string) {
+    this.call = call;
+    this.sessionId = sessionId;
+  }
+
+  get worldId(): string {
+    return this.call.world;
+  }
+
+  get strategies(): readonly string[] {
+    return this.call.strategies;
+  }
+
+  get ends(): readonly EndedRow[] {
+    return this.call.ends;
+  }
+
+  get isArmed(): boolean {
+    return this.call.isArmed;
+  }
+
+  refuse(reason: string): void {
+    this.verdicts = this.call.targets.map(() => refused(reason));
+  }
+
+  answerAs(taken: SliceCall): boolean {
+    if (!(taken instanceof EndingCall) || statedIn(taken) !== statedIn(this)) return false;
+    this.verdicts = taken.verdicts;
+    return true;
+  }
+}
+
+/** What a call states, as text: the same for a call that is sent again. */
+function statedIn({ call: { ends, targets, claim } }: EndingCall): string {
+  return JSON.stringify([ends, targets, claim]);
+}
+
 /** SetTargets: a runner's targets, and its ends of rows, which count whatever becomes of the targets. */
 export class TargetIntake {
   readonly #ports: TargetIntakePorts;
@@ -66,8 +103,8 @@ export class TargetIntake {
   }
 
   /**
-   * Takes targets and ends rows. Resolves when everything in the call is booked or refused. Waits until the bars of
-   * every row that ends are booked, so that a target never meets older books; `waitMs` at most.
+   * Takes targets and ends rows. Resolves when everything in the call is booked or refused. A call that ends rows of
+   * replay feeds is held until its slice has ended, `waitMs` at most, and is taken with the others of the slice.
    */
   async set(call: TargetsCall, session: SessionScope, waitMs: number): Promise<TakenTargets> {
     const { barrier, feeds } = this.#ports;
@@ -78,37 +115,88 @@ export class TargetIntake {
       return checkKnownRow(barrier, end, { source: `${field}.source`, row: `${field}.row` });
     });
     await Promise.all(checks);
-    const verdicts = await this.#take(call, waitMs).catch((failure: unknown) => {
-      // A world without an account here takes no target; its buckets end all the same.
-      if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
-      return call.targets.map(() => refused(failure.reason));
-    });
-    const { world: worldId, isArmed, ends } = call;
-    const { sessionId } = session;
-    for (const { source, row } of ends) barrier.ended(source, { sessionId, worldId, row, isArmed });
-    const booked = ends.map(({ source }) => ({ source, row: feeds.bookedRow(source) }));
-    return { verdicts, booked };
+    const ending = new EndingCall(call, session.sessionId);
+    if (call.ends.some(({ source }) => barrier.isReplayed(source)))
+      await barrier.end(ending, waitMs);
+    else await this.#takeAlone(ending, waitMs);
+    const booked = call.ends.map(({ source }) => ({ source, row: feeds.bookedRow(source) }));
+    return { verdicts: ending.verdicts, booked };
   }
 
-  async #take(call: TargetsCall, waitMs: number): Promise<readonly TargetVerdict[]> {
-    const { worlds, feeds, acks, accounts } = this.#ports;
-    const world = await worlds.open(call.world);
-    const router = accounts.of(world.accountId);
+  /** See `SliceBookings.takeSlice`. */
+  async takeSlice(calls: readonly SliceCall[]): Promise<void> {
+    const { feeds } = this.#ports;
+    const own = calls.filter((call) => call instanceof EndingCall);
+    const rows = new Map(
+      own
+        .filter(({ call }) => !this.#isUnbooked(call))
+        .flatMap(({ ends }) => ends.map((end) => [`${end.row} ${end.source}`, end])),
+    );
+    const longMs = Number.POSITIVE_INFINITY;
+    await Promise.all(
+      [...rows.values()].map((end) => feeds.untilBooked(end.source, end.row, longMs)),
+    );
+    const readied = await Promise.all(own.map((ending) => this.#ready(ending)));
+    const ready = readied.filter((one) => one !== undefined);
+    for (const router of new Set(ready.map((one) => one.router))) {
+      const together = ready.filter((one) => one.router === router);
+      const verdicts = await router.exclusiveBooking(() =>
+        takeTargets(
+          router,
+          together.map(({ turn }) => turn()),
+        ),
+      );
+      for (const [at, { ending }] of together.entries()) this.#taken(ending, router, verdicts[at]);
+    }
+  }
+
+  /** Takes a call that ends no row of a replay feed. */
+  async #takeAlone(ending: EndingCall, waitMs: number): Promise<void> {
+    const { feeds } = this.#ports;
+    const { call } = ending;
+    if (!this.#isUnbooked(call))
+      await Promise.all(call.ends.map(({ source, row }) => feeds.untilBooked(source, row, waitMs)));
+    const ready = await this.#ready(ending);
+    if (ready === undefined) return;
+    const { router, turn } = ready;
+    this.#taken(ending, router, await this.#intakeOf(router).take(turn));
+  }
+
+  /** What it takes to book a call; undefined, with its verdicts, when that cannot be. */
+  async #ready(ending: EndingCall): Promise<ReadyCall | undefined> {
+    const { worlds, acks, accounts } = this.#ports;
+    const { call } = ending;
     const { claim, targets } = call;
     // Rows that are never booked are not waited for: that would end in a refusal that explains nothing.
-    if (this.#isUnbooked(call)) return targets.map(() => refused("CONFIG_INVALID"));
-    await Promise.all(call.ends.map(({ source, row }) => feeds.untilBooked(source, row, waitMs)));
-    if (targets.length > 0 && call.isArmed) await worlds.ready(call.world, claim, targets);
-    const bounds = await this.#declared.of(claim.sessionId, call.world, targets);
-    const verdicts = await this.#intakeOf(router).take(() => ({
-      world,
-      claim,
-      targets,
-      bounds,
-      alongside: acks.plan({ ...call, sessionId: claim.sessionId }),
-    }));
-    this.#restate(call, router);
-    return verdicts;
+    if (this.#isUnbooked(call)) {
+      ending.refuse("CONFIG_INVALID");
+      return undefined;
+    }
+    try {
+      const world = await worlds.open(call.world);
+      const router = accounts.of(world.accountId);
+      if (targets.length > 0 && call.isArmed) await worlds.ready(call.world, claim, targets);
+      const bounds = await this.#declared.of(claim.sessionId, call.world, targets);
+      const turn = () => {
+        const alongside = acks.plan({ ...call, sessionId: claim.sessionId });
+        return { world, claim, targets, bounds, alongside };
+      };
+      return { ending, router, turn };
+    } catch (failure) {
+      // A world without an account here takes no target; its buckets end all the same.
+      if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
+      ending.refuse(failure.reason);
+      return undefined;
+    }
+  }
+
+  #taken(
+    ending: EndingCall,
+    router: AccountRouter,
+    verdicts: readonly TargetVerdict[] | undefined,
+  ): void {
+    ending.verdicts = verdicts ?? [];
+    this.#restate(ending.call, router);
   }
 
   /** True when rows of a feed of the call can never be booked; what to set is logged, once per feed. */
@@ -151,6 +239,13 @@ export class TargetIntake {
 }
 
 const refused = (reason: string): TargetVerdict => ({ accepted: false, reason, orders: [] });
+
+/** A call that can be booked now. */
+interface ReadyCall {
+  readonly ending: EndingCall;
+  readonly router: AccountRouter;
+  readonly turn: () => TargetsTurn;
+}
 
 /** Largest number of calls taken in one transaction. */
 const turnsAtOnceMax = 64;

@@ -21,6 +21,7 @@ import { migrateTopics } from "@qmtl/service-kit/control";
 import { applyMigrations, type Db, type PgliteHost, readMigrations } from "@qmtl/service-kit/db";
 import { migrateOutbox } from "@qmtl/service-kit/outbox";
 import { waitUntil } from "@qmtl/service-kit/testing";
+import type { SliceCall } from "../../ports.ts";
 import type { AccountSettings } from "../account/account-settings.ts";
 import { PaperBroker } from "../broker/paper-broker.ts";
 import type { PaperFault } from "../broker/paper-fault.ts";
@@ -120,6 +121,8 @@ export class OrderBench {
   /** How far ahead the clocks are by which leases are counted, in milliseconds. */
   aheadMs = 0;
   readonly metrics = createMetrics();
+  readonly #together: SliceCall[] = [];
+  #taking: Promise<void> | undefined;
   #requests = 0;
 
   readonly #entriesPerSnapshot: number | undefined;
@@ -415,8 +418,18 @@ export class OrderBench {
           const fields = [{ field: "row", description: `the last row is ${this.logRow}` }];
           throw new QmtlError("INVALID_FIELD", `row ${row} is not in the log`, { fields });
         },
-        ended: (source, { sessionId, row }) =>
-          void this.ended.push(`${source} ${sessionId} ${row}`),
+        isReplayed: () => true,
+        end: async (call) => {
+          // Calls that come together are of one slice.
+          this.#together.push(call);
+          this.#taking ??= new Promise((resolve) => setImmediate(resolve)).then(() => {
+            this.#taking = undefined;
+            return this.orders.takeSlice(this.#together.splice(0));
+          });
+          await this.#taking;
+          for (const { source, row } of call.ends)
+            this.ended.push(`${source} ${call.sessionId} ${row}`);
+        },
         whyUnbooked: () => this.unbooked,
       },
       ...(this.#entriesPerSnapshot === undefined

@@ -435,13 +435,19 @@ class FeedState(_message.Message):
     SETTLED_FIELD_NUMBER: _builtins.int
     ENDED_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
+    WORLD_IDS_FIELD_NUMBER: _builtins.int
+    TIMELINE_SOURCES_FIELD_NUMBER: _builtins.int
+    SLICE_TIME_FIELD_NUMBER: _builtins.int
+    NEXT_SLICE_TIME_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_SOURCES_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_SESSION_IDS_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Entry under `sources:` of qmtl.yml."""
     passed_row: _builtins.int
     """Last row passed; −1 for none."""
     settled: _builtins.bool
-    """True: every runner has ended the passed row, the router has booked it, and the limit lets no further row pass: it
-    stands at the end of the passed row, or the next row lies behind it. Without a limit the first two.
+    """True: the last slice of the feed's timeline is booked and has ended, the returns it sealed were reported, and
+    nothing follows by itself: the next slice is later than the limit, or no row follows.
     """
     ended: _builtins.bool
     """True: the feed has ended."""
@@ -461,9 +467,33 @@ class FeedState(_message.Message):
 
     @_builtins.property
     def dropped_session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Sessions that were dropped because they fell silent, since this gateway started; at most 100, newest first. A
-        session that is heard again registers again.
+        """Sessions that were dropped because they fell silent, since this gateway started; at most 100, newest first. One
+        that is heard again is taken back once it has caught up.
         """
+
+    @_builtins.property
+    def world_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Worlds with a strategy in force that reads the feed."""
+
+    @_builtins.property
+    def timeline_sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The feeds of its timeline, itself included: rows of them that end together pass together."""
+
+    @_builtins.property
+    def slice_time(self) -> _timestamp_pb2.Timestamp:
+        """End of the last slice of the timeline that passed."""
+
+    @_builtins.property
+    def next_slice_time(self) -> _timestamp_pb2.Timestamp:
+        """End of the next slice. Absent: not known, or no row follows."""
+
+    @_builtins.property
+    def waits_for_sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SLICE_WAITS_FOR_FEED: feeds of the timeline whose next row is not known, because nobody publishes them at present."""
+
+    @_builtins.property
+    def waits_for_session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Sessions that have not ended the last slice."""
 
     def __init__(
         self,
@@ -477,10 +507,16 @@ class FeedState(_message.Message):
         settled: _builtins.bool = ...,
         ended: _builtins.bool = ...,
         fingerprint: _builtins.str = ...,
+        world_ids: _abc.Iterable[_builtins.str] | None = ...,
+        timeline_sources: _abc.Iterable[_builtins.str] | None = ...,
+        slice_time: _timestamp_pb2.Timestamp | None = ...,
+        next_slice_time: _timestamp_pb2.Timestamp | None = ...,
+        waits_for_sources: _abc.Iterable[_builtins.str] | None = ...,
+        waits_for_session_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["passed_bucket_end_time", b"passed_bucket_end_time", "until_time", b"until_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_slice_time", b"next_slice_time", "passed_bucket_end_time", b"passed_bucket_end_time", "slice_time", b"slice_time", "until_time", b"until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_session_ids", b"dropped_session_ids", "ended", b"ended", "fingerprint", b"fingerprint", "passed_bucket_end_time", b"passed_bucket_end_time", "passed_row", b"passed_row", "runners", b"runners", "settled", b"settled", "source", b"source", "until_time", b"until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_session_ids", b"dropped_session_ids", "ended", b"ended", "fingerprint", b"fingerprint", "next_slice_time", b"next_slice_time", "passed_bucket_end_time", b"passed_bucket_end_time", "passed_row", b"passed_row", "runners", b"runners", "settled", b"settled", "slice_time", b"slice_time", "source", b"source", "timeline_sources", b"timeline_sources", "until_time", b"until_time", "waits_for_session_ids", b"waits_for_session_ids", "waits_for_sources", b"waits_for_sources", "world_ids", b"world_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -194,6 +194,40 @@ class ConsumeRequest(_message.Message):
 Global___ConsumeRequest: _TypeAlias = ConsumeRequest  # noqa: Y015
 
 @_typing.final
+class FeedWatermark(_message.Message):
+    """How far a replay feed is known to stand: no row of it from `row` on ends at `time` or before. It holds for every queue
+    whose rows are numbered as those of the feed.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    ROW_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Entry under `sources:` of qmtl.yml."""
+    row: _builtins.int
+    """First row that is later than `time`."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """End of the slice that is booked."""
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        row: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["row", b"row", "source", b"source", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedWatermark: _TypeAlias = FeedWatermark  # noqa: Y015
+
+@_typing.final
 class ConsumeResponse(_message.Message):
     """Effective records, in seq order per key. STARTs are included, so that readers can fold."""
 
@@ -201,6 +235,7 @@ class ConsumeResponse(_message.Message):
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
+    WATERMARKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
         """Version of this message."""
@@ -209,15 +244,22 @@ class ConsumeResponse(_message.Message):
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_queue_record_pb2.QueueRecord]:
         """Records; empty in a keep-alive, which comes at least every 2 s."""
 
+    @_builtins.property
+    def watermarks(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeedWatermark]:
+        """Of a stream that follows queues of replay feeds, from the gateway alone: the feeds that move with them, where a slice
+        has no row of theirs. A reader of several feeds learns by it that there is no row to wait for.
+        """
+
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
         records: _abc.Iterable[_queue_record_pb2.QueueRecord] | None = ...,
+        watermarks: _abc.Iterable[Global___FeedWatermark] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records", "schema_version", b"schema_version", "watermarks", b"watermarks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/data/v1/queue_data_service.proto.
  */
 export const file_qmtl_data_v1_queue_data_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVxbXRsL2RhdGEvdjEvcXVldWVfZGF0YV9zZXJ2aWNlLnByb3RvEgxxbXRsLmRhdGEudjEinQEKDlB1Ymxpc2hSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIeCgZ0aWNrZXQYAiABKAlCDoABAbpICHIGEAEYgIAEEjcKB3JlY29yZHMYAyADKAsyGS5xbXRsLmRhdGEudjEuUXVldWVSZWNvcmRCC7pICJIBBQgBEOgHInQKDVB1Ymxpc2hSZXN1bHQSEQoJZWZmZWN0aXZlGAEgASgIEigKBWZhdWx0GAIgASgOMhkucW10bC5kYXRhLnYxLlJlY29yZEZhdWx0EiYKBXN0YXRlGAMgASgLMhcucW10bC5kYXRhLnYxLkZvbGRTdGF0ZSJ0Cg9QdWJsaXNoUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIsCgdyZXN1bHRzGAIgAygLMhsucW10bC5kYXRhLnYxLlB1Ymxpc2hSZXN1bHQiuQEKC0NvbnN1bWVGcm9tEjEKC2NvbXB1dGVfa2V5GAEgASgJQhy6SBlyFzIVXmJsYWtlMzpbMC05YS1mXXs2NH0kEhIKCGZyb21fc2VxGAIgASgESAASEgoIZnJvbV9yb3cYAyABKANIABIzCg1rbm93bl9hdF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAEg4KBHRhaWwYBSABKAhIAEIKCghwb3NpdGlvbiKQAQoOQ29uc3VtZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEjQKBGtleXMYAiADKAsyGS5xbXRsLmRhdGEudjEuQ29uc3VtZUZyb21CC7pICJIBBQgBEOgHEhQKDGhpc3Rvcnlfb25seRgDIAEoCCJyCg9Db25zdW1lUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIqCgdyZWNvcmRzGAIgAygLMhkucW10bC5kYXRhLnYxLlF1ZXVlUmVjb3JkMsUBChBRdWV1ZURhdGFTZXJ2aWNlElgKB1B1Ymxpc2gSHC5xbXRsLmRhdGEudjEuUHVibGlzaFJlcXVlc3QaHS5xbXRsLmRhdGEudjEuUHVibGlzaFJlc3BvbnNlIhCQAgKiuxgJCAISAQUaAgIEElcKB0NvbnN1bWUSHC5xbXRsLmRhdGEudjEuQ29uc3VtZVJlcXVlc3QaHS5xbXRsLmRhdGEudjEuQ29uc3VtZVJlc3BvbnNlIg2QAgGiuxgGCAESAgUGMAFCRAoPaW8ucW10bC5kYXRhLnYxUAFaL2dpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL2RhdGEvdjE7ZGF0YXYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_data_v1_queue_record, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiVxbXRsL2RhdGEvdjEvcXVldWVfZGF0YV9zZXJ2aWNlLnByb3RvEgxxbXRsLmRhdGEudjEinQEKDlB1Ymxpc2hSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIeCgZ0aWNrZXQYAiABKAlCDoABAbpICHIGEAEYgIAEEjcKB3JlY29yZHMYAyADKAsyGS5xbXRsLmRhdGEudjEuUXVldWVSZWNvcmRCC7pICJIBBQgBEOgHInQKDVB1Ymxpc2hSZXN1bHQSEQoJZWZmZWN0aXZlGAEgASgIEigKBWZhdWx0GAIgASgOMhkucW10bC5kYXRhLnYxLlJlY29yZEZhdWx0EiYKBXN0YXRlGAMgASgLMhcucW10bC5kYXRhLnYxLkZvbGRTdGF0ZSJ0Cg9QdWJsaXNoUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIsCgdyZXN1bHRzGAIgAygLMhsucW10bC5kYXRhLnYxLlB1Ymxpc2hSZXN1bHQiuQEKC0NvbnN1bWVGcm9tEjEKC2NvbXB1dGVfa2V5GAEgASgJQhy6SBlyFzIVXmJsYWtlMzpbMC05YS1mXXs2NH0kEhIKCGZyb21fc2VxGAIgASgESAASEgoIZnJvbV9yb3cYAyABKANIABIzCg1rbm93bl9hdF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAEg4KBHRhaWwYBSABKAhIAEIKCghwb3NpdGlvbiKQAQoOQ29uc3VtZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEjQKBGtleXMYAiADKAsyGS5xbXRsLmRhdGEudjEuQ29uc3VtZUZyb21CC7pICJIBBQgBEOgHEhQKDGhpc3Rvcnlfb25seRgDIAEoCCJWCg1GZWVkV2F0ZXJtYXJrEg4KBnNvdXJjZRgBIAEoCRILCgNyb3cYAiABKAMSKAoEdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiowEKD0NvbnN1bWVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKB3JlY29yZHMYAiADKAsyGS5xbXRsLmRhdGEudjEuUXVldWVSZWNvcmQSLwoKd2F0ZXJtYXJrcxgDIAMoCzIbLnFtdGwuZGF0YS52MS5GZWVkV2F0ZXJtYXJrMsUBChBRdWV1ZURhdGFTZXJ2aWNlElgKB1B1Ymxpc2gSHC5xbXRsLmRhdGEudjEuUHVibGlzaFJlcXVlc3QaHS5xbXRsLmRhdGEudjEuUHVibGlzaFJlc3BvbnNlIhCQAgKiuxgJCAISAQUaAgIEElcKB0NvbnN1bWUSHC5xbXRsLmRhdGEudjEuQ29uc3VtZVJlcXVlc3QaHS5xbXRsLmRhdGEudjEuQ29uc3VtZVJlc3BvbnNlIg2QAgGiuxgGCAESAgUGMAFCRAoPaW8ucW10bC5kYXRhLnYxUAFaL2dpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL2RhdGEvdjE7ZGF0YXYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_data_v1_queue_record, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version]);
 
 /**
  * Appends records. At most 1,000 records and 1 MiB per call.
@@ -214,6 +214,42 @@ export const ConsumeRequestSchema: GenMessage<ConsumeRequest> = /*@__PURE__*/
   messageDesc(file_qmtl_data_v1_queue_data_service, 4);
 
 /**
+ * How far a replay feed is known to stand: no row of it from `row` on ends at `time` or before. It holds for every queue
+ * whose rows are numbered as those of the feed.
+ *
+ * @generated from message qmtl.data.v1.FeedWatermark
+ */
+export type FeedWatermark = Message<"qmtl.data.v1.FeedWatermark"> & {
+  /**
+   * Entry under `sources:` of qmtl.yml.
+   *
+   * @generated from field: string source = 1;
+   */
+  source: string;
+
+  /**
+   * First row that is later than `time`.
+   *
+   * @generated from field: int64 row = 2;
+   */
+  row: bigint;
+
+  /**
+   * End of the slice that is booked.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 3;
+   */
+  time?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message qmtl.data.v1.FeedWatermark.
+ * Use `create(FeedWatermarkSchema)` to create a new message.
+ */
+export const FeedWatermarkSchema: GenMessage<FeedWatermark> = /*@__PURE__*/
+  messageDesc(file_qmtl_data_v1_queue_data_service, 5);
+
+/**
  * Effective records, in seq order per key. STARTs are included, so that readers can fold.
  *
  * @generated from message qmtl.data.v1.ConsumeResponse
@@ -232,6 +268,14 @@ export type ConsumeResponse = Message<"qmtl.data.v1.ConsumeResponse"> & {
    * @generated from field: repeated qmtl.data.v1.QueueRecord records = 2;
    */
   records: QueueRecord[];
+
+  /**
+   * Of a stream that follows queues of replay feeds, from the gateway alone: the feeds that move with them, where a slice
+   * has no row of theirs. A reader of several feeds learns by it that there is no row to wait for.
+   *
+   * @generated from field: repeated qmtl.data.v1.FeedWatermark watermarks = 3;
+   */
+  watermarks: FeedWatermark[];
 };
 
 /**
@@ -239,7 +283,7 @@ export type ConsumeResponse = Message<"qmtl.data.v1.ConsumeResponse"> & {
  * Use `create(ConsumeResponseSchema)` to create a new message.
  */
 export const ConsumeResponseSchema: GenMessage<ConsumeResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_data_v1_queue_data_service, 5);
+  messageDesc(file_qmtl_data_v1_queue_data_service, 6);
 
 /**
  * Rows of node outputs. Hosted by the DAG Manager, served through the gateway.

@@ -55,7 +55,8 @@ interface ClockState {
 
 /**
  * The clocks of a run's inputs, and a position that is common to all. Buckets come in order of their end: the next one
- * is known once every clock's next row is in the log, or that clock has ended. The wall clock decides nothing.
+ * is known once every clock's next row is in the log, or is known to end later, or that clock has ended. The wall clock
+ * decides nothing.
  */
 export class OnlineClocks {
   readonly #states = new Map<string, ClockState>();
@@ -130,16 +131,24 @@ export class OnlineClocks {
   /** The next bucket; undefined while it is not known. */
   next(): OnlineBucket | undefined {
     const open: { readonly key: string; readonly row: number; readonly endMs: number }[] = [];
+    // The rows that are not known end later than this.
+    let laterMs = Number.POSITIVE_INFINITY;
     for (const [key, state] of this.#states) {
       // A queue that had not begun when the position was last set may have begun by now.
       if (Number.isNaN(state.lastRow)) state.lastRow = rowUntil(state, this.#standMs);
       const row = state.lastRow + 1;
       if (state.inputs.every((input) => isInputEnded(input, row))) continue;
-      if (!state.inputs.every((input) => isInputKnown(input, row))) return undefined;
+      const unknown = state.inputs.filter((input) => !isInputKnown(input, row));
+      if (unknown.length > 0) {
+        for (const { replica } of unknown) laterMs = Math.min(laterMs, replica.endsAfter(row));
+        if (laterMs === Number.NEGATIVE_INFINITY) return undefined;
+        continue;
+      }
       open.push({ key, row, endMs: endOf(state, row) });
     }
     if (open.length === 0) return undefined;
     const endMs = Math.min(...open.map((each) => each.endMs));
+    if (endMs > laterMs) return undefined;
     const rows = open.filter((each) => each.endMs === endMs);
     return { endMs, rows: new Map(rows.map(({ key, row }) => [key, row])) };
   }

@@ -1,3 +1,4 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
 import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
@@ -12,13 +13,15 @@ interface ReadKey {
   readonly nextSeq: number;
   /** If set, reading begins at this row instead. */
   readonly fromRow?: number | undefined;
+  /** Takes how far a feed stands; see `QueueReplica.takeWatermark`. */
+  takeWatermark?(source: string, row: number, timeMs: number): void;
 }
 
 export interface QueueReaderOptions {
   readonly data: Client<typeof QueueDataService>;
   readonly clock: SdkClock;
   readonly keys: readonly ReadKey[];
-  /** Takes the records of one message, in order. */
+  /** Takes the records of one message, in order; none when a feed is known to stand further. */
   readonly onRecords: (records: readonly WireRecord[]) => void;
   readonly onProblem: (problem: string) => void;
   /**
@@ -127,11 +130,15 @@ export class QueueReader {
     let watch = clock.setTimer(end, silentMsMax);
     try {
       const stream = data.consume({ keys, historyOnly }, { signal: call.signal });
-      for await (const { records } of stream) {
+      for await (const { records, watermarks } of stream) {
         watch.cancel();
         watch = clock.setTimer(end, silentMsMax);
         onUp();
-        if (records.length > 0) onRecords(records);
+        for (const { source, row, time } of watermarks) {
+          const timeMs = time === undefined ? Number.NEGATIVE_INFINITY : timestampMs(time);
+          for (const key of read) key.takeWatermark?.(source, Number(row), timeMs);
+        }
+        if (records.length > 0 || watermarks.length > 0) onRecords(records);
         if (this.#stop.signal.aborted) return;
       }
     } finally {

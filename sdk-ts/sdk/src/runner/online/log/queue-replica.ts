@@ -49,6 +49,8 @@ export interface ReplicaPort {
 /** The fixed properties of a queue. */
 interface QueueIdentity {
   readonly computeKey: string;
+  /** Entry of `sources:` by whose rows its rows are numbered; undefined when that is not known. */
+  readonly source?: string | undefined;
   readonly nodeId: string;
   readonly name: string;
   readonly build: string;
@@ -74,6 +76,7 @@ export class QueueReplica {
   #isPartial = false;
   #isTrimmed = false;
   #lastFreedEnd: WrittenEnd | undefined;
+  #watermark = { row: Number.POSITIVE_INFINITY, timeMs: Number.NEGATIVE_INFINITY };
 
   constructor(identity: QueueIdentity, port: ReplicaPort) {
     this.identity = identity;
@@ -178,6 +181,17 @@ export class QueueReplica {
 
   row(row: number): EffectiveRow | undefined {
     return this.#rows.at(row);
+  }
+
+  /** No row of a feed from `row` on ends at `timeMs` or before. Says nothing of queues of other feeds. */
+  takeWatermark(source: string, row: number, timeMs: number): void {
+    if (source !== this.identity.source || timeMs < this.#watermark.timeMs) return;
+    this.#watermark = { row, timeMs };
+  }
+
+  /** Time after which a row that is not in the log yet ends, milliseconds; −∞ while nothing is known of it. */
+  endsAfter(row: number): number {
+    return row >= this.#watermark.row ? this.#watermark.timeMs : Number.NEGATIVE_INFINITY;
   }
 
   /** Whether a row was here and has been freed: only the log still has it. */

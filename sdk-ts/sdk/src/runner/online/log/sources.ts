@@ -109,6 +109,7 @@ export class OnlineSources {
         computeKey,
         nodeId,
         name: node.source,
+        source: node.source,
         build,
         isSource: true,
         windowMax: sourceWindowMax,

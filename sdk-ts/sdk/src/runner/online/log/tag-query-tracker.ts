@@ -227,6 +227,7 @@ export class TagQueryTracker {
       computeKey,
       nodeId,
       name,
+      source: source === "" ? undefined : source,
       build: "",
       isSource: false,
       windowMax: computedWindowMax,

@@ -29,49 +29,49 @@ function decided(value: number, of: Partial<OnlineTarget> = {}): TargetBook {
 
 test("a target is stated until the router took it, and again when it has another value", () => {
   const targets = decided(0.5);
-  const stated = targets.unsentWith(end, [end]);
+  const stated = targets.unsent();
   expect(stated.values).toEqual([0.5]);
 
   targets.taken(0, stated);
-  expect(targets.unsentWith(end, [end]).targets).toEqual([]);
+  expect(targets.unsent().targets).toEqual([]);
 
   targets.decide(bucket(0.25));
-  expect(targets.unsentWith(end, [end]).values).toEqual([0.25]);
+  expect(targets.unsent().values).toEqual([0.25]);
 });
 
 test("an answer from before the gate armed again does not count for the lease in force", () => {
   const targets = decided(0.5);
-  const before = targets.unsentWith(end, [end]);
+  const before = targets.unsent();
 
   targets.restate();
   targets.taken(0, before);
 
-  expect(targets.unsentWith(end, [end]).values).toEqual([0.5]);
+  expect(targets.unsent().values).toEqual([0.5]);
 });
 
 test("an equal target is stated again with the row at which it is sized again", () => {
   const targets = decided(0.5);
-  targets.taken(0, targets.unsentWith(end, [end]));
+  targets.taken(0, targets.unsent());
 
   targets.decide(bucket(0.5, 3));
-  const stated = targets.unsentWith(end, [end]);
+  const stated = targets.unsent();
   expect([stated.values, stated.sizedRows]).toEqual([[0.5], [3]]);
   targets.taken(0, stated);
   targets.decide(bucket(Number.NaN, Number.NaN));
 
-  expect(targets.unsentWith(end, [end]).targets).toEqual([]);
+  expect(targets.unsent().targets).toEqual([]);
   expect(targets.all[0]).toMatchObject({ value: 0.5, sizedRow: 3 });
 });
 
 test("a target with a drift is stated with every row of its feed, as a check once the router has it", () => {
   const targets = decided(0.5, { drift: 0.05 });
-  expect(targets.unsentWith(end, [end]).targets[0]!.isCheck).toBe(false);
-  targets.taken(0, targets.unsentWith(end, [end]));
+  expect(targets.unsent().targets[0]!.isCheck).toBe(false);
+  targets.taken(0, targets.unsent());
   const other = { source: "other", row: 9 };
 
   targets.decide({ ...bucket(0.5), ends: [other] });
-  expect(targets.unsentWith(other, [other]).targets).toEqual([]);
+  expect(targets.unsent().targets).toEqual([]);
   targets.decide(bucket(0.5));
 
-  expect(targets.unsentWith(end, [end]).targets).toMatchObject([{ value: 0.5, isCheck: true }]);
+  expect(targets.unsent().targets).toMatchObject([{ value: 0.5, isCheck: true }]);
 });

@@ -1,6 +1,6 @@
 import type { PositionSide } from "@qmtl/core/gate";
 import type { OrderGate } from "../../../control/index.ts";
-import type { ComputedBucket, FeedEnd } from "../compute/clocks.ts";
+import type { ComputedBucket } from "../compute/clocks.ts";
 import type { OnlineTarget } from "../session/graph.ts";
 
 /** One target as the sender states it. */
@@ -79,15 +79,9 @@ export class TargetBook {
     }
   }
 
-  /**
-   * The targets to send with a row, of those that the router does not have: the ones whose instrument is marked by the
-   * row's feed. Targets whose feed has no row in the bucket go with its first row.
-   */
-  unsentWith(end: FeedEnd, ends: readonly FeedEnd[]): StatedTargets {
-    const targets = this.all.filter(({ target, isUnsent }) => {
-      const own = ends.find(({ source }) => source === target.markSource) ?? ends[0];
-      return isUnsent && own === end;
-    });
+  /** The targets that the router does not have, or is to compare with what is held. */
+  unsent(): StatedTargets {
+    const targets = this.all.filter(({ isUnsent }) => isUnsent);
     return {
       targets,
       values: targets.map(({ value }) => value),

@@ -17,7 +17,7 @@ import {
 } from "../../../control/index.ts";
 import { hasReason } from "../../../rpc/qmtl-error.ts";
 import { reasonName } from "../../../rpc/reason-code.ts";
-import type { ComputedBucket, FeedEnd } from "../compute/clocks.ts";
+import type { ComputedBucket } from "../compute/clocks.ts";
 import type { BucketTaker } from "../compute/swap.ts";
 import type { OnlineTarget } from "../session/graph.ts";
 import type { Evaluations } from "../session/online-run.ts";
@@ -58,8 +58,8 @@ const againMsMax = 2_000;
 
 /**
  * Decides the targets of each bucket and reports its end to the gateway, one bucket after the other, with one call for
- * each feed whose row ends there. The call is repeated until it is answered; then the row is ended. A target is sent
- * with the row of its instrument's mark source if it changed or was not taken under the lease in force.
+ * all feeds whose rows end there. The call is repeated until it is answered; then the rows are ended. A target is sent if
+ * it changed or was not taken under the lease in force.
  */
 export class TargetSender implements BucketTaker {
   readonly #options: TargetSenderOptions;
@@ -182,23 +182,16 @@ export class TargetSender implements BucketTaker {
     listener.targetsFixed(bucket, this.values, this.#targets.isShut(gate));
   }
 
-  /** Ends every row of the bucket decided last. */
+  /** Ends the rows of the bucket decided last; repeats the call until the gateway answers. */
   async #end(): Promise<void> {
     const bucket = this.#decided;
     if (bucket === undefined) return;
-    // A bucket of computed queues alone ends no row of a feed; its targets are sent all the same.
-    const ends = bucket.ends.length > 0 ? bucket.ends : [{ source: "", row: bucket.row }];
-    for (const end of ends) await this.#endRow(bucket, end, ends);
-  }
-
-  /** Reports the end of one row; repeats the call until the gateway answers. */
-  async #endRow(bucket: ComputedBucket, end: FeedEnd, ends: readonly FeedEnd[]): Promise<void> {
     const { clock, session, reports } = this.#options;
     const signal = this.#stop.signal;
     for (let failures = 0; !signal.aborted; failures++) {
       const { ticket } = session;
       try {
-        await this.#call(bucket, end, ends);
+        await this.#call(bucket);
         return;
       } catch (failure) {
         if (signal.aborted) return;
@@ -212,20 +205,20 @@ export class TargetSender implements BucketTaker {
     }
   }
 
-  async #call(bucket: ComputedBucket, end: FeedEnd, ends: readonly FeedEnd[]): Promise<void> {
+  async #call(bucket: ComputedBucket): Promise<void> {
     const { gate, session } = this.#options;
-    const stated = this.#targets.unsentWith(end, ends);
+    const stated = this.#targets.unsent();
     const { targets } = stated;
     const sides = [...new Set(targets.flatMap(sidesOf))];
     if (targets.length > 0) {
-      const emitted = gate.emit(sides, (claim) => this.#send(claim, bucket, end, targets));
+      const emitted = gate.emit(sides, (claim) => this.#send(claim, bucket, targets));
       if (typeof emitted !== "string") {
         session.follow(emitted.effects, "");
         this.#answered(bucket, stated, await emitted.result);
         return;
       }
     }
-    await this.#send(gate.shutClaim(), bucket, end, []);
+    await this.#send(gate.shutClaim(), bucket, []);
   }
 
   #answered(bucket: ComputedBucket, stated: StatedTargets, { results }: SetTargetsResponse): void {
@@ -258,13 +251,12 @@ export class TargetSender implements BucketTaker {
   #send(
     claim: SenderClaim,
     bucket: ComputedBucket,
-    end: FeedEnd,
     targets: readonly StatedTarget[],
   ): Promise<SetTargetsResponse> {
     const { orders, session, strategyId, counts } = this.#options;
     const { wantedOrders, evaluations } = counts;
     const caller = { strategyId, ticket: session.ticket, wantedOrders, evaluations };
-    const request = targetsRequest(caller, claim, bucket.bucketEndMs, end, targets);
+    const request = targetsRequest(caller, claim, bucket, targets);
     return orders.setTargets(request, { signal: this.#stop.signal, timeoutMs: 10_000 });
   }
 }
@@ -277,16 +269,20 @@ interface TargetsCaller {
   readonly evaluations: Evaluations;
 }
 
-/** Request that ends a row, with the targets to send, under the gate's claim. */
+/**
+ * Request that ends the rows of a bucket, with the targets to send, under the gate's claim. A target names the row of its
+ * instrument's mark source, or another one where that has none.
+ */
 function targetsRequest(
   caller: TargetsCaller,
   claim: SenderClaim,
-  bucketEndMs: number,
-  { source, row }: FeedEnd,
+  { bucketEndMs, ends, row: bucketRow }: ComputedBucket,
   targets: readonly StatedTarget[],
 ): SetTargetsRequest {
   const { strategyId, ticket, wantedOrders, evaluations } = caller;
   const bucketEndTime = timestampFromMs(bucketEndMs);
+  const rowOf = (markSource: string | undefined): number =>
+    (ends.find(({ source }) => source === markSource) ?? ends[0])?.row ?? bucketRow;
   const request: MessageInitShape<typeof SetTargetsRequestSchema> = {
     ticket,
     update: {
@@ -299,14 +295,14 @@ function targetsRequest(
         strategyId,
         instrument: target.instrument,
         size: { case: "weight", value },
-        row: BigInt(row),
+        row: BigInt(rowOf(target.markSource)),
         bucketEndTime,
         inputWatermarkTime: bucketEndTime,
         ...(sizedRow < 0 ? {} : { sizedRow: BigInt(sizedRow) }),
         ...(target.drift > 0 ? { rebalance: { drift: target.drift } } : {}),
       })),
       // A bucket of computed queues alone ends no row of a feed.
-      ends: source === "" ? [] : [{ source, row: BigInt(row) }],
+      ends: ends.map(({ source, row }) => ({ source, row: BigInt(row) })),
       strategyIds: [strategyId],
       wantedOrders: BigInt(wantedOrders),
       sharedEvaluations: BigInt(evaluations.shared),

@@ -2,7 +2,7 @@ import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_servic
 import { createPrincipalCheck, openGrpcServer, serve, systemClock } from "@qmtl/service-kit";
 import { expect, test } from "vitest";
 import { Peer } from "../peers/peer.ts";
-import { BarBooker } from "./bar-booker.ts";
+import { SliceBooker } from "./slice-booker.ts";
 import { SourceKeys } from "./source-keys.ts";
 
 test("a gateway that starts again reads the rows it missed in its own name", async () => {
@@ -27,12 +27,18 @@ test("a gateway that starts again reads the rows it missed in its own name", asy
   const computeKey = `blake3:${"0".repeat(64)}`;
   const bars = { nodeId: "n", source: "feed", instrument: "X", columns, isReplay: true };
   keys.add([{ ...bars, computeKey }]);
-  const orders = () => ({ onBars: async () => {}, bookedRow: () => 4 });
+  const orders = () => ({
+    onBars: async () => {},
+    rowsPassed: () => {},
+    bookedRow: () => 4,
+    takeSlice: async () => {},
+    usesOf: async () => undefined,
+  });
   const gateway = { name: "gw-test", role: "gateway" } as const;
-  const booker = new BarBooker({ dag, gateway, keys, orders });
+  const booker = new SliceBooker({ dag, gateway, keys, orders });
 
   try {
-    await booker.catchUp("feed");
+    await booker.missed("feed");
   } finally {
     dag.close();
   }

@@ -1,0 +1,61 @@
+import type { OfferedRow, TimelineState } from "@qmtl/core/queues";
+import type { Entry } from "./timeline-story.ts";
+
+export interface ModelRunner {
+  readonly isUp: boolean;
+  readonly isPaused: boolean;
+  /** Last slice it has computed. */
+  readonly seen: number;
+  /** It has a lease under the gate that opened. */
+  readonly isArmed: boolean;
+  /** Last end it was answered, or sent when an end is sent once. */
+  readonly told: string;
+  /** A call that is still on its way, a second time. */
+  readonly copy: Call | null;
+}
+
+/** What a runner states of a slice, n = 1 under the new lease. */
+export interface Call {
+  readonly t: number;
+  readonly n: number;
+  readonly isArmed: boolean;
+}
+
+export interface Owner {
+  readonly epoch: number;
+  readonly state: TimelineState;
+  /** Epoch under which each feed's row was offered. */
+  readonly offeredUnder: readonly number[];
+  /** Row of each feed that was let pass. */
+  readonly passing: readonly (OfferedRow | null)[];
+  readonly mustBook: boolean;
+  /** Calls that are held, by runner. */
+  readonly held: readonly (Call | null)[];
+  /** The calls whose targets are being stored. */
+  readonly taking: readonly (Call | null)[] | null;
+}
+
+export interface Model {
+  readonly log: readonly number[];
+  readonly ended: readonly boolean[];
+  readonly leases: readonly number[];
+  readonly journal: readonly Entry[];
+  readonly untilMs: number | null;
+  readonly isOpen: boolean;
+  readonly ownerEpoch: number;
+  readonly owner: Owner;
+  readonly zombie: { readonly epoch: number; readonly entries: readonly Entry[] } | null;
+  readonly runners: readonly ModelRunner[];
+  /** Targets that may be missing: "slice/runner" of runners that were out. */
+  readonly missed: readonly string[];
+  readonly left: Readonly<Record<"crash" | "take" | "pause" | "die" | "copy", number>>;
+}
+
+export const deadMs = 1_000;
+export const feedName = (f: number) => `f${f}`;
+export const runnerName = (r: number) => `r${r}`;
+
+/** A state as text: equal states give the same. */
+export function keyOf(model: Model): string {
+  return JSON.stringify(model, (_, value: unknown) => (value instanceof Map ? [...value] : value));
+}

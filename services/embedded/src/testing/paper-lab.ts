@@ -1,0 +1,231 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { toJson } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
+import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
+import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
+import { type Connection, connectTo } from "@qmtl/sdk/rpc";
+import { freePorts, waitUntil } from "@qmtl/service-kit/testing";
+import { type Platform, startPlatform } from "../start-platform.ts";
+
+const POLICY = `
+metrics_from: {enter_paper: backtest, stay_paper: dryrun}
+min_samples: 5
+thresholds:
+  drawdown: {metric: max_drawdown_ratio, max: 0.99}
+`;
+const reason = "the test";
+
+/** A feed of the lab: its bars, and the length of one. */
+export interface LabFeed {
+  readonly interval: string;
+  /** Lines of its file, without the head: date, open, high, low, close. */
+  readonly lines: readonly string[];
+}
+
+/** A platform with feeds and one paper account that trades one instrument of each, held before their first bar. */
+export class PaperLab implements AsyncDisposable {
+  readonly config: QmtlConfig;
+  readonly #folder: string;
+  #platform: Platform | undefined;
+  #connection: Connection | undefined;
+
+  private constructor(folder: string, config: QmtlConfig) {
+    this.#folder = folder;
+    this.config = config;
+  }
+
+  static async open(feeds: Readonly<Record<string, LabFeed>>, start: string): Promise<PaperLab> {
+    const folder = mkdtempSync(join(tmpdir(), "qmtl-lab-"));
+    const [gateway, web, dag, world] = await freePorts(4);
+    const names = Object.keys(feeds);
+    const sources = names.map(
+      (name) =>
+        `  ${name}: {adapter: csv-replay, file: ${name}.csv, interval: ${feeds[name]!.interval}, start: ${start}, until: start}`,
+    );
+    const instruments = names.map(
+      (name) =>
+        `  ${symbolOf(name)}: {venue: paper, tick: "0.01", lot: "0.001", quote_currency: USD, mark_source: ${name}}`,
+    );
+    const listed = names.map(symbolOf).join(", ");
+    for (const name of names) {
+      const text = `date,open,high,low,close\n${feeds[name]!.lines.join("\n")}\n`;
+      writeFileSync(join(folder, `${name}.csv`), text);
+    }
+    const file = join(folder, "qmtl.yml");
+    writeFileSync(
+      file,
+      `storage: {kind: embedded, data_dir: data}
+telemetry: {log_level: error}
+gateway: {port: ${gateway}, web_port: ${web}}
+dag_manager: {port: ${dag}}
+world_service: {port: ${world}}
+sdk: {gateway_url: "http://127.0.0.1:${gateway}"}
+sources:
+${sources.join("\n")}
+instruments:
+${instruments.join("\n")}
+accounts:
+  main: {broker: paper, currency: USD, initial_cash: "1000000", fee_bps: 2, half_spread_bps: 3, instruments: [${listed}]}
+`,
+    );
+    const lab = new PaperLab(folder, loadConfig({ path: file, env: {} }));
+    await lab.start();
+    return lab;
+  }
+
+  get connection(): Connection {
+    if (this.#connection === undefined) throw new Error("the platform is down");
+    return this.#connection;
+  }
+
+  /** Starts the platform, again on the same ports and data. */
+  async start(): Promise<void> {
+    this.#platform = await startPlatform(this.config);
+    this.#connection = connectTo(this.config.sdk.gateway_url);
+  }
+
+  async stop(): Promise<void> {
+    this.#connection?.close();
+    this.#connection = undefined;
+    await this.#platform?.stop();
+    this.#platform = undefined;
+  }
+
+  /** Creates world `w`, which lives by a feed. */
+  async createWorld(source: string): Promise<void> {
+    const world = {
+      ...{ worldId: "w", clock: WorldClock.REPLAY, source, accountId: "main" },
+      maxLag: durationFromMs(40 * 86_400_000),
+    };
+    await this.connection.client(WorldService).createWorld({ world, requestId: "w" });
+    const policy = { worldId: "w", document: POLICY, requestId: "p" };
+    await this.connection.client(PolicyService).createPolicy(policy);
+  }
+
+  /** Puts strategies on paper, with these shares of all of the capital. */
+  async promote(shares: Readonly<Record<string, number>>): Promise<void> {
+    const strategies = Object.entries(shares).map(([strategyId, share]) => ({ strategyId, share }));
+    await this.connection.client(RebalancingService).upsertAllocations({
+      requestId: "a",
+      allocations: [{ worldId: "w", ratio: 1, strategies }],
+      reason,
+    });
+    const activate = Object.keys(shares);
+    for (const targetMode of [EffectiveMode.COMPUTE_ONLY, EffectiveMode.PAPER]) {
+      const plan = { activate, deactivate: [] };
+      const runId = `to-${targetMode}`;
+      const ask = { worldId: "w", runId, targetMode, plan, reason };
+      let last: ApplyPhase = ApplyPhase.UNSPECIFIED;
+      for await (const { phase } of this.connection.client(ActivationService).apply(ask))
+        last = phase;
+      if (last !== ApplyPhase.COMPLETED) throw new Error(`the apply ended in phase ${last}`);
+    }
+  }
+
+  /** Moves the hold to a date, or removes it, and waits until the feed is settled there. */
+  async advance(source: string, toMs?: number, timeoutMs = 120_000): Promise<void> {
+    const queues = this.connection.client(QueueService);
+    const scope = { scope: { case: "source" as const, value: source } };
+    const to =
+      toMs === undefined
+        ? { case: "toEnd" as const, value: true }
+        : { case: "untilTime" as const, value: { seconds: BigInt(toMs / 1_000), nanos: 0 } };
+    await queues.advanceFeed({ scope, to });
+    await this.settled(source, timeoutMs);
+  }
+
+  /** Waits until a feed is settled. */
+  async settled(source: string, timeoutMs = 120_000): Promise<void> {
+    const scope = { scope: { case: "source" as const, value: source } };
+    let seen = "";
+    const isSettled = async (): Promise<boolean> => {
+      const { feeds } = await this.connection.client(QueueService).listFeeds({ scope });
+      const state = feeds.map((feed) => toJson(FeedStateSchema, feed));
+      seen = JSON.stringify(state);
+      return feeds.every(({ settled }) => settled);
+    };
+    await waitUntil(isSettled, { what: `${source} is settled`, timeoutMs }).catch((error) => {
+      throw new Error(`${String(error)}; ${seen}`);
+    });
+  }
+
+  /** Orders that were sent, as text: instrument and signed quantity. */
+  async orders(): Promise<string[]> {
+    const client = this.connection.client(OrderService);
+    const all: string[] = [];
+    let pageToken = "";
+    do {
+      const answer = await client.listOrders({ pageSize: 500, pageToken });
+      for (const { instrument, quantity } of answer.orders)
+        all.push(`${instrument} ${Number(quantity?.value)}`);
+      pageToken = answer.nextPageToken;
+    } while (pageToken !== "");
+    return all;
+  }
+
+  async equity(): Promise<string> {
+    const { account } = await this.connection
+      .client(AccountService)
+      .getAccount({ accountId: "main" });
+    return account?.equity?.value ?? "";
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** Instrument of a feed that is named by one small letter: Z for a, Y for b, so that the two sort differently. */
+export function symbolOf(feed: string): string {
+  return String.fromCharCode("a".charCodeAt(0) + "Z".charCodeAt(0) - feed.charCodeAt(0));
+}
+
+/** Numbers from 0 to 1 that depend on the seed alone. */
+export function seededNumbers(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** A connection that waits for a random while, `delayMsMax` at most, in front of every call. */
+export function delayed(
+  connection: Pick<Connection, "client">,
+  seed: number,
+  delayMsMax: number,
+): Pick<Connection, "client"> {
+  const random = seededNumbers(seed);
+  return {
+    client(service) {
+      const client = connection.client(service) as Record<string, unknown>;
+      const slow: Record<string, unknown> = {};
+      for (const { localName, methodKind } of service.methods) {
+        const call = client[localName];
+        if (typeof call !== "function") continue;
+        slow[localName] =
+          methodKind === "unary"
+            ? async (...args: unknown[]) => {
+                await new Promise((resolve) => setTimeout(resolve, random() * delayMsMax));
+                return call.apply(client, args);
+              }
+            : (...args: unknown[]) => call.apply(client, args);
+      }
+      return slow as ReturnType<typeof connection.client<typeof service>>;
+    },
+  };
+}

@@ -1,0 +1,84 @@
+import { forgetMs, type TimelineState, waitedFor } from "@qmtl/core/queues";
+import type { Clock, ClockTimer } from "@qmtl/service-kit";
+import type { SourceBar } from "../ports.ts";
+
+/** A timer that fires this much too late means that this process stood still, milliseconds. */
+const ownPauseMs = 1_000;
+
+/** A timeline of this gateway, with what its state does not hold: bars, and who waits until they are booked. */
+export class OwnedTimeline {
+  state: TimelineState;
+  /** Bars of the slice that is being appended, not booked yet. */
+  readonly bars: SourceBar[];
+  readonly #waiting = new Set<(isBooked: boolean) => void>();
+  #timer: ClockTimer | undefined;
+
+  constructor(state: TimelineState, bars: readonly SourceBar[]) {
+    this.state = state;
+    this.bars = [...bars];
+  }
+
+  hasAny(sources: ReadonlySet<string>): boolean {
+    for (const source of this.state.feeds.keys()) if (sources.has(source)) return true;
+    return false;
+  }
+
+  /** Feeds that a session runs on. */
+  sourcesOf(sessionId: string): string[] {
+    return [...(this.state.runners.get(sessionId)?.feeds.keys() ?? [])];
+  }
+
+  /** Resolves to true when nothing is left to be booked, to false when that is not so within `waitMs`. */
+  untilBooked(clock: Clock, waitMs: number): Promise<boolean> {
+    const { phase } = this.state.slice;
+    if (phase !== "append" && phase !== "book") return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const end = (isBooked: boolean): void => {
+        timer.cancel();
+        this.#waiting.delete(end);
+        resolve(isBooked);
+      };
+      const timer = clock.setTimer(() => end(false), waitMs);
+      this.#waiting.add(end);
+    });
+  }
+
+  /** The slice is booked. */
+  booked(): void {
+    for (const end of [...this.#waiting]) end(true);
+  }
+
+  /** Sets the timer for the next moment at which somebody may have been silent for too long. */
+  watch(clock: Clock, tick: (isOwnPause: boolean) => void): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const dueMs = nextTickMs(this.state);
+    if (dueMs === Number.POSITIVE_INFINITY) return;
+    const delayMs = Math.max(dueMs - clock.monotonicMs(), 1);
+    const setMs = clock.monotonicMs();
+    this.#timer = clock.setTimer(() => {
+      tick(clock.monotonicMs() - setMs - delayMs >= ownPauseMs);
+    }, delayMs);
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+    for (const end of [...this.#waiting]) end(false);
+  }
+}
+
+function nextTickMs(state: TimelineState): number {
+  let nextMs = Number.POSITIVE_INFINITY;
+  const waited = new Set(waitedFor(state));
+  for (const [sessionId, { standing, lastHeardMs, rejoinUntilMs }] of state.runners) {
+    let dueMs = Number.POSITIVE_INFINITY;
+    if (waited.has(sessionId)) dueMs = lastHeardMs + state.sessionDeadMs;
+    else if (standing === "out") dueMs = lastHeardMs + forgetMs;
+    else if (standing === "rejoining") {
+      dueMs = lastHeardMs + state.sessionDeadMs;
+      if (Number.isFinite(rejoinUntilMs)) dueMs = Math.min(dueMs, rejoinUntilMs);
+    }
+    nextMs = Math.min(nextMs, dueMs);
+  }
+  return nextMs;
+}

@@ -1,0 +1,118 @@
+import type { SourceBar } from "../../ports.ts";
+import type { AccountRouter } from "../account/account-router.ts";
+import type { SealedBar } from "../account/rebuild-books.ts";
+import { reconcileAccount } from "../account/reconcile-account.ts";
+import { takeReport } from "../account/send-orders.ts";
+import type { BrokerBar } from "../broker/broker-port.ts";
+
+/** The bars of one row of a feed. */
+export interface BarRow {
+  readonly source: string;
+  readonly row: number;
+  readonly bucket: number;
+  /** When its bars opened; undefined: when the previous row ended. */
+  readonly openTimeMs: number | undefined;
+  readonly bars: readonly SourceBar[];
+}
+
+/** A row to be booked, with the worlds whose returns it seals. */
+interface SliceRow {
+  readonly row: BarRow;
+  readonly worlds: readonly string[];
+}
+
+/**
+ * Groups bars by the time at which they end, in order of time, each slice in the order of its feeds' names, each bar
+ * with the time it opened.
+ */
+export function slicesOf(
+  bars: readonly SourceBar[],
+  openTimeMsOf: (source: string, endMs: number) => number | undefined,
+): BarRow[][] {
+  const slices = new Map<number, Map<string, BarRow & { bars: SourceBar[] }>>();
+  for (const bar of bars) {
+    const { source, row, bucketEndMs: bucket } = bar;
+    const slice = slices.get(bucket) ?? new Map<string, BarRow & { bars: SourceBar[] }>();
+    slices.set(bucket, slice);
+    const openTimeMs = openTimeMsOf(source, bucket);
+    const found = slice.get(source) ?? { source, row, bucket, openTimeMs, bars: [] };
+    slice.set(source, found);
+    // Several queues may bring the rows of one feed.
+    if (!found.bars.some(({ instrument }) => instrument === bar.instrument)) found.bars.push(bar);
+  }
+  return [...slices]
+    .sort(([a], [b]) => a - b)
+    .map(([, slice]) => [...slice.values()].sort((a, b) => (a.source < b.source ? -1 : 1)));
+}
+
+/**
+ * Books the rows of one slice on one account, all in one booking: the broker's fills at the opens, in the order of the
+ * instruments' names as in a backtest, marks at the closes, then, with all marks there, capital and return of every
+ * strategy of the worlds that live by one of the feeds, and last what the account's money demands at these marks.
+ * Returns what was journaled; nothing for rows that were booked before. An instrument that was marked at this time or
+ * later keeps that mark, as after its `mark_source` was changed. Rows that end no later than the account's last slice
+ * are history, of a feed that joined: they seal nothing. Call it only within an exclusive operation of the account.
+ */
+export async function bookSlice(
+  router: AccountRouter,
+  slice: readonly SliceRow[],
+): Promise<readonly SealedBar[]> {
+  const { market } = router;
+  const fresh = slice.filter(({ row }) => row.row > (market.lastRow(row.source)?.row ?? -1));
+  if (fresh.length === 0) return [];
+  if (router.isDoubtful) await reconcileAccount(router);
+  // Until the end of this function the broker may know fills that the journal does not.
+  router.isDoubtful = true;
+  const bars = fresh.flatMap(({ row }) => {
+    const openTimeMs = row.openTimeMs ?? market.lastRow(row.source)?.bucket ?? 0;
+    const own = row.bars.filter((bar) => router.core.knows(bar.instrument));
+    return own.map((bar): BrokerBar => ({ ...bar, openTimeMs }));
+  });
+  bars.sort((a, b) => (a.instrument < b.instrument ? -1 : 1));
+  const report = await router.deps.broker.onBars(bars);
+  const booking = router.booking();
+  takeReport(router, report, booking);
+  const booked: SealedBar[] = [];
+  const ops = barOps(router, fresh).map((op) => {
+    const place = { world: "", strategy: "", row: op.row };
+    const { sealed = [] } = booking.apply("bar", op, place, router.permission);
+    const { source, row, bucket, worlds } = op;
+    booked.push({ source, row, bucket, worlds, sealed });
+    return op;
+  });
+  const [last] = ops.slice(-1);
+  if (last !== undefined && router.core.isMarginDue) {
+    const { bucket, row } = last;
+    const place = { world: "", strategy: "", row };
+    booking.apply("margin", { op: "margin", bucket }, place, router.permission);
+  }
+  await router.commitAndSend(booking);
+  router.isDoubtful = false;
+  for (const op of ops) market.take(op);
+  for (const bar of booked) router.barBooked(bar);
+  return booked;
+}
+
+/** The operations of a slice: every mark is taken before anything is sealed. */
+function barOps(router: AccountRouter, slice: readonly SliceRow[]) {
+  const { market } = router;
+  const lastMs = market.lastEndMs;
+  const marking = slice.map(({ row, worlds }) => {
+    const { source, bucket, bars } = row;
+    const marks = bars
+      .filter(({ instrument }) => router.core.knows(instrument))
+      .filter(({ close }) => Number.isFinite(close))
+      .filter(({ instrument }) => {
+        const last = market.lastMark(instrument);
+        return last === undefined || bucket > last.bucket;
+      })
+      .map(({ instrument, close }) => ({ instrument, close }));
+    const sealing = bucket > lastMs ? worlds : [];
+    return { op: "bar" as const, source, row: row.row, bucket, marks, worlds: sealing };
+  });
+  const others = marking.filter(({ worlds }) => worlds.length === 0);
+  const sealing = marking.filter(({ worlds }) => worlds.length > 0);
+  if (sealing.length < 2) return [...others, ...sealing];
+  const marksOnly = sealing.map((op) => ({ ...op, worlds: [] as readonly string[] }));
+  return [...others, ...marksOnly, ...sealing.map((op) => ({ ...op, marks: [] }))];
+}

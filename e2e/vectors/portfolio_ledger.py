@@ -55,7 +55,7 @@ CASES = {
     "leverage-2": dict(
         rows=400,
         leverage=2,
-        walks={"X": walk(11, 10_000, tilt=40, jumps={126: 20, 226: -15})},
+        walks={"X": walk(11, 10_000, tilt=40, jumps={126: 20, 226: -15, 301: 3})},
         weights=[2, 1, 3, 0.5, -3, 2, 3, 0, 1.5, -1, 2.5, -2, 3, -1.5, 3.5, 1],
     ),
     "ruin": dict(rows=300, leverage=1, walks={"X": walk(23, 3000, tilt=500)}, weights=[-1]),

@@ -125,27 +125,16 @@ def ledger(case):
     return marks, fills, sorted(bars)[-1]
 
 
-def figures(case):
-    marks, fills, last = ledger(case)
-    interval = max(about["interval"] for about in CASES[case].values())
-    periods = max(about["periods"] * about["interval"] / interval for about in CASES[case].values())
-    equity = [value for _, value in marks]
+def of_equity(equity, periods, samples=None):
+    """Figures of the equity at all marks; ratios are those of the samples, all marks unless given."""
     peak, drawdown = 0.0, 0.0
     for value in equity:
         peak = max(peak, value)
         drawdown = max(drawdown, 1 - value / peak)
-    # The first mark is where the run begins; the last one of each interval after it is a sample.
-    samples = {-math.inf: equity[0]}
-    for end, value in marks[1:]:
-        samples[-(-end // interval)] = value
-    values = list(samples.values())
+    values = equity if samples is None else samples
     returns = [after / before - 1 for before, after in zip(values, values[1:])]
     total = equity[-1] / equity[0] - 1
     expected = {
-        "marks": len(marks),
-        "fills": fills,
-        "first_equity": equity[0],
-        "last_equity": equity[-1],
         "total_return": total,
         "max_drawdown_ratio": drawdown,
         "samples": len(returns),
@@ -163,6 +152,26 @@ def figures(case):
             "win_ratio": sum(r > 0 for r in returns) / sum(r != 0 for r in returns),
             "profit_factor": gains / losses,
         }
+    return expected
+
+
+def figures(case):
+    marks, fills, last = ledger(case)
+    interval = max(about["interval"] for about in CASES[case].values())
+    periods = max(about["periods"] * about["interval"] / interval for about in CASES[case].values())
+    equity = [value for _, value in marks]
+    # The first mark is where the run begins; the last one of each interval after it is a sample.
+    samples = {-math.inf: equity[0]}
+    for end, value in marks[1:]:
+        samples[-(-end // interval)] = value
+    values = list(samples.values())
+    expected = {
+        "marks": len(marks),
+        "fills": fills,
+        "first_equity": equity[0],
+        "last_equity": equity[-1],
+    }
+    expected |= of_equity(equity, periods, values)
     return {
         "id": case,
         "interval_seconds": interval // 1000,
@@ -192,4 +201,5 @@ def main():
     path.write_text(text)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -62,6 +62,7 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
   }
 
   whatMoves(): string {
-    return `${Number(this.params.step)} or more away from the target, which is 0 at first`;
+    const { step, weight_min: low, weight_max: high } = this.params;
+    return `${Number(step)} or more away from the target, which is 0 at first, when held within ${Number(low)} to ${Number(high)}`;
   }
 }

@@ -47,7 +47,9 @@ async function run(bars: BuiltBars, account: Section = {}, instrument: Section =
   const X = instrumentSchema.parse({ mark_source: "x", ...instrument });
   const free = { initial_cash: "1000", fee_bps: 0, half_spread_bps: 0, instruments: ["X"] };
   const main = accountSchema.parse({ ...free, ...account });
-  return Runner.offline(Hold, { config: { ...config, instruments: { X }, accounts: { main } } });
+  return await Runner.offline(Hold, {
+    config: { ...config, instruments: { X }, accounts: { main } },
+  });
 }
 
 type Result = Awaited<ReturnType<typeof run>>;

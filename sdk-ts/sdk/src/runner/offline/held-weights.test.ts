@@ -57,7 +57,7 @@ async function halves(rebalance?: Rebalance) {
     { instruments: { A: {}, B: {} } },
   );
   const options = { config: project.config, module, initialCash: 1_000, noCosts: true };
-  return Runner.offline(new Fixed({ A: 0.6, B: 0.4 }, rebalance), options);
+  return await Runner.offline(new Fixed({ A: 0.6, B: 0.4 }, rebalance), options);
 }
 
 const told = ({ fills }: Awaited<ReturnType<typeof halves>>): string[] =>

@@ -1,4 +1,10 @@
-import { column, Strategy, StreamInput, WeightTargetNode } from "@qmtl/sdk"; // not by relative path: what a strategy's file reaches is read and hashed in every run
+import {
+  column,
+  Strategy,
+  StreamInput,
+  WeightTargetNode,
+  type WeightTargetNodeOptions,
+} from "@qmtl/sdk"; // not by relative path: what a strategy's file reaches is read and hashed in every run
 import {
   type BuiltBars,
   barsOfCloses,
@@ -136,5 +142,96 @@ describe("the notes of a run", () => {
       "The cagr is of 39 returns, and a year has 252: it says what the same growth would make of a year, not what to expect.",
     ]);
     expect(about(many, "cagr")).toEqual([]);
+  });
+});
+
+/** Column w of each file as the target of X and of Y. */
+class Two extends Strategy {
+  static readonly module = import.meta.url;
+
+  override setup(): void {
+    for (const [source, instrument] of [
+      ["x", "X"],
+      ["y", "Y"],
+    ] as const) {
+      const columns = ["open", "high", "low", "close"];
+      const bars = new StreamInput({ source, columns, interval: "1d", period: 1 });
+      const targets = new StreamInput({
+        source: "w",
+        columns: [instrument],
+        interval: "1d",
+        period: 1,
+      });
+      const signal = column(targets, instrument);
+      this.addNodes([bars, new WeightTargetNode({ signal, instrument })]);
+    }
+  }
+}
+
+describe("an instrument whose bars end before the run does", () => {
+  const bars = (count: number) => barsOfCloses(new Array<number>(count).fill(100));
+  const run = (targetOfY: (row: number) => number) => {
+    const w = withColumn(
+      withColumn(bars(20), "X", () => 0.5),
+      "Y",
+      targetOfY,
+    );
+    const instruments = { X: { source: "x" }, Y: { source: "y" } };
+    return runOnBars(Two, { x: bars(20), y: bars(10), w }, { instruments, noCosts: true });
+  };
+
+  test("is told to be held at its last close, and that the order to close it waits", async () => {
+    const { notes, equity, fills } = await run((row) => (row < 12 ? 0.5 : 0));
+
+    expect(about(notes, "to the end")).toEqual([
+      "5000 Y are held to the end at the close of 2020-01-10: source y has no later bar.",
+      "An order of Y waits to the end, and the buying power counts it as filled: source y has no later bar than 2020-01-10.",
+    ]);
+    expect(fills).toHaveLength(2);
+    expect(equity.at(-1)).toBe(1_000_000);
+  });
+
+  test("is not told where nothing of it is held and no order waits", async () => {
+    const { notes } = await run((row) => (row < 5 ? 0.5 : 0));
+
+    expect(about(notes, "to the end")).toEqual([]);
+  });
+});
+
+describe("a target that never changed says why, and nothing that is not so", () => {
+  class Chosen extends Strategy {
+    static readonly module = import.meta.url;
+    readonly #options: Partial<WeightTargetNodeOptions>;
+
+    constructor(options: Partial<WeightTargetNodeOptions>) {
+      super();
+      this.#options = options;
+    }
+
+    override setup(): void {
+      const columns = ["open", "high", "low", "close", "w"];
+      const bars = new StreamInput({ source: "px", columns, interval: "1d", period: 1 });
+      const signal = column(bars, "w");
+      this.addNodes([new WeightTargetNode({ signal, instrument: "X", ...this.#options })]);
+    }
+  }
+  const bars = barsOfCloses(new Array<number>(20).fill(100));
+
+  test("of a signal that moves only where its rebalance does not take it", async () => {
+    const moving = withColumn(bars, "w", (row) => (row === 5 ? 0.2 : 0));
+
+    const { notes } = await runOnBars(new Chosen({ rebalance: { every: "1mo" } }), moving);
+
+    expect(about(notes, "No order")).toEqual([
+      'No order: the signal "column(px,w)" of X lies between 0 and 0.2, never 0.01 or more away from the target, which is 0 at first, when held within -1 to 1 at a bucket at which its rebalance takes it.',
+    ]);
+  });
+
+  test("of a signal that lies outside its bounds", async () => {
+    const { notes } = await runOnBars(new Chosen({ weightMin: 0 }), held(bars, -0.5));
+
+    expect(about(notes, "No order").join()).toContain(
+      "lies between -0.5 and -0.5, never 0.01 or more away from the target, which is 0 at first, when held within 0 to 1.",
+    );
   });
 });

@@ -1,4 +1,6 @@
 import { intervalText } from "@qmtl/core/dataflow";
+import { isFinal, quantityFromLots } from "@qmtl/core/execution";
+import { laterBucketEnd } from "@qmtl/core/intervals";
 import type { ReturnSeries } from "@qmtl/core/metrics";
 import type { SourceRows } from "../source-files/source-rows.ts";
 import { barNotes } from "./bar-notes.ts";
@@ -91,6 +93,38 @@ export function strayNote(
   return [
     `${symbol}: target ${target.toFixed(2)}, held ${way} to ${held.toFixed(2)} on ${day(timesMs[mark]!)}. A weight is sized when its target changes, and otherwise only as its rebalance says.`,
   ];
+}
+
+/** An instrument has ended if it has no bar in as many intervals before the end of the run. */
+const ENDED_INTERVALS = 5;
+
+/**
+ * Notes each instrument whose bars end long before the run while something of it is held or an order of it waits: it is
+ * worth its last close from then on, and nothing of it can be traded.
+ */
+export function endedNotes(
+  { instruments }: OfflineMarket,
+  rows: ReadonlyMap<string, TradedRows>,
+  { holdings, orders, timesMs }: Pick<OfflineTrading, "holdings" | "orders" | "timesMs">,
+): string[] {
+  const untilMs = timesMs.at(-1)!;
+  return instruments.flatMap(({ traded: { symbol, lotSize }, markSource }, at) => {
+    const { feed, end } = rows.get(markSource)!;
+    const { openTimeMs, bucketEndMs } = feed.table;
+    if (laterBucketEnd(bucketEndMs[end - 1]!, ENDED_INTERVALS, feed.intervalMs) > untilMs)
+      return [];
+    const last = day(openTimeMs[end - 1]!);
+    const { lots } = holdings[at]!;
+    const held = `${quantityFromLots(lots, lotSize)} ${symbol} are held to the end at the close of ${last}`;
+    const waits = `An order of ${symbol} waits to the end, and the buying power counts it as filled`;
+    const because = `source ${markSource} has no later bar`;
+    return [
+      ...(lots === 0 ? [] : [`${held}: ${because}.`]),
+      ...(orders.some((order) => order.instrument === symbol && !isFinal(order.state))
+        ? [`${waits}: ${because} than ${last}.`]
+        : []),
+    ];
+  });
 }
 
 /** Number of bars of a range, except its first, whose open equals the previous close. */
@@ -204,7 +238,9 @@ export function signalNote(judged: JudgedTarget): string[] {
   }
   if (targetChanges === 0) {
     const between = `lies between ${shown(range.lowest)} and ${shown(range.highest)}`;
-    return [`No order: the ${signal} ${between}, never ${target.node.whatMoves()}.`];
+    const isTakenAtTimes = target.node.sizedRowOutput >= 0;
+    const when = isTakenAtTimes ? " at a bucket at which its rebalance takes it" : "";
+    return [`No order: the ${signal} ${between}, never ${target.node.whatMoves()}${when}.`];
   }
   return [`No order: the target of ${traded.symbol} changed, but ${sizeOf(judged)}.`];
 }

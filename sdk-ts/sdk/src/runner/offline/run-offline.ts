@@ -21,6 +21,7 @@ import { type ComputedColumn, computeOffline, sourcesOf } from "./compute.ts";
 import { fillNotes } from "./fill-notes.ts";
 import { findMarket, type OfflineMarket } from "./market.ts";
 import {
+  endedNotes,
   growthNote,
   type JudgedTarget,
   offlineNotes,
@@ -158,6 +159,7 @@ async function backtest(
       ...offlineNotes(market, rows, returns),
       ...judged.flatMap(signalNote),
       ...staleNotes(identified, judged, feeds, trading.timesMs),
+      ...endedNotes(market, rows, trading),
       ...refusalNotes(market, trading.refusals),
       ...marginNotes(market, trading.orders, rows),
       ...strayNote(market, trading),

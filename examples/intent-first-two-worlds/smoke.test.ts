@@ -22,13 +22,13 @@ describe("one strategy in two worlds", () => {
     }
 
     const bold = example.typeStaying(
-      "npx qmtl run strategy.ts --world bold        # submitted  s-91827a63b69c739a: 5 new nodes, 0 reused",
+      "npx qmtl run strategy.ts --world bold        # submitted  s-cf9ee34602587a6b: 5 new nodes, 0 reused",
     );
     await bold.waitFor(/5 new nodes, 0 reused[\s\S]*takeover/);
     const cautious = example.typeStaying(
-      "npx qmtl run strategy.ts --world cautious    # submitted  s-91827a63b69c739a: 0 new nodes, 5 reused",
+      "npx qmtl run strategy.ts --world cautious    # submitted  s-cf9ee34602587a6b: 0 new nodes, 5 reused",
     );
-    await cautious.waitFor(/s-91827a63b69c739a: 0 new nodes, 5 reused[\s\S]*takeover/);
+    await cautious.waitFor(/s-cf9ee34602587a6b: 0 new nodes, 5 reused[\s\S]*takeover/);
     runners.push(bold, cautious);
   });
 
@@ -61,7 +61,7 @@ describe("one strategy in two worlds", () => {
       "npx qmtl rebalance plan --account main --world bold=0.8:IntentFirstStrategy=1 --world cautious=0.2:IntentFirstStrategy=1",
     );
 
-    expect(plan).toMatch(/s-91827a63b69c739a +SPX +-14\.\d/);
+    expect(plan).toMatch(/s-cf9ee34602587a6b +SPX +-14\.\d/);
     expect(plan).toMatch(/a preview at account revision \d+; nothing was stored or sent/);
     for (const runner of runners) await runner.end("SIGINT");
     expect(runners[0]?.output()).toContain("5 orders sent, 0 wanted while the gate was shut");

@@ -102,7 +102,7 @@ const CASES: readonly Case[] = [
   {
     what: "an interval of a source that is none",
     args: run,
-    files: config(CONFIG.replace("interval: 1d", "interval: 1y")),
+    files: config(CONFIG.replace("interval: 1d", "interval: 1x")),
     told: {
       exitCode: 2,
       reason: "CONFIG_INVALID",

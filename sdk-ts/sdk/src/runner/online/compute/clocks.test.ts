@@ -15,6 +15,7 @@ function input(source: string, rows: number, isEnded = false): OnlineInput {
     nextRow: rows,
     lastFreedEnd: undefined,
     isFreed: () => false,
+    endsAfter: () => Number.NEGATIVE_INFINITY,
     row: (row: number) => (has(row) ? { content: content(row) } : undefined),
   };
   const clock = observedClock(source, 60_000);

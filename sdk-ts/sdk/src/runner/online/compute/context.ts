@@ -367,18 +367,30 @@ async function completeReplicas(
   for (const replica of replicas) replica.complete(whole.get(replica.computeKey)!);
 }
 
-/** Interval between two checks of a drain, and its longest duration, milliseconds. */
+/** Interval between two checks of a drain, milliseconds. */
 const lookMs = 20;
-const drainMsMax = 2_000;
+/** Longest time of a drain in which nothing moves, and its longest duration, milliseconds. */
+const idleMsMax = 2_000;
+const drainMsMax = 30_000;
 
-/** Waits until queues that are given up have nothing under way any more, at most two seconds. */
+/**
+ * Waits until queues that are given up have nothing under way any more, as long as their rows still become effective:
+ * a queue that is given up before its last row has no snapshot of it, and the next run would have to warm up.
+ */
 async function drainKeys(held: readonly QueueReplica[], clock: SdkClock): Promise<void> {
-  const isOpen = (): boolean =>
-    held.some((replica) => replica.phase !== "WAITING" && replica.phase !== "DIVERGED");
-  for (let waitedMs = 0; isOpen() && waitedMs < drainMsMax; waitedMs += lookMs) {
+  const isOpen = ({ phase }: QueueReplica): boolean => phase !== "WAITING" && phase !== "DIVERGED";
+  const done = (): number =>
+    held.reduce((sum, replica) => sum + (replica.nextRow || 0) + (isOpen(replica) ? 0 : 1), 0);
+  let before = done();
+  let idleMs = 0;
+  for (let waitedMs = 0; held.some(isOpen); waitedMs += lookMs) {
+    if (idleMs >= idleMsMax || waitedMs >= drainMsMax) return;
     await new Promise<void>((resolve) => {
       clock.setTimer(resolve, lookMs);
     });
     for (const replica of held) replica.tick();
+    const now = done();
+    idleMs = now === before ? idleMs + lookMs : 0;
+    before = now;
   }
 }

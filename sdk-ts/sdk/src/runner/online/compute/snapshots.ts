@@ -207,6 +207,9 @@ export class SnapshotWriter {
   readonly #ports: RunPorts;
   readonly #states: NodeStates;
   readonly #waiting = new Map<QueueReplica, NodeState>();
+  /** Queues that are given up at this moment. */
+  readonly #last = new Set<QueueReplica>();
+  #sending: Promise<void> | undefined;
   /** Settles with the calls so far. */
   #sent: Promise<unknown> = Promise.resolve();
   #lastRow = 0;
@@ -237,21 +240,30 @@ export class SnapshotWriter {
     this.send();
   }
 
-  /** Stores the state of a node whose queue is about to be given up; settles when that is done, or cannot be. */
+  /**
+   * Stores the state of a node whose queue is about to be given up; settles when that is done, or cannot be. Those of one
+   * moment go together: a run may have more of them than a server takes calls.
+   */
   async storeLast(replica: QueueReplica): Promise<void> {
     const found = this.#states.stateOf(replica.identity.nodeId);
     if (found !== undefined) this.#waiting.set(replica, found);
-    this.send(replica);
+    this.#last.add(replica);
+    this.#sending ??= Promise.resolve().then(() => {
+      this.#sending = undefined;
+      this.send();
+      this.#last.clear();
+    });
+    await this.#sending;
     await this.#sent;
   }
 
-  /** Sends the states whose rows have become effective; that of `last` even if it is no longer held. */
-  send(last?: QueueReplica): void {
+  /** Sends the states whose rows have become effective; those of `#last` even if they are no longer held. */
+  send(): void {
     const snapshots = [...this.#waiting].flatMap(([replica, { row, hash, state }]) => {
       if (!(replica.nextRow > row)) return [];
       this.#waiting.delete(replica);
       // The lease was lost meanwhile, and only a holder's snapshot is accepted.
-      if (replica.phase === "WAITING" && replica !== last) return [];
+      if (replica.phase === "WAITING" && !this.#last.has(replica)) return [];
       const found = replica.row(row);
       if (found?.content === undefined) return [];
       if (!Buffer.from(hash).equals(found.content.stateHash)) return [];

@@ -36,6 +36,11 @@ const againMsMax = 4_000;
 /** Interval at which replicas check their own timers, milliseconds. */
 const tickMs = 500;
 
+interface ReturnedLease {
+  readonly computeKey: string;
+  readonly leaseEpoch: bigint;
+}
+
 /**
  * Requests the node leases of the queues that were added, renews those it has, and gives up those of dropped queues.
  */
@@ -60,6 +65,11 @@ export class HeldLeases {
   #marginMs = QUEUE_TIMERS.nodeMarginMs;
   /** Releases under way, by compute key. */
   readonly #releases = new Map<string, Promise<unknown>>();
+  /** Leases that go with the next call, by reason. */
+  readonly #returning = new Map<
+    ReleaseReason,
+    { readonly leases: ReturnedLease[]; readonly done: Promise<unknown> }
+  >();
 
   constructor(options: HeldLeasesOptions) {
     this.#options = options;
@@ -131,12 +141,31 @@ export class HeldLeases {
     );
   }
 
+  /** Leases that are given back at one moment go together: a run may have more of them than a server takes calls. */
   #callRelease(replica: QueueReplica, epoch: number, reason: ReleaseReason): Promise<unknown> {
+    const lease = { computeKey: replica.computeKey, leaseEpoch: BigInt(epoch) };
+    const begun = this.#returning.get(reason);
+    if (begun !== undefined) {
+      begun.leases.push(lease);
+      return begun.done;
+    }
+    const leases = [lease];
+    const done = Promise.resolve().then(() => {
+      this.#returning.delete(reason);
+      return this.#releaseAll(leases, reason);
+    });
+    this.#returning.set(reason, { leases, done });
+    return done;
+  }
+
+  #releaseAll(all: readonly ReturnedLease[], reason: ReleaseReason): Promise<unknown> {
     const { queues, tickets } = this.#options;
-    const leases = [{ computeKey: replica.computeKey, leaseEpoch: BigInt(epoch) }];
-    return tickets.call((ticket) =>
-      queues.releaseLeases({ ticket, leases, reason }, { timeoutMs: 2_000 }),
+    const calls = inChunks(all, queueKeysMax).map((leases) =>
+      tickets.call((ticket) =>
+        queues.releaseLeases({ ticket, leases, reason }, { timeoutMs: 2_000 }),
+      ),
     );
+    return Promise.all(calls);
   }
 
   async #acquireLoop(): Promise<void> {

@@ -188,6 +188,8 @@ function problemOf({ stateHash, state }: NodeSnapshot, length: number): string |
  */
 const snapshotRows = 512;
 const snapshotMs = 60_000;
+/** Longest call that stores states, a thousand at most, milliseconds. */
+const storeMsMax = 10_000;
 
 /** State of a node after a row. */
 export interface NodeState {
@@ -274,7 +276,7 @@ export class SnapshotWriter {
     const { tickets, queues, tasks } = this.#ports;
     const calls = inChunks(snapshots, queueKeysMax).map((chunk) =>
       tickets.call((ticket) =>
-        queues.putSnapshots({ ticket, snapshots: chunk }, { timeoutMs: 2_000 }),
+        queues.putSnapshots({ ticket, snapshots: chunk }, { timeoutMs: storeMsMax }),
       ),
     );
     for (const call of calls) tasks.track(call);

@@ -35,6 +35,8 @@ const againMs = 200;
 const againMsMax = 4_000;
 /** Interval at which replicas check their own timers, milliseconds. */
 const tickMs = 500;
+/** Longest call that gives leases back, a thousand at most, milliseconds. */
+const releaseMsMax = 10_000;
 
 interface ReturnedLease {
   readonly computeKey: string;
@@ -162,7 +164,7 @@ export class HeldLeases {
     const { queues, tickets } = this.#options;
     const calls = inChunks(all, queueKeysMax).map((leases) =>
       tickets.call((ticket) =>
-        queues.releaseLeases({ ticket, leases, reason }, { timeoutMs: 2_000 }),
+        queues.releaseLeases({ ticket, leases, reason }, { timeoutMs: releaseMsMax }),
       ),
     );
     return Promise.all(calls);

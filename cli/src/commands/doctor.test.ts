@@ -48,6 +48,15 @@ describe("qmtl doctor", () => {
     expect(diagnosis.checks.filter(({ name }) => name.startsWith("port "))).toHaveLength(4);
   });
 
+  test("shows the project by its name", async () => {
+    const { diagnosis } = await examine(
+      `project: {name: momentum}\n${configAt(await freePorts(4))}`,
+    );
+
+    const found = diagnosis.checks.find(({ name }) => name === "configuration");
+    expect(found?.detail).toBe("of project momentum holds");
+  });
+
   test("ends with 1 when a port is taken, and says what to do", async () => {
     const ports = await freePorts(4);
     const server = createServer();

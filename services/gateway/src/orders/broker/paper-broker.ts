@@ -72,6 +72,8 @@ export class PaperBroker implements Broker {
   readonly #fault: PaperFault;
   #core: SimulatedBroker;
   #sequence = 0;
+  /** What the books have charged for holding positions; in no table, since the journal has it. */
+  #financed = 0;
   #lost = new Set<string>();
   #isLoaded = false;
   readonly #arriving = new ArrivingOrders((orders) => this.#acceptSome(orders));
@@ -133,7 +135,12 @@ export class PaperBroker implements Broker {
 
   async cash(): Promise<number> {
     await this.#load();
-    return this.#core.cash;
+    return this.#core.cash - this.#financed;
+  }
+
+  tellFinanced(cost: number): void {
+    this.#financed = cost;
+    this.#core.financed = cost;
   }
 
   async transfer(batchId: string, sides: readonly Transfer[]): Promise<void> {
@@ -275,7 +282,10 @@ export class PaperBroker implements Broker {
 
   #newCore(snapshot?: ConstructorParameters<typeof SimulatedBroker>[1]): SimulatedBroker {
     const { instruments, costs, money } = this.#options;
-    return new SimulatedBroker({ instruments, costs, money, barsMax: paperBarsMax }, snapshot);
+    const options = { instruments, costs, money, barsMax: paperBarsMax };
+    const core = new SimulatedBroker(options, snapshot);
+    core.financed = this.#financed;
+    return core;
   }
 }
 

@@ -2,6 +2,7 @@ import { type AccountMoney, type FinancingTerms, OfflineAccount } from "@qmtl/co
 import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { viewPositions } from "./account/account-view.ts";
 import { booksFromJournal, booksFromSnapshot, booksText } from "./testing/books-text.ts";
 import { bucketOf, OrderBench, paperAccount, replayWorld } from "./testing/order-bench.ts";
 
@@ -173,6 +174,15 @@ test("every day is an entry of its own in the journal, dated by its midnight, wi
   expect(sum("interest")).toBeCloseTo(bench.router.core.financed.interest, 10);
   expect(sum("borrowFees")).toBeCloseTo(bench.router.core.financed.borrowFees, 10);
   expect(bench.router.core.financed.borrowFees).toBeGreaterThan(0);
+});
+
+test("a position has earned for good what is left after its borrow fees", async () => {
+  await onPaper();
+
+  const [own] = await viewPositions(bench.router, "w1");
+  const book = bench.router.core.book({ world: "w1", strategy: "A", instrument: "SPX" });
+  expect(own?.borrowFees).toBe(bench.router.core.financed.borrowFees);
+  expect(own?.realisedPnl).toBe(book!.realisedPnl - book!.fees - own!.borrowFees);
 });
 
 test("the broker's cash agrees with the books, also after a restart", async () => {

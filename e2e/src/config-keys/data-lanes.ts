@@ -118,7 +118,12 @@ export const laneCases: Readonly<Record<string, LaneCase>> = {
     shows: ({ offline }, base) => expect(offline.length).toBeGreaterThan(base.offline.length),
   },
   "accounts.*.cash_rate": { account: { cash_rate: 1 }, shows: showsOthers },
-  "accounts.*.debit_rate": { account: { debit_rate: 1 }, shows: showsOthers },
+  // Fees are what takes its cash below 0.
+  "accounts.*.debit_rate": {
+    account: { debit_rate: 1, fee_bps: 400 },
+    against: "accounts.*.fee_bps",
+    shows: showsOthers,
+  },
   "accounts.*.borrow_rate": { account: { borrow_rate: 1 }, shows: showsOthers },
   "accounts.*.day_count": {
     account: { cash_rate: 1, day_count: 365 },
@@ -131,7 +136,7 @@ export const laneCases: Readonly<Record<string, LaneCase>> = {
     shows: showsOthers,
   },
   "accounts.*.fee_bps": {
-    account: { fee_bps: 100 },
+    account: { fee_bps: 400 },
     shows: ({ offline }, base) => {
       expect(offline[0]).toEqual(base.offline[0]);
       expect(quantities(offline).at(-1)).not.toBe(quantities(base.offline).at(-1));

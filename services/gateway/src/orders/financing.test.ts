@@ -139,6 +139,8 @@ describe("a world charges as a backtest does, to the last bit", () => {
     });
 
     expect(paper).toEqual(inBacktest().equity);
+    // The broker's last answer waits for the next booking.
+    await bench.router.stored();
     const [fromJournal, fromSnapshot] = [
       await booksFromJournal(bench),
       await booksFromSnapshot(bench),

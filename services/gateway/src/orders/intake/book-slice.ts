@@ -2,7 +2,7 @@ import type { SourceBar } from "../../ports.ts";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { SealedBar } from "../account/rebuild-books.ts";
 import { reconcileAccount } from "../account/reconcile-account.ts";
-import { takeReport } from "../account/send-orders.ts";
+import { playBars, takeReport } from "../account/send-orders.ts";
 import type { BrokerBar } from "../broker/broker-port.ts";
 
 /** The bars of one row of a feed. */
@@ -61,7 +61,7 @@ export async function bookSlice(
   const fresh = slice.filter(({ row }) => row.row > (market.lastRow(row.source)?.row ?? -1));
   if (fresh.length === 0) return [];
   if (router.isDoubtful) await reconcileAccount(router);
-  // Until the end of this function the broker may know fills that the journal does not.
+  // Until the end of this function a broker elsewhere may know fills that the journal does not.
   router.isDoubtful = true;
   const bars = fresh.flatMap(({ row }) => {
     const openTimeMs = row.openTimeMs ?? market.lastRow(row.source)?.bucket ?? 0;
@@ -69,9 +69,8 @@ export async function bookSlice(
     return own.map((bar): BrokerBar => ({ ...bar, openTimeMs }));
   });
   bars.sort((a, b) => (a.instrument < b.instrument ? -1 : 1));
-  const report = await router.deps.broker.onBars(bars);
   const booking = router.booking();
-  takeReport(router, report, booking);
+  takeReport(router, await playBars(router, booking, bars), booking);
   const booked: SealedBar[] = [];
   const ops = barOps(router, fresh).map((op) => {
     const place = { world: "", strategy: "", row: op.row };

@@ -56,6 +56,17 @@ describe("a calendar day of a zone begins", () => {
     ]);
   });
 
+  test("for every time of the day before alike, asked in any order", () => {
+    const days = new Midnights("Europe/Berlin");
+    const asked = ["2024-01-02T12:00:00Z", "2024-01-02T23:30:00Z", "2024-01-02T22:59:59Z"];
+
+    expect(asked.map((time) => text(days.after(at(time))))).toEqual([
+      "2024-01-02T23:00:00.000Z",
+      "2024-01-03T23:00:00.000Z",
+      "2024-01-02T23:00:00.000Z",
+    ]);
+  });
+
   test("as the slow way finds it: the first minute of a date that was not there before", () => {
     const zones = ["America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu"];
     const from = at("1995-01-01T00:00:00Z");

@@ -9,6 +9,9 @@ const nearMs = 26 * 3_600_000;
 export class Midnights {
   readonly zone: string;
   readonly #offsetAt: (timeMs: number) => number;
+  /** The last answer, and the time it was given for: it holds in between. */
+  #fromMs = Number.NaN;
+  #nextMs = Number.NaN;
 
   /** @throws {RangeError} for a zone that is not known */
   constructor(zone: string) {
@@ -19,6 +22,13 @@ export class Midnights {
 
   /** The first midnight after a time. */
   after(timeMs: number): number {
+    if (timeMs >= this.#fromMs && timeMs < this.#nextMs) return this.#nextMs;
+    this.#fromMs = timeMs;
+    this.#nextMs = this.#firstAfter(timeMs);
+    return this.#nextMs;
+  }
+
+  #firstAfter(timeMs: number): number {
     const localMs = timeMs + this.#offsetAt(timeMs);
     let day = Math.floor(localMs / dayMs);
     let startMs = this.#startOf(day);

@@ -3,7 +3,7 @@ import type { AccountRouter } from "../account/account-router.ts";
 import { charge, financeBefore, isFinancedAt } from "../account/finance-account.ts";
 import type { SealedBar } from "../account/rebuild-books.ts";
 import { reconcileAccount } from "../account/reconcile-account.ts";
-import { takeReport } from "../account/send-orders.ts";
+import { playBars, takeReport } from "../account/send-orders.ts";
 import type { BrokerBar } from "../broker/broker-port.ts";
 
 /** The bars of one row of a feed. */
@@ -65,7 +65,7 @@ export async function bookSlice(
   const [{ row: first }] = fresh as [SliceRow];
   await financeBefore(router, first.bucket);
   if (router.isDoubtful) await reconcileAccount(router);
-  // Until the end of this function the broker may know fills that the journal does not.
+  // Until the end of this function a broker elsewhere may know fills that the journal does not.
   router.isDoubtful = true;
   const bars = fresh.flatMap(({ row }) => {
     const openTimeMs = row.openTimeMs ?? market.lastRow(row.source)?.bucket ?? 0;
@@ -73,9 +73,8 @@ export async function bookSlice(
     return own.map((bar): BrokerBar => ({ ...bar, openTimeMs }));
   });
   bars.sort((a, b) => (a.instrument < b.instrument ? -1 : 1));
-  const report = await router.deps.broker.onBars(bars);
   const booking = router.booking();
-  takeReport(router, report, booking);
+  takeReport(router, await playBars(router, booking, bars), booking);
   const booked: SealedBar[] = [];
   let isCharging = isFinancedAt(router, first.bucket);
   const finance = (): void => {

@@ -50,6 +50,7 @@ export type JournalKind =
   | "adjustment"
   | "reconcile"
   | "bar"
+  | "seal"
   | "settings"
   | "margin";
 

@@ -44,6 +44,10 @@ test.each([
     "from here on: one order may be worth any amount, all together any amount",
   ],
   [
+    { op: "seal", bucket: 1_420_156_800_000, instruments: ["BTC", "SPX"] },
+    "returns are sealed at the marks of BTC, SPX at 2015-01-02T00:00:00.000Z",
+  ],
+  [
     { op: "note", order },
     "order o-7 of s-1 in demo is to sell 3 lots of SPX at the market (target)",
   ],

@@ -267,7 +267,7 @@ test("the same operations lead to the state that they led to when the format got
 
   expect([fills.length, closedOrders.length, books.length]).toEqual([5, 4, 4]);
   expect(createHash("sha256").update(stateOf(account)).digest("hex")).toBe(
-    "",
+    "9fca2963ee90920da11ccb25fa3bcde49ab2dd43d4990390682ba9b32ed05326",
   );
 });
 

@@ -166,18 +166,14 @@ test("returns that were not answered when the gateway ended are reported by the 
   bench.world.isDown = true;
   for (let n = 3; n <= 66; n += 1) await hour(n, 50, 50 + (n % 7));
   const before = seriesOf("H").endsMs;
-  bench.world.isDown = false;
-  const answered = bench.world.reports.splice(0);
   await bench.restart();
+  bench.world.isDown = false;
   await bench.armed();
   await hour(67, 50);
   await reported("hours", 67);
 
-  expect(answered.length).toBeGreaterThan(0);
   expect(before).toEqual([hourEnd(2)]);
-  // What WorldService has already, it drops.
-  const { endsMs } = seriesOf("H");
-  expect(endsMs).toEqual(Array.from({ length: 65 }, (_, at) => hourEnd(3 + at)));
+  expect(seriesOf("H").endsMs).toEqual(Array.from({ length: 66 }, (_, at) => hourEnd(2 + at)));
 });
 
 test("a journal from before strategies had clocks of their own goes on with the return since its last seal", async () => {

@@ -3,6 +3,7 @@ import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { viewPositions } from "./account/account-view.ts";
+import { isLocal } from "./broker/broker-port.ts";
 import { booksFromJournal, booksFromSnapshot, booksText } from "./testing/books-text.ts";
 import { bucketOf, OrderBench, paperAccount, replayWorld } from "./testing/order-bench.ts";
 
@@ -58,8 +59,9 @@ const barOf = ([day, open, close]: Row, row: number) => ({
 async function onPaper(
   own = settings,
   between: (row: number) => Promise<unknown> = async () => {},
+  isBrokerRemote = false,
 ): Promise<number[]> {
-  bench = await OrderBench.open(host, own, replayWorld);
+  bench = await OrderBench.open(host, own, replayWorld, { isBrokerRemote });
   const equity: number[] = [];
   for (const [row, each] of rows.entries()) {
     await between(row);
@@ -98,9 +100,10 @@ async function charges() {
   return found.map(({ body }) => JSON.parse(body) as Record<string, number>);
 }
 
-/** The broker plays the next bars, and then the database is away before the journal has them. */
+/** A broker elsewhere plays the next bars, and then the database is away before the journal has them. */
 function loseNextBooking(): void {
   const { broker } = bench.router.deps;
+  if (isLocal(broker)) throw new Error("what a local broker does is stored with the booking");
   const onBars = broker.onBars.bind(broker);
   broker.onBars = async (bars) => {
     broker.onBars = onBars;
@@ -147,9 +150,9 @@ describe("a world charges as a backtest does, to the last bit", () => {
   });
 
   test.each([2, 4, 7])(
-    "after a crash between the broker's fills and the journal, at row %i",
+    "after a crash between the fills of a broker elsewhere and the journal, at row %i",
     async (lost) => {
-      const paper = await onPaper(settings, async (row) => {
+      const lose = async (row: number): Promise<void> => {
         if (row !== lost) return;
         await bench.router.stored();
         loseNextBooking();
@@ -157,7 +160,8 @@ describe("a world charges as a backtest does, to the last bit", () => {
         bench.db.isDown = false;
         await bench.restart();
         await bench.armed();
-      });
+      };
+      const paper = await onPaper(settings, lose, true);
 
       expect(paper).toEqual(inBacktest().equity);
     },

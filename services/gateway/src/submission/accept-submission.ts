@@ -158,11 +158,7 @@ async function readWorlds(
 ): Promise<World[]> {
   const worlds: World[] = [];
   for (const worldId of worldIds) {
-    const { world } = await peer.unary(
-      WorldService.method.getWorld,
-      { worldId },
-      callOf(context),
-    );
+    const { world } = await peer.unary(WorldService.method.getWorld, { worldId }, callOf(context));
     if (world !== undefined) worlds.push(world);
   }
   return worlds;

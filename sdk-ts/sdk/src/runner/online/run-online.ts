@@ -33,7 +33,7 @@ export interface PreparedStrategy {
 }
 
 /** Largest number of strategies of one worker: a ticket names no more. */
-export const workerStrategiesMax = 1_000;
+const workerStrategiesMax = 1_000;
 /** Largest number of targets of all strategies of a worker: a call states no more. */
 const workerTargetsMax = 4_096;
 /** Submissions under way at a time. */
@@ -104,7 +104,12 @@ async function hostedRun(
   return run;
 }
 
-function checkNames(names: readonly string[]): void {
+/**
+ * Refuses strategies that one worker cannot run.
+ *
+ * @throws {StrategyRunError} `STRATEGY_NAME_TAKEN`, `WORKER_SIZE`
+ */
+export function checkNames(names: readonly string[]): void {
   const twice = names.find((name, at) => names.indexOf(name) !== at);
   if (twice !== undefined) {
     const fix = "each strategy of a worker needs a name of its own";

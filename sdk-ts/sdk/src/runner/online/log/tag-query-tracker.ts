@@ -7,7 +7,7 @@ import { pause } from "../../../control/index.ts";
 import { parseInterval } from "../../../sources/index.ts";
 import type { TagMatch } from "../../../strategy/graphs.ts";
 import type { TagMapFile } from "../../source-files/tag-map-file.ts";
-import type { OnlineGraph, OnlineQuery } from "../session/graph.ts";
+import type { MergedGraph, OnlineQuery } from "../session/graph.ts";
 import type { OnlineInput } from "./input.ts";
 import { QueueReader } from "./queue-reader.ts";
 import { QueueReplica } from "./queue-replica.ts";
@@ -15,7 +15,7 @@ import type { RunPorts } from "./run-ports.ts";
 
 interface TagQueryTrackerOptions {
   readonly ports: RunPorts;
-  readonly graph: OnlineGraph;
+  readonly graph: MergedGraph;
   /** Context whose computed queues count; undefined: source queues only. */
   readonly context: ComputeContext | undefined;
   /** The `sources:` of the configuration. */

@@ -222,12 +222,12 @@ test("each strategy of a world has the returns and figures of its own offline ru
   const { config } = lab;
   const all = intervalsOf(feeds);
   const own = [
-    { b: all.b!, c: all.c! },
+    { a: all.a!, b: all.b! },
     { c: all.c!, d: all.d! },
   ];
   await lab.createWorld("a");
   const range = { from: start, until: "2100-01-01", initialCash: 500_000 };
-  const offline = [];
+  const offline: OfflineResult[] = [];
   for (const names of own)
     offline.push(await Runner.offline(new Legs(names), { config, ...range }));
   await using first = await Runner.session(new Legs(own[0]!), { config, worldId: "w" });
@@ -235,7 +235,7 @@ test("each strategy of a world has the returns and figures of its own offline ru
   const ids = [await computing(first), await computing(second)];
   await lab.promote(Object.fromEntries(ids.map((id) => [id, 0.5])));
 
-  await lab.advance("b");
+  await lab.advance("a");
   await Promise.all([first.done, second.done]);
 
   await expectOfflineSeries(lab, new Map(ids.map((id, at) => [id, offline[at]!])));

@@ -42,10 +42,13 @@ function walk(
 class Legs extends Strategy {
   static readonly module = import.meta.url;
   readonly #feeds: Readonly<Record<string, string>>;
+  readonly #gross: number;
 
-  constructor(feeds: Readonly<Record<string, string>>) {
+  /** @param gross largest sum of its weights without their signs */
+  constructor(feeds: Readonly<Record<string, string>>, gross: number) {
     super();
     this.#feeds = feeds;
+    this.#gross = gross;
   }
 
   override setup(): void {
@@ -63,7 +66,7 @@ class Legs extends Strategy {
         name: `weight_${source}`,
         inputs,
         period: 1,
-        params: { most: 0.9 / closes.length },
+        params: { most: this.#gross / closes.length },
         compute: (w, { most }) => {
           const away = 40 * (w.close.latest() / w.mean.latest() - 1);
           const tilt = 0.2 * Math.sign(w.other.latest() - w.close.latest());
@@ -99,9 +102,9 @@ const seeds = Array.from({ length: Number(process.env.QMTL_PAPER_RUNS ?? 1) }, (
 const cases = Object.keys(scenarios).flatMap((name) => seeds.map((seed) => [name, seed] as const));
 
 /** A lab with a world, and what an offline run gives on its files. */
-async function openLab(feeds: Readonly<Record<string, LabFeed>>) {
-  const lab = await PaperLab.open(feeds, start);
-  const made = () => new Legs(intervalsOf(feeds));
+async function openLab(feeds: Readonly<Record<string, LabFeed>>, account = "", gross = 0.9) {
+  const lab = await PaperLab.open(feeds, start, account);
+  const made = () => new Legs(intervalsOf(feeds), gross);
   const { config } = lab;
   const range = { from: start, until: "2100-01-01" };
   const offline = await Runner.offline(made(), { config, ...range });
@@ -216,26 +219,57 @@ test.each(seeds)(
   300_000,
 );
 
+const rates = "leverage_max: 2, debit_rate: 0.08, borrow_rate: 0.04, cash_rate: 0.03";
+
+test.each([
+  [`${rates}, zone: America/New_York`, "two feeds, one with holidays"],
+  [`${rates}, day_count: 365`, "four feeds: holidays, an early end, a late listing, and half days"],
+])(
+  "so it does with debit, borrow and cash rates, over a restart of the platform: %s",
+  async (account, name) => {
+    const { lab, run, orders, equity, offline } = await openLab(scenarios[name]!, account, 1.9);
+    await using _ = lab;
+    await using runner = await run(1);
+    await lab.promote({ [await computing(runner)]: 1 });
+    await lab.advance("a", firstMs + (historyDays + 12) * dayMs);
+    await lab.stop();
+    await lab.start();
+    await lab.settled("a");
+
+    await lab.advance("a");
+    await runner.done;
+
+    expect(await lab.orders()).toEqual(orders);
+    expect(Number(await lab.equity())).toBe(equity);
+    const told = (await lab.account())?.financing;
+    // Decimals on the wire have twelve digits after the point.
+    expect(Number(told?.interest?.value)).toBeCloseTo(offline.financing.interest, 11);
+    expect(Number(told?.borrowFees?.value)).toBeCloseTo(offline.financing.borrowFees, 11);
+    expect(offline.financing.borrowFees).toBeGreaterThan(0);
+  },
+  300_000,
+);
+
 test("each strategy of a world has the returns and figures of its own offline run, whatever the world lives by", async () => {
   const feeds = scenarios["four feeds: holidays, an early end, a late listing, and half days"]!;
   await using lab = await PaperLab.open(feeds, start);
   const { config } = lab;
   const all = intervalsOf(feeds);
   const own = [
-    { a: all.a!, b: all.b! },
+    { b: all.b!, c: all.c! },
     { c: all.c!, d: all.d! },
   ];
   await lab.createWorld("a");
   const range = { from: start, until: "2100-01-01", initialCash: 500_000 };
+  const made = own.map((names) => () => new Legs(names, 0.9));
   const offline: OfflineResult[] = [];
-  for (const names of own)
-    offline.push(await Runner.offline(new Legs(names), { config, ...range }));
-  await using first = await Runner.session(new Legs(own[0]!), { config, worldId: "w" });
-  await using second = await Runner.session(new Legs(own[1]!), { config, worldId: "w" });
+  for (const legs of made) offline.push(await Runner.offline(legs(), { config, ...range }));
+  await using first = await Runner.session(made[0]!(), { config, worldId: "w" });
+  await using second = await Runner.session(made[1]!(), { config, worldId: "w" });
   const ids = [await computing(first), await computing(second)];
   await lab.promote(Object.fromEntries(ids.map((id) => [id, 0.5])));
 
-  await lab.advance("a");
+  await lab.advance("b");
   await Promise.all([first.done, second.done]);
 
   await expectOfflineSeries(lab, new Map(ids.map((id, at) => [id, offline[at]!])));

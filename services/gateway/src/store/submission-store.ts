@@ -241,6 +241,22 @@ async function declaredTargets<T>(
   );
 }
 
+/** Names of the sources that the graphs of some strategies read. */
+export async function sourcesReadBy(
+  db: Queryable,
+  strategyIds: readonly string[],
+): Promise<string[]> {
+  const rows = await db.query<{ request: Uint8Array }>(
+    `select distinct on (strategy_id) request from gateway.submission
+     where strategy_id = any($1::text[]) order by strategy_id, updated_ms desc`,
+    [strategyIds],
+  );
+  const nodes = rows.flatMap(
+    ({ request }) => fromBinary(SubmitStrategyRequestSchema, request).graph?.nodes ?? [],
+  );
+  return [...new Set(nodes.flatMap(({ source }) => source?.source ?? []))];
+}
+
 /** Submissions of some strategies, newest first, at most 100. */
 export async function submissionsOf(
   db: Queryable,

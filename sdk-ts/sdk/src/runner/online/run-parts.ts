@@ -10,6 +10,7 @@ import type { ComputedBucket } from "./compute/clocks.ts";
 import { type ContextListener, OnlineContext } from "./compute/context.ts";
 import { RowTrimmer } from "./compute/retention.ts";
 import { type ContextOpener, ContextSwaps } from "./compute/swap.ts";
+import { FeedWatermarks } from "./log/feed-watermarks.ts";
 import { HeldLeases, type LeaseListener } from "./log/held-leases.ts";
 import { type PublishListener, RunPublishers } from "./log/publisher.ts";
 import { logGone } from "./log/queue-reader.ts";
@@ -63,6 +64,7 @@ export class RunParts
     ContextOpener
 {
   readonly strategyId: string;
+  readonly watermarks = new FeedWatermarks();
   readonly leases: HeldLeases;
   readonly publishers: RunPublishers;
   readonly sources: OnlineSources;

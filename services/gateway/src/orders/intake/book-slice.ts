@@ -1,8 +1,9 @@
 import { type DeclaredTargets, isInStage } from "@qmtl/core/execution";
 import type { SourceBar } from "../../ports.ts";
 import type { AccountRouter } from "../account/account-router.ts";
+import { charge, financeBefore, isFinancedAt } from "../account/finance-account.ts";
 import { reconcileAccount } from "../account/reconcile-account.ts";
-import { takeReport } from "../account/send-orders.ts";
+import { playBars, takeReport } from "../account/send-orders.ts";
 import type { BrokerBar } from "../broker/broker-port.ts";
 import type { JournalOp } from "../store/journal-op.ts";
 import type { SubmittedStrategies } from "./declared-weights.ts";
@@ -43,9 +44,10 @@ export function slicesOf(
 
 /**
  * Books the rows of one slice on one account, all in one booking: the broker's fills at the opens, in the order of the
- * instruments' names as in a backtest, marks at the closes, then, with all marks there, the return of every strategy in
- * a stage that trades one of the instruments, and last what the account's money demands at these marks. Rows that were
- * booked before are left out. An instrument that was marked at this time or later keeps that mark, as after its
+ * instruments' names as in a backtest, marks at the closes, then, with all marks there, what a midnight at this very time
+ * costs, the return of every strategy in a stage that trades one of the instruments, and last what the account's money
+ * demands at these marks. Midnights since the last slice are charged before all that, in bookings of their own. Rows that
+ * were booked before are left out. An instrument that was marked at this time or later keeps that mark, as after its
  * `mark_source` was changed. Rows that end no later than the account's last slice are history, of a feed that joined:
  * they seal nothing. Call it only within an exclusive operation of the account.
  */
@@ -60,6 +62,7 @@ export async function bookSlice(
   if (last === undefined) return;
   const { bucket } = last;
   const place = { world: "", strategy: "", row: last.row };
+  await financeBefore(router, bucket);
   if (router.isDoubtful) await reconcileAccount(router);
   const bars = fresh.flatMap((row) => {
     const openTimeMs = row.openTimeMs ?? market.lastRow(row.source)?.bucket ?? 0;
@@ -69,13 +72,13 @@ export async function bookSlice(
   bars.sort((a, b) => (a.instrument < b.instrument ? -1 : 1));
   const seal =
     bucket > market.lastEndMs ? await sealOf(router, bucket, bars, strategies) : undefined;
-  // Until the end of this function the broker may know fills that the journal does not.
+  // Until the end of this function a broker elsewhere may know fills that the journal does not.
   router.isDoubtful = true;
-  const report = await router.deps.broker.onBars(bars);
   const booking = router.booking();
-  takeReport(router, report, booking);
+  takeReport(router, await playBars(router, booking, bars), booking);
   const marks = fresh.map((row) => markOp(router, row));
   for (const op of marks) booking.apply("bar", op, { ...place, row: op.row }, router.permission);
+  if (isFinancedAt(router, bucket)) charge(router, booking, bucket);
   if (seal !== undefined) booking.apply("seal", seal, place, router.permission);
   if (router.core.isMarginDue) {
     booking.apply("margin", { op: "margin", bucket }, place, router.permission);

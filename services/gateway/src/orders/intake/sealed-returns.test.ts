@@ -1,6 +1,6 @@
 import { makeReturnSeries } from "@qmtl/core/metrics";
 import type { PgliteHost } from "@qmtl/service-kit/db";
-import { openTestPglite } from "@qmtl/service-kit/testing";
+import { openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { bucketOf, OrderBench, paperAccount } from "../testing/order-bench.ts";
 
@@ -66,10 +66,11 @@ function seriesOf(strategy: string) {
   };
 }
 
-/** Waits until a row is booked and its returns were answered. */
-async function reported(source: string, row: number): Promise<void> {
-  await bench.end("B", row, undefined, { source });
-}
+const reported = (source: string, row: number): Promise<boolean> =>
+  waitUntil(async () => {
+    await bench.end("B", row, undefined, { source });
+    return true;
+  });
 
 test("a loss between two bars of the world's own feed is in the drawdown, though the day ends where it began", async () => {
   await bench.promote({ H: 0.5 });

@@ -151,6 +151,7 @@ export class AccountRouter implements WorldRows {
     this.market = books.market;
     this.#bookings.clear();
     this.#isStale = false;
+    this.#tellFinanced();
   }
 
   /** Journals which settings hold from here on, if others did before. Call it only within an exclusive operation. */
@@ -345,9 +346,15 @@ export class AccountRouter implements WorldRows {
     this.#pending.clear();
     this.#bookings.delete(booking);
     this.#last = rows.at(-1) ?? this.#last;
+    this.#tellFinanced();
     this.#topic.stored(news);
     if (news.writes.length > 0) this.deps.outbox.pokeGathering();
     if (rows.length > 0) this.deps.journal.publish(this.account, rows);
+  }
+
+  #tellFinanced(): void {
+    const { interest, borrowFees } = this.core.financed;
+    this.deps.broker.tellFinanced(interest + borrowFees);
   }
 
   async #perform<T>(operation: () => Promise<T>): Promise<T> {

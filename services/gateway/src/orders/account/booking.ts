@@ -78,7 +78,9 @@ export class Booking {
   ): AccountOutcome {
     const op = jsonOf(asked);
     const outcome = this.#core.apply(op);
-    this.lines.push({ kind, ...place, body: op });
+    const { financed } = outcome;
+    const body = financed === undefined ? op : jsonOf({ ...op, ...financed });
+    this.lines.push({ kind, ...place, body });
     this.refused.push(...outcome.refused);
     this.sealed.push(...(outcome.sealed ?? []));
     for (const refusal of outcome.refused) {

@@ -74,6 +74,11 @@ interface BrokerAccount {
   /** Net lots by instrument. */
   positions(): Promise<ReadonlyMap<string, number>>;
   cash(): Promise<number>;
+  /**
+   * What the books have charged for holding positions so far; below 0: received. A broker that simulates charges nothing
+   * by itself, so it counts that as paid out of its cash; it forgets it when the process ends.
+   */
+  tellFinanced(cost: number): void;
   /** Reports an internal cross between sub-accounts; takes effect once per batch. */
   transfer(batchId: string, sides: readonly Transfer[]): Promise<void>;
 }

@@ -49,6 +49,8 @@ export class PaperBroker implements LocalBroker {
   readonly #options: PaperBrokerOptions;
   readonly #lotUnits: ReadonlyMap<string, number>;
   readonly #fault: PaperFault;
+  /** What the books have charged for holding positions; in no table, since the journal has it. */
+  #financed = 0;
   /** Undefined: to be read. */
   #memory: Promise<PaperMemory> | undefined;
   /** Bars stored since older ones were last deleted. */
@@ -72,9 +74,10 @@ export class PaperBroker implements LocalBroker {
 
   async prepare(): Promise<BrokerBooking> {
     const { account, clock } = this.#options;
+    const memory = await this.#load();
+    memory.core.financed = this.#financed;
     return new PaperBooking({
-      ...{ account, lotUnits: this.#lotUnits, fault: this.#fault },
-      memory: await this.#load(),
+      ...{ account, lotUnits: this.#lotUnits, fault: this.#fault, memory },
       nowMs: () => clock.nowMs(),
       forgetBars: (writes, stored) => this.#forgetBars(writes, stored),
       forgetMemory: () => this.#forgetMemory(),
@@ -102,7 +105,11 @@ export class PaperBroker implements LocalBroker {
 
   async cash(): Promise<number> {
     const { core } = await this.#load();
-    return core.cash;
+    return core.cash - this.#financed;
+  }
+
+  tellFinanced(cost: number): void {
+    this.#financed = cost;
   }
 
   async transfer(batchId: string, sides: readonly Transfer[]): Promise<void> {

@@ -1,5 +1,6 @@
 import type { SourceBar } from "../../ports.ts";
 import type { AccountRouter } from "../account/account-router.ts";
+import { charge, financeBefore, isFinancedAt } from "../account/finance-account.ts";
 import type { SealedBar } from "../account/rebuild-books.ts";
 import { reconcileAccount } from "../account/reconcile-account.ts";
 import { playBars, takeReport } from "../account/send-orders.ts";
@@ -47,8 +48,9 @@ export function slicesOf(
 
 /**
  * Books the rows of one slice on one account, all in one booking: the broker's fills at the opens, in the order of the
- * instruments' names as in a backtest, marks at the closes, then, with all marks there, capital and return of every
- * strategy of the worlds that live by one of the feeds, and last what the account's money demands at these marks.
+ * instruments' names as in a backtest, marks at the closes, then, with all marks there, what a midnight at this very time
+ * costs, capital and return of every strategy of the worlds that live by one of the feeds, and last what the account's
+ * money demands at these marks. Midnights since the last slice are charged before all that, in bookings of their own.
  * Returns what was journaled; nothing for rows that were booked before. An instrument that was marked at this time or
  * later keeps that mark, as after its `mark_source` was changed. Rows that end no later than the account's last slice
  * are history, of a feed that joined: they seal nothing. Call it only within an exclusive operation of the account.
@@ -60,6 +62,8 @@ export async function bookSlice(
   const { market } = router;
   const fresh = slice.filter(({ row }) => row.row > (market.lastRow(row.source)?.row ?? -1));
   if (fresh.length === 0) return [];
+  const [{ row: first }] = fresh as [SliceRow];
+  await financeBefore(router, first.bucket);
   if (router.isDoubtful) await reconcileAccount(router);
   // Until the end of this function a broker elsewhere may know fills that the journal does not.
   router.isDoubtful = true;
@@ -72,13 +76,20 @@ export async function bookSlice(
   const booking = router.booking();
   takeReport(router, await playBars(router, booking, bars), booking);
   const booked: SealedBar[] = [];
-  const ops = barOps(router, fresh).map((op) => {
+  let isCharging = isFinancedAt(router, first.bucket);
+  const finance = (): void => {
+    if (isCharging) charge(router, booking, first.bucket);
+    isCharging = false;
+  };
+  const ops = barOps(router, fresh, isCharging).map((op) => {
+    if (op.worlds.length > 0) finance();
     const place = { world: "", strategy: "", row: op.row };
     const { sealed = [] } = booking.apply("bar", op, place, router.permission);
     const { source, row, bucket, worlds } = op;
     booked.push({ source, row, bucket, worlds, sealed });
     return op;
   });
+  finance();
   const [last] = ops.slice(-1);
   if (last !== undefined && router.core.isMarginDue) {
     const { bucket, row } = last;
@@ -92,8 +103,12 @@ export async function bookSlice(
   return booked;
 }
 
-/** The operations of a slice: every mark is taken before anything is sealed. */
-function barOps(router: AccountRouter, slice: readonly SliceRow[]) {
+/**
+ * The operations of a slice: every mark is taken before anything is sealed.
+ *
+ * @param isSplit whether something comes between the marks and what is sealed with them
+ */
+function barOps(router: AccountRouter, slice: readonly SliceRow[], isSplit: boolean) {
   const { market } = router;
   const lastMs = market.lastEndMs;
   const marking = slice.map(({ row, worlds }) => {
@@ -111,7 +126,7 @@ function barOps(router: AccountRouter, slice: readonly SliceRow[]) {
   });
   const others = marking.filter(({ worlds }) => worlds.length === 0);
   const sealing = marking.filter(({ worlds }) => worlds.length > 0);
-  if (sealing.length < 2) return [...others, ...sealing];
+  if (sealing.length < 2 && !isSplit) return [...others, ...sealing];
   const marksOnly = sealing.map((op) => ({ ...op, worlds: [] as readonly string[] }));
   return [...others, ...marksOnly, ...sealing.map((op) => ({ ...op, marks: [] }))];
 }

@@ -69,6 +69,10 @@ export class RemotePaper implements RemoteBroker {
     return this.#local.cash();
   }
 
+  tellFinanced(cost: number): void {
+    this.#local.tellFinanced(cost);
+  }
+
   transfer(batchId: string, sides: readonly Transfer[]): Promise<void> {
     return this.#local.transfer(batchId, sides);
   }

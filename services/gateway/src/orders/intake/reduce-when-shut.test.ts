@@ -231,7 +231,7 @@ test.each<{
     if (isOpen) bench.world.setGate("OPEN");
     if (isOpen) await bench.armed();
     await bench.bar(3, 100);
-    const letGo = () => vi.spyOn(bench.orders.gates, "get").mockReturnValue(undefined);
+    const letGo = () => void vi.spyOn(bench.orders.gates, "get").mockReturnValue(undefined);
     if (isRemote) {
       const commit = bench.router.commit.bind(bench.router);
       bench.router.commit = (...booking) => commit(...booking).then(letGo);

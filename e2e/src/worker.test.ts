@@ -8,6 +8,7 @@ import {
   type LongCommand,
   QmtlCommand,
 } from "../../examples/demo/src/qmtl-command.ts";
+import { waitFor } from "./crash/wait-for.ts";
 import { type Stack, startStack } from "./harness/start-stack.ts";
 
 const dayMs = 86_400_000;
@@ -140,6 +141,17 @@ async function submittedBy(worker: LongCommand, names: readonly string[]): Promi
   return ids;
 }
 
+/** Waits until the router knows that a worker is the one that sends orders of these strategies. */
+async function routedTo(worker: LongCommand, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const { session_id } = await worker.waitFor(`${name} is submitted`, isOf("submitted", name));
+    await waitFor(`orders of ${name} come from the worker`, async () => {
+      const { emitter_session_id } = await call("explain", "w", name);
+      return emitter_session_id === session_id || undefined;
+    });
+  }
+}
+
 const refusalOf = (...args: string[]): Promise<CommandRefused> =>
   call(...args).then(
     (answer) => {
@@ -194,6 +206,7 @@ describe("qmtl worker", () => {
     const second = work("low.ts", "high.ts");
     for (const name of ["Low", "High"])
       await second.waitFor(`${name} is open again`, isOf("gate_opened", name));
+    await routedTo(second, ["Low", "High"]);
     await advance(lastRow - 2);
     await second.end("SIGTERM");
     for (const run of apart) await run.end();

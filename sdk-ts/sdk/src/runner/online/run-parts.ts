@@ -10,6 +10,7 @@ import type { ComputedBucket } from "./compute/clocks.ts";
 import { type ContextListener, OnlineContext } from "./compute/context.ts";
 import { RowTrimmer } from "./compute/retention.ts";
 import { type ContextOpener, ContextSwaps, type StrategySlice } from "./compute/swap.ts";
+import { FeedWatermarks } from "./log/feed-watermarks.ts";
 import { HeldLeases, type LeaseListener } from "./log/held-leases.ts";
 import { type PublishListener, RunPublishers } from "./log/publisher.ts";
 import { logGone } from "./log/queue-reader.ts";
@@ -59,6 +60,7 @@ export interface RunCounters {
 export class RunParts
   implements ReplicaPort, LeaseListener, PublishListener, GateListener, SliceListener, ContextOpener
 {
+  readonly watermarks = new FeedWatermarks();
   readonly leases: HeldLeases;
   readonly publishers: RunPublishers;
   readonly sources: OnlineSources;

@@ -15,6 +15,7 @@ import {
 import { FakeSnapshots } from "../../../testing/fake-snapshots.ts";
 import { FakeLog, ManualClock, replayBars } from "../../../testing/index.ts";
 import { identifyStrategy } from "../../strategy-loading/identify-strategy.ts";
+import { FeedWatermarks } from "../log/feed-watermarks.ts";
 import { isInputKnown, type OnlineInput } from "../log/input.ts";
 import { QueueReplica } from "../log/queue-replica.ts";
 import { type CarriedRecord, singleRecords, wireRecord } from "../log/wire-records.ts";
@@ -308,6 +309,7 @@ class Runner {
       start,
     };
     return new QueueReplica(identity, {
+      watermarks: new FeedWatermarks(),
       elapsedMs: () => 0,
       publish: ({ computeKey }, records) =>
         this.#sent.push(...records.map((record) => wireRecord(computeKey, record))),

@@ -7,10 +7,13 @@ import {
   type IdentifiedNode,
   streamClock,
 } from "../../../strategy/graphs.ts";
-import { type StaleSignal, StreamInput, TagQueryNode } from "../../../strategy/index.ts";
+import { type StaleSignal, Strategy, StreamInput, TagQueryNode } from "../../../strategy/index.ts";
 import { type SignalSource, signalSources } from "../../signals/signal-source.ts";
 import { checkInterval, loadSourceRows, rowsUntil } from "../../source-files/source-rows.ts";
-import type { IdentifiedStrategy } from "../../strategy-loading/identify-strategy.ts";
+import {
+  type IdentifiedStrategy,
+  identifyStrategy,
+} from "../../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../../strategy-loading/strategy-run-error.ts";
 
 /** A stream of the graph with the file behind it. */
@@ -147,17 +150,20 @@ export class FeedCache {
 }
 
 /**
- * Binds the streams of a strategy to the files of the configuration.
+ * Binds the streams of a strategy to the files of the configuration. Where no stream of its own has the bars that mark
+ * an instrument it trades, it reads a further one: a feed is published by those that read it, and without its bars
+ * nothing has a mark, and nothing fills.
  *
  * @throws {StrategyRunError} for a strategy with neither streams nor tag queries, for a stream of another interval than
  * its source, for streams of one source with two schedules, for rows that do not match their schedule, or for two targets
  * of one instrument.
  */
 export async function onlineGraph(
-  identified: IdentifiedStrategy,
+  declared: IdentifiedStrategy,
   config: Pick<QmtlConfig, "instruments" | "sources">,
   cache: FeedCache,
 ): Promise<OnlineGraph> {
+  const identified = withMarkStreams(declared, config);
   const { graph, strategy } = identified;
   const streams = graph.nodes.flatMap(({ id, declared }) => {
     const { node, name, intervalSeconds } = declared;
@@ -191,6 +197,54 @@ export async function onlineGraph(
     computed: graph.nodes.filter(({ declared }) => !(declared.node instanceof StreamInput)),
     targets: targetsOf(identified, config),
   };
+}
+
+/** Columns of the rows that mark an instrument. */
+const barColumns = ["open", "high", "low", "close"];
+
+/** Streams that a strategy reads for its marks alone. */
+class MarkStreams extends Strategy {
+  readonly #streams: readonly StreamInput[];
+
+  constructor(streams: readonly StreamInput[]) {
+    super();
+    this.#streams = streams;
+  }
+
+  override setup(): void {
+    this.addNodes(this.#streams);
+  }
+}
+
+/** The strategy with a stream of bars for each mark source of its targets of which it declares none. */
+function withMarkStreams(
+  identified: IdentifiedStrategy,
+  { instruments, sources }: Pick<QmtlConfig, "instruments" | "sources">,
+): IdentifiedStrategy {
+  const { graph, targets } = identified;
+  const own = graph.nodes.flatMap(({ declared: { node } }) =>
+    node instanceof StreamInput ? [node] : [],
+  );
+  const isMarked = (source: string) =>
+    own.some(
+      (node) => node.source === source && barColumns.every((name) => node.outputs.includes(name)),
+    );
+  const marked = targets.flatMap(({ node }) => instruments[node.instrument]?.mark_source ?? []);
+  const streams = [...new Set(marked)].flatMap((source) => {
+    const entry = sources[source];
+    if (entry === undefined || isMarked(source)) return [];
+    const { schedule } = own.find((node) => node.source === source) ?? {};
+    const { interval } = entry;
+    const name = `${source} (marks)`;
+    return [new StreamInput({ name, source, columns: barColumns, interval, period: 1, schedule })];
+  });
+  if (streams.length === 0) return identified;
+  const added = identifyStrategy(new MarkStreams(streams), { worldId: "" }).graph.nodes;
+  const isFirst = ({ hashable }: IdentifiedNode) => hashable.inputs.length === 0;
+  const firsts = [...graph.nodes.filter(isFirst), ...added].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const leaves = [...graph.leaves, ...added.map(({ id }) => id)].sort();
+  const nodes = [...firsts, ...graph.nodes.filter((node) => !isFirst(node))];
+  return { ...identified, graph: { ...graph, nodes, leaves } };
 }
 
 function checkSchedules(streams: readonly StreamInput[]): void {

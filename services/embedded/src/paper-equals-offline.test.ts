@@ -1,32 +1,46 @@
+import { join } from "node:path";
 import {
   column,
   ema,
+  type OfflineResult,
+  type OnlineSession,
   ProcessingNode,
   Runner,
   Strategy,
   StreamInput,
   WeightTargetNode,
 } from "@qmtl/sdk";
+import { readSessionRecord, replaySession } from "@qmtl/sdk/platform";
 import { connectTo } from "@qmtl/sdk/rpc";
-import { expect, test } from "vitest";
-import { delayed, type LabFeed, PaperLab, seededNumbers, symbolOf } from "./testing/paper-lab.ts";
+import { describePostgres } from "@qmtl/service-kit/testing";
+import { describe, expect, test } from "vitest";
+import {
+  delayed,
+  type LabAccount,
+  type LabFeed,
+  PaperLab,
+  seededNumbers,
+  symbolOf,
+} from "./testing/paper-lab.ts";
 
 const dayMs = 86_400_000;
 const firstMs = Date.UTC(2020, 0, 1);
 const historyDays = 20;
+const feedDays = 45;
+const days = historyDays + feedDays;
 const start = new Date(firstMs + historyDays * dayMs).toISOString().slice(0, 10);
 
 /** Bars of a random walk, every `stepMs`, but for those that `isMissing` leaves out. */
 function walk(
   seed: number,
-  days: { readonly from?: number; readonly to: number },
+  span: { readonly from?: number; readonly to: number },
   isMissing: (day: number) => boolean = () => false,
   stepMs = dayMs,
 ): LabFeed {
   const random = seededNumbers(seed);
   const lines: string[] = [];
   let close = 80 + 40 * random();
-  for (let ms = (days.from ?? 0) * dayMs; ms < days.to * dayMs; ms += stepMs) {
+  for (let ms = (span.from ?? 0) * dayMs; ms < span.to * dayMs; ms += stepMs) {
     const open = close * (1 + 0.01 * (random() - 0.5));
     close = open * (1 + 0.03 * (random() - 0.5));
     const [high, low] = [Math.max(open, close) * 1.002, Math.min(open, close) * 0.998];
@@ -37,32 +51,47 @@ function walk(
   return { interval: stepMs === dayMs ? "1d" : `${stepMs / 3_600_000}h`, lines };
 }
 
-/** Of each feed a share of the capital that changes with every bar, and one that rests on two feeds. */
+/** Closes of a feed. */
+function closesOf(source: string, interval: string) {
+  const columns = ["open", "high", "low", "close"];
+  const bars = new StreamInput({ source, columns, interval, period: 1 });
+  return column(bars, "close", { name: `close_${source}` });
+}
+
+type Intervals = Readonly<Record<string, string>>;
+
+/** Of each feed a share of the capital that changes with every bar; some rest on another feed, too. */
 class Legs extends Strategy {
   static readonly module = import.meta.url;
-  readonly #feeds: Readonly<Record<string, string>>;
+  readonly #traded: Intervals;
+  readonly #read: Intervals;
 
-  constructor(feeds: Readonly<Record<string, string>>) {
+  /** @param read intervals of feeds that are read and not traded */
+  constructor(traded: Intervals, read: Intervals = {}) {
     super();
-    this.#feeds = feeds;
+    this.#traded = traded;
+    this.#read = read;
   }
 
   override setup(): void {
-    const closes = Object.entries(this.#feeds).map(([source, interval]) => {
-      const columns = ["open", "high", "low", "close"];
-      const bars = new StreamInput({ source, columns, interval, period: 1 });
-      return { source, interval, close: column(bars, "close", { name: `close_${source}` }) };
+    const all = Object.entries({ ...this.#traded, ...this.#read });
+    const closes = all.map(([source, interval]) => {
+      return { source, interval, close: closesOf(source, interval) };
     });
-    closes.forEach(({ source, interval, close }, at) => {
-      const mean = ema(close, 3, { name: `mean_${source}` });
-      const other = closes[(at + 1) % closes.length]!;
-      const isPair = at % 2 === 1 && other.interval === interval;
-      const inputs = isPair ? { close, mean, other: other.close } : { close, mean, other: close };
+    const traded = Object.keys(this.#traded);
+    for (const [at, source] of traded.entries()) {
+      const { close, interval } = closes[at]!;
+      const next = closes[(at + 1) % closes.length]!;
+      const isPair = (at % 2 === 1 || !traded.includes(next.source)) && next.interval === interval;
+      const inputs = {
+        ...{ close, mean: ema(close, 3, { name: `mean_${source}` }) },
+        other: isPair ? next.close : close,
+      };
       const weight = new ProcessingNode({
         name: `weight_${source}`,
         inputs,
         period: 1,
-        params: { most: 0.9 / closes.length },
+        params: { most: 0.9 / traded.length },
         compute: (w, { most }) => {
           const away = 40 * (w.close.latest() / w.mean.latest() - 1);
           const tilt = 0.2 * Math.sign(w.other.latest() - w.close.latest());
@@ -73,94 +102,280 @@ class Legs extends Strategy {
       this.addNodes([
         new WeightTargetNode({ signal: weight, instrument, weightMin: -1, weightMax: 1 }),
       ]);
-    });
+    }
   }
 }
 
-const days = historyDays + 40;
+interface HeldWeight {
+  readonly weight: number;
+  readonly rebalance: { readonly every?: string; readonly drift?: number };
+}
+
+/** Weights that never change, each kept in its own way. */
+class FixedWeights extends Strategy {
+  static readonly module = import.meta.url;
+  readonly #held: Readonly<Record<string, HeldWeight>>;
+
+  constructor(held: Readonly<Record<string, HeldWeight>>) {
+    super();
+    this.#held = held;
+  }
+
+  override setup(): void {
+    for (const [source, { weight, rebalance }] of Object.entries(this.#held)) {
+      const signal = new ProcessingNode({
+        name: `weight_${source}`,
+        inputs: { close: closesOf(source, "1d") },
+        period: 1,
+        params: { weight },
+        compute: (_, params) => params.weight,
+      });
+      const instrument = symbolOf(source);
+      this.addNodes([new WeightTargetNode({ signal, instrument, weightMin: -1, rebalance })]);
+    }
+  }
+}
+
+interface Scenario {
+  readonly feeds: Readonly<Record<string, LabFeed>>;
+  /** Accounts, each with a strategy that trades what it lists. */
+  readonly accounts: Readonly<Record<string, LabAccount & { readonly made: () => Strategy }>>;
+}
+
+/** One account whose weights change with every bar of its feeds. */
+function legs(feeds: Readonly<Record<string, LabFeed>>): Scenario {
+  const entries = Object.entries(feeds).map(([name, { interval }]) => [name, interval]);
+  const made = () => new Legs(Object.fromEntries(entries));
+  return { feeds, accounts: { main: { ...main, feeds: Object.keys(feeds), made } } };
+}
+
+const main = { cash: 1_000_000, feeBps: 2 };
 const weekly = (day: number) => day % 7 === 3;
-const scenarios: Readonly<Record<string, Readonly<Record<string, LabFeed>>>> = {
-  "one feed": { a: walk(1, { to: days }) },
-  "two feeds, one with holidays": { a: walk(2, { to: days }), b: walk(3, { to: days }, weekly) },
-  "four feeds: holidays, an early end, a late listing, and half days": {
+const scenarios: Readonly<Record<string, Scenario>> = {
+  "one feed": legs({ a: walk(1, { to: days }) }),
+  "two feeds, one with holidays": legs({
+    a: walk(2, { to: days }),
+    b: walk(3, { to: days }, weekly),
+  }),
+  "four feeds: holidays, an early end, a late listing, and half days": legs({
     a: walk(4, { to: days }),
     b: walk(5, { to: days }, (day) => weekly(day) || day % 11 === 0),
     c: walk(6, { to: days - 15 }),
-    d: walk(7, { from: 5, to: days }, weekly, dayMs / 2),
+    d: walk(7, { from: historyDays + 9, to: days }, weekly, dayMs / 2),
+  }),
+  "two accounts that share a feed, one of which reads a feed that it does not trade": {
+    feeds: {
+      a: walk(8, { to: days }),
+      b: walk(9, { to: days }, weekly),
+      c: walk(10, { to: days }, (day) => day % 5 === 2),
+    },
+    accounts: {
+      main: { ...main, feeds: ["a", "b"], made: () => new Legs({ a: "1d", b: "1d" }) },
+      other: {
+        ...{ cash: 250_000, feeBps: 5, feeds: ["c", "a"] },
+        made: () => new Legs({ c: "1d", a: "1d" }, { b: "1d" }),
+      },
+    },
+  },
+  "fixed weights, monthly, by drift and both, one with holidays": {
+    feeds: {
+      a: walk(11, { to: days }),
+      b: walk(12, { to: days }, weekly),
+      c: walk(13, { to: days }),
+    },
+    accounts: {
+      main: {
+        ...{ ...main, feeds: ["a", "b", "c"] },
+        made: () =>
+          new FixedWeights({
+            a: { weight: 0.4, rebalance: { every: "1mo" } },
+            b: { weight: -0.25, rebalance: { drift: 0.004 } },
+            c: { weight: 0.3, rebalance: { every: "1mo", drift: 0.01 } },
+          }),
+      },
+    },
   },
 };
 
-const intervalsOf = (feeds: Readonly<Record<string, LabFeed>>) =>
-  Object.fromEntries(Object.entries(feeds).map(([name, { interval }]) => [name, interval]));
+/** What happens while a session runs: the same for the same seed. */
+interface Incidents {
+  /** Day at whose end another runner takes over. */
+  readonly takeover: number | undefined;
+  /** Day at which the platform restarts, and whether the feeds are held there. */
+  readonly restart: { readonly day: number; readonly isHeld: boolean } | undefined;
+}
 
-/** Seeds of the delays in front of calls. */
-const seeds = Array.from({ length: Number(process.env.QMTL_PAPER_RUNS ?? 1) }, (_, k) => k + 1);
-const cases = Object.keys(scenarios).flatMap((name) => seeds.map((seed) => [name, seed] as const));
-
-/** A lab with a world, and what an offline run gives on its files. */
-async function openLab(feeds: Readonly<Record<string, LabFeed>>) {
-  const lab = await PaperLab.open(feeds, start);
-  const made = () => new Legs(intervalsOf(feeds));
-  const { config } = lab;
-  const range = { from: start, until: "2100-01-01" };
-  const offline = await Runner.offline(made(), { config, ...range });
-  await lab.createWorld("a");
-  const run = (seed: number) => {
-    const connection = delayed(connectTo(config.sdk.gateway_url), seed, 4);
-    return Runner.session(made(), { config, worldId: "w", connection });
+function incidentsOf(name: string, seed: number): Incidents {
+  const kind = Object.keys(scenarios).indexOf(name) + seed;
+  const random = seededNumbers(1_000 * kind + seed);
+  const day = (from: number, to: number) => historyDays + Math.floor(from + random() * (to - from));
+  return {
+    takeover: kind % 4 === 0 || kind % 4 === 2 ? day(3, 18) : undefined,
+    restart: kind % 4 < 2 ? { day: day(20, 32), isHeld: random() < 0.5 } : undefined,
   };
-  const orders = offline.orders.map(({ instrument, lots }) => `${instrument} ${lots / 1_000}`);
-  return { lab, run, orders, equity: offline.equity.at(-1) };
 }
 
-/** Waits until a run computes, and returns the id of its strategy. */
-async function computing(run: Awaited<ReturnType<typeof Runner.session>>): Promise<string> {
-  await expect.poll(() => run.status().strategyId, { timeout: 30_000 }).not.toBe("");
-  await expect.poll(() => run.status().holderOf, { timeout: 30_000 }).toBeGreaterThan(0);
-  return run.status().strategyId;
-}
+/** A session of a scenario on paper, and what the same strategies give offline. */
+class PaperStory implements AsyncDisposable {
+  readonly lab: PaperLab;
+  readonly #scenario: Scenario;
+  readonly #seed: number;
+  readonly #runs = new Map<string, OnlineSession>();
+  readonly #offline = new Map<string, OfflineResult>();
+  #runners = 0;
 
-test.each(cases)(
-  "paper gives the orders and the equity of the offline run: %s (%i)",
-  async (name, seed) => {
-    const { lab, run, orders, equity } = await openLab(scenarios[name]!);
-    await using _ = lab;
-    await using runner = await run(seed);
-    await lab.promote({ [await computing(runner)]: 1 });
+  private constructor(lab: PaperLab, scenario: Scenario, seed: number) {
+    this.lab = lab;
+    this.#scenario = scenario;
+    this.#seed = seed;
+  }
 
-    await lab.advance("a");
-    await runner.done;
+  static async open(scenario: Scenario, seed: number, dsn?: string): Promise<PaperStory> {
+    const { feeds, accounts } = scenario;
+    const lab = await PaperLab.open({ feeds, accounts, start, dsn });
+    return new PaperStory(lab, scenario, seed);
+  }
 
-    expect(await lab.orders()).toEqual(orders);
-    expect(Number(await lab.equity())).toBe(equity);
-  },
-  300_000,
-);
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const run of this.#runs.values()) await run.stop();
+    await this.lab[Symbol.asyncDispose]();
+  }
 
-test.each(seeds)(
-  "so it does over a restart of the platform and a takeover by another runner (%i)",
-  async (seed) => {
-    const feeds = scenarios["two feeds, one with holidays"]!;
-    const { lab, run, orders, equity } = await openLab(feeds);
-    await using _ = lab;
-    const first = await run(seed);
-    const strategyId = await computing(first);
-    await lab.promote({ [strategyId]: 1 });
-    await lab.advance("b", firstMs + (historyDays + 12) * dayMs);
-    await using second = await run(seed + 100);
-    await expect.poll(() => second.status().row, { timeout: 30_000 }).toBeGreaterThan(0);
+  /** Runs every strategy offline, then on paper to the end of its feeds. */
+  async tell({ takeover, restart }: Incidents): Promise<void> {
+    const { config } = this.lab;
+    const range = { from: start, until: "2100-01-01" };
+    for (const [name, { made, feeds }] of Object.entries(this.#scenario.accounts)) {
+      this.#offline.set(name, await Runner.offline(made(), { config, ...range }));
+      await this.lab.createWorld(name, feeds[0]!);
+      const run = await this.#run(name);
+      await expect.poll(() => run.status().holderOf, waiting).toBeGreaterThan(0);
+      this.#runs.set(name, run);
+    }
+    for (const [name, run] of this.#runs) await this.lab.promote(name, run.status().strategyId);
+    if (takeover !== undefined) {
+      await this.#advance(takeover);
+      await this.#takeOver();
+    }
+    if (restart !== undefined) {
+      if (restart.isHeld) await this.#advance(restart.day);
+      else await this.#passing(restart.day);
+      await this.lab.stop();
+      await this.lab.start();
+      if (restart.isHeld) await this.lab.settled("a");
+    }
+    await this.lab.advance("a");
+    for (const run of this.#runs.values()) await run.done;
+  }
 
+  /** Orders and last equity of an account, on paper and offline. */
+  async outcomes() {
+    const accounts = Object.keys(this.#scenario.accounts);
+    const paper = accounts.map(async (name) => ({
+      ...{ name, orders: await this.lab.orders(name) },
+      equity: Number(await this.lab.equity(name)),
+    }));
+    const offline = accounts.map((name) => {
+      const { orders, equity } = this.#offline.get(name)!;
+      const sent = orders.map(({ instrument, lots }) => `${instrument} ${lots / 1_000}`);
+      return { name, orders: sent, equity: equity.at(-1) };
+    });
+    return { paper: await Promise.all(paper), offline };
+  }
+
+  /** What each session gives that is replayed from its record. */
+  async replays() {
+    const { config } = this.lab;
+    const replayed = [...this.#runs.keys()].map(async (name) => {
+      const record = await readSessionRecord(this.#record(name));
+      return replaySession(this.#scenario.accounts[name]!.made(), record, { config });
+    });
+    return Promise.all(replayed);
+  }
+
+  #record(name: string): string {
+    return join(this.lab.folder, `${name}.jsonl`);
+  }
+
+  /** Starts a runner, each of whose calls waits for a random while. */
+  async #run(name: string): Promise<OnlineSession> {
+    const { config } = this.lab;
+    this.#runners += 1;
+    const connection = delayed(
+      connectTo(config.sdk.gateway_url),
+      100 * this.#seed + this.#runners,
+      4,
+    );
+    const { made } = this.#scenario.accounts[name]!;
+    const record = this.#record(name);
+    const run = await Runner.session(made(), { config, worldId: name, connection, record });
+    await expect.poll(() => run.status().strategyId, waiting).not.toBe("");
+    return run;
+  }
+
+  /** The first runner stops while another follows, which goes on. */
+  async #takeOver(): Promise<void> {
+    const [[name, first] = []] = this.#runs;
+    if (name === undefined || first === undefined) throw new Error("nobody runs");
+    const second = await this.#run(name);
+    await expect.poll(() => second.status().followed, waiting).toBeGreaterThan(0);
     await first.stop();
+    this.#runs.set(name, second);
     await expect.poll(() => second.status().armed, { timeout: 60_000 }).toBe(true);
-    await lab.advance("a", firstMs + (historyDays + 24) * dayMs);
-    await lab.stop();
-    await lab.start();
-    await lab.settled("a");
-    await lab.advance("a");
-    await second.done;
+  }
 
-    expect(await lab.orders()).toEqual(orders);
-    expect(Number(await lab.equity())).toBe(equity);
-  },
-  300_000,
-);
+  #advance(day: number): Promise<void> {
+    return this.lab.advance("a", firstMs + day * dayMs);
+  }
+
+  /** Lets the feeds pass to their end, and waits until they have come to a day. */
+  async #passing(day: number): Promise<void> {
+    await this.lab.release("a");
+    const [run] = this.#runs.values();
+    await expect
+      .poll(() => run?.status().bucketEnd, { timeout: 120_000, interval: 5 })
+      .toBeGreaterThanOrEqual(firstMs + day * dayMs);
+  }
+}
+
+const waiting = { timeout: 30_000 };
+
+/** Runs of each scenario: the seed decides the delays in front of calls and what happens on the way. */
+const runs = Number(process.env.QMTL_PAPER_RUNS ?? 1);
+const cases = (names: readonly string[]) =>
+  names.flatMap((name) =>
+    Array.from({ length: runs }, (_, k) => {
+      const { takeover, restart } = incidentsOf(name, k + 1);
+      const how = [
+        ...(takeover === undefined ? [] : ["a takeover"]),
+        ...(restart === undefined ? [] : [restart.isHeld ? "a restart" : "a restart on the way"]),
+      ];
+      return [name, how.join(" and ") || "delays alone", k + 1] as const;
+    }),
+  );
+
+/** Tests of these scenarios on a database. */
+function paperEqualsOffline(names: readonly string[], dsn: () => Promise<string | undefined>) {
+  test.each(cases(names))(
+    "paper gives the orders and the equity of the offline run, and its record replays: %s; %s (%i)",
+    async (name, _, seed) => {
+      await using story = await PaperStory.open(scenarios[name]!, seed, await dsn());
+      await story.tell(incidentsOf(name, seed));
+
+      const { paper, offline } = await story.outcomes();
+      expect(paper).toEqual(offline);
+      for (const { orders } of paper) expect(orders.length).toBeGreaterThan(5);
+      for (const replay of await story.replays())
+        expect(replay).toMatchObject({ identical: true, differences: [] });
+    },
+    300_000,
+  );
+}
+
+describe("an embedded platform", () => {
+  paperEqualsOffline(Object.keys(scenarios), async () => undefined);
+});
+
+describePostgres("a platform over a database server", (server) => {
+  paperEqualsOffline(Object.keys(scenarios), () => server().createDatabase());
+});

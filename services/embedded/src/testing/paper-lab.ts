@@ -33,52 +33,74 @@ export interface LabFeed {
   readonly lines: readonly string[];
 }
 
-/** A platform with feeds and one paper account that trades one instrument of each, held before their first bar. */
+/** A paper account of the lab, and the world of the same name that trades on it. */
+export interface LabAccount {
+  readonly cash: number;
+  readonly feeBps: number;
+  /** Feeds whose instruments it lists; the first is the world's own. */
+  readonly feeds: readonly string[];
+}
+
+export interface LabOptions {
+  readonly feeds: Readonly<Record<string, LabFeed>>;
+  readonly accounts: Readonly<Record<string, LabAccount>>;
+  /** Date of the first bar that is published; earlier ones are history. */
+  readonly start: string;
+  /** Connection string of an empty PostgreSQL database. @default an embedded database */
+  readonly dsn?: string | undefined;
+}
+
+/** A platform with feeds, an instrument of each, and paper accounts, held before the first bar. */
 export class PaperLab implements AsyncDisposable {
   readonly config: QmtlConfig;
-  readonly #folder: string;
+  /** Deleted with the lab. */
+  readonly folder: string;
   #platform: Platform | undefined;
   #connection: Connection | undefined;
 
   private constructor(folder: string, config: QmtlConfig) {
-    this.#folder = folder;
+    this.folder = folder;
     this.config = config;
   }
 
-  static async open(feeds: Readonly<Record<string, LabFeed>>, start: string): Promise<PaperLab> {
+  static async open({ feeds, accounts, start, dsn }: LabOptions): Promise<PaperLab> {
     const folder = mkdtempSync(join(tmpdir(), "qmtl-lab-"));
     const [gateway, web, dag, world] = await freePorts(4);
     const names = Object.keys(feeds);
-    const sources = names.map(
-      (name) =>
-        `  ${name}: {adapter: csv-replay, file: ${name}.csv, interval: ${feeds[name]!.interval}, start: ${start}, until: start}`,
-    );
-    const instruments = names.map(
-      (name) =>
-        `  ${symbolOf(name)}: {venue: paper, tick: "0.01", lot: "0.001", quote_currency: USD, mark_source: ${name}}`,
-    );
-    const listed = names.map(symbolOf).join(", ");
     for (const name of names) {
       const text = `date,open,high,low,close\n${feeds[name]!.lines.join("\n")}\n`;
       writeFileSync(join(folder, `${name}.csv`), text);
     }
+    if (dsn !== undefined) writeFileSync(join(folder, "dsn"), dsn, { mode: 0o600 });
+    const storage =
+      dsn === undefined
+        ? ["storage: {kind: embedded, data_dir: data}"]
+        : ["storage: {kind: postgres, dsn: {file: dsn}}", "bus: {kind: embedded}"];
+    const lines = [
+      ...storage,
+      "telemetry: {log_level: error}",
+      `gateway: {port: ${gateway}, web_port: ${web}}`,
+      `dag_manager: {port: ${dag}}`,
+      `world_service: {port: ${world}}`,
+      `sdk: {gateway_url: "http://127.0.0.1:${gateway}"}`,
+      "sources:",
+      ...names.map(
+        (name) =>
+          `  ${name}: {adapter: csv-replay, file: ${name}.csv, interval: ${feeds[name]!.interval}, start: ${start}, until: start}`,
+      ),
+      "instruments:",
+      ...names.map(
+        (name) =>
+          `  ${symbolOf(name)}: {venue: paper, tick: "0.01", lot: "0.001", quote_currency: USD, mark_source: ${name}}`,
+      ),
+      "accounts:",
+      ...Object.entries(accounts).map(
+        ([name, { cash, feeBps, feeds: own }]) =>
+          `  ${name}: {broker: paper, currency: USD, initial_cash: "${cash}", fee_bps: ${feeBps}, half_spread_bps: 3, instruments: [${own.map(symbolOf).join(", ")}]}`,
+      ),
+    ];
     const file = join(folder, "qmtl.yml");
-    writeFileSync(
-      file,
-      `storage: {kind: embedded, data_dir: data}
-telemetry: {log_level: error}
-gateway: {port: ${gateway}, web_port: ${web}}
-dag_manager: {port: ${dag}}
-world_service: {port: ${world}}
-sdk: {gateway_url: "http://127.0.0.1:${gateway}"}
-sources:
-${sources.join("\n")}
-instruments:
-${instruments.join("\n")}
-accounts:
-  main: {broker: paper, currency: USD, initial_cash: "1000000", fee_bps: 2, half_spread_bps: 3, instruments: [${listed}]}
-`,
-    );
+    writeFileSync(file, `${lines.join("\n")}\n`);
     const lab = new PaperLab(folder, loadConfig({ path: file, env: {} }));
     await lab.start();
     return lab;
@@ -102,30 +124,27 @@ accounts:
     this.#platform = undefined;
   }
 
-  /** Creates world `w`, which lives by a feed. */
-  async createWorld(source: string): Promise<void> {
+  /** Creates the world of an account, which lives by a feed. */
+  async createWorld(name: string, source: string): Promise<void> {
     const world = {
-      ...{ worldId: "w", clock: WorldClock.REPLAY, source, accountId: "main" },
+      ...{ worldId: name, clock: WorldClock.REPLAY, source, accountId: name },
       maxLag: durationFromMs(40 * 86_400_000),
     };
-    await this.connection.client(WorldService).createWorld({ world, requestId: "w" });
-    const policy = { worldId: "w", document: POLICY, requestId: "p" };
+    await this.connection.client(WorldService).createWorld({ world, requestId: `world-${name}` });
+    const policy = { worldId: name, document: POLICY, requestId: `policy-${name}` };
     await this.connection.client(PolicyService).createPolicy(policy);
   }
 
-  /** Puts strategies on paper, with these shares of all of the capital. */
-  async promote(shares: Readonly<Record<string, number>>): Promise<void> {
-    const strategies = Object.entries(shares).map(([strategyId, share]) => ({ strategyId, share }));
+  /** Puts a strategy on paper in a world, with all of the account's capital. */
+  async promote(worldId: string, strategyId: string): Promise<void> {
     await this.connection.client(RebalancingService).upsertAllocations({
-      requestId: "a",
-      allocations: [{ worldId: "w", ratio: 1, strategies }],
+      requestId: `share-${worldId}`,
+      allocations: [{ worldId, ratio: 1, strategies: [{ strategyId, share: 1 }] }],
       reason,
     });
-    const activate = Object.keys(shares);
     for (const targetMode of [EffectiveMode.COMPUTE_ONLY, EffectiveMode.PAPER]) {
-      const plan = { activate, deactivate: [] };
-      const runId = `to-${targetMode}`;
-      const ask = { worldId: "w", runId, targetMode, plan, reason };
+      const plan = { activate: [strategyId], deactivate: [] };
+      const ask = { worldId, runId: `to-${targetMode}`, targetMode, plan, reason };
       let last: ApplyPhase = ApplyPhase.UNSPECIFIED;
       for await (const { phase } of this.connection.client(ActivationService).apply(ask))
         last = phase;
@@ -133,8 +152,14 @@ accounts:
     }
   }
 
-  /** Moves the hold to a date, or removes it, and waits until the feed is settled there. */
+  /** Moves the limit to a date, or removes it, and waits until the feed is settled there. */
   async advance(source: string, toMs?: number, timeoutMs = 120_000): Promise<void> {
+    await this.release(source, toMs);
+    await this.settled(source, timeoutMs);
+  }
+
+  /** Moves the limit to a date, or removes it. */
+  async release(source: string, toMs?: number): Promise<void> {
     const queues = this.connection.client(QueueService);
     const scope = { scope: { case: "source" as const, value: source } };
     const to =
@@ -142,7 +167,6 @@ accounts:
         ? { case: "toEnd" as const, value: true }
         : { case: "untilTime" as const, value: { seconds: BigInt(toMs / 1_000), nanos: 0 } };
     await queues.advanceFeed({ scope, to });
-    await this.settled(source, timeoutMs);
   }
 
   /** Waits until a feed is settled. */
@@ -160,13 +184,13 @@ accounts:
     });
   }
 
-  /** Orders that were sent, as text: instrument and signed quantity. */
-  async orders(): Promise<string[]> {
+  /** Orders of an account that were sent, as text: instrument and signed quantity. */
+  async orders(accountId: string): Promise<string[]> {
     const client = this.connection.client(OrderService);
     const all: string[] = [];
     let pageToken = "";
     do {
-      const answer = await client.listOrders({ pageSize: 500, pageToken });
+      const answer = await client.listOrders({ filter: { accountId }, pageSize: 500, pageToken });
       for (const { instrument, quantity } of answer.orders)
         all.push(`${instrument} ${Number(quantity?.value)}`);
       pageToken = answer.nextPageToken;
@@ -174,16 +198,14 @@ accounts:
     return all;
   }
 
-  async equity(): Promise<string> {
-    const { account } = await this.connection
-      .client(AccountService)
-      .getAccount({ accountId: "main" });
+  async equity(accountId: string): Promise<string> {
+    const { account } = await this.connection.client(AccountService).getAccount({ accountId });
     return account?.equity?.value ?? "";
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }
 

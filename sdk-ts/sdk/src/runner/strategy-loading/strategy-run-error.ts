@@ -18,7 +18,7 @@ import { pathToFileURL } from "node:url";
  * - `INSTRUMENTS_MIXED`: no single account lists all its instruments, or they are quoted in several currencies.
  * - `CASH_AMBIGUOUS`: its node sets start with different cash.
  * - `ACCOUNT_INVALID`: the money rules of the run contradict each other.
- * - `RANGE_EMPTY`: no bar lies between `from` and `until`.
+ * - `RANGE_EMPTY`: no bar of any traded feed lies between `from` and `until`.
  */
 export type StrategyRunReason =
   | "STRATEGY_IMPORT_FAILED"

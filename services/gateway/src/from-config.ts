@@ -69,7 +69,7 @@ const gatherMs = 500;
 export interface GatewayDeps {
   /** Database with schema `gateway`. */
   readonly db: Db;
-  /** Database with schema `paper`, the paper broker's own. */
+  /** The same database, schema `paper`: the paper broker's own. */
   readonly paperDb: Db;
   readonly bus: EventBus;
   readonly clock: Clock;
@@ -219,7 +219,7 @@ async function openBase(deps: GatewayDeps) {
     poke: () => relay.poke(),
     pokeGathering: () => relay.pokeGathering(gatherMs),
   };
-  const own = { db, clock, logger, metrics, newId, gateway, gatewayId, outbox };
+  const own = { db, clock, logger, metrics, newId, gateway, gatewayId, outbox, config };
   const storeEpoch = storeEpochReader(db);
   return { ...own, world, dag, gates, hub, leases, keys, tickets, relay, probe, storeEpoch };
 }

@@ -1,4 +1,5 @@
 import type { AccountMoney } from "./account-money.ts";
+import type { Financed } from "./financing.ts";
 import type { CompiledInstrument } from "./instrument-spec.ts";
 import { applyTrade } from "./position.ts";
 import type { PretradeLimits } from "./pretrade.ts";
@@ -51,14 +52,15 @@ class Marks implements Iterable<readonly [instrument: string, price: number]> {
   }
 }
 
-/** A strategy's capital and return at a sealed bucket. */
+/** A strategy's capital and return at a mark of what it trades. */
 export interface SealedReturn {
   readonly world: string;
   readonly strategy: string;
+  /** End of the bucket of the mark. */
   readonly bucket: number;
   /** Capital at the seal: base + own P&L since, after costs. */
   readonly capital: number;
-  /** Own P&L ÷ capital at the previous seal; absent for the first seal of a stage. */
+  /** Own P&L ÷ capital at the previous seal, −1 if nothing was left; absent where a series begins, and after its ruin. */
   readonly return?: number;
   /** Whether any position was held at the seal. */
   readonly exposed: boolean;
@@ -73,6 +75,10 @@ export class RouterLedger {
   limits: PretradeLimits;
   /** Undefined: no rule binds, as in journals that do not state any. */
   money: AccountMoney | undefined;
+  /** What holding positions has cost so far. */
+  readonly financed: Financed = { interest: 0, borrowFees: 0 };
+  /** Last midnight that was charged, epoch milliseconds; −∞ before the first. */
+  financedMs = Number.NEGATIVE_INFINITY;
   readonly marks = new Marks();
   readonly strategies = new Map<string, StrategyAccount>();
   readonly books = new Map<string, Book>();
@@ -138,10 +144,16 @@ export class RouterLedger {
     this.books.set(bookKey(book), book);
     const after = this.#byName.findIndex((other) => isBefore(book, other));
     this.#byName.splice(after < 0 ? this.#byName.length : after, 0, book);
-    const line = this.#line(book.world, book.strategy);
-    line.books.set(book.instrument, book);
-    line.list.push(book);
+    const { books, list } = this.#line(book.world, book.strategy);
+    books.set(book.instrument, book);
+    const next = list.findIndex((other) => isBefore(book, other));
+    list.splice(next < 0 ? list.length : next, 0, book);
     return book;
+  }
+
+  /** All books by instrument, world and strategy. */
+  get booksByName(): readonly Book[] {
+    return this.#byName;
   }
 
   booksOf(world: string, strategy: string): readonly Book[] {
@@ -166,6 +178,11 @@ export class RouterLedger {
       return 0;
     }
     return book.quantity * this.instrument(book.instrument).lotUnit * mark;
+  }
+
+  /** Market value of one lot of a book's instrument at the last mark; at the book's average cost before the first mark. */
+  valueOfLot({ instrument, averageCost }: Readonly<Book>): number {
+    return this.instrument(instrument).lotUnit * (this.marks.get(instrument) ?? averageCost);
   }
 
   /**
@@ -198,22 +215,42 @@ export class RouterLedger {
     account.cash += base - before;
     if (beginsStage) {
       account.sealedCapital = null;
+      delete account.sealedMs;
       account.demoted = null;
     } else if (account.sealedCapital !== null) {
       account.sealedCapital += base - before;
     }
   }
 
+  /** The series of a stage counts from the capital of now. */
+  beginSeries(account: StrategyAccount): void {
+    account.sealedCapital = this.capital(account);
+  }
+
+  /**
+   * Seals the return since the seal before, or since the stage began. A stage that has neither traded nor paid at its
+   * first mark has no return there: its series begins at that mark, as the series of a backtest does.
+   */
   seal(account: StrategyAccount, bucket: number): SealedReturn {
+    const { world, strategy, sealedCapital: previous, sealedMs } = account;
     const capital = this.capital(account);
-    const previous = account.sealedCapital;
-    account.sealedCapital = capital;
-    const { world, strategy } = account;
     const exposed = this.booksOf(world, strategy).some((book) => book.quantity !== 0);
+    const begins = sealedMs === undefined && !exposed && capital === previous;
+    account.sealedCapital = capital;
+    account.sealedMs = bucket;
     const sealed = { world, strategy, bucket, capital, exposed };
-    return previous !== null && previous > 0
-      ? { ...sealed, return: capital / previous - 1 }
-      : sealed;
+    if (begins || previous === null || !(previous > 0)) return sealed;
+    return { ...sealed, return: Math.max(-1, capital / previous - 1) };
+  }
+
+  /** Whether a strategy declares one of these instruments as a target, or has a target or a position in one. */
+  trades({ world, strategy, instruments }: StrategyAccount, any: ReadonlySet<string>): boolean {
+    return (
+      instruments?.some((one) => any.has(one)) === true ||
+      this.booksOf(world, strategy).some(
+        (book) => (book.quantity !== 0 || book.target !== null) && any.has(book.instrument),
+      )
+    );
   }
 
   #line(world: string, strategy: string): Line {
@@ -241,6 +278,7 @@ function isBefore(a: Book, b: Book): boolean {
 interface Line {
   account: StrategyAccount | undefined;
   readonly books: Map<string, Book>;
+  /** By instrument, so that its capital does not depend on which of them was traded first. */
   readonly list: Book[];
 }
 

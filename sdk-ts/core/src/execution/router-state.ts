@@ -1,4 +1,5 @@
 import type { AccountMoney } from "./account-money.ts";
+import type { Financed } from "./financing.ts";
 import type { PretradeLimits } from "./pretrade.ts";
 import type { BookId, RouterOrder } from "./router-order.ts";
 
@@ -36,6 +37,8 @@ export interface Book extends BookId {
   /** Realised P&L before fees. */
   realisedPnl: number;
   fees: number;
+  /** Paid for lots that were sold short; below 0: received. Absent: nothing ever was. */
+  borrowFees?: number;
   target: BookTarget | null;
   /** Latest bucket an order was made for, and how many; −1 before the first. */
   orderBucket: number;
@@ -55,8 +58,12 @@ export interface StrategyAccount {
   capitalBase: number;
   /** Cash such that `cash + market value` is its capital now. */
   cash: number;
-  /** Capital at the last sealed bucket, moved along by allocations; null before the first. */
+  /** Capital at the last seal, or with which its stage began, moved along by allocations; null before the first stage. */
   sealedCapital: number | null;
+  /** End of the bucket that was sealed last in this stage; absent before the first. */
+  sealedMs?: number;
+  /** Instruments that it declares as targets; absent while not known. */
+  instruments?: readonly string[];
   /** Set while the strategy is demoted: no target is taken from it. */
   demoted: OnDemote | null;
 }
@@ -80,6 +87,8 @@ export interface RouterSnapshot {
   readonly money?: AccountMoney;
   /** Its equity was 0 or below. Absent: never. */
   readonly isRuined?: true;
+  /** What holding positions has cost, up to the midnight `timeMs`. Absent: no day was ever charged. */
+  readonly financed?: Financed & { readonly timeMs: number };
   readonly marks: readonly (readonly [instrument: string, price: number])[];
   readonly strategies: readonly StrategyAccount[];
   readonly books: readonly Book[];

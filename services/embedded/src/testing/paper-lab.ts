@@ -8,13 +8,18 @@ import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
-import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import type { Account } from "@qmtl/contracts/qmtl/order/v1/account_pb";
+import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import type { StrategyTrace } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
+import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import type { MarkedReturns } from "@qmtl/core/metrics";
 import { loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
 import { type Connection, connectTo } from "@qmtl/sdk/rpc";
+import { openPglite } from "@qmtl/service-kit/db";
 import { freePorts, waitUntil } from "@qmtl/service-kit/testing";
 import { type Platform, startPlatform } from "../start-platform.ts";
 
@@ -33,22 +38,25 @@ export interface LabFeed {
   readonly lines: readonly string[];
 }
 
-/** A paper account of the lab, and the world of the same name that trades on it. */
+/** A paper account of the lab. */
 export interface LabAccount {
   readonly cash: number;
   readonly feeBps: number;
-  /** Feeds whose instruments it lists; the first is the world's own. */
+  /** Feeds whose instruments it lists. */
   readonly feeds: readonly string[];
 }
 
 export interface LabOptions {
-  readonly feeds: Readonly<Record<string, LabFeed>>;
-  readonly accounts: Readonly<Record<string, LabAccount>>;
-  /** Date of the first bar that is published; earlier ones are history. */
-  readonly start: string;
+  /** More keys of each account, in YAML's braces. @default none */
+  readonly more?: string;
+  /** @default `main`, which lists the instruments of all feeds */
+  readonly accounts?: Readonly<Record<string, LabAccount>>;
   /** Connection string of an empty PostgreSQL database. @default an embedded database */
   readonly dsn?: string | undefined;
 }
+
+/** The account of a lab that is not told of others. */
+export const labMain = { cash: 1_000_000, feeBps: 2 };
 
 /** A platform with feeds, an instrument of each, and paper accounts, held before the first bar. */
 export class PaperLab implements AsyncDisposable {
@@ -63,10 +71,26 @@ export class PaperLab implements AsyncDisposable {
     this.config = config;
   }
 
-  static async open({ feeds, accounts, start, dsn }: LabOptions): Promise<PaperLab> {
+  static async open(
+    feeds: Readonly<Record<string, LabFeed>>,
+    start: string,
+    { more = "", accounts, dsn }: LabOptions = {},
+  ): Promise<PaperLab> {
     const folder = mkdtempSync(join(tmpdir(), "qmtl-lab-"));
     const [gateway, web, dag, world] = await freePorts(4);
     const names = Object.keys(feeds);
+    const sources = names.map(
+      (name) =>
+        `  ${name}: {adapter: csv-replay, file: ${name}.csv, interval: ${feeds[name]!.interval}, start: ${start}, until: start}`,
+    );
+    const instruments = names.map(
+      (name) =>
+        `  ${symbolOf(name)}: {venue: paper, tick: "0.01", lot: "0.001", quote_currency: USD, mark_source: ${name}}`,
+    );
+    const listed = Object.entries(accounts ?? { main: { ...labMain, feeds: names } }).map(
+      ([name, { cash, feeBps, feeds: own }]) =>
+        `  ${name}: {broker: paper, currency: USD, initial_cash: "${cash}", fee_bps: ${feeBps}, half_spread_bps: 3, instruments: [${own.map(symbolOf).join(", ")}]${more === "" ? "" : `, ${more}`}}`,
+    );
     for (const name of names) {
       const text = `date,open,high,low,close\n${feeds[name]!.lines.join("\n")}\n`;
       writeFileSync(join(folder, `${name}.csv`), text);
@@ -74,33 +98,25 @@ export class PaperLab implements AsyncDisposable {
     if (dsn !== undefined) writeFileSync(join(folder, "dsn"), dsn, { mode: 0o600 });
     const storage =
       dsn === undefined
-        ? ["storage: {kind: embedded, data_dir: data}"]
-        : ["storage: {kind: postgres, dsn: {file: dsn}}", "bus: {kind: embedded}"];
-    const lines = [
-      ...storage,
-      "telemetry: {log_level: error}",
-      `gateway: {port: ${gateway}, web_port: ${web}}`,
-      `dag_manager: {port: ${dag}}`,
-      `world_service: {port: ${world}}`,
-      `sdk: {gateway_url: "http://127.0.0.1:${gateway}"}`,
-      "sources:",
-      ...names.map(
-        (name) =>
-          `  ${name}: {adapter: csv-replay, file: ${name}.csv, interval: ${feeds[name]!.interval}, start: ${start}, until: start}`,
-      ),
-      "instruments:",
-      ...names.map(
-        (name) =>
-          `  ${symbolOf(name)}: {venue: paper, tick: "0.01", lot: "0.001", quote_currency: USD, mark_source: ${name}}`,
-      ),
-      "accounts:",
-      ...Object.entries(accounts).map(
-        ([name, { cash, feeBps, feeds: own }]) =>
-          `  ${name}: {broker: paper, currency: USD, initial_cash: "${cash}", fee_bps: ${feeBps}, half_spread_bps: 3, instruments: [${own.map(symbolOf).join(", ")}]}`,
-      ),
-    ];
+        ? "storage: {kind: embedded, data_dir: data}"
+        : "storage: {kind: postgres, dsn: {file: dsn}}\nbus: {kind: embedded}";
     const file = join(folder, "qmtl.yml");
-    writeFileSync(file, `${lines.join("\n")}\n`);
+    writeFileSync(
+      file,
+      `${storage}
+telemetry: {log_level: error}
+gateway: {port: ${gateway}, web_port: ${web}}
+dag_manager: {port: ${dag}}
+world_service: {port: ${world}}
+sdk: {gateway_url: "http://127.0.0.1:${gateway}"}
+sources:
+${sources.join("\n")}
+instruments:
+${instruments.join("\n")}
+accounts:
+${listed.join("\n")}
+`,
+    );
     const lab = new PaperLab(folder, loadConfig({ path: file, env: {} }));
     await lab.start();
     return lab;
@@ -124,27 +140,30 @@ export class PaperLab implements AsyncDisposable {
     this.#platform = undefined;
   }
 
-  /** Creates the world of an account, which lives by a feed. */
-  async createWorld(name: string, source: string): Promise<void> {
+  /** Creates a world that lives by a feed. */
+  async createWorld(source: string, { worldId = "w", accountId = "main" } = {}): Promise<void> {
     const world = {
-      ...{ worldId: name, clock: WorldClock.REPLAY, source, accountId: name },
+      ...{ worldId, clock: WorldClock.REPLAY, source, accountId },
       maxLag: durationFromMs(40 * 86_400_000),
     };
-    await this.connection.client(WorldService).createWorld({ world, requestId: `world-${name}` });
-    const policy = { worldId: name, document: POLICY, requestId: `policy-${name}` };
+    await this.connection.client(WorldService).createWorld({ world, requestId: worldId });
+    const policy = { worldId, document: POLICY, requestId: `policy of ${worldId}` };
     await this.connection.client(PolicyService).createPolicy(policy);
   }
 
-  /** Puts a strategy on paper in a world, with all of the account's capital. */
-  async promote(worldId: string, strategyId: string): Promise<void> {
+  /** Puts strategies on paper in a world, with these shares of all of the capital. */
+  async promote(shares: Readonly<Record<string, number>>, worldId = "w"): Promise<void> {
+    const strategies = Object.entries(shares).map(([strategyId, share]) => ({ strategyId, share }));
     await this.connection.client(RebalancingService).upsertAllocations({
-      requestId: `share-${worldId}`,
-      allocations: [{ worldId, ratio: 1, strategies: [{ strategyId, share: 1 }] }],
+      requestId: `shares of ${worldId}`,
+      allocations: [{ worldId, ratio: 1, strategies }],
       reason,
     });
+    const activate = Object.keys(shares);
     for (const targetMode of [EffectiveMode.COMPUTE_ONLY, EffectiveMode.PAPER]) {
-      const plan = { activate: [strategyId], deactivate: [] };
-      const ask = { worldId, runId: `to-${targetMode}`, targetMode, plan, reason };
+      const plan = { activate, deactivate: [] };
+      const runId = `to-${targetMode}`;
+      const ask = { worldId, runId, targetMode, plan, reason };
       let last: ApplyPhase = ApplyPhase.UNSPECIFIED;
       for await (const { phase } of this.connection.client(ActivationService).apply(ask))
         last = phase;
@@ -184,8 +203,45 @@ export class PaperLab implements AsyncDisposable {
     });
   }
 
+  /** Judges the strategies by a policy that is not in force. */
+  async judged(policyDocument: string): Promise<readonly StrategyTrace[]> {
+    const ask = { worldId: "w", validateOnly: true, policyDocument, requestId: "look" };
+    const { evaluation } = await this.connection.client(DecisionService).evaluate(ask);
+    return evaluation?.strategies ?? [];
+  }
+
+  /** Hands in a backtest series of a strategy. */
+  async reportBacktest(strategyId: string, marked: MarkedReturns): Promise<void> {
+    const { intervalSeconds, periodsPerYear, returns, endsMs } = marked;
+    const series = {
+      interval: durationFromMs(intervalSeconds * 1_000),
+      ...{ periodsPerYear, domain: ExecutionDomain.BACKTEST },
+      returns: Array.from(returns),
+      bucketEndMs: Array.from(endsMs),
+    };
+    const report = { worldId: "w", returns: [{ strategyId, series }] };
+    await this.connection.client(DecisionService).reportReturns(report);
+  }
+
+  /** Stops the platform, and reads the paper series that WorldService has stored, by strategy. */
+  async storedSeries(): Promise<ReadonlyMap<string, MarkedReturns>> {
+    await this.stop();
+    const host = await openPglite({ dataDir: join(this.folder, "data") });
+    try {
+      const rows = await host.db("world").query<StoredChunk>(
+        `SELECT s.strategy_id, interval_seconds, periods_per_year, returns, bucket_ends
+         FROM world.returns_series s JOIN world.returns_chunk USING (world_id, strategy_id, domain)
+         WHERE domain = 'dryrun' ORDER BY s.strategy_id, chunk`,
+      );
+      const strategies = new Set(rows.map((row) => row.strategy_id));
+      return new Map([...strategies].map((id) => [id, seriesOf(rows, id)]));
+    } finally {
+      await host.close();
+    }
+  }
+
   /** Orders of an account that were sent, as text: instrument and signed quantity. */
-  async orders(accountId: string): Promise<string[]> {
+  async orders(accountId = "main"): Promise<string[]> {
     const client = this.connection.client(OrderService);
     const all: string[] = [];
     let pageToken = "";
@@ -198,15 +254,44 @@ export class PaperLab implements AsyncDisposable {
     return all;
   }
 
-  async equity(accountId: string): Promise<string> {
-    const { account } = await this.connection.client(AccountService).getAccount({ accountId });
-    return account?.equity?.value ?? "";
+  async equity(accountId = "main"): Promise<string> {
+    return (await this.account(accountId))?.equity?.value ?? "";
+  }
+
+  async account(accountId = "main"): Promise<Account | undefined> {
+    return (await this.connection.client(AccountService).getAccount({ accountId })).account;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+interface StoredChunk {
+  readonly strategy_id: string;
+  readonly interval_seconds: number;
+  readonly periods_per_year: number;
+  readonly returns: Uint8Array;
+  readonly bucket_ends: Uint8Array;
+}
+
+function seriesOf(rows: readonly StoredChunk[], strategyId: string): MarkedReturns {
+  const chunks = rows.filter((row) => row.strategy_id === strategyId);
+  const [first] = chunks;
+  return {
+    intervalSeconds: first?.interval_seconds ?? Number.NaN,
+    periodsPerYear: first?.periods_per_year ?? Number.NaN,
+    source: "dryrun",
+    returns: chunks.flatMap((chunk) => floatsOf(chunk.returns)),
+    endsMs: chunks.flatMap((chunk) => floatsOf(chunk.bucket_ends)),
+  };
+}
+
+/** Little-endian float64 values of bytes. */
+function floatsOf(bytes: Uint8Array): number[] {
+  const buffer = Buffer.from(bytes);
+  return Array.from({ length: buffer.length / 8 }, (_, at) => buffer.readDoubleLE(8 * at));
 }
 
 /** Instrument of a feed that is named by one small letter: Z for a, Y for b, so that the two sort differently. */

@@ -17,7 +17,7 @@ import type {
   SliceBookings,
   StrategyOrders,
 } from "../ports.ts";
-import { strategyIdOf, weightBoundsOf } from "../store/submission-store.ts";
+import { strategyIdOf, targetInstrumentsOf, weightBoundsOf } from "../store/submission-store.ts";
 import { unguarded } from "../store/writes.ts";
 import { AccountRegistry } from "./account/account-registry.ts";
 import { type AccountSettings, accountsOf } from "./account/account-settings.ts";
@@ -50,7 +50,7 @@ import { Halts } from "./store/halts.ts";
 export interface OrderModuleDeps {
   /** Schema `gateway`. */
   readonly db: Db;
-  /** Schema `paper`. */
+  /** Schema `paper`, of the same database. */
   readonly paperDb: Db;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -101,6 +101,7 @@ export async function openOrderModule(deps: OrderModuleDeps): Promise<OrderModul
     strategies: {
       find: (idOrName) => strategyIdOf(db, idOrName),
       weightBounds: (worldId, strategyIds) => weightBoundsOf(db, worldId, strategyIds),
+      targetInstruments: (worldId, strategyIds) => targetInstrumentsOf(db, worldId, strategyIds),
     },
     openBroker: (settings) => new PaperBroker(paperDb, { ...settings, clock, fault }),
   });

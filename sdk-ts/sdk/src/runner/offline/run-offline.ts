@@ -155,6 +155,7 @@ async function backtest(
     orders: trading.orders,
     refusals: trading.refusals,
     costs: { fees: trading.fees, spread: trading.spreadCosts },
+    financing: trading.financed,
     currency: market.currency,
     noCosts: market.instruments.some((one) => one.traded.noCosts === true),
     turnover: metrics.get("turnover") ?? 0,
@@ -333,6 +334,7 @@ function resultInstruments(
       mark: holding.mark,
       realisedPnl: holding.realisedPnl,
       unrealisedPnl: holding.unrealisedPnl,
+      borrowFees: holding.borrowFees,
       costs: { fees: holding.fees, spread: holding.spreadCosts },
     };
   });

@@ -100,8 +100,16 @@ const opSchema = z.discriminatedUnion("op", [
   z.object({
     op: z.literal("bar"),
     bucket: number,
-    worlds: z.array(text),
+    worlds: z.array(text).exactOptional(),
     marks: z.array(z.object({ instrument: text, close: number })),
+  }),
+  z.object({
+    op: z.literal("seal"),
+    bucket: number,
+    instruments: z.array(text),
+    declared: z
+      .array(z.object({ world: text, strategy: text, instruments: z.array(text) }))
+      .exactOptional(),
   }),
   z.object({
     op: z.literal("settings"),
@@ -117,10 +125,20 @@ const opSchema = z.discriminatedUnion("op", [
         leverageMax: number,
         maintenance: number.exactOptional(),
         instrumentLeverageMax: z.record(text, number).exactOptional(),
+        financing: z
+          .object({
+            cashRate: number,
+            debitRate: number,
+            borrowRate: number,
+            dayCount: z.union([z.literal(360), z.literal(365)]),
+            zone: text,
+          })
+          .exactOptional(),
       })
       .exactOptional(),
   }),
   z.object({ op: z.literal("margin"), bucket: number }),
+  z.object({ op: z.literal("finance"), timeMs: number }),
   z.object({ op: z.literal("adjust_cash"), cash: number }),
   z.object({ op: z.literal("adjust_position"), instrument: text, lots: number, price: number }),
   z.object({

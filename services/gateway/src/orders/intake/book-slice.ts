@@ -1,9 +1,12 @@
+import { type DeclaredTargets, isInStage } from "@qmtl/core/execution";
 import type { SourceBar } from "../../ports.ts";
 import type { AccountRouter } from "../account/account-router.ts";
-import type { SealedBar } from "../account/rebuild-books.ts";
+import { charge, financeBefore, isFinancedAt } from "../account/finance-account.ts";
 import { reconcileAccount } from "../account/reconcile-account.ts";
-import { takeReport } from "../account/send-orders.ts";
+import { playBars, takeReport } from "../account/send-orders.ts";
 import type { BrokerBar } from "../broker/broker-port.ts";
+import type { JournalOp } from "../store/journal-op.ts";
+import type { SubmittedStrategies } from "./declared-weights.ts";
 
 /** The bars of one row of a feed. */
 export interface BarRow {
@@ -13,12 +16,6 @@ export interface BarRow {
   /** When its bars opened; undefined: when the previous row ended. */
   readonly openTimeMs: number | undefined;
   readonly bars: readonly SourceBar[];
-}
-
-/** A row to be booked, with the worlds whose returns it seals. */
-interface SliceRow {
-  readonly row: BarRow;
-  readonly worlds: readonly string[];
 }
 
 /**
@@ -47,72 +44,83 @@ export function slicesOf(
 
 /**
  * Books the rows of one slice on one account, all in one booking: the broker's fills at the opens, in the order of the
- * instruments' names as in a backtest, marks at the closes, then, with all marks there, capital and return of every
- * strategy of the worlds that live by one of the feeds, and last what the account's money demands at these marks.
- * Returns what was journaled; nothing for rows that were booked before. An instrument that was marked at this time or
- * later keeps that mark, as after its `mark_source` was changed. Rows that end no later than the account's last slice
- * are history, of a feed that joined: they seal nothing. Call it only within an exclusive operation of the account.
+ * instruments' names as in a backtest, marks at the closes, then, with all marks there, what a midnight at this very time
+ * costs, the return of every strategy in a stage that trades one of the instruments, and last what the account's money
+ * demands at these marks. Midnights since the last slice are charged before all that, in bookings of their own. Rows that
+ * were booked before are left out. An instrument that was marked at this time or later keeps that mark, as after its
+ * `mark_source` was changed. Rows that end no later than the account's last slice are history, of a feed that joined:
+ * they seal nothing. Call it only within an exclusive operation of the account.
  */
 export async function bookSlice(
   router: AccountRouter,
-  slice: readonly SliceRow[],
-): Promise<readonly SealedBar[]> {
+  slice: readonly BarRow[],
+  strategies: Pick<SubmittedStrategies, "targetInstruments">,
+): Promise<void> {
   const { market } = router;
-  const fresh = slice.filter(({ row }) => row.row > (market.lastRow(row.source)?.row ?? -1));
-  if (fresh.length === 0) return [];
+  const fresh = slice.filter(({ source, row }) => row > (market.lastRow(source)?.row ?? -1));
+  const last = fresh.at(-1);
+  if (last === undefined) return;
+  const { bucket } = last;
+  const place = { world: "", strategy: "", row: last.row };
+  await financeBefore(router, bucket);
   if (router.isDoubtful) await reconcileAccount(router);
-  // Until the end of this function the broker may know fills that the journal does not.
-  router.isDoubtful = true;
-  const bars = fresh.flatMap(({ row }) => {
+  const bars = fresh.flatMap((row) => {
     const openTimeMs = row.openTimeMs ?? market.lastRow(row.source)?.bucket ?? 0;
     const own = row.bars.filter((bar) => router.core.knows(bar.instrument));
     return own.map((bar): BrokerBar => ({ ...bar, openTimeMs }));
   });
   bars.sort((a, b) => (a.instrument < b.instrument ? -1 : 1));
-  const report = await router.deps.broker.onBars(bars);
+  const seal =
+    bucket > market.lastEndMs ? await sealOf(router, bucket, bars, strategies) : undefined;
+  // Until the end of this function a broker elsewhere may know fills that the journal does not.
+  router.isDoubtful = true;
   const booking = router.booking();
-  takeReport(router, report, booking);
-  const booked: SealedBar[] = [];
-  const ops = barOps(router, fresh).map((op) => {
-    const place = { world: "", strategy: "", row: op.row };
-    const { sealed = [] } = booking.apply("bar", op, place, router.permission);
-    const { source, row, bucket, worlds } = op;
-    booked.push({ source, row, bucket, worlds, sealed });
-    return op;
-  });
-  const [last] = ops.slice(-1);
-  if (last !== undefined && router.core.isMarginDue) {
-    const { bucket, row } = last;
-    const place = { world: "", strategy: "", row };
+  takeReport(router, await playBars(router, booking, bars), booking);
+  const marks = fresh.map((row) => markOp(router, row));
+  for (const op of marks) booking.apply("bar", op, { ...place, row: op.row }, router.permission);
+  if (isFinancedAt(router, bucket)) charge(router, booking, bucket);
+  if (seal !== undefined) booking.apply("seal", seal, place, router.permission);
+  if (router.core.isMarginDue) {
     booking.apply("margin", { op: "margin", bucket }, place, router.permission);
   }
   await router.commitAndSend(booking);
   router.isDoubtful = false;
-  for (const op of ops) market.take(op);
-  for (const bar of booked) router.barBooked(bar);
-  return booked;
+  for (const op of marks) market.take(op);
+  if (seal !== undefined) router.sliceSealed({ bucket, sealed: booking.sealed });
 }
 
-/** The operations of a slice: every mark is taken before anything is sealed. */
-function barOps(router: AccountRouter, slice: readonly SliceRow[]) {
-  const { market } = router;
-  const lastMs = market.lastEndMs;
-  const marking = slice.map(({ row, worlds }) => {
-    const { source, bucket, bars } = row;
-    const marks = bars
-      .filter(({ instrument }) => router.core.knows(instrument))
-      .filter(({ close }) => Number.isFinite(close))
-      .filter(({ instrument }) => {
-        const last = market.lastMark(instrument);
-        return last === undefined || bucket > last.bucket;
-      })
-      .map(({ instrument, close }) => ({ instrument, close }));
-    const sealing = bucket > lastMs ? worlds : [];
-    return { op: "bar" as const, source, row: row.row, bucket, marks, worlds: sealing };
-  });
-  const others = marking.filter(({ worlds }) => worlds.length === 0);
-  const sealing = marking.filter(({ worlds }) => worlds.length > 0);
-  if (sealing.length < 2) return [...others, ...sealing];
-  const marksOnly = sealing.map((op) => ({ ...op, worlds: [] as readonly string[] }));
-  return [...others, ...marksOnly, ...sealing.map((op) => ({ ...op, marks: [] }))];
+function markOp(router: AccountRouter, { source, row, bucket, bars }: BarRow) {
+  const marks = bars
+    .filter(({ instrument }) => router.core.knows(instrument))
+    .filter(({ close }) => Number.isFinite(close))
+    .filter(({ instrument }) => {
+      const last = router.market.lastMark(instrument);
+      return last === undefined || bucket > last.bucket;
+    })
+    .map(({ instrument, close }) => ({ instrument, close }));
+  return { op: "bar" as const, source, row, bucket, marks };
+}
+
+/**
+ * Seals what the bars mark, with the targets that strategies declare which are sealed for the first time; undefined
+ * while no strategy is in a stage.
+ */
+async function sealOf(
+  { core }: AccountRouter,
+  bucket: number,
+  bars: readonly BrokerBar[],
+  strategies: Pick<SubmittedStrategies, "targetInstruments">,
+): Promise<Extract<JournalOp, { op: "seal" }> | undefined> {
+  const staged = core.strategies().filter(isInStage);
+  if (staged.length === 0) return undefined;
+  const instruments = bars.map(({ instrument }) => instrument);
+  const unknown = staged.filter((one) => one.instruments === undefined);
+  const declared: DeclaredTargets[] = [];
+  for (const world of new Set(unknown.map((one) => one.world))) {
+    const own = unknown.filter((one) => one.world === world).map(({ strategy }) => strategy);
+    const found = await strategies.targetInstruments(world, own);
+    for (const strategy of own)
+      declared.push({ world, strategy, instruments: found.get(strategy) ?? [] });
+  }
+  return { op: "seal", bucket, instruments, ...(declared.length === 0 ? {} : { declared }) };
 }

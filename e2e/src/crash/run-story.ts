@@ -60,7 +60,7 @@ export async function runStory(options: StoryOptions): Promise<Story> {
 }
 
 /** PostgreSQL storage whose connection string is in a file: the configuration takes secrets by reference only. */
-async function postgresStorage(folder: string, dsn: string): Promise<{ storage: string }> {
+export async function postgresStorage(folder: string, dsn: string): Promise<{ storage: string }> {
   const file = join(folder, "dsn");
   await writeFile(file, dsn, { mode: 0o600 });
   return { storage: `{kind: postgres, dsn: {file: ${file}}}` };

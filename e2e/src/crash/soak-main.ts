@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { openTestPostgres } from "@qmtl/service-kit/testing";
 import { findViolations } from "./check-story.ts";
 import { planKills, planPoints } from "./kill-plan.ts";
+import { runPauseStory } from "./pause-story.ts";
 import { runStory } from "./run-story.ts";
 import type { StoryRecord } from "./story-record.ts";
 
@@ -14,6 +15,7 @@ const STORY_KILLS = 20;
 const { values } = parseArgs({
   options: {
     kills: { type: "string" },
+    pauses: { type: "string" },
     seed: { type: "string", default: "1" },
     offset: { type: "string", default: "0" },
     postgres: { type: "boolean", default: false },
@@ -25,9 +27,10 @@ const { values } = parseArgs({
 });
 
 const points = values.points?.split(",");
+const pausesWanted = Number(values.pauses ?? (points === undefined ? 1 : 0));
 const killsWanted = Number(values.kills ?? points?.length ?? 300);
 
-/** Runs stories until there were enough kills, and prints a summary; exit code 1 when the oracle found anything. */
+/** Runs stories until there were enough kills and pauses, and prints a summary; exit code 1 when the oracle found anything. */
 async function soak(): Promise<boolean> {
   const began = performance.now();
   const say = (text: string): void => {
@@ -65,6 +68,21 @@ async function soak(): Promise<boolean> {
       say(`seed ${seed}, offset ${offset}: the story broke off: ${String(failure)}`);
     }
     killed += kills;
+  }
+  for (let k = 0; k < pausesWanted; k++) {
+    const seed = Number(values.seed) + k;
+    const dsn = cluster === undefined ? {} : { dsn: await cluster.createDatabase() };
+    try {
+      const { record, stayedOut } = await runPauseStory({ seed, ...dsn, onStep: tell });
+      const violations = [...findViolations(record), ...stayedOut];
+      faults += violations.length;
+      say(`seed ${seed}: 3 pauses of 20 s, ${violations.length} violations`);
+      for (const violation of violations) say(`  ${violation}`);
+      if (violations.length > 0) await keep(seed, record);
+    } catch (failure) {
+      faults += 1;
+      say(`seed ${seed}: the story of pauses broke off: ${String(failure)}`);
+    }
   }
   for (const [point, times] of [...reached].sort()) say(`  ${point}: ${times}`);
   say(`${killed} deaths, ${orders} orders accepted, ${fills} fills, ${faults} faults`);

@@ -14,6 +14,8 @@ import { type Entry, journalFault, referenceOf, type Story, timesOf } from "./ti
 export interface SearchResult {
   readonly violation: string | null;
   readonly states: number;
+  /** Every reachable state was searched; false after a violation, or at the largest number of states. */
+  readonly isWhole: boolean;
   readonly done: number;
   readonly trace: readonly string[];
 }
@@ -67,7 +69,9 @@ class TimelineSearch {
       trace.unshift(step.why);
       at = step.from;
     }
-    return { violation: this.#violation?.what ?? null, states: this.#seen.size, done, trace };
+    const isWhole = open.length === 0 && this.#violation === undefined;
+    const violation = this.#violation?.what ?? null;
+    return { violation, states: this.#seen.size, isWhole, done, trace };
   }
 
   #visit(m: Model): void {

@@ -52,6 +52,7 @@ describe("the slices of a timeline", () => {
       const result = searchTimeline(story);
 
       expect([result.violation, ...result.trace]).toEqual([null]);
+      expect(result.isWhole).toBe(true);
       expect(result.done).toBeGreaterThan(0);
       expect(result.states).toBeGreaterThan(100);
     },

@@ -38,23 +38,43 @@ export interface LabFeed {
   readonly lines: readonly string[];
 }
 
-/** A platform with feeds and one paper account that trades one instrument of each, held before their first bar. */
+/** A paper account of the lab. */
+export interface LabAccount {
+  readonly cash: number;
+  readonly feeBps: number;
+  /** Feeds whose instruments it lists. */
+  readonly feeds: readonly string[];
+}
+
+export interface LabOptions {
+  /** More keys of each account, in YAML's braces. @default none */
+  readonly more?: string;
+  /** @default `main`, which lists the instruments of all feeds */
+  readonly accounts?: Readonly<Record<string, LabAccount>>;
+  /** Connection string of an empty PostgreSQL database. @default an embedded database */
+  readonly dsn?: string | undefined;
+}
+
+/** The account of a lab that is not told of others. */
+export const labMain = { cash: 1_000_000, feeBps: 2 };
+
+/** A platform with feeds, an instrument of each, and paper accounts, held before the first bar. */
 export class PaperLab implements AsyncDisposable {
   readonly config: QmtlConfig;
-  readonly #folder: string;
+  /** Deleted with the lab. */
+  readonly folder: string;
   #platform: Platform | undefined;
   #connection: Connection | undefined;
 
   private constructor(folder: string, config: QmtlConfig) {
-    this.#folder = folder;
+    this.folder = folder;
     this.config = config;
   }
 
-  /** @param account more keys of the account, in YAML's braces. @default none */
   static async open(
     feeds: Readonly<Record<string, LabFeed>>,
     start: string,
-    account = "",
+    { more = "", accounts, dsn }: LabOptions = {},
   ): Promise<PaperLab> {
     const folder = mkdtempSync(join(tmpdir(), "qmtl-lab-"));
     const [gateway, web, dag, world] = await freePorts(4);
@@ -67,15 +87,23 @@ export class PaperLab implements AsyncDisposable {
       (name) =>
         `  ${symbolOf(name)}: {venue: paper, tick: "0.01", lot: "0.001", quote_currency: USD, mark_source: ${name}}`,
     );
-    const listed = names.map(symbolOf).join(", ");
+    const listed = Object.entries(accounts ?? { main: { ...labMain, feeds: names } }).map(
+      ([name, { cash, feeBps, feeds: own }]) =>
+        `  ${name}: {broker: paper, currency: USD, initial_cash: "${cash}", fee_bps: ${feeBps}, half_spread_bps: 3, instruments: [${own.map(symbolOf).join(", ")}]${more === "" ? "" : `, ${more}`}}`,
+    );
     for (const name of names) {
       const text = `date,open,high,low,close\n${feeds[name]!.lines.join("\n")}\n`;
       writeFileSync(join(folder, `${name}.csv`), text);
     }
+    if (dsn !== undefined) writeFileSync(join(folder, "dsn"), dsn, { mode: 0o600 });
+    const storage =
+      dsn === undefined
+        ? "storage: {kind: embedded, data_dir: data}"
+        : "storage: {kind: postgres, dsn: {file: dsn}}\nbus: {kind: embedded}";
     const file = join(folder, "qmtl.yml");
     writeFileSync(
       file,
-      `storage: {kind: embedded, data_dir: data}
+      `${storage}
 telemetry: {log_level: error}
 gateway: {port: ${gateway}, web_port: ${web}}
 dag_manager: {port: ${dag}}
@@ -86,7 +114,7 @@ ${sources.join("\n")}
 instruments:
 ${instruments.join("\n")}
 accounts:
-  main: {broker: paper, currency: USD, initial_cash: "1000000", fee_bps: 2, half_spread_bps: 3, instruments: [${listed}]${account === "" ? "" : `, ${account}`}}
+${listed.join("\n")}
 `,
     );
     const lab = new PaperLab(folder, loadConfig({ path: file, env: {} }));
@@ -112,30 +140,30 @@ accounts:
     this.#platform = undefined;
   }
 
-  /** Creates world `w`, which lives by a feed. */
-  async createWorld(source: string): Promise<void> {
+  /** Creates a world that lives by a feed. */
+  async createWorld(source: string, { worldId = "w", accountId = "main" } = {}): Promise<void> {
     const world = {
-      ...{ worldId: "w", clock: WorldClock.REPLAY, source, accountId: "main" },
+      ...{ worldId, clock: WorldClock.REPLAY, source, accountId },
       maxLag: durationFromMs(40 * 86_400_000),
     };
-    await this.connection.client(WorldService).createWorld({ world, requestId: "w" });
-    const policy = { worldId: "w", document: POLICY, requestId: "p" };
+    await this.connection.client(WorldService).createWorld({ world, requestId: worldId });
+    const policy = { worldId, document: POLICY, requestId: `policy of ${worldId}` };
     await this.connection.client(PolicyService).createPolicy(policy);
   }
 
-  /** Puts strategies on paper, with these shares of all of the capital. */
-  async promote(shares: Readonly<Record<string, number>>): Promise<void> {
+  /** Puts strategies on paper in a world, with these shares of all of the capital. */
+  async promote(shares: Readonly<Record<string, number>>, worldId = "w"): Promise<void> {
     const strategies = Object.entries(shares).map(([strategyId, share]) => ({ strategyId, share }));
     await this.connection.client(RebalancingService).upsertAllocations({
-      requestId: "a",
-      allocations: [{ worldId: "w", ratio: 1, strategies }],
+      requestId: `shares of ${worldId}`,
+      allocations: [{ worldId, ratio: 1, strategies }],
       reason,
     });
     const activate = Object.keys(shares);
     for (const targetMode of [EffectiveMode.COMPUTE_ONLY, EffectiveMode.PAPER]) {
       const plan = { activate, deactivate: [] };
       const runId = `to-${targetMode}`;
-      const ask = { worldId: "w", runId, targetMode, plan, reason };
+      const ask = { worldId, runId, targetMode, plan, reason };
       let last: ApplyPhase = ApplyPhase.UNSPECIFIED;
       for await (const { phase } of this.connection.client(ActivationService).apply(ask))
         last = phase;
@@ -143,8 +171,14 @@ accounts:
     }
   }
 
-  /** Moves the hold to a date, or removes it, and waits until the feed is settled there. */
+  /** Moves the limit to a date, or removes it, and waits until the feed is settled there. */
   async advance(source: string, toMs?: number, timeoutMs = 120_000): Promise<void> {
+    await this.release(source, toMs);
+    await this.settled(source, timeoutMs);
+  }
+
+  /** Moves the limit to a date, or removes it. */
+  async release(source: string, toMs?: number): Promise<void> {
     const queues = this.connection.client(QueueService);
     const scope = { scope: { case: "source" as const, value: source } };
     const to =
@@ -152,7 +186,6 @@ accounts:
         ? { case: "toEnd" as const, value: true }
         : { case: "untilTime" as const, value: { seconds: BigInt(toMs / 1_000), nanos: 0 } };
     await queues.advanceFeed({ scope, to });
-    await this.settled(source, timeoutMs);
   }
 
   /** Waits until a feed is settled. */
@@ -193,7 +226,7 @@ accounts:
   /** Stops the platform, and reads the paper series that WorldService has stored, by strategy. */
   async storedSeries(): Promise<ReadonlyMap<string, MarkedReturns>> {
     await this.stop();
-    const host = await openPglite({ dataDir: join(this.#folder, "data") });
+    const host = await openPglite({ dataDir: join(this.folder, "data") });
     try {
       const rows = await host.db("world").query<StoredChunk>(
         `SELECT s.strategy_id, interval_seconds, periods_per_year, returns, bucket_ends
@@ -207,13 +240,13 @@ accounts:
     }
   }
 
-  /** Orders that were sent, as text: instrument and signed quantity. */
-  async orders(): Promise<string[]> {
+  /** Orders of an account that were sent, as text: instrument and signed quantity. */
+  async orders(accountId = "main"): Promise<string[]> {
     const client = this.connection.client(OrderService);
     const all: string[] = [];
     let pageToken = "";
     do {
-      const answer = await client.listOrders({ pageSize: 500, pageToken });
+      const answer = await client.listOrders({ filter: { accountId }, pageSize: 500, pageToken });
       for (const { instrument, quantity } of answer.orders)
         all.push(`${instrument} ${Number(quantity?.value)}`);
       pageToken = answer.nextPageToken;
@@ -221,17 +254,17 @@ accounts:
     return all;
   }
 
-  async equity(): Promise<string> {
-    return (await this.account())?.equity?.value ?? "";
+  async equity(accountId = "main"): Promise<string> {
+    return (await this.account(accountId))?.equity?.value ?? "";
   }
 
-  async account(): Promise<Account | undefined> {
-    return (await this.connection.client(AccountService).getAccount({ accountId: "main" })).account;
+  async account(accountId = "main"): Promise<Account | undefined> {
+    return (await this.connection.client(AccountService).getAccount({ accountId })).account;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }
 

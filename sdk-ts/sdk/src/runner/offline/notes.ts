@@ -109,7 +109,8 @@ export function endedNotes(
 ): string[] {
   const untilMs = timesMs.at(-1)!;
   return instruments.flatMap(({ traded: { symbol, lotSize }, markSource }, at) => {
-    const { feed, end } = rows.get(markSource)!;
+    const { feed, first, end } = rows.get(markSource)!;
+    if (first === end) return [];
     const { openTimeMs, bucketEndMs } = feed.table;
     if (laterBucketEnd(bucketEndMs[end - 1]!, ENDED_INTERVALS, feed.intervalMs) > untilMs)
       return [];

@@ -19,7 +19,7 @@ import { lineIn, StrategyRunError } from "../strategy-loading/strategy-run-error
 import type { TradedRows } from "./bar-replay.ts";
 import { type ComputedColumn, computeOffline, sourcesOf } from "./compute.ts";
 import { fillNotes } from "./fill-notes.ts";
-import { findMarket, type OfflineMarket } from "./market.ts";
+import { findMarket, type MarketInstrument, type OfflineMarket } from "./market.ts";
 import {
   endedNotes,
   growthNote,
@@ -107,6 +107,7 @@ async function backtest(
   const feeds = await loadFeeds([...sourcesOf(identified), ...tagged, ...traded], options);
   const rows = new Map<string, TradedRows>();
   for (const name of traded) rows.set(name, tradedRows(feeds.get(name)!, options));
+  const listed = listedMarket(market, rows, options);
   const ids = market.instruments.map(({ target }) => target.nodeId);
   const signals = market.instruments.map(({ target }) => target.signalId);
   const wanted = [...new Set([...ids, ...signals])];
@@ -117,17 +118,20 @@ async function backtest(
   const returns = makeReturnSeries(markReturns);
   const metrics = computeMetrics(returns);
   const instruments = resultInstruments(market, trading, rows);
-  const judged = market.instruments.map(
-    (instrument, at): JudgedTarget => ({
-      instrument,
-      result: instruments[at]!,
-      signal: computed.columns.get(signals[at]!)!,
-      targetChanges: trading.targetChangesOf[at]!,
-      rows: rows.get(instrument.markSource)!,
-      initialCash: market.initialCash,
-      currency: market.currency,
-    }),
-  );
+  const judged = market.instruments.flatMap((instrument, at): JudgedTarget[] => {
+    if (!listed.instruments.includes(instrument)) return [];
+    return [
+      {
+        instrument,
+        result: instruments[at]!,
+        signal: computed.columns.get(signals[at]!)!,
+        targetChanges: trading.targetChangesOf[at]!,
+        rows: rows.get(instrument.markSource)!,
+        initialCash: market.initialCash,
+        currency: market.currency,
+      },
+    ];
+  });
   const result: OfflineResult = {
     strategyName: identified.strategy.name,
     nodes: identified.graph.nodes.map(({ id, declared }) => ({
@@ -138,7 +142,7 @@ async function backtest(
     graph: identified.graph,
     evaluations: computed.evaluations,
     instruments,
-    warmupRows: Math.max(...[...rows.values()].map(({ first }) => first)),
+    warmupRows: Math.max(...instruments.map(({ warmupRows }) => warmupRows)),
     afterTarget: afterTarget(trading),
     returns,
     markReturns,
@@ -155,9 +159,10 @@ async function backtest(
     currency: market.currency,
     noCosts: market.instruments.some((one) => one.traded.noCosts === true),
     turnover: metrics.get("turnover") ?? 0,
-    buyAndHold: buyAndHoldOf(market, rows),
+    buyAndHold: buyAndHoldOf(listed, rows),
     notes: [
-      ...offlineNotes(market, rows, returns),
+      ...offlineNotes(listed, rows, returns),
+      ...unlistedNotes(market, rows, options),
       ...judged.flatMap((one) => signalNote(one, firstValueWait(identified, one, feeds))),
       ...staleNotes(identified, judged, feeds, trading.timesMs),
       ...endedNotes(market, rows, trading),
@@ -215,18 +220,49 @@ async function callBack(strategy: Strategy, events: readonly TradeEvent[]): Prom
 function tradedRows(feed: SourceRows, options: CompiledOfflineOptions): TradedRows {
   const { openTimeMs, rows } = feed.table;
   const first = Number.isFinite(options.fromMs) ? rowsUntil(openTimeMs, options.fromMs - 1) : 0;
-  if (first < rows) return { feed, first, end: rows };
+  return { feed, first, end: rows };
+}
+
+const isUnlisted = ({ first, end }: TradedRows): boolean => first === end;
+
+/** The market without the instruments that have no bar in the run. @throws {StrategyRunError} `RANGE_EMPTY` if none has. */
+function listedMarket(
+  market: OfflineMarket,
+  rows: ReadonlyMap<string, TradedRows>,
+  options: CompiledOfflineOptions,
+): OfflineMarket {
+  const [first] = rows.values();
+  if (first !== undefined && [...rows.values()].every(isUnlisted))
+    throw new StrategyRunError("RANGE_EMPTY", whyUnlisted(first.feed, options));
+  const listed = ({ markSource }: MarketInstrument) => !isUnlisted(rows.get(markSource)!);
+  return { ...market, instruments: market.instruments.filter(listed) };
+}
+
+/** Notes the instruments that have no bar in the run, because they are listed after it or were delisted before. */
+function unlistedNotes(
+  { instruments }: OfflineMarket,
+  rows: ReadonlyMap<string, TradedRows>,
+  options: CompiledOfflineOptions,
+): string[] {
+  return instruments.flatMap(({ traded: { symbol }, markSource }) => {
+    const range = rows.get(markSource)!;
+    if (!isUnlisted(range)) return [];
+    return [`${symbol} is not traded in this run: ${whyUnlisted(range.feed, options)}.`];
+  });
+}
+
+function whyUnlisted({ name, table }: SourceRows, options: CompiledOfflineOptions): string {
+  const { openTimeMs, rows } = table;
   const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
-  const { start } = options.config.sources[feed.name]!;
+  const { start } = options.config.sources[name]!;
   const isHeld = options.untilMs === undefined && start !== null;
   const why =
     rows > 0
       ? `the last bar up to until is of ${day(openTimeMs[rows - 1]!)}`
       : isHeld
         ? `all its bars are at or after its "start" (${start}), and a backtest uses those before it: move start, or give until`
-        : `its first bar is later than until`;
-  const message = `source "${feed.name}" has no bar between from and until: ${why}`;
-  throw new StrategyRunError("RANGE_EMPTY", message);
+        : "its first bar is later than until";
+  return `source "${name}" has no bar between from and until: ${why}`;
 }
 
 /** The returns of a run with the clock of the feeds it trades: names and order of the feeds decide nothing. */
@@ -290,7 +326,7 @@ function resultInstruments(
       instrument: traded.symbol,
       markSource,
       bars: end - first,
-      warmupRows: first,
+      warmupRows: first < end ? first : 0,
       orders: trading.orders.filter(isOwn).length,
       fills: trading.fills.filter(isOwn).length,
       quantity: quantityFromLots(holding.lots, traded.lotSize),

@@ -43,6 +43,14 @@ accounts:
 `,
 );
 const config = loadConfig({ path: join(folder, "qmtl.yml"), env: {} });
+// The same, but that Y begins when January has ended.
+const [head, ...halves] = readFileSync(join(folder, "half.csv"), "utf8").split("\n");
+const february = halves.filter((line) => line >= "2020-02-01");
+writeFileSync(join(folder, "late.csv"), [head, ...february, ""].join("\n"));
+writeFileSync(
+  join(folder, "late.yml"),
+  readFileSync(join(folder, "qmtl.yml"), "utf8").replace("half.csv", "late.csv"),
+);
 
 class Several extends Strategy {
   readonly told: string[] = [];
@@ -145,6 +153,29 @@ describe("an offline run of several targets", () => {
         "Buy and hold buys X, Y once, at equal weights.",
       ]),
     );
+  });
+
+  test("goes without an instrument that is listed after it or was delisted before, and says so", async () => {
+    const of = (range: { readonly from?: string; readonly until?: string }) =>
+      Runner.offline(Several, { config: withLate, ...range });
+    const withLate = loadConfig({ path: join(folder, "late.yml"), env: {} });
+
+    const early = await of({ until: "2020-01-31" });
+    expect(early.instruments).toMatchObject([
+      { instrument: "X", bars: 23, warmupRows: 0 },
+      { instrument: "Y", bars: 0, warmupRows: 0, orders: 0, quantity: "0" },
+    ]);
+    expect(early.instruments[0]!.fills).toBeGreaterThan(0);
+    expect(early.buyAndHold.orders).toBe(1);
+    expect(early.timesMs).toHaveLength(23);
+    const [note, ...others] = early.notes.filter((one) => one.includes("Y"));
+    expect(others).toEqual([]);
+    expect(note).toBe(
+      'Y is not traded in this run: source "half" has no bar between from and until: its first bar is later than until.',
+    );
+    await expect(of({ from: "2021-01-01", until: "2021-02-01" })).rejects.toMatchObject({
+      reason: "RANGE_EMPTY",
+    });
   });
 
   test("in a world hands its returns in, under the share of capital it may ask for", async () => {

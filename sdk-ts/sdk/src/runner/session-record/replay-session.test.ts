@@ -229,6 +229,26 @@ test("the weights of the activation are applied to recomputed targets", async ()
   });
 });
 
+test("a target that is stated again at a moment without a bar of its instrument is the one of the bar before", async () => {
+  const lines = record();
+  const at = lines.findIndex((line) => line.type === "row" && line.row === 30);
+  const stated = lines.findLast(
+    (line, k) => k < at && line.type === "journal" && line.body.op === "set_target",
+  );
+  if (stated?.type !== "journal") throw new Error("no target was recorded");
+  const bucket = endOf(29) + DAY / 2;
+  const again = { ...stated, body: { ...stated.body, bucket } };
+  const more = [...lines.slice(0, at), again, ...lines.slice(at)];
+  let entry = 0;
+  const numbered = more.map((line) =>
+    line.type === "journal" ? { ...line, entry: ++entry } : line,
+  );
+
+  const outcome = await replaySession(Cross, parsed(numbered), { config });
+
+  expect(outcome).toMatchObject({ identical: true, differences: [] });
+});
+
 test("another input gives other orders, told in words", async () => {
   const lines = record().map((line) =>
     line.type === "row" && line.row === 20 ? { ...line, values: [250] } : line,

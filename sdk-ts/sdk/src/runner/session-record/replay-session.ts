@@ -13,7 +13,7 @@ import type { Strategy } from "../../strategy/index.ts";
 import { sourcesOf, streamRows } from "../offline/compute.ts";
 import { compileOfflineOptions, type OfflineOptions } from "../offline/offline-options.ts";
 import { withFlatEnd } from "../signals/ended-signal.ts";
-import { loadSourceRows, type SourceRows } from "../source-files/source-rows.ts";
+import { loadSourceRows, rowsUntil, type SourceRows } from "../source-files/source-rows.ts";
 import {
   type IdentifiedStrategy,
   identifyStrategy,
@@ -81,9 +81,15 @@ interface ReplayTarget {
   readonly sizedRow: number;
 }
 
-type Targets = ReadonlyMap<string, ReadonlyMap<number, ReplayTarget>>;
+/** The targets of an instrument: `held[k]` from the bucket that ends at `endMs[k]` on, until the next one. */
+interface TargetColumn {
+  readonly endMs: Float64Array;
+  readonly held: readonly ReplayTarget[];
+}
 
-/** Targets by instrument and then by bucket end. */
+/** Target columns by instrument. */
+type Targets = ReadonlyMap<string, TargetColumn>;
+
 function recomputeTargets(
   identified: IdentifiedStrategy,
   feeds: ReadonlyMap<string, SourceRows>,
@@ -112,25 +118,35 @@ function recomputeTargets(
   );
 }
 
-/** Targets by bucket end: a row without one keeps the previous target, and a session begins at 0. */
+/** A row without a target keeps the previous one, and a session begins with that of the last row up to its first. */
 function heldTargets(
   endMs: Float64Array,
   values: ArrayLike<unknown>,
   sizedRows: ArrayLike<unknown>,
   firstMs: number | undefined,
-): ReadonlyMap<number, ReplayTarget> {
-  let held: ReplayTarget = { value: 0, sizedRow: -1 };
-  const column = Array.from(endMs, (end, row): [number, ReplayTarget] => {
-    if (end === firstMs) held = { value: 0, sizedRow: -1 };
+): TargetColumn {
+  const none: ReplayTarget = { value: 0, sizedRow: -1 };
+  const first = firstMs === undefined ? -1 : rowsUntil(endMs, firstMs) - 1;
+  let before = none;
+  const held = Array.from(endMs, (_, row) => {
+    if (row === first) before = none;
     const value = Number(values[row] ?? Number.NaN);
     const sizedRow = Number(sizedRows[row] ?? Number.NaN);
-    held = {
-      value: Number.isNaN(value) ? held.value : value,
-      sizedRow: Number.isNaN(sizedRow) ? held.sizedRow : sizedRow,
+    before = {
+      value: Number.isNaN(value) ? before.value : value,
+      sizedRow: Number.isNaN(sizedRow) ? before.sizedRow : sizedRow,
     };
-    return [end, held];
+    return before;
   });
-  return new Map(column);
+  return { endMs, held };
+}
+
+/**
+ * The target that holds at the end of a bucket. It may be stated at one of another feed: a session that takes over, or
+ * whose gate opens, states all of its targets. Undefined before the first.
+ */
+function targetAt(column: TargetColumn | undefined, bucketMs: number): ReplayTarget | undefined {
+  return column?.held[rowsUntil(column.endMs, bucketMs) - 1];
 }
 
 /**
@@ -193,7 +209,7 @@ function rerun(
       router.apply(op);
       continue;
     }
-    const target = targets.get(op.instrument)?.get(op.bucket);
+    const target = targetAt(targets.get(op.instrument), op.bucket);
     if (target === undefined) {
       missing.push(`${op.instrument} at ${iso(op.bucket)}: the nodes give no target in the replay`);
       continue;

@@ -18,7 +18,7 @@ import { pathToFileURL } from "node:url";
  * - `INSTRUMENTS_MIXED`: no single account lists all its instruments, or they are quoted in several currencies.
  * - `CASH_AMBIGUOUS`: its node sets start with different cash.
  * - `ACCOUNT_INVALID`: the money rules of the run contradict each other.
- * - `RANGE_EMPTY`: no bar lies between `from` and `until`.
+ * - `RANGE_EMPTY`: no bar of any traded feed lies between `from` and `until`.
  * - `STRATEGY_NAME_TAKEN`: two strategies of a worker have one name.
  * - `WORKER_SIZE`: a worker is given no strategy, or more strategies or targets than it may have.
  */

@@ -22,6 +22,15 @@ function input(source: string, rows: number, isEnded = false): OnlineInput {
   return { nodeId: source, source, clock, replica, feed: undefined } as unknown as OnlineInput;
 }
 
+/** A feed whose file begins at its first row, and whose queue has none yet. */
+function listedLater(source: string): OnlineInput {
+  const bucketEndMs = (row: number) => (row + 100) * 60_000;
+  return {
+    ...input(source, 0),
+    feed: { rows: { firstRow: 0, startRow: 0, endRow: 5 }, bucketEndMs },
+  } as unknown as OnlineInput;
+}
+
 /** Clocks that stand after the last bucket for which every feed has its row. */
 function standing(...inputs: readonly OnlineInput[]): OnlineClocks {
   const clocks = new OnlineClocks(inputs);
@@ -38,4 +47,12 @@ test("nothing is waited for while no other feed is ahead, or after a feed has en
   expect(standing(input("a", 7), input("b", 3)).waitsFor(5)).toEqual([]);
   expect(standing(input("a", 3), input("b", 3)).waitsFor(5)).toEqual([]);
   expect(standing(input("a", 8), input("b", 3, true)).waitsFor(5)).toEqual([]);
+});
+
+test("a run is not held back to before its history by a feed that has not begun", () => {
+  const clocks = new OnlineClocks([input("a", 8), listedLater("b")]);
+
+  expect(clocks.availableMs()).toBe(8 * 60_000);
+  clocks.standAt(clocks.availableMs());
+  expect(clocks.row).toBe(7);
 });

@@ -127,7 +127,7 @@ export class OnlineClocks {
    * have ended, of the last bucket of any; −∞ for none.
    */
   availableMs(): number {
-    const begun = [...this.#states.values()].filter((state) => !Number.isNaN(lastKnownRow(state)));
+    const begun = [...this.#states.values()].filter(hasBegun);
     const going = begun.filter((state) => !state.inputs.every(isOver));
     const states = going.length > 0 ? going : begun;
     const ends = states.map((state) => endOf(state, lastKnownRow(state)));
@@ -226,6 +226,11 @@ export class OnlineClocks {
 
 function isOver(input: OnlineInput): boolean {
   return input.replica.isEnded;
+}
+
+/** A row of it is known: a feed that is listed only after its `start` has none. */
+function hasBegun(state: ClockState): boolean {
+  return lastKnownRow(state) >= firstRowOf(state);
 }
 
 function firstRowOf({ inputs }: ClockState): number {

@@ -297,6 +297,8 @@ export class ContextExecutor {
     let endMs = this.isWarm ? this.#endMs : this.#clocks.availableMs();
     for (const replica of claimed) {
       const clock = this.#wiring.clockOf.get(replica.identity.nodeId) ?? "";
+      // A queue of a feed that has not begun has no row to continue from.
+      if (replica.nextRow <= this.#clocks.firstRow(clock)) continue;
       const end = this.#clocks.endMs(clock, replica.nextRow - 1);
       endMs = Math.min(endMs, Number.isNaN(end) ? Number.NEGATIVE_INFINITY : end);
     }

@@ -4,6 +4,7 @@ import { type Client, createClient, createRouterTransport } from "@connectrpc/co
 import {
   AcquireLeasesResponseSchema,
   QueueService,
+  ReleaseLeasesResponseSchema,
   RenewLeasesResponseSchema,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
@@ -244,6 +245,24 @@ test("a session with more queues than one call may name renews them all, 1,000 a
 
   expect(renewed.map(({ length }) => length)).toEqual([1_000, 1_000, 500]);
   expect(new Set(renewed.flat()).size).toBe(2_500);
+});
+
+test("leases that are given back at one moment go to the gateway in one call for each 1,000", async () => {
+  const returned: string[][] = [];
+  const { keeper, replica } = rig(new LeaseServer(), {
+    releaseLeases: async ({ leases }) => {
+      returned.push((leases ?? []).map(({ computeKey }) => computeKey ?? ""));
+      return create(ReleaseLeasesResponseSchema, {});
+    },
+  });
+  const all = Array.from({ length: 1_500 }, (_, at) => replica(`k${at}`));
+
+  for (const one of all) keeper.release(one, 1, "clean");
+  await waitUntil(() => returned.length > 1, "the calls");
+  await keeper.stop();
+
+  expect(returned.map(({ length }) => length)).toEqual([1_000, 500]);
+  expect(new Set(returned.flat()).size).toBe(1_500);
 });
 
 test("queues that others hold do not keep the rest from being requested", async () => {

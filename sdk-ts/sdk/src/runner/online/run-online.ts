@@ -2,7 +2,7 @@ import type { ExecutionDomain } from "@qmtl/core/gate";
 import { pause, reconnectDelayMs, systemClock, TicketKeeper } from "../../control/index.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
-import { type RunCounters, RunParts } from "./run-parts.ts";
+import { type RunCounts, RunParts } from "./run-parts.ts";
 import { ConnectionMonitor } from "./session/connection-monitor.ts";
 import { FeedCache, loadReplayRows, mergeOnlineGraphs, onlineGraph } from "./session/graph.ts";
 import { HostedStrategy } from "./session/hosted-strategy.ts";
@@ -131,7 +131,7 @@ class HostedRun implements OngoingRun {
   readonly #options: OnlineOptions;
   readonly #clock: RunClock;
   readonly #services: OnlineServices;
-  readonly #counters: RunCounters = { evaluations: noEvaluations(), reconnects: 0 };
+  readonly #counters: RunCounts = { evaluations: noEvaluations(), reconnects: 0 };
   readonly #tickets: TicketKeeper;
   readonly #tasks: RunTasks;
   readonly #reporter: RunReporter;

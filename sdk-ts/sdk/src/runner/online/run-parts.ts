@@ -38,7 +38,7 @@ interface RunHost {
   readonly clock: RunClock;
   readonly reports: RunReports;
   readonly tasks: RunTasks;
-  readonly counters: RunCounters;
+  readonly counters: RunCounts;
   readonly connection: ConnectionMonitor;
   /** Highest domain in which orders may leave; null: as the world grants. */
   readonly domainMax: ExecutionDomain | null;
@@ -47,7 +47,7 @@ interface RunHost {
 }
 
 /** Counters of a process. */
-export interface RunCounters {
+export interface RunCounts {
   readonly evaluations: Evaluations;
   /** How often the connection came back after a loss. */
   reconnects: number;

@@ -65,7 +65,7 @@ const gatherMs = 250;
 const gatherMsMax = 2_000;
 
 /** Strategies whose nodes are to be computed together. */
-interface Gathering {
+interface ContextComposition {
   readonly name: string;
   readonly places: Map<StrategySwap, StrategyPlace>;
   readonly fromMs: number;
@@ -84,7 +84,7 @@ export class ContextSwaps implements ContextListener, SwapListener {
   readonly #contexts = new Map<OnlineContext, string>();
   /** Waiting buckets of each context, by the end of the previous bucket. */
   readonly #rows = new Map<OnlineContext, Map<number, ContextBucket>>();
-  readonly #gatherings = new Set<Gathering>();
+  readonly #gatherings = new Set<ContextComposition>();
   readonly #leaving = new Set<Promise<void>>();
   #isStopped = false;
 
@@ -228,7 +228,7 @@ export class ContextSwaps implements ContextListener, SwapListener {
   }
 
   /** Opens the context of strategies that rise together, or waits for more of them. */
-  #gathered(gathering: Gathering): void {
+  #gathered(gathering: ContextComposition): void {
     const { clock } = this.#options.ports;
     gathering.timer?.cancel();
     const others = [...this.#swaps.values()].filter(
@@ -241,7 +241,7 @@ export class ContextSwaps implements ContextListener, SwapListener {
     else gathering.timer = clock.setTimer(open, Math.min(gatherMs, gatherMsMax - waitedMs));
   }
 
-  #openGathered(gathering: Gathering): void {
+  #openGathered(gathering: ContextComposition): void {
     this.#gatherings.delete(gathering);
     const { places } = gathering;
     const context = this.#open([...places.values()]);

@@ -244,17 +244,17 @@ export class TargetSender implements SliceTaker {
 interface TargetsContent {
   readonly slice: StrategySlice;
   readonly ends: readonly FeedEnd[];
-  readonly stated: readonly StatedBy[];
+  readonly stated: readonly StrategyStatement[];
 }
 
 /** What a strategy states in a call. */
-interface StatedBy extends OrderSubject {
+interface StrategyStatement extends OrderSubject {
   readonly strategy: HostedStrategy;
   readonly stated: StatedTargets;
 }
 
 /** What a strategy has to state now; nothing if the router has all of it. */
-function statedBy(strategy: HostedStrategy): StatedBy[] {
+function statedBy(strategy: HostedStrategy): StrategyStatement[] {
   if (strategy.isOut) return [];
   const stated = strategy.targets.unsent();
   if (stated.targets.length === 0) return [];
@@ -263,7 +263,7 @@ function statedBy(strategy: HostedStrategy): StatedBy[] {
 }
 
 /** Takes the results of a call. Returns the reasons for which targets were refused. */
-function answered(passed: readonly StatedBy[], { results }: SetTargetsResponse): string[] {
+function answered(passed: readonly StrategyStatement[], { results }: SetTargetsResponse): string[] {
   const refused: string[] = [];
   let next = 0;
   for (const { strategy, stated } of passed) {

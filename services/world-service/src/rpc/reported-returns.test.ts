@@ -3,6 +3,7 @@ import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/exe
 import { RuleUse, RuleVerdict } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { readHeads, readSeries } from "../store/returns-table.ts";
 import { document, goodSeries, reasonOf, refusalOf, WireWorlds } from "../testing/wire-worlds.ts";
 
 let all: WireWorlds;
@@ -162,44 +163,34 @@ describe("a paper series that goes on with another clock", () => {
       .as("gateway")
       .client(DecisionService)
       .reportReturns({ worldId, returns: [{ strategyId: "a", series }] });
-  /** What is judged and what is counted of the series now. */
+  /** The series as it is stored and judged now. */
   const seen = async () => {
-    const policyDocument =
-      "metrics_from: {enter_paper: dryrun, stay_paper: dryrun}\nmin_samples: 2\n" +
-      "thresholds: {volatility: {metric: volatility, max: 100}}";
-    const asked = { worldId, validateOnly: true, policyDocument, requestId: "look" };
-    const { evaluation } = await all.decisions.evaluate(asked);
-    const { decision } = await all.decisions.decide({ worldId });
-    const terms = decision!.strategies.flatMap((one) => one.terms.map(({ detail }) => detail));
-    const counted = terms.find((detail) => detail.includes("dryrun samples"));
-    const { samples, volatility, max_drawdown_ratio } = evaluation!.strategies[0]!.metrics;
-    return { samples, volatility, drawdown: max_drawdown_ratio, counted };
+    const heads = await readHeads(all.wire.db, worldId);
+    const own = heads.filter(({ domain }) => domain === "dryrun");
+    const [stored] = await readSeries(all.wire.db, worldId, own);
+    const { intervals, intervalSeconds, periodsPerYear } = own[0]!;
+    const { samples, drawdown } = stored!.series;
+    return { intervals, intervalSeconds, periodsPerYear, samples, drawdown };
   };
   beforeEach(async () => {
     worldId = await all.make("a");
-    const document = "metrics_from: {enter_paper: dryrun, stay_paper: dryrun}\nmin_samples: 2";
-    await all.policies.createPolicy({ worldId, document, requestId: "p" });
   });
 
   test("of a shorter interval is sampled by the longer one, in as many a year as the feed with the most", async () => {
     await report({ ...days, ...ofDays });
-    const { volatility = 0 } = await seen();
+    const before = await seen();
     const answers = [
       await report({ ...hours, ...ofHours }),
       await report({ ...hours, ...ofHours }),
     ];
-    const after = await seen();
 
     expect(answers.map(({ samples }) => samples)).toEqual([[51], [51]]);
-    expect(after).toMatchObject({ samples: 5, drawdown: expect.closeTo(0.5, 12) });
-    expect(after.counted).toBe("5 dryrun samples ≥ 2");
-    const deviation = (values: readonly number[]) => {
-      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-      const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-      return Math.sqrt(squares / (values.length - 1));
-    };
-    expect(volatility).toBeCloseTo(deviation(days.returns) * Math.sqrt(252), 12);
-    expect(after.volatility).toBeCloseTo(deviation([...days.returns, 0, 0]) * Math.sqrt(365), 12);
+    const daily = { intervalSeconds: 86_400, periodsPerYear: 252, intervals: 3, samples: 3 };
+    expect(before).toMatchObject(daily);
+    expect(await seen()).toEqual({
+      ...{ intervalSeconds: 86_400, periodsPerYear: 365, intervals: 5, samples: 5 },
+      drawdown: expect.closeTo(0.5, 12),
+    });
   });
 
   test("of a longer interval is sampled by it from its beginning", async () => {
@@ -207,14 +198,16 @@ describe("a paper series that goes on with another clock", () => {
     const before = await seen();
     await report({ ...paper(5 * dayMs, dayMs, [0.01]), ...ofDays });
 
-    expect(before).toMatchObject({ samples: 48, counted: "48 dryrun samples ≥ 2" });
-    expect(await seen()).toMatchObject({ samples: 3, counted: "3 dryrun samples ≥ 2" });
+    const hourly = { intervalSeconds: 3_600, periodsPerYear: 8_760, intervals: 48, samples: 48 };
+    expect(before).toMatchObject(hourly);
+    const daily = { intervalSeconds: 86_400, periodsPerYear: 365, intervals: 3, samples: 3 };
+    expect(await seen()).toMatchObject(daily);
   });
 
   test("keeps its clock when a report has no returns", async () => {
     await report({ ...days, ...ofDays });
     const before = await seen();
-    await report({ ...ofHours, domain: ExecutionDomain.DRYRUN });
+    await report({ ...ofHours, domain: ExecutionDomain.DRYRUN, returns: [] });
 
     expect(await seen()).toEqual(before);
   });

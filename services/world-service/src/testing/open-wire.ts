@@ -42,6 +42,8 @@ export async function openWire() {
     connectTo(`http://127.0.0.1:${router.port}`, { headers: () => ({ [roleHeader]: role }) });
   const connections = new Map(ROLES.map((role) => [role, connectAs(role)]));
   return {
+    /** Schema `world`. */
+    db: deps.db,
     /** Clients of a caller in this role. */
     as: (role: CallPrincipal["role"]) => {
       const connection = connections.get(role)!;

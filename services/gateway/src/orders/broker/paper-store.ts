@@ -101,11 +101,8 @@ interface WorldFence {
   fence: number;
 }
 
-/** Worlds, and the fence that each has to have. */
-export type WantedFences = ReadonlyMap<string, number>;
-
-/** True while the worlds have these fences; `isLocking`: none of them changes until the statement is stored. */
-export function fencesStand(wanted: WantedFences, isLocking: boolean): SqlWrite {
+/** True while worlds have the fences `wanted` of them; `isLocking`: none changes until the statement is stored. */
+export function fencesStand(wanted: ReadonlyMap<string, number>, isLocking: boolean): SqlWrite {
   return {
     sql: isLocking ? standLocked : stand,
     params: [[...wanted.keys()], [...wanted.values()], wanted.size],
@@ -118,7 +115,7 @@ const stand = `(SELECT count(*) ${standing}) = $3::int`;
 const standLocked = `(SELECT count(*) FROM (SELECT ${standing} FOR SHARE OF f) AS held) = $3::int`;
 
 /** The same, compared in a transaction; no fence of them changes until it ends. */
-export async function haveFences(tx: Tx, wanted: WantedFences): Promise<boolean> {
+export async function haveFences(tx: Tx, wanted: ReadonlyMap<string, number>): Promise<boolean> {
   const rows = await tx.query<WorldFence>(
     `SELECT world_id, fence FROM paper.world_fence WHERE world_id = ANY($1::text[]) ORDER BY world_id FOR SHARE`,
     [[...wanted.keys()]],

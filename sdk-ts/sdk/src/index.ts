@@ -19,6 +19,7 @@ export type {
   BuyAndHoldResult,
   OfflineResult,
   ResultCosts,
+  ResultFinancing,
   ResultInstrument,
   ResultNode,
   ResultRefusal,

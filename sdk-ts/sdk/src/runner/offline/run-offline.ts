@@ -118,10 +118,9 @@ async function backtest(
   const returns = makeReturnSeries(markReturns);
   const metrics = computeMetrics(returns);
   const instruments = resultInstruments(market, trading, rows);
-  const judged = market.instruments.flatMap((instrument, at): JudgedTarget[] => {
-    if (!listed.instruments.includes(instrument)) return [];
-    return [
-      {
+  const judged = market.instruments
+    .map(
+      (instrument, at): JudgedTarget => ({
         instrument,
         result: instruments[at]!,
         signal: computed.columns.get(signals[at]!)!,
@@ -129,9 +128,9 @@ async function backtest(
         rows: rows.get(instrument.markSource)!,
         initialCash: market.initialCash,
         currency: market.currency,
-      },
-    ];
-  });
+      }),
+    )
+    .filter((one) => !isUnlisted(one.rows));
   const result: OfflineResult = {
     strategyName: identified.strategy.name,
     nodes: identified.graph.nodes.map(({ id, declared }) => ({

@@ -105,12 +105,10 @@ async function backtest(
   const marked = market.instruments.map(({ markSource }) => markSource);
   const traded = new Set(marked);
   const feeds = await loadFeeds([...sourcesOf(identified), ...tagged, ...traded], options);
-  const rows = new Map<string, TradedRows>();
-  for (const name of traded) rows.set(name, tradedRows(feeds.get(name)!, options));
+  const rows = new Map([...traded].map((name) => [name, tradedRows(feeds.get(name)!, options)]));
   const listed = listedMarket(market, rows, options);
-  const ids = market.instruments.map(({ target }) => target.nodeId);
-  const signals = market.instruments.map(({ target }) => target.signalId);
-  const wanted = [...new Set([...ids, ...signals])];
+  const nodes = market.instruments.flatMap(({ target }) => [target.nodeId, target.signalId]);
+  const wanted = [...new Set(nodes)];
   const computed = computeOffline(identified, feeds, wanted, options.onProgress, tags);
   const targets = targetColumns(identified, market, computed.columns, feeds);
   const trading = tradeOffline(market, targets, rows);
@@ -118,27 +116,24 @@ async function backtest(
   const returns = makeReturnSeries(markReturns);
   const metrics = computeMetrics(returns);
   const instruments = resultInstruments(market, trading, rows);
-  const judged = market.instruments.flatMap((instrument, at): JudgedTarget[] => {
-    if (!listed.instruments.includes(instrument)) return [];
-    return [
-      {
+  const judged = market.instruments
+    .map(
+      (instrument, at): JudgedTarget => ({
         instrument,
         result: instruments[at]!,
-        signal: computed.columns.get(signals[at]!)!,
+        signal: computed.columns.get(instrument.target.signalId)!,
         targetChanges: trading.targetChangesOf[at]!,
         rows: rows.get(instrument.markSource)!,
         initialCash: market.initialCash,
         currency: market.currency,
-      },
-    ];
-  });
+      }),
+    )
+    .filter((one) => !isUnlisted(one.rows));
   const result: OfflineResult = {
     strategyName: identified.strategy.name,
-    nodes: identified.graph.nodes.map(({ id, declared }) => ({
-      id,
-      name: declared.name,
-      type: declared.node.nodeType,
-    })),
+    nodes: identified.graph.nodes.map(({ id, declared: { name, node } }) => {
+      return { id, name, type: node.nodeType };
+    }),
     graph: identified.graph,
     evaluations: computed.evaluations,
     instruments,

@@ -14,8 +14,7 @@ import type {
 import type { Peer } from "../peers/peer.ts";
 import type { BarrierEnds, GateView, SliceCall, SourceBar, WorldUses } from "../ports.ts";
 import { describeFeed } from "./describe-feed.ts";
-import type { WaitOptions } from "./offer-queue.ts";
-import type { PartWait } from "./publish-plan.ts";
+import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
 import type { SliceBooker } from "./slice-booker.ts";
 import {
@@ -94,10 +93,15 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     return this.#opening;
   }
 
-  /** Waits at the barrier of a feed; see `OfferQueue.wait`. */
-  async wait({ source, record, row }: PartWait, options: WaitOptions): Promise<void> {
+  /** Offers rows at the barrier of a feed; see `OfferQueue.offer`. */
+  async offer(
+    source: string,
+    record: string,
+    rows: readonly OfferedRow[],
+    options: WaitOptions,
+  ): Promise<HeldRows> {
     await this.#timeline(source);
-    await this.#timelines.wait(source, record, row, options);
+    return this.#timelines.offer(source, record, rows, options);
   }
 
   /** A row is in the log; see `Timelines.effective`. */

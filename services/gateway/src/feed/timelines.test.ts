@@ -82,7 +82,8 @@ function rig(
   });
   const publish = (row: number, source = "f", name = `${source}/${row}`): void => {
     timelines
-      .wait(source, name, rowAt(row), { sessionId: "s", signal: never })
+      .offer(source, name, [rowAt(row)], { sessionId: "s", signal: never })
+      .passed()
       .then(() => {
         passed.push(name);
         return timelines.effective(source, rowAt(row), [bar(source, row)], { isEmpty: false });
@@ -159,7 +160,8 @@ test("rows of two feeds that end together pass together and are booked at once; 
   expect(passed).toEqual([]);
 
   timelines
-    .wait("g", "g/5", sleeping, { sessionId: "s", signal: never })
+    .offer("g", "g/5", [sleeping], { sessionId: "s", signal: never })
+    .passed()
     .then(() => timelines.effective("g", sleeping, [], { isEmpty: true }))
     .catch(() => {});
   publish(11);
@@ -227,7 +229,7 @@ test("a publish that is held for too long, or sent again, is answered so", async
   await settle();
   expect(refused).toHaveLength(2);
   expect(passed).toEqual([]);
-  expect(timelines.stateOf("f")?.feeds.get("f")).toMatchObject({ logRow: 9, offer: null });
+  expect(timelines.stateOf("f")?.feeds.get("f")).toMatchObject({ logRow: 9, offers: [] });
 });
 
 test("a row of one session does not push out that of another, nor take all the places", async () => {
@@ -237,7 +239,7 @@ test("a row of one session does not push out that of another, nor take all the p
   const row = (at: number) => ({ row: at, toRow: at, timeMs: at * 1_000 });
   const forge = (record: string, at: number) => {
     const options = { sessionId: "other", signal: never };
-    const forged = (async () => timelines.wait("f", record, row(at), options))();
+    const forged = (async () => timelines.offer("f", record, [row(at)], options).passed())();
     forged.catch((error: { reason: string }) => refused.push(error.reason));
   };
   forge("f/10", 11);
@@ -256,7 +258,7 @@ test("a row that is held for too long is told what it waits for: the hold, runne
     const { timelines, clock } = setUp;
     const timeMs = at * 1_000;
     const options = { sessionId: "s", signal: never, waitMs: 1_000 };
-    const waiting = timelines.wait("f", "k", { row: at, toRow: at, timeMs }, options);
+    const waiting = timelines.offer("f", "k", [{ row: at, toRow: at, timeMs }], options).passed();
     const message = waiting.then(
       () => "",
       (error: Error) => error.message,

@@ -13,6 +13,7 @@ import type { EndedRow, SliceCall, SourceBar } from "../ports.ts";
 import { HeldCalls } from "./held-calls.ts";
 import {
   barrierWaitMsMax,
+  type HeldRows,
   type OfferListener,
   OfferQueue,
   type WaitOptions,
@@ -107,13 +108,19 @@ export class Timelines implements OfferListener {
     if (owned !== undefined) this.#take(owned, input);
   }
 
-  /** Waits until a row may be appended; see `OfferQueue.wait`. */
-  wait(source: string, record: string, row: OfferedRow, options: WaitOptions): Promise<void> {
-    return this.#offers.wait(source, record, row, options);
+  /** Offers rows that are to be appended; see `OfferQueue.offer`. */
+  offer(
+    source: string,
+    record: string,
+    rows: readonly OfferedRow[],
+    options: WaitOptions,
+  ): HeldRows {
+    return this.#offers.offer(source, record, rows, options);
   }
 
   /**
-   * A row is in the log, with the bars of it that this queue brings. Resolves once its slice is booked.
+   * Rows are in the log, as one up to `row.toRow`, with the bars of them that this queue brings. Resolves once their
+   * slices are booked.
    *
    * @throws {QmtlError} BARRIER_HELD when that takes too long.
    */
@@ -201,9 +208,9 @@ export class Timelines implements OfferListener {
     const feed = owned?.state.feeds.get(source);
     if (owned === undefined || feed === undefined) return;
     this.#offers.pass(source, feed.logRow);
-    const offer = this.#offers.next(source, feed.logRow);
-    if (offer !== undefined) this.#take(owned, { kind: "offered", source, offer });
-    else if (feed.offer !== null) this.#take(owned, { kind: "withdrawn", source });
+    const offers = this.#offers.next(source, feed.logRow);
+    if (offers.length > 0) this.#take(owned, { kind: "offered", source, offers });
+    else if (feed.offers.length > 0) this.#take(owned, { kind: "withdrawn", source });
   }
 
   whyHeld(source: string, row: OfferedRow): string {

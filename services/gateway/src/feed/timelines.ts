@@ -44,6 +44,8 @@ interface TimelinesPorts {
   readonly logger: Logger;
   readonly booker: Pick<SliceBooker, "book" | "passed" | "take" | "hasBars">;
   readonly listener: TimelineListener;
+  /** Whether nothing that moves with these feeds may order now. */
+  readonly isComputeOnly: (sources: readonly string[]) => boolean;
 }
 
 /**
@@ -93,6 +95,11 @@ export class Timelines implements OfferListener {
       if (isPaused !== one.state.isPaused) this.take(one.state, { kind: "paused", isPaused });
     }
     this.#join();
+  }
+
+  /** Asks again which timelines may only compute. */
+  recheck(): void {
+    for (const owned of [...this.#all]) this.#check(owned);
   }
 
   /** One input of the timeline that has this state now. */
@@ -245,7 +252,14 @@ export class Timelines implements OfferListener {
     this.#all.add(owned);
     for (const source of owned.state.feeds.keys()) this.#of.set(source, owned);
     this.#take(owned, { kind: "paused", isPaused: false });
+    this.#check(owned);
     for (const source of owned.state.feeds.keys()) this.offersChanged(source);
+  }
+
+  #check(owned: OwnedTimeline): void {
+    const isComputeOnly = this.#ports.isComputeOnly([...owned.state.feeds.keys()]);
+    if (isComputeOnly !== owned.state.isComputeOnly)
+      this.#take(owned, { kind: "compute_only", isComputeOnly });
   }
 
   /** Joins and divides timelines as wanted, as far as nothing is under way in them. */
@@ -329,9 +343,8 @@ export class Timelines implements OfferListener {
       }
     }
     if (signal.aborted) return;
-    const { slice, feeds } = owned.state;
-    const own = [...feeds].filter(([, { endMs }]) => endMs === slice.timeMs);
-    booker.passed(own.map(([source, { logRow: row }]) => ({ source, row })));
+    const begun = [...owned.state.feeds].filter(([, { logRow }]) => logRow >= 0);
+    booker.passed(begun.map(([source, { logRow: row }]) => ({ source, row })));
     listener.sliceBooked(owned.state);
     this.#take(owned, { kind: "booked" });
     owned.booked();
@@ -347,6 +360,8 @@ export class Timelines implements OfferListener {
       this.#take(owned, { kind: "not_taken", sessionIds });
       return;
     }
+    // What was taken may have made the first order.
+    this.#check(owned);
     this.#take(owned, { kind: "taken" });
     this.#calls.taken(calls);
   }

@@ -16,7 +16,7 @@ export interface BarRow {
 }
 
 /** A row to be booked, with the worlds whose returns it seals. */
-interface SliceRow {
+export interface SliceRow {
   readonly row: BarRow;
   readonly worlds: readonly string[];
 }
@@ -46,42 +46,43 @@ export function slicesOf(
 }
 
 /**
- * Books the rows of one slice on one account, all in one booking: the broker's fills at the opens, in the order of the
- * instruments' names as in a backtest, marks at the closes, then, with all marks there, capital and return of every
- * strategy of the worlds that live by one of the feeds, and last what the account's money demands at these marks.
- * Returns what was journaled; nothing for rows that were booked before. An instrument that was marked at this time or
- * later keeps that mark, as after its `mark_source` was changed. Rows that end no later than the account's last slice
- * are history, of a feed that joined: they seal nothing. Call it only within an exclusive operation of the account.
+ * Books the rows of slices on one account, in order of time and all in one booking. Of each slice: the broker's fills at
+ * the opens, in the order of the instruments' names as in a backtest, marks at the closes, then, with all marks there,
+ * capital and return of every strategy of the worlds that live by one of the feeds, and last what the account's money
+ * demands at these marks. Several slices only on an account that has nothing to fill and nothing to close: between them
+ * nothing is sent to the broker. Returns what was journaled; nothing for rows that were booked before. An instrument
+ * that was marked at this time or later keeps that mark, as after its `mark_source` was changed. Rows that end no later
+ * than the account's last slice are history, of a feed that joined: they seal nothing. Call it only within an exclusive
+ * operation of the account.
  */
-export async function bookSlice(
+export async function bookSlices(
   router: AccountRouter,
-  slice: readonly SliceRow[],
+  slices: readonly (readonly SliceRow[])[],
 ): Promise<readonly SealedBar[]> {
   const { market } = router;
-  const fresh = slice.filter(({ row }) => row.row > (market.lastRow(row.source)?.row ?? -1));
+  const fresh = slices
+    .map((rows) => rows.filter(({ row }) => row.row > (market.lastRow(row.source)?.row ?? -1)))
+    .filter((rows) => rows.length > 0);
   if (fresh.length === 0) return [];
   if (router.isDoubtful) await reconcileAccount(router);
   // Until the end of this function the broker may know fills that the journal does not.
   router.isDoubtful = true;
-  const bars = fresh.flatMap(({ row }) => {
-    const openTimeMs = row.openTimeMs ?? market.lastRow(row.source)?.bucket ?? 0;
-    const own = row.bars.filter((bar) => router.core.knows(bar.instrument));
-    return own.map((bar): BrokerBar => ({ ...bar, openTimeMs }));
-  });
-  bars.sort((a, b) => (a.instrument < b.instrument ? -1 : 1));
-  const report = await router.deps.broker.onBars(bars);
+  const report = await router.deps.broker.onBars(brokerBars(router, fresh));
   const booking = router.booking();
   takeReport(router, report, booking);
   const booked: SealedBar[] = [];
-  const ops = barOps(router, fresh).map((op) => {
-    const place = { world: "", strategy: "", row: op.row };
-    const { sealed = [] } = booking.apply("bar", op, place, router.permission);
-    const { source, row, bucket, worlds } = op;
-    booked.push({ source, row, bucket, worlds, sealed });
-    return op;
-  });
-  const [last] = ops.slice(-1);
-  if (last !== undefined && router.core.isMarginDue) {
+  let ops: ReturnType<typeof barOps> = [];
+  for (const rows of fresh) {
+    for (const op of ops) market.take(op);
+    ops = barOps(router, rows);
+    for (const op of ops) {
+      const place = { world: "", strategy: "", row: op.row };
+      const { sealed = [] } = booking.apply("bar", op, place, router.permission);
+      const { source, row, bucket, worlds } = op;
+      booked.push({ source, row, bucket, worlds, sealed });
+    }
+    const [last] = ops.slice(-1);
+    if (last === undefined || !router.core.isMarginDue) continue;
     const { bucket, row } = last;
     const place = { world: "", strategy: "", row };
     booking.apply("margin", { op: "margin", bucket }, place, router.permission);
@@ -91,6 +92,25 @@ export async function bookSlice(
   for (const op of ops) market.take(op);
   for (const bar of booked) router.barBooked(bar);
   return booked;
+}
+
+/** The bars of slices as the broker gets them, each slice in the order of its instruments' names. */
+function brokerBars(
+  { core, market }: AccountRouter,
+  slices: readonly (readonly SliceRow[])[],
+): BrokerBar[] {
+  const endMs = new Map<string, number>();
+  return slices.flatMap((rows) => {
+    const bars = rows.flatMap(({ row }) => {
+      const { source, bucket } = row;
+      const beforeMs = endMs.get(source) ?? market.lastRow(source)?.bucket ?? 0;
+      const openTimeMs = row.openTimeMs ?? beforeMs;
+      endMs.set(source, bucket);
+      const own = row.bars.filter((bar) => core.knows(bar.instrument));
+      return own.map((bar): BrokerBar => ({ ...bar, openTimeMs }));
+    });
+    return bars.sort((a, b) => (a.instrument < b.instrument ? -1 : 1));
+  });
 }
 
 /** The operations of a slice: every mark is taken before anything is sealed. */

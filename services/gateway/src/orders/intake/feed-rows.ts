@@ -1,15 +1,17 @@
 import { bucketOpen } from "@qmtl/core/intervals";
+import { batchSlicesMax } from "@qmtl/core/queues";
 import { parseInterval, periodsPerYearOf, type QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, Logger } from "@qmtl/service-kit";
 import type { EndedRow, SourceBar } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
+import type { AccountRouter } from "../account/account-router.ts";
 import type { AccountSettings } from "../account/account-settings.ts";
 import type { SealedBar } from "../account/rebuild-books.ts";
 import type { WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { OrderWorld } from "../store/order-world.ts";
-import { type BarRow, bookSlice, slicesOf } from "./book-slice.ts";
+import { type BarRow, bookSlices, type SliceRow, slicesOf } from "./book-slice.ts";
 import type { BucketAcks } from "./bucket-acks.ts";
 import { ReturnsReporter } from "./returns-reporter.ts";
 import { RowWaiters } from "./row-waiters.ts";
@@ -77,7 +79,8 @@ export class FeedRows {
   async onBars(bars: readonly SourceBar[]): Promise<void> {
     const slices = slicesOf(bars, (source, endMs) => this.#openTimeMs(source, endMs));
     const run = this.#tail.then(async () => {
-      for (const slice of slices) await this.#book(slice);
+      for (let at = 0; at < slices.length; at += batchSlicesMax)
+        await this.#book(slices.slice(at, at + batchSlicesMax));
     });
     this.#tail = run.catch(() => {});
     await run;
@@ -145,22 +148,25 @@ export class FeedRows {
     for (const reporter of this.#reporters.values()) await reporter.stop();
   }
 
-  /** Books the rows of one slice, in the order of their feeds' names. */
-  async #book(rows: readonly BarRow[]): Promise<void> {
+  /** Books the rows of slices in order of time, those of one slice in the order of their feeds' names. */
+  async #book(slices: readonly (readonly BarRow[])[]): Promise<void> {
     const worlds = [...this.#ports.worlds.worlds.values()];
     const sealed: SealedBar[] = [];
     for (const router of this.#ports.routers.all()) {
       const { account, deps } = router;
       const marked = new Set(deps.settings.instruments.map(({ markSource }) => markSource));
-      const own = rows
-        .filter(({ source }) => marked.has(source))
-        .map((row) => ({ row, worlds: livingBy(worlds, account, row.source) }));
-      if (own.length === 0) continue;
-      sealed.push(...(await router.exclusiveBooking(() => bookSlice(router, own))));
+      const own = slices.map((rows) =>
+        rows
+          .filter(({ source }) => marked.has(source))
+          .map((row) => ({ row, worlds: livingBy(worlds, account, row.source) })),
+      );
+      sealed.push(...(await bookOn(router, own)));
     }
-    for (const row of rows) {
+    for (const row of slices.flat()) {
       this.#bookedOf(row.source).advance(row.row);
-      const own = sealed.filter((bar) => bar.source === row.source && bar.worlds.length > 0);
+      const own = sealed.filter(
+        (bar) => bar.source === row.source && bar.row === row.row && bar.worlds.length > 0,
+      );
       this.#report(row, own);
     }
   }
@@ -198,6 +204,22 @@ export class FeedRows {
     this.#reporters.set(source, reporter);
     return reporter;
   }
+}
+
+/** Books slices on one account: together while it has nothing to fill and nothing to close, else one by one. */
+async function bookOn(
+  router: AccountRouter,
+  slices: readonly (readonly SliceRow[])[],
+): Promise<SealedBar[]> {
+  const booked: SealedBar[] = [];
+  const left = slices.filter((rows) => rows.length > 0);
+  while (left.length > 0) {
+    const bars = await router.exclusiveBooking(() =>
+      bookSlices(router, left.splice(0, router.isIdle ? left.length : 1)),
+    );
+    booked.push(...bars);
+  }
+  return booked;
 }
 
 /** Worlds of an account whose own feed is this one. */

@@ -17,7 +17,7 @@ import {
 } from "../../../control/index.ts";
 import { hasReason } from "../../../rpc/qmtl-error.ts";
 import { reasonName } from "../../../rpc/reason-code.ts";
-import type { ComputedBucket } from "../compute/clocks.ts";
+import type { ComputedBucket, FeedEnd } from "../compute/clocks.ts";
 import type { BucketTaker } from "../compute/swap.ts";
 import type { OnlineTarget } from "../session/graph.ts";
 import type { Evaluations } from "../session/online-run.ts";
@@ -57,9 +57,13 @@ const againMs = 100;
 const againMsMax = 2_000;
 
 /**
- * Decides the targets of each bucket and reports its end to the gateway, one bucket after the other, with one call for
- * all feeds whose rows end there. The call is repeated until it is answered; then the rows are ended. A target is sent if
- * it changed or was not taken under the lease in force.
+ * Decides the targets of each bucket and reports its end to the gateway, with one call for all feeds whose rows end
+ * there. The call is repeated until it is answered; then the rows are ended. A target is sent if it changed or was not
+ * taken under the lease in force.
+ *
+ * A barrier lets no row pass before the one before was ended, unless nothing may order, or this session was dropped: of
+ * several buckets that wait, no target but the last one's could be taken. They are decided on in order, and end with one
+ * call.
  */
 export class TargetSender implements BucketTaker {
   readonly #options: TargetSenderOptions;
@@ -68,6 +72,8 @@ export class TargetSender implements BucketTaker {
   readonly #stop = new AbortController();
   readonly #buckets: ComputedBucket[] = [];
   #decided: ComputedBucket | undefined;
+  /** Rows that end with the bucket decided last, and with those decided together with it. */
+  #ends: readonly FeedEnd[] = [];
   #endedMs = Number.NEGATIVE_INFINITY;
   #mustRepeat = false;
   #isRunning = false;
@@ -163,23 +169,30 @@ export class TargetSender implements BucketTaker {
   async #run(): Promise<void> {
     const signal = this.#stop.signal;
     while (!signal.aborted) {
-      const bucket = this.#buckets[0];
-      if (bucket !== undefined) this.#decide(bucket);
+      const buckets = [...this.#buckets];
+      if (buckets.length > 0) this.#decide(buckets);
       else if (!this.#mustRepeat) return;
       this.#mustRepeat = false;
       await this.#end();
-      if (signal.aborted || bucket === undefined) continue;
-      this.#buckets.shift();
-      this.#endedMs = bucket.bucketEndMs;
-      this.#options.listener.bucketEnded(bucket);
+      if (signal.aborted) return;
+      this.#buckets.splice(0, buckets.length);
+      for (const bucket of buckets) {
+        this.#endedMs = bucket.bucketEndMs;
+        this.#options.listener.bucketEnded(bucket);
+      }
     }
   }
 
-  #decide(bucket: ComputedBucket): void {
-    this.#targets.decide(bucket);
-    this.#decided = bucket;
+  #decide(buckets: readonly ComputedBucket[]): void {
     const { gate, listener } = this.#options;
-    listener.targetsFixed(bucket, this.values, this.#targets.isShut(gate));
+    const ends = new Map<string, FeedEnd>();
+    for (const bucket of buckets) {
+      this.#targets.decide(bucket);
+      this.#decided = bucket;
+      for (const end of bucket.ends) ends.set(end.source, end);
+      listener.targetsFixed(bucket, this.values, this.#targets.isShut(gate));
+    }
+    this.#ends = [...ends.values()];
   }
 
   /** Ends the rows of the bucket decided last; repeats the call until the gateway answers. */
@@ -256,7 +269,7 @@ export class TargetSender implements BucketTaker {
     const { orders, session, strategyId, counts } = this.#options;
     const { wantedOrders, evaluations } = counts;
     const caller = { strategyId, ticket: session.ticket, wantedOrders, evaluations };
-    const request = targetsRequest(caller, claim, bucket, targets);
+    const request = targetsRequest(caller, claim, { bucket, ends: this.#ends }, targets);
     return orders.setTargets(request, { signal: this.#stop.signal, timeoutMs: 10_000 });
   }
 }
@@ -270,19 +283,19 @@ interface TargetsCaller {
 }
 
 /**
- * Request that ends the rows of a bucket, with the targets to send, under the gate's claim. A target names the row of its
+ * Request that ends rows up to those of a bucket, with the targets to send, under the gate's claim. A target names the row of its
  * instrument's mark source, or another one where that has none.
  */
 function targetsRequest(
   caller: TargetsCaller,
   claim: SenderClaim,
-  { bucketEndMs, ends, row: bucketRow }: ComputedBucket,
+  { bucket, ends }: { readonly bucket: ComputedBucket; readonly ends: readonly FeedEnd[] },
   targets: readonly StatedTarget[],
 ): SetTargetsRequest {
   const { strategyId, ticket, wantedOrders, evaluations } = caller;
-  const bucketEndTime = timestampFromMs(bucketEndMs);
+  const bucketEndTime = timestampFromMs(bucket.bucketEndMs);
   const rowOf = (markSource: string | undefined): number =>
-    (ends.find(({ source }) => source === markSource) ?? ends[0])?.row ?? bucketRow;
+    (bucket.ends.find(({ source }) => source === markSource) ?? bucket.ends[0])?.row ?? bucket.row;
   const request: MessageInitShape<typeof SetTargetsRequestSchema> = {
     ticket,
     update: {

@@ -44,6 +44,26 @@ test.each([
     "from here on: one order may be worth any amount, all together any amount",
   ],
   [
+    {
+      op: "settings",
+      money: {
+        ...{ kind: "margin", leverageMax: 2 },
+        financing: {
+          ...{ cashRate: 0.02, debitRate: 0.06, borrowRate: 0.01, dayCount: 360, zone: "UTC" },
+        },
+      },
+    },
+    "from here on: positions may be worth 2 times its equity, with 2 % a year on cash, 6 % on debit and 1 % on shorts, each day of UTC for 1/360 of it",
+  ],
+  [
+    { op: "finance", timeMs: Date.UTC(2020, 0, 3), interest: 12.5, borrowFees: 0.25 },
+    "the account pays 12.5 of interest and pays 0.25 of borrow fees for the day that ends at 2020-01-03T00:00:00.000Z",
+  ],
+  [
+    { op: "finance", timeMs: Date.UTC(2020, 0, 3), interest: -12.5, borrowFees: 0 },
+    "the account receives 12.5 of interest and pays 0 of borrow fees for the day that ends at 2020-01-03T00:00:00.000Z",
+  ],
+  [
     { op: "note", order },
     "order o-7 of s-1 in demo is to sell 3 lots of SPX at the market (target)",
   ],

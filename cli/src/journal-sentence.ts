@@ -53,6 +53,11 @@ const SENTENCES: Readonly<Record<string, (body: Body) => string | undefined>> = 
     return `the bar of ${textOf(body.source)} until ${time(body.bucket)} closes ${closes.join(", ") || "without a mark"}`;
   },
   margin: (body) => `positions are reduced for lack of margin at the close of ${time(body.bucket)}`,
+  finance: (body) => {
+    const { timeMs, interest, borrowFees } = body;
+    const paid = Number(interest) < 0 ? "receives" : "pays";
+    return `the account ${paid} ${money(Math.abs(Number(interest)))} of interest and pays ${money(borrowFees)} of borrow fees for the day that ends at ${time(timeMs)}`;
+  },
   settings: settingsSentence,
   adjust_cash: (body) => `cash is adjusted by ${money(body.cash)}`,
   adjust_position: (body) =>
@@ -79,13 +84,20 @@ function settingsSentence(body: Body): string | undefined {
   return parts.length === 0 ? undefined : `from here on: ${parts.join("; ")}`;
 }
 
-function moneyRules({ kind, leverageMax, maintenance }: Body): string {
+function moneyRules({ kind, leverageMax, maintenance, financing }: Body): string {
   const shorts = kind === "cash" ? ", without shorts" : "";
   const least =
     maintenance === undefined
       ? ""
       : `, and are reduced when equity is below ${percent(maintenance)} of them`;
-  return `positions may be worth ${textOf(leverageMax)} times its equity${shorts}${least}`;
+  return `positions may be worth ${textOf(leverageMax)} times its equity${shorts}${least}${ratesText(financing)}`;
+}
+
+/** What holding positions costs; nothing for an account without rates. */
+function ratesText(financing: unknown): string {
+  if (financing === undefined) return "";
+  const { cashRate, debitRate, borrowRate, dayCount, zone } = fieldsOf(financing);
+  return `, with ${percent(cashRate)} a year on cash, ${percent(debitRate)} on debit and ${percent(borrowRate)} on shorts, each day of ${textOf(zone)} for 1/${textOf(dayCount)} of it`;
 }
 
 /** Lot sizes of up to five instruments; of more, only how many there are. */

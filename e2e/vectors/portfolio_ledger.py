@@ -10,7 +10,7 @@ Run by hand: `python3 portfolio_ledger.py` writes portfolio-ledger.json again; `
   close = open + floor(open * (draw % 4001 - 2000 + tilt) / 100000). `jumps` adds percents of `before` to the open of a
   row, rounded down. High and low are the larger and the smaller of the two. Bars are rows first <= k <= last.
 
-The rules, each as the documentation of the product states it (docs/intent.md, docs/sdk.md, ADR 25 and 28):
+The rules, each as the documentation of the product states it (docs/intent.md, docs/sdk.md, ADR 25, 28 and 36):
 
 - A target is sized at the end of a row: weight x equity of the account / close, in whole lots toward zero. It is sized
   when it changes, in `momentum` at each decision. What is missing to it, held and waiting counted, is ordered.
@@ -18,6 +18,9 @@ The rules, each as the documentation of the product states it (docs/intent.md, d
   is two. An instrument whose bars have ended fills nothing and is worth its last close; its order waits for ever.
 - Gross exposure, held and waiting, is at most leverage x equity after an order that opens: it is cut, the rest refused.
   So is a fill whose open would take it more than 5 % of the equity beyond that, to what the rule allows at that open.
+- Each midnight of the account's zone after the first bar's end costs a day: debit_rate on cash below 0, borrow_rate on the
+  value of shorts, less cash_rate on cash above 0, over the days of a year. A midnight that is the end of a bar is charged
+  after the fill and at the close of that bar, every other before the next bar, as the bar before left the account.
 - At an equity of 0 or less the account is ruined: what is held is closed at the next open, the equity is 0 from then on.
 """
 
@@ -27,7 +30,7 @@ import math
 import pathlib
 import sys
 
-from figures_ledger import CASH, DAY, of_equity
+from figures_ledger import CASH, DAY, HOUR, of_equity
 
 HERE = pathlib.Path(__file__).parent
 START = datetime.date(2004, 1, 1)
@@ -49,6 +52,10 @@ def stock(k):
     return spec
 
 
+DEBIT = dict(cash_rate=0.021, debit_rate=0.063, borrow_rate=0.037, day_count=365)
+SEOUL = dict(cash_rate=0.015, debit_rate=0.08, borrow_rate=0.25, zone="Asia/Seoul")
+HOURS_AHEAD = {"UTC": 0, "Asia/Seoul": 9}
+
 CASES = {
     "momentum": dict(rows=780, leverage=1, walks={f"S{k}": stock(k) for k in range(20)}),
     "pairs": dict(rows=520, leverage=1, walks={"A": walk(7, 5000), "B": walk(8, 8000)}),
@@ -58,6 +65,14 @@ CASES = {
         walks={"X": walk(11, 10_000, tilt=40, jumps={126: 20, 226: -15, 301: 3})},
         weights=[2, 1, 3, 0.5, -3, 2, 3, 0, 1.5, -1, 2.5, -2, 3, -1.5, 3.5, 1],
     ),
+    "leverage-2-financed": dict(
+        rows=400,
+        leverage=2,
+        walks={"X": walk(13, 10_000, tilt=30, jumps={130: 12, 310: -9})},
+        weights=[2, 1, 3, 0.5, -3, 2, 3, 0, 1.5, -1, 2.5, -2, 3, -1.5, 3.5, 1],
+        rates=DEBIT,
+    ),
+    "pairs-financed": dict(rows=520, leverage=1, walks={"A": walk(17, 5000), "B": walk(19, 8000)}, rates=SEOUL),
     "ruin": dict(rows=300, leverage=1, walks={"X": walk(23, 3000, tilt=500)}, weights=[-1]),
 }
 
@@ -111,8 +126,10 @@ def pairs(feeds, row):
 
 
 class Account:
-    def __init__(self, leverage):
+    def __init__(self, leverage, rates):
         self.leverage = leverage
+        self.rates = rates
+        self.interest = self.borrow_fees = 0.0
         self.cash = float(CASH)
         self.held, self.waiting, self.mark = {}, {}, {}
         self.fees = self.spread = 0.0
@@ -123,6 +140,16 @@ class Account:
         """With one instrument at another price than its mark, if given."""
         marks = self.mark if name is None else self.mark | {name: price}
         return self.cash + math.fsum(self.held.get(each, 0) * at for each, at in marks.items())
+
+    def charge_day(self):
+        year = self.rates.get("day_count", 360)
+        debit, credit = max(-self.cash, 0), max(self.cash, 0)
+        interest = (debit * self.rates["debit_rate"] - credit * self.rates["cash_rate"]) / year
+        short = math.fsum(max(-units, 0) * self.mark[name] for name, units in self.held.items())
+        borrowed = short * self.rates["borrow_rate"] / year
+        self.cash -= interest + borrowed
+        self.interest += interest
+        self.borrow_fees += borrowed
 
     def expected(self, name):
         return self.held.get(name, 0) + self.waiting.get(name, 0)
@@ -188,18 +215,33 @@ class Account:
         return before * (before + units) < 0 or abs(before + units) > abs(before)
 
 
+def midnights(rates, after, until):
+    """Those of the account's zone in (after, until]."""
+    ahead = HOURS_AHEAD[rates.get("zone", "UTC")] * HOUR
+    first = (after + ahead) // DAY + 1
+    return [day * DAY - ahead for day in range(first, (until + ahead) // DAY + 1)]
+
+
 def ledger(case):
     about = CASES[case]
     feeds = {name: bars(about["rows"], **spec) for name, spec in about["walks"].items()}
-    account, standing, equity = Account(about["leverage"]), {}, []
+    rates = about.get("rates")
+    account, standing, equity = Account(about["leverage"], rates), {}, []
     turnover = 0.0
     is_ruined = False
-    for row, end in enumerate(weekdays(about["rows"])):
+    ends = weekdays(about["rows"])
+    for row, end in enumerate(ends):
+        due = midnights(rates, ends[row - 1], end) if rates and row > 0 and not is_ruined else []
+        for midnight in due:
+            if midnight < end:
+                account.charge_day()
         for name, feed in feeds.items():
             if row in feed:
                 opened, closed = feed[row]
                 account.fill(name, opened, end)
                 account.mark[name] = closed
+        if end in due:
+            account.charge_day()
         if row > 0 and not is_ruined:
             turnover += account.traded / equity[-1]
         account.traded = 0.0
@@ -237,6 +279,7 @@ def expected(case):
         "held": {name: units for name, units in account.held.items() if units != 0},
         "fees": account.fees,
         "spread": account.spread,
+        "financing": {"interest": account.interest, "borrow_fees": account.borrow_fees},
         "refused": account.refused,
         "ruined_row": ruined_row,
         "metrics": metrics,

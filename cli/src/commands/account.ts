@@ -146,7 +146,16 @@ function printLimits(limits: Limits): void {
   console.log(`gross at most     ${limits.maxGrossNotional?.value ?? "(no limit)"}`);
 }
 
-function textOf({ cash, currency, equity, revision, reconciled, difference }: Account): string {
+function textOf(account: Account): string {
+  const { cash, currency, equity, revision, reconciled, difference } = account;
   const books = reconciled ? "" : `, unexplained: ${difference}`;
-  return `cash ${cash?.value} ${currency}, equity ${equity?.value}, revision ${revision}${books}`;
+  return `cash ${cash?.value} ${currency}, equity ${equity?.value}${heldText(account)}, revision ${revision}${books}`;
+}
+
+/** What holding positions has cost; nothing for an account that was charged nothing. */
+function heldText({ financing }: Account): string {
+  const interest = Number(financing?.interest?.value ?? 0);
+  const borrowFees = Number(financing?.borrowFees?.value ?? 0);
+  if (interest === 0 && borrowFees === 0) return "";
+  return `, ${interest < 0 ? "received" : "paid"} ${Math.abs(interest)} of interest, paid ${borrowFees} of borrow fees`;
 }

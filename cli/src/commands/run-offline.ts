@@ -50,6 +50,7 @@ function summaryOf(result: OfflineResult): Record<string, unknown> {
     fills: result.fills.length,
     instruments: result.instruments.map(instrumentOf),
     costs: result.costs,
+    financing: { interest: result.financing.interest, borrow_fees: result.financing.borrowFees },
     turnover: result.turnover,
     dataset_fingerprint: result.datasetFingerprint,
     notes: result.notes,

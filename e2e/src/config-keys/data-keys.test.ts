@@ -56,11 +56,18 @@ describe("a key of sources, instruments or accounts", () => {
   });
 
   async function trade(lane: Lane): Promise<Traded> {
+    return { offline: await ordersOffline(lane), online: await onPaper(lane) };
+  }
+
+  /** What a lane trades in a backtest alone. */
+  async function inBacktest(key: string): Promise<Traded> {
+    return { offline: await ordersOffline(laneOfKey(key)), online: [] };
+  }
+
+  async function ordersOffline(lane: Lane): Promise<LaneOrder[]> {
     const range = { from: dateOf(historyRows), until: dateOf(rows - 1) };
     const offline = await Runner.offline(new LaneStrategy(lane), { config, ...range });
-    const online = await onPaper(lane);
-    const lot = Number(config.instruments[lane.instrument]?.lot);
-    return { offline: offlineOrders(offline, lot), online };
+    return offlineOrders(offline, Number(config.instruments[lane.instrument]?.lot));
   }
 
   async function onPaper(lane: Lane): Promise<LaneOrder[]> {
@@ -77,7 +84,7 @@ describe("a key of sources, instruments or accounts", () => {
   test.each(Object.entries(laneCases))("%s acts on paper as in a backtest", async (key, one) => {
     const traded = await trade(laneOfKey(key));
 
-    one.shows(traded, base);
+    one.shows(traded, one.against === undefined ? base : await inBacktest(one.against));
     expect(traded.online).toEqual(traded.offline);
   });
 

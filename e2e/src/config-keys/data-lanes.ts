@@ -28,8 +28,10 @@ export interface LaneEntries {
   readonly file?: readonly string[];
 }
 
-/** A lane whose configuration differs from the base lane's in one key. */
+/** A lane whose configuration differs in one key from that of the lane it is shown against. */
 export interface LaneCase extends LaneEntries {
+  /** Key of the lane whose backtest it is shown against. @default the base lane */
+  readonly against?: string;
   /** Checks the effect. The orders of backtest and paper are compared with each other besides. */
   shows(traded: Traded, base: Traded): void;
 }
@@ -115,8 +117,26 @@ export const laneCases: Readonly<Record<string, LaneCase>> = {
     account: { maintenance: 0.99 },
     shows: ({ offline }, base) => expect(offline.length).toBeGreaterThan(base.offline.length),
   },
+  "accounts.*.cash_rate": { account: { cash_rate: 1 }, shows: showsOthers },
+  // Fees are what takes its cash below 0.
+  "accounts.*.debit_rate": {
+    account: { debit_rate: 1, fee_bps: 400 },
+    against: "accounts.*.fee_bps",
+    shows: showsOthers,
+  },
+  "accounts.*.borrow_rate": { account: { borrow_rate: 1 }, shows: showsOthers },
+  "accounts.*.day_count": {
+    account: { cash_rate: 1, day_count: 365 },
+    against: "accounts.*.cash_rate",
+    shows: showsOthers,
+  },
+  "accounts.*.zone": {
+    account: { cash_rate: 1, zone: "Asia/Seoul" },
+    against: "accounts.*.cash_rate",
+    shows: showsOthers,
+  },
   "accounts.*.fee_bps": {
-    account: { fee_bps: 100 },
+    account: { fee_bps: 400 },
     shows: ({ offline }, base) => {
       expect(offline[0]).toEqual(base.offline[0]);
       expect(quantities(offline).at(-1)).not.toBe(quantities(base.offline).at(-1));

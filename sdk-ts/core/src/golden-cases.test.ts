@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import {
+  dayInterest,
   OrderRouter,
   type SimulatedBar,
   SimulatedBroker,
@@ -125,6 +126,17 @@ function isMadeWhole({ cash, leverage, qty, price }: Input): boolean {
   return effects.some((effect) => effect.kind === "send" && effect.order.lots === qty);
 }
 
+/** Interest that a day brings on a balance at the rates of the first tiers, which this balance does not leave. */
+function interest(input: GoldenCase["input"]): number {
+  const { balance, cash_tiers, borrow_tiers } = input as {
+    readonly balance: number;
+    readonly cash_tiers: readonly (readonly [from: number, rate: number])[];
+    readonly borrow_tiers: readonly (readonly [from: number, rate: number])[];
+  };
+  const [[, cashRate], [, debitRate]] = [cash_tiers[0]!, borrow_tiers[0]!];
+  return -dayInterest({ cashRate, debitRate, borrowRate: 0, dayCount: 365, zone: "UTC" }, balance);
+}
+
 /** What the product gives for a case, by id. */
 const gives: Readonly<Record<string, (input: GoldenCase["input"]) => unknown>> = {
   "fees-04": (input) => {
@@ -140,6 +152,7 @@ const gives: Readonly<Record<string, (input: GoldenCase["input"]) => unknown>> =
   "fills-05": (input) => stopFill(input as Input),
   "margin-01": (input) => isMadeWhole(input as Input),
   "margin-02": (input) => isMadeWhole(input as Input),
+  "interest-01": interest,
   "indicator-01": (input) => lastOf(sma, { window: 2 }, valuesOf(input))[0],
   "indicator-08": (input) => {
     const [mid, upper, lower] = lastOf(bollinger, { window: 3, multiplier: 2 }, valuesOf(input));

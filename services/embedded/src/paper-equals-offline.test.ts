@@ -41,10 +41,13 @@ function walk(
 class Legs extends Strategy {
   static readonly module = import.meta.url;
   readonly #feeds: Readonly<Record<string, string>>;
+  readonly #gross: number;
 
-  constructor(feeds: Readonly<Record<string, string>>) {
+  /** @param gross largest sum of its weights without their signs */
+  constructor(feeds: Readonly<Record<string, string>>, gross: number) {
     super();
     this.#feeds = feeds;
+    this.#gross = gross;
   }
 
   override setup(): void {
@@ -62,7 +65,7 @@ class Legs extends Strategy {
         name: `weight_${source}`,
         inputs,
         period: 1,
-        params: { most: 0.9 / closes.length },
+        params: { most: this.#gross / closes.length },
         compute: (w, { most }) => {
           const away = 40 * (w.close.latest() / w.mean.latest() - 1);
           const tilt = 0.2 * Math.sign(w.other.latest() - w.close.latest());
@@ -98,9 +101,9 @@ const seeds = Array.from({ length: Number(process.env.QMTL_PAPER_RUNS ?? 1) }, (
 const cases = Object.keys(scenarios).flatMap((name) => seeds.map((seed) => [name, seed] as const));
 
 /** A lab with a world, and what an offline run gives on its files. */
-async function openLab(feeds: Readonly<Record<string, LabFeed>>) {
-  const lab = await PaperLab.open(feeds, start);
-  const made = () => new Legs(intervalsOf(feeds));
+async function openLab(feeds: Readonly<Record<string, LabFeed>>, account = "", gross = 0.9) {
+  const lab = await PaperLab.open(feeds, start, account);
+  const made = () => new Legs(intervalsOf(feeds), gross);
   const { config } = lab;
   const range = { from: start, until: "2100-01-01" };
   const offline = await Runner.offline(made(), { config, ...range });
@@ -110,7 +113,7 @@ async function openLab(feeds: Readonly<Record<string, LabFeed>>) {
     return Runner.session(made(), { config, worldId: "w", connection });
   };
   const orders = offline.orders.map(({ instrument, lots }) => `${instrument} ${lots / 1_000}`);
-  return { lab, run, orders, equity: offline.equity.at(-1) };
+  return { lab, run, orders, equity: offline.equity.at(-1), financing: offline.financing };
 }
 
 /** Waits until a run computes, and returns the id of its strategy. */
@@ -161,6 +164,37 @@ test.each(seeds)(
 
     expect(await lab.orders()).toEqual(orders);
     expect(Number(await lab.equity())).toBe(equity);
+  },
+  300_000,
+);
+
+const rates = "leverage_max: 2, debit_rate: 0.08, borrow_rate: 0.04, cash_rate: 0.03";
+
+test.each([
+  [`${rates}, zone: America/New_York`, "two feeds, one with holidays"],
+  [`${rates}, day_count: 365`, "four feeds: holidays, an early end, a late listing, and half days"],
+])(
+  "so it does with debit, borrow and cash rates, over a restart of the platform: %s",
+  async (account, name) => {
+    const { lab, run, orders, equity, financing } = await openLab(scenarios[name]!, account, 1.9);
+    await using _ = lab;
+    await using runner = await run(1);
+    await lab.promote({ [await computing(runner)]: 1 });
+    await lab.advance("a", firstMs + (historyDays + 12) * dayMs);
+    await lab.stop();
+    await lab.start();
+    await lab.settled("a");
+
+    await lab.advance("a");
+    await runner.done;
+
+    expect(await lab.orders()).toEqual(orders);
+    expect(Number(await lab.equity())).toBe(equity);
+    const told = (await lab.account())?.financing;
+    // Decimals on the wire have twelve digits after the point.
+    expect(Number(told?.interest?.value)).toBeCloseTo(financing.interest, 11);
+    expect(Number(told?.borrowFees?.value)).toBeCloseTo(financing.borrowFees, 11);
+    expect(financing.borrowFees).toBeGreaterThan(0);
   },
   300_000,
 );

@@ -70,7 +70,7 @@ const gatherMs = 500;
 export interface GatewayDeps {
   /** Database with schema `gateway`. */
   readonly db: Db;
-  /** Database with schema `paper`, the paper broker's own. */
+  /** The same database, schema `paper`: the paper broker's own. */
   readonly paperDb: Db;
   readonly bus: EventBus;
   readonly clock: Clock;

@@ -1,4 +1,6 @@
 import type { AccountOp } from "./account-op.ts";
+import type { Financed } from "./financing.ts";
+import { Midnights } from "./midnights.ts";
 import { OrderRouter } from "./order-router.ts";
 import type { RouterCore } from "./router-core.ts";
 import type { SealedReturn } from "./router-ledger.ts";
@@ -29,6 +31,8 @@ export interface AccountOutcome extends RouterResult {
   readonly target?: TargetOutcome;
   /** After a bar: capital and return of every strategy in a stage. */
   readonly sealed?: readonly SealedReturn[];
+  /** After a midnight that was charged: what it cost. */
+  readonly financed?: Financed;
   /** After a comparison: how books and broker differ, as text for people; empty if they agree. */
   readonly difference?: string;
 }
@@ -47,6 +51,8 @@ const CASH_TOLERANCE = 0.01;
 export class AccountCore {
   readonly #router: OrderRouter;
   readonly #core: RouterCore;
+  /** Of the zone in force. */
+  #midnights: Midnights | undefined;
 
   constructor(options: RouterOptions, snapshot?: RouterSnapshot) {
     this.#router = new OrderRouter(options, snapshot);
@@ -93,6 +99,10 @@ export class AccountCore {
         return { ...NOTHING, sealed: this.#sealWorlds(op.worlds, op.bucket) };
       case "margin":
         return this.#router.meetMargin(() => op.bucket);
+      case "finance": {
+        const financed = this.#core.finance(op.timeMs);
+        return financed === undefined ? NOTHING : { ...NOTHING, financed };
+      }
       case "adjust_cash":
         this.#core.ledger.accountCash += op.cash;
         return NOTHING;
@@ -178,6 +188,23 @@ export class AccountCore {
 
   openOrders(id?: BookId): readonly Readonly<RouterOrder>[] {
     return this.#core.openOrders(id);
+  }
+
+  /** What holding positions has cost so far. */
+  get financed(): Readonly<Financed> {
+    return this.#core.ledger.financed;
+  }
+
+  /**
+   * The next midnight to charge after the books were last marked at `markedMs`; ∞ for an account without rates, or that
+   * is ruined. Before its first mark there is nothing to charge.
+   */
+  nextMidnight(markedMs: number): number {
+    const { money, financedMs } = this.#core.ledger;
+    const zone = money?.financing?.zone;
+    if (zone === undefined || this.isRuined || !Number.isFinite(markedMs)) return Infinity;
+    if (this.#midnights?.zone !== zone) this.#midnights = new Midnights(zone);
+    return this.#midnights.after(Math.max(markedMs, financedMs));
   }
 
   get cash(): number {

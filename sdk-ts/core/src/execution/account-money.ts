@@ -1,4 +1,6 @@
-/** Money rules of an account: what its positions may be worth, measured against its equity. */
+import type { FinancingTerms } from "./financing.ts";
+
+/** Money rules of an account: what its positions may be worth, measured against its equity, and what holding them costs. */
 export interface AccountMoney {
   /** `cash`: no borrowed money and no shorts, so that `leverageMax` is 1. */
   readonly kind: "cash" | "margin";
@@ -8,6 +10,8 @@ export interface AccountMoney {
   readonly maintenance?: number;
   /** Largest exposure in one instrument ÷ equity, by symbol. An instrument that is absent has `leverageMax`. */
   readonly instrumentLeverageMax?: Readonly<Record<string, number>>;
+  /** What holding cash and short positions costs. @default nothing */
+  readonly financing?: FinancingTerms;
 }
 
 /** What an account of which nothing is stated may do: its exposure is at most its equity. */

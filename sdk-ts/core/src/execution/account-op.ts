@@ -68,6 +68,8 @@ export type AccountOp =
     }
   /** Reduces or closes positions for lack of margin at the marks of the last bar. */
   | { readonly op: "margin"; readonly bucket: number }
+  /** Charges what is held over a midnight of the account's zone, at the marks of the last bar; see `chargeDay`. */
+  | { readonly op: "finance"; readonly timeMs: number }
   | { readonly op: "adjust_cash"; readonly cash: number }
   | {
       readonly op: "adjust_position";

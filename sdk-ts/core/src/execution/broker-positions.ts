@@ -23,6 +23,8 @@ export interface BrokerBooks {
 export class OwnPositions implements BrokerPositions {
   readonly lots = new Map<string, number>();
   cash = 0;
+  /** What the books have charged for holding positions so far; the broker's cash knows nothing of it. */
+  financed = 0;
   readonly #instruments: ReadonlyMap<string, CompiledInstrument>;
   readonly #money: AccountMoney | undefined;
   readonly #books: BrokerBooks;
@@ -53,7 +55,7 @@ export class OwnPositions implements BrokerPositions {
     const { instrument, lots } = order;
     const net = new Map<string, number>();
     const { bucketEndMs } = bar;
-    let equity = this.cash;
+    let equity = this.cash - this.financed;
     for (const symbol of this.#instruments.keys()) {
       const held = this.netLots(symbol);
       if (held === 0) continue;

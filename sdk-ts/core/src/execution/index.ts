@@ -1,12 +1,21 @@
 export * from "./account-core.ts";
 export { type AccountMoney, UNLEVERAGED } from "./account-money.ts";
 export type * from "./account-op.ts";
-export { limitsOf, moneyOf } from "./account-rules.ts";
+export { limitsOf, moneyOf, ratesOf } from "./account-rules.ts";
 export type { BrokerPositions } from "./broker-positions.ts";
 export * from "./client-order-id.ts";
+export {
+  dayBorrowFee,
+  dayInterest,
+  type Financed,
+  type FinancingRates,
+  type FinancingTerms,
+  financingOf,
+} from "./financing.ts";
 export * from "./instrument-spec.ts";
 export * from "./lots.ts";
 export type { OfflineExposure } from "./mark-table.ts";
+export { isZone, Midnights } from "./midnights.ts";
 export * from "./offline-account.ts";
 export type * from "./offline-records.ts";
 export * from "./order-router.ts";

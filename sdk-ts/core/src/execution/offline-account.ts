@@ -2,6 +2,7 @@ import type { BrokerPositions } from "./broker-positions.ts";
 import { heldWeight } from "./held-weight.ts";
 import { marginDemand } from "./margin-call.ts";
 import { MarkTable, type OfflineExposure } from "./mark-table.ts";
+import { Midnights } from "./midnights.ts";
 import type {
   OfflineAccountOptions,
   OfflineInstrument,
@@ -28,8 +29,9 @@ const FINISHED_MAX = 16;
  * One strategy over one or several instruments, bar by bar, through the same order router and broker that paper uses.
  *
  * A target is sized at its instrument's last close with the equity of the whole account at that moment, and fills at
- * the open of the instrument's next bar with costs. At each bucket end call `bar` for every instrument with a bar there,
- * `settle`, then for the targets `isStray` and `takeTargets`, then `mark`; with one instrument `step` does all of it.
+ * the open of the instrument's next bar with costs. At each bucket end call `financeBefore`, `bar` for every instrument with a bar there,
+ * `financeAt` and `settle`, then for the targets `isStray` and `takeTargets`, then `mark`; with one instrument `step` does all of it but
+ * the financing, since it knows no times.
  * Nothing is allocated while targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full
  * exits stay exact. A NaN target keeps the previous target; a NaN close keeps the previous mark.
  *
@@ -46,6 +48,9 @@ export class OfflineAccount {
   readonly #strays: StrayTracker;
   readonly #marks: MarkTable;
   readonly #settledMarkOf: (instrument: string) => number;
+  readonly #midnights: Midnights | undefined;
+  /** The next midnight to charge; NaN before the first mark, ∞ where nothing is charged. */
+  #midnightMs: number;
   #lastEquity: number;
   #fees = 0;
   #turnover = 0;
@@ -76,6 +81,9 @@ export class OfflineAccount {
     const bySymbol = new Map(this.#lines.map((line) => [line.id.instrument, line]));
     this.#settledMarkOf = (instrument) => bySymbol.get(instrument)!.settledMark;
     this.#lastEquity = capital;
+    const zone = money?.financing?.zone;
+    this.#midnights = zone === undefined ? undefined : new Midnights(zone);
+    this.#midnightMs = zone === undefined ? Number.POSITIVE_INFINITY : Number.NaN;
   }
 
   /**
@@ -120,6 +128,20 @@ export class OfflineAccount {
     if (!Number.isNaN(close)) {
       line.mark.price = close;
     }
+  }
+
+  /** Charges the midnights before a bucket end, on what was held and marked until now: call it before its bars. */
+  financeBefore(timeMs: number): void {
+    while (this.#midnightMs < timeMs) this.#charge();
+  }
+
+  /**
+   * Charges a midnight that is a bucket end, on what is held after its bars, at their closes: call it before `settle`.
+   * The first bucket end begins the first day.
+   */
+  financeAt(timeMs: number): void {
+    if (this.#midnightMs === timeMs) this.#charge();
+    else if (Number.isNaN(this.#midnightMs)) this.#midnightMs = this.#midnights!.after(timeMs);
   }
 
   /**
@@ -266,6 +288,7 @@ export class OfflineAccount {
       turnover: this.#turnover,
       realisedPnl: sum(({ book }) => book?.realisedPnl ?? 0),
       barsDone: this.#marks.taken,
+      financed: { ...this.#ledger.financed },
     };
   }
 
@@ -281,14 +304,34 @@ export class OfflineAccount {
 
   holding(at = 0): OfflinePosition {
     const { book, lotUnit, mark, spreadCosts } = this.#lines[at]!;
-    const { quantity: lots = 0, averageCost = 0, realisedPnl = 0, fees = 0 } = book ?? {};
+    const {
+      quantity: lots = 0,
+      averageCost = 0,
+      realisedPnl = 0,
+      fees = 0,
+      borrowFees = 0,
+    } = book ?? {};
     const unrealisedPnl = lots === 0 ? 0 : lots * lotUnit * (mark.price - averageCost);
-    return { lots, averageCost, mark: mark.price, realisedPnl, unrealisedPnl, fees, spreadCosts };
+    return {
+      lots,
+      averageCost,
+      mark: mark.price,
+      realisedPnl,
+      unrealisedPnl,
+      fees,
+      spreadCosts,
+      borrowFees,
+    };
   }
 
   /** How far the held weight of an instrument was from its target at the worst mark; undefined if it never held any. */
   largestStray(at: number): StrayRecord | undefined {
     return this.#strays.largest(at);
+  }
+
+  #charge(): void {
+    this.#router.core.finance(this.#midnightMs);
+    this.#midnightMs = this.#midnights!.after(this.#midnightMs);
   }
 
   #equityNow(): number {

@@ -1,5 +1,6 @@
 import type { AccountMoney } from "./account-money.ts";
 import type { HashHex } from "./client-order-id.ts";
+import type { Financed } from "./financing.ts";
 import type { CompiledInstrument, InstrumentSpec } from "./instrument-spec.ts";
 import type { PretradeLimits } from "./pretrade.ts";
 import type { Mark } from "./router-ledger.ts";
@@ -45,6 +46,7 @@ export interface OfflineTotals {
   readonly turnover: number;
   readonly realisedPnl: number;
   readonly barsDone: number;
+  readonly financed: Financed;
 }
 
 /** A target as it is taken at a bucket end. */
@@ -87,6 +89,8 @@ export interface OfflinePosition {
   readonly unrealisedPnl: number;
   readonly fees: number;
   readonly spreadCosts: number;
+  /** Paid for being short of it. */
+  readonly borrowFees: number;
 }
 
 /** An instrument with its broker and its state between bars. */

@@ -1,4 +1,5 @@
 import { BoundedLog } from "./bounded-log.ts";
+import { chargeDay, type Financed } from "./financing.ts";
 import { compileInstrument } from "./instrument-spec.ts";
 import { RouterLedger } from "./router-ledger.ts";
 import type { FillOutcome, FillReport, OpeningRefusal, RouterOptions } from "./router-options.ts";
@@ -46,6 +47,7 @@ export class RouterCore {
 
   /** Plain data, independent of later changes. What never changes is shared: targets, terms, fills and limits. */
   snapshot(): RouterSnapshot {
+    const { financed, financedMs } = this.ledger;
     return {
       version: 1,
       accountCash: this.ledger.accountCash,
@@ -53,6 +55,7 @@ export class RouterCore {
       limits: this.ledger.limits,
       ...(this.ledger.money === undefined ? {} : { money: this.ledger.money }),
       ...(this.isRuined ? { isRuined: true as const } : {}),
+      ...(Number.isFinite(financedMs) ? { financed: { ...financed, timeMs: financedMs } } : {}),
       marks: [...this.ledger.marks],
       strategies: copies(this.ledger.strategies.values()),
       books: copies(this.ledger.books.values()),
@@ -140,6 +143,18 @@ export class RouterCore {
     });
     this.ledger.trade(book, lots, price, fee, false);
     return order === undefined ? "booked" : this.#countFill(order, lots);
+  }
+
+  /**
+   * Charges the calendar day that ends at a midnight, once, on what is held and marked now. Nothing is charged where the
+   * account's money has no rates, and nothing once the account is ruined.
+   */
+  finance(midnightMs: number): Financed | undefined {
+    const terms = this.ledger.money?.financing;
+    if (terms === undefined || this.isRuined || midnightMs <= this.ledger.financedMs)
+      return undefined;
+    this.ledger.financedMs = midnightMs;
+    return chargeDay(this.ledger, terms);
   }
 
   /** Account cash plus market value. */
@@ -245,6 +260,11 @@ export class RouterCore {
   #load(snapshot: RouterSnapshot): void {
     this.isOpeningRefusal = snapshot.openingShut;
     this.isRuined = snapshot.isRuined ?? false;
+    if (snapshot.financed !== undefined) {
+      const { timeMs, ...financed } = snapshot.financed;
+      Object.assign(this.ledger.financed, financed);
+      this.ledger.financedMs = timeMs;
+    }
     for (const [instrument, mark] of snapshot.marks) {
       this.ledger.marks.set(instrument, mark);
     }

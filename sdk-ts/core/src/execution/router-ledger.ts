@@ -1,4 +1,5 @@
 import type { AccountMoney } from "./account-money.ts";
+import type { Financed } from "./financing.ts";
 import type { CompiledInstrument } from "./instrument-spec.ts";
 import { applyTrade } from "./position.ts";
 import type { PretradeLimits } from "./pretrade.ts";
@@ -73,6 +74,10 @@ export class RouterLedger {
   limits: PretradeLimits;
   /** Undefined: no rule binds, as in journals that do not state any. */
   money: AccountMoney | undefined;
+  /** What holding positions has cost so far. */
+  readonly financed: Financed = { interest: 0, borrowFees: 0 };
+  /** Last midnight that was charged, epoch milliseconds; −∞ before the first. */
+  financedMs = Number.NEGATIVE_INFINITY;
   readonly marks = new Marks();
   readonly strategies = new Map<string, StrategyAccount>();
   readonly books = new Map<string, Book>();
@@ -144,6 +149,11 @@ export class RouterLedger {
     return book;
   }
 
+  /** All books by instrument, world and strategy. */
+  get booksByName(): readonly Book[] {
+    return this.#byName;
+  }
+
   booksOf(world: string, strategy: string): readonly Book[] {
     return this.#lines.get(world)?.get(strategy)?.list ?? [];
   }
@@ -166,6 +176,11 @@ export class RouterLedger {
       return 0;
     }
     return book.quantity * this.instrument(book.instrument).lotUnit * mark;
+  }
+
+  /** Market value of one lot of a book's instrument at the last mark; at the book's average cost before the first mark. */
+  valueOfLot({ instrument, averageCost }: Readonly<Book>): number {
+    return this.instrument(instrument).lotUnit * (this.marks.get(instrument) ?? averageCost);
   }
 
   /**

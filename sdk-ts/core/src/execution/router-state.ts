@@ -1,4 +1,5 @@
 import type { AccountMoney } from "./account-money.ts";
+import type { Financed } from "./financing.ts";
 import type { PretradeLimits } from "./pretrade.ts";
 import type { BookId, RouterOrder } from "./router-order.ts";
 
@@ -36,6 +37,8 @@ export interface Book extends BookId {
   /** Realised P&L before fees. */
   realisedPnl: number;
   fees: number;
+  /** Paid for lots that were sold short; below 0: received. Absent: nothing ever was. */
+  borrowFees?: number;
   target: BookTarget | null;
   /** Latest bucket an order was made for, and how many; −1 before the first. */
   orderBucket: number;
@@ -80,6 +83,8 @@ export interface RouterSnapshot {
   readonly money?: AccountMoney;
   /** Its equity was 0 or below. Absent: never. */
   readonly isRuined?: true;
+  /** What holding positions has cost, up to the midnight `timeMs`. Absent: no day was ever charged. */
+  readonly financed?: Financed & { readonly timeMs: number };
   readonly marks: readonly (readonly [instrument: string, price: number])[];
   readonly strategies: readonly StrategyAccount[];
   readonly books: readonly Book[];

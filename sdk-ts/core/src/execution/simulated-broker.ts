@@ -198,6 +198,11 @@ export class SimulatedBroker {
     return this.#own.cash;
   }
 
+  /** What the books that use the broker's own positions have charged for holding them so far; below 0: received. */
+  set financed(cost: number) {
+    this.#own.financed = cost;
+  }
+
   /** Orders the broker itself cancelled, in whole or in part, each once. The caller reports them to its router. */
   drainCancelled(): BrokerCancel[] {
     return this.#cancelled.splice(0);

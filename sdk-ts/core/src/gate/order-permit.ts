@@ -6,6 +6,7 @@ import {
   type SessionEffect,
   type SessionPorts,
   type SessionState,
+  type SessionStep,
   usableLeft,
 } from "./session-state.ts";
 
@@ -31,7 +32,7 @@ export type GateCheck<Order extends GateOrder> = (
   now: ClockReading,
 ) => GateRefusal | null;
 
-/** Runs the gate check and, if it passes, counts the order as in flight until `endOrder`. */
+/** Runs the gate check and, if it passes, counts the order as in flight until `endOrder` or `giveUpOrder`. */
 export function beginOrder<Order extends GateOrder>(
   state: SessionState,
   order: Order,
@@ -58,7 +59,7 @@ export function beginOrder<Order extends GateOrder>(
   return { state: { ...state, inFlight: state.inFlight + 1 }, permit };
 }
 
-/** The state after an order was written or given up, and whether the write came too late. */
+/** The state after an order was written, and whether the write came too late. */
 export interface EndedOrder {
   readonly state: SessionState;
   /** The session is shut now. The router cancels the order, logs it and counts `order_late_total`. */
@@ -86,7 +87,17 @@ export function endOrder(
     lateWrites: state.lateWrites + (isLate ? 1 : 0),
   };
   const latched = isLate ? latch(written, "late_write") : { state: written, effects: [] };
-  if (written.inFlight > 0) return { isLate, ...latched };
-  const drained = drainDeferred(latched.state, ports);
-  return { isLate, state: drained.state, effects: [...latched.effects, ...drained.effects] };
+  return { isLate, ...drained(latched, ports) };
+}
+
+/** Closes an order opened by `beginOrder` that is known not to have been written: it cannot be late. */
+export function giveUpOrder(state: SessionState, ports: SessionPorts): SessionStep {
+  return drained({ state: { ...state, inFlight: state.inFlight - 1 }, effects: [] }, ports);
+}
+
+/** Once no order is in flight any more, the events that came meanwhile are applied. */
+function drained(step: SessionStep, ports: SessionPorts): SessionStep {
+  if (step.state.inFlight > 0) return step;
+  const { state, effects } = drainDeferred(step.state, ports);
+  return { state, effects: [...step.effects, ...effects] };
 }

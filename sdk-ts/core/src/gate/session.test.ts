@@ -4,7 +4,7 @@ import { checkOrder, checkRouterGateOrder, type GateOrder } from "./gate-check.t
 import { diffGateState } from "./gate-delta.ts";
 import { type Activation, type GateState, stateHash } from "./gate-state.ts";
 import type { GateEvent, HeartbeatReply } from "./messages.ts";
-import { beginOrder, endOrder } from "./order-permit.ts";
+import { beginOrder, endOrder, giveUpOrder } from "./order-permit.ts";
 import { type SessionInput, sessionStep } from "./session.ts";
 import { makeHeartbeat } from "./session-lease.ts";
 import { type SessionState, sessionPhase, startSession } from "./session-state.ts";
@@ -306,5 +306,17 @@ describe("gate check", () => {
 
     expect(ended.isLate).toBe(true);
     expect(ended.state).toMatchObject({ latched: "late_write", lateWrites: 1, inFlight: 0 });
+  });
+
+  test("an order that was not written is never late, and events no longer wait for it", () => {
+    const begun = beginOrder(armed(), order, readingAt(5_400), checkOrder);
+    if ("refusal" in begun) throw new Error(begun.refusal);
+    const frozen = next(open, { fence: 3, gate: "CLOSING" });
+    const waiting = run(begun.state, snapshot(frozen));
+
+    const { state } = giveUpOrder(waiting, ports);
+
+    expect(state).toMatchObject({ latched: null, lateWrites: 0, inFlight: 0 });
+    expect(state.applied?.revision).toBe(6);
   });
 });

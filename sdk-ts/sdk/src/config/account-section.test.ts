@@ -33,6 +33,41 @@ test.each([
     ["main: {instruments: [X]}", ", leverage_max: 1.5"],
     "instruments.X.leverage_max.*is 1.5, beyond the leverage_max 1 of account main",
   ],
+  [
+    "a rate in percent",
+    ["main: {debit_rate: 6, instruments: [X]}"],
+    "accounts.main.debit_rate.*at most 1",
+  ],
+  [
+    "a rate of a short that cannot be, on an account of kind cash",
+    ["main: {kind: cash, borrow_rate: 0.01, instruments: [X]}"],
+    "accounts.main.borrow_rate.*is 0.01, but an account of kind cash sells nothing short",
+  ],
+  [
+    "a zone that does not exist",
+    ["main: {debit_rate: 0.06, zone: Mars/Olympus, instruments: [X]}"],
+    "accounts.main.zone.*not the IANA name of a time zone",
+  ],
+  [
+    "a zone that is of no use without a rate",
+    ["main: {zone: Asia/Seoul, instruments: [X]}"],
+    "accounts.main.zone.*does nothing, since no rate of the account is other than 0",
+  ],
+  [
+    "another year than one of 360 or 365 days",
+    ["main: {debit_rate: 0.06, day_count: 252, instruments: [X]}"],
+    "accounts.main.day_count",
+  ],
+  [
+    "a year that is of no use without a rate",
+    ["main: {day_count: 365, instruments: [X]}"],
+    "accounts.main.day_count.*does nothing",
+  ],
+  [
+    "funding of an instrument, which is not built",
+    ["main: {instruments: [X]}", ", funding: {source: px, column: rate}"],
+    "instruments.X.*funding",
+  ],
   ["a leverage of 0", ["main: {leverage_max: 0, instruments: [X]}"], "must be above 0"],
   ["a kind that does not exist", ["main: {kind: gold, instruments: [X]}"], "one of cash, margin"],
 ] as const)("the configuration refuses %s", (_, [accounts, instrument], message) => {

@@ -99,6 +99,7 @@ function* checkAccountMoney(config: QmtlConfig): Generator<ConfigConflict> {
       const message = `is ${account.maintenance}, and at the leverage_max ${most} of the account equity is never above ${1 / most} of its exposure: it must be below that`;
       yield { path: ["accounts", id, "maintenance"], message };
     }
+    yield* checkFinancing(id, account);
     for (const symbol of instruments) {
       const own = config.instruments[symbol]?.leverage_max ?? null;
       if (own === null || own <= most) continue;
@@ -106,6 +107,23 @@ function* checkAccountMoney(config: QmtlConfig): Generator<ConfigConflict> {
       yield { path: ["instruments", symbol, "leverage_max"], message };
     }
   }
+}
+
+function* checkFinancing(
+  id: string,
+  { kind, cash_rate, debit_rate, borrow_rate, day_count, zone }: QmtlConfig["accounts"][string],
+): Generator<ConfigConflict> {
+  const at = (key: string) => ["accounts", id, key];
+  if (kind === "cash" && borrow_rate > 0) {
+    const message = `is ${borrow_rate}, but an account of kind cash sells nothing short: leave it out`;
+    yield { path: at("borrow_rate"), message };
+  }
+  if (cash_rate !== 0 || debit_rate !== 0 || borrow_rate !== 0) return;
+  const unused =
+    "does nothing, since no rate of the account is other than 0: leave it out, or state";
+  const rates = "cash_rate, debit_rate or borrow_rate";
+  if (day_count !== 360) yield { path: at("day_count"), message: `${unused} ${rates}` };
+  if (zone !== "UTC") yield { path: at("zone"), message: `${unused} ${rates}` };
 }
 
 /** A process that may trade for real must not carry a planted fault. */

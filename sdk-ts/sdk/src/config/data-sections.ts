@@ -1,3 +1,4 @@
+import { isZone } from "@qmtl/core/execution";
 import { usualPeriodsPerYear } from "@qmtl/core/intervals";
 import { z } from "zod";
 import { parseInterval } from "../sources/parse-interval.ts";
@@ -174,6 +175,35 @@ export const accountSchema = z.strictObject({
     .describe(
       "Share of gross exposure that equity must keep: below it at a mark, all positions are reduced to `leverage_max` at the next open. 0: never.",
     ),
+  cash_rate: z
+    .number()
+    .min(-1)
+    .max(1)
+    .default(0)
+    .describe(
+      "Received on cash above 0, a fraction a year: 0.02 is 2 %. Charged once a calendar day, as the other rates are; a change takes effect at the next start.",
+    ),
+  debit_rate: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe("Paid on cash below 0, a fraction a year: 0.06 is 6 %."),
+  borrow_rate: z
+    .number()
+    .min(0)
+    .max(10)
+    .default(0)
+    .describe("Paid on the value of what is sold short, a fraction a year."),
+  day_count: z
+    .union([z.literal(360), z.literal(365)])
+    .default(360)
+    .describe("Days of a year: a day costs a rate divided by them."),
+  zone: z
+    .string()
+    .refine(isZone, "not the IANA name of a time zone, such as America/New_York")
+    .default("UTC")
+    .describe("Zone whose calendar days are charged, each for what is held as it ends."),
   instruments: z
     .array(symbolSchema)
     .max(10_000)

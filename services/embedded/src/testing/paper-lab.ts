@@ -8,6 +8,7 @@ import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import type { Account } from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
@@ -45,7 +46,12 @@ export class PaperLab implements AsyncDisposable {
     this.config = config;
   }
 
-  static async open(feeds: Readonly<Record<string, LabFeed>>, start: string): Promise<PaperLab> {
+  /** @param account more keys of the account, in YAML's braces. @default none */
+  static async open(
+    feeds: Readonly<Record<string, LabFeed>>,
+    start: string,
+    account = "",
+  ): Promise<PaperLab> {
     const folder = mkdtempSync(join(tmpdir(), "qmtl-lab-"));
     const [gateway, web, dag, world] = await freePorts(4);
     const names = Object.keys(feeds);
@@ -76,7 +82,7 @@ ${sources.join("\n")}
 instruments:
 ${instruments.join("\n")}
 accounts:
-  main: {broker: paper, currency: USD, initial_cash: "1000000", fee_bps: 2, half_spread_bps: 3, instruments: [${listed}]}
+  main: {broker: paper, currency: USD, initial_cash: "1000000", fee_bps: 2, half_spread_bps: 3, instruments: [${listed}]${account === "" ? "" : `, ${account}`}}
 `,
     );
     const lab = new PaperLab(folder, loadConfig({ path: file, env: {} }));
@@ -175,10 +181,11 @@ accounts:
   }
 
   async equity(): Promise<string> {
-    const { account } = await this.connection
-      .client(AccountService)
-      .getAccount({ accountId: "main" });
-    return account?.equity?.value ?? "";
+    return (await this.account())?.equity?.value ?? "";
+  }
+
+  async account(): Promise<Account | undefined> {
+    return (await this.connection.client(AccountService).getAccount({ accountId: "main" })).account;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -50,7 +50,7 @@ import { Halts } from "./store/halts.ts";
 export interface OrderModuleDeps {
   /** Schema `gateway`. */
   readonly db: Db;
-  /** Schema `paper`. */
+  /** Schema `paper`, of the same database. */
   readonly paperDb: Db;
   readonly clock: Clock;
   readonly logger: Logger;

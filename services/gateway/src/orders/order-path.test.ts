@@ -291,10 +291,10 @@ describe("shutting", () => {
     const answer = await bench.end("A", 0, 1, { fence: 1 });
 
     expect(answer.results?.[0]).toMatchObject({ accepted: false, reason: "GATE_SHUT" });
-    const { broker } = bench.router.deps;
+    const booking = await bench.broker.prepare();
     const order = { id: "x", world: "w1", strategy: "A", instrument: "SPX", lots: 1, bucket: 1 };
     const rest = { reduceOnly: false, fence: 1, decisionId: "d", origin: "target" };
-    expect(await broker.accept({ ...order, ...rest })).toEqual({
+    expect(booking.accept({ ...order, ...rest })).toEqual({
       accepted: false,
       reason: "FENCE_STALE",
     });

@@ -98,10 +98,12 @@ test("a condition that does not hold stores nothing and says so; one that holds 
   });
   const writes = new Writes();
   writes.addRows(insertLines, rowsOf(0, 2));
-  expect(await writes.storeIf(db, holds(1))).toBe(false);
+  expect(await writes.storeIf(db, [holds(0), holds(1)])).toBe(false);
   expect(await lines()).toEqual([]);
-  expect(await writes.storeIf(db, holds(0))).toBe(true);
+  expect(await writes.storeIf(db, [holds(0), holds(0)])).toBe(true);
   expect(await lines()).toEqual(asRows(0, 2));
   // Any other failure is not mistaken for a condition that does not hold.
-  await expect(writes.storeIf(db, holds(0))).rejects.toMatchObject({ reason: "UNIQUE_VIOLATION" });
+  await expect(writes.storeIf(db, [holds(0)])).rejects.toMatchObject({
+    reason: "UNIQUE_VIOLATION",
+  });
 });

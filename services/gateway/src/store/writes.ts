@@ -4,8 +4,8 @@ import { type Db, DbError, type Queryable, type SqlParam } from "@qmtl/service-k
 /** Largest number of rows of one part that still go into one statement with others. */
 export const rowsTogetherMax = 16;
 /** Largest number of parts of one statement; more go in a transaction. */
-export const partsTogetherMax = 8;
-/** Largest number of statement texts remembered; beyond it all are forgotten. */
+export const partsTogetherMax = 16;
+/** Largest number of texts remembered, of parts and of statements; beyond it all are forgotten. */
 const textsMax = 512;
 
 /** A statement, or a part of one, with its own `$1`, `$2`, …. */
@@ -92,6 +92,12 @@ export class Writes {
     }
   }
 
+  /** Adds all that another one has. */
+  addAll(others: Writes): void {
+    this.#parts.push(...others.#parts);
+    this.#isLarge ||= others.#isLarge;
+  }
+
   /** Stores all of it, or nothing. */
   async storeIn(db: Db): Promise<void> {
     if (this.isEmpty) return;
@@ -101,21 +107,23 @@ export class Writes {
 
   async #storeStatement(db: Db): Promise<void> {
     if (!isGuarded(db)) await db.query(textOf(this.#parts), this.#params());
-    else if (!(await this.storeIf(db.unguarded, db.guard))) throw await db.refusal();
+    else if (!(await this.#storeIf(db.unguarded, [db.guard]))) throw await db.refusal();
   }
 
   /**
-   * Stores all of it if `condition`, an SQL expression over its own parameters, is true; resolves to false, with
-   * nothing stored, when it is not. Call it only if `isOneStatement`.
+   * Stores all of it if every one of `conditions`, SQL expressions over their own parameters, is true, and the guard of
+   * the database, if it has one; resolves to false, with nothing stored, when one is not. Call it only if
+   * `isOneStatement`.
    */
-  async storeIf(db: Db, condition: SqlWrite): Promise<boolean> {
-    // A division by zero undoes the whole statement.
-    const check = {
-      ...condition,
-      sql: `SELECT 1 / coalesce(${condition.sql}, false)::int AS holds`,
-    };
+  storeIf(db: Db, conditions: readonly SqlWrite[]): Promise<boolean> {
+    if (!isGuarded(db)) return this.#storeIf(db, conditions);
+    return this.#storeIf(db.unguarded, [db.guard, ...conditions]);
+  }
+
+  async #storeIf(db: Db, conditions: readonly SqlWrite[]): Promise<boolean> {
+    const check = allTrue(conditions);
     try {
-      await db.query(textOf([...this.#parts, check]), [...this.#params(), ...condition.params]);
+      await db.query(textOf([...this.#parts, check]), [...this.#params(), ...check.params]);
       return true;
     } catch (failure) {
       if (failure instanceof DbError && failure.sqlState === divisionByZero) return false;
@@ -135,11 +143,46 @@ export class Writes {
 
 const divisionByZero = "22012";
 const texts = new Map<string, string>();
+/** A number for each text of a part, never used again for another, so that few digits are looked up for a long text. */
+const numbers = new Map<string, number>();
+let numbersGiven = 0;
+const checks = new Map<string, string>();
+
+/** A statement that fails with a division by zero, which undoes all that goes with it, unless all of them are true. */
+function allTrue(conditions: readonly SqlWrite[]): SqlWrite {
+  const params = conditions.flatMap((one) => one.params);
+  const key = keyOf(conditions);
+  const known = checks.get(key);
+  if (known !== undefined) return { sql: known, params };
+  let from = 0;
+  const all = conditions.map((one) => {
+    const { sql } = overParams(one, from);
+    from += one.params.length;
+    return `(${sql})`;
+  });
+  const sql = `SELECT 1 / coalesce(${all.join(" AND ")}, false)::int AS holds`;
+  if (checks.size >= textsMax) checks.clear();
+  checks.set(key, sql);
+  return { sql, params };
+}
+
+function keyOf(parts: readonly SqlWrite[]): string {
+  return parts.map(({ sql }) => numberOf(sql)).join(" ");
+}
+
+function numberOf(sql: string): number {
+  const known = numbers.get(sql);
+  if (known !== undefined) return known;
+  if (numbers.size >= textsMax) numbers.clear();
+  numbersGiven += 1;
+  numbers.set(sql, numbersGiven);
+  return numbersGiven;
+}
 
 /** `WITH w0 AS (…), w1 AS (…) …`: the last one is the statement, the others go with it. */
 function textOf(parts: readonly SqlWrite[]): string {
   if (parts.length === 1) return parts[0]!.sql;
-  const key = parts.map(({ sql }) => sql).join("\n");
+  const key = keyOf(parts);
   const known = texts.get(key);
   if (known !== undefined) return known;
   let from = 0;

@@ -116,7 +116,7 @@ const (
 	JournalKind_JOURNAL_KIND_RECONCILE JournalKind = 14
 	// A bar was booked.
 	JournalKind_JOURNAL_KIND_BAR JournalKind = 15
-	// Interest, borrow fees, funding or dividends were booked.
+	// A calendar day was charged: interest on cash, and fees for borrowed instruments.
 	JournalKind_JOURNAL_KIND_FINANCING JournalKind = 16
 	// Settings of the account that its books rest on were taken, or have changed: limits, lots, initial cash.
 	JournalKind_JOURNAL_KIND_SETTINGS JournalKind = 17
@@ -355,7 +355,7 @@ func (x *Margin) GetCalled() bool {
 // What holding positions has cost so far; negative: received.
 type Financing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Interest on borrowed cash.
+	// On cash: paid on debit, less what was received on credit. Set for accounts; of a position, absent.
 	Interest *v1.Decimal `protobuf:"bytes,1,opt,name=interest,proto3" json:"interest,omitempty"`
 	// Fees for borrowed instruments.
 	BorrowFees *v1.Decimal `protobuf:"bytes,2,opt,name=borrow_fees,json=borrowFees,proto3" json:"borrow_fees,omitempty"`
@@ -511,7 +511,7 @@ type Account struct {
 	Balances []*Balance `protobuf:"bytes,13,rep,name=balances,proto3" json:"balances,omitempty"`
 	// Absent: the account has no margin.
 	Margin *Margin `protobuf:"bytes,14,opt,name=margin,proto3" json:"margin,omitempty"`
-	// Absent: not known.
+	// What holding positions has cost so far; all of it is in `cash`. Absent: not known.
 	Financing     *Financing `protobuf:"bytes,15,opt,name=financing,proto3" json:"financing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -669,7 +669,7 @@ type Position struct {
 	AverageCost *v1.Decimal `protobuf:"bytes,6,opt,name=average_cost,json=averageCost,proto3" json:"average_cost,omitempty"`
 	// Last mark. Absent: none yet.
 	Mark *v1.Decimal `protobuf:"bytes,7,opt,name=mark,proto3" json:"mark,omitempty"`
-	// Profit of closed parts after costs.
+	// Profit of closed parts, after costs and after what holding it has cost.
 	RealisedPnl *v1.Decimal `protobuf:"bytes,8,opt,name=realised_pnl,json=realisedPnl,proto3" json:"realised_pnl,omitempty"`
 	// Quantity the broker reports; only in rows for the whole account.
 	BrokerQuantity *v1.Decimal `protobuf:"bytes,9,opt,name=broker_quantity,json=brokerQuantity,proto3" json:"broker_quantity,omitempty"`
@@ -948,16 +948,16 @@ const file_qmtl_order_v1_account_proto_rawDesc = "" +
 	"\vmaintenance\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalR\vmaintenance\x128\n" +
 	"\fbuying_power\x18\x03 \x01(\v2\x15.qmtl.type.v1.DecimalR\vbuyingPower\x12\x1a\n" +
 	"\bleverage\x18\x04 \x01(\x01R\bleverage\x12\x16\n" +
-	"\x06called\x18\x05 \x01(\bR\x06called\"\xdc\x01\n" +
+	"\x06called\x18\x05 \x01(\bR\x06called\"\xe8\x01\n" +
 	"\tFinancing\x121\n" +
 	"\binterest\x18\x01 \x01(\v2\x15.qmtl.type.v1.DecimalR\binterest\x126\n" +
 	"\vborrow_fees\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalR\n" +
-	"borrowFees\x12/\n" +
-	"\afunding\x18\x03 \x01(\v2\x15.qmtl.type.v1.DecimalR\afunding\x123\n" +
-	"\tdividends\x18\x04 \x01(\v2\x15.qmtl.type.v1.DecimalR\tdividends\"\x92\x01\n" +
+	"borrowFees\x125\n" +
+	"\afunding\x18\x03 \x01(\v2\x15.qmtl.type.v1.DecimalB\x04\xa8\xbb\x18\x01R\afunding\x129\n" +
+	"\tdividends\x18\x04 \x01(\v2\x15.qmtl.type.v1.DecimalB\x04\xa8\xbb\x18\x01R\tdividends\"\x92\x01\n" +
 	"\x06Limits\x12C\n" +
 	"\x12max_order_notional\x18\x01 \x01(\v2\x15.qmtl.type.v1.DecimalR\x10maxOrderNotional\x12C\n" +
-	"\x12max_gross_notional\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalR\x10maxGrossNotional\"\xfe\x04\n" +
+	"\x12max_gross_notional\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalR\x10maxGrossNotional\"\xf8\x04\n" +
 	"\aAccount\x12\x1d\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tR\taccountId\x12\x16\n" +
@@ -978,8 +978,8 @@ const file_qmtl_order_v1_account_proto_rawDesc = "" +
 	"\tworld_ids\x18\v \x03(\tR\bworldIds\x12-\n" +
 	"\x06limits\x18\f \x01(\v2\x15.qmtl.order.v1.LimitsR\x06limits\x128\n" +
 	"\bbalances\x18\r \x03(\v2\x16.qmtl.order.v1.BalanceB\x04\xa8\xbb\x18\x01R\bbalances\x123\n" +
-	"\x06margin\x18\x0e \x01(\v2\x15.qmtl.order.v1.MarginB\x04\xa8\xbb\x18\x01R\x06margin\x12<\n" +
-	"\tfinancing\x18\x0f \x01(\v2\x18.qmtl.order.v1.FinancingB\x04\xa8\xbb\x18\x01R\tfinancing\"\xd3\x05\n" +
+	"\x06margin\x18\x0e \x01(\v2\x15.qmtl.order.v1.MarginB\x04\xa8\xbb\x18\x01R\x06margin\x126\n" +
+	"\tfinancing\x18\x0f \x01(\v2\x18.qmtl.order.v1.FinancingR\tfinancing\"\xcd\x05\n" +
 	"\bPosition\x12\x1d\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tR\taccountId\x12\x19\n" +
@@ -998,8 +998,8 @@ const file_qmtl_order_v1_account_proto_rawDesc = "" +
 	" \x01(\v2\x15.qmtl.type.v1.DecimalR\acapital\x12(\n" +
 	"\rtarget_weight\x18\v \x01(\x01H\x00R\ftargetWeight\x88\x01\x01\x12+\n" +
 	"\x05costs\x18\f \x01(\v2\x15.qmtl.type.v1.DecimalR\x05costs\x12!\n" +
-	"\x06weight\x18\r \x01(\x01B\x04\xa8\xbb\x18\x01H\x01R\x06weight\x88\x01\x01\x12<\n" +
-	"\tfinancing\x18\x0e \x01(\v2\x18.qmtl.order.v1.FinancingB\x04\xa8\xbb\x18\x01R\tfinancing\x124\n" +
+	"\x06weight\x18\r \x01(\x01B\x04\xa8\xbb\x18\x01H\x01R\x06weight\x88\x01\x01\x126\n" +
+	"\tfinancing\x18\x0e \x01(\v2\x18.qmtl.order.v1.FinancingR\tfinancing\x124\n" +
 	"\x05exits\x18\x0f \x01(\v2\x18.qmtl.order.v1.ExitRulesB\x04\xa8\xbb\x18\x01R\x05exitsB\x10\n" +
 	"\x0e_target_weightB\t\n" +
 	"\a_weight\"\x9b\x02\n" +
@@ -1019,7 +1019,7 @@ const file_qmtl_order_v1_account_proto_rawDesc = "" +
 	"\x18ACCOUNT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ACCOUNT_KIND_PAPER\x10\x01\x12\x1e\n" +
 	"\x14ACCOUNT_KIND_TESTNET\x10\x02\x1a\x04\xb0\xbb\x18\x01\x12\x1b\n" +
-	"\x11ACCOUNT_KIND_LIVE\x10\x03\x1a\x04\xb0\xbb\x18\x01*\x80\x04\n" +
+	"\x11ACCOUNT_KIND_LIVE\x10\x03\x1a\x04\xb0\xbb\x18\x01*\xfa\x03\n" +
 	"\vJournalKind\x12\x1c\n" +
 	"\x18JOURNAL_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12JOURNAL_KIND_ORDER\x10\x01\x12\x1c\n" +
@@ -1037,8 +1037,8 @@ const file_qmtl_order_v1_account_proto_rawDesc = "" +
 	"\x15JOURNAL_KIND_DEMOTION\x10\f\x12\x1b\n" +
 	"\x17JOURNAL_KIND_ADJUSTMENT\x10\r\x12\x1a\n" +
 	"\x16JOURNAL_KIND_RECONCILE\x10\x0e\x12\x14\n" +
-	"\x10JOURNAL_KIND_BAR\x10\x0f\x12 \n" +
-	"\x16JOURNAL_KIND_FINANCING\x10\x10\x1a\x04\xb0\xbb\x18\x01\x12\x19\n" +
+	"\x10JOURNAL_KIND_BAR\x10\x0f\x12\x1a\n" +
+	"\x16JOURNAL_KIND_FINANCING\x10\x10\x12\x19\n" +
 	"\x15JOURNAL_KIND_SETTINGS\x10\x11\x12\x17\n" +
 	"\x13JOURNAL_KIND_MARGIN\x10\x12BG\n" +
 	"\x10io.qmtl.order.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/order/v1;orderv1b\x06proto3"

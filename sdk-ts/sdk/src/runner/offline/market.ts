@@ -1,9 +1,11 @@
 import {
   type AccountMoney,
+  financingOf,
   limitsOf,
   moneyOf,
   type OfflineInstrument,
   type PretradeLimits,
+  ratesOf,
   UNLEVERAGED,
 } from "@qmtl/core/execution";
 import type { QmtlConfig } from "../../config/index.ts";
@@ -79,7 +81,24 @@ function moneyRules(
   { account: given, config }: CompiledOfflineOptions,
 ): AccountMoney {
   const stated = account === undefined ? UNLEVERAGED : moneyOf(account, config.instruments);
-  const money = { ...stated, ...given };
+  const { kind, leverageMax, maintenance, ...rates } = given;
+  const financing = financingOf({
+    ...(account === undefined ? {} : ratesOf(account)),
+    ...rates,
+  });
+  const { financing: _, ...rules } = stated;
+  const money: AccountMoney = {
+    ...rules,
+    ...(kind === undefined ? {} : { kind }),
+    ...(leverageMax === undefined ? {} : { leverageMax }),
+    ...(maintenance === undefined ? {} : { maintenance }),
+    ...(financing === undefined ? {} : { financing }),
+  };
+  if (financing === undefined && (rates.dayCount !== undefined || rates.zone !== undefined)) {
+    const key = rates.zone === undefined ? "dayCount" : "zone";
+    const message = `account.${key} does nothing, since no rate of the account is other than 0: state cashRate, debitRate or borrowRate, or leave it out`;
+    throw new StrategyRunError("ACCOUNT_INVALID", message);
+  }
   if (money.leverageMax * (money.maintenance ?? 0) >= 1) {
     const message = `a maintenance of ${money.maintenance} is never kept at a leverage of ${money.leverageMax}: it must be below ${1 / money.leverageMax}`;
     throw new StrategyRunError("ACCOUNT_INVALID", message);

@@ -1,11 +1,11 @@
-import type { TradingCosts } from "@qmtl/core/execution";
+import { isZone, type TradingCosts } from "@qmtl/core/execution";
 import { loadConfig, type QmtlConfig } from "../../config/index.ts";
 import { costKeys } from "../../nodesets/nodeset-execution.ts";
 import { wallClockMs } from "../../rpc/system-clock.ts";
 import { type BarSource, lastMsOption, timeOption } from "../../sources/index.ts";
 import { checkOptions, type OptionKeys } from "../../strategy/option-keys.ts";
 
-/** Money rules of the account of an offline run. */
+/** Money rules and rates of the account of an offline run. */
 export interface OfflineAccountRules {
   /** `cash`: no borrowed money and no shorts. @default that of the account (`margin`) */
   readonly kind?: "cash" | "margin";
@@ -13,6 +13,16 @@ export interface OfflineAccountRules {
   readonly leverageMax?: number;
   /** Equity ÷ gross exposure below which positions are reduced to `leverageMax`. @default that of the account (0) */
   readonly maintenance?: number;
+  /** Rate a year on cash above 0, as a fraction, from −1 to 1. @default that of the account (0) */
+  readonly cashRate?: number;
+  /** Rate a year on cash below 0, as a fraction, from 0 to 1. @default that of the account (0) */
+  readonly debitRate?: number;
+  /** Rate a year on the value of what is sold short, as a fraction, from 0 to 10. @default that of the account (0) */
+  readonly borrowRate?: number;
+  /** Days of a year that rates are divided by. @default that of the account (360) */
+  readonly dayCount?: 360 | 365;
+  /** IANA name of the zone whose calendar days are charged. @default that of the account (`UTC`) */
+  readonly zone?: string;
 }
 
 /** Options of an offline run. */
@@ -137,7 +147,15 @@ const accountKeys: OptionKeys<OfflineAccountRules> = {
   kind: true,
   leverageMax: true,
   maintenance: true,
+  cashRate: true,
+  debitRate: true,
+  borrowRate: true,
+  dayCount: true,
+  zone: true,
 };
+
+/** Least and largest value of a rate. */
+const rateBounds = { cashRate: [-1, 1], debitRate: [0, 1], borrowRate: [0, 10] } as const;
 
 function checkedRules(rules: OfflineAccountRules): OfflineAccountRules {
   checkOptions("account", rules, accountKeys);
@@ -153,9 +171,20 @@ function checkedRules(rules: OfflineAccountRules): OfflineAccountRules {
   if (maintenance !== undefined && !(maintenance >= 0 && maintenance < 1)) {
     throw new RangeError(`account.maintenance must be 0 or above and below 1, not ${maintenance}`);
   }
-  return {
-    ...(kind === undefined ? {} : { kind }),
-    ...(leverageMax === undefined ? {} : { leverageMax }),
-    ...(maintenance === undefined ? {} : { maintenance }),
-  };
+  for (const [name, [least, most]] of Object.entries(rateBounds)) {
+    const rate = rules[name as keyof typeof rateBounds];
+    if (rate === undefined || (rate >= least && rate <= most)) continue;
+    throw new RangeError(
+      `account.${name} is a fraction a year, from ${least} to ${most}, not ${rate}: 0.06 is 6 %`,
+    );
+  }
+  const { dayCount, zone } = rules;
+  if (dayCount !== undefined && dayCount !== 360 && dayCount !== 365) {
+    throw new RangeError(`account.dayCount must be 360 or 365, not ${String(dayCount)}`);
+  }
+  if (zone !== undefined && !isZone(zone)) {
+    throw new RangeError(`account.zone is not the IANA name of a time zone: ${zone}`);
+  }
+  const stated = Object.entries(rules).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(stated) as OfflineAccountRules;
 }

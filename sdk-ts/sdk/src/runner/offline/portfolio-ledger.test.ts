@@ -31,6 +31,8 @@ interface LedgerCase {
     readonly rows: number;
     readonly leverage: number;
     readonly weights?: readonly number[];
+    /** Keys of the account for what holding positions costs. */
+    readonly rates?: Readonly<Record<string, number | string>>;
   };
   readonly walks: Readonly<Record<string, Walk>>;
   readonly expected: {
@@ -39,6 +41,7 @@ interface LedgerCase {
     readonly held: Readonly<Record<string, number>>;
     readonly fees: number;
     readonly spread: number;
+    readonly financing: { readonly interest: number; readonly borrow_fees: number };
     readonly refused: readonly (readonly [endMs: number, units: number, reason: string])[];
     readonly ruined_row: number | null;
     readonly metrics: Readonly<Record<string, number>>;
@@ -119,6 +122,7 @@ function run(of: LedgerCase, strategy: Strategy): Promise<OfflineResult> {
           initial_cash: "1000000",
           leverage_max: of.about.leverage,
           ...costs,
+          ...of.about.rates,
           instruments: symbols,
         },
       },
@@ -243,6 +247,8 @@ const strategies: Readonly<Record<string, (of: LedgerCase) => Strategy>> = {
   momentum: ({ walks }) => new Momentum(Object.keys(walks)),
   pairs: () => new Pairs(),
   "leverage-2": () => new Stated(),
+  "leverage-2-financed": () => new Stated(),
+  "pairs-financed": () => new Pairs(),
   ruin: () => new Stated(),
 };
 
@@ -267,7 +273,7 @@ describe.each(cases.map((one) => [one.id, one] as const))(
       }
     });
 
-    test("has its fills, units, costs and refusals", () => {
+    test("has its fills, units, costs, financing and refusals", () => {
       const units: Record<string, number> = {};
       for (const { instrument, quantity } of result.fills) {
         units[instrument] = (units[instrument] ?? 0) + Number(quantity);
@@ -283,6 +289,8 @@ describe.each(cases.map((one) => [one.id, one] as const))(
       );
       expectEqual(result.costs.fees, expected.fees, "fees");
       expectEqual(result.costs.spread, expected.spread, "spread");
+      expectEqual(result.financing.interest, expected.financing.interest, "interest");
+      expectEqual(result.financing.borrowFees, expected.financing.borrow_fees, "borrow fees");
       expect(
         result.refusals.map(({ eventTimeMs, quantity, reason }) => [
           eventTimeMs,

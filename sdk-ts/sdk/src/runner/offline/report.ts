@@ -77,7 +77,8 @@ export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
   };
 }
 
-function figuresOf({ metrics, orders, returns, buyAndHold }: OfflineResult): ReportFigure[] {
+function figuresOf(result: OfflineResult): ReportFigure[] {
+  const { metrics, orders, returns, buyAndHold } = result;
   const year = `annualised with ${returns.periodsPerYear} returns`;
   const percent = "percent" as const;
   return [
@@ -102,5 +103,16 @@ function figuresOf({ metrics, orders, returns, buyAndHold }: OfflineResult): Rep
     { name: "Profit factor", value: metrics.get("profit_factor"), note: "gains ÷ losses" },
     { name: "Orders", value: orders.length, format: "count" },
     { name: "Turnover", value: metrics.get("turnover"), note: "times per year" },
+    ...financingOf(result),
+  ];
+}
+
+/** What holding positions cost; nothing for an account that was charged nothing. */
+function financingOf({ financing, currency }: OfflineResult): ReportFigure[] {
+  const { interest, borrowFees } = financing;
+  if (interest === 0 && borrowFees === 0) return [];
+  return [
+    { name: "Interest", value: interest, note: `${currency} paid; below 0: received` },
+    { name: "Borrow fees", value: borrowFees, note: `${currency} paid` },
   ];
 }

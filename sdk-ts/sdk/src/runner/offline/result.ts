@@ -29,6 +29,14 @@ export interface ResultCosts {
   readonly spread: number;
 }
 
+/** What holding positions has cost, in the account's currency; below 0: received. */
+export interface ResultFinancing {
+  /** On cash: paid at the debit rate, less what was received at the cash rate. */
+  readonly interest: number;
+  /** For what was sold short. */
+  readonly borrowFees: number;
+}
+
 /** Result for one instrument. Money is in the account's currency. */
 export interface ResultInstrument {
   readonly instrument: string;
@@ -50,6 +58,8 @@ export interface ResultInstrument {
   readonly realisedPnl: number;
   readonly unrealisedPnl: number;
   readonly costs: ResultCosts;
+  /** Paid for being short of it. */
+  readonly borrowFees: number;
 }
 
 /** Something that was wanted and not traded, or not whole. */
@@ -123,6 +133,8 @@ export interface OfflineResult {
   readonly refusals: readonly ResultRefusal[];
   /** Total paid. */
   readonly costs: ResultCosts;
+  /** Charged for holding positions, by kind; all 0 for an account without rates. */
+  readonly financing: ResultFinancing;
   /** Currency of all amounts. */
   readonly currency: string;
   /** True if fees and spread were left out for at least one instrument; every report must say so. */

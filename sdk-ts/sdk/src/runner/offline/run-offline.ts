@@ -151,6 +151,7 @@ async function backtest(
     orders: trading.orders,
     refusals: trading.refusals,
     costs: { fees: trading.fees, spread: trading.spreadCosts },
+    financing: trading.financed,
     currency: market.currency,
     noCosts: market.instruments.some((one) => one.traded.noCosts === true),
     turnover: metrics.get("turnover") ?? 0,
@@ -297,6 +298,7 @@ function resultInstruments(
       mark: holding.mark,
       realisedPnl: holding.realisedPnl,
       unrealisedPnl: holding.unrealisedPnl,
+      borrowFees: holding.borrowFees,
       costs: { fees: holding.fees, spread: holding.spreadCosts },
     };
   });

@@ -26,6 +26,7 @@ export function offlineSummary(result: OfflineResult): readonly string[] {
     ...metricLines(metrics, returns),
     line("buy and hold", held.length === 0 ? "no figures" : held.join(", ")),
     line("equity", equityText(result)),
+    ...financingLines(result),
     line("exposure", exposureText(result)),
     ...(instruments.length > 1 ? instruments.map((one) => `  ${instrumentText(one)}`) : []),
     ...notes.map((note) => `  note: ${note}`),
@@ -94,6 +95,15 @@ function equityText({ equity, currency, costs, noCosts }: OfflineResult): string
   const range = `${money(equity[0])} → ${money(equity.at(-1))} ${currency}`;
   if (noCosts) return `${range}; costs were left out`;
   return `${range}; paid ${money(costs.fees)} of fees, ${money(costs.spread)} of spread`;
+}
+
+/** What holding positions cost; nothing for an account that was charged nothing. */
+function financingLines({ financing, currency }: OfflineResult): string[] {
+  const { interest, borrowFees } = financing;
+  if (interest === 0 && borrowFees === 0) return [];
+  const paid = interest < 0 ? "received" : "paid";
+  const text = `${paid} ${money(Math.abs(interest))} ${currency} of interest, paid ${money(borrowFees)} of borrow fees`;
+  return [line("financing", text)];
 }
 
 function exposureText({ gross, net, largestWeight }: OfflineResult): string {

@@ -1,4 +1,5 @@
 import {
+  type Financed,
   OfflineAccount,
   type OfflineExposure,
   type OfflinePosition,
@@ -39,6 +40,8 @@ export interface OfflineTrading {
   readonly refusals: readonly ResultRefusal[];
   readonly fees: number;
   readonly spreadCosts: number;
+  /** What holding positions has cost; below 0: received. */
+  readonly financed: Readonly<Financed>;
   readonly targetChanges: number;
   /** Target changes per instrument, in the order of the market. */
   readonly targetChangesOf: readonly number[];
@@ -54,6 +57,8 @@ export interface OfflineTrading {
  *
  * Everything happens at the ends of bars and of target rows, in order of time. At each such moment, first the bars that
  * end there are played, in the order of the market: waiting orders fill at their opens, and their closes are the marks.
+ * Midnights since the bars before are charged before that, on what was held until then, and one that is this very moment
+ * after it.
  * Then the targets are taken that changed, are to be sized again or, where a bar of their instrument ended, have strayed
  * from what is held. Each is sized at its instrument's last close with the equity that the whole account has at this
  * moment, those that reduce first, then in the order of the market, and its order fills at the open of the first bar of
@@ -152,12 +157,15 @@ class TradingRun {
       const barMs = this.#nextBarMs();
       if (barMs === Number.POSITIVE_INFINITY) return this.#result(undefined);
       const nowMs = this.#marks === 0 ? barMs : this.#nextMs(barMs);
+      if (nowMs === barMs) account.financeBefore(nowMs);
       for (let k = 0; k < replays.length; k++) {
         if (replays[k]!.nextEndMs === nowMs) replays[k]!.play(account);
       }
       if (account.fills.length > this.#fills.length) this.#collectFills();
-      if (nowMs === barMs)
+      if (nowMs === barMs) {
+        account.financeAt(nowMs);
         account.settle((place) => instrumentTargets[place]!.replay.begunRow(nowMs));
+      }
       for (let k = 0; k < instrumentTargets.length; k++)
         this.#advance(instrumentTargets[k]!, nowMs);
       if (this.#open.length > 0) this.#takeOpen(nowMs);
@@ -208,7 +216,7 @@ class TradingRun {
 
   #result(ruin: ResultRuin | undefined): OfflineTrading {
     const account = this.#account;
-    const { fees, spreadCosts } = account.totals();
+    const { fees, spreadCosts, financed } = account.totals();
     const { gross, net, largestWeight } = account.exposure();
     const lived = ruin === undefined ? account.equity().length : account.equity().length - 1;
     const all = (values: Float64Array): Float64Array => {
@@ -235,6 +243,7 @@ class TradingRun {
       refusals: this.#account.refusals.map((refusal) => this.#resultRefusal(refusal)),
       fees,
       spreadCosts,
+      financed,
       targetChanges: this.#targets.reduce((sum, { changes }) => sum + changes, 0),
       targetChangesOf: this.#targets.map(({ changes }) => changes),
       holdings: this.#targets.map(({ place }) => account.holding(place)),

@@ -117,10 +117,20 @@ const opSchema = z.discriminatedUnion("op", [
         leverageMax: number,
         maintenance: number.exactOptional(),
         instrumentLeverageMax: z.record(text, number).exactOptional(),
+        financing: z
+          .object({
+            cashRate: number,
+            debitRate: number,
+            borrowRate: number,
+            dayCount: z.union([z.literal(360), z.literal(365)]),
+            zone: text,
+          })
+          .exactOptional(),
       })
       .exactOptional(),
   }),
   z.object({ op: z.literal("margin"), bucket: number }),
+  z.object({ op: z.literal("finance"), timeMs: number }),
   z.object({ op: z.literal("adjust_cash"), cash: number }),
   z.object({ op: z.literal("adjust_position"), instrument: text, lots: number, price: number }),
   z.object({

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { blake3Hex } from "@qmtl/core/canonical";
-import { type PretradeLimits, SimulatedBroker } from "@qmtl/core/execution";
+import { type FinancingTerms, type PretradeLimits, SimulatedBroker } from "@qmtl/core/execution";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { loadConfig, type QmtlConfig } from "../../config/index.ts";
 import { column, PositionTargetNode, Strategy, StreamInput, sma } from "../../strategy/index.ts";
@@ -56,11 +56,13 @@ const meanTarget = (side: number, row: number): number => {
 };
 
 /**
- * A session as router and journal would record it; `weight` is the activation's, `limits` are in force from a row on.
+ * A session as router and journal would record it; `weight` is the activation's, `limits` are in force from a row on,
+ * `financing` from its beginning.
  */
 function record(
   weight = 1,
   limits: ReadonlyMap<number, PretradeLimits> = new Map(),
+  financing?: FinancingTerms,
 ): SessionRecordLine[] {
   const lines: SessionRecordLine[] = [
     {
@@ -99,6 +101,9 @@ function record(
       journal(row, { op: "state", order: order.id, state: "accepted", reason: "" });
     }
   };
+  if (financing !== undefined) {
+    journal(-1, { op: "settings", money: { kind: "margin", leverageMax: 4, financing } });
+  }
   journal(-1, {
     op: "allocate",
     input: { ...id, share: 1, equity: 10_000, beginsStage: true },
@@ -126,6 +131,9 @@ function record(
       marks: [{ instrument: "X", close: price }],
       worlds: ["w"],
     });
+    if (financing !== undefined) {
+      journal(row, { op: "finance", timeMs: endOf(row), interest: 0, borrowFees: 0 });
+    }
     lines.push({ type: "row", node_id: source, row, end_ms: endOf(row), values: [price] });
     const target = { ...id, value: side * weight, bucket: endOf(row), mark: price, act: true };
     journal(row, { op: "set_target", ...target, session: "x", reason: "" });
@@ -195,6 +203,20 @@ test("a session whose limits were changed between two starts is replayed under t
   expect(outcome).toMatchObject({ identical: true, differences: [] });
   expect(outcome.total).toBeGreaterThan(2);
   expect(originsOf(lines)).not.toEqual(originsOf(record()));
+});
+
+test("a session is replayed with the days that it was charged", async () => {
+  const rates = { cashRate: 1, debitRate: 1, borrowRate: 1 };
+  const lines = record(1, new Map(), { ...rates, dayCount: 360, zone: "UTC" });
+  const lotsOf = (session: readonly SessionRecordLine[]) =>
+    session.flatMap((line) =>
+      line.type === "journal" && line.body.op === "note"
+        ? [(line.body.order as { lots: number }).lots]
+        : [],
+    );
+
+  expect(await replaySession(Cross, parsed(lines), { config })).toMatchObject({ identical: true });
+  expect(lotsOf(lines)).not.toEqual(lotsOf(record()));
 });
 
 test("the weights of the activation are applied to recomputed targets", async () => {

@@ -8,9 +8,9 @@ import {
   type Logger,
   SerialQueue,
 } from "@qmtl/service-kit";
-import type { Db, Tx } from "@qmtl/service-kit/db";
+import { type Db, type Tx, UnknownOutcome } from "@qmtl/service-kit/db";
 import type { ControlOutbox } from "../../ports.ts";
-import type { Broker } from "../broker/broker-port.ts";
+import { type Broker, isLocal, type LocalBroker } from "../broker/broker-port.ts";
 import type { Halts } from "../store/halts.ts";
 import { bookingWrites, type JournalEntryRow } from "../store/journal-store.ts";
 import type { OrderEvents } from "../store/order-events.ts";
@@ -31,7 +31,7 @@ import {
   type SealedBar,
 } from "./rebuild-books.ts";
 import { RecordedSettings } from "./recorded-settings.ts";
-import { sendOrders } from "./send-orders.ts";
+import { ordersLost, ordersStored, placeCancel, placeOrders, sendOrders } from "./send-orders.ts";
 import { SnapshotKeeper } from "./snapshot-keeper.ts";
 import { entriesOf, ordersAfter, storeBooking } from "./store-booking.ts";
 import type { TradedWorlds } from "./world-gate.ts";
@@ -61,8 +61,8 @@ const reportsWaitMsMax = 25;
 
 /**
  * One account: its journal, the router's core that the journal rebuilds, and the broker. Operations run one at a time;
- * each performs on the core, commits journal and orders together, if fence and halts still allow them, and only then
- * sends (A6, A7 and A9 in docs/internals/architecture.md).
+ * each performs on the core, commits journal and orders together, if fence and halts still allow them, with what a local
+ * broker does with them, and only then sends to any other (A6, A7 and A9 in docs/internals/architecture.md).
  */
 export class AccountRouter implements WorldRows {
   readonly deps: AccountRouterDeps;
@@ -156,6 +156,7 @@ export class AccountRouter implements WorldRows {
     this.market = books.market;
     this.#bookings.clear();
     this.#isStale = false;
+    this.#tellFinanced();
   }
 
   /** Journals which settings hold from here on, if others did before. Call it only within an exclusive operation. */
@@ -252,14 +253,68 @@ export class AccountRouter implements WorldRows {
   }
 
   /**
-   * Commits, then sends and cancels. The broker's answers are in memory when this resolves, and stored within 25 ms.
+   * Commits, and has the broker send and cancel: a local one in the same commit, any other after it, whose answers are
+   * in memory when this resolves, and stored within 25 ms.
    */
   async commitAndSend(booking: Booking, alongside?: (tx: Tx) => Promise<void>): Promise<void> {
+    const { broker } = this.deps;
+    const isForBroker = booking.sends.length > 0 || booking.cancels.length > 0;
+    if (isForBroker && isLocal(broker)) {
+      await this.#commitWithBroker(broker, booking, booking, alongside);
+      return;
+    }
     await this.commit(booking, alongside);
-    if (booking.sends.length === 0 && booking.cancels.length === 0) return;
+    if (!isForBroker || isLocal(broker)) return;
     const reports = this.booking();
-    await sendOrders(this, booking, reports);
+    await sendOrders(this, booking, broker, reports);
     this.#keep(reports);
+  }
+
+  /** Has the broker send and cancel what a booking that is stored asks for, and stores its answers. */
+  async send(booking: Booking): Promise<void> {
+    const { broker } = this.deps;
+    const reports = this.booking();
+    if (isLocal(broker)) {
+      await this.#commitWithBroker(broker, booking, reports);
+    } else {
+      await sendOrders(this, booking, broker, reports);
+      await this.commit(reports);
+    }
+  }
+
+  /** Commits `reports`, and with it what a local broker does with a booking, which may be `reports` itself. */
+  async #commitWithBroker(
+    broker: LocalBroker,
+    booking: Booking,
+    reports: Booking,
+    alongside?: (tx: Tx) => Promise<void>,
+  ): Promise<void> {
+    reports.atBroker ??= await broker.prepare();
+    const leaving = placeOrders(this, booking, reports.atBroker, reports);
+    try {
+      await this.commit(reports, alongside);
+    } catch (failure) {
+      // An order that may have been written may have been late.
+      if (failure instanceof UnknownOutcome)
+        await this.#cancelLate(broker, ordersStored(this, leaving));
+      else ordersLost(leaving);
+      throw failure;
+    }
+    await this.#cancelLate(broker, ordersStored(this, leaving));
+  }
+
+  /** Cancels orders that were written too late. Never rejects: what is not cancelled is logged. */
+  async #cancelLate(broker: LocalBroker, orderIds: readonly string[]): Promise<void> {
+    if (orderIds.length === 0) return;
+    try {
+      if (this.#isStale) await this.rebuild();
+      const reports = this.booking();
+      reports.atBroker = await broker.prepare();
+      for (const id of orderIds) placeCancel(this, id, reports.atBroker, reports);
+      await this.commit(reports);
+    } catch (failure) {
+      this.deps.logger.warn("no answer for a cancel", { orders: orderIds, error: failure });
+    }
   }
 
   /**
@@ -268,7 +323,8 @@ export class AccountRouter implements WorldRows {
   async commit(booking: Booking, alongside?: (tx: Tx) => Promise<void>): Promise<void> {
     const { db, clock } = this.deps;
     this.#pending.moveInto(booking);
-    if (booking.isEmpty && alongside === undefined) return;
+    const { atBroker } = booking;
+    if (booking.isEmpty && alongside === undefined && atBroker === undefined) return;
     const isOrder = booking.made.length > 0;
     const isFill = booking.filledValue.size > 0;
     let rows: JournalEntryRow[];
@@ -283,6 +339,7 @@ export class AccountRouter implements WorldRows {
       await storeBooking(db, this.#permission, booking, writes, alongside);
     } catch (failure) {
       this.#isStale = true;
+      atBroker?.undone();
       await this.rebuild().catch((cause: unknown) => {
         this.deps.logger.error("books not rebuilt yet", { account: this.account, error: cause });
       });
@@ -290,12 +347,19 @@ export class AccountRouter implements WorldRows {
     }
     if (isOrder) await failpoints.hit("gw.order.after_commit");
     if (isFill) await failpoints.hit("gw.fill.after_commit");
+    await atBroker?.stored();
     this.#pending.clear();
     this.#bookings.delete(booking);
     this.#last = rows.at(-1) ?? this.#last;
+    this.#tellFinanced();
     this.#topic.stored(news);
     if (news.writes.length > 0) this.deps.outbox.pokeGathering();
     if (rows.length > 0) this.deps.journal.publish(this.account, rows);
+  }
+
+  #tellFinanced(): void {
+    const { interest, borrowFees } = this.core.financed;
+    this.deps.broker.tellFinanced(interest + borrowFees);
   }
 
   async #perform<T>(operation: () => Promise<T>): Promise<T> {
@@ -303,8 +367,11 @@ export class AccountRouter implements WorldRows {
     try {
       return await operation();
     } finally {
-      // What an operation that failed half-way performed is not in the journal, so it may not stay in the core.
-      if ([...this.#bookings].some((booking) => booking.hasPerformed)) this.#isStale = true;
+      // What an operation that failed half-way performed is not stored, so it may not stay in memory.
+      for (const { hasPerformed, atBroker } of this.#bookings) {
+        if (hasPerformed) this.#isStale = true;
+        atBroker?.undone();
+      }
       this.#bookings.clear();
     }
   }

@@ -1,4 +1,4 @@
-import { quantityFromLots } from "@qmtl/core/execution";
+import { type Book, quantityFromLots } from "@qmtl/core/execution";
 import type { AccountRouter } from "./account-router.ts";
 
 /** A line of an account's positions. Quantities are decimal text, money is account currency. */
@@ -12,6 +12,7 @@ export interface PositionView {
   readonly mark: number | undefined;
   readonly realisedPnl: number;
   readonly costs: number;
+  readonly borrowFees: number;
   readonly capital: number | undefined;
   readonly target: number | undefined;
   readonly brokerQuantity: string | undefined;
@@ -34,8 +35,9 @@ export async function viewPositions(router: AccountRouter, world: string): Promi
       quantity: text(instrument, book.quantity),
       averageCost: book.averageCost,
       mark: core.mark(instrument),
-      realisedPnl: book.realisedPnl - book.fees,
+      realisedPnl: realisedOf(book),
       costs: book.fees,
+      borrowFees: book.borrowFees ?? 0,
       capital: core.capital(book.world, book.strategy),
       target: book.target?.value,
       brokerQuantity: undefined,
@@ -58,12 +60,18 @@ export async function viewPositions(router: AccountRouter, world: string): Promi
       ),
       averageCost: 0,
       mark: core.mark(instrument),
-      realisedPnl: sum((book) => book.realisedPnl - book.fees),
+      realisedPnl: sum(realisedOf),
       costs: sum((book) => book.fees),
+      borrowFees: sum((book) => book.borrowFees ?? 0),
       capital: undefined,
       target: undefined,
       brokerQuantity: text(instrument, lots),
     };
   });
   return [...lines, ...totals];
+}
+
+/** What a book has earned for good, after what trading and holding it has cost. */
+function realisedOf({ realisedPnl, fees, borrowFees = 0 }: Readonly<Book>): number {
+  return realisedPnl - fees - borrowFees;
 }

@@ -7,6 +7,7 @@ import type {
   SealedReturn,
 } from "@qmtl/core/execution";
 import type { ExecutionDomain } from "@qmtl/core/gate";
+import type { BrokerBooking } from "../broker/broker-port.ts";
 import type { JournalKind, JournalLine, JournalOp } from "../store/journal-op.ts";
 
 /** What must hold for an order to leave: the gate is open and no halt covers it, no halt covers it, or nothing. */
@@ -34,8 +35,8 @@ export interface JournalPlace {
 }
 
 /**
- * Operations that take effect together: performed on the core at once, stored in one transaction, and only then
- * acted upon. If the transaction fails, the core must be rebuilt from the journal.
+ * Operations that take effect together: performed on the core, and by a local broker, at once, stored in one statement
+ * or transaction, and only then acted upon elsewhere. If that fails, the core must be rebuilt from the journal.
  */
 export class Booking {
   readonly lines: JournalLine[] = [];
@@ -49,6 +50,8 @@ export class Booking {
   readonly made: OutgoingOrder[] = [];
   /** Σ of lots × price of the fills booked here, by order. */
   readonly filledValue = new Map<string, number>();
+  /** What a local broker does with it, stored together with it; undefined for nothing. */
+  atBroker: BrokerBooking | undefined;
   readonly #core: AccountCore;
 
   constructor(core: AccountCore) {
@@ -75,7 +78,9 @@ export class Booking {
   ): AccountOutcome {
     const op = jsonOf(asked);
     const outcome = this.#core.apply(op);
-    this.lines.push({ kind, ...place, body: op });
+    const { financed } = outcome;
+    const body = financed === undefined ? op : jsonOf({ ...op, ...financed });
+    this.lines.push({ kind, ...place, body });
     this.refused.push(...outcome.refused);
     this.sealed.push(...(outcome.sealed ?? []));
     for (const refusal of outcome.refused) {

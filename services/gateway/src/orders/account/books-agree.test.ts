@@ -100,34 +100,44 @@ async function perform(bench: OrderBench, one: Step, row: number): Promise<numbe
   return row;
 }
 
-test("whatever happens, books, fills and broker agree, and nothing opens while the gate is shut", async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 25 }), async (steps) => {
-      // A snapshot every few entries, of whatever state the account is in then.
-      const bench = await OrderBench.open(host, paperAccount, replayWorld, 7);
-      try {
-        await bench.bar(0, 100);
-        await bench.promote({ A: 0.4, B: 0.3 });
-        let row = 0;
-        for (const one of steps) {
-          const isShut = bench.world.gate !== "OPEN";
-          const before = (await bench.accepted()).length;
-          row = await perform(bench, one, row);
-          if (!isShut || bench.world.gate === "OPEN") continue;
-          const taken = (await bench.accepted()).slice(before);
-          for (const order of taken) expect(["demote", "halt_flatten"]).toContain(order.origin);
+const brokers = [
+  { what: "a broker in the router's database", isBrokerRemote: false },
+  { what: "a broker elsewhere", isBrokerRemote: true },
+];
+
+test.each(brokers)(
+  "whatever happens, the books agree with the fills and positions of $what, and nothing opens while the gate is shut",
+  async ({ isBrokerRemote }) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 25 }), async (steps) => {
+        // A snapshot every few entries, of whatever state the account is in then.
+        const options = { entriesPerSnapshot: 7, isBrokerRemote };
+        const bench = await OrderBench.open(host, paperAccount, replayWorld, options);
+        try {
+          await bench.bar(0, 100);
+          await bench.promote({ A: 0.4, B: 0.3 });
+          let row = 0;
+          for (const one of steps) {
+            const isShut = bench.world.gate !== "OPEN";
+            const before = (await bench.accepted()).length;
+            row = await perform(bench, one, row);
+            if (!isShut || bench.world.gate === "OPEN") continue;
+            const taken = (await bench.accepted()).slice(before);
+            for (const order of taken) expect(["demote", "halt_flatten"]).toContain(order.origin);
+          }
+          await bench.orders.reconcile(bench.router);
+          await agree(bench);
+          await expectToldWhole(bench, "world/w1/order");
+          await expectToldWhole(bench, "halt");
+        } finally {
+          await bench.orders.stop();
         }
-        await bench.orders.reconcile(bench.router);
-        await agree(bench);
-        await expectToldWhole(bench, "world/w1/order");
-        await expectToldWhole(bench, "halt");
-      } finally {
-        await bench.orders.stop();
-      }
-    }),
-    { numRuns: 12, seed: 20_150_203 },
-  );
-}, 120_000);
+      }),
+      { numRuns: 12, seed: 20_150_203 },
+    );
+  },
+  120_000,
+);
 
 /** Each change was published once, in order, and the events add up to what is stored. */
 async function expectToldWhole(bench: OrderBench, key: "world/w1/order" | "halt"): Promise<void> {

@@ -74,7 +74,8 @@ test("what one statement asks is what the comparison under locks asks", async ()
       gates,
       halts,
       fc.array(outgoing, { minLength: 1, maxLength: 4 }),
-      async (gateRows, halted, sends) => {
+      fc.boolean(),
+      async (gateRows, halted, sends, isLocking) => {
         await given(
           gateRows,
           halted.map((halt, at) => ({
@@ -91,8 +92,8 @@ test("what one statement asks is what the comparison under locks asks", async ()
               throw failure;
             },
           );
-        const condition = permission.condition(sends);
-        const asked = condition === undefined || (await new Writes().storeIf(db, condition));
+        const condition = permission.condition(sends, isLocking);
+        const asked = condition === undefined || (await new Writes().storeIf(db, [condition]));
         expect(asked).toBe(compared);
         if (asked) held += 1;
         else lost += 1;

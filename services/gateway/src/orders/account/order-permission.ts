@@ -26,11 +26,14 @@ export class PermissionLost extends Error {
 }
 
 /** True when the gates of all worlds are open under these fences, and no halt covers any of the orders. */
-const condition = `(
-  (SELECT count(*) FROM gateway.gate_fence JOIN unnest($1::text[], $2::bigint[]) AS u (world_id, fence)
-     USING (world_id, fence) WHERE gate = 'OPEN') = $3::int
+const conditionOver = (open: string): string => `(
+  (SELECT count(*) ${open}) = $3::int
   AND NOT EXISTS (SELECT FROM gateway.halt WHERE scope = 'all' OR (scope = 'account' AND target = $4::text)
     OR (scope = 'world' AND target = ANY($5::text[])) OR (scope = 'strategy' AND target = ANY($6::text[]))))`;
+const open = `FROM gateway.gate_fence AS g JOIN unnest($1::text[], $2::bigint[]) AS u (world_id, fence)
+  USING (world_id, fence) WHERE gate = 'OPEN'`;
+const condition = conditionOver(open);
+const lockedCondition = conditionOver(`FROM (SELECT ${open} FOR SHARE OF g) AS held`);
 
 interface OrderPermissionPorts {
   readonly account: string;
@@ -97,10 +100,10 @@ export class OrderPermission {
   }
 
   /**
-   * The check of `compare` as an SQL condition, for a database that nobody else writes to meanwhile; undefined when
-   * nothing needs permission.
+   * The check of `compare` as an SQL condition; undefined when nothing needs permission. `isLocking`: no gate changes
+   * until the statement is stored, for a database that others write to.
    */
-  condition(sends: readonly OutgoingOrder[]): SqlWrite | undefined {
+  condition(sends: readonly OutgoingOrder[], isLocking: boolean): SqlWrite | undefined {
     const haltable = sends.filter(({ needs }) => needs !== "nothing");
     if (haltable.length === 0) return undefined;
     const { account } = this.#ports;
@@ -114,7 +117,19 @@ export class OrderPermission {
     const haltWorlds = [...new Set(haltable.map(({ order }) => order.world))];
     const strategies = [...new Set(haltable.map(({ order }) => order.strategy))];
     const params = [worlds, fences, worlds.length, account, haltWorlds, strategies];
-    return { sql: condition, params };
+    return { sql: isLocking ? lockedCondition : condition, params };
+  }
+
+  /**
+   * Compares with the halts in memory, which count from the moment they are set, stored or not. Call it directly before
+   * the orders are stored.
+   *
+   * @throws {PermissionLost} when one covers an order
+   */
+  checkHalts(sends: readonly OutgoingOrder[]): void {
+    const isHalted = ({ order, needs }: OutgoingOrder) =>
+      needs !== "nothing" && order.state !== "rejected" && this.#isHalted(order);
+    if (sends.some(isHalted)) throw new PermissionLost("HALTED");
   }
 
   /**

@@ -30,7 +30,8 @@ function startSuite(opened: () => BenchHost): void {
 
   /** A and B trade for some rows. */
   async function trade(settings: AccountSettings = paperAccount, entriesPerSnapshot?: number) {
-    bench = await OrderBench.open(opened(), settings, replayWorld, entriesPerSnapshot);
+    const options = entriesPerSnapshot === undefined ? {} : { entriesPerSnapshot };
+    bench = await OrderBench.open(opened(), settings, replayWorld, options);
     await bench.bar(0, 100);
     await bench.promote({ A: 0.4, B: 0.3 });
     await tradeOn(0, 4);

@@ -6,7 +6,7 @@ import type { Writes } from "../../store/writes.ts";
 import { type BookedOrders, type JournalEntryRow, ordersOf } from "../store/journal-store.ts";
 import type { OrderAfter, OrderChange } from "../store/order-table.ts";
 import type { Booking } from "./booking.ts";
-import type { OrderPermission } from "./order-permission.ts";
+import { type OrderPermission, PermissionLost } from "./order-permission.ts";
 
 /** The entries of a booking after `head`. */
 export function entriesOf(booking: Booking, head: number, nowMs: number): JournalEntryRow[] {
@@ -37,10 +37,10 @@ export function ordersAfter(
 }
 
 /**
- * Stores a booking and what goes `alongside`, if what is stored still permits the orders that it sends: all of it or
- * nothing. In one statement where that is enough.
+ * Stores a booking, what a local broker does with it, and what goes `alongside`, if what is stored still permits the
+ * orders that it sends: all of it or nothing. In one statement where that is enough.
  *
- * @throws {PermissionLost} when the gate or a halt changed meanwhile.
+ * @throws {PermissionLost} when the gate, a halt, or the fence at the broker changed meanwhile.
  */
 export async function storeBooking(
   db: Db,
@@ -49,24 +49,30 @@ export async function storeBooking(
   writes: Writes,
   alongside?: (tx: Tx) => Promise<void>,
 ): Promise<void> {
+  const { atBroker, sends } = booking;
+  if (atBroker !== undefined) writes.addAll(await atBroker.writes());
   if (alongside === undefined && writes.isOneStatement) {
-    const condition = permission.condition(booking.sends);
-    if (condition === undefined) {
-      await beforeCommit(booking);
-      await writes.storeIn(db);
-      return;
-    }
-    // A database server has other writers: there the compared rows are locked, in a transaction.
-    if (db.kind === "pglite") {
-      await beforeCommit(booking);
-      if (await writes.storeIf(db, condition)) return;
-    }
+    // A database server has other writers: there the statement locks what it compares.
+    const isLocking = db.kind === "postgres";
+    const conditions = [
+      permission.condition(sends, isLocking),
+      atBroker?.condition(isLocking),
+    ].filter((one) => one !== undefined);
+    await beforeCommit(booking);
+    permission.checkHalts(sends);
+    if (conditions.length === 0) return writes.storeIn(db);
+    if (await writes.storeIf(db, conditions)) return;
+    // The transaction finds out which of them does not hold.
   }
   await db.transaction(async (tx) => {
-    // All of it is sent at once; the comparison decides whether it is committed.
-    const compared = permission.compare(tx, booking.sends);
-    await Promise.all([writes.sendTo(tx), compared, alongside?.(tx)]);
+    // All of it is sent at once; the comparisons decide whether it is committed.
+    const compared = permission.compare(tx, sends);
+    const held = atBroker?.holds(tx) ?? Promise.resolve(true);
+    const stored = Promise.all([writes.sendTo(tx), alongside?.(tx)]);
+    const [, isUnderFence] = await Promise.all([compared, held, stored]);
+    if (!isUnderFence) throw new PermissionLost("FENCE_STALE");
     await beforeCommit(booking);
+    permission.checkHalts(sends);
   });
 }
 
@@ -100,8 +106,9 @@ function madeOrders(
     const { id, world, strategy, instrument, lots, state, origin, reduceOnly } = order;
     const { side, opening, bucket, reason, terms } = order;
     return {
-      ...{ id, account, world, strategy, instrument, lots, filledLots: 0, filledValue: 0 },
+      ...{ id, account, world, strategy, instrument, lots, filledLots: order.filledLots },
       ...{
+        filledValue: booking.filledValue.get(id) ?? 0,
         state,
         origin,
         type: terms?.type ?? "market",

@@ -36,10 +36,12 @@ export interface WorldGate {
   checkStrategy(order: Omit<RouterGateOrder, "side">): GateRefusal | null;
   /** Reason a strategy's order may not leave although it needs no open gate; null when it may. */
   checkSender(order: Omit<RouterGateOrder, "side" | "fence">): GateRefusal | null;
-  /** Checks and counts an order as in flight until `end`. */
+  /** Checks and counts an order as in flight until `end` or `giveUp`. */
   begin(order: RouterGateOrder): OrderPermit | GateRefusal;
   /** True when the order was written too late: the caller must cancel it, and the gate is shut. */
   end(permit: OrderPermit): boolean;
+  /** An order that was begun is known not to have been written. */
+  giveUp(): void;
 }
 
 /** The worlds that trade here, as an account knows them. Implemented by `WorldRegistry`. */

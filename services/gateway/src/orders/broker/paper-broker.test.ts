@@ -3,6 +3,9 @@ import { systemClock } from "@qmtl/service-kit";
 import { applyMigrations, type Db, type PgliteHost, readMigrations } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { Writes } from "../../store/writes.ts";
+import { RemotePaper } from "../testing/remote-paper.ts";
+import type { BrokerBooking } from "./broker-port.ts";
 import { PaperBroker } from "./paper-broker.ts";
 import { noFault, type PaperFault } from "./paper-fault.ts";
 import { loadPaper, paperBarsMax } from "./paper-store.ts";
@@ -24,7 +27,12 @@ async function migrate(steps?: number): Promise<void> {
   await applyMigrations(host.db("paper"), "paper", migrations.slice(0, steps));
 }
 
-function opened(db: Db = host.db("paper"), fault: PaperFault = noFault): PaperBroker {
+/** A broker whose calls are stored one by one. */
+function opened(db: Db = host.db("paper"), fault: PaperFault = noFault): RemotePaper {
+  return new RemotePaper(local(db, fault), db);
+}
+
+function local(db: Db = host.db("paper"), fault: PaperFault = noFault): PaperBroker {
   return new PaperBroker(db, {
     fault,
     account: "main",
@@ -157,28 +165,37 @@ test("bars stored before their beginning was kept begin where the one before end
   ]);
 });
 
-test("orders handed over together are taken in together, in order, but for one under an old fence", async () => {
+/** Stores a broker's part of a booking as a booking would. */
+async function store(db: Db, booking: BrokerBooking): Promise<boolean> {
+  const writes = await booking.writes();
+  const condition = booking.condition(false);
+  return writes.storeIf(db, condition === undefined ? [] : [condition]);
+}
+
+test("orders of one booking are stored in one statement, in order, but for one under an old fence", async () => {
   await migrate();
   const counted = countingStatements(host.db("paper"));
-  const broker = opened(counted.db, (one) => one.bucket === 13);
+  const broker = local(counted.db, (one) => one.bucket === 13);
   await broker.registerFence("w", 2);
-  await broker.onBars([bar(0)]);
+  const first = await broker.prepare();
+  first.playBars([bar(0)]);
+  await store(counted.db, first);
   const orders = Array.from({ length: 5 }, (_, at) => ({
     ...order(`o-${at}`, 10 + at),
     fence: at === 1 ? 1 : 2,
   }));
   counted.reset();
 
-  const replies = await Promise.allSettled(orders.map((one) => broker.accept(one)));
+  const booking = await broker.prepare();
+  const replies = orders.map((one) => booking.accept(one));
+  expect(await store(counted.db, booking)).toBe(true);
 
   expect(counted.count).toBe(1);
-  expect(
-    replies.map((one) => (one.status === "fulfilled" ? one.value : String(one.reason))),
-  ).toEqual([
+  expect(replies).toEqual([
     { accepted: true, report: { fills: [], cancelled: [] } },
     { accepted: false, reason: "FENCE_STALE" },
     { accepted: true, report: { fills: [], cancelled: [] } },
-    "ReplyLost: no reply for order o-3",
+    undefined,
     { accepted: true, report: { fills: [], cancelled: [] } },
   ]);
   const stored = await host
@@ -192,10 +209,72 @@ test("orders handed over together are taken in together, in order, but for one u
     { id: "o-3", lost: true },
     { id: "o-4", lost: false },
   ]);
-  // Memory has forgotten the one that was refused: only the others fill.
-  const { fills } = await broker.onBars([bar(1)]);
+  // Memory has nothing of the one that was refused: only the others fill.
+  const { fills } = await new RemotePaper(broker, counted.db).onBars([bar(1)]);
   expect(fills.map(({ orderId }) => orderId)).toEqual(["o-0", "o-2", "o-4"]);
   expect(await broker.lookup(["o-1", "o-3"])).toEqual(new Map([["o-3", "filled"]]));
+});
+
+test("an order under a fence that another process has replaced is not stored, nor is anything with it", async () => {
+  await migrate();
+  const db = host.db("paper");
+  const broker = local();
+  await broker.registerFence("w", 1);
+  await db.query("update paper.world_fence set fence = 2");
+
+  const booking = await broker.prepare();
+  booking.playBars([bar(0)]);
+  expect(booking.accept(order("late", 1_000))).toMatchObject({ accepted: true });
+  expect(await store(db, booking)).toBe(false);
+  expect(await db.transaction((tx) => booking.holds(tx))).toBe(false);
+  booking.undone();
+
+  expect(await broker.lookup(["late"])).toEqual(new Map());
+  expect(await db.query("select * from paper.bar")).toEqual([]);
+  const next = await broker.prepare();
+  expect(next.accept(order("late", 1_000))).toEqual({ accepted: false, reason: "FENCE_STALE" });
+  expect(next.accept({ ...order("next", 1_000), fence: 2 })).toMatchObject({ accepted: true });
+  for (const isLocking of [true, false]) {
+    const asked = new Writes().storeIf(db, [next.condition(isLocking)!]);
+    expect(await asked).toBe(true);
+  }
+});
+
+test("a bar, a cancel and orders that fill on it or at once are one statement, and a restart reads the same", async () => {
+  await migrate();
+  const counted = countingStatements(host.db("paper"));
+  const broker = local(counted.db);
+  await broker.registerFence("w", 1);
+  const first = await broker.prepare();
+  first.playBars([bar(0)]);
+  for (const id of ["fills", "cancelled"]) first.accept(order(id, 1_000));
+  await store(counted.db, first);
+  counted.reset();
+
+  const booking = await broker.prepare();
+  booking.cancel("cancelled");
+  const played = booking.playBars([bar(1)]);
+  const atOnce = booking.accept(order("at once", 900));
+  const waiting = booking.accept(order("waiting", 2_000));
+  booking.accept({ ...order("closing", 900), lots: -5, reduceOnly: true });
+  expect(booking.cancel("waiting")).toBe("cancelled");
+  await store(counted.db, booking);
+
+  expect(counted.count).toBe(1);
+  expect(played.fills.map(({ orderId }) => orderId)).toEqual(["fills"]);
+  expect(atOnce).toMatchObject({ report: { fills: [{ orderId: "at once" }] } });
+  expect(waiting).toMatchObject({ report: { fills: [] } });
+  const again = local();
+  const ids = ["fills", "cancelled", "at once", "waiting", "closing"];
+  expect([...(await again.lookup(ids)).values()]).toEqual(
+    ["filled", "cancelled", "filled", "cancelled", "filled"], // the last one in part
+  );
+  expect(await again.lookup(ids)).toEqual(await broker.lookup(ids));
+  expect(await again.positions()).toEqual(new Map([["X", 0]]));
+  expect(await again.positions()).toEqual(await broker.positions());
+  expect(await again.cash()).toBe(await broker.cash());
+  const sequences = (await again.executions(0)).map(({ sequence }) => sequence);
+  expect(sequences).toEqual([1, 2, 3]);
 });
 
 test("a bar with its fills, and an order that fills at once, leave books that a restart reads the same", async () => {

@@ -1,6 +1,6 @@
 import type { SimulatedBrokerSnapshot, SimulatedFill } from "@qmtl/core/execution";
-import type { Queryable } from "@qmtl/service-kit/db";
-import { overRows, rowsStatement, rowsTogetherMax, type Writes } from "../../store/writes.ts";
+import type { Queryable, Tx } from "@qmtl/service-kit/db";
+import { rowsStatement, rowsTogetherMax, type SqlWrite, type Writes } from "../../store/writes.ts";
 import type { BrokerBar, BrokerFill, BrokerOrder } from "./broker-port.ts";
 import { type OrderRecord, workingOf } from "./order-record.ts";
 
@@ -17,6 +17,8 @@ interface PaperState {
   readonly sequence: number;
   /** Orders whose reply was lost and whose fill is not to be reported. */
   readonly lost: ReadonlySet<string>;
+  /** The fence registered last, by world. */
+  readonly fences: ReadonlyMap<string, number>;
 }
 
 /** Reads an account; a new one gets its first cash. */
@@ -59,7 +61,9 @@ export async function loadPaper(
     "SELECT coalesce(max(sequence), 0) AS sequence FROM paper.execution WHERE account_id = $1",
     [account],
   );
+  const fences = await db.query<WorldFence>("SELECT world_id, fence FROM paper.world_fence");
   return {
+    fences: new Map(fences.map(({ world_id, fence }) => [world_id, fence])),
     snapshot: {
       version: 3,
       cash: cash?.cash ?? initialCash,
@@ -82,53 +86,92 @@ export async function loadPaper(
   };
 }
 
-/** An order to take in. */
-export interface ArrivedOrder {
+/** Raises the fence of a world; resolves to the one that is registered now. */
+export async function writeFence(db: Queryable, worldId: string, fence: number): Promise<number> {
+  const [row] = await db.query<Pick<WorldFence, "fence">>(
+    `INSERT INTO paper.world_fence AS f (world_id, fence) VALUES ($1, $2)
+     ON CONFLICT (world_id) DO UPDATE SET fence = greatest(f.fence, excluded.fence) RETURNING fence`,
+    [worldId, fence],
+  );
+  return row!.fence;
+}
+
+interface WorldFence {
+  world_id: string;
+  fence: number;
+}
+
+/** Worlds, and the fence that each has to have. */
+export type WantedFences = ReadonlyMap<string, number>;
+
+/** True while the worlds have these fences; `isLocking`: none of them changes until the statement is stored. */
+export function fencesStand(wanted: WantedFences, isLocking: boolean): SqlWrite {
+  return {
+    sql: isLocking ? standLocked : stand,
+    params: [[...wanted.keys()], [...wanted.values()], wanted.size],
+  };
+}
+
+const standing = `FROM paper.world_fence AS f
+  JOIN unnest($1::text[], $2::bigint[]) AS w (world_id, fence) USING (world_id, fence)`;
+const stand = `(SELECT count(*) ${standing}) = $3::int`;
+const standLocked = `(SELECT count(*) FROM (SELECT ${standing} FOR SHARE OF f) AS held) = $3::int`;
+
+/** The same, compared in a transaction; no fence of them changes until it ends. */
+export async function haveFences(tx: Tx, wanted: WantedFences): Promise<boolean> {
+  const rows = await tx.query<WorldFence>(
+    `SELECT world_id, fence FROM paper.world_fence WHERE world_id = ANY($1::text[]) ORDER BY world_id FOR SHARE`,
+    [[...wanted.keys()]],
+  );
+  const found = new Map(rows.map(({ world_id, fence }) => [world_id, fence]));
+  return [...wanted].every(([worldId, fence]) => found.get(worldId) === fence);
+}
+
+/** What became of an order. */
+type PaperOutcome = "filled" | "cancelled";
+
+/** An order that was taken in; its outcome is null while it works. */
+export interface AcceptedOrder {
   readonly order: BrokerOrder;
   readonly reportLost: boolean;
+  readonly outcome: PaperOutcome | null;
 }
 
 const insertOrders = rowsStatement(
   [
     ...["text", "text", "text", "text", "text", "bigint", "bigint", "boolean", "bigint", "text"],
-    ...["text", "bigint", "boolean", "text", "double precision", "integer"],
+    ...["text", "bigint", "boolean", "text", "double precision", "text", "integer"],
   ],
   (list) =>
     `INSERT INTO paper.accepted_order (account_id, order_id, world_id, strategy_id, instrument, lots,
-       bucket_end_ms, reduce_only, fence, decision_id, origin, accepted_ms, report_lost, order_type, price)
+       bucket_end_ms, reduce_only, fence, decision_id, origin, accepted_ms, report_lost, order_type, price, outcome)
      SELECT r.column1, r.column2, r.column3, r.column4, r.column5, r.column6, r.column7, r.column8, r.column9,
-       r.column10, r.column11, r.column12, r.column13, r.column14, r.column15
-     FROM (VALUES ${list}) AS r JOIN paper.world_fence f ON f.world_id = r.column3 AND f.fence = r.column9
-     ORDER BY r.column16 RETURNING order_id`,
+       r.column10, r.column11, r.column12, r.column13, r.column14, r.column15, r.column16
+     FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL ORDER BY r.column17`,
 );
 
-/**
- * Takes in, in order, the orders whose fence is the one registered last; `rowsTogetherMax` at most. Resolves to their
- * ids.
- */
-export async function insertAccepted(
-  db: Queryable,
+/** Stores orders that were taken in, in order. */
+export function addAccepted(
+  writes: Writes,
   account: string,
-  arrived: readonly ArrivedOrder[],
+  accepted: readonly AcceptedOrder[],
   nowMs: number,
-): Promise<Set<string>> {
-  const rows = arrived.map(({ order, reportLost }, at) => [
-    ...[account, order.id, order.world, order.strategy, order.instrument, order.lots],
-    ...[order.bucket, order.reduceOnly, order.fence, order.decisionId, order.origin, nowMs],
-    ...[reportLost, order.terms?.type ?? "market", order.terms?.price ?? null, at],
-  ]);
-  const { sql, params } = overRows(insertOrders, rows);
-  const taken = await db.query<{ order_id: string }>(sql, params);
-  return new Set(taken.map(({ order_id }) => order_id));
+): void {
+  writes.addRows(
+    insertOrders,
+    accepted.map(({ order, reportLost, outcome }, at) => [
+      ...[account, order.id, order.world, order.strategy, order.instrument, order.lots],
+      ...[order.bucket, order.reduceOnly, order.fence, order.decisionId, order.origin, nowMs],
+      ...[reportLost, order.terms?.type ?? "market", order.terms?.price ?? null, outcome, at],
+    ]),
+  );
 }
 
-/** True when the fence of an order is the one registered last. */
-export async function hasFence(db: Queryable, order: BrokerOrder): Promise<boolean> {
-  const rows = await db.query(
-    "SELECT fence FROM paper.world_fence WHERE world_id = $1 AND fence = $2",
-    [order.world, order.fence],
-  );
-  return rows.length === 1;
+/** A fill with its number, and what it costs in cash. */
+export interface NumberedFill {
+  readonly sequence: number;
+  readonly fill: SimulatedFill;
+  readonly cost: number;
 }
 
 const insertExecutions = rowsStatement(
@@ -141,16 +184,8 @@ const insertExecutions = rowsStatement(
        source_row, bucket_end_ms) SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
 );
 
-/** Stores fills with their effect on positions and cash, and their orders as filled. */
-export function addFills(
-  writes: Writes,
-  account: string,
-  fills: readonly {
-    readonly sequence: number;
-    readonly fill: SimulatedFill;
-    readonly cost: number;
-  }[],
-): void {
+/** Stores fills with their effect on positions and cash. */
+export function addFills(writes: Writes, account: string, fills: readonly NumberedFill[]): void {
   if (fills.length === 0) return;
   writes.addRows(
     insertExecutions,
@@ -164,12 +199,6 @@ export function addFills(
     writes,
     account,
     fills.map(({ cost }) => cost),
-  );
-  addOutcomes(
-    writes,
-    account,
-    fills.map(({ fill }) => fill.orderId),
-    "filled",
   );
 }
 
@@ -216,12 +245,12 @@ function addCosts(writes: Writes, account: string, costs: readonly number[]): vo
   }
 }
 
-/** Stores the outcome of orders. */
+/** Stores an outcome of orders that were taken in before. */
 export function addOutcomes(
   writes: Writes,
   account: string,
   orderIds: readonly string[],
-  outcome: "filled" | "cancelled",
+  outcome: PaperOutcome,
 ): void {
   if (orderIds.length === 0) return;
   writes.add(

@@ -8,6 +8,7 @@ import {
   endOrder,
   type GateRefusal,
   type GateState,
+  giveUpOrder,
   type HashText,
   type Heartbeat,
   type HeartbeatReply,
@@ -219,7 +220,7 @@ export class RouterGate implements WorldGate {
     return domainOfMode(this.modeOf(strategyId) ?? "validate");
   }
 
-  /** Checks and counts an order as in flight until `end`. */
+  /** Checks and counts an order as in flight until `end` or `giveUp`. */
   begin(order: RouterGateOrder): OrderPermit | GateRefusal {
     const begun = beginOrder(this.#state, order, this.#ports.readClocks(), checkRouterGateOrder);
     if ("refusal" in begun) return begun.refusal;
@@ -232,6 +233,11 @@ export class RouterGate implements WorldGate {
     const ended = endOrder(this.#state, permit, this.#ports.readClocks(), this.#ports);
     this.#step(ended);
     return ended.isLate;
+  }
+
+  /** The order is known not to have been written. */
+  giveUp(): void {
+    this.#step(giveUpOrder(this.#state, this.#ports));
   }
 
   /** Sends a heartbeat now and takes its answer. Never rejects. */

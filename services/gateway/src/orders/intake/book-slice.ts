@@ -1,8 +1,10 @@
 import type { SourceBar } from "../../ports.ts";
 import type { AccountRouter } from "../account/account-router.ts";
+import type { Booking } from "../account/booking.ts";
+import { charge, financeBefore, isFinancedAt } from "../account/finance-account.ts";
 import type { SealedBar } from "../account/rebuild-books.ts";
 import { reconcileAccount } from "../account/reconcile-account.ts";
-import { takeReport } from "../account/send-orders.ts";
+import { playBars, takeReport } from "../account/send-orders.ts";
 import type { BrokerBar } from "../broker/broker-port.ts";
 
 /** The bars of one row of a feed. */
@@ -48,12 +50,14 @@ export function slicesOf(
 /**
  * Books the rows of slices on one account, in order of time and all in one booking. Of each slice: the broker's fills at
  * the opens, in the order of the instruments' names as in a backtest, marks at the closes, then, with all marks there,
- * capital and return of every strategy of the worlds that live by one of the feeds, and last what the account's money
- * demands at these marks. Several slices only on an account that has nothing to fill and nothing to close: between them
- * nothing is sent to the broker. Returns what was journaled; nothing for rows that were booked before. An instrument
- * that was marked at this time or later keeps that mark, as after its `mark_source` was changed. Rows that end no later
- * than the account's last slice are history, of a feed that joined: they seal nothing. Call it only within an exclusive
- * operation of the account.
+ * what a midnight at this very time costs, capital and return of every strategy of the worlds that live by one of the
+ * feeds, and last what the account's money demands at these marks. Midnights since the last slice are charged before all
+ * that, in bookings of their own.
+ *
+ * Several slices only as `mayBookTogether` allows: between them nothing is sent to the broker. Returns what was
+ * journaled; nothing for rows that were booked before. An instrument that was marked at this time or later keeps that
+ * mark, as after its `mark_source` was changed. Rows that end no later than the account's last slice are history, of a
+ * feed that joined: they seal nothing. Call it only within an exclusive operation of the account.
  */
 export async function bookSlices(
   router: AccountRouter,
@@ -63,35 +67,66 @@ export async function bookSlices(
   const fresh = slices
     .map((rows) => rows.filter(({ row }) => row.row > (market.lastRow(row.source)?.row ?? -1)))
     .filter((rows) => rows.length > 0);
-  if (fresh.length === 0) return [];
+  const first = fresh[0]?.[0];
+  if (first === undefined) return [];
+  await financeBefore(router, first.row.bucket);
   if (router.isDoubtful) await reconcileAccount(router);
-  // Until the end of this function the broker may know fills that the journal does not.
+  // Until the end of this function a broker elsewhere may know fills that the journal does not.
   router.isDoubtful = true;
-  const report = await router.deps.broker.onBars(brokerBars(router, fresh));
   const booking = router.booking();
-  takeReport(router, report, booking);
+  takeReport(router, await playBars(router, booking, brokerBars(router, fresh)), booking);
   const booked: SealedBar[] = [];
-  let ops: ReturnType<typeof barOps> = [];
+  let ops: BarOp[] = [];
   for (const rows of fresh) {
+    // What is not stored yet is taken back with the booking, by rebuilding the books.
     for (const op of ops) market.take(op);
-    ops = barOps(router, rows);
-    for (const op of ops) {
-      const place = { world: "", strategy: "", row: op.row };
-      const { sealed = [] } = booking.apply("bar", op, place, router.permission);
-      const { source, row, bucket, worlds } = op;
-      booked.push({ source, row, bucket, worlds, sealed });
-    }
-    const [last] = ops.slice(-1);
-    if (last === undefined || !router.core.isMarginDue) continue;
-    const { bucket, row } = last;
-    const place = { world: "", strategy: "", row };
-    booking.apply("margin", { op: "margin", bucket }, place, router.permission);
+    ops = addSlice(router, booking, rows, booked);
   }
   await router.commitAndSend(booking);
   router.isDoubtful = false;
   for (const op of ops) market.take(op);
   for (const bar of booked) router.barBooked(bar);
   return booked;
+}
+
+/**
+ * Whether slices up to one that ends at `endMs` give the same books together as one by one: there is nothing to fill,
+ * nothing to close, and no midnight to charge between them.
+ */
+export function mayBookTogether(router: AccountRouter, endMs: number): boolean {
+  const { core, market } = router;
+  return router.isIdle && !core.isMarginDue && core.nextMidnight(market.lastEndMs) > endMs;
+}
+
+/** Adds the operations of a slice to a booking, and what they seal; returns those that mark. */
+function addSlice(
+  router: AccountRouter,
+  booking: Booking,
+  rows: readonly SliceRow[],
+  booked: SealedBar[],
+): BarOp[] {
+  const { bucket: endMs } = rows[0]!.row;
+  let isCharging = isFinancedAt(router, endMs);
+  const finance = (): void => {
+    if (isCharging) charge(router, booking, endMs);
+    isCharging = false;
+  };
+  const ops = barOps(router, rows, isCharging);
+  for (const op of ops) {
+    if (op.worlds.length > 0) finance();
+    const place = { world: "", strategy: "", row: op.row };
+    const { sealed = [] } = booking.apply("bar", op, place, router.permission);
+    const { source, row, bucket, worlds } = op;
+    booked.push({ source, row, bucket, worlds, sealed });
+  }
+  finance();
+  const [last] = ops.slice(-1);
+  if (last !== undefined && router.core.isMarginDue) {
+    const { bucket, row } = last;
+    const place = { world: "", strategy: "", row };
+    booking.apply("margin", { op: "margin", bucket }, place, router.permission);
+  }
+  return ops;
 }
 
 /** The bars of slices as the broker gets them, each slice in the order of its instruments' names. */
@@ -113,8 +148,14 @@ function brokerBars(
   });
 }
 
-/** The operations of a slice: every mark is taken before anything is sealed. */
-function barOps(router: AccountRouter, slice: readonly SliceRow[]) {
+type BarOp = ReturnType<typeof barOps>[number];
+
+/**
+ * The operations of a slice: every mark is taken before anything is sealed.
+ *
+ * @param isSplit whether something comes between the marks and what is sealed with them
+ */
+function barOps(router: AccountRouter, slice: readonly SliceRow[], isSplit: boolean) {
   const { market } = router;
   const lastMs = market.lastEndMs;
   const marking = slice.map(({ row, worlds }) => {
@@ -132,7 +173,7 @@ function barOps(router: AccountRouter, slice: readonly SliceRow[]) {
   });
   const others = marking.filter(({ worlds }) => worlds.length === 0);
   const sealing = marking.filter(({ worlds }) => worlds.length > 0);
-  if (sealing.length < 2) return [...others, ...sealing];
+  if (sealing.length < 2 && !isSplit) return [...others, ...sealing];
   const marksOnly = sealing.map((op) => ({ ...op, worlds: [] as readonly string[] }));
   return [...others, ...marksOnly, ...sealing.map((op) => ({ ...op, marks: [] }))];
 }

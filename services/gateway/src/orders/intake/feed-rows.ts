@@ -11,7 +11,7 @@ import type { SealedBar } from "../account/rebuild-books.ts";
 import type { WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { OrderWorld } from "../store/order-world.ts";
-import { type BarRow, bookSlices, type SliceRow, slicesOf } from "./book-slice.ts";
+import { type BarRow, bookSlices, mayBookTogether, type SliceRow, slicesOf } from "./book-slice.ts";
 import type { BucketAcks } from "./bucket-acks.ts";
 import { ReturnsReporter } from "./returns-reporter.ts";
 import { RowWaiters } from "./row-waiters.ts";
@@ -206,16 +206,17 @@ export class FeedRows {
   }
 }
 
-/** Books slices on one account: together while it has nothing to fill and nothing to close, else one by one. */
+/** Books slices on one account: together where that gives the same books, else one by one. */
 async function bookOn(
   router: AccountRouter,
   slices: readonly (readonly SliceRow[])[],
 ): Promise<SealedBar[]> {
   const booked: SealedBar[] = [];
   const left = slices.filter((rows) => rows.length > 0);
+  const endMs = left.at(-1)?.[0]?.row.bucket ?? Number.NEGATIVE_INFINITY;
   while (left.length > 0) {
     const bars = await router.exclusiveBooking(() =>
-      bookSlices(router, left.splice(0, router.isIdle ? left.length : 1)),
+      bookSlices(router, left.splice(0, mayBookTogether(router, endMs) ? left.length : 1)),
     );
     booked.push(...bars);
   }

@@ -3,7 +3,6 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { OutgoingOrder } from "../account/booking.ts";
-import { sendOrders } from "../account/send-orders.ts";
 
 /** A change of one book; lots signed. */
 interface PlannedDelta {
@@ -87,9 +86,8 @@ export async function submitPlan(
   router.rebalances.push({ batchId, crosses });
   await router.deps.broker.transfer(batchId, crosses);
   router.rebalanceTransferred(batchId);
-  const reports = router.booking();
-  await sendOrders(router, booking, reports);
-  await router.commit(reports);
+  await router.send(booking);
+  await router.stored();
   return booking.sends;
 }
 

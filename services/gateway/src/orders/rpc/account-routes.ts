@@ -163,6 +163,10 @@ function accountToProto(
     currency: deps.settings.currency,
     cash: decimalOf(core.cash),
     equity: decimalOf(core.equity()),
+    financing: {
+      interest: decimalOf(core.financed.interest),
+      borrowFees: decimalOf(core.financed.borrowFees),
+    },
     revision: BigInt(router.head),
     reconciled: difference === "",
     difference,
@@ -184,6 +188,7 @@ function positionToProto(view: PositionView): MessageInitShape<typeof PositionSc
     averageCost: decimalOf(view.averageCost),
     realisedPnl: decimalOf(view.realisedPnl),
     costs: decimalOf(view.costs),
+    financing: { borrowFees: decimalOf(view.borrowFees) },
     ...(mark === undefined ? {} : { mark: decimalOf(mark) }),
     ...(capital === undefined ? {} : { capital: decimalOf(capital) }),
     ...(target === undefined ? {} : { targetWeight: target }),
@@ -217,6 +222,7 @@ const KINDS: Readonly<Record<StoredKind, JournalKind>> = {
   bar: JournalKind.BAR,
   settings: JournalKind.SETTINGS,
   margin: JournalKind.MARGIN,
+  financing: JournalKind.FINANCING,
 };
 
 const STORED: ReadonlyMap<JournalKind, string> = new Map(

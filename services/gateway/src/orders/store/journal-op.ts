@@ -18,6 +18,8 @@ interface JournalFields {
       readonly multiplier: number;
     }[];
   };
+  /** What it cost, by kind; below 0: received. Set when it is booked. */
+  readonly finance: { readonly interest?: number; readonly borrowFees?: number };
   readonly bar: { readonly source: string; readonly row: number };
   readonly note: { readonly [field: string]: unknown };
 }
@@ -51,7 +53,8 @@ export type JournalKind =
   | "reconcile"
   | "bar"
   | "settings"
-  | "margin";
+  | "margin"
+  | "financing";
 
 /** One entry before it has its number. */
 export interface JournalLine {

@@ -63,12 +63,12 @@ const insertOrders = rowsStatement(
   [
     ...["text", "text", "text", "text", "text", "bigint", "text", "text", "boolean", "text"],
     ...["boolean", "bigint", "bigint", "bigint", "text", "text", "text", "text", "bigint", "text"],
-    ...["double precision", "double precision", "bigint", "bigint"],
+    ...["double precision", "double precision", "bigint", "bigint", "bigint", "double precision"],
   ],
   (list) =>
     `INSERT INTO gateway.client_order (client_order_id, account_id, world_id, strategy_id, instrument, lots,
        state, origin, reduce_only, side, opening, source_row, bucket_end_ms, fence, decision_id, session_id, domain,
-       reason, create_time_ms, order_type, limit_price, stop_price, update_time_ms, entry)
+       reason, create_time_ms, order_type, limit_price, stop_price, update_time_ms, entry, filled_lots, filled_value)
      SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
 );
 
@@ -78,7 +78,7 @@ function madeRow(order: OrderAfter): SqlParam[] {
     ...[order.state, order.origin, order.reduceOnly, order.side, order.opening, order.row],
     ...[order.bucket, order.fence, order.decisionId, order.sessionId, order.domain],
     ...[order.reason, order.createTimeMs, order.type, order.limitPrice, order.stopPrice],
-    ...[order.updateTimeMs, order.entry],
+    ...[order.updateTimeMs, order.entry, order.filledLots, order.filledValue],
   ];
 }
 

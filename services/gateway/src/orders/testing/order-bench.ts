@@ -34,6 +34,7 @@ import type { HaltCoverage } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import { FakeWorld } from "./fake-world.ts";
 import { OutageDb } from "./outage-db.ts";
+import { RemotePaper } from "./remote-paper.ts";
 
 const dayMs = 86_400_000;
 const startMs = Date.UTC(2015, 0, 1);
@@ -96,6 +97,13 @@ export interface BenchTerms {
 /** Databases by schema: a PGlite, or connections to a PostgreSQL. */
 export type BenchHost = Pick<PgliteHost, "db">;
 
+export interface BenchOptions {
+  /** Journal entries after a snapshot before the next one. @default 10000 */
+  readonly entriesPerSnapshot?: number;
+  /** The router takes the paper broker for one elsewhere. @default false */
+  readonly isBrokerRemote?: boolean;
+}
+
 /** An order path over a database and the paper broker, with a world that the test moves. */
 export class OrderBench {
   readonly world: FakeWorld;
@@ -125,15 +133,16 @@ export class OrderBench {
   #taking: Promise<void> | undefined;
   #requests = 0;
 
-  readonly #entriesPerSnapshot: number | undefined;
+  readonly #options: BenchOptions;
+  #broker: PaperBroker | undefined;
 
   private constructor(
     host: BenchHost,
     settings: AccountSettings,
     world: OrderWorld,
-    entriesPerSnapshot: number | undefined,
+    options: BenchOptions,
   ) {
-    this.#entriesPerSnapshot = entriesPerSnapshot;
+    this.#options = options;
     this.#db = new OutageDb(host.db("gateway"));
     this.#paperDb = host.db("paper");
     this.#settings = settings;
@@ -145,9 +154,9 @@ export class OrderBench {
     host: BenchHost,
     settings: AccountSettings = paperAccount,
     world: OrderWorld = replayWorld,
-    entriesPerSnapshot?: number,
+    options: BenchOptions = {},
   ): Promise<OrderBench> {
-    const bench = new OrderBench(host, settings, world, entriesPerSnapshot);
+    const bench = new OrderBench(host, settings, world, options);
     for (const schema of ["gateway", "paper"]) {
       await host.db(schema).script(`drop schema if exists ${schema} cascade`);
     }
@@ -157,6 +166,11 @@ export class OrderBench {
 
   get db(): OutageDb {
     return this.#db;
+  }
+
+  /** The paper broker, whether the router knows that it is local or not. */
+  get broker(): PaperBroker {
+    return this.#broker!;
   }
 
   get router() {
@@ -388,12 +402,13 @@ export class OrderBench {
         ["hours", { intervalSeconds: 3_600, isSparse: false, periodsPerYear: 8_760 }],
         ["rare", { intervalSeconds: 3_600, isSparse: true, periodsPerYear: 1_000 }],
       ]),
-      openBroker: (settings) =>
-        new PaperBroker(this.#paperDb, {
-          ...settings,
-          clock: systemClock,
-          fault: (order) => this.fault(order),
-        }),
+      openBroker: (settings) => {
+        const fault: PaperFault = (order) => this.fault(order);
+        const options = { ...settings, clock: systemClock, fault };
+        this.#broker = new PaperBroker(this.#paperDb, options);
+        const isRemote = this.#options.isBrokerRemote === true;
+        return isRemote ? new RemotePaper(this.#broker, this.#paperDb) : this.#broker;
+      },
       peer: this.world,
       strategies: {
         find: async (id) => {
@@ -432,9 +447,9 @@ export class OrderBench {
         },
         whyUnbooked: () => this.unbooked,
       },
-      ...(this.#entriesPerSnapshot === undefined
+      ...(this.#options.entriesPerSnapshot === undefined
         ? {}
-        : { entriesPerSnapshot: this.#entriesPerSnapshot }),
+        : { entriesPerSnapshot: this.#options.entriesPerSnapshot }),
       clock: systemClock,
       logger: {
         ...silentLogger,

@@ -89,7 +89,7 @@ class _JournalKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JournalKi
     JOURNAL_KIND_BAR: _JournalKind.ValueType  # 15
     """A bar was booked."""
     JOURNAL_KIND_FINANCING: _JournalKind.ValueType  # 16
-    """Interest, borrow fees, funding or dividends were booked."""
+    """A calendar day was charged: interest on cash, and fees for borrowed instruments."""
     JOURNAL_KIND_SETTINGS: _JournalKind.ValueType  # 17
     """Settings of the account that its books rest on were taken, or have changed: limits, lots, initial cash."""
     JOURNAL_KIND_MARGIN: _JournalKind.ValueType  # 18
@@ -131,7 +131,7 @@ JOURNAL_KIND_RECONCILE: JournalKind.ValueType  # 14
 JOURNAL_KIND_BAR: JournalKind.ValueType  # 15
 """A bar was booked."""
 JOURNAL_KIND_FINANCING: JournalKind.ValueType  # 16
-"""Interest, borrow fees, funding or dividends were booked."""
+"""A calendar day was charged: interest on cash, and fees for borrowed instruments."""
 JOURNAL_KIND_SETTINGS: JournalKind.ValueType  # 17
 """Settings of the account that its books rest on were taken, or have changed: limits, lots, initial cash."""
 JOURNAL_KIND_MARGIN: JournalKind.ValueType  # 18
@@ -234,7 +234,7 @@ class Financing(_message.Message):
     DIVIDENDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def interest(self) -> _value_pb2.Decimal:
-        """Interest on borrowed cash."""
+        """On cash: paid on debit, less what was received on credit. Set for accounts; of a position, absent."""
 
     @_builtins.property
     def borrow_fees(self) -> _value_pb2.Decimal:
@@ -359,7 +359,7 @@ class Account(_message.Message):
 
     @_builtins.property
     def financing(self) -> Global___Financing:
-        """Absent: not known."""
+        """What holding positions has cost so far; all of it is in `cash`. Absent: not known."""
 
     def __init__(
         self,
@@ -435,7 +435,7 @@ class Position(_message.Message):
 
     @_builtins.property
     def realised_pnl(self) -> _value_pb2.Decimal:
-        """Profit of closed parts after costs."""
+        """Profit of closed parts, after costs and after what holding it has cost."""
 
     @_builtins.property
     def broker_quantity(self) -> _value_pb2.Decimal:

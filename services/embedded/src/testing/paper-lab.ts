@@ -32,6 +32,8 @@ export interface LabFeed {
   readonly interval: string;
   /** Lines of its file, without the head: date, open, high, low, close. */
   readonly lines: readonly string[];
+  /** Rows a second, which are then offered one by one. @default as fast as they are ended */
+  readonly speed?: number;
 }
 
 /** A platform with feeds and one paper account that trades one instrument of each, held before their first bar. */
@@ -57,7 +59,7 @@ export class PaperLab implements AsyncDisposable {
     const names = Object.keys(feeds);
     const sources = names.map(
       (name) =>
-        `  ${name}: {adapter: csv-replay, file: ${name}.csv, interval: ${feeds[name]!.interval}, start: ${start}, until: start}`,
+        `  ${name}: {adapter: csv-replay, file: ${name}.csv, interval: ${feeds[name]!.interval}, start: ${start}, until: start, speed: ${feeds[name]!.speed ?? "max"}}`,
     );
     const instruments = names.map(
       (name) =>
@@ -119,24 +121,32 @@ accounts:
     await this.connection.client(PolicyService).createPolicy(policy);
   }
 
-  /** Puts strategies on paper, with these shares of all of the capital. */
-  async promote(shares: Readonly<Record<string, number>>): Promise<void> {
+  /** Gives strategies these shares of all of the capital. */
+  async allocate(shares: Readonly<Record<string, number>>): Promise<void> {
     const strategies = Object.entries(shares).map(([strategyId, share]) => ({ strategyId, share }));
     await this.connection.client(RebalancingService).upsertAllocations({
       requestId: "a",
       allocations: [{ worldId: "w", ratio: 1, strategies }],
       reason,
     });
-    const activate = Object.keys(shares);
-    for (const targetMode of [EffectiveMode.COMPUTE_ONLY, EffectiveMode.PAPER]) {
-      const plan = { activate, deactivate: [] };
-      const runId = `to-${targetMode}`;
-      const ask = { worldId: "w", runId, targetMode, plan, reason };
-      let last: ApplyPhase = ApplyPhase.UNSPECIFIED;
-      for await (const { phase } of this.connection.client(ActivationService).apply(ask))
-        last = phase;
-      if (last !== ApplyPhase.COMPLETED) throw new Error(`the apply ended in phase ${last}`);
-    }
+  }
+
+  /** Puts strategies on paper, with these shares of all of the capital. */
+  async promote(shares: Readonly<Record<string, number>>): Promise<void> {
+    await this.allocate(shares);
+    for (const mode of [EffectiveMode.COMPUTE_ONLY, EffectiveMode.PAPER])
+      await this.apply(mode, Object.keys(shares));
+  }
+
+  /** Raises the world and strategies by one stage, in two phases. */
+  async apply(targetMode: EffectiveMode, activate: readonly string[]): Promise<void> {
+    const plan = { activate: [...activate], deactivate: [] };
+    const runId = `to-${targetMode}`;
+    const ask = { worldId: "w", runId, targetMode, plan, reason };
+    let last: ApplyPhase = ApplyPhase.UNSPECIFIED;
+    for await (const { phase } of this.connection.client(ActivationService).apply(ask))
+      last = phase;
+    if (last !== ApplyPhase.COMPLETED) throw new Error(`the apply ended in phase ${last}`);
   }
 
   /** Moves the hold to a date, or removes it, and waits until the feed is settled there. */

@@ -90,12 +90,17 @@ export async function bookSlices(
 }
 
 /**
- * Whether slices up to one that ends at `endMs` give the same books together as one by one: there is nothing to fill,
- * nothing to close, and no midnight to charge between them.
+ * Whether slices, of a row at least each, give the same books together as one by one: there is nothing to fill, nothing
+ * to close, and no midnight to charge between them.
  */
-export function mayBookTogether(router: AccountRouter, endMs: number): boolean {
+export function mayBookTogether(
+  router: AccountRouter,
+  slices: readonly (readonly SliceRow[])[],
+): boolean {
   const { core, market } = router;
-  return router.isIdle && !core.isMarginDue && core.nextMidnight(market.lastEndMs) > endMs;
+  const [firstMs = 0, lastMs = 0] = [slices.at(0), slices.at(-1)].map((rows) => rows?.[0]?.row.bucket);
+  const markedMs = Number.isFinite(market.lastEndMs) ? market.lastEndMs : firstMs;
+  return router.isIdle && !core.isMarginDue && core.nextMidnight(markedMs) > lastMs;
 }
 
 /** Adds the operations of a slice to a booking, and what they seal; returns those that mark. */

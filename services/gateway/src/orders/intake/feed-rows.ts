@@ -213,10 +213,9 @@ async function bookOn(
 ): Promise<SealedBar[]> {
   const booked: SealedBar[] = [];
   const left = slices.filter((rows) => rows.length > 0);
-  const endMs = left.at(-1)?.[0]?.row.bucket ?? Number.NEGATIVE_INFINITY;
   while (left.length > 0) {
     const bars = await router.exclusiveBooking(() =>
-      bookSlices(router, left.splice(0, mayBookTogether(router, endMs) ? left.length : 1)),
+      bookSlices(router, left.splice(0, mayBookTogether(router, left) ? left.length : 1)),
     );
     booked.push(...bars);
   }

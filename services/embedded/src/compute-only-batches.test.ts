@@ -1,8 +1,6 @@
-import { toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
-import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { JournalKind } from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
@@ -54,23 +52,32 @@ class Follow extends Strategy {
   }
 }
 
-/** The effective records of all queues, STARTs left out: they name the session. */
-async function recordsOf({ connection }: PaperLab): Promise<string[]> {
+/** The rows of all queues with their seq, state hash and inputs, however they are joined to records. */
+async function rowsOf({ connection }: PaperLab): Promise<string[]> {
   const { queues } = await connection.client(QueueService).listQueueStats({ pageSize: 1_000 });
   const keys = queues.map(({ queue }) => ({
     computeKey: queue?.computeKey ?? "",
     position: { case: "fromSeq" as const, value: 0n },
   }));
-  const records: string[] = [];
+  const rows: string[] = [];
   const history = connection.client(QueueDataService).consume({ keys, historyOnly: true });
-  for await (const answer of history) {
-    for (const record of answer.records) {
-      if (record.body.case === "start") continue;
-      const bytes = Buffer.from(toBinary(QueueRecordSchema, { ...record, offset: 0n }));
-      records.push(`${record.computeKey} ${record.seq} ${bytes.toString("hex")}`);
+  for await (const { records } of history) {
+    for (const { computeKey, seq, leaseEpoch, body } of records) {
+      if (body.case !== "rows") continue;
+      const { value } = body;
+      const ports = value.inputSeq.length / value.count;
+      for (let at = 0; at < value.count; at++) {
+        const hex = (bytes: Uint8Array): string =>
+          Buffer.from(bytes.subarray(8 * at, 8 * (at + 1))).toString("hex");
+        const { bucketEndMs, knownAtMs, columns, stateHash } = value;
+        const content = [bucketEndMs, knownAtMs, ...columns, stateHash].map(hex);
+        const inputs = value.inputSeq.slice(at * ports, (at + 1) * ports);
+        const place = [computeKey, leaseEpoch, seq + BigInt(at), value.row + BigInt(at)];
+        rows.push([...place, ...content, ...inputs].join(" "));
+      }
     }
   }
-  return records.sort();
+  return rows.sort();
 }
 
 /** Bars in the journal, marks and all, and the number of moments at which they were booked. */
@@ -104,7 +111,7 @@ async function session(speed?: number) {
   await lab.allocate({ [strategyId]: 1 });
   await lab.apply(EffectiveMode.COMPUTE_ONLY, [strategyId]);
   await lab.advance("a", heldMs);
-  const computeOnly = { ...(await barsOf(lab)), records: await recordsOf(lab) };
+  const computeOnly = { ...(await barsOf(lab)), rows: await rowsOf(lab) };
   const { row, wantedOrders, evaluations } = run.status();
   await lab.apply(EffectiveMode.PAPER, [strategyId]);
   await lab.advance("a");
@@ -120,7 +127,7 @@ test("a world that catches up in batches has the records, marks, counts, orders 
 
   const { bookings, ...same } = batched.computeOnly;
   const { bookings: bookingsOneByOne, ...expected } = oneByOne.computeOnly;
-  expect(same.records.length).toBeGreaterThan(1_000);
+  expect(same.rows.length).toBeGreaterThan(1_000);
   expect(same).toEqual(expected);
   expect(batched.status).toEqual(oneByOne.status);
   expect(batched.after).toEqual(oneByOne.after);

@@ -69,7 +69,7 @@ test.each([
   ["a strategy has the stage paper although its mode has fallen", {}, [COMPUTE_ONLY, PAPER]],
   ["a stage is not stated", {}, [UNSPECIFIED]],
   ["an apply is under way", { phase: ApplyPhase.FREEZING }, [COMPUTE_ONLY]],
-  ["its apply is not completed yet", { phase: ApplyPhase.UNFROZEN }, [COMPUTE_ONLY]],
+  ["its apply has switched and not opened it", { phase: ApplyPhase.SWITCHED }, [COMPUTE_ONLY]],
   ["it was rolled back", { phase: ApplyPhase.ROLLED_BACK }, [COMPUTE_ONLY]],
   ["an operator froze it", { holds: [{ kind: HoldKind.MANUAL }] }, [COMPUTE_ONLY]],
   ["its decision is paper", { decision: { mode: PAPER } }, [COMPUTE_ONLY]],

@@ -81,10 +81,16 @@ export class ComputeOnlyWorlds {
   }
 }
 
+/** Phases in which nothing is left that an apply changes; its last one is not announced. */
+const quietPhases: readonly ApplyPhase[] = [
+  ApplyPhase.UNSPECIFIED,
+  ApplyPhase.UNFROZEN,
+  ApplyPhase.COMPLETED,
+];
+
 /** Whether a gate by itself lets orders out, or is about to. */
 function mayOrder({ phase, holds, decision, activations }: GateState): boolean {
-  const isQuiet = phase === ApplyPhase.UNSPECIFIED || phase === ApplyPhase.COMPLETED;
-  if (!isQuiet || holds.length > 0) return true;
+  if (!quietPhases.includes(phase) || holds.length > 0) return true;
   const modes = activations.map(({ effectiveMode }) => effectiveMode);
   return !isBelowPaper(decision?.mode) || !modes.every(isBelowPaper);
 }

@@ -43,7 +43,7 @@ export async function writeHistory(
   const executions: Row[] = [];
   let head = last?.entry ?? 0;
   const tell = (kind: string, row: number, body: object): void => {
-    const place = kind === "bar" ? ["", ""] : [book.world, book.strategy];
+    const place = kind === "bar" || kind === "seal" ? ["", ""] : [book.world, book.strategy];
     head += 1;
     journal.push({
       ...{ account_id: account, entry: head, kind, world_id: place[0]!, strategy_id: place[1]! },
@@ -93,8 +93,9 @@ export async function writeHistory(
     const bucket = bucketOf(row);
     for (const order of core.openOrders()) fill(order, row, close);
     const marks = [{ instrument: book.instrument, close }];
-    const bar = { op: "bar", bucket, marks, worlds: [book.world] } as const;
-    apply("bar", row, bar, { source: "sp500", row });
+    apply("bar", row, { op: "bar", bucket, marks } as const, { source: "sp500", row });
+    const seal = { op: "seal", bucket, instruments: [book.instrument] } as const;
+    apply("seal", row, seal);
     const value = row % 2 === 0 ? 0.25 : 0.75;
     const target = { op: "set_target", ...book, value, bucket, mark: close, act: true } as const;
     const { effects } = apply("target", row, target, { session: "s", reason: "" });

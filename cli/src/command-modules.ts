@@ -14,6 +14,7 @@ const commandModules = {
   up: async () => (await import("./commands/up.ts")).addUpCommand,
   service: async () => (await import("./commands/service.ts")).addServiceCommands,
   run: async () => (await import("./commands/run.ts")).addRunCommands,
+  worker: async () => (await import("./commands/worker.ts")).addWorkerCommand,
   submit: async () => (await import("./commands/submit.ts")).addSubmitCommand,
   replay: async () => (await import("./commands/replay.ts")).addReplayCommand,
   report: async () => (await import("./commands/report.ts")).addReportCommand,

@@ -64,6 +64,10 @@ test.each([
     "the account receives 12.5 of interest and pays 0 of borrow fees for the day that ends at 2020-01-03T00:00:00.000Z",
   ],
   [
+    { op: "seal", bucket: 1_420_156_800_000, instruments: ["BTC", "SPX"] },
+    "returns are sealed at the marks of BTC, SPX at 2015-01-02T00:00:00.000Z",
+  ],
+  [
     { op: "note", order },
     "order o-7 of s-1 in demo is to sell 3 lots of SPX at the market (target)",
   ],

@@ -52,6 +52,8 @@ const SENTENCES: Readonly<Record<string, (body: Body) => string | undefined>> = 
     const closes = marks.map((mark) => `${textOf(mark.instrument)} at ${textOf(mark.close)}`);
     return `the bar of ${textOf(body.source)} until ${time(body.bucket)} closes ${closes.join(", ") || "without a mark"}`;
   },
+  seal: (body) =>
+    `returns are sealed at the marks of ${listOf(body.instruments).map(textOf).join(", ")} at ${time(body.bucket)}`,
   margin: (body) => `positions are reduced for lack of margin at the close of ${time(body.bucket)}`,
   finance: (body) => {
     const { timeMs, interest, borrowFees } = body;

@@ -51,25 +51,28 @@ export async function runOnline(
 }
 
 /** Refuses packages that do not fit together: they would fail much later, with errors that name everything but that. */
-function refuseConflict(file: string): void {
+export function refuseConflict(file: string): void {
   const { status, detail, fix } = checkVersions(dirname(resolve(file)));
   if (status !== "error") return;
   throw new StrategyRunError("DEPENDENCY_CONFLICT", `${detail}; ${fix}`);
 }
 
-/** Prints an event; that of the submission with the session id, which the gateway has assigned by then. */
-function printEvent(
+/**
+ * Prints an event, with the strategy that it happened to in a worker; that of the submission with the session id, which
+ * the gateway has assigned by then.
+ */
+export function printEvent(
   session: CommandSession,
-  event: OnlineEvent,
+  { kind, message, row, strategy }: OnlineEvent,
   sessionId: string | undefined,
 ): void {
-  const named = event.kind === "submitted" ? { session_id: sessionId } : {};
-  if (session.asJson)
-    printJson({ event: event.kind, message: event.message, row: event.row, ...named });
-  else
-    console.log(
-      `${event.kind.padEnd(14)} ${event.message}${event.row === undefined ? "" : `  (row ${event.row})`}`,
-    );
+  const named = kind === "submitted" ? { session_id: sessionId } : {};
+  if (session.asJson) printJson({ event: kind, strategy, message, row, ...named });
+  else {
+    const who = strategy === undefined ? "" : `${strategy}: `;
+    const where = row === undefined ? "" : `  (row ${row})`;
+    console.log(`${kind.padEnd(14)} ${who}${message}${where}`);
+  }
 }
 
 function printStatus(session: CommandSession, status: RunStatus): void {
@@ -77,13 +80,28 @@ function printStatus(session: CommandSession, status: RunStatus): void {
     printJson({ event: "status", ...status });
     return;
   }
-  const { state, sinceMs, problem } = status.connection;
+  printConnection(status);
+  console.log(`ended at ${endText(status)}`);
+  printEvaluations(status);
+}
+
+/** Says what is wrong with the connection, if anything is. */
+export function printConnection({ connection }: Pick<RunStatus, "connection">): void {
+  const { state, sinceMs, problem } = connection;
   if (state !== "connected")
     console.log(`${state.replaceAll("_", " ")} since ${isoTime(sinceMs)}: ${problem}`);
-  const { shared, own, warmup, swap } = status.evaluations;
-  console.log(
-    `ended at row ${status.row}: ${status.sentOrders} orders sent, ${status.wantedOrders} wanted while the gate was shut`,
-  );
+}
+
+/** Where a strategy stood at the end, and its orders. */
+export function endText(
+  status: Pick<RunStatus, "row" | "sentOrders" | "wantedOrders">,
+): string {
+  const { row, sentOrders, wantedOrders } = status;
+  return `row ${row}: ${sentOrders} orders sent, ${wantedOrders} wanted while the gate was shut`;
+}
+
+export function printEvaluations({ evaluations }: Pick<RunStatus, "evaluations">): void {
+  const { shared, own, warmup, swap } = evaluations;
   console.log(
     `evaluations: ${shared} shared, ${own} own, ${warmup} warm-up, ${swap} in both contexts during a switch`,
   );

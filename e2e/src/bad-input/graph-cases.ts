@@ -21,7 +21,7 @@ interface NodeInit {
   readonly codeHash: string;
   readonly name: string;
   readonly columns: { name: string; kind: ColumnKind }[];
-  readonly source?: { source: string; schedule: Schedule };
+  readonly source?: { source: string; schedule: Schedule; adapter?: string };
 }
 type Submission = MessageInitShape<typeof SubmitStrategyRequestSchema>;
 
@@ -160,6 +160,29 @@ const CASES: readonly Case[] = [
       reason: "INVALID_FIELD",
       fields: ["graph.nodes[0].source.schedule"],
     },
+  },
+  {
+    what: "a live source beside a replayed one",
+    sent: () =>
+      submission([
+        { ...feed, source: { ...feed.source, adapter: "csv-replay" } },
+        {
+          ...node("trades"),
+          source: { source: "trades", schedule: Schedule.OBSERVED, adapter: "socket" },
+        },
+      ]),
+    refused: { status: INVALID, reason: "CLOCK_MIXED", fields: ["graph.nodes[1].source"] },
+  },
+  {
+    what: "a live source in the world of a replayed one",
+    sent: () =>
+      submission([
+        {
+          ...node("trades"),
+          source: { source: "trades", schedule: Schedule.OBSERVED, adapter: "socket" },
+        },
+      ]),
+    refused: { status: INVALID, reason: "CLOCK_MIXED", fields: ["world_ids[0]"] },
   },
   {
     what: "a node without columns",

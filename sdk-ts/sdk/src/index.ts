@@ -19,6 +19,7 @@ export type {
   BuyAndHoldResult,
   OfflineResult,
   ResultCosts,
+  ResultFinancing,
   ResultInstrument,
   ResultNode,
   ResultRefusal,
@@ -27,9 +28,20 @@ export type {
 } from "./runner/offline/result.ts";
 export { offlineSummary } from "./runner/offline/summary.ts";
 export type { PlatformReach, ReachState } from "./runner/online/session/connection-monitor.ts";
-export type { OnlineRun, RunStatus } from "./runner/online/session/online-run.ts";
+export type {
+  HostedStatus,
+  OnlineRun,
+  OnlineWorker,
+  RunStatus,
+  WorkerStatus,
+} from "./runner/online/session/online-run.ts";
 export type { OnlineEvent } from "./runner/online/session/run-reporter.ts";
-export type { OnlineSession, RunOptions } from "./runner/run-in-world.ts";
+export type {
+  OnlineSession,
+  RunOptions,
+  WorkerOptions,
+  WorkerSession,
+} from "./runner/run-in-world.ts";
 export { Runner } from "./runner/runner.ts";
 export { loadStrategy } from "./runner/strategy-loading/load-strategy.ts";
 export type { StrategyClass } from "./runner/strategy-loading/strategy-module.ts";

@@ -220,7 +220,7 @@ async function openBase(deps: GatewayDeps) {
     poke: () => relay.poke(),
     pokeGathering: () => relay.pokeGathering(gatherMs),
   };
-  const own = { db, clock, logger, metrics, newId, gateway, gatewayId, outbox };
+  const own = { db, clock, logger, metrics, newId, gateway, gatewayId, outbox, config };
   const storeEpoch = storeEpochReader(db);
   return { ...own, world, dag, gates, hub, leases, keys, tickets, relay, probe, storeEpoch };
 }

@@ -50,8 +50,12 @@ function target(value: number, bucket: number, instrument = "X"): AccountOp {
   return { op: "set_target", ...own, instrument, value, bucket, mark: 10 };
 }
 
-function bar(bucket: number, close: number): AccountOp {
-  return { op: "bar", bucket, marks: [{ instrument: "X", close }], worlds: ["w"] };
+function bar(bucket: number, close: number, instrument = "X"): AccountOp {
+  return { op: "bar", bucket, marks: [{ instrument, close }] };
+}
+
+function seal(bucket: number, ...instruments: readonly string[]): AccountOp {
+  return { op: "seal", bucket, instruments };
 }
 
 describe("the core of an account", () => {
@@ -59,12 +63,102 @@ describe("the core of an account", () => {
     const account = allocated();
     account.do(target(1, 1));
     account.fillAll(10);
+    const sealed = (bucket: number, close: number) => {
+      account.do(bar(bucket, close));
+      return account.do(seal(bucket, "X")).sealed;
+    };
 
-    expect(account.do(bar(2, 11)).sealed).toMatchObject([{ capital: 1_100, exposed: true }]);
-    expect(account.do(bar(3, 22)).sealed?.[0]?.return).toBeCloseTo(1, 12);
-    expect(account.do({ ...bar(4, 22), worlds: ["other"] } as AccountOp).sealed).toEqual([]);
+    expect(sealed(2, 11)).toMatchObject([{ capital: 1_100, exposed: true, return: 1.1 - 1 }]);
+    expect(sealed(3, 22)?.[0]?.return).toBeCloseTo(1, 12);
     account.do({ op: "demote", ...own, onDemote: "keep", bucket: 4 });
-    expect(account.do(bar(5, 33)).sealed).toEqual([]);
+    expect(sealed(5, 33)).toEqual([]);
+  });
+
+  test("begins the series of a stage at its first mark if nothing was traded by then, as a backtest does", () => {
+    const account = allocated();
+    account.do(target(0, 1));
+    const sealed = (bucket: number) => account.do(seal(bucket, "X")).sealed;
+
+    expect(sealed(1)).toEqual([
+      { ...own, bucket: 1, capital: 1_000, exposed: false, return: undefined },
+    ]);
+    expect(sealed(2)).toMatchObject([{ return: 0 }]);
+    account.do({ op: "allocate", input: { ...own, share: 1, equity: 900 }, bucket: 2 });
+    expect(sealed(3)).toMatchObject([{ capital: 900, return: 0 }]);
+    const stage = { ...own, share: 1, equity: 800, beginsStage: true };
+    account.do({ op: "allocate", input: stage, bucket: 3 });
+    expect(sealed(4)?.[0]?.return).toBeUndefined();
+  });
+
+  test("seals a strategy where an instrument is marked that it declares, targets or holds, and nowhere else", () => {
+    const account = allocated();
+    const sealedAt = (bucket: number, ...marked: readonly string[]) =>
+      account.do(seal(bucket, ...marked)).sealed?.length;
+
+    expect(sealedAt(1, "X", "Y")).toBe(0);
+    const declared = [{ ...own, instruments: ["Y"] }];
+    account.do({ op: "seal", bucket: 2, instruments: [], declared });
+    expect([sealedAt(3, "X"), sealedAt(4, "Y")]).toEqual([0, 1]);
+    account.do(target(0, 4));
+    expect(sealedAt(5, "X")).toBe(1);
+    expect(sealedAt(6)).toBe(0);
+    account.do({ op: "submit_order", ...own, instrument: "X", lots: 3, bucket: 6 });
+    account.fillAll(10);
+    expect(sealedAt(7, "X")).toBe(1);
+  });
+
+  test("seals a bucket once, whatever comes of it later", () => {
+    const account = allocated();
+    account.do(target(1, 1));
+    account.fillAll(10);
+    account.do(seal(2, "X"));
+    account.do(bar(2, 20));
+
+    expect(account.do(seal(2, "X")).sealed).toEqual([]);
+    expect(account.do(seal(1, "X")).sealed).toEqual([]);
+    expect(account.do(seal(3, "X")).sealed).toMatchObject([{ return: 1 }]);
+  });
+
+  test("counts a loss of all and more as −1, and nothing after it", () => {
+    const account = allocated();
+    account.do(target(-1, 1));
+    account.fillAll(10);
+    account.do(bar(2, 25));
+
+    expect(account.do(seal(2, "X")).sealed).toMatchObject([{ capital: -500, return: -1 }]);
+    account.do(bar(3, 20));
+    expect(account.do(seal(3, "X")).sealed).toEqual([
+      { ...own, bucket: 3, capital: 0, exposed: true, return: undefined },
+    ]);
+  });
+
+  test("adds up the capital of its books in the order of their names, whichever was traded first", () => {
+    const prices = { X: 10.1, Y: 0.7 };
+    const capitals = [["X", "Y"] as const, ["Y", "X"] as const].map((order) => {
+      const account = allocated();
+      for (const [at, instrument] of order.entries()) account.do(target(0.3, at, instrument));
+      for (const { id, instrument, lots } of account.openOrders()) {
+        const price = prices[instrument as "X" | "Y"];
+        account.do({ op: "fill", fill: { orderId: id, executionId: id, lots, price, fee: 0 } });
+      }
+      account.do(bar(3, 11.3, "X"));
+      account.do(bar(3, 0.9, "Y"));
+      return [account.books().length, account.capital("w", "s")];
+    });
+
+    expect(capitals[0]).toEqual(capitals[1]);
+  });
+
+  test("seals all strategies of the worlds that an older journal names with a bar", () => {
+    const account = allocated();
+    account.do(target(1, 1));
+    account.fillAll(10);
+    const old = (bucket: number, close: number, world: string) =>
+      account.do({ ...bar(bucket, close), worlds: [world] } as AccountOp).sealed;
+
+    expect(old(2, 11, "w")).toMatchObject([{ return: 1.1 - 1 }]);
+    expect(old(3, 22, "other")).toEqual([]);
+    expect(account.do(seal(4, "X")).sealed?.[0]?.return).toBeCloseTo(1, 12);
   });
 
   test("cancels what opens, and with `protective` what closes too, each once", () => {
@@ -139,8 +233,10 @@ describe("the core of an account", () => {
         };
         steps.forEach((one, bucket) => {
           if (one.kind === "target") account.do(target(one.value, bucket, one.instrument));
-          else if (one.kind === "bar") account.do(bar(bucket, one.close));
-          else if (one.kind === "fill") account.fillAll(one.close);
+          else if (one.kind === "bar") {
+            account.do(bar(bucket, one.close));
+            account.do(seal(bucket, "X"));
+          } else if (one.kind === "fill") account.fillAll(one.close);
           else if (one.kind === "settings") account.do({ op: "settings", limits: one.limits });
           else if (one.kind === "flatten")
             account.do({ op: "flatten", scope: own, bucket, origin: "halt_flatten" });

@@ -29,7 +29,7 @@ import { wantedLots } from "./wanted-lots.ts";
 export interface AccountOutcome extends RouterResult {
   /** After a target or a direct order: what became of it. */
   readonly target?: TargetOutcome;
-  /** After a bar: capital and return of every strategy in a stage. */
+  /** After a seal: capital and return of every strategy that was sealed. */
   readonly sealed?: readonly SealedReturn[];
   /** After a midnight that was charged: what it cost. */
   readonly financed?: Financed;
@@ -80,7 +80,7 @@ export class AccountCore {
         return { ...NOTHING, difference: this.#compare(new Map(op.positions), op.cash) };
       case "allocate":
         this.#router.setAllocation(op.input);
-        if (op.input.beginsStage === true) this.#seal(op.input, op.bucket);
+        if (op.input.beginsStage === true) this.#beginSeries(op.input);
         return NOTHING;
       case "rebalance":
         return this.#router.executeRebalance(op.input);
@@ -96,7 +96,9 @@ export class AccountCore {
         return NOTHING;
       case "bar":
         for (const { instrument, close } of op.marks) this.#core.onMark(instrument, close);
-        return { ...NOTHING, sealed: this.#sealWorlds(op.worlds, op.bucket) };
+        return { ...NOTHING, sealed: this.#sealWorlds(op.worlds ?? [], op.bucket) };
+      case "seal":
+        return { ...NOTHING, sealed: this.#sealTraders(op) };
       case "margin":
         return this.#router.meetMargin(() => op.bucket);
       case "finance": {
@@ -180,6 +182,11 @@ export class AccountCore {
 
   strategies(): Readonly<StrategyAccount>[] {
     return this.#core.strategies();
+  }
+
+  /** Money of a strategy; undefined before its first allocation. */
+  strategy(world: string, strategy: string): Readonly<StrategyAccount> | undefined {
+    return this.#core.ledger.strategy(world, strategy);
   }
 
   order(id: string): Readonly<RouterOrder> | undefined {
@@ -308,20 +315,41 @@ export class AccountCore {
     }
   }
 
-  #seal(id: { readonly world: string; readonly strategy: string }, bucket: number): void {
-    const account = this.#core.ledger.strategy(id.world, id.strategy);
-    if (account !== undefined) this.#core.ledger.seal(account, bucket);
+  #beginSeries({ world, strategy }: { readonly world: string; readonly strategy: string }): void {
+    const account = this.#core.ledger.strategy(world, strategy);
+    if (account !== undefined) this.#core.ledger.beginSeries(account);
   }
 
-  /** A demoted strategy is in no stage, so the cost of closing its position is not part of a stage's returns. */
-  #sealWorlds(worlds: readonly string[], bucket: number): SealedReturn[] {
-    return [...this.#core.ledger.strategies.values()]
-      .filter(
-        ({ world, demoted, sealedCapital }) =>
-          worlds.includes(world) && demoted === null && sealedCapital !== null,
-      )
-      .map((account) => this.#core.ledger.seal(account, bucket));
+  #sealTraders({ bucket, instruments, declared = [] }: Extract<AccountOp, { op: "seal" }>) {
+    const { ledger } = this.#core;
+    for (const { world, strategy, instruments: own } of declared) {
+      const account = ledger.strategy(world, strategy);
+      if (account !== undefined) account.instruments = own;
+    }
+    const marked = new Set(instruments);
+    return this.#seal(bucket, (account) => ledger.trades(account, marked));
   }
+
+  #sealWorlds(worlds: readonly string[], bucket: number): SealedReturn[] {
+    return this.#seal(bucket, ({ world }) => worlds.includes(world));
+  }
+
+  /** Seals strategies in a stage. Closing the position of a demoted one costs what is no part of a stage's returns. */
+  #seal(bucket: number, isMeant: (account: StrategyAccount) => boolean): SealedReturn[] {
+    const { ledger } = this.#core;
+    const sealed: SealedReturn[] = [];
+    for (const account of ledger.strategies.values()) {
+      const isNew = account.sealedMs === undefined || account.sealedMs < bucket;
+      if (isInStage(account) && isNew && isMeant(account))
+        sealed.push(ledger.seal(account, bucket));
+    }
+    return sealed;
+  }
+}
+
+/** Whether a strategy is in a stage with orders: it has capital, and its returns count. */
+export function isInStage({ demoted, sealedCapital }: Readonly<StrategyAccount>): boolean {
+  return demoted === null && sealedCapital !== null;
 }
 
 const NOTHING: RouterResult = { effects: [], refused: [] };

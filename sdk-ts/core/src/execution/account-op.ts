@@ -11,6 +11,13 @@ export interface BarMark {
   readonly close: number;
 }
 
+/** Instruments that a strategy declares as targets. */
+export interface DeclaredTargets {
+  readonly world: string;
+  readonly strategy: string;
+  readonly instruments: readonly string[];
+}
+
 /** A state that a report puts an order in. */
 export type ReportedState = "sent" | "unknown" | "accepted" | "rejected" | "cancelled" | "expired";
 
@@ -59,12 +66,25 @@ export type AccountOp =
       readonly reason: string;
     }
   | { readonly op: "fill"; readonly fill: FillReport }
-  /** Takes the marks of one bucket, then seals the returns of the strategies of `worlds`. */
+  /**
+   * Takes the marks of one row of a feed. Journals from before there was `seal` name worlds: the returns of all of their
+   * strategies are sealed here.
+   */
   | {
       readonly op: "bar";
       readonly bucket: number;
       readonly marks: readonly BarMark[];
-      readonly worlds: readonly string[];
+      readonly worlds?: readonly string[];
+    }
+  /**
+   * Seals the return of every strategy in a stage that trades one of these instruments, which were marked at the end of
+   * the bucket, each strategy once for a bucket. What strategies declare as their targets is taken before.
+   */
+  | {
+      readonly op: "seal";
+      readonly bucket: number;
+      readonly instruments: readonly string[];
+      readonly declared?: readonly DeclaredTargets[];
     }
   /** Reduces or closes positions for lack of margin at the marks of the last bar. */
   | { readonly op: "margin"; readonly bucket: number }

@@ -52,14 +52,15 @@ class Marks implements Iterable<readonly [instrument: string, price: number]> {
   }
 }
 
-/** A strategy's capital and return at a sealed bucket. */
+/** A strategy's capital and return at a mark of what it trades. */
 export interface SealedReturn {
   readonly world: string;
   readonly strategy: string;
+  /** End of the bucket of the mark. */
   readonly bucket: number;
   /** Capital at the seal: base + own P&L since, after costs. */
   readonly capital: number;
-  /** Own P&L ÷ capital at the previous seal; absent for the first seal of a stage. */
+  /** Own P&L ÷ capital at the previous seal, −1 if nothing was left; absent where a series begins, and after its ruin. */
   readonly return?: number;
   /** Whether any position was held at the seal. */
   readonly exposed: boolean;
@@ -143,9 +144,10 @@ export class RouterLedger {
     this.books.set(bookKey(book), book);
     const after = this.#byName.findIndex((other) => isBefore(book, other));
     this.#byName.splice(after < 0 ? this.#byName.length : after, 0, book);
-    const line = this.#line(book.world, book.strategy);
-    line.books.set(book.instrument, book);
-    line.list.push(book);
+    const { books, list } = this.#line(book.world, book.strategy);
+    books.set(book.instrument, book);
+    const next = list.findIndex((other) => isBefore(book, other));
+    list.splice(next < 0 ? list.length : next, 0, book);
     return book;
   }
 
@@ -213,22 +215,42 @@ export class RouterLedger {
     account.cash += base - before;
     if (beginsStage) {
       account.sealedCapital = null;
+      delete account.sealedMs;
       account.demoted = null;
     } else if (account.sealedCapital !== null) {
       account.sealedCapital += base - before;
     }
   }
 
+  /** The series of a stage counts from the capital of now. */
+  beginSeries(account: StrategyAccount): void {
+    account.sealedCapital = this.capital(account);
+  }
+
+  /**
+   * Seals the return since the seal before, or since the stage began. A stage that has neither traded nor paid at its
+   * first mark has no return there: its series begins at that mark, as the series of a backtest does.
+   */
   seal(account: StrategyAccount, bucket: number): SealedReturn {
+    const { world, strategy, sealedCapital: previous, sealedMs } = account;
     const capital = this.capital(account);
-    const previous = account.sealedCapital;
-    account.sealedCapital = capital;
-    const { world, strategy } = account;
     const exposed = this.booksOf(world, strategy).some((book) => book.quantity !== 0);
+    const begins = sealedMs === undefined && !exposed && capital === previous;
+    account.sealedCapital = capital;
+    account.sealedMs = bucket;
     const sealed = { world, strategy, bucket, capital, exposed };
-    return previous !== null && previous > 0
-      ? { ...sealed, return: capital / previous - 1 }
-      : sealed;
+    if (begins || previous === null || !(previous > 0)) return sealed;
+    return { ...sealed, return: Math.max(-1, capital / previous - 1) };
+  }
+
+  /** Whether a strategy declares one of these instruments as a target, or has a target or a position in one. */
+  trades({ world, strategy, instruments }: StrategyAccount, any: ReadonlySet<string>): boolean {
+    return (
+      instruments?.some((one) => any.has(one)) === true ||
+      this.booksOf(world, strategy).some(
+        (book) => (book.quantity !== 0 || book.target !== null) && any.has(book.instrument),
+      )
+    );
   }
 
   #line(world: string, strategy: string): Line {
@@ -256,6 +278,7 @@ function isBefore(a: Book, b: Book): boolean {
 interface Line {
   account: StrategyAccount | undefined;
   readonly books: Map<string, Book>;
+  /** By instrument, so that its capital does not depend on which of them was traded first. */
   readonly list: Book[];
 }
 

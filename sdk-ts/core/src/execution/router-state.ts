@@ -58,8 +58,12 @@ export interface StrategyAccount {
   capitalBase: number;
   /** Cash such that `cash + market value` is its capital now. */
   cash: number;
-  /** Capital at the last sealed bucket, moved along by allocations; null before the first. */
+  /** Capital at the last seal, or with which its stage began, moved along by allocations; null before the first stage. */
   sealedCapital: number | null;
+  /** End of the bucket that was sealed last in this stage; absent before the first. */
+  sealedMs?: number;
+  /** Instruments that it declares as targets; absent while not known. */
+  instruments?: readonly string[];
   /** Set while the strategy is demoted: no target is taken from it. */
   demoted: OnDemote | null;
 }

@@ -68,6 +68,10 @@ const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("bar" as const), price }) },
   {
     weight: 3,
+    arbitrary: fc.record({ kind: fc.constant("seal" as const), strategy, instrument }),
+  },
+  {
+    weight: 3,
     arbitrary: fc.record({
       kind: fc.constantFrom("allocate", "demote", "rearm", "flatten", "cancel", "compare"),
       strategy,
@@ -116,7 +120,11 @@ function opAt(account: AccountCore, one: Step, bucket: number): AccountOp {
       return { op: "fill", fill: { orderId, executionId, lots, price: one.price, fee: 0.1 } };
     }
     case "bar":
-      return { op: "bar", bucket, marks: [{ instrument: "X", close: one.price }], worlds: [world] };
+      return { op: "bar", bucket, marks: [{ instrument: "X", close: one.price }] };
+    case "seal": {
+      const declared = [{ world, strategy: one.strategy, instruments: [one.instrument] }];
+      return { op: "seal", bucket, instruments: ["X"], declared };
+    }
     case "rebalance": {
       const { lots, price } = one;
       const sides = [
@@ -259,7 +267,7 @@ test("the same operations lead to the state that they led to when the format got
 
   expect([fills.length, closedOrders.length, books.length]).toEqual([5, 4, 4]);
   expect(createHash("sha256").update(stateOf(account)).digest("hex")).toBe(
-    "ac5cc9203a72cab4b5a9c2c11de14f45399f751c33beec7247ec3c760ff48efe",
+    "9fca2963ee90920da11ccb25fa3bcde49ab2dd43d4990390682ba9b32ed05326",
   );
 });
 
@@ -278,6 +286,7 @@ function fixedSteps(): () => Step {
     "fill",
     "fill",
     "bar",
+    "seal",
     "other",
     "rebalance",
   ] as const;
@@ -300,6 +309,7 @@ function fixedSteps(): () => Step {
       case "fill":
         return { ...own, kind, pick: below(30), execution: below(400), part: one([1, 0.5, 1.5]) };
       case "bar":
+      case "seal":
         return { ...own, kind };
       case "rebalance":
         return { ...own, kind, batch: below(5), lots: 1 + below(9) };

@@ -5,8 +5,8 @@ import { sharpePerBar } from "./sharpe.ts";
  * How many standard errors the Sharpe ratio of `now` lies below that of `reference` (Lo 2002, independent bars).
  *
  * (S_ref − S_now) ÷ SE, SE² = p_ref × (1 + s_ref² ÷ 2) ÷ n_ref + p_now × (1 + s_now² ÷ 2) ÷ n_now, S annualised, s per
- * return, p returns per year: the two may have clocks of their own, as where a world seals returns at the bars of a feed
- * that the strategy does not trade.
+ * return, p returns per year: the two may have clocks of their own, as where the interval of a feed was changed between
+ * them.
  * It reads two execution domains; a series judged on itself (the same object or the same domain) gives 0.
  * Undefined when either ratio is.
  */

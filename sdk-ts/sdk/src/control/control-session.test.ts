@@ -67,11 +67,11 @@ function session({ revision = 0, refusal, ...times }: Times) {
       nack: () => ({ schemaVersion }),
     });
   });
-  const ids = { sessionId: "a", worldId: "w", strategyId: "s" };
+  const ids = { sessionId: "a", worldId: "w", strategyIds: ["s"] };
   const gate = new OrderGate(clock, ids);
   const control = createClient(ControlStreamService, dressTransport(transport, {}));
   const tickets = new TicketKeeper({ ...ids, control, clock });
-  tickets.cover([ids.strategyId]);
+  tickets.cover(ids.strategyIds);
   const made = new ControlSession({
     ...ids,
     ...times,

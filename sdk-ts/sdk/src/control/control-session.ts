@@ -27,7 +27,6 @@ export interface ControlSessionOptions {
   /** Keeps the ticket, which names the session. */
   readonly tickets: TicketKeeper;
   readonly worldId: string;
-  readonly strategyId: string;
   readonly listener: ControlListener;
   /** Silence after which a stream counts as broken, milliseconds; progress marks come every 2,000. @default 6000 */
   readonly silenceMsMax?: number;
@@ -54,7 +53,7 @@ const changeNames = new Map<number, string>(
 const renewMsDefault = 2_000;
 
 /**
- * Ticket, control stream and heartbeats of one strategy's session. It reconnects for ever; while it cannot reach the
+ * Ticket, control stream and heartbeats of a session, which may have several strategies. It reconnects for ever; while it cannot reach the
  * gateway, the gate shuts by itself when the order lease runs out.
  */
 export class ControlSession {
@@ -262,14 +261,15 @@ export class ControlSession {
   }
 
   #takeGate(state: GateState | undefined, reason: string): void {
-    const { worldId, strategyId, gate } = this.#options;
+    const { worldId, gate } = this.#options;
     if (state?.worldId !== worldId) return;
-    this.follow(gate.take(gateInput(state, [strategyId])), reason);
+    this.follow(gate.take(gateInput(state, gate.strategyIds)), reason);
   }
 
   #takeSwap(swap: ContextSwap): void {
-    const { worldId, strategyId, listener } = this.#options;
-    if (swap.strategyId === strategyId && swap.worldId === worldId) listener.onSwap(swap);
+    const { worldId, gate, listener } = this.#options;
+    const isOwn = swap.worldId === worldId && gate.strategyIds.includes(swap.strategyId);
+    if (isOwn) listener.onSwap(swap);
   }
 
   #do(effect: SessionEffect): void {
@@ -298,7 +298,7 @@ export class ControlSession {
     const made = makeHeartbeat(gate.state, clock.reading());
     gate.state = made.state;
     // A lease that could not be used would keep another session from being the emitter.
-    const wantLease = made.heartbeat.wantLease && !gate.isAboveDomain;
+    const wantLease = made.heartbeat.wantLease && !gate.isAllAboveDomain;
     const heartbeat = heartbeatToProto({ ...made.heartbeat, wantLease }, { release: false });
     this.#underWay++;
     const { ticket } = this;

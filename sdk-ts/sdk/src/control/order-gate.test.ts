@@ -18,7 +18,7 @@ function armed(
   lease: MessageInitShape<typeof HeartbeatReplySchema> = {},
   clock = new ManualClock(),
 ): OrderGate {
-  const gate = new OrderGate(clock, { sessionId: "a", worldId: "w", strategyId: "s" });
+  const gate = new OrderGate(clock, { sessionId: "a", worldId: "w", strategyIds: ["s"] });
   gate.take(gateInput(fakeGateMessage("w", { ...facts, revision: 1, fence: 1 }), ["s"]));
   const made = makeHeartbeat(gate.state, clock.reading());
   gate.state = made.state;
@@ -37,6 +37,9 @@ function armed(
   return gate;
 }
 
+/** An order of the strategy that raises a long position. */
+const long = { strategyId: "s", sides: ["long"] } as const;
+
 test("a write that throws is thrown on, and the freeze behind it is applied", () => {
   const gate = armed();
   const freeze = gateInput(
@@ -49,10 +52,10 @@ test("a write that throws is thrown on, and the freeze behind it is applied", ()
     throw new Error("no connection");
   };
 
-  expect(() => gate.emit(["long"], write)).toThrow("no connection");
+  expect(() => gate.emit([long], "dryrun", write)).toThrow("no connection");
   expect(gate.state.inFlight).toBe(0);
   expect(gate.state.applied?.fence).toBe(2);
-  expect(gate.refusal(["long"])).toBe("GATE_NOT_OPEN");
+  expect(gate.refusal(long)).toBe("GATE_NOT_OPEN");
 });
 
 test.each([
@@ -66,8 +69,8 @@ test.each([
       const clock = new ManualClock();
       const gate = armed(lease, clock);
       clock.advance(8_990);
-      expect(gate.refusal(["long"])).toBeNull();
-      gate.emit(["long"], () => clock.advance(pauseMs));
+      expect(gate.refusal(long)).toBeNull();
+      gate.emit([long], "dryrun", () => clock.advance(pauseMs));
       return gate.state;
     };
 
@@ -120,15 +123,20 @@ function readMode(mode: EffectiveMode) {
   if (known === undefined) {
     for (const one of state.activations) one.effectiveMode = mode;
   }
-  const gate = new OrderGate(new ManualClock(), { sessionId: "a", worldId: "w", strategyId: "s" });
+  const gate = new OrderGate(new ManualClock(), {
+    sessionId: "a",
+    worldId: "w",
+    strategyIds: ["s"],
+  });
   const nack = gate.take(gateInput(state, ["s"])).find(({ kind }) => kind === "send_nack");
   const isTaken = gate.state.applied !== null;
   return {
-    canonical_mode: gate.mode(),
+    canonical_mode: gate.mode("s"),
     execution_domain: gate.shutClaim().domain,
     downgraded: !isTaken,
     reason: nack?.kind === "send_nack" ? reasons[nack.reason] : null,
-    safe_mode: !isTaken && gate.refusal(["long", "short"]) === "NO_STATE",
+    safe_mode:
+      !isTaken && gate.refusal({ strategyId: "s", sides: ["long", "short"] }) === "NO_STATE",
   };
 }
 

@@ -16,6 +16,7 @@ const CODE_OF_REASON = {
   BOUND_NEVER_BINDS: StatusCode.InvalidArgument,
   SERIES_INVALID: StatusCode.InvalidArgument,
   CONTEXT_INCOMPLETE: StatusCode.InvalidArgument,
+  CLOCK_MIXED: StatusCode.InvalidArgument,
   ALLOCATION_INVALID: StatusCode.InvalidArgument,
   MARK_INVALID: StatusCode.InvalidArgument,
   RECORD_TOO_LARGE: StatusCode.InvalidArgument,

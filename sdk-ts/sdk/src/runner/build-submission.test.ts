@@ -3,7 +3,7 @@ import {
   GatewayService,
   type SubmitStrategyRequest,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import { PositionTargetNode, Runner, Strategy, StreamInput } from "@qmtl/sdk";
+import { column, PositionTargetNode, Runner, Strategy, StreamInput, sma } from "@qmtl/sdk";
 import { buildSubmission } from "@qmtl/sdk/platform";
 import { barsProject, FakeGateway, randomWalkBars, waitUntil } from "@qmtl/sdk/testing";
 import { expect, onTestFinished, test } from "vitest";
@@ -62,10 +62,34 @@ test("a submission is built as a run hands it in, under an id of its own", async
   const { requestId, ...rest } = await handedIn(config);
 
   expect(built).toMatchObject(rest);
-  expect(built.graph?.nodes).toHaveLength(2);
+  expect(built.graph?.nodes).toHaveLength(3); // the stream, the bars that mark X, and the target
   expect(built.backtest?.returns).toHaveLength(29);
   expect(built.requestId).not.toBe("");
   expect(built.requestId).not.toBe(requestId);
+});
+
+test("the bars that mark what a strategy trades are handed in with it, unless it reads them itself", async () => {
+  const { config } = await project();
+  const bars = ["open", "high", "low", "close"];
+  class OnBars extends Strategy {
+    override setup(): void {
+      const stream = { source: "feed", columns: bars, interval: "1d", period: 1 };
+      const signal = sma(column(new StreamInput(stream), "close"), 2);
+      const thresholds = { longEnter: 100, longExit: 100 };
+      this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);
+    }
+  }
+
+  const closes = await buildSubmission(Above, { worldId: "w1", config });
+  const whole = await buildSubmission(OnBars, { worldId: "w1", config });
+
+  const columnsOf = ({ graph }: SubmitStrategyRequest) =>
+    graph?.nodes
+      .filter(({ source }) => source?.source === "feed")
+      .map(({ columns }) => columns.map(({ name }) => name))
+      .sort((a, b) => a.length - b.length);
+  expect(columnsOf(closes)).toEqual([["close"], bars]);
+  expect(columnsOf(whole)).toEqual([bars]);
 });
 
 test("building a submission runs the backtest and nothing else", async () => {
@@ -103,9 +127,14 @@ test("weekly bars are handed in by their length, monthly ones by the average tha
   const built = await buildSubmission(onBars("1w"), { worldId: "w1", config: weeks.config });
   const monthly = await buildSubmission(onBars("1mo"), { worldId: "w1", config: months.config });
 
-  expect(built.graph?.nodes.map((node) => node.intervalSeconds)).toEqual([604_800n, 604_800n]);
+  expect(built.graph?.nodes.map((node) => node.intervalSeconds)).toEqual([
+    604_800n,
+    604_800n,
+    604_800n,
+  ]);
   expect(built.backtest?.interval?.seconds).toBe(604_800n);
   expect(monthly.graph?.nodes.map((node) => node.intervalSeconds)).toEqual([
+    2_629_746n,
     2_629_746n,
     2_629_746n,
   ]);

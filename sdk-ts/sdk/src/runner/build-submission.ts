@@ -10,7 +10,7 @@ import { DeclarationError, type Strategy } from "../strategy/index.ts";
 import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 import type { OfflineResult } from "./offline/result.ts";
 import { runOffline } from "./offline/run-offline.ts";
-import { loadReplayRows, onlineGraph } from "./online/session/graph.ts";
+import { FeedCache, loadReplayRows, onlineGraph } from "./online/session/graph.ts";
 import { type BacktestSeries, submissionRequest } from "./online/session/submission.ts";
 import { type IdentifiedStrategy, identifyStrategy } from "./strategy-loading/identify-strategy.ts";
 import type { StrategyClass } from "./strategy-loading/strategy-module.ts";
@@ -59,7 +59,8 @@ export async function buildSubmission(
   checkOptions("buildSubmission", options, submissionKeys);
   const config = options.config ?? loadConfig({ path: options.configPath });
   const { identified, backtest } = await prepareSubmission(given, { ...options, config });
-  const graph = await onlineGraph(identified, config, (source) => loadReplayRows(config, source));
+  const cache = new FeedCache((source) => loadReplayRows(config, source));
+  const graph = await onlineGraph(identified, config, cache);
   return create(SubmitStrategyRequestSchema, submissionRequest(graph, options.worldId, backtest));
 }
 

@@ -1,15 +1,16 @@
-import { clientTls, loadConfig } from "../config/index.ts";
+import { basename } from "node:path";
+import { clientTls, loadConfig, type QmtlConfig } from "../config/index.ts";
 import { systemClock } from "../control/index.ts";
 import { connectTo } from "../rpc/index.ts";
-import type { Strategy } from "../strategy/index.ts";
+import { Strategy } from "../strategy/index.ts";
 import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 import { prepareSubmission, type SubmissionOptions, submissionKeys } from "./build-submission.ts";
-import { runOnline } from "./online/run-online.ts";
-import type { OnlineOptions, OnlineRun } from "./online/session/online-run.ts";
+import { checkNames, type PreparedStrategy, runOnline, runWorker } from "./online/run-online.ts";
+import type { OnlineOptions, OnlineRun, OnlineWorker } from "./online/session/online-run.ts";
 import type { OnlineEvent } from "./online/session/run-reporter.ts";
 import { FileSessionRecorder } from "./session-record/session-recorder.ts";
-import type { IdentifiedStrategy } from "./strategy-loading/identify-strategy.ts";
-import type { StrategyClass } from "./strategy-loading/strategy-module.ts";
+import { declareStrategy, type IdentifiedStrategy } from "./strategy-loading/identify-strategy.ts";
+import { modulePathOf, type StrategyClass } from "./strategy-loading/strategy-module.ts";
 
 /** How a strategy is run in a world. */
 export interface RunOptions extends Omit<OnlineOptions, "config" | "backtest">, SubmissionOptions {
@@ -34,6 +35,14 @@ const runKeys: OptionKeys<RunOptions> = {
   record: true,
 };
 
+/** How strategies are run in a world, in one process. */
+export interface WorkerOptions extends Omit<RunOptions, "module" | "record" | "recorder"> {}
+
+const { module: _module, record: _record, recorder: _recorder, ...workerKeys } = runKeys;
+
+/** A worker that ends with its scope: `await using worker = await Runner.worker(…)`. */
+export interface WorkerSession extends OnlineWorker, AsyncDisposable {}
+
 /** An online run that ends with its scope: `await using run = await Runner.session(…)`. */
 export interface OnlineSession extends OnlineRun, AsyncDisposable {}
 
@@ -54,16 +63,8 @@ export async function runInWorld(
   options: RunOptions,
 ): Promise<OnlineSession> {
   checkOptions("Runner.run", options, runKeys);
-  if (typeof options.worldId !== "string" || options.worldId === "") {
-    throw new RangeError('worldId is needed: the world to run in, as in { worldId: "paper" }');
-  }
-  const { configPath, module: _, onProgress: __, record, ...online } = options;
-  const config = options.config ?? loadConfig({ path: configPath });
-  const { trade_mode, execution_domain } = config.sdk;
-  if (trade_mode !== null) {
-    const means = `sdk.execution_domain: ${execution_domain}`;
-    options.onProblem?.(`sdk.trade_mode is an old name, read as ${means}; write that instead`);
-  }
+  const { configPath: _, module: __, onProgress: ___, record, ...online } = options;
+  const config = configOf(options);
   const { identified, backtest } = await prepareSubmission(given, { ...options, config });
   const how = { ...online, config, ...(backtest && { backtest }) };
   const run =
@@ -79,6 +80,79 @@ export async function runInWorld(
     stop: () => run.stop(),
     [Symbol.asyncDispose]: () => run.stop(),
   };
+}
+
+/**
+ * Runs several strategies in a world in one process, as one session: nodes that several of them have are computed once,
+ * and the end of a bucket is sent once, with the targets of all of them. Each is backtested and submitted as by
+ * `Runner.run`. All are prepared before the first is submitted, so one that cannot be run lets none run. One that fails
+ * later is taken out, and the others go on; `status` says why.
+ *
+ * @param given classes that extend `Strategy`, or instances, each with a name of its own
+ * @param options the world to run in, the only required option, and how
+ * @throws {DeclarationError | CodeHashError | StrategyRunError | CsvError | ConfigError | ComputeError | RangeError} as
+ * `Runner.run`; the message begins with the file of the strategy. `STRATEGY_NAME_TAKEN` for two strategies of one name.
+ */
+export async function runStrategies(
+  given: readonly (StrategyClass | Strategy)[],
+  options: WorkerOptions,
+): Promise<WorkerSession> {
+  checkOptions("Runner.worker", options, workerKeys);
+  const { configPath: _, onProgress: __, ...online } = options;
+  const config = configOf(options);
+  const { worldId } = options;
+  checkNames(await Promise.all(given.map((one) => naming(one, () => nameOf(one, worldId)))));
+  const prepared: PreparedStrategy[] = [];
+  for (const one of given) {
+    prepared.push(await naming(one, () => prepareSubmission(one, { ...options, config })));
+  }
+  const worker = await runWorker(prepared, { ...online, config });
+  return {
+    get sessionId() {
+      return worker.sessionId;
+    },
+    done: worker.done,
+    status: () => worker.status(),
+    stop: () => worker.stop(),
+    [Symbol.asyncDispose]: () => worker.stop(),
+  };
+}
+
+/** Name of a strategy, as its nodes are declared with it. */
+function nameOf(given: StrategyClass | Strategy, worldId: string): string {
+  return given instanceof Strategy ? given.name : declareStrategy(given, { worldId }).strategy.name;
+}
+
+/** Does something for one of several strategies: what it throws says which one, by its file or its name. */
+async function naming<T>(given: StrategyClass | Strategy, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (failure) {
+    const owner = given instanceof Strategy ? given.constructor : given;
+    const path = typeof owner === "function" ? modulePathOf(owner, undefined) : undefined;
+    const label = path === undefined ? nameIn(given) : basename(path);
+    if (failure instanceof Error && !failure.message.startsWith(label))
+      failure.message = `${label}: ${failure.message}`;
+    throw failure;
+  }
+}
+
+function nameIn(given: StrategyClass | Strategy): string {
+  return given instanceof Strategy ? given.name : String(given?.name);
+}
+
+/** The configuration to run with. Names what is needed, and what is written in an old way. */
+function configOf(options: SubmissionOptions): QmtlConfig {
+  if (typeof options.worldId !== "string" || options.worldId === "") {
+    throw new RangeError('worldId is needed: the world to run in, as in { worldId: "paper" }');
+  }
+  const config = options.config ?? loadConfig({ path: options.configPath });
+  const { trade_mode, execution_domain } = config.sdk;
+  if (trade_mode !== null) {
+    const means = `sdk.execution_domain: ${execution_domain}`;
+    options.onProblem?.(`sdk.trade_mode is an old name, read as ${means}; write that instead`);
+  }
+  return config;
 }
 
 /** An online run that is recorded: its end also completes the record. */

@@ -35,8 +35,9 @@ export class FakeLeases {
       check();
       const leases = request.keys.flatMap(({ computeKey }) => {
         const lease = this.#lease(computeKey);
-        if (lease.sessionId !== undefined) return [];
-        lease.epoch++;
+        // A lease that the session has already is given to it again: the answer may not have reached it.
+        if (lease.sessionId !== undefined && lease.sessionId !== sessionId) return [];
+        if (lease.sessionId === undefined) lease.epoch++;
         lease.sessionId = sessionId;
         return [{ computeKey, leaseEpoch: BigInt(lease.epoch), ...leaseTimes }];
       });

@@ -9,13 +9,17 @@ import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_p
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import type { Account } from "@qmtl/contracts/qmtl/order/v1/account_pb";
-import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import type { StrategyTrace } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
+import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import type { MarkedReturns } from "@qmtl/core/metrics";
 import { loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
 import { type Connection, connectTo } from "@qmtl/sdk/rpc";
+import { openPglite } from "@qmtl/service-kit/db";
 import { freePorts, waitUntil } from "@qmtl/service-kit/testing";
 import { type Platform, startPlatform } from "../start-platform.ts";
 
@@ -176,6 +180,43 @@ accounts:
     });
   }
 
+  /** Judges the strategies by a policy that is not in force. */
+  async judged(policyDocument: string): Promise<readonly StrategyTrace[]> {
+    const ask = { worldId: "w", validateOnly: true, policyDocument, requestId: "look" };
+    const { evaluation } = await this.connection.client(DecisionService).evaluate(ask);
+    return evaluation?.strategies ?? [];
+  }
+
+  /** Hands in a backtest series of a strategy. */
+  async reportBacktest(strategyId: string, marked: MarkedReturns): Promise<void> {
+    const { intervalSeconds, periodsPerYear, returns, endsMs } = marked;
+    const series = {
+      interval: durationFromMs(intervalSeconds * 1_000),
+      ...{ periodsPerYear, domain: ExecutionDomain.BACKTEST },
+      returns: Array.from(returns),
+      bucketEndMs: Array.from(endsMs),
+    };
+    const report = { worldId: "w", returns: [{ strategyId, series }] };
+    await this.connection.client(DecisionService).reportReturns(report);
+  }
+
+  /** Stops the platform, and reads the paper series that WorldService has stored, by strategy. */
+  async storedSeries(): Promise<ReadonlyMap<string, MarkedReturns>> {
+    await this.stop();
+    const host = await openPglite({ dataDir: join(this.#folder, "data") });
+    try {
+      const rows = await host.db("world").query<StoredChunk>(
+        `SELECT s.strategy_id, interval_seconds, periods_per_year, returns, bucket_ends
+         FROM world.returns_series s JOIN world.returns_chunk USING (world_id, strategy_id, domain)
+         WHERE domain = 'dryrun' ORDER BY s.strategy_id, chunk`,
+      );
+      const strategies = new Set(rows.map((row) => row.strategy_id));
+      return new Map([...strategies].map((id) => [id, seriesOf(rows, id)]));
+    } finally {
+      await host.close();
+    }
+  }
+
   /** Orders that were sent, as text: instrument and signed quantity. */
   async orders(): Promise<string[]> {
     const client = this.connection.client(OrderService);
@@ -202,6 +243,32 @@ accounts:
     await this.stop();
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+interface StoredChunk {
+  readonly strategy_id: string;
+  readonly interval_seconds: number;
+  readonly periods_per_year: number;
+  readonly returns: Uint8Array;
+  readonly bucket_ends: Uint8Array;
+}
+
+function seriesOf(rows: readonly StoredChunk[], strategyId: string): MarkedReturns {
+  const chunks = rows.filter((row) => row.strategy_id === strategyId);
+  const [first] = chunks;
+  return {
+    intervalSeconds: first?.interval_seconds ?? Number.NaN,
+    periodsPerYear: first?.periods_per_year ?? Number.NaN,
+    source: "dryrun",
+    returns: chunks.flatMap((chunk) => floatsOf(chunk.returns)),
+    endsMs: chunks.flatMap((chunk) => floatsOf(chunk.bucket_ends)),
+  };
+}
+
+/** Little-endian float64 values of bytes. */
+function floatsOf(bytes: Uint8Array): number[] {
+  const buffer = Buffer.from(bytes);
+  return Array.from({ length: buffer.length / 8 }, (_, at) => buffer.readDoubleLE(8 * at));
 }
 
 /** Instrument of a feed that is named by one small letter: Z for a, Y for b, so that the two sort differently. */

@@ -56,6 +56,17 @@ export class SourceKeys {
     }
   }
 
+  /** Whether a source that a graph reads is replayed; undefined while none that reads it is known here. */
+  isReplay(source: string): boolean | undefined {
+    return this.ofSource(source)[0]?.isReplay;
+  }
+
+  /** Whether a source of a kind is known, replayed or live. */
+  hasKind(isReplay: boolean): boolean {
+    for (const key of this.#known.values()) if (key.isReplay === isReplay) return true;
+    return false;
+  }
+
   /** Source keys of a feed. */
   ofSource(source: string): SourceKey[] {
     return [...this.#known.values()].filter((key) => key.source === source);

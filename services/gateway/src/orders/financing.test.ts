@@ -3,6 +3,7 @@ import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { viewPositions } from "./account/account-view.ts";
+import { isLocal } from "./broker/broker-port.ts";
 import { booksFromJournal, booksFromSnapshot, booksText } from "./testing/books-text.ts";
 import { bucketOf, OrderBench, paperAccount, replayWorld } from "./testing/order-bench.ts";
 
@@ -58,8 +59,9 @@ const barOf = ([day, open, close]: Row, row: number) => ({
 async function onPaper(
   own = settings,
   between: (row: number) => Promise<unknown> = async () => {},
+  isBrokerRemote = false,
 ): Promise<number[]> {
-  bench = await OrderBench.open(host, own, replayWorld);
+  bench = await OrderBench.open(host, own, replayWorld, { isBrokerRemote });
   const equity: number[] = [];
   for (const [row, each] of rows.entries()) {
     await between(row);
@@ -101,6 +103,20 @@ async function charges() {
 /** The broker plays the next bars, and then the database is away before the journal has them. */
 function loseNextBooking(): void {
   const { broker } = bench.router.deps;
+  if (isLocal(broker)) {
+    const prepare = broker.prepare.bind(broker);
+    broker.prepare = async () => {
+      broker.prepare = prepare;
+      const booking = await prepare();
+      const playBars = booking.playBars.bind(booking);
+      booking.playBars = (bars) => {
+        bench.db.isDown = true;
+        return playBars(bars);
+      };
+      return booking;
+    };
+    return;
+  }
   const onBars = broker.onBars.bind(broker);
   broker.onBars = async (bars) => {
     broker.onBars = onBars;
@@ -139,6 +155,8 @@ describe("a world charges as a backtest does, to the last bit", () => {
     });
 
     expect(paper).toEqual(inBacktest().equity);
+    // The broker's last answer waits for the next booking.
+    await bench.router.stored();
     const [fromJournal, fromSnapshot] = [
       await booksFromJournal(bench),
       await booksFromSnapshot(bench),
@@ -146,10 +164,15 @@ describe("a world charges as a backtest does, to the last bit", () => {
     expect(booksText(fromJournal)).toBe(booksText(fromSnapshot));
   });
 
-  test.each([2, 4, 7])(
-    "after a crash between the broker's fills and the journal, at row %i",
-    async (lost) => {
-      const paper = await onPaper(settings, async (row) => {
+  test.each([
+    ["elsewhere", 2],
+    ["elsewhere", 4],
+    ["elsewhere", 7],
+    ["of this database", 4],
+  ])(
+    "after a crash between the fills of a broker %s and the journal, at row %i",
+    async (broker, lost) => {
+      const lose = async (row: number): Promise<void> => {
         if (row !== lost) return;
         await bench.router.stored();
         loseNextBooking();
@@ -157,7 +180,8 @@ describe("a world charges as a backtest does, to the last bit", () => {
         bench.db.isDown = false;
         await bench.restart();
         await bench.armed();
-      });
+      };
+      const paper = await onPaper(settings, lose, broker === "elsewhere");
 
       expect(paper).toEqual(inBacktest().equity);
     },

@@ -17,7 +17,7 @@ import type {
   SliceBookings,
   StrategyOrders,
 } from "../ports.ts";
-import { strategyIdOf, weightBoundsOf } from "../store/submission-store.ts";
+import { strategyIdOf, targetInstrumentsOf, weightBoundsOf } from "../store/submission-store.ts";
 import { unguarded } from "../store/writes.ts";
 import { AccountRegistry } from "./account/account-registry.ts";
 import { type AccountSettings, accountsOf } from "./account/account-settings.ts";
@@ -101,6 +101,7 @@ export async function openOrderModule(deps: OrderModuleDeps): Promise<OrderModul
     strategies: {
       find: (idOrName) => strategyIdOf(db, idOrName),
       weightBounds: (worldId, strategyIds) => weightBoundsOf(db, worldId, strategyIds),
+      targetInstruments: (worldId, strategyIds) => targetInstrumentsOf(db, worldId, strategyIds),
     },
     openBroker: (settings) => new PaperBroker(paperDb, { ...settings, clock, fault }),
   });

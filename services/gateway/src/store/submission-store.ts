@@ -194,16 +194,39 @@ export async function knownStrategies(
   return rows.map((row) => row.strategy_id);
 }
 
-/**
- * The largest targets of some strategies in a world, by instrument, as declared by the submission that was completed
- * last; one that names the world goes before the others. While none was completed it is the one submitted last. A
- * declared 0 is not a bound.
- */
+/** The largest targets of some strategies in a world, by instrument; a declared 0 is not a bound. See `declaredTargets`. */
 export async function weightBoundsOf(
   db: Queryable,
   worldId: string,
   strategyIds: readonly string[],
 ): Promise<Map<string, ReadonlyMap<string, number>>> {
+  return declaredTargets(db, worldId, strategyIds, (targets) => {
+    const bounded = targets.filter(({ maxWeight }) => maxWeight > 0);
+    return new Map(bounded.map(({ instrument, maxWeight }) => [instrument, maxWeight]));
+  });
+}
+
+/** The instruments of the targets of some strategies in a world, by name. See `declaredTargets`. */
+export async function targetInstrumentsOf(
+  db: Queryable,
+  worldId: string,
+  strategyIds: readonly string[],
+): Promise<Map<string, readonly string[]>> {
+  return declaredTargets(db, worldId, strategyIds, (targets) =>
+    [...new Set(targets.map(({ instrument }) => instrument))].sort(),
+  );
+}
+
+/**
+ * What the targets of some strategies say, as declared by the submission that was completed last; one that names the world
+ * goes before the others. While none was completed it is the one submitted last.
+ */
+async function declaredTargets<T>(
+  db: Queryable,
+  worldId: string,
+  strategyIds: readonly string[],
+  read: (targets: SubmitStrategyRequest["targets"]) => T,
+): Promise<Map<string, T>> {
   const rows = await db.query<{ strategy_id: string; declared: Uint8Array }>(
     `select distinct on (strategy_id) strategy_id, coalesce(declared, request) as declared from gateway.submission
      where strategy_id = any($1::text[])
@@ -213,11 +236,25 @@ export async function weightBoundsOf(
   return new Map(
     rows.map((row) => {
       const { targets } = fromBinary(SubmitStrategyRequestSchema, row.declared);
-      const bounded = targets.filter(({ maxWeight }) => maxWeight > 0);
-      const bounds = bounded.map(({ instrument, maxWeight }) => [instrument, maxWeight] as const);
-      return [row.strategy_id, new Map(bounds)];
+      return [row.strategy_id, read(targets)];
     }),
   );
+}
+
+/** Names of the sources that the graphs of some strategies read. */
+export async function sourcesReadBy(
+  db: Queryable,
+  strategyIds: readonly string[],
+): Promise<string[]> {
+  const rows = await db.query<{ request: Uint8Array }>(
+    `select distinct on (strategy_id) request from gateway.submission
+     where strategy_id = any($1::text[]) order by strategy_id, updated_ms desc`,
+    [strategyIds],
+  );
+  const nodes = rows.flatMap(
+    ({ request }) => fromBinary(SubmitStrategyRequestSchema, request).graph?.nodes ?? [],
+  );
+  return [...new Set(nodes.flatMap(({ source }) => source?.source ?? []))];
 }
 
 /** Submissions of some strategies, newest first, at most 100. */

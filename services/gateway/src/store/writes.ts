@@ -53,7 +53,7 @@ export function rowsStatement(
 }
 
 /** A statement over 1 to `rowsTogetherMax` rows. */
-export function overRows(
+function overRows(
   statement: RowsStatement,
   rows: readonly (readonly SqlParam[])[],
 ): SqlWrite {

@@ -4,8 +4,9 @@ import {
   SubmitStrategyRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { Submission } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
-import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { type World, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { asOfNone, blake3Hex, jcs } from "@qmtl/core/canonical";
+import type { QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 import { type CallContext, type Clock, failpoints } from "@qmtl/service-kit";
 import { appendCountedEvent } from "@qmtl/service-kit/control";
@@ -16,7 +17,14 @@ import type { Peer } from "../peers/peer.ts";
 import type { ControlOutbox } from "../ports.ts";
 import { type RememberedRequest, rememberRequest } from "../store/request-store.ts";
 import { addSourceKeys, type SourceKey } from "../store/source-key-store.ts";
-import { putSubmission, readSubmission, type SubmissionRow } from "../store/submission-store.ts";
+import {
+  putSubmission,
+  readSubmission,
+  type SubmissionRow,
+  sourcesReadBy,
+} from "../store/submission-store.ts";
+import { bindingsOf } from "../worlds/bindings-of.ts";
+import { checkClocks } from "./check-clocks.ts";
 import { checkGraph, submissionBytesMax } from "./check-graph.ts";
 import { insertSubmission, type NewSubmission } from "./store-submission.ts";
 import { submissionMessage } from "./submission-message.ts";
@@ -31,6 +39,7 @@ export interface SubmissionPorts {
   readonly clock: Clock;
   readonly world: Peer;
   readonly keys: SourceKeys;
+  readonly config: QmtlConfig;
   /** The store epoch of the gateway's topics. */
   readonly storeEpoch: () => Promise<number>;
   readonly worker: SubmissionWorker;
@@ -56,7 +65,15 @@ export async function acceptSubmission(
   checkRequest(request);
   const nodes = request.graph!.nodes;
   checkGraph(request.graph!);
-  await checkWorlds(ports.world, request.worldIds, context);
+  const worlds = await readWorlds(ports.world, request.worldIds, context);
+  const readIn = async (worldId: string) => {
+    const bindings = await bindingsOf(ports.world, worldId, callOf(context));
+    return sourcesReadBy(
+      ports.db,
+      bindings.map((binding) => binding.strategyId),
+    );
+  };
+  await checkClocks({ ...ports, readIn }, nodes, worlds);
   const { principal } = context;
   const strategyId = strategyIdOf(
     request.strategyName,
@@ -133,10 +150,18 @@ function checkRequest(request: SubmitStrategyRequest): void {
   checkTargets(request);
 }
 
-async function checkWorlds(world: Peer, worldIds: readonly string[], context: CallContext) {
+/** @throws {QmtlError} WORLD_NOT_FOUND. */
+async function readWorlds(
+  peer: Peer,
+  worldIds: readonly string[],
+  context: CallContext,
+): Promise<World[]> {
+  const worlds: World[] = [];
   for (const worldId of worldIds) {
-    await world.unary(WorldService.method.getWorld, { worldId }, callOf(context));
+    const { world } = await peer.unary(WorldService.method.getWorld, { worldId }, callOf(context));
+    if (world !== undefined) worlds.push(world);
   }
+  return worlds;
 }
 
 async function dryRun(

@@ -1,9 +1,11 @@
 import { intervalNumberAt } from "@qmtl/core/intervals";
+import { type ReturnsClock, returnsClock } from "@qmtl/core/metrics";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { SeriesDomain } from "../policy/policy.ts";
 import {
   appendReturns,
   clearReturns,
+  readBucketEnds,
   type SeriesAppend,
   seriesSamplesMax,
 } from "../store/returns-table.ts";
@@ -14,12 +16,10 @@ import type { WorldActor } from "../world/world-actor.ts";
 import { seriesKey } from "../world/world-state.ts";
 import { isReassessmentDue, reassess } from "./reassess.ts";
 
-/** Returns reported for one strategy. */
-export interface ReportedReturns {
+/** Returns reported for one strategy, with their clock. */
+export interface ReportedReturns extends ReturnsClock {
   readonly strategyId: string;
   readonly domain: SeriesDomain;
-  readonly intervalSeconds: number;
-  readonly periodsPerYear: number;
   readonly fromMs: number;
   readonly toMs: number;
   readonly returns: Float64Array;
@@ -33,7 +33,9 @@ export interface ReportedReturns {
 /**
  * Stores returns. Paper and live are appended, each bucket once: what ends at or before the last stored bucket is
  * dropped, so a repeat is harmless. A backtest replaces the one before. Data end and watermark only move forward.
- * Resolves to the number of samples that each series has now, in the order sent.
+ * Returns of another clock than those stored make the series one of both, as if it were of the feeds of both: what was
+ * marked once a day, as by the feed of a world before its strategies had clocks of their own, is never taken for returns
+ * of an hour. Resolves to the number of samples that each series has now, in the order sent.
  *
  * @throws {QmtlError} SERIES_INVALID; STRATEGY_NOT_FOUND for one that was never bound.
  */
@@ -49,7 +51,9 @@ export function reportReturns(
     if (new Set(names).size !== names.length) {
       throw invalid("returns", "a strategy and domain may appear only once in a report");
     }
-    const appends = reports.map((report, index) => appendOf(actor, report, index));
+    const appends: SeriesAppend[] = [];
+    for (const [index, report] of reports.entries())
+      appends.push(await appendOf(actor, ports, report, index));
     const replaced = reports.filter((report) => report.domain === "backtest");
     if (replaced.length > 0) {
       await actor.write(async (tx) => {
@@ -75,7 +79,12 @@ export function reportReturns(
   });
 }
 
-function appendOf(actor: WorldActor, report: ReportedReturns, index: number): SeriesAppend {
+async function appendOf(
+  actor: WorldActor,
+  ports: ServicePorts,
+  report: ReportedReturns,
+  index: number,
+): Promise<SeriesAppend> {
   const field = `returns[${index}]`;
   const { strategyId, domain } = report;
   if (!actor.state.bindings.has(strategyId)) {
@@ -90,16 +99,26 @@ function appendOf(actor: WorldActor, report: ReportedReturns, index: number): Se
   const returns = report.returns.subarray(skip);
   const samples = (before?.samples ?? 0) + returns.length;
   if (samples > seriesSamplesMax) throw invalid(field, `more than ${seriesSamplesMax} samples`);
-  if (before !== undefined && before.samples > 0) checkSameKind(before, report, field);
+  const clock = clockAfter(before, report, returns.length);
+  const { intervalSeconds } = clock;
+  const isSameClock = before === undefined || before.intervalSeconds === intervalSeconds;
+  const counted = isSameClock
+    ? (before?.intervals ?? 0)
+    : countIntervals(await readBucketEnds(ports.db, actor.worldId, before), intervalSeconds);
+  const bucketEnds = report.bucketEnds.subarray(skip);
+  const isBegun = before !== undefined && before.samples > 0;
+  const added =
+    report.bucketEnds.length === 0
+      ? returns.length
+      : countIntervals(bucketEnds, intervalSeconds, isBegun ? before.toMs : undefined);
   const head: SeriesHead = {
     strategyId,
     domain,
-    intervalSeconds: report.intervalSeconds,
-    periodsPerYear: report.periodsPerYear,
+    ...clock,
     samples,
-    intervals: (before?.intervals ?? 0) + newIntervals(report, skip, before),
+    intervals: counted + added,
     ruinedMs: before?.ruinedMs ?? ruinOf(report, skip),
-    fromMs: before !== undefined && before.samples > 0 ? before.fromMs : report.fromMs,
+    fromMs: isBegun ? before.fromMs : report.fromMs,
     toMs: Math.max(before?.toMs ?? 0, report.bucketEnds.at(-1) ?? (isReplaced ? report.toMs : 0)),
     dataEndMs: Math.max(before?.dataEndMs ?? 0, report.dataEndMs),
   };
@@ -107,7 +126,7 @@ function appendOf(actor: WorldActor, report: ReportedReturns, index: number): Se
     head,
     samplesBefore: before?.samples ?? 0,
     returns,
-    bucketEnds: report.bucketEnds.subarray(skip),
+    bucketEnds,
     exposed: report.exposed.subarray(skip),
   };
 }
@@ -131,27 +150,25 @@ function checkShape(report: ReportedReturns, field: string): void {
   if (!isRising) throw invalid(`${field}.series.bucket_end_ms`, "bucket ends must increase");
 }
 
-function checkSameKind(before: SeriesHead, report: ReportedReturns, field: string): void {
-  const isSame =
-    before.intervalSeconds === report.intervalSeconds &&
-    before.periodsPerYear === report.periodsPerYear;
-  if (isSame) return;
-  const now = `${before.intervalSeconds} s, ${before.periodsPerYear} a year`;
-  throw invalid(`${field}.series`, `interval and periods per year cannot change: stored ${now}`);
+/** Clock of a series once a report with so many new returns is stored. */
+function clockAfter(
+  before: SeriesHead | undefined,
+  { intervalSeconds, periodsPerYear }: ReportedReturns,
+  added: number,
+): ReturnsClock {
+  const stated = { intervalSeconds, periodsPerYear };
+  if (before === undefined) return stated;
+  const stored = { intervalSeconds: before.intervalSeconds, periodsPerYear: before.periodsPerYear };
+  if (added === 0) return stored;
+  return before.samples === 0 ? stated : returnsClock([stored, stated]);
 }
 
-/** Number of returns intervals that a report adds to those stored before. */
-function newIntervals(
-  { returns, bucketEnds, intervalSeconds }: ReportedReturns,
-  skip: number,
-  before: SeriesHead | undefined,
-): number {
-  if (bucketEnds.length === 0) return returns.length;
+/** Number of returns intervals that bucket ends add to a series whose last mark was at `lastMs`, undefined for none. */
+function countIntervals(ends: Float64Array, intervalSeconds: number, lastMs?: number): number {
   const intervalMs = intervalSeconds * 1_000;
-  const isBegun = before !== undefined && before.samples > 0;
-  let last = isBegun ? intervalNumberAt(before.toMs, intervalMs) : Number.NaN;
+  let last = lastMs === undefined ? Number.NaN : intervalNumberAt(lastMs, intervalMs);
   let added = 0;
-  for (const end of bucketEnds.subarray(skip)) {
+  for (const end of ends) {
     const interval = intervalNumberAt(end, intervalMs);
     if (interval !== last) added++;
     last = interval;

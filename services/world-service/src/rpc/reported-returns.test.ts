@@ -2,7 +2,7 @@ import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { RuleUse, RuleVerdict } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { document, goodSeries, reasonOf, refusalOf, WireWorlds } from "../testing/wire-worlds.ts";
 
 let all: WireWorlds;
@@ -140,6 +140,83 @@ describe("returns of a run that is marked more often than its returns interval e
     ]);
     expect(metrics.total_return).toBe(-1);
     expect(metrics).not.toHaveProperty("sharpe");
+  });
+});
+
+describe("a paper series that goes on with another clock", () => {
+  const [hourMs, dayMs] = [3_600_000, 86_400_000];
+  const [ofDays, ofHours] = [
+    { interval: durationFromMs(dayMs), periodsPerYear: 252 },
+    { interval: durationFromMs(hourMs), periodsPerYear: 8_760 },
+  ];
+  const paper = (fromMs: number, stepMs: number, returns: readonly number[]) => ({
+    domain: ExecutionDomain.DRYRUN,
+    returns: [...returns],
+    bucketEndMs: returns.map((_, at) => fromMs + (at + 1) * stepMs),
+  });
+  const days = paper(0, dayMs, [0.01, -0.02, 0.03]);
+  const hours = paper(3 * dayMs, hourMs, new Array(48).fill(0).with(5, -0.5).with(6, 1));
+  let worldId: string;
+  const report = (series: object) =>
+    all.wire
+      .as("gateway")
+      .client(DecisionService)
+      .reportReturns({ worldId, returns: [{ strategyId: "a", series }] });
+  /** What is judged and what is counted of the series now. */
+  const seen = async () => {
+    const policyDocument =
+      "metrics_from: {enter_paper: dryrun, stay_paper: dryrun}\nmin_samples: 2\n" +
+      "thresholds: {volatility: {metric: volatility, max: 100}}";
+    const asked = { worldId, validateOnly: true, policyDocument, requestId: "look" };
+    const { evaluation } = await all.decisions.evaluate(asked);
+    const { decision } = await all.decisions.decide({ worldId });
+    const terms = decision!.strategies.flatMap((one) => one.terms.map(({ detail }) => detail));
+    const counted = terms.find((detail) => detail.includes("dryrun samples"));
+    const { samples, volatility, max_drawdown_ratio } = evaluation!.strategies[0]!.metrics;
+    return { samples, volatility, drawdown: max_drawdown_ratio, counted };
+  };
+  beforeEach(async () => {
+    worldId = await all.make("a");
+    const document = "metrics_from: {enter_paper: dryrun, stay_paper: dryrun}\nmin_samples: 2";
+    await all.policies.createPolicy({ worldId, document, requestId: "p" });
+  });
+
+  test("of a shorter interval is sampled by the longer one, in as many a year as the feed with the most", async () => {
+    await report({ ...days, ...ofDays });
+    const { volatility = 0 } = await seen();
+    const answers = [
+      await report({ ...hours, ...ofHours }),
+      await report({ ...hours, ...ofHours }),
+    ];
+    const after = await seen();
+
+    expect(answers.map(({ samples }) => samples)).toEqual([[51], [51]]);
+    expect(after).toMatchObject({ samples: 5, drawdown: expect.closeTo(0.5, 12) });
+    expect(after.counted).toBe("5 dryrun samples ≥ 2");
+    const deviation = (values: readonly number[]) => {
+      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+      return Math.sqrt(squares / (values.length - 1));
+    };
+    expect(volatility).toBeCloseTo(deviation(days.returns) * Math.sqrt(252), 12);
+    expect(after.volatility).toBeCloseTo(deviation([...days.returns, 0, 0]) * Math.sqrt(365), 12);
+  });
+
+  test("of a longer interval is sampled by it from its beginning", async () => {
+    await report({ ...hours, ...ofHours });
+    const before = await seen();
+    await report({ ...paper(5 * dayMs, dayMs, [0.01]), ...ofDays });
+
+    expect(before).toMatchObject({ samples: 48, counted: "48 dryrun samples ≥ 2" });
+    expect(await seen()).toMatchObject({ samples: 3, counted: "3 dryrun samples ≥ 2" });
+  });
+
+  test("keeps its clock when a report has no returns", async () => {
+    await report({ ...days, ...ofDays });
+    const before = await seen();
+    await report({ ...ofHours, domain: ExecutionDomain.DRYRUN });
+
+    expect(await seen()).toEqual(before);
   });
 });
 

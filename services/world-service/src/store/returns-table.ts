@@ -136,6 +136,20 @@ export async function readSeries(
   });
 }
 
+/** Bucket ends of a series, in order. */
+export async function readBucketEnds(
+  db: Queryable,
+  worldId: string,
+  { strategyId, domain }: Pick<SeriesHead, "strategyId" | "domain">,
+): Promise<Float64Array> {
+  const chunks = await db.query<{ bucket_ends: Uint8Array }>(
+    `SELECT bucket_ends FROM world.returns_chunk WHERE world_id = $1 AND strategy_id = $2 AND domain = $3
+     ORDER BY chunk`,
+    [worldId, strategyId, domain],
+  );
+  return floatsFromBytes(Buffer.concat(chunks.map((chunk) => chunk.bucket_ends)));
+}
+
 /** Little-endian float64 values of bytes, copied, so that alignment does not matter. */
 function floatsFromBytes(bytes: Uint8Array): Float64Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

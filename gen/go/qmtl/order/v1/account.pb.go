@@ -122,6 +122,8 @@ const (
 	JournalKind_JOURNAL_KIND_SETTINGS JournalKind = 17
 	// Positions were reduced or closed for lack of margin.
 	JournalKind_JOURNAL_KIND_MARGIN JournalKind = 18
+	// Returns of strategies were sealed, at the marks of a slice.
+	JournalKind_JOURNAL_KIND_SEAL JournalKind = 19
 )
 
 // Enum value maps for JournalKind.
@@ -146,6 +148,7 @@ var (
 		16: "JOURNAL_KIND_FINANCING",
 		17: "JOURNAL_KIND_SETTINGS",
 		18: "JOURNAL_KIND_MARGIN",
+		19: "JOURNAL_KIND_SEAL",
 	}
 	JournalKind_value = map[string]int32{
 		"JOURNAL_KIND_UNSPECIFIED": 0,
@@ -167,6 +170,7 @@ var (
 		"JOURNAL_KIND_FINANCING":   16,
 		"JOURNAL_KIND_SETTINGS":    17,
 		"JOURNAL_KIND_MARGIN":      18,
+		"JOURNAL_KIND_SEAL":        19,
 	}
 )
 
@@ -1019,7 +1023,7 @@ const file_qmtl_order_v1_account_proto_rawDesc = "" +
 	"\x18ACCOUNT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ACCOUNT_KIND_PAPER\x10\x01\x12\x1e\n" +
 	"\x14ACCOUNT_KIND_TESTNET\x10\x02\x1a\x04\xb0\xbb\x18\x01\x12\x1b\n" +
-	"\x11ACCOUNT_KIND_LIVE\x10\x03\x1a\x04\xb0\xbb\x18\x01*\xfa\x03\n" +
+	"\x11ACCOUNT_KIND_LIVE\x10\x03\x1a\x04\xb0\xbb\x18\x01*\x91\x04\n" +
 	"\vJournalKind\x12\x1c\n" +
 	"\x18JOURNAL_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12JOURNAL_KIND_ORDER\x10\x01\x12\x1c\n" +
@@ -1040,7 +1044,8 @@ const file_qmtl_order_v1_account_proto_rawDesc = "" +
 	"\x10JOURNAL_KIND_BAR\x10\x0f\x12\x1a\n" +
 	"\x16JOURNAL_KIND_FINANCING\x10\x10\x12\x19\n" +
 	"\x15JOURNAL_KIND_SETTINGS\x10\x11\x12\x17\n" +
-	"\x13JOURNAL_KIND_MARGIN\x10\x12BG\n" +
+	"\x13JOURNAL_KIND_MARGIN\x10\x12\x12\x15\n" +
+	"\x11JOURNAL_KIND_SEAL\x10\x13BG\n" +
 	"\x10io.qmtl.order.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/order/v1;orderv1b\x06proto3"
 
 var (

@@ -71,6 +71,8 @@ const (
 	Reason_REASON_PRICE_INVALID Reason = 18
 	// The message is larger than the port takes; the metadata says how many bytes it takes.
 	Reason_REASON_MESSAGE_TOO_LARGE Reason = 19
+	// Replayed and live sources would meet in one world.
+	Reason_REASON_CLOCK_MIXED Reason = 20
 	// No such world.
 	Reason_REASON_WORLD_NOT_FOUND Reason = 30
 	// No such strategy; the metadata names the id when a strategy of this name exists.
@@ -252,6 +254,7 @@ var (
 		17:  "REASON_PAGE_TOKEN_INVALID",
 		18:  "REASON_PRICE_INVALID",
 		19:  "REASON_MESSAGE_TOO_LARGE",
+		20:  "REASON_CLOCK_MIXED",
 		30:  "REASON_WORLD_NOT_FOUND",
 		31:  "REASON_STRATEGY_NOT_FOUND",
 		32:  "REASON_POLICY_NOT_FOUND",
@@ -352,6 +355,7 @@ var (
 		"REASON_PAGE_TOKEN_INVALID":         17,
 		"REASON_PRICE_INVALID":              18,
 		"REASON_MESSAGE_TOO_LARGE":          19,
+		"REASON_CLOCK_MIXED":                20,
 		"REASON_WORLD_NOT_FOUND":            30,
 		"REASON_STRATEGY_NOT_FOUND":         31,
 		"REASON_POLICY_NOT_FOUND":           32,
@@ -464,7 +468,7 @@ var File_qmtl_type_v1_reason_proto protoreflect.FileDescriptor
 
 const file_qmtl_type_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x19qmtl/type/v1/reason.proto\x12\fqmtl.type.v1*\xaa\x15\n" +
+	"\x19qmtl/type/v1/reason.proto\x12\fqmtl.type.v1*\xc2\x15\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_INVALID_FIELD\x10\x01\x12\x1a\n" +
@@ -486,7 +490,8 @@ const file_qmtl_type_v1_reason_proto_rawDesc = "" +
 	"\x15REASON_RESERVED_PARAM\x10\x10\x12\x1d\n" +
 	"\x19REASON_PAGE_TOKEN_INVALID\x10\x11\x12\x18\n" +
 	"\x14REASON_PRICE_INVALID\x10\x12\x12\x1c\n" +
-	"\x18REASON_MESSAGE_TOO_LARGE\x10\x13\x12\x1a\n" +
+	"\x18REASON_MESSAGE_TOO_LARGE\x10\x13\x12\x16\n" +
+	"\x12REASON_CLOCK_MIXED\x10\x14\x12\x1a\n" +
 	"\x16REASON_WORLD_NOT_FOUND\x10\x1e\x12\x1d\n" +
 	"\x19REASON_STRATEGY_NOT_FOUND\x10\x1f\x12\x1b\n" +
 	"\x17REASON_POLICY_NOT_FOUND\x10 \x12\x1a\n" +

@@ -612,7 +612,8 @@ type StrategyReturns struct {
 	// Strategy.
 	StrategyId string `protobuf:"bytes,1,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
 	// The returns, with their domain. BACKTEST replaces what is stored; DRYRUN and LIVE append: buckets that are stored
-	// already are skipped, so the same report again changes nothing.
+	// already are skipped, so the same report again changes nothing. If they come with another interval or number a year
+	// than what is stored, the longer interval counts for the whole series, and the larger number of them a year.
 	Series *v1.ReturnSeries `protobuf:"bytes,2,opt,name=series,proto3" json:"series,omitempty"`
 	// Last bucket the strategy's inputs had.
 	DataEndTime   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=data_end_time,json=dataEndTime,proto3" json:"data_end_time,omitempty"`

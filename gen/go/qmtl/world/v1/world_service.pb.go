@@ -377,8 +377,8 @@ type World struct {
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// Its clock. Needed to create.
 	Clock WorldClock `protobuf:"varint,3,opt,name=clock,proto3,enum=qmtl.world.v1.WorldClock" json:"clock,omitempty"`
-	// Source whose rows seal the returns of the world. With REPLAY, which needs it, they are its time as well. An unknown one
-	// is NOT_FOUND.
+	// Own feed of the world: what happens in it is dated by the rows of this source. With REPLAY, which needs it, they are
+	// its time as well. Returns are sealed by the feeds that mark what a strategy trades. An unknown one is NOT_FOUND.
 	Source string `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
 	// Account it trades on; empty: none. An unknown one is NOT_FOUND.
 	AccountId string `protobuf:"bytes,5,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`

@@ -1,16 +1,43 @@
 import type { ExecutionDomain } from "@qmtl/core/gate";
 import { pause, reconnectDelayMs, systemClock, TicketKeeper } from "../../control/index.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
-import { StrategyCallbacks } from "./orders/strategy-callbacks.ts";
-import { RunParts } from "./run-parts.ts";
-import { RunState } from "./run-state.ts";
+import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
+import { type RunCounters, RunParts } from "./run-parts.ts";
 import { ConnectionMonitor } from "./session/connection-monitor.ts";
-import { loadReplayRows, type OnlineGraph, onlineGraph } from "./session/graph.ts";
+import { FeedCache, loadReplayRows, mergeOnlineGraphs, onlineGraph } from "./session/graph.ts";
+import { HostedStrategy } from "./session/hosted-strategy.ts";
 import { type OngoingRun, type RunClock, RunTasks, StartedClock } from "./session/ongoing-run.ts";
-import type { OnlineOptions, OnlineRun, RunStatus } from "./session/online-run.ts";
-import { RunReporter } from "./session/run-reporter.ts";
+import {
+  type HostedStatus,
+  noEvaluations,
+  type OnlineOptions,
+  type OnlineRun,
+  type OnlineWorker,
+  type RunStatus,
+  type WorkerStatus,
+} from "./session/online-run.ts";
+import { type ReportOptions, RunReporter } from "./session/run-reporter.ts";
 import { type OnlineServices, onlineServices } from "./session/services.ts";
-import { isOutage, submissionRequest, submitGraph } from "./session/submission.ts";
+import {
+  type BacktestSeries,
+  isOutage,
+  type SubmittedGraph,
+  submissionRequest,
+  submitGraph,
+} from "./session/submission.ts";
+
+/** A strategy that is to be run, and the return series of its backtest. */
+export interface PreparedStrategy {
+  readonly identified: IdentifiedStrategy;
+  readonly backtest: BacktestSeries | undefined;
+}
+
+/** Largest number of strategies of one worker: a ticket names no more. */
+const workerStrategiesMax = 1_000;
+/** Largest number of targets of all strategies of a worker: a call states no more. */
+const workerTargetsMax = 4_096;
+/** Submissions under way at a time. */
+const submissionsMax = 4;
 
 /**
  * Runs a strategy online in one world: submits its graph, computes the nodes that nobody else computes, follows the
@@ -24,30 +51,91 @@ export async function runOnline(
   identified: IdentifiedStrategy,
   options: OnlineOptions,
 ): Promise<OnlineRun> {
+  const run = await hostedRun([{ identified, backtest: options.backtest }], options, () => options);
+  return {
+    get sessionId() {
+      return run.sessionId;
+    },
+    done: run.done,
+    status: () => run.onlyStatus(),
+    stop: () => run.stop(),
+  };
+}
+
+/**
+ * Runs several strategies online in one world as one session: their graphs are merged, so that a node that several of
+ * them have is computed and published once, and the end of a bucket is sent once, with the targets of all of them. A
+ * strategy that fails is taken out, and the others go on.
+ *
+ * @throws {StrategyRunError | CsvError} as {@link runOnline}; `STRATEGY_NAME_TAKEN` if two of them have one name.
+ */
+export async function runWorker(
+  strategies: readonly PreparedStrategy[],
+  options: OnlineOptions,
+): Promise<OnlineWorker> {
+  const run = await hostedRun(strategies, options, (strategy) => ({
+    onEvent: (event) => options.onEvent?.({ ...event, strategy }),
+    onProblem: (problem) => options.onProblem?.(`${strategy}: ${problem}`),
+  }));
+  return {
+    get sessionId() {
+      return run.sessionId;
+    },
+    done: run.done,
+    status: () => run.status(),
+    stop: () => run.stop(),
+  };
+}
+
+async function hostedRun(
+  prepared: readonly PreparedStrategy[],
+  options: OnlineOptions,
+  reportingOf: (name: string) => ReportOptions,
+): Promise<HostedRun> {
+  checkNames(prepared.map(({ identified }) => identified.strategy.name));
   const { config } = options;
-  const load = options.loadRows ?? ((source: string) => loadReplayRows(config, source));
-  const graph = await onlineGraph(identified, config, load);
-  const run = new OnlineStrategyRun(graph, options);
+  const cache = new FeedCache(options.loadRows ?? ((source) => loadReplayRows(config, source)));
+  const run = new HostedRun(options);
+  for (const { identified, backtest } of prepared) {
+    const graph = await onlineGraph(identified, config, cache);
+    run.add({ graph, backtest }, reportingOf(identified.strategy.name));
+  }
   run.start();
   return run;
+}
+
+/**
+ * Refuses strategies that one worker cannot run.
+ *
+ * @throws {StrategyRunError} `STRATEGY_NAME_TAKEN`, `WORKER_SIZE`
+ */
+export function checkNames(names: readonly string[]): void {
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice !== undefined) {
+    const fix = "each strategy of a worker needs a name of its own";
+    const message = `two strategies are named "${twice}": ${fix}`;
+    throw new StrategyRunError("STRATEGY_NAME_TAKEN", message);
+  }
+  if (names.length > 0 && names.length <= workerStrategiesMax) return;
+  const message = `a worker runs 1 to ${workerStrategiesMax} strategies, and not ${names.length}`;
+  throw new StrategyRunError("WORKER_SIZE", message);
 }
 
 /** How long a stop waits for the end of the last rows, milliseconds. */
 const stopWaitMs = 2_000;
 
-/** One strategy in one world, from its submission to its end. */
-class OnlineStrategyRun implements OnlineRun, OngoingRun {
+/** Strategies of one process in one world, from their submission to their end. */
+class HostedRun implements OngoingRun {
   readonly done: Promise<void>;
-  readonly #graph: OnlineGraph;
+  readonly #strategies: HostedStrategy[] = [];
   readonly #options: OnlineOptions;
   readonly #clock: RunClock;
   readonly #services: OnlineServices;
-  readonly #state: RunState;
+  readonly #counters: RunCounters = { evaluations: noEvaluations(), reconnects: 0 };
   readonly #tickets: TicketKeeper;
   readonly #tasks: RunTasks;
   readonly #reporter: RunReporter;
   readonly #connection: ConnectionMonitor;
-  readonly #calls: StrategyCallbacks;
   readonly #domainMax: ExecutionDomain | null;
   readonly #stopping = new AbortController();
   #parts: RunParts | undefined;
@@ -56,14 +144,12 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
   #stopped: Promise<void> | undefined;
   #settle: { resolve(): void; reject(error: unknown): void } | undefined;
 
-  constructor(graph: OnlineGraph, options: OnlineOptions) {
-    this.#graph = graph;
+  constructor(options: OnlineOptions) {
     this.#options = options;
     const { executionDomain, worldId, sessionId } = options;
     this.#domainMax =
       executionDomain === undefined ? options.config.sdk.execution_domain : executionDomain;
     this.#services = onlineServices(options);
-    this.#state = new RunState(graph, options);
     this.done = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
@@ -75,7 +161,6 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
     this.#reporter = reports;
     this.#tasks = new RunTasks(reports);
     this.#connection = new ConnectionMonitor(this.#services.url, clock, reports);
-    this.#calls = new StrategyCallbacks(graph, options, this.#services, clock, reports);
     const { control } = this.#services;
     this.#tickets = new TicketKeeper({ control, clock, worldId, sessionId });
   }
@@ -85,30 +170,72 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
     return this.#tickets.sessionId;
   }
 
-  /** Begins the run; everything happens in the background. */
+  /** Adds a strategy, before the start. */
+  add(
+    { graph, backtest }: Pick<HostedStrategy, "graph" | "backtest">,
+    reporting: ReportOptions,
+  ): void {
+    const { evaluations } = this.#counters;
+    const { signal: ending } = this.#stopping;
+    const isOwn = reporting === this.#options;
+    const reports = isOwn ? this.#reporter : new RunReporter(reporting, this.#clock, ending);
+    const base = { graph, backtest, reports, evaluations, run: this.#options };
+    const hosted = { ...base, services: this.#services, clock: this.#clock };
+    this.#strategies.push(new HostedStrategy(hosted));
+  }
+
+  /**
+   * Begins the run; everything happens in the background.
+   *
+   * @throws {StrategyRunError} if the strategies cannot be run together
+   */
   start(): void {
+    const graphs = this.#strategies.map(({ graph }) => graph);
+    mergeOnlineGraphs(graphs);
+    const targets = graphs.reduce((sum, graph) => sum + graph.targets.length, 0);
+    if (graphs.length > 1 && targets > workerTargetsMax) {
+      const message = `the strategies have ${targets} targets; those of a worker ${workerTargetsMax} at most`;
+      throw new StrategyRunError("WORKER_SIZE", message);
+    }
     this.#run().catch((error: unknown) => this.fail(error));
   }
 
-  status(): RunStatus {
-    const { swap, sources: all, monitor, sender, signals, strategyId = "" } = this.#parts ?? {};
-    const context = swap?.current.compute;
+  /** Status of the run of a single strategy. */
+  onlyStatus(): RunStatus {
+    const { strategies, ...process } = this.status();
+    const { name: _, failure: __, ...own } = strategies[0]!;
+    return { ...process, ...own };
+  }
+
+  status(): WorkerStatus {
+    const { swap, sources: all } = this.#parts ?? {};
+    const contexts = (swap?.current ?? []).flatMap(({ compute }) => compute ?? []);
     const sources = [...(all?.replicas.values() ?? [])];
     const held = sources.filter((replica) => replica.isHeld).length;
+    const heldNodes = contexts.reduce((sum, { heldCount }) => sum + heldCount, 0);
+    const followed = contexts.reduce((sum, { followedCount }) => sum + followedCount, 0);
     return {
-      strategyId,
       connection: this.#connection.now,
       executionDomain: this.#domainMax,
-      mode: monitor?.gate.mode() ?? "validate",
-      gate: monitor?.gate.phase() ?? "SHUT",
-      armed: monitor?.isArmed ?? false,
-      ...this.#state.senderStatus(sender),
-      signalStale: signals?.missed ?? {},
-      wantedOrders: this.#state.wantedOrders,
-      evaluations: { ...this.#state.evaluations },
-      holderOf: (context?.heldCount ?? 0) + held,
-      followed: (context?.followedCount ?? 0) + sources.length - held,
-      reconnects: this.#state.reconnects,
+      evaluations: { ...this.#counters.evaluations },
+      holderOf: heldNodes + held,
+      followed: followed + sources.length - held,
+      reconnects: this.#counters.reconnects,
+      strategies: this.#strategies.map((strategy) => this.#statusOf(strategy)),
+    };
+  }
+
+  #statusOf(strategy: HostedStrategy): HostedStatus {
+    const { name, failure, isOut, isArmed, strategyId } = strategy;
+    const { gate } = this.#parts?.monitor ?? {};
+    const isIn = gate !== undefined && !isOut;
+    return {
+      name,
+      ...(failure === undefined ? {} : { failure: failure.message }),
+      mode: isIn ? gate.mode(strategyId) : "validate",
+      gate: isIn ? gate.phase(strategyId) : "SHUT",
+      armed: isArmed,
+      ...strategy.status(),
     };
   }
 
@@ -131,19 +258,19 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
       return;
     }
     this.#isMoving = true;
-    this.guard(() => {
-      do {
-        this.#mustMoveAgain = false;
+    do {
+      this.#mustMoveAgain = false;
+      this.guard(() => {
         parts.sources.pump();
         for (const context of parts.swap.contexts) {
           context.ask();
           context.compute?.pump();
         }
         parts.swap.warm();
-      } while (this.#mustMoveAgain);
-    });
+      });
+    } while (this.#mustMoveAgain);
     this.#isMoving = false;
-    for (const source of parts.swap.current.feedsReached()) parts.sets.enter(source);
+    for (const source of feedsReached(parts)) parts.sets.enter(source);
     this.#endOfData(parts);
   }
 
@@ -151,16 +278,40 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
     try {
       work();
     } catch (error) {
-      this.fail(error);
+      const own = this.#running.filter((strategy) => strategy.hasFailedBy(error));
+      if (own.length === 0) this.fail(error);
+      else this.#takeOut(own, error);
     }
   }
 
   fail(error: unknown): void {
     if (this.#stopped !== undefined) return;
-    const given = error instanceof Error ? error : new Error(String(error));
-    Promise.resolve()
-      .then(() => this.#graph.identified.strategy.onError(given))
-      .catch((failure: unknown) => this.#reporter.callbackFailed("onError", failure));
+    const given = errorFrom(error);
+    for (const strategy of this.#running) this.#tasks.track(strategy.takeOut(given));
+    this.#failed(given);
+  }
+
+  /** Strategies that were not taken out. */
+  get #running(): readonly HostedStrategy[] {
+    return this.#strategies.filter(({ isOut }) => !isOut);
+  }
+
+  /** Takes strategies out, because of a failure of theirs; the run fails if none is left. */
+  #takeOut(strategies: readonly HostedStrategy[], error: unknown): void {
+    if (this.#stopped !== undefined) return;
+    const given = errorFrom(error);
+    for (const strategy of strategies) this.#tasks.track(strategy.takeOut(given));
+    if (this.#running.length === 0) {
+      this.#failed(given);
+      return;
+    }
+    for (const { reports } of strategies) {
+      reports.event("taken_out", `${given.message}; the other strategies go on`);
+    }
+    this.#parts?.swap.takeOut(strategies);
+  }
+
+  #failed(given: Error): void {
     this.#stopped = this.#end().then(
       () => this.#settle?.reject(given),
       () => this.#settle?.reject(given),
@@ -168,10 +319,68 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
   }
 
   async #run(): Promise<void> {
-    const { worldId, backtest } = this.#options;
-    await this.#graph.identified.strategy.onStart();
-    const request = submissionRequest(this.#graph, worldId, backtest);
-    const submitted = await submitGraph(request, {
+    const places = await this.#submitAll();
+    if (places === undefined || this.#stopping.signal.aborted) return;
+    this.#connection.reached();
+    if (!(await this.#openSession(places.map(({ strategy }) => strategy)))) return;
+    if (this.#stopped !== undefined) return;
+    const parts = new RunParts(
+      {
+        run: this,
+        options: this.#options,
+        services: this.#services,
+        clock: this.#clock,
+        reports: this.#reporter,
+        tasks: this.#tasks,
+        counters: this.#counters,
+        connection: this.#connection,
+        domainMax: this.#domainMax,
+        tickets: this.#tickets,
+      },
+      places,
+    );
+    this.#parts = parts;
+    for (const { strategy, submitted } of places) {
+      const { submission, isDuplicate } = submitted;
+      const { strategyId, newNodes, reusedNodes } = submission;
+      const before = isDuplicate ? " (submitted before)" : "";
+      const nodes = `${newNodes} new nodes, ${reusedNodes} reused`;
+      strategy.reports.event("submitted", `${strategyId}: ${nodes}${before}`);
+    }
+    parts.monitor.session.start();
+    parts.leases.start();
+    for (const { strategy } of places) strategy.follow();
+    await this.#begin(parts);
+  }
+
+  /** Submits every strategy, through outages. One that is refused is taken out. Undefined if the run was stopped. */
+  async #submitAll(): Promise<
+    readonly { readonly strategy: HostedStrategy; readonly submitted: SubmittedGraph }[] | undefined
+  > {
+    const submitted = new Map<HostedStrategy, SubmittedGraph>();
+    const waiting = [...this.#strategies];
+    const submitSome = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        const strategy = next;
+        try {
+          const made = await this.#submit(strategy);
+          if (made === undefined) return;
+          strategy.submitted(made.submission.strategyId);
+          submitted.set(strategy, made);
+        } catch (failure) {
+          this.#takeOut([strategy], failure);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: submissionsMax }, submitSome));
+    if (this.#stopping.signal.aborted || this.#stopped !== undefined) return undefined;
+    return this.#running.map((strategy) => ({ strategy, submitted: submitted.get(strategy)! }));
+  }
+
+  async #submit({ graph, backtest }: HostedStrategy): Promise<SubmittedGraph | undefined> {
+    const { worldId } = this.#options;
+    await graph.identified.strategy.onStart();
+    return await submitGraph(submissionRequest(graph, worldId, backtest), {
       gateway: this.#services.gateway,
       system: this.#services.system,
       clock: this.#clock,
@@ -179,41 +388,16 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
       signal: this.#stopping.signal,
       connection: this.#connection,
     });
-    if (submitted === undefined || this.#stopping.signal.aborted) return;
-    this.#connection.reached();
-    const { strategyId, newNodes, reusedNodes } = submitted.submission;
-    if (!(await this.#openSession(strategyId)) || this.#stopped !== undefined) return;
-    const parts = new RunParts(
-      {
-        run: this,
-        graph: this.#graph,
-        options: this.#options,
-        services: this.#services,
-        clock: this.#clock,
-        reports: this.#reporter,
-        tasks: this.#tasks,
-        state: this.#state,
-        calls: this.#calls,
-        connection: this.#connection,
-        domainMax: this.#domainMax,
-        tickets: this.#tickets,
-      },
-      submitted,
-    );
-    this.#parts = parts;
-    const before = submitted.isDuplicate ? " (submitted before)" : "";
-    const nodes = `${newNodes} new nodes, ${reusedNodes} reused`;
-    this.#reporter.event("submitted", `${strategyId}: ${nodes}${before}`);
-    parts.monitor.session.start();
-    parts.leases.start();
-    this.#calls.follow(strategyId);
-    await this.#begin(parts);
   }
 
   /** Requests the session's first ticket, through outages; false if the run was stopped meanwhile. */
-  async #openSession(strategyId: string): Promise<boolean> {
+  async #openSession(strategies: readonly HostedStrategy[]): Promise<boolean> {
     const { signal } = this.#stopping;
-    this.#tickets.cover([strategyId], [...this.#graph.feeds.keys()]);
+    const sources = new Set(strategies.flatMap(({ graph }) => [...graph.feeds.keys()]));
+    this.#tickets.cover(
+      strategies.map(({ strategyId }) => strategyId),
+      [...sources],
+    );
     for (let failures = 0; !signal.aborted; failures++) {
       try {
         await this.#tickets.ensure(signal);
@@ -230,28 +414,30 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
 
   /** Reads snapshots and queues, then follows them. */
   async #begin({ sources, swap }: RunParts): Promise<void> {
-    const context = swap.current;
-    await context.prepare();
+    const contexts = swap.current;
+    await Promise.all(contexts.map((context) => context.prepare()));
     if (this.#stopping.signal.aborted) return;
-    context.beginAtSnapshots();
+    sources.beginAt(contexts.map((context) => context.beginAtSnapshots()));
     await sources.read();
-    if (!(await context.read())) {
+    const isTrue = await Promise.all(contexts.map((context) => context.read()));
+    if (!isTrue.every(Boolean)) {
       await sources.readAgain();
-      await context.readAgain();
+      await Promise.all(contexts.map((context) => context.readAgain()));
     }
     if (this.#stopping.signal.aborted || this.#stopped !== undefined) return;
     sources.follow();
-    context.follow();
+    for (const context of contexts) context.follow();
     this.moveOn();
   }
 
   #endOfData({ sender, swap }: RunParts): void {
     if (!sender.isIdle || this.#stopped !== undefined) return;
     const { current } = swap;
-    if (!current.isEnded) return;
-    const isSenderDone = sender.decided === undefined || sender.endedMs === current.compute?.endMs;
-    if (!isSenderDone) return;
-    this.#reporter.event("data_end", "the feed has ended", current.lastRow);
+    if (current.length === 0 || !current.every(({ isEnded }) => isEnded)) return;
+    const isSent = ({ endMs }: { readonly endMs: number }): boolean => endMs <= sender.endedMs;
+    if (sender.decided !== undefined && !current.every(isSent)) return;
+    const lastRow = Math.max(...current.map((context) => context.lastRow()));
+    this.#reporter.event("data_end", "the feed has ended", lastRow);
     this.stop().catch(() => {});
   }
 
@@ -262,7 +448,7 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
       () => this.#stopping.abort(),
       () => parts?.sources.release(),
       () => parts?.sets.leave(),
-      () => this.#calls.stop(),
+      () => Promise.all(this.#strategies.map((strategy) => strategy.stop())),
       () => parts?.swap.stop(),
       () => parts?.leases.stop(),
       () => parts?.publishers.stop(),
@@ -270,9 +456,20 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
       () => this.#tasks.ended(),
       () => parts?.monitor.session.stop(),
       () => this.#services.close(),
-      () => this.#graph.identified.strategy.onFinish(),
+      ...this.#strategies.map((strategy) => () => strategy.finish()),
     ]);
   }
+}
+
+/** Feeds whose rows every strategy computes from now on: from then on their barrier waits for this session. */
+function feedsReached({ swap }: RunParts): ReadonlySet<string> {
+  const contexts = swap.current;
+  if (!contexts.every(({ isWarm }) => isWarm)) return new Set();
+  return new Set(contexts.flatMap((context) => [...context.feedsReached()]));
+}
+
+function errorFrom(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 /**

@@ -9,7 +9,8 @@ import { TagMapFile } from "../source-files/tag-map-file.ts";
 import type { ComputedBucket } from "./compute/clocks.ts";
 import { type ContextListener, OnlineContext } from "./compute/context.ts";
 import { RowTrimmer } from "./compute/retention.ts";
-import { type ContextOpener, ContextSwaps } from "./compute/swap.ts";
+import { type ContextOpener, ContextSwaps, type StrategySlice } from "./compute/swap.ts";
+import { FeedWatermarks } from "./log/feed-watermarks.ts";
 import { HeldLeases, type LeaseListener } from "./log/held-leases.ts";
 import { type PublishListener, RunPublishers } from "./log/publisher.ts";
 import { logGone } from "./log/queue-reader.ts";
@@ -19,29 +20,25 @@ import { OnlineSources, RunnerSets } from "./log/sources.ts";
 import { TagQueryTracker } from "./log/tag-query-tracker.ts";
 import type { CarriedRecord } from "./log/wire-records.ts";
 import { type GateListener, GateMonitor } from "./orders/gate-monitor.ts";
-import { SignalMonitor } from "./orders/signal-monitor.ts";
-import type { StrategyCallbacks } from "./orders/strategy-callbacks.ts";
-import { type BucketListener, TargetSender } from "./orders/target-sender.ts";
-import type { RunState } from "./run-state.ts";
+import { type SliceListener, TargetSender } from "./orders/target-sender.ts";
 import { type ConnectionMonitor, DagManagerMonitor } from "./session/connection-monitor.ts";
-import type { OnlineGraph } from "./session/graph.ts";
+import { type MergedGraph, mergeOnlineGraphs, type OnlineGraph } from "./session/graph.ts";
+import type { HostedStrategy } from "./session/hosted-strategy.ts";
 import type { OngoingRun, RunClock, RunTasks } from "./session/ongoing-run.ts";
-import type { OnlineOptions } from "./session/online-run.ts";
+import type { Evaluations, OnlineOptions } from "./session/online-run.ts";
 import type { RunReports } from "./session/run-reporter.ts";
 import type { OnlineServices } from "./session/services.ts";
 import { contextIn, type SubmittedGraph } from "./session/submission.ts";
 
-/** What the parts of a run are made from: all of it exists before the strategy is submitted. */
+/** What the parts of a run are made from: all of it exists before the strategies are submitted. */
 interface RunHost {
   readonly run: OngoingRun;
-  readonly graph: OnlineGraph;
   readonly options: OnlineOptions;
   readonly services: OnlineServices;
   readonly clock: RunClock;
   readonly reports: RunReports;
   readonly tasks: RunTasks;
-  readonly state: RunState;
-  readonly calls: StrategyCallbacks;
+  readonly counters: RunCounters;
   readonly connection: ConnectionMonitor;
   /** Highest domain in which orders may leave; null: as the world grants. */
   readonly domainMax: ExecutionDomain | null;
@@ -49,52 +46,60 @@ interface RunHost {
   readonly tickets: TicketKeeper;
 }
 
+/** Counters of a process. */
+export interface RunCounters {
+  readonly evaluations: Evaluations;
+  /** How often the connection came back after a loss. */
+  reconnects: number;
+}
+
 /**
- * The parts of a run, which exist only after its strategy was submitted, and the calls between them. The constructor
+ * The parts of a run, which exist only after its strategies were submitted, and the calls between them. The constructor
  * starts nothing.
  */
 export class RunParts
-  implements
-    ReplicaPort,
-    LeaseListener,
-    PublishListener,
-    GateListener,
-    BucketListener,
-    ContextOpener
+  implements ReplicaPort, LeaseListener, PublishListener, GateListener, SliceListener, ContextOpener
 {
-  readonly strategyId: string;
+  readonly watermarks = new FeedWatermarks();
   readonly leases: HeldLeases;
   readonly publishers: RunPublishers;
   readonly sources: OnlineSources;
   readonly sets: RunnerSets;
   readonly monitor: GateMonitor;
   readonly sender: TargetSender;
-  readonly signals: SignalMonitor;
   readonly swap: ContextSwaps;
+  readonly #graph: MergedGraph;
   readonly #trimmer: RowTrimmer;
   readonly #host: RunHost;
   readonly #ports: RunPorts;
 
-  /** @throws {QmtlError} QUEUE_NOT_FOUND when a node was given no queue */
-  constructor(host: RunHost, { submission, computeKeys }: SubmittedGraph) {
-    const { run, graph, options, services, clock, reports, tasks, tickets, state } = host;
+  /**
+   * @param places the strategies, each with its graph as it was submitted
+   * @throws {QmtlError} QUEUE_NOT_FOUND when a node was given no queue
+   */
+  constructor(
+    host: RunHost,
+    places: readonly { readonly strategy: HostedStrategy; readonly submitted: SubmittedGraph }[],
+  ) {
+    const { run, options, services, clock, reports, tasks, tickets, counters } = host;
     const { config, worldId } = options;
     const { data, queues } = services;
-    const { strategyId } = submission;
-    checkQueues(graph, computeKeys);
+    const { evaluations } = counters;
+    for (const { strategy, submitted } of places)
+      checkQueues(strategy.graph, submitted.computeKeys);
+    const strategies = places.map(({ strategy }) => strategy);
     this.#host = host;
-    this.strategyId = strategyId;
+    this.#graph = mergeOnlineGraphs(strategies.map(({ graph }) => graph));
     const monitor = new DagManagerMonitor(reports);
     this.leases = new HeldLeases({ queues, clock, tickets, reports, monitor, listener: this });
     this.publishers = new RunPublishers({ data, clock, tickets, reports, listener: this });
     const { leases } = this;
     this.#ports = { run, data, queues, clock, tickets, reports, tasks, leases, replicaPort: this };
     const ports = this.#ports;
-    const { evaluations } = state;
     this.sources = new OnlineSources({
       ports,
-      graph,
-      computeKeys,
+      graph: this.#graph,
+      computeKeys: new Map(places.flatMap(({ submitted }) => [...submitted.computeKeys])),
       entries: config.sources,
       evaluations,
     });
@@ -104,7 +109,7 @@ export class RunParts
       clock,
       tickets,
       worldId,
-      strategyId,
+      strategies,
       sdk: config.sdk,
       domainMax: host.domainMax,
       reports,
@@ -117,18 +122,18 @@ export class RunParts
       clock,
       gate,
       session,
-      strategyId,
-      targets: graph.targets,
-      counts: state,
+      strategies,
+      evaluations,
       reports,
       listener: this,
     });
-    this.signals = new SignalMonitor(graph.targets, reports);
     const { sender } = this;
+    const sources = new Set(this.#graph.feeds.keys());
     this.swap = new ContextSwaps(
-      { ports, contexts: this, targets: sender, evaluations },
-      computeKeys,
-      contextIn(submission, worldId),
+      { ports, contexts: this, targets: sender, evaluations, sources },
+      places.map(({ strategy, submitted: { submission, computeKeys } }) => {
+        return { strategy, computeKeys, context: contextIn(submission, worldId) };
+      }),
     );
     this.#trimmer = new RowTrimmer(this.sources, this.swap);
   }
@@ -161,9 +166,9 @@ export class RunParts
   /** The lease of a feed is used only with the file its queue was started with: another file is another feed. */
   mayHold(replica: QueueReplica, { feedFingerprint }: NodeLease): boolean {
     if (!replica.identity.isSource || feedFingerprint === "") return true;
-    const { run, graph } = this.#host;
+    const { run } = this.#host;
     const { name } = replica.identity;
-    if (feedFingerprint === graph.feeds.get(name)?.fingerprint) return true;
+    if (feedFingerprint === this.#graph.feeds.get(name)?.fingerprint) return true;
     const message = `the file of source "${name}" is not the one its queue was started with`;
     run.fail(new QmtlError("FEED_CHANGED", message));
     return false;
@@ -188,8 +193,8 @@ export class RunParts
 
   // ---- Events of the control stream.
 
-  gateArmed(): void {
-    this.sender.armed();
+  gateArmed(strategy: HostedStrategy): void {
+    this.sender.armed(strategy);
   }
 
   swapPhase(swap: ContextSwap): void {
@@ -209,39 +214,39 @@ export class RunParts
   }
 
   reconnected(): void {
-    this.#host.state.reconnects++;
+    this.#host.counters.reconnects++;
     this.sender.reconnected();
     this.leases.poke();
     this.tagsChanged();
   }
 
-  // ---- Events of buckets.
+  // ---- Events of slices.
 
-  targetsFixed(bucket: ComputedBucket, values: readonly number[], isGateShut: boolean): void {
-    const { run, state, calls } = this.#host;
-    run.guard(() => {
-      state.targetsFixed(bucket, values, isGateShut, this.sources.inputs);
-      calls.targetsFixed(bucket, values);
-      this.signals.take(bucket);
-    });
+  targetsFixed(strategy: HostedStrategy, bucket: ComputedBucket, isGateShut: boolean): void {
+    const { inputs } = this.sources;
+    this.#host.run.guard(() => strategy.targetsFixed(bucket, isGateShut, inputs));
   }
 
-  bucketEnded({ row, bucketEndMs }: ComputedBucket): void {
+  sliceEnded(slice: StrategySlice): void {
     const { run } = this.#host;
     run.guard(() => {
-      this.swap.ended(row);
-      this.#trimmer.ended(bucketEndMs);
+      this.swap.ended(slice);
+      this.#trimmer.ended(slice.bucketEndMs);
     });
     run.moveOn();
   }
 
   openContext(
+    strategies: readonly HostedStrategy[],
     computeKeys: ReadonlyMap<string, string>,
     of: ComputeContext | undefined,
     listener: ContextListener,
   ): OnlineContext {
-    const { graph, options, reports } = this.#host;
+    const { options, reports } = this.#host;
     const { sources: entries, cache, sdk } = options.config;
+    const own = mergeOnlineGraphs(strategies.map((strategy) => strategy.graph));
+    // Every context reads the streams of all strategies: they have the same buckets.
+    const graph = { ...own, sources: this.#graph.sources };
     const onProblem = (problem: string): void => reports.problem(problem);
     const tags = new TagQueryTracker({
       ports: this.#ports,

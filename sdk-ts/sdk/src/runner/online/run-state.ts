@@ -2,14 +2,8 @@ import { OfflineAccount } from "@qmtl/core/execution";
 import type { QmtlConfig } from "../../config/index.ts";
 import type { ComputedBucket } from "./compute/clocks.ts";
 import type { OnlineInput } from "./log/input.ts";
-import type { TargetCounts, TargetSender } from "./orders/target-sender.ts";
 import type { OnlineGraph, OnlineTarget } from "./session/graph.ts";
-import {
-  type Evaluations,
-  noEvaluations,
-  type OnlineOptions,
-  type RunStatus,
-} from "./session/online-run.ts";
+import type { Evaluations, OnlineOptions } from "./session/online-run.ts";
 
 /** The simulated book of one target, and the stream whose bars it trades. */
 interface MarkedBook {
@@ -21,17 +15,18 @@ interface MarkedBook {
   readonly target: number;
 }
 
-/** Counters of a run, and a simulated book for each of its targets. */
-export class RunState implements TargetCounts {
-  readonly evaluations: Evaluations = noEvaluations();
-  reconnects = 0;
+/** The simulated book of each target of a strategy, and who takes the rows that it consumed. */
+export class RunState {
+  readonly #evaluations: Evaluations;
   readonly #books: readonly MarkedBook[];
   readonly #options: OnlineOptions;
-  readonly #graph: OnlineGraph;
+  readonly #streams: ReadonlySet<string>;
 
-  constructor(graph: OnlineGraph, options: OnlineOptions) {
+  /** @param evaluations counters of the process; updated here */
+  constructor(graph: OnlineGraph, options: OnlineOptions, evaluations: Evaluations) {
     this.#options = options;
-    this.#graph = graph;
+    this.#evaluations = evaluations;
+    this.#streams = new Set(graph.sources.map(({ nodeId }) => nodeId));
     this.#books = graph.targets.flatMap((target, at) => markedBook(graph, options, target, at));
   }
 
@@ -48,6 +43,7 @@ export class RunState implements TargetCounts {
   ): void {
     const { bucketEndMs } = bucket;
     for (const { nodeId, replica, source } of inputs) {
+      if (!this.#streams.has(nodeId)) continue;
       const row = bucket.ends.find((end) => end.source === source)?.row;
       const bar = row === undefined ? undefined : replica.row(row)?.content?.values;
       if (row === undefined || bar === undefined) continue;
@@ -57,24 +53,9 @@ export class RunState implements TargetCounts {
         const [open, high, low, close] = at.map((column) => bar[column] ?? Number.NaN);
         const prices = { open: open!, high: high!, low: low!, close: close! };
         book.step(row, prices, values[target] ?? 0, bucket.sizedRows[target], isGateShut);
-        this.evaluations.own++;
+        this.#evaluations.own++;
       }
     }
-  }
-
-  /** Orders sent and the current targets; all zero before there is a sender. */
-  senderStatus(
-    sender: TargetSender | undefined,
-  ): Pick<RunStatus, "row" | "bucketEnd" | "target" | "targets" | "sentOrders"> {
-    const values = sender?.values ?? [];
-    const targets = this.#graph.targets.map(({ instrument }, at) => [instrument, values[at] ?? 0]);
-    return {
-      row: sender?.decided?.row ?? -1,
-      bucketEnd: sender?.decided?.bucketEndMs ?? Number.NaN,
-      target: values[0] ?? 0,
-      targets: Object.fromEntries(targets) as Record<string, number>,
-      sentOrders: sender?.sentOrders ?? 0,
-    };
   }
 }
 

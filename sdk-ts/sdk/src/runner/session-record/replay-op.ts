@@ -100,8 +100,16 @@ const opSchema = z.discriminatedUnion("op", [
   z.object({
     op: z.literal("bar"),
     bucket: number,
-    worlds: z.array(text),
+    worlds: z.array(text).exactOptional(),
     marks: z.array(z.object({ instrument: text, close: number })),
+  }),
+  z.object({
+    op: z.literal("seal"),
+    bucket: number,
+    instruments: z.array(text),
+    declared: z
+      .array(z.object({ world: text, strategy: text, instruments: z.array(text) }))
+      .exactOptional(),
   }),
   z.object({
     op: z.literal("settings"),

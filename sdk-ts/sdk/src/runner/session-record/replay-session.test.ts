@@ -129,11 +129,11 @@ function record(
       row,
       bucket: endOf(row),
       marks: [{ instrument: "X", close: price }],
-      worlds: ["w"],
     });
     if (financing !== undefined) {
       journal(row, { op: "finance", timeMs: endOf(row), interest: 0, borrowFees: 0 });
     }
+    journal(row, { op: "seal", bucket: endOf(row), instruments: ["X"] });
     lines.push({ type: "row", node_id: source, row, end_ms: endOf(row), values: [price] });
     const target = { ...id, value: side * weight, bucket: endOf(row), mark: price, act: true };
     journal(row, { op: "set_target", ...target, session: "x", reason: "" });

@@ -19,6 +19,8 @@ import { pathToFileURL } from "node:url";
  * - `CASH_AMBIGUOUS`: its node sets start with different cash.
  * - `ACCOUNT_INVALID`: the money rules of the run contradict each other.
  * - `RANGE_EMPTY`: no bar lies between `from` and `until`.
+ * - `STRATEGY_NAME_TAKEN`: two strategies of a worker have one name.
+ * - `WORKER_SIZE`: a worker is given no strategy, or more strategies or targets than it may have.
  */
 export type StrategyRunReason =
   | "STRATEGY_IMPORT_FAILED"
@@ -36,7 +38,9 @@ export type StrategyRunReason =
   | "INSTRUMENTS_MIXED"
   | "CASH_AMBIGUOUS"
   | "ACCOUNT_INVALID"
-  | "RANGE_EMPTY";
+  | "RANGE_EMPTY"
+  | "STRATEGY_NAME_TAKEN"
+  | "WORKER_SIZE";
 
 /** Thrown for a strategy that is refused before a bar is computed. The message says what to change. */
 export class StrategyRunError extends Error {

@@ -26,9 +26,9 @@ import { PendingReports } from "./pending-reports.ts";
 import {
   type ExecutedRebalance,
   emptyCore,
-  keepSealedBar,
+  keepSealedSlice,
   rebuildBooks,
-  type SealedBar,
+  type SealedSlice,
 } from "./rebuild-books.ts";
 import { RecordedSettings } from "./recorded-settings.ts";
 import { ordersLost, ordersStored, placeCancel, placeOrders, sendOrders } from "./send-orders.ts";
@@ -78,8 +78,8 @@ export class AccountRouter implements WorldRows {
   sequence = 0;
   /** Executions booked before the last rebuild, until the broker's after `sequence` were compared with them. */
   executionsBefore: ReadonlySet<string> = new Set();
-  /** Last bars of the journal, newest last. */
-  sealedBars: SealedBar[] = [];
+  /** Last sealed slices of the journal, newest last. */
+  sealedSlices: SealedSlice[] = [];
   /** Executed rebalances that may not have reached the broker's sub-accounts. */
   rebalances: ExecutedRebalance[] = [];
   readonly permission: Permission;
@@ -144,7 +144,7 @@ export class AccountRouter implements WorldRows {
     if ((books.last?.entry ?? 0) > this.head) this.#pending.clear();
     this.#pending.applyTo(books.core);
     // From here on nothing can fail: either all of it is taken over, or nothing.
-    this.sealedBars = books.sealedBars;
+    this.sealedSlices = books.sealedSlices;
     this.rebalances = books.rebalances;
     this.sequence = Math.max(this.sequence, books.sequence);
     this.executionsBefore = books.executions;
@@ -169,9 +169,9 @@ export class AccountRouter implements WorldRows {
     this.#recorded.take(op);
   }
 
-  /** Keeps a booked bar, whose returns are reported again after a restart until enough later ones have replaced it. */
-  barBooked(bar: SealedBar): void {
-    keepSealedBar(this.sealedBars, bar);
+  /** Keeps the returns of a slice, which are reported again after a restart until enough later ones have replaced it. */
+  sliceSealed(slice: SealedSlice): void {
+    keepSealedSlice(this.sealedSlices, slice);
   }
 
   /** A rebalance has reached the broker's sub-accounts. */
@@ -411,7 +411,7 @@ export class AccountRouter implements WorldRows {
       core: this.core.snapshot(),
       market: this.market.snapshot(),
       recorded: this.#recorded.journaled,
-      sealedBars: [...this.sealedBars],
+      sealedSlices: [...this.sealedSlices],
       rebalances: [...this.rebalances],
       ...{ difference, sequence },
     };

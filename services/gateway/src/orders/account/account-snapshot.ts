@@ -12,13 +12,13 @@ import type { JournalEntryRow } from "../store/journal-store.ts";
 import type { SnapshotKey } from "../store/snapshot-store.ts";
 import type { AccountSettings } from "./account-settings.ts";
 import type { MarketSnapshot } from "./booked-marks.ts";
-import type { ExecutedRebalance, SealedBar } from "./rebuild-books.ts";
+import type { ExecutedRebalance, SealedSlice } from "./rebuild-books.ts";
 
 /**
  * Format of the pieces. Raise it when pieces hold something else, and when an operation has another effect on the core
  * of an account: a snapshot of another format is not used.
  */
-export const snapshotFormat = 2;
+export const snapshotFormat = 3;
 
 /**
  * Approximate length of a piece, in characters: small, because a booking may wait while one piece is made and stored.
@@ -35,7 +35,7 @@ export interface AccountSnapshot extends SnapshotKey {
   readonly market: MarketSnapshot;
   /** Settings as the journal records them. */
   readonly recorded: Extract<JournalOp, { op: "settings" }>;
-  readonly sealedBars: readonly SealedBar[];
+  readonly sealedSlices: readonly SealedSlice[];
   /** Executed rebalances that may not have reached the broker. */
   readonly rebalances: readonly ExecutedRebalance[];
   /** Difference from the broker when they were last compared; empty for none. */
@@ -103,33 +103,33 @@ export function* snapshotPieces(snapshot: AccountSnapshot): Generator<string> {
  */
 export function snapshotOfPieces(pieces: readonly string[], key: SnapshotKey): AccountSnapshot {
   const rows = pieces.flatMap((piece) => listOf(parseExactJson(piece)).map(listOf));
-  const [first, closesCount, barsCount] = rows[0] ?? [];
-  const isCounted = typeof closesCount === "number" && typeof barsCount === "number";
+  const [first, closesCount, slicesCount] = rows[0] ?? [];
+  const isCounted = typeof closesCount === "number" && typeof slicesCount === "number";
   if (!isCounted || !isHead(first, key)) {
     throw new SnapshotUnreadable(`not of entry ${key.entry} of account ${key.account}`);
   }
   const { sources, ...head } = first;
-  const barsFrom = 1 + closesCount;
-  const coreFrom = barsFrom + barsCount;
-  const closes = rows.slice(1, barsFrom).map(closesOf);
-  const sealedBars = rows.slice(barsFrom, coreFrom).map(sealedBarOf);
+  const slicesFrom = 1 + closesCount;
+  const coreFrom = slicesFrom + slicesCount;
+  const closes = rows.slice(1, slicesFrom).map(closesOf);
+  const sealedSlices = rows.slice(slicesFrom, coreFrom).map(sealedSliceOf);
   const core = snapshotOfRows(rows.slice(coreFrom), key.account);
-  return { ...head, market: { sources, closes }, sealedBars, core };
+  return { ...head, market: { sources, closes }, sealedSlices, core };
 }
 
 /** Everything but the long lists. */
-type SnapshotHead = Omit<AccountSnapshot, "core" | "market" | "sealedBars"> &
+type SnapshotHead = Omit<AccountSnapshot, "core" | "market" | "sealedSlices"> &
   Pick<MarketSnapshot, "sources">;
 
 function* rowsOf(snapshot: AccountSnapshot): Generator<SnapshotRow> {
-  const { core, market, sealedBars, ...rest } = snapshot;
+  const { core, market, sealedSlices, ...rest } = snapshot;
   const { sources, closes } = market;
   const head: SnapshotHead = { ...rest, sources };
-  yield [head, closes.length, sealedBars.length];
+  yield [head, closes.length, sealedSlices.length];
   for (const [instrument, own] of closes) {
     yield [instrument, own.map(({ bucket, close }) => [bucket, close])];
   }
-  for (const bar of sealedBars) yield [bar];
+  for (const slice of sealedSlices) yield [slice];
   yield* snapshotRows(core);
 }
 
@@ -148,13 +148,13 @@ function closesOf([instrument, pairs]: SnapshotRow): MarketSnapshot["closes"][nu
   return [String(instrument), closes];
 }
 
-function sealedBarOf([bar]: SnapshotRow): SealedBar {
-  if (!isSealedBar(bar)) throw new SnapshotUnreadable("a row is no bar");
-  return bar;
+function sealedSliceOf([slice]: SnapshotRow): SealedSlice {
+  if (!isSealedSlice(slice)) throw new SnapshotUnreadable("a row is no slice");
+  return slice;
 }
 
-function isSealedBar(value: unknown): value is SealedBar {
-  return typeof value === "object" && value !== null && "sealed" in value && "worlds" in value;
+function isSealedSlice(value: unknown): value is SealedSlice {
+  return typeof value === "object" && value !== null && "sealed" in value && "bucket" in value;
 }
 
 function listOf(value: unknown): readonly unknown[] {

@@ -18,12 +18,9 @@ import { BookedMarks } from "./booked-marks.ts";
 import { newestSnapshot } from "./newest-snapshot.ts";
 import { missingInstrument, RecordedSettings } from "./recorded-settings.ts";
 
-/** A booked bar with the returns that it sealed, which are reported again after a restart. */
-export interface SealedBar {
-  readonly source: string;
-  readonly row: number;
+/** Returns that were sealed at the end of one slice; they are reported again after a restart. */
+export interface SealedSlice {
   readonly bucket: number;
-  readonly worlds: readonly string[];
   readonly sealed: readonly SealedReturn[];
 }
 
@@ -38,8 +35,8 @@ export interface RebuiltBooks {
   readonly core: AccountCore;
   readonly market: BookedMarks;
   readonly recorded: RecordedSettings;
-  /** Last bars of the journal, newest last. */
-  readonly sealedBars: SealedBar[];
+  /** Last sealed slices of the journal, newest last. */
+  readonly sealedSlices: SealedSlice[];
   /** Executed rebalances that may not have reached the broker. */
   readonly rebalances: ExecutedRebalance[];
   /** Of the last comparison with the broker; undefined before the first. */
@@ -57,14 +54,17 @@ export interface RebuiltBooks {
 /** Books that a replay continues from. */
 type BegunBooks = Omit<RebuiltBooks, "last" | "executions">;
 
-const sealedBarsMax = 64;
-
 /**
- * Adds a bar to those whose returns are reported again after a restart, and drops the oldest beyond `sealedBarsMax`.
+ * Sealed slices whose returns may not have been answered yet, at most: no further slice is booked before. As many are
+ * kept, to be reported again after a restart.
  */
-export function keepSealedBar(bars: SealedBar[], bar: SealedBar): void {
-  bars.push(bar);
-  if (bars.length > sealedBarsMax) bars.shift();
+export const sealedSlicesMax = 64;
+
+/** Adds a slice to those whose returns are reported again, and drops the oldest beyond `sealedSlicesMax`. */
+export function keepSealedSlice(slices: SealedSlice[], { bucket, sealed }: SealedSlice): void {
+  if (sealed.length === 0) return;
+  slices.push({ bucket, sealed });
+  if (slices.length > sealedSlicesMax) slices.shift();
 }
 
 /** The core of an account without any operation. */
@@ -89,7 +89,7 @@ export async function rebuildBooks(
 ): Promise<RebuiltBooks> {
   const { account } = settings;
   const start = await newestSnapshot(db, settings, logger);
-  const { core, market, recorded, sealedBars, rebalances, ...begun } =
+  const { core, market, recorded, sealedSlices, rebalances, ...begun } =
     start === undefined ? await noBooks(db, settings) : booksOf(start.snapshot, settings);
   const orders = new ReplayedOrders();
   const executions = new Set<string>();
@@ -104,10 +104,9 @@ export async function rebuildBooks(
     if (op.op === "fill") executions.add(op.fill.executionId);
     if (op.op === "settings") recorded.take(op);
     if (op.op === "rebalance") rebalances.push(op.input);
-    if (op.op !== "bar") return;
-    market.take(op);
-    const { source, row: sourceRow, bucket, worlds } = op;
-    keepSealedBar(sealedBars, { source, row: sourceRow, bucket, worlds, sealed });
+    if (op.op === "bar") market.take(op);
+    if (op.op === "bar" || op.op === "seal")
+      keepSealedSlice(sealedSlices, { bucket: op.bucket, sealed });
   });
   const traded = new Set(core.books().map(({ instrument }) => instrument));
   const contradictions = recorded.contradictionsOf(settings, (symbol) => traded.has(symbol));
@@ -115,7 +114,7 @@ export async function rebuildBooks(
   if (orders.difference !== undefined)
     throw contradicted([otherOrders(account, orders.difference)]);
   return {
-    ...{ ...begun, core, market, recorded, sealedBars, rebalances },
+    ...{ ...begun, core, market, recorded, sealedSlices, rebalances },
     ...{ difference: lastDifference, executions, last },
   };
 }
@@ -127,7 +126,7 @@ async function noBooks(db: Queryable, settings: AccountSettings): Promise<BegunB
     ...{
       market: new BookedMarks(),
       recorded: new RecordedSettings(),
-      sealedBars: [],
+      sealedSlices: [],
       rebalances: [],
     },
     ...{ difference: undefined, sequence: 0, fromEntry: 0 },
@@ -142,7 +141,7 @@ function booksOf(snapshot: AccountSnapshot, settings: AccountSettings): BegunBoo
   return {
     ...{ core: new AccountCore(coreOptions(settings), snapshot.core), recorded },
     market: new BookedMarks(snapshot.market),
-    sealedBars: [...snapshot.sealedBars],
+    sealedSlices: [...snapshot.sealedSlices],
     rebalances: [...snapshot.rebalances],
     ...{ difference, sequence, fromEntry: entry },
   };

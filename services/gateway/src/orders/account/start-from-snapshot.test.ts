@@ -73,10 +73,10 @@ function startSuite(opened: () => BenchHost): void {
   function expectWholeJournal(): Promise<void> {
     return bench.router.exclusive(async () => {
       const whole = await booksFromJournal(bench);
-      const { core, market, sealedBars, difference, head } = bench.router;
+      const { core, market, sealedSlices, difference, head } = bench.router;
       expect(core.snapshot()).toStrictEqual(whole.core.snapshot());
       expect(market.snapshot()).toStrictEqual(whole.market.snapshot());
-      expect(sealedBars).toStrictEqual(whole.sealedBars);
+      expect(sealedSlices).toStrictEqual(whole.sealedSlices);
       expect([difference, head]).toEqual(["", whole.last?.entry]);
     });
   }
@@ -89,7 +89,7 @@ function startSuite(opened: () => BenchHost): void {
       hash.update(piece);
       await writePiece(bench.db, { account, entry }, at + 1, piece);
     }
-    const seal = { format: 2, pieces: pieces.length, sha256: hash.digest("hex") };
+    const seal = { format: 3, pieces: pieces.length, sha256: hash.digest("hex") };
     await writeManifest(bench.db, { account, entry }, exactJson(seal));
   }
 
@@ -172,8 +172,8 @@ function startSuite(opened: () => BenchHost): void {
   test.each<[string, string, RegExp]>([
     [
       "of another format",
-      `UPDATE gateway.account_snapshot SET body = replace(body, '"format":2', '"format":3') WHERE piece = 0`,
-      /it is of format 3, and this build reads format 2$/,
+      `UPDATE gateway.account_snapshot SET body = replace(body, '"format":3', '"format":4') WHERE piece = 0`,
+      /it is of format 4, and this build reads format 3$/,
     ],
     [
       "whose seal cannot be read",
@@ -301,10 +301,10 @@ function startSuite(opened: () => BenchHost): void {
     await trade();
     await bench.restart();
     expect((await booksFromSnapshot(bench)).fromEntry).toBeGreaterThan(0);
-    const { sealedBars } = await booksFromJournal(bench);
+    const { sealedSlices } = await booksFromJournal(bench);
 
-    expect(sealedBars.length).toBeGreaterThan(4);
-    expect(bench.router.sealedBars).toEqual(sealedBars);
+    expect(sealedSlices.length).toBeGreaterThan(4);
+    expect(bench.router.sealedSlices).toEqual(sealedSlices);
   });
 
   test("a rebalance whose transfer failed is told to the broker by the start from a later snapshot", async () => {

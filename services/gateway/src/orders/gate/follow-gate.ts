@@ -1,3 +1,4 @@
+import { isInStage } from "@qmtl/core/execution";
 import { type GateState, modeAllowsOrders } from "@qmtl/core/gate";
 import { failpoints } from "@qmtl/service-kit";
 import type { AccountRouter } from "../account/account-router.ts";
@@ -113,7 +114,7 @@ export async function loseLease(
 function stagedIn(router: AccountRouter, world: string): string[] {
   return router.core
     .strategies()
-    .filter((one) => one.world === world && one.demoted === null && one.sealedCapital !== null)
+    .filter((one) => one.world === world && isInStage(one))
     .map((one) => one.strategy);
 }
 

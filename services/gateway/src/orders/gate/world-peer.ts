@@ -1,10 +1,11 @@
+import type { ReturnsClock } from "@qmtl/core/metrics";
 import type { OrderWorld, WorldShares } from "../store/order-world.ts";
 
-/** Returns of one strategy of one world, to be reported. */
-export interface ReturnsReport {
+/** Returns of one strategy of one world, to be reported, with their clock. */
+export interface ReturnsReport extends ReturnsClock {
   readonly strategyId: string;
   readonly domain: "dryrun" | "live";
-  /** One per bucket. */
+  /** One per mark. */
   readonly returns: readonly number[];
   readonly bucketEnds: readonly number[];
   readonly exposed: readonly boolean[];
@@ -21,8 +22,6 @@ export interface WorldPeer {
   reportReturns(report: {
     readonly worldId: string;
     readonly watermarkMs: number;
-    readonly intervalSeconds: number;
-    readonly periodsPerYear: number;
     readonly returns: readonly ReturnsReport[];
   }): Promise<void>;
 }

@@ -1,11 +1,13 @@
+import { type DeclaredTargets, isInStage } from "@qmtl/core/execution";
 import type { SourceBar } from "../../ports.ts";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
 import { charge, financeBefore, isFinancedAt } from "../account/finance-account.ts";
-import type { SealedBar } from "../account/rebuild-books.ts";
 import { reconcileAccount } from "../account/reconcile-account.ts";
 import { playBars, takeReport } from "../account/send-orders.ts";
 import type { BrokerBar } from "../broker/broker-port.ts";
+import type { JournalOp } from "../store/journal-op.ts";
+import type { SubmittedStrategies } from "./declared-weights.ts";
 
 /** The bars of one row of a feed. */
 export interface BarRow {
@@ -15,12 +17,6 @@ export interface BarRow {
   /** When its bars opened; undefined: when the previous row ended. */
   readonly openTimeMs: number | undefined;
   readonly bars: readonly SourceBar[];
-}
-
-/** A row to be booked, with the worlds whose returns it seals. */
-export interface SliceRow {
-  readonly row: BarRow;
-  readonly worlds: readonly string[];
 }
 
 /**
@@ -50,98 +46,90 @@ export function slicesOf(
 /**
  * Books the rows of slices on one account, in order of time and all in one booking. Of each slice: the broker's fills at
  * the opens, in the order of the instruments' names as in a backtest, marks at the closes, then, with all marks there,
- * what a midnight at this very time costs, capital and return of every strategy of the worlds that live by one of the
- * feeds, and last what the account's money demands at these marks. Midnights since the last slice are charged before all
- * that, in bookings of their own.
+ * what a midnight at this very time costs, the return of every strategy in a stage that trades one of the instruments,
+ * and last what the account's money demands at these marks. Midnights since the last slice are charged before all that,
+ * in bookings of their own. Several slices only as `mayBookTogether` allows.
  *
- * Several slices only as `mayBookTogether` allows: between them nothing is sent to the broker. Returns what was
- * journaled; nothing for rows that were booked before. An instrument that was marked at this time or later keeps that
- * mark, as after its `mark_source` was changed. Rows that end no later than the account's last slice are history, of a
- * feed that joined: they seal nothing. Call it only within an exclusive operation of the account.
+ * Rows that were booked before are left out. An instrument that was marked at this time or later keeps that mark, as
+ * after its `mark_source` was changed. Rows that end no later than the account's last slice are history, of a feed that
+ * joined: they seal nothing. Call it only within an exclusive operation of the account.
  */
 export async function bookSlices(
   router: AccountRouter,
-  slices: readonly (readonly SliceRow[])[],
-): Promise<readonly SealedBar[]> {
+  slices: readonly (readonly BarRow[])[],
+  strategies: Pick<SubmittedStrategies, "targetInstruments">,
+): Promise<void> {
   const { market } = router;
   const fresh = slices
-    .map((rows) => rows.filter(({ row }) => row.row > (market.lastRow(row.source)?.row ?? -1)))
+    .map((rows) => rows.filter(({ source, row }) => row > (market.lastRow(source)?.row ?? -1)))
     .filter((rows) => rows.length > 0);
   const first = fresh[0]?.[0];
-  if (first === undefined) return [];
-  await financeBefore(router, first.row.bucket);
+  if (first === undefined) return;
+  const { bucket } = first;
+  await financeBefore(router, bucket);
   if (router.isDoubtful) await reconcileAccount(router);
+  const bars = brokerBars(router, fresh);
+  // Slices are booked together while no strategy is in a stage: they seal nothing.
+  const seal =
+    bucket > market.lastEndMs ? await sealOf(router, bucket, bars, strategies) : undefined;
   // Until the end of this function a broker elsewhere may know fills that the journal does not.
   router.isDoubtful = true;
   const booking = router.booking();
-  takeReport(router, await playBars(router, booking, brokerBars(router, fresh)), booking);
-  const booked: SealedBar[] = [];
-  let ops: BarOp[] = [];
+  takeReport(router, await playBars(router, booking, bars), booking);
+  let marks: MarkOp[] = [];
   for (const rows of fresh) {
     // What is not stored yet is taken back with the booking, by rebuilding the books.
-    for (const op of ops) market.take(op);
-    ops = addSlice(router, booking, rows, booked);
+    for (const op of marks) market.take(op);
+    marks = addSlice(router, booking, rows, seal);
   }
   await router.commitAndSend(booking);
   router.isDoubtful = false;
-  for (const op of ops) market.take(op);
-  for (const bar of booked) router.barBooked(bar);
-  return booked;
+  for (const op of marks) market.take(op);
+  if (seal !== undefined) router.sliceSealed({ bucket, sealed: booking.sealed });
 }
 
 /**
  * Whether slices, of a row at least each, give the same books together as one by one: there is nothing to fill, nothing
- * to close, and no midnight to charge between them.
+ * to seal, nothing to close, and no midnight to charge between them.
  */
 export function mayBookTogether(
   router: AccountRouter,
-  slices: readonly (readonly SliceRow[])[],
+  slices: readonly (readonly BarRow[])[],
 ): boolean {
-  const { core, market } = router;
-  const [firstMs = 0, lastMs = 0] = [slices.at(0), slices.at(-1)].map((rows) => rows?.[0]?.row.bucket);
+  const { core, market, isIdle } = router;
+  const [firstMs = 0, lastMs = 0] = [slices.at(0), slices.at(-1)].map((rows) => rows?.[0]?.bucket);
   const markedMs = Number.isFinite(market.lastEndMs) ? market.lastEndMs : firstMs;
-  return router.isIdle && !core.isMarginDue && core.nextMidnight(markedMs) > lastMs;
+  if (!isIdle || core.isMarginDue || core.strategies().some(isInStage)) return false;
+  return core.nextMidnight(markedMs) > lastMs;
 }
 
-/** Adds the operations of a slice to a booking, and what they seal; returns those that mark. */
+/** Adds the operations of a slice to a booking; returns those that mark. */
 function addSlice(
   router: AccountRouter,
   booking: Booking,
-  rows: readonly SliceRow[],
-  booked: SealedBar[],
-): BarOp[] {
-  const { bucket: endMs } = rows[0]!.row;
-  let isCharging = isFinancedAt(router, endMs);
-  const finance = (): void => {
-    if (isCharging) charge(router, booking, endMs);
-    isCharging = false;
-  };
-  const ops = barOps(router, rows, isCharging);
-  for (const op of ops) {
-    if (op.worlds.length > 0) finance();
-    const place = { world: "", strategy: "", row: op.row };
-    const { sealed = [] } = booking.apply("bar", op, place, router.permission);
-    const { source, row, bucket, worlds } = op;
-    booked.push({ source, row, bucket, worlds, sealed });
-  }
-  finance();
-  const [last] = ops.slice(-1);
-  if (last !== undefined && router.core.isMarginDue) {
-    const { bucket, row } = last;
-    const place = { world: "", strategy: "", row };
+  rows: readonly BarRow[],
+  seal: Extract<JournalOp, { op: "seal" }> | undefined,
+): MarkOp[] {
+  const { bucket, row } = rows.at(-1)!;
+  const place = { world: "", strategy: "", row };
+  const marks = rows.map((each) => markOp(router, each));
+  for (const op of marks) booking.apply("bar", op, { ...place, row: op.row }, router.permission);
+  if (isFinancedAt(router, bucket)) charge(router, booking, bucket);
+  if (seal !== undefined) booking.apply("seal", seal, place, router.permission);
+  if (router.core.isMarginDue) {
     booking.apply("margin", { op: "margin", bucket }, place, router.permission);
   }
-  return ops;
+  return marks;
 }
 
 /** The bars of slices as the broker gets them, each slice in the order of its instruments' names. */
 function brokerBars(
   { core, market }: AccountRouter,
-  slices: readonly (readonly SliceRow[])[],
+  slices: readonly (readonly BarRow[])[],
 ): BrokerBar[] {
   const endMs = new Map<string, number>();
   return slices.flatMap((rows) => {
-    const bars = rows.flatMap(({ row }) => {
+    const bars = rows.flatMap((row) => {
       const { source, bucket } = row;
       const beforeMs = endMs.get(source) ?? market.lastRow(source)?.bucket ?? 0;
       const openTimeMs = row.openTimeMs ?? beforeMs;
@@ -153,32 +141,40 @@ function brokerBars(
   });
 }
 
-type BarOp = ReturnType<typeof barOps>[number];
+type MarkOp = ReturnType<typeof markOp>;
+
+function markOp(router: AccountRouter, { source, row, bucket, bars }: BarRow) {
+  const marks = bars
+    .filter(({ instrument }) => router.core.knows(instrument))
+    .filter(({ close }) => Number.isFinite(close))
+    .filter(({ instrument }) => {
+      const last = router.market.lastMark(instrument);
+      return last === undefined || bucket > last.bucket;
+    })
+    .map(({ instrument, close }) => ({ instrument, close }));
+  return { op: "bar" as const, source, row, bucket, marks };
+}
 
 /**
- * The operations of a slice: every mark is taken before anything is sealed.
- *
- * @param isSplit whether something comes between the marks and what is sealed with them
+ * Seals what the bars mark, with the targets that strategies declare which are sealed for the first time; undefined
+ * while no strategy is in a stage.
  */
-function barOps(router: AccountRouter, slice: readonly SliceRow[], isSplit: boolean) {
-  const { market } = router;
-  const lastMs = market.lastEndMs;
-  const marking = slice.map(({ row, worlds }) => {
-    const { source, bucket, bars } = row;
-    const marks = bars
-      .filter(({ instrument }) => router.core.knows(instrument))
-      .filter(({ close }) => Number.isFinite(close))
-      .filter(({ instrument }) => {
-        const last = market.lastMark(instrument);
-        return last === undefined || bucket > last.bucket;
-      })
-      .map(({ instrument, close }) => ({ instrument, close }));
-    const sealing = bucket > lastMs ? worlds : [];
-    return { op: "bar" as const, source, row: row.row, bucket, marks, worlds: sealing };
-  });
-  const others = marking.filter(({ worlds }) => worlds.length === 0);
-  const sealing = marking.filter(({ worlds }) => worlds.length > 0);
-  if (sealing.length < 2 && !isSplit) return [...others, ...sealing];
-  const marksOnly = sealing.map((op) => ({ ...op, worlds: [] as readonly string[] }));
-  return [...others, ...marksOnly, ...sealing.map((op) => ({ ...op, marks: [] }))];
+async function sealOf(
+  { core }: AccountRouter,
+  bucket: number,
+  bars: readonly BrokerBar[],
+  strategies: Pick<SubmittedStrategies, "targetInstruments">,
+): Promise<Extract<JournalOp, { op: "seal" }> | undefined> {
+  const staged = core.strategies().filter(isInStage);
+  if (staged.length === 0) return undefined;
+  const instruments = bars.map(({ instrument }) => instrument);
+  const unknown = staged.filter((one) => one.instruments === undefined);
+  const declared: DeclaredTargets[] = [];
+  for (const world of new Set(unknown.map((one) => one.world))) {
+    const own = unknown.filter((one) => one.world === world).map(({ strategy }) => strategy);
+    const found = await strategies.targetInstruments(world, own);
+    for (const strategy of own)
+      declared.push({ world, strategy, instruments: found.get(strategy) ?? [] });
+  }
+  return { op: "seal", bucket, instruments, ...(declared.length === 0 ? {} : { declared }) };
 }

@@ -7,6 +7,11 @@ export interface SubmittedStrategies {
   find(idOrName: string): Promise<string | undefined>;
   /** Reads what the submissions of some strategies declare in a world; strategies without bounds may be left out. */
   weightBounds(worldId: string, strategyIds: readonly string[]): Promise<WeightBounds>;
+  /** Reads the instruments of the targets that submissions declare; strategies never submitted are left out. */
+  targetInstruments(
+    worldId: string,
+    strategyIds: readonly string[],
+  ): Promise<ReadonlyMap<string, readonly string[]>>;
 }
 
 /** Sessions whose bounds are kept; those of the least recently used session are dropped, and read again when needed. */

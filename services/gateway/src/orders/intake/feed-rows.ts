@@ -1,5 +1,6 @@
 import { bucketOpen } from "@qmtl/core/intervals";
-import { batchSlicesMax } from "@qmtl/core/queues";
+import { batchSlicesMax, inChunks } from "@qmtl/core/queues";
+import { type ReturnsClock, returnsClock } from "@qmtl/core/metrics";
 import { parseInterval, periodsPerYearOf, type QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, Logger } from "@qmtl/service-kit";
@@ -7,13 +8,12 @@ import type { EndedRow, SourceBar } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { AccountSettings } from "../account/account-settings.ts";
-import type { SealedBar } from "../account/rebuild-books.ts";
 import type { WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
-import type { OrderWorld } from "../store/order-world.ts";
-import { type BarRow, bookSlices, mayBookTogether, type SliceRow, slicesOf } from "./book-slice.ts";
+import { type BarRow, bookSlices, mayBookTogether, slicesOf } from "./book-slice.ts";
 import type { BucketAcks } from "./bucket-acks.ts";
-import { ReturnsReporter } from "./returns-reporter.ts";
+import type { SubmittedStrategies } from "./declared-weights.ts";
+import { type BookedSlice, ReturnsReporter } from "./returns-reporter.ts";
 import { RowWaiters } from "./row-waiters.ts";
 
 /**
@@ -55,6 +55,7 @@ interface FeedRowsPorts {
   readonly routers: AccountRegistry;
   readonly worlds: WorldRegistry;
   readonly acks: BucketAcks;
+  readonly strategies: Pick<SubmittedStrategies, "targetInstruments">;
 }
 
 /**
@@ -64,6 +65,7 @@ interface FeedRowsPorts {
 export class FeedRows {
   readonly #ports: FeedRowsPorts;
   readonly #booked = new Map<string, RowWaiters>();
+  /** By account. */
   readonly #reporters = new Map<string, ReturnsReporter>();
   #tail: Promise<void> = Promise.resolve();
 
@@ -76,40 +78,42 @@ export class FeedRows {
     return this.#bookedOf(source).row;
   }
 
+  /** Books slices, `batchSlicesMax` at a time, once fewer than 64 of an account wait for the answer to their returns. */
   async onBars(bars: readonly SourceBar[]): Promise<void> {
-    const slices = slicesOf(bars, (source, endMs) => this.#openTimeMs(source, endMs));
-    const run = this.#tail.then(async () => {
-      for (let at = 0; at < slices.length; at += batchSlicesMax)
-        await this.#book(slices.slice(at, at + batchSlicesMax));
-    });
-    this.#tail = run.catch(() => {});
-    await run;
+    const all = slicesOf(bars, (source, endMs) => this.#openTimeMs(source, endMs));
+    for (const slices of inChunks(all, batchSlicesMax)) {
+      const rows = slices.flat();
+      const own = [...this.#ports.routers.all()].filter((router) => marksAny(router, rows));
+      await Promise.all(own.map((router) => this.#reporterOf(router).untilRoom()));
+      const run = this.#tail.then(() => this.#book(slices));
+      this.#tail = run.catch(() => {});
+      await run;
+    }
   }
 
   /** Rows of a slice that is booked, some without a bar. */
   passed(rows: readonly EndedRow[]): void {
-    for (const { source, row } of rows) {
-      const booked = this.#bookedOf(source);
-      if (row <= booked.row || !this.isMarked(source)) continue;
-      booked.advance(row);
-      this.#report({ source, row, bucket: 0 }, []);
+    const left = rows.filter(({ source, row }) => row > this.#bookedOf(source).row);
+    for (const { source, row } of left)
+      if (this.isMarked(source)) this.#bookedOf(source).advance(row);
+    for (const router of this.#ports.routers.all()) {
+      const own = left.filter(({ source }) => marks(router, source));
+      if (own.length > 0) this.#report(router, own, new Map());
     }
   }
 
-  /** Reports the returns of the last booked bars again, because it is not known whether they were answered. */
+  /** Reports the returns of the last booked slices again, because it is not known whether they were answered. */
   resume(): void {
     const routers = [...this.#ports.routers.all()];
     for (const source of new Set(routers.flatMap(({ market }) => [...market.sources()]))) {
       // An account that lacks a row which another has was booked by a process that ended in between.
       const rows = routers.flatMap(({ market }) => market.lastRow(source)?.row ?? []);
-      const row = Math.min(...rows);
-      this.#bookedOf(source).advance(row);
-      const sealed = routers
-        .flatMap(({ sealedBars }) => sealedBars)
-        .filter((bar) => bar.source === source && bar.worlds.length > 0)
-        .sort((a, b) => a.row - b.row);
-      const bucket = Math.max(...routers.map(({ market }) => market.lastRow(source)?.bucket ?? 0));
-      this.#report({ source, row, bucket }, sealed);
+      this.#bookedOf(source).advance(Math.min(...rows));
+    }
+    for (const router of routers) {
+      const { market } = router;
+      const rows = [...market.sources()].map((source) => ({ source, ...market.lastRow(source)! }));
+      this.#report(router, rows, this.#watermarks(router, rows));
     }
   }
 
@@ -120,17 +124,18 @@ export class FeedRows {
    */
   async untilBooked(source: string, row: number, waitMsMax: number): Promise<void> {
     if (row < 0 || !this.isMarked(source)) return;
-    const { clock } = this.#ports;
+    const { clock, routers } = this.#ports;
     const booked = this.#bookedOf(source);
     const longestMs = Math.min(rowWaitMsMax, waitMsMax);
     const waitMs = booked.row < 0 ? Math.min(firstRowWaitMsMax, longestMs) : longestMs;
     const beganMs = clock.nowMs();
     const isBooked = await booked.reached(row, clock, waitMs);
     if (!isBooked && booked.row < 0) return;
-    const reported = this.#reporterOf(source)?.reported;
     const leftMs = Math.max(0, longestMs - (clock.nowMs() - beganMs));
-    const isReported = isBooked && ((await reported?.reached(row, clock, leftMs)) ?? true);
-    if (isReported) return;
+    const reported = [...routers.all()]
+      .filter((router) => isBooked && marks(router, source))
+      .map((router) => this.#reporterOf(router).reported(source).reached(row, clock, leftMs));
+    if (isBooked && (await Promise.all(reported)).every((isReported) => isReported)) return;
     const what = isBooked ? "report of returns was not answered" : "bars are not booked";
     throw new QmtlError("BARRIER_HELD", `row ${row} of ${source}: its ${what} yet`, {
       retryAfterMs: 200,
@@ -148,35 +153,58 @@ export class FeedRows {
     for (const reporter of this.#reporters.values()) await reporter.stop();
   }
 
-  /** Books the rows of slices in order of time, those of one slice in the order of their feeds' names. */
+  /** Books slices in order of time, on each account together where that gives the same books, else one by one. */
   async #book(slices: readonly (readonly BarRow[])[]): Promise<void> {
-    const worlds = [...this.#ports.worlds.worlds.values()];
-    const sealed: SealedBar[] = [];
-    for (const router of this.#ports.routers.all()) {
-      const { account, deps } = router;
-      const marked = new Set(deps.settings.instruments.map(({ markSource }) => markSource));
-      const own = slices.map((rows) =>
-        rows
-          .filter(({ source }) => marked.has(source))
-          .map((row) => ({ row, worlds: livingBy(worlds, account, row.source) })),
-      );
-      sealed.push(...(await bookOn(router, own)));
+    const { routers, strategies } = this.#ports;
+    for (const router of routers.all()) {
+      const left = slices
+        .map((rows) => rows.filter(({ source }) => marks(router, source)))
+        .filter((rows) => rows.length > 0);
+      while (left.length > 0) {
+        const own = await router.exclusiveBooking(async () => {
+          const together = left.splice(0, mayBookTogether(router, left) ? left.length : 1);
+          await bookSlices(router, together, strategies);
+          return together.flat();
+        });
+        this.#report(router, own, this.#watermarks(router, own));
+      }
     }
-    for (const row of slices.flat()) {
-      this.#bookedOf(row.source).advance(row.row);
-      const own = sealed.filter(
-        (bar) => bar.source === row.source && bar.row === row.row && bar.worlds.length > 0,
-      );
-      this.#report(row, own);
-    }
+    for (const { source, row } of slices.flat()) this.#bookedOf(source).advance(row);
   }
 
-  /** Reports what was sealed up to a row of a feed, which counts as reported then. */
+  /**
+   * Reports what was sealed on an account and not reported yet; these rows count as reported then. What a booking sealed
+   * whose outcome was not heard is found among the sealed slices of the account, too.
+   */
   #report(
-    { source, row, bucket }: Omit<BarRow, "bars" | "openTimeMs">,
-    sealed: readonly SealedBar[],
+    router: AccountRouter,
+    rows: BookedSlice["rows"],
+    watermarks: ReadonlyMap<string, number>,
   ): void {
-    this.#reporterOf(source)?.push(...sealed, { source, row, bucket, worlds: [], sealed: [] });
+    const reporter = this.#reporterOf(router);
+    const sealed = router.sealedSlices.filter(({ bucket }) => bucket > reporter.lastMs);
+    const before = sealed.slice(0, -1);
+    const none = { rows: [], watermarks: new Map() };
+    reporter.push(...before.map((one) => ({ ...none, sealed: one })), {
+      rows,
+      watermarks,
+      sealed: sealed.at(-1),
+    });
+  }
+
+  /** Worlds of an account whose own feed has one of these rows, with the end of that row. */
+  #watermarks(
+    { account }: AccountRouter,
+    rows: readonly { readonly source: string; readonly bucket: number }[],
+  ): Map<string, number> {
+    const ends = new Map(rows.map(({ source, bucket }) => [source, bucket]));
+    const worlds = [...this.#ports.worlds.worlds.values()];
+    return new Map(
+      worlds.flatMap(({ worldId, accountId, source }) => {
+        const bucket = accountId === account ? ends.get(source) : undefined;
+        return bucket === undefined ? [] : [[worldId, bucket] as const];
+      }),
+    );
   }
 
   /** When the bar of a feed opened, if that follows from its end. */
@@ -196,35 +224,49 @@ export class FeedRows {
     return booked;
   }
 
-  #reporterOf(source: string): ReturnsReporter | undefined {
-    const found = this.#reporters.get(source);
-    const feed = this.#ports.feeds.get(source);
-    if (found !== undefined || feed === undefined) return found;
-    const reporter = new ReturnsReporter({ ...this.#ports, ...feed }, new RowWaiters());
-    this.#reporters.set(source, reporter);
+  #reporterOf(router: AccountRouter): ReturnsReporter {
+    const found = this.#reporters.get(router.account);
+    if (found !== undefined) return found;
+    const { feeds, worlds } = this.#ports;
+    const clockOf = (worldId: string, strategyId: string): ReturnsClock => {
+      const ofWorld = feeds.get(worlds.worldOf(worldId)?.source ?? "");
+      return strategyClock(router, worldId, strategyId, feeds) ?? ofWorld ?? noClock;
+    };
+    const reporter = new ReturnsReporter({ ...this.#ports, clockOf });
+    this.#reporters.set(router.account, reporter);
     return reporter;
   }
 }
 
-/** Books slices on one account: together where that gives the same books, else one by one. */
-async function bookOn(
-  router: AccountRouter,
-  slices: readonly (readonly SliceRow[])[],
-): Promise<SealedBar[]> {
-  const booked: SealedBar[] = [];
-  const left = slices.filter((rows) => rows.length > 0);
-  while (left.length > 0) {
-    const bars = await router.exclusiveBooking(() =>
-      bookSlices(router, left.splice(0, mayBookTogether(router, left) ? left.length : 1)),
-    );
-    booked.push(...bars);
-  }
-  return booked;
+/** Where a report has no returns, the clock it states is not kept. */
+const noClock: ReturnsClock = { intervalSeconds: 86_400, periodsPerYear: 252 };
+
+/**
+ * Clock of the feeds that mark what a strategy declares as its targets, or, if the account has none of it, what it has
+ * books of; undefined before its first seal.
+ */
+function strategyClock(
+  { core, deps }: AccountRouter,
+  world: string,
+  strategy: string,
+  feeds: ReadonlyMap<string, FeedSettings>,
+): ReturnsClock | undefined {
+  const declared = core.strategy(world, strategy)?.instruments;
+  if (declared === undefined) return undefined;
+  const { instruments } = deps.settings;
+  const own = instruments.filter(({ symbol }) => declared.includes(symbol));
+  const hasBook = ({ symbol }: { readonly symbol: string }): boolean =>
+    core.book({ world, strategy, instrument: symbol }) !== undefined;
+  const traded = own.length > 0 ? own : instruments.filter(hasBook);
+  const clocks = traded.flatMap(({ markSource }) => feeds.get(markSource) ?? []);
+  return clocks.length === 0 ? undefined : returnsClock(clocks);
 }
 
-/** Worlds of an account whose own feed is this one. */
-function livingBy(worlds: readonly OrderWorld[], account: string, source: string): string[] {
-  return worlds
-    .filter((world) => world.source === source && world.accountId === account)
-    .map(({ worldId }) => worldId);
+/** Whether an account marks an instrument by a feed. */
+function marks({ deps }: AccountRouter, source: string): boolean {
+  return deps.settings.instruments.some(({ markSource }) => markSource === source);
+}
+
+function marksAny(router: AccountRouter, rows: readonly BarRow[]): boolean {
+  return rows.some(({ source }) => marks(router, source));
 }

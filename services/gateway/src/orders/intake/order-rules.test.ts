@@ -94,12 +94,14 @@ test("the end of a row waits until its returns were answered", async () => {
   expect(bench.world.reports.at(-1)?.watermarkMs).toBe(bucketOf(1));
 });
 
-test("returns of the last bars are told again after a restart", async () => {
+test("returns of the last slices are told again after a restart", async () => {
   bench = await OrderBench.open(host);
+  bench.declared = new Map([["A", ["SPX"]]]);
   await bench.bar(0, 100);
   await bench.promote({ A: 0.4 });
   await bench.bar(1, 100);
-  await bench.end("A", 1);
+  await bench.bar(2, 100);
+  await bench.end("A", 2);
   bench.world.reports.length = 0;
 
   await bench.restart();
@@ -107,7 +109,7 @@ test("returns of the last bars are told again after a restart", async () => {
   await waitUntil(() => world.reports.length > 0);
 
   const told = world.reports.flatMap((report) => report.returns);
-  expect(told[0]).toMatchObject({ strategyId: "A", returns: [0], bucketEnds: [bucketOf(1)] });
+  expect(told[0]).toMatchObject({ strategyId: "A", returns: [0], bucketEnds: [bucketOf(2)] });
 });
 
 test("a lease of the gate that runs out cancels working opening orders", async () => {

@@ -1,17 +1,14 @@
 import { silentLogger } from "@qmtl/service-kit";
 import { ManualClock, waitUntil } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
-import type { SealedBar } from "../account/rebuild-books.ts";
 import type { WorldPeer } from "../gate/world-peer.ts";
-import { ReturnsReporter } from "./returns-reporter.ts";
-import { RowWaiters } from "./row-waiters.ts";
+import { type BookedSlice, ReturnsReporter } from "./returns-reporter.ts";
 
 type Report = Parameters<WorldPeer["reportReturns"]>[0];
 
 /** A reporter whose WorldService answers when the test lets it. */
 function rig(strategies: readonly string[] = ["s"]) {
   const reports: Report[] = [];
-  const errors: string[] = [];
   const answers: (() => void)[] = [];
   const isOpen = { value: false };
   const peer: Pick<WorldPeer, "reportReturns"> = {
@@ -20,27 +17,27 @@ function rig(strategies: readonly string[] = ["s"]) {
       return isOpen.value ? Promise.resolve() : new Promise((resolve) => answers.push(resolve));
     },
   };
-  const reported = new RowWaiters();
-  const reporter = new ReturnsReporter(
-    {
-      peer: peer as WorldPeer,
-      clock: new ManualClock(),
-      logger: { ...silentLogger, error: (message) => void errors.push(message) },
-      intervalSeconds: 60,
-      periodsPerYear: 252,
-      worlds: { gates: new Map() },
-      acks: { heardOf: () => new Map(strategies.map((strategy) => [strategy, 0])) },
-    },
-    reported,
-  );
-  const bar = (row: number): SealedBar => {
+  const reporter = new ReturnsReporter({
+    peer: peer as WorldPeer,
+    clock: new ManualClock(),
+    logger: silentLogger,
+    clockOf: (_world, strategy) => ({ intervalSeconds: strategy.length * 60, periodsPerYear: 252 }),
+    worlds: { gates: new Map() },
+    acks: { heardOf: () => new Map([["heard", 7]]) },
+  });
+  const slice = (
+    row: number,
+    watermarks: readonly (readonly [string, number])[] = [],
+  ): BookedSlice => {
+    const bucket = row * 60_000;
     const sealed = strategies.map((strategy) => {
-      return { world: "w", strategy, bucket: row * 60_000, capital: 1, return: row, exposed: true };
+      return { world: "w", strategy, bucket, capital: 1, return: row, exposed: true };
     });
-    return { source: "feed", row, bucket: row * 60_000, worlds: ["w"], sealed };
+    const rows = [{ source: "feed", row }];
+    return { rows, watermarks: new Map(watermarks), sealed: { bucket, sealed } };
   };
   return {
-    ...{ reports, errors, reported, reporter, bar },
+    ...{ reports, reporter, slice },
     answerAll: () => {
       isOpen.value = true;
       for (const answer of answers.splice(0)) answer();
@@ -48,45 +45,81 @@ function rig(strategies: readonly string[] = ["s"]) {
   };
 }
 
-const rowsOf = (reports: readonly Report[]): readonly number[] =>
-  reports.flatMap(({ returns }) => returns.flatMap((one) => one.returns));
-
-test("bars that piled up while WorldService was silent are all reported, in order, 1,000 at most in a report", async () => {
-  const { reporter, reports, reported, bar, answerAll } = rig();
-  for (let row = 0; row < 2_500; row += 1) reporter.push(bar(row));
+test("slices that piled up while WorldService was silent are all reported together, in order", async () => {
+  const { reporter, reports, slice, answerAll } = rig();
+  for (let row = 0; row < 60; row += 1) reporter.push(slice(row));
 
   answerAll();
-  await waitUntil(() => reported.row === 2_499);
+  await waitUntil(() => reporter.reported("feed").row === 59);
 
-  expect(rowsOf(reports)).toEqual(Array.from({ length: 2_500 }, (_, row) => row));
-  expect(reports.map(({ returns }) => returns[0]?.returns.length)).toEqual([1, 1_000, 1_000, 499]);
+  const rows = Array.from({ length: 60 }, (_, row) => row);
+  const returns = reports.map((report) => report.returns[0]?.returns);
+  expect(returns).toEqual([rows.slice(0, 1), rows.slice(1)]);
+  expect(reporter.lastMs).toBe(59 * 60_000);
+});
+
+test("there is room until 64 slices wait for an answer, and again when they have it", async () => {
+  const { reporter, slice, answerAll } = rig();
+  for (let row = 0; row < 63; row += 1) reporter.push(slice(row));
+  await reporter.untilRoom();
+  reporter.push(slice(63));
+  let hasRoom = false;
+  const room = reporter.untilRoom().then(() => {
+    hasRoom = true;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  const before = hasRoom;
+
+  answerAll();
+  await room;
+
+  expect(before).toBe(false);
+  expect(reporter.reported("feed").row).toBeGreaterThanOrEqual(0);
+});
+
+test("a booking that waits for room is refused when the reporter stops", async () => {
+  const { reporter, slice, answerAll } = rig();
+  for (let row = 0; row < 64; row += 1) reporter.push(slice(row));
+  const room = reporter.untilRoom();
+
+  const stopped = reporter.stop();
+  answerAll();
+
+  await expect(Promise.all([room, reporter.untilRoom()])).rejects.toMatchObject({
+    reason: "PEER_UNAVAILABLE",
+  });
+  await stopped;
+});
+
+test("each strategy has a clock of its own; those only heard of come with the watermark of their world", async () => {
+  const { reporter, reports, slice, answerAll } = rig(["s", "long"]);
+  answerAll();
+
+  reporter.push(slice(1));
+  await waitUntil(() => reporter.reported("feed").row === 1);
+  reporter.push(slice(2, [["w", 5]]));
+  await waitUntil(() => reporter.reported("feed").row === 2);
+
+  const told = reports.map(({ watermarkMs, returns }) => [
+    watermarkMs,
+    ...returns.map(({ strategyId, intervalSeconds, dataEndMs, bucketEnds }) =>
+      [strategyId, intervalSeconds, dataEndMs, ...bucketEnds].join(" "),
+    ),
+  ]);
+  expect(told).toEqual([
+    [0, "s 60 0 60000", "long 240 0 60000"],
+    [5, "heard 300 7", "s 60 0 120000", "long 240 0 120000"],
+  ]);
 });
 
 test("strategies beyond the contract's 1,000 go in further reports", async () => {
   const names = Array.from({ length: 2_001 }, (_, at) => `s-${at}`);
-  const { reporter, reports, reported, bar, answerAll } = rig(names);
+  const { reporter, reports, slice, answerAll } = rig(names);
   answerAll();
 
-  reporter.push(bar(0));
-  await waitUntil(() => reported.row === 0);
+  reporter.push(slice(0));
+  await waitUntil(() => reporter.reported("feed").row === 0);
 
   expect(reports.map(({ returns }) => returns.length)).toEqual([1_000, 1_000, 1]);
   expect(reports.flatMap(({ returns }) => returns.map((one) => one.strategyId))).toEqual(names);
-});
-
-test("a bar that comes while the list is full and a report is under way is reported; what is dropped is said", async () => {
-  const { reporter, reports, reported, errors, bar, answerAll } = rig();
-  const full = 100_000;
-  for (let row = 0; row < full + 1_500; row += 1) reporter.push(bar(row));
-  const first = rowsOf(reports);
-
-  answerAll();
-  await waitUntil(() => reported.row === full + 1_499);
-
-  const rows = rowsOf(reports);
-  expect(first).toEqual([0]);
-  // The first was under way before it was dropped.
-  expect(rows).toEqual([0, ...Array.from({ length: full }, (_, at) => 1_500 + at)]);
-  expect(errors).toHaveLength(1_500);
-  expect(errors[0]).toBe("returns dropped: too many wait for WorldService");
 });

@@ -1,56 +1,93 @@
-import { hasReason } from "@qmtl/sdk/rpc";
+import type { ReturnsClock } from "@qmtl/core/metrics";
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
-import type { SealedBar } from "../account/rebuild-books.ts";
+import { type SealedSlice, sealedSlicesMax } from "../account/rebuild-books.ts";
 import type { ReturnsReport, WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { BucketAcks } from "./bucket-acks.ts";
-import type { RowWaiters } from "./row-waiters.ts";
+import { RowWaiters } from "./row-waiters.ts";
 
 interface ReturnsReporterDeps {
   readonly peer: WorldPeer;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly intervalSeconds: number;
-  readonly periodsPerYear: number;
+  /** Clock of a strategy's returns. */
+  readonly clockOf: (worldId: string, strategyId: string) => ReturnsClock;
   readonly worlds: Pick<WorldRegistry, "gates">;
   readonly acks: Pick<BucketAcks, "heardOf">;
 }
 
-/** Largest number of bars that wait for an answer; beyond it the oldest is dropped, and an error is logged. */
-const waitingBarsMax = 100_000;
-/** Largest number of bars in one report, and of strategies (the contract's limit). */
-const reportBarsMax = 1_000;
+/** What a booked slice has to tell. */
+export interface BookedSlice {
+  /** Rows that count as reported once it was answered. */
+  readonly rows: readonly { readonly source: string; readonly row: number }[];
+  /** Worlds whose own feed has a row in it, with the end of that row. */
+  readonly watermarks: ReadonlyMap<string, number>;
+  /** Returns that were sealed; undefined for none. */
+  readonly sealed: SealedSlice | undefined;
+}
+
+/** Largest number of strategies in one report (the contract's limit). */
 const reportStrategiesMax = 1_000;
 const retryMs = 250;
 
 /**
- * Reports sealed returns of one feed, bar by bar and in order, and again until WorldService answers. `reported`
- * increases with each bar that was answered. Bars that pile up while it is down go together, up to 1,000 in a report.
+ * Reports the sealed returns of one account, slice by slice and in order, and again until WorldService answers. What
+ * piles up while it is down goes together. No slice is to be booked while 64 are not answered: see `untilRoom`.
  */
 export class ReturnsReporter {
-  readonly reported: RowWaiters;
   readonly #deps: ReturnsReporterDeps;
-  readonly #waiting: SealedBar[] = [];
+  readonly #waiting: BookedSlice[] = [];
+  readonly #reported = new Map<string, RowWaiters>();
   readonly #stopped = new AbortController();
+  /** Bookings that wait for room. */
+  readonly #crowded: (() => void)[] = [];
   #loop: Promise<void> | undefined;
+  #lastMs = Number.NEGATIVE_INFINITY;
 
-  constructor(deps: ReturnsReporterDeps, reported: RowWaiters) {
+  constructor(deps: ReturnsReporterDeps) {
     this.#deps = deps;
-    this.reported = reported;
   }
 
-  /** Takes booked bars, in order of rows, those of one row together; one without worlds has nothing to report. */
-  push(...bars: readonly SealedBar[]): void {
-    this.#waiting.push(...bars);
-    while (this.#waiting.length > waitingBarsMax) {
-      const { source, row } = this.#waiting.shift()!;
-      this.#deps.logger.error("returns dropped: too many wait for WorldService", { source, row });
-    }
+  /** End of the last slice whose returns were taken. */
+  get lastMs(): number {
+    return this.#lastMs;
+  }
+
+  /** Rows of a feed whose returns were answered. */
+  reported(source: string): RowWaiters {
+    const found = this.#reported.get(source) ?? new RowWaiters();
+    this.#reported.set(source, found);
+    return found;
+  }
+
+  /** Takes what booked slices have to tell, in their order. */
+  push(...slices: readonly BookedSlice[]): void {
+    this.#waiting.push(...slices);
+    for (const { sealed } of slices)
+      this.#lastMs = Math.max(this.#lastMs, sealed?.bucket ?? this.#lastMs);
     this.#start();
+  }
+
+  /**
+   * Resolves while fewer than 64 slices wait for an answer: those of them that are sealed would be found in the journal
+   * by the next process.
+   *
+   * @throws {QmtlError} PEER_UNAVAILABLE once it is stopped.
+   */
+  async untilRoom(): Promise<void> {
+    while (this.#waiting.length >= sealedSlicesMax) {
+      if (this.#stopped.signal.aborted) {
+        const message = `the returns of ${sealedSlicesMax} slices are not answered`;
+        throw new QmtlError("PEER_UNAVAILABLE", message, { retryAfterMs: retryMs });
+      }
+      await new Promise<void>((resolve) => this.#crowded.push(resolve));
+    }
   }
 
   async stop(): Promise<void> {
     this.#stopped.abort();
+    this.#makeRoom();
     await this.#loop;
   }
 
@@ -64,74 +101,81 @@ export class ReturnsReporter {
 
   async #run(): Promise<void> {
     while (this.#waiting.length > 0 && !this.#stopped.signal.aborted) {
-      const bars = this.#waiting.slice(0, reportBarsMax);
+      const slices = [...this.#waiting];
       try {
-        const worlds = new Set(bars.flatMap((bar) => bar.worlds));
-        for (const world of worlds) await this.#report(world, bars);
+        for (const world of worldsOf(slices)) await this.#report(world, slices);
       } catch (failure) {
         this.#deps.logger.warn("returns not answered", { error: failure });
         await sleep(this.#deps.clock, retryMs, this.#stopped.signal);
         continue;
       }
-      // The oldest of them may have been dropped meanwhile.
-      const last = bars.at(-1)!;
-      this.#waiting.splice(0, this.#waiting.indexOf(last) + 1);
-      this.reported.advance(last.row);
+      this.#waiting.splice(0, slices.length);
+      for (const { source, row } of slices.flatMap(({ rows }) => rows))
+        this.reported(source).advance(row);
+      this.#makeRoom();
     }
   }
 
-  async #report(worldId: string, bars: readonly SealedBar[]): Promise<void> {
-    const all = this.#collect(worldId, bars);
+  #makeRoom(): void {
+    for (const go of this.#crowded.splice(0)) go();
+  }
+
+  async #report(worldId: string, slices: readonly BookedSlice[]): Promise<void> {
+    const ends = slices.flatMap(({ watermarks }) => watermarks.get(worldId) ?? []);
+    const all = this.#collect(worldId, slices, ends.length > 0);
+    const watermarkMs = Math.max(0, ...ends);
     // A world without strategies is sent the watermark alone.
     for (let at = 0; at === 0 || at < all.length; at += reportStrategiesMax) {
-      await this.#send(worldId, bars, all.slice(at, at + reportStrategiesMax));
+      await this.#send(worldId, watermarkMs, all.slice(at, at + reportStrategiesMax));
     }
   }
 
   async #send(
     worldId: string,
-    bars: readonly SealedBar[],
+    watermarkMs: number,
     returns: readonly ReturnsReport[],
   ): Promise<void> {
-    const watermarkMs = Math.max(0, ...bars.map(({ bucket }) => bucket));
-    const { peer, intervalSeconds, periodsPerYear } = this.#deps;
-    const report = { worldId, watermarkMs, intervalSeconds, periodsPerYear };
+    const { peer } = this.#deps;
     try {
-      await peer.reportReturns({ ...report, returns });
+      await peer.reportReturns({ worldId, watermarkMs, returns });
     } catch (failure) {
       if (hasReason(failure, "WORLD_NOT_FOUND")) return;
       if (!hasReason(failure, "STRATEGY_NOT_FOUND")) throw failure;
       for (const one of returns) {
-        await peer.reportReturns({ ...report, returns: [one] }).catch((refusal: unknown) => {
+        const report = { worldId, watermarkMs, returns: [one] };
+        await peer.reportReturns(report).catch((refusal: unknown) => {
           if (!hasReason(refusal, "STRATEGY_NOT_FOUND")) throw refusal;
         });
       }
     }
   }
 
-  #collect(worldId: string, bars: readonly SealedBar[]): ReturnsReport[] {
-    const series = new Map<
-      string,
-      { returns: number[]; bucketEnds: number[]; exposed: boolean[] }
-    >();
+  /** Returns of the strategies that were sealed; with a watermark, the data ends of all that were heard. */
+  #collect(
+    worldId: string,
+    slices: readonly BookedSlice[],
+    hasWatermark: boolean,
+  ): ReturnsReport[] {
     const heard = this.#deps.acks.heardOf(worldId);
-    for (const strategyId of heard.keys()) {
-      series.set(strategyId, { returns: [], bucketEnds: [], exposed: [] });
+    const series = new Map<string, OwnReturns>();
+    const seriesOf = (strategyId: string): OwnReturns => {
+      const own = series.get(strategyId) ?? { returns: [], bucketEnds: [], exposed: [] };
+      series.set(strategyId, own);
+      return own;
+    };
+    if (hasWatermark) for (const strategyId of heard.keys()) seriesOf(strategyId);
+    for (const { world, strategy, bucket, exposed, ...one } of slices.flatMap(sealedOf)) {
+      if (world !== worldId || one.return === undefined) continue;
+      const own = seriesOf(strategy);
+      own.returns.push(one.return);
+      own.bucketEnds.push(bucket);
+      own.exposed.push(exposed);
     }
-    for (const bar of bars) {
-      for (const sealed of bar.sealed) {
-        if (sealed.world !== worldId || sealed.return === undefined) continue;
-        const one = series.get(sealed.strategy) ?? { returns: [], bucketEnds: [], exposed: [] };
-        one.returns.push(sealed.return);
-        one.bucketEnds.push(bar.bucket);
-        one.exposed.push(sealed.exposed);
-        series.set(sealed.strategy, one);
-      }
-    }
-    return [...series].map(([strategyId, one]) => ({
+    return [...series].map(([strategyId, own]) => ({
       strategyId,
       domain: this.#domainOf(worldId, strategyId),
-      ...one,
+      ...this.#deps.clockOf(worldId, strategyId),
+      ...own,
       dataEndMs: heard.get(strategyId) ?? 0,
     }));
   }
@@ -141,4 +185,24 @@ export class ReturnsReporter {
     const mode = this.#deps.worlds.gates.get(worldId)?.modeOf(strategyId);
     return mode === "live" ? "live" : "dryrun";
   }
+}
+
+interface OwnReturns {
+  readonly returns: number[];
+  readonly bucketEnds: number[];
+  readonly exposed: boolean[];
+}
+
+function sealedOf({ sealed }: BookedSlice): SealedSlice["sealed"] {
+  return sealed?.sealed ?? [];
+}
+
+/** Worlds that slices have something to tell of. */
+function worldsOf(slices: readonly BookedSlice[]): ReadonlySet<string> {
+  return new Set(
+    slices.flatMap((slice) => [
+      ...slice.watermarks.keys(),
+      ...sealedOf(slice).map(({ world }) => world),
+    ]),
+  );
 }

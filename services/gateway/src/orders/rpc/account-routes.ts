@@ -220,6 +220,7 @@ const KINDS: Readonly<Record<StoredKind, JournalKind>> = {
   adjustment: JournalKind.ADJUSTMENT,
   reconcile: JournalKind.RECONCILE,
   bar: JournalKind.BAR,
+  seal: JournalKind.SEAL,
   settings: JournalKind.SETTINGS,
   margin: JournalKind.MARGIN,
   financing: JournalKind.FINANCING,

@@ -30,14 +30,14 @@ export function worldPeerOf(clients: WorldClients): WorldPeer {
   return {
     world: (worldId) => readWorld(clients, worldId),
     shares: (worldId) => readShares(clients, worldId),
-    async reportReturns({ worldId, watermarkMs, intervalSeconds, periodsPerYear, returns }) {
+    async reportReturns({ worldId, watermarkMs, returns }) {
       await clients.decisions.reportReturns({
         worldId,
         ...(watermarkMs > 0 ? { watermarkTime: timestampFromMs(watermarkMs) } : {}),
         returns: returns.map((one) => ({
           strategyId: one.strategyId,
           ...(one.dataEndMs > 0 ? { dataEndTime: timestampFromMs(one.dataEndMs) } : {}),
-          series: seriesOf(one, intervalSeconds, periodsPerYear),
+          series: seriesOf(one),
         })),
       });
     },
@@ -74,10 +74,10 @@ async function readShares(clients: WorldClients, worldId: string): Promise<World
   return { ratio: own?.ratio ?? 0, strategies };
 }
 
-function seriesOf(one: ReturnsReport, intervalSeconds: number, periodsPerYear: number) {
+function seriesOf(one: ReturnsReport) {
   return {
-    interval: durationFromMs(intervalSeconds * 1_000),
-    periodsPerYear,
+    interval: durationFromMs(one.intervalSeconds * 1_000),
+    periodsPerYear: one.periodsPerYear,
     startTime: timestampFromMs(one.bucketEnds[0] ?? one.dataEndMs),
     endTime: timestampFromMs(one.bucketEnds.at(-1) ?? one.dataEndMs),
     returns: [...one.returns],

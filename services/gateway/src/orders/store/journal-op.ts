@@ -52,6 +52,7 @@ export type JournalKind =
   | "adjustment"
   | "reconcile"
   | "bar"
+  | "seal"
   | "settings"
   | "margin"
   | "financing";

@@ -7,10 +7,10 @@ import type { OrderBench } from "./order-bench.ts";
 
 /** All that the journal gives, to the last bit. What has reached the broker is left out. */
 export function booksText(books: RebuiltBooks): string {
-  const { core, market, recorded, sealedBars, difference, last } = books;
+  const { core, market, recorded, sealedSlices, difference, last } = books;
   const rows = [...snapshotRows(core.snapshot())];
   const told = { ...recorded.journaled, instruments: recorded.journaled.instruments ?? [] };
-  return exactJson({ rows, market: market.snapshot(), told, sealedBars, difference, last });
+  return exactJson({ rows, market: market.snapshot(), told, sealedSlices, difference, last });
 }
 
 /** The books of an account as its newest snapshot and the journal after it give them. */

@@ -115,6 +115,8 @@ export class OrderBench {
   unbooked: string | undefined;
   /** Largest targets that submissions declare: strategy → instrument → weight. */
   bounds: WeightBounds = new Map();
+  /** Instruments of the targets that submissions declare, by strategy. */
+  declared: ReadonlyMap<string, readonly string[]> = new Map();
   /** Strategies whose bounds were read, in order. */
   readonly boundsRead: string[] = [];
   /** Last row of the log, as the barrier knows it. */
@@ -420,6 +422,8 @@ export class OrderBench {
           this.boundsRead.push(...strategyIds);
           return this.bounds;
         },
+        targetInstruments: async (_worldId, strategyIds) =>
+          new Map(strategyIds.map((id) => [id, this.declared.get(id) ?? []])),
       },
       gates: this.world,
       leases: this.world,

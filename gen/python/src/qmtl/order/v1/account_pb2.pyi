@@ -94,6 +94,8 @@ class _JournalKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JournalKi
     """Settings of the account that its books rest on were taken, or have changed: limits, lots, initial cash."""
     JOURNAL_KIND_MARGIN: _JournalKind.ValueType  # 18
     """Positions were reduced or closed for lack of margin."""
+    JOURNAL_KIND_SEAL: _JournalKind.ValueType  # 19
+    """Returns of strategies were sealed, at the marks of a slice."""
 
 class JournalKind(_JournalKind, metaclass=_JournalKindEnumTypeWrapper):
     """Kind of a journal entry."""
@@ -136,6 +138,8 @@ JOURNAL_KIND_SETTINGS: JournalKind.ValueType  # 17
 """Settings of the account that its books rest on were taken, or have changed: limits, lots, initial cash."""
 JOURNAL_KIND_MARGIN: JournalKind.ValueType  # 18
 """Positions were reduced or closed for lack of margin."""
+JOURNAL_KIND_SEAL: JournalKind.ValueType  # 19
+"""Returns of strategies were sealed, at the marks of a slice."""
 Global___JournalKind: _TypeAlias = JournalKind  # noqa: Y015
 
 @_typing.final

@@ -62,6 +62,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The limit or stop price of a direct order is not a whole number of the instrument's ticks."""
     REASON_MESSAGE_TOO_LARGE: _Reason.ValueType  # 19
     """The message is larger than the port takes; the metadata says how many bytes it takes."""
+    REASON_CLOCK_MIXED: _Reason.ValueType  # 20
+    """Replayed and live sources would meet in one world."""
     REASON_WORLD_NOT_FOUND: _Reason.ValueType  # 30
     """No such world."""
     REASON_STRATEGY_NOT_FOUND: _Reason.ValueType  # 31
@@ -269,6 +271,8 @@ REASON_PRICE_INVALID: Reason.ValueType  # 18
 """The limit or stop price of a direct order is not a whole number of the instrument's ticks."""
 REASON_MESSAGE_TOO_LARGE: Reason.ValueType  # 19
 """The message is larger than the port takes; the metadata says how many bytes it takes."""
+REASON_CLOCK_MIXED: Reason.ValueType  # 20
+"""Replayed and live sources would meet in one world."""
 REASON_WORLD_NOT_FOUND: Reason.ValueType  # 30
 """No such world."""
 REASON_STRATEGY_NOT_FOUND: Reason.ValueType  # 31

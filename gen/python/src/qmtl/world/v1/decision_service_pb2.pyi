@@ -340,7 +340,8 @@ class StrategyReturns(_message.Message):
     @_builtins.property
     def series(self) -> _value_pb2.ReturnSeries:
         """The returns, with their domain. BACKTEST replaces what is stored; DRYRUN and LIVE append: buckets that are stored
-        already are skipped, so the same report again changes nothing.
+        already are skipped, so the same report again changes nothing. If they come with another interval or number a year
+        than what is stored, the longer interval counts for the whole series, and the larger number of them a year.
         """
 
     @_builtins.property

@@ -241,8 +241,8 @@ class World(_message.Message):
     clock: Global___WorldClock.ValueType
     """Its clock. Needed to create."""
     source: _builtins.str
-    """Source whose rows seal the returns of the world. With REPLAY, which needs it, they are its time as well. An unknown one
-    is NOT_FOUND.
+    """Own feed of the world: what happens in it is dated by the rows of this source. With REPLAY, which needs it, they are
+    its time as well. Returns are sealed by the feeds that mark what a strategy trades. An unknown one is NOT_FOUND.
     """
     account_id: _builtins.str
     """Account it trades on; empty: none. An unknown one is NOT_FOUND."""

@@ -345,7 +345,8 @@ export type StrategyReturns = Message<"qmtl.world.v1.StrategyReturns"> & {
 
   /**
    * The returns, with their domain. BACKTEST replaces what is stored; DRYRUN and LIVE append: buckets that are stored
-   * already are skipped, so the same report again changes nothing.
+   * already are skipped, so the same report again changes nothing. If they come with another interval or number a year
+   * than what is stored, the longer interval counts for the whole series, and the larger number of them a year.
    *
    * @generated from field: qmtl.type.v1.ReturnSeries series = 2;
    */

@@ -113,8 +113,8 @@ export type World = Message<"qmtl.world.v1.World"> & {
   clock: WorldClock;
 
   /**
-   * Source whose rows seal the returns of the world. With REPLAY, which needs it, they are its time as well. An unknown one
-   * is NOT_FOUND.
+   * Own feed of the world: what happens in it is dated by the rows of this source. With REPLAY, which needs it, they are
+   * its time as well. Returns are sealed by the feeds that mark what a strategy trades. An unknown one is NOT_FOUND.
    *
    * @generated from field: string source = 4;
    */

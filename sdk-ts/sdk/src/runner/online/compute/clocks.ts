@@ -7,6 +7,7 @@ import {
   lastInputRow,
   type OnlineInput,
 } from "../log/input.ts";
+import type { OnlineGraph } from "../session/graph.ts";
 
 /** The buckets that end at one moment. */
 export interface OnlineBucket {
@@ -30,14 +31,14 @@ export type SignalState =
   /** It has no value. `source`: the nearest that has none; undefined if all have one. */
   | { readonly kind: "missing"; readonly source: string | undefined };
 
-/** Result of computing one bucket. */
+/** Result of computing one bucket, for one strategy. */
 export interface ComputedBucket {
-  /** Highest row of the feeds at this bucket: with one feed, its row. Never decreases. */
+  /** Highest row of the strategy's feeds at this bucket: with one feed, its row. Never decreases. */
   readonly row: number;
   readonly bucketEndMs: number;
   /** End of the previous bucket; −∞ for the first. */
   readonly previousEndMs: number;
-  /** Rows of feeds that end with it. */
+  /** Rows of feeds that end with it, those that only other strategies of the process read among them. */
   readonly ends: readonly FeedEnd[];
   /** Value of each target node, in the graph's order; NaN keeps the previous value. */
   readonly targets: readonly number[];
@@ -45,6 +46,15 @@ export interface ComputedBucket {
   readonly sizedRows: readonly number[];
   /** What the signal of each target is. */
   readonly signals: readonly SignalState[];
+}
+
+/** Result of computing one bucket, for all strategies of a context. */
+export interface ContextBucket
+  extends Pick<ComputedBucket, "bucketEndMs" | "previousEndMs" | "ends"> {
+  /** Highest row of all feeds at this bucket. */
+  readonly row: number;
+  /** What it is for each strategy. */
+  readonly parts: ReadonlyMap<OnlineGraph, ComputedBucket>;
 }
 
 interface ClockState {
@@ -77,6 +87,16 @@ export class OnlineClocks {
   get row(): number {
     let row = -1;
     for (const { lastRow } of this.#states.values()) if (lastRow > row) row = lastRow;
+    return row;
+  }
+
+  /** Highest row of some of the clocks; −1 before the first. */
+  rowOf(keys: Iterable<string>): number {
+    let row = -1;
+    for (const key of keys) {
+      const own = this.lastRow(key);
+      if (own > row) row = own;
+    }
     return row;
   }
 

@@ -2,10 +2,11 @@ import { compilePlan, type StepExecutor } from "@qmtl/core/dataflow";
 import { isFlatByNow } from "../../signals/ended-signal.ts";
 import { missingSource } from "../../signals/signal-source.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
-import type { OnlineGraph, OnlineTarget } from "../session/graph.ts";
+import type { MergedGraph, OnlineGraph, OnlineTarget } from "../session/graph.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import {
   type ComputedBucket,
+  type ContextBucket,
   type OnlineBucket,
   OnlineClocks,
   type SignalState,
@@ -20,7 +21,7 @@ import { difference, restoredExecutor } from "./takeover.ts";
 import type { OnlineWiring } from "./wiring.ts";
 
 interface ContextExecutorOptions {
-  readonly graph: OnlineGraph;
+  readonly graph: MergedGraph;
   readonly wiring: OnlineWiring;
   /** Queues of the computed nodes in this context. */
   readonly replicas: ReadonlyMap<string, QueueReplica>;
@@ -35,9 +36,9 @@ export interface ExecutorListener {
   /** Whether another bucket can be taken now. */
   readonly hasRoom: boolean;
   /** A bucket was computed. */
-  take(bucket: ComputedBucket): void;
+  take(bucket: ContextBucket): void;
   /** Evaluations of one bucket; `isFirst` is false for buckets that were computed here before. */
-  evaluated(count: number, bucket: ComputedBucket, isFirst: boolean): void;
+  evaluated(count: number, bucket: ContextBucket, isFirst: boolean): void;
   /** Evaluations were made privately, to take nodes over. */
   warmedUp(count: number): void;
   /** The past is needed from its first row, but a queue was read from a later one, or rows of it were freed. */
@@ -45,7 +46,7 @@ export interface ExecutorListener {
 }
 
 /**
- * A strategy's nodes in one compute context. Nodes whose leases this process holds are computed and published; the rows
+ * The nodes of strategies in one compute context, each computed once. Nodes whose leases this process holds are computed and published; the rows
  * of the others are read. Each bucket is stepped once, as soon as everything it needs is effective.
  *
  * When the held nodes or the wiring change, the executor is rebuilt: the nodes are computed from their newest
@@ -54,7 +55,8 @@ export interface ExecutorListener {
  */
 export class ContextExecutor {
   readonly #options: ContextExecutorOptions;
-  readonly #rows: RowExchange;
+  #graph: MergedGraph;
+  #rows: RowExchange;
   #wiring: OnlineWiring;
   #clocks: OnlineClocks;
   #executor: StepExecutor | undefined;
@@ -72,14 +74,16 @@ export class ContextExecutor {
 
   constructor(options: ContextExecutorOptions) {
     this.#options = options;
+    this.#graph = options.graph;
     this.#wiring = options.wiring;
     this.#clocks = new OnlineClocks(options.wiring.inputs);
     this.#rows = new RowExchange(options);
   }
 
-  /** Highest input row computed; NaN before the first restore. */
-  get lastRow(): number {
-    return this.isWarm ? this.#clocks.row : Number.NaN;
+  /** Highest input row computed, of one strategy's inputs or of all; NaN before the first restore. */
+  lastRow(member?: OnlineGraph): number {
+    if (!this.isWarm) return Number.NaN;
+    return member === undefined ? this.#clocks.row : this.#rowIn(member);
   }
 
   /** End of the last bucket, milliseconds; NaN before the first restore, −∞ before the first bucket. */
@@ -126,9 +130,12 @@ export class ContextExecutor {
     this.#isEnabled = false;
   }
 
-  /** Uses another wiring from the next bucket on. */
-  rewire(wiring: OnlineWiring): void {
+  /** Uses another wiring, and only these strategies, from the next bucket on. */
+  rewire(wiring: OnlineWiring, graph: MergedGraph = this.#graph): void {
     this.#rewired = wiring;
+    if (graph === this.#graph) return;
+    this.#graph = graph;
+    this.#rows = new RowExchange({ ...this.#options, graph });
   }
 
   /** Computes every bucket that is ready; to be called whenever anything changed. */
@@ -149,8 +156,9 @@ export class ContextExecutor {
 
   /** No strategy stops in silence: says which source it waits for, once others have gone on without it. */
   #reportWait(): void {
-    const { graph, reports } = this.#options;
-    const rows = Math.min(...graph.targets.map(({ stale }) => stale.after));
+    const { reports } = this.#options;
+    const targets = this.#graph.members.flatMap((member) => member.targets);
+    const rows = Math.min(...targets.map(({ stale }) => stale.after));
     const late = this.#clocks.waitsFor(rows);
     if (late.length === 0) return;
     const names = late.join(", ");
@@ -274,11 +282,13 @@ export class ContextExecutor {
     held: ReadonlySet<string>,
     alone: ReadonlySet<string>,
   ): { readonly supplied: ReadonlySet<string>; readonly wanted: readonly string[] } {
-    const { graph, replicas } = this.#options;
+    const { replicas } = this.#options;
     const supplied = new Set(this.#wiring.inputs.map(({ nodeId }) => nodeId));
     for (const id of replicas.keys()) if (!held.has(id) && !alone.has(id)) supplied.add(id);
     const wanted = new Set(held);
-    for (const { nodeId, signalId } of graph.targets) wanted.add(nodeId).add(signalId);
+    for (const { targets } of this.#graph.members) {
+      for (const { nodeId, signalId } of targets) wanted.add(nodeId).add(signalId);
+    }
     return { supplied, wanted: [...wanted] };
   }
 
@@ -313,7 +323,7 @@ export class ContextExecutor {
   }
 
   #step(bucket: OnlineBucket): void {
-    const { graph, listener } = this.#options;
+    const { listener } = this.#options;
     const executor = this.#executor;
     const { endMs } = bucket;
     const isFirst = endMs > this.#doneMs;
@@ -328,14 +338,44 @@ export class ContextExecutor {
     this.#clocks.advance(bucket);
     this.#endMs = endMs;
     this.#doneMs = Math.max(this.#doneMs, endMs);
-    const targets = graph.targets.map((target) => this.#targetValue(target, endMs));
-    const sizedRows = graph.targets.map((target) => this.#sizedRow(target));
-    const signals = graph.targets.map((target) => this.#signalState(target, bucket));
-    const { row } = this.#clocks;
     const ends = this.#clocks.ends(bucket);
-    const done = { row, bucketEndMs: endMs, previousEndMs, ends, targets, sizedRows, signals };
+    const times = { bucketEndMs: endMs, previousEndMs, ends };
+    const parts = new Map(
+      this.#graph.members.map((member) => [member, this.#part(member, times, bucket)]),
+    );
+    const done: ContextBucket = { ...times, row: this.#clocks.row, parts };
     listener.evaluated(count, done, isFirst);
     listener.take(done);
+  }
+
+  /** What a bucket is for one strategy. */
+  #part(
+    member: OnlineGraph,
+    times: Pick<ComputedBucket, "bucketEndMs" | "previousEndMs" | "ends">,
+    bucket: OnlineBucket,
+  ): ComputedBucket {
+    const { targets } = member;
+    return {
+      ...times,
+      row: this.#rowIn(member),
+      targets: targets.map((target) => this.#targetValue(target, times.bucketEndMs)),
+      sizedRows: targets.map((target) => this.#sizedRow(target)),
+      signals: targets.map((target) => this.#signalState(target, bucket)),
+    };
+  }
+
+  /** Highest row of the inputs of a strategy: its streams, and what its tag queries found. */
+  #rowIn({ sources, queries }: OnlineGraph): number {
+    const { members } = this.#graph;
+    if (members.length === 1 && sources.length === this.#graph.sources.length)
+      return this.#clocks.row;
+    const keys = new Set(sources.map(({ clock }) => clock.key));
+    if (queries.length > 0) {
+      const streams = new Set(this.#graph.sources.map(({ nodeId }) => nodeId));
+      for (const { nodeId, clock } of this.#wiring.inputs)
+        if (!streams.has(nodeId)) keys.add(clock.key);
+    }
+    return this.#clocks.rowOf(keys);
   }
 
   /** Value of a target at the current position. One whose clock has ended goes flat if it is to. */

@@ -7,8 +7,8 @@ import { hostedBuild, QueueReplica } from "../log/queue-replica.ts";
 import type { RunPorts } from "../log/run-ports.ts";
 import type { OnlineSources } from "../log/sources.ts";
 import type { TagListener, TagQueryTracker } from "../log/tag-query-tracker.ts";
-import type { OnlineGraph } from "../session/graph.ts";
-import type { ComputedBucket } from "./clocks.ts";
+import { type MergedGraph, mergeOnlineGraphs, type OnlineGraph } from "../session/graph.ts";
+import type { ContextBucket } from "./clocks.ts";
 import { ContextExecutor, type ExecutorListener } from "./context-executor.ts";
 import { type NeededRows, RowRetention } from "./retention.ts";
 import { snapshotFromRows, stateLengths } from "./snapshot-history.ts";
@@ -17,7 +17,8 @@ import { type OnlineWiring, wire } from "./wiring.ts";
 
 interface OnlineContextOptions {
   readonly ports: RunPorts;
-  readonly graph: OnlineGraph;
+  /** The strategies that are computed here, and the streams of all strategies of the process. */
+  readonly graph: MergedGraph;
   readonly sources: OnlineSources;
   /** Queues of the tag queries in this context. */
   readonly tags: TagQueryTracker;
@@ -31,18 +32,21 @@ export interface ContextListener {
   /** Whether another bucket of a context can be taken now. */
   hasRoom(context: OnlineContext): boolean;
   /** A bucket was computed. */
-  take(context: OnlineContext, bucket: ComputedBucket): void;
+  take(context: OnlineContext, bucket: ContextBucket): void;
   /** Evaluations of one bucket; `isFirst` is false for buckets that the context computed before. */
-  evaluated(context: OnlineContext, count: number, bucket: ComputedBucket, isFirst: boolean): void;
+  evaluated(context: OnlineContext, count: number, bucket: ContextBucket, isFirst: boolean): void;
   /** Evaluations were made privately, to take nodes over. */
   warmedUp(count: number): void;
 }
 
-/** The nodes of a strategy in one compute context: their queues, the leases on them and the computation. */
+/** The nodes of strategies in one compute context, each once: their queues, the leases on them and the computation. */
 export class OnlineContext implements ExecutorListener, NodeStates, TagListener {
-  readonly replicas: ReadonlyMap<string, QueueReplica>;
+  readonly #replicas: Map<string, QueueReplica>;
   readonly #options: OnlineContextOptions;
   readonly #byKey = new Map<string, QueueReplica>();
+  /** Queues of strategies that were taken out. They are read until their last row is effective. */
+  readonly #removed = new Set<QueueReplica>();
+  #graph: MergedGraph;
   readonly #reader: QueueReader;
   readonly #snapshots: SnapshotWriter;
   readonly #stop = new AbortController();
@@ -58,7 +62,8 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   constructor(options: OnlineContextOptions) {
     const { ports, graph, computeKeys } = options;
     this.#options = options;
-    this.replicas = new Map(
+    this.#graph = graph;
+    this.#replicas = new Map(
       graph.computed.map(({ id }) => [id, this.#makeReplica(id, computeKeys.get(id)!)] as const),
     );
     for (const replica of this.replicas.values()) this.#byKey.set(replica.computeKey, replica);
@@ -74,6 +79,16 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     });
   }
 
+  /** Queue of each computed node, by the node's id. */
+  get replicas(): ReadonlyMap<string, QueueReplica> {
+    return this.#replicas;
+  }
+
+  /** The strategies that are computed here. */
+  get members(): readonly OnlineGraph[] {
+    return this.#graph.members;
+  }
+
   /** The computation; undefined before the context is prepared. */
   get compute(): ContextExecutor | undefined {
     return this.#compute;
@@ -84,9 +99,16 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     return this.#compute?.isWarm === true;
   }
 
-  /** Highest row computed; NaN before the first restore. */
-  get lastRow(): number {
-    return this.#compute?.lastRow ?? Number.NaN;
+  /** Highest row computed, of one strategy's inputs or of all; NaN before the first restore. */
+  lastRow(member?: OnlineGraph): number {
+    return this.#compute?.lastRow(member) ?? Number.NaN;
+  }
+
+  /** Highest row of a strategy's streams that is in the log, whether or not it is computed; −1 for none. */
+  newestRow({ sources }: OnlineGraph): number {
+    const own = new Set(sources.map(({ nodeId }) => nodeId));
+    const inputs = this.#options.sources.inputs.filter(({ nodeId }) => own.has(nodeId));
+    return Math.max(-1, ...inputs.map((input) => lastInputRow(input) || -1));
   }
 
   /** End of the last bucket computed, milliseconds; NaN before the first restore. */
@@ -118,7 +140,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
 
   /** Finds the queues of the tag queries and the snapshots to begin at. */
   async prepare(): Promise<void> {
-    const { tags, ports, graph } = this.#options;
+    const { tags, ports } = this.#options;
     await tags.resolve(this);
     if (this.#stop.signal.aborted) return;
     const wiring = this.#wire();
@@ -137,7 +159,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     const { reports } = ports;
     const { replicas } = this;
     this.#compute = new ContextExecutor({
-      graph,
+      graph: this.#graph,
       wiring,
       replicas,
       cache,
@@ -148,21 +170,19 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
 
   /**
    * Makes the queues begin at the newest snapshots, so that only later rows are read; to be called before any reading.
+   * Returns the first row that it needs of each clock, by the clock's key; undefined if it needs all.
    */
-  beginAtSnapshots(): void {
-    const { graph, sources } = this.#options;
+  beginAtSnapshots(): ReadonlyMap<string, number> | undefined {
     const wiring = this.#wiring;
-    if (wiring === undefined || this.#cache === undefined || graph.queries.length > 0) return;
+    if (wiring === undefined || this.#cache === undefined) return undefined;
+    if (this.#graph.queries.length > 0) return undefined;
     const from = snapshotFromRows(wiring, this.#cache.states);
-    if (from === undefined) return;
-    for (const { replica, clock, feed } of sources.inputs) {
-      const row = from.get(clock.key);
-      if (row !== undefined && feed !== undefined && row > feed.rows.startRow) replica.beginAt(row);
-    }
+    if (from === undefined) return undefined;
     for (const [id, replica] of this.replicas) {
       const row = from.get(wiring.clockOf.get(id) ?? "");
       if (row !== undefined) replica.beginAt(row);
     }
+    return from;
   }
 
   /** Reads the records there are; false if a snapshot at which it began belongs to another history. */
@@ -222,6 +242,28 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     ports.run.moveOn();
   }
 
+  /**
+   * Takes strategies out: nodes that only they have are given up, and the others continue after the last bucket. To be
+   * called also after a bucket failed because of one of them; nothing of that bucket was published.
+   */
+  remove(gone: ReadonlySet<OnlineGraph>): void {
+    const { ports } = this.#options;
+    const rest = this.#graph.members.filter((member) => !gone.has(member));
+    const graph = { ...mergeOnlineGraphs(rest), sources: this.#graph.sources };
+    this.#graph = graph;
+    const kept = new Set(graph.computed.map(({ id }) => id));
+    const removed = [...this.#replicas].filter(([id]) => !kept.has(id));
+    for (const [id, replica] of removed) {
+      this.#replicas.delete(id);
+      this.#unasked.delete(replica);
+      this.#removed.add(replica);
+    }
+    ports.leases.drop(removed.map(([, replica]) => replica));
+    if (this.#compute === undefined) return;
+    this.#wiring = this.#wire();
+    this.#compute.rewire(this.#wiring, graph);
+  }
+
   /** Stops computing and gives up the leases, each once its window is empty. */
   async stop(): Promise<void> {
     if (this.#stop.signal.aborted) return;
@@ -274,12 +316,12 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     }
   }
 
-  take(bucket: ComputedBucket): void {
+  take(bucket: ContextBucket): void {
     this.#options.listener.take(this, bucket);
     if (bucket.row % 64 === 0) this.#snapshots.look(bucket.row, this.replicas.values());
   }
 
-  evaluated(count: number, bucket: ComputedBucket, isFirst: boolean): void {
+  evaluated(count: number, bucket: ContextBucket, isFirst: boolean): void {
     this.#options.listener.evaluated(this, count, bucket, isFirst);
   }
 
@@ -299,8 +341,8 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   }
 
   #wire(): OnlineWiring {
-    const { graph, sources, tags } = this.#options;
-    return wire(graph, [...sources.inputs, ...tags.inputs], tags.matches);
+    const { sources, tags } = this.#options;
+    return wire(this.#graph, [...sources.inputs, ...tags.inputs], tags.matches);
   }
 
   /**
@@ -320,7 +362,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   #makeReplica(nodeId: string, computeKey: string): QueueReplica {
     const { ports, graph, sources } = this.#options;
     const node = graph.computed.find((one) => one.id === nodeId)!;
-    const build = hostedBuild(graph.identified.hashCode(node.hashable.code));
+    const build = hostedBuild(graph.codeHashes.get(nodeId)!);
     const content = { build, feedFingerprint: "" };
     const start = () => {
       const row = this.#originRow(replica);
@@ -338,6 +380,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
 
   #read(records: readonly WireRecord[]): void {
     for (const record of records) this.#byKey.get(record.computeKey)?.read(record);
+    for (const replica of this.#removed) replica.freeBefore(Number.POSITIVE_INFINITY);
     this.#snapshots.send();
     this.#options.ports.run.moveOn();
   }

@@ -15,10 +15,11 @@ import {
 import { FakeSnapshots } from "../../../testing/fake-snapshots.ts";
 import { FakeLog, ManualClock, replayBars } from "../../../testing/index.ts";
 import { identifyStrategy } from "../../strategy-loading/identify-strategy.ts";
+import { FeedWatermarks } from "../log/feed-watermarks.ts";
 import { isInputKnown, type OnlineInput } from "../log/input.ts";
 import { QueueReplica } from "../log/queue-replica.ts";
 import { type CarriedRecord, singleRecords, wireRecord } from "../log/wire-records.ts";
-import { type OnlineGraph, onlineGraph } from "../session/graph.ts";
+import { FeedCache, mergeOnlineGraphs, type OnlineGraph, onlineGraph } from "../session/graph.ts";
 import { ContextExecutor } from "./context-executor.ts";
 import { isKept } from "./history.ts";
 import {
@@ -107,7 +108,11 @@ class Runner {
 
   static async of(hasState: boolean, feedRows: number): Promise<Runner> {
     const rows = replayBars(historyRows, feedRows);
-    const graph = await onlineGraph(identified.get(hasState)!, config, async () => rows);
+    const graph = await onlineGraph(
+      identified.get(hasState)!,
+      config,
+      new FeedCache(async () => rows),
+    );
     return new Runner(graph);
   }
 
@@ -120,7 +125,8 @@ class Runner {
     this.input = { nodeId, source: "feed", clock, replica, feed };
     for (const { id } of graph.computed) this.replicas.set(id, this.#replica(id, false));
     this.#all = [replica, ...this.replicas.values()];
-    const wiring = wire(graph, [this.input], new Map());
+    const merged = mergeOnlineGraphs([graph]);
+    const wiring = wire(merged, [this.input], new Map());
     const reports = { event: () => {}, problem: (what: string) => this.problems.push(what) };
     this.cache = new SnapshotCache({
       queues: createClient(
@@ -141,7 +147,7 @@ class Runner {
       reports,
     });
     this.executor = new ContextExecutor({
-      graph,
+      graph: merged,
       wiring,
       replicas: this.replicas,
       cache: this.cache,
@@ -303,6 +309,7 @@ class Runner {
       start,
     };
     return new QueueReplica(identity, {
+      watermarks: new FeedWatermarks(),
       elapsedMs: () => 0,
       publish: ({ computeKey }, records) =>
         this.#sent.push(...records.map((record) => wireRecord(computeKey, record))),

@@ -1,7 +1,7 @@
 import type { StepExecutor } from "@qmtl/core/dataflow";
 import type { QueueReplica } from "../log/queue-replica.ts";
 import type { RowContent } from "../log/wire-records.ts";
-import type { OnlineGraph } from "../session/graph.ts";
+import type { MergedGraph } from "../session/graph.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { OnlineBucket } from "./clocks.ts";
 import { isSameRow, rowText, shortHash, windowHash, windowHashRows } from "./hashes.ts";
@@ -9,7 +9,7 @@ import { clockKeyOf } from "./history.ts";
 import type { OnlineWiring } from "./wiring.ts";
 
 interface RowExchangeOptions {
-  readonly graph: OnlineGraph;
+  readonly graph: MergedGraph;
   readonly replicas: ReadonlyMap<string, QueueReplica>;
   readonly reports: RunReports;
 }

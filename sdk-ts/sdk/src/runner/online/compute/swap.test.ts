@@ -6,7 +6,8 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { expect, test, vi } from "vitest";
 import type { RunPorts } from "../log/run-ports.ts";
-import type { ComputedBucket } from "./clocks.ts";
+import type { HostedStrategy } from "../session/hosted-strategy.ts";
+import type { ContextBucket } from "./clocks.ts";
 import type { OnlineContext } from "./context.ts";
 import { ContextSwaps } from "./swap.ts";
 
@@ -14,33 +15,37 @@ import { ContextSwaps } from "./swap.ts";
 class FakeContext {
   readonly replicas = new Map();
   isWarm = true;
-  lastRow = 199;
+  row = 199;
   endMs = 199;
   readonly start = async (): Promise<void> => {};
   readonly stop = async (): Promise<void> => {};
+  readonly lastRow = (): number => this.row;
+  readonly members: readonly object[];
+
+  constructor(strategies: readonly HostedStrategy[]) {
+    this.members = strategies.map(({ graph }) => graph);
+  }
 
   /** Computes the bucket of a row, whose end is the row's number in milliseconds. */
-  bucket(row: number, target: number): ComputedBucket {
-    const previousEndMs = this.endMs;
-    this.lastRow = row;
-    this.endMs = row;
-    const ends = [{ source: "feed", row }];
-    return {
+  bucket(row: number, target: number): ContextBucket {
+    const times = {
       row,
       bucketEndMs: row,
-      previousEndMs,
-      ends,
-      targets: [target],
-      sizedRows: [Number.NaN],
-      signals: [],
+      previousEndMs: this.endMs,
+      ends: [{ source: "feed", row }],
     };
+    this.row = row;
+    this.endMs = row;
+    const part = { ...times, targets: [target], sizedRows: [Number.NaN], signals: [] };
+    return { ...times, parts: new Map(this.members.map((graph) => [graph as never, part])) };
   }
 }
 
 /** A swap whose DAG Manager gives these answers, one after the other, and then none. */
 function openSwap(...answers: ContextSwap[]) {
-  const from = new FakeContext();
-  const to = new FakeContext();
+  const strategy = strategyNamed("");
+  const from = new FakeContext([strategy]);
+  const to = new FakeContext([strategy]);
   const handed: [number, number][] = [];
   const asked: SwapPhase[] = [];
   const answerSwap = async ({ answer }: { answer: { phase: SwapPhase } }) => {
@@ -53,6 +58,7 @@ function openSwap(...answers: ContextSwap[]) {
       if (answers.length > 0) setImmediate(wake);
       return { cancel: () => {} };
     },
+    elapsedMs: () => 0,
   };
   const ports = {
     tickets: { call: (call: (ticket: string) => unknown) => call("ticket") },
@@ -60,22 +66,36 @@ function openSwap(...answers: ContextSwap[]) {
     clock,
     tasks: { track: () => {} },
     reports: { event: () => {}, problem: () => {} },
-    run: { moveOn: () => {} },
+    run: { moveOn: () => {}, guard: (work: () => void) => work() },
   } as unknown as RunPorts;
   const contexts = [from, to] as unknown as OnlineContext[];
   const swap = new ContextSwaps(
     {
       ports,
       contexts: { openContext: () => contexts.shift()! },
-      targets: { hasRoom: true, push: ({ row, targets }) => void handed.push([row, targets[0]!]) },
+      targets: {
+        hasRoom: true,
+        push: ({ parts }) => {
+          for (const { row, targets } of parts.values()) handed.push([row, targets[0]!]);
+        },
+      },
       evaluations: { shared: 0, own: 0, warmup: 0, swap: 0 },
+      sources: new Set(["feed"]),
     },
-    new Map(),
-    undefined,
+    [{ strategy, computeKeys: new Map(), context: undefined }],
   );
   const compute = (context: FakeContext, row: number, target: number) =>
     swap.take(context as unknown as OnlineContext, context.bucket(row, target));
-  return { swap, from, to, handed, compute, asked };
+  const ended = (row: number) =>
+    swap.ended({ bucketEndMs: row, ends: [], parts: new Map([[strategy, { row } as never]]) });
+  return { swap, from, to, handed, compute, asked, ended };
+}
+
+/** A strategy as far as a swap looks at it. */
+function strategyNamed(strategyId: string): HostedStrategy {
+  const reports = { event: () => {} };
+  const graph = { queries: [] };
+  return { strategyId, graph, reports, isOut: false } as unknown as HostedStrategy;
 }
 
 /** Target 1 comes from the old context, 2 from the new one. */
@@ -111,7 +131,7 @@ test("buckets before the row of a change come from the old context, the rest fro
 });
 
 test("a change before the first bucket takes that bucket from the new context, and does not hold the feed for ever", () => {
-  const { swap, from, to, handed, compute } = openSwap();
+  const { swap, from, to, handed, compute, ended } = openSwap();
   commit(swap, 1);
 
   compute(from, 200, 1);
@@ -119,21 +139,21 @@ test("a change before the first bucket takes that bucket from the new context, a
   compute(to, 200, 2);
   expect(handed).toEqual([[200, 2]]);
 
-  swap.ended(200);
+  ended(200);
   compute(to, 201, 2);
   expect(handed.at(-1)).toEqual([201, 2]);
 });
 
 test("a bucket that the new context began after comes from the old one: nobody else would end it", () => {
-  const { swap, from, to, handed, compute } = openSwap();
+  const { swap, from, to, handed, compute, ended } = openSwap();
   commit(swap, 1);
-  to.lastRow = 200;
+  to.row = 200;
   to.endMs = 200;
 
   compute(from, 200, 1);
   expect(handed).toEqual([[200, 1]]);
 
-  swap.ended(200);
+  ended(200);
   compute(to, 201, 2);
   expect(handed.at(-1)).toEqual([201, 2]);
 });

@@ -1,103 +1,128 @@
-import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
+import type { ContextSwap } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { pause } from "../../../control/index.ts";
+import type { SdkTimer } from "../../../control/index.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
 import type { RunPorts } from "../log/run-ports.ts";
+import type { HostedStrategy } from "../session/hosted-strategy.ts";
 import type { Evaluations } from "../session/online-run.ts";
-import type { ComputedBucket } from "./clocks.ts";
+import type { ComputedBucket, ContextBucket, FeedEnd } from "./clocks.ts";
 import type { ContextListener, OnlineContext } from "./context.ts";
+import { StrategySwap, type SwapListener } from "./strategy-swap.ts";
 
 interface ContextSwapsOptions {
   readonly ports: RunPorts;
   readonly contexts: ContextOpener;
-  readonly targets: BucketTaker;
+  readonly targets: SliceTaker;
   /** Counters of evaluations, by purpose; updated here. */
   readonly evaluations: Evaluations;
+  /** Entries of `sources:` whose streams every context reads. */
+  readonly sources: ReadonlySet<string>;
+}
+
+/** A strategy and where its nodes are computed. */
+export interface StrategyPlace {
+  readonly strategy: HostedStrategy;
+  /** Compute key by node id. */
+  readonly computeKeys: ReadonlyMap<string, string>;
+  readonly context: ComputeContext | undefined;
 }
 
 /** Opens compute contexts. Implemented by `RunParts`. */
 export interface ContextOpener {
-  /** Opens a context for computed nodes with these compute keys, without starting it. */
+  /** Opens a context for the computed nodes of these strategies, with these compute keys, without starting it. */
   openContext(
+    strategies: readonly HostedStrategy[],
     computeKeys: ReadonlyMap<string, string>,
     context: ComputeContext | undefined,
     listener: ContextListener,
   ): OnlineContext;
 }
 
-/** Takes the buckets whose targets are to be sent. Implemented by `TargetSender`. */
-export interface BucketTaker {
-  /** Whether another bucket can be taken now. */
-  readonly hasRoom: boolean;
-  push(bucket: ComputedBucket): void;
+/** What the strategies decide at one moment. */
+export interface StrategySlice {
+  readonly bucketEndMs: number;
+  /** Rows of feeds that end with it. */
+  readonly ends: readonly FeedEnd[];
+  /** Bucket of each strategy. */
+  readonly parts: ReadonlyMap<HostedStrategy, ComputedBucket>;
 }
 
-/**
- * Interval at which an answer is repeated until the swap is decided, milliseconds: the decision's event may be lost.
- */
-const answerAgainMs = 2_000;
+/** Takes the buckets whose targets are to be sent. Implemented by `TargetSender`. */
+export interface SliceTaker {
+  /** Whether another one can be taken now. */
+  readonly hasRoom: boolean;
+  push(slice: StrategySlice): void;
+}
+
 /** Largest number of buckets of a context that wait for their turn. */
 const waitingRowsMax = 64;
+/**
+ * Strategies that rise to one context at about the same time share it: it is opened once all are there, or none has
+ * come for the first time, at most after the second, milliseconds. One that comes later has a context of its own, which
+ * reads the rows of nodes that the other one computes.
+ */
+const gatherMs = 50;
+const gatherMsMax = 500;
 
-interface Swap {
-  readonly id: string;
-  readonly to: OnlineContext;
-  phase: SwapPhase;
-  fromRow: number;
-  /** The last answer, so that none is given twice. */
-  answered: string;
+/** Strategies whose nodes are to be computed together. */
+interface Gathering {
+  readonly name: string;
+  readonly places: Map<StrategySwap, StrategyPlace>;
+  readonly fromMs: number;
+  timer: SdkTimer | undefined;
 }
 
 /**
- * Decides from which compute context the targets of each bucket are taken. During a context swap both are computed;
- * buckets before `from_row` come from the old one, the rest from the new one, and none from `from_row` on is handed out
- * before the swap is decided (Q16 and Q17 in docs/internals/queues.md). A bucket's row is the highest of the feeds, as
- * the DAG Manager counts.
+ * The compute contexts of a run, and from which of them the targets of each strategy are taken at each bucket. Buckets
+ * that end at one moment are handed out together. Strategies are computed together where their nodes have the same
+ * compute keys.
  */
-export class ContextSwaps implements ContextListener {
+export class ContextSwaps implements ContextListener, SwapListener {
   readonly #options: ContextSwapsOptions;
+  readonly #swaps = new Map<HostedStrategy, StrategySwap>();
+  /** Open contexts, each with the name of its compute context. */
+  readonly #contexts = new Map<OnlineContext, string>();
   /** Waiting buckets of each context, by the end of the previous bucket. */
-  readonly #rows = new Map<OnlineContext, Map<number, ComputedBucket>>();
-  readonly #stop = new AbortController();
+  readonly #rows = new Map<OnlineContext, Map<number, ContextBucket>>();
+  readonly #gatherings = new Set<Gathering>();
   readonly #leaving = new Set<Promise<void>>();
-  #current: OnlineContext;
-  #swap: Swap | undefined;
-  #handed: ComputedBucket | undefined;
-  #endedRow = -1;
-  /** Answers, one call at a time. */
-  #answering: Promise<void> = Promise.resolve();
-  /** The wait before an answer is repeated: aborted when there is a newer one to give, or none. */
-  #repeatWait = new AbortController();
+  #isStopped = false;
 
-  /** Begins with a context for these keys. */
-  constructor(
-    options: ContextSwapsOptions,
-    computeKeys: ReadonlyMap<string, string>,
-    context: ComputeContext | undefined,
-  ) {
+  /** Begins with the contexts in which the strategies are now. */
+  constructor(options: ContextSwapsOptions, places: readonly StrategyPlace[]) {
     this.#options = options;
-    this.#current = options.contexts.openContext(computeKeys, context, this);
+    for (const group of groupsOf(places)) {
+      const context = this.#open(group);
+      for (const { strategy } of group) {
+        this.#swaps.set(strategy, new StrategySwap(strategy, context, options.ports, this));
+      }
+    }
   }
 
-  /** The context from which targets are taken now. */
-  get current(): OnlineContext {
-    return this.#current;
+  /** The contexts from which targets are taken now. */
+  get current(): readonly OnlineContext[] {
+    const own = [...this.#swaps.values()].filter(({ strategy }) => !strategy.isOut);
+    return [...new Set(own.map(({ current }) => current))];
   }
 
   get contexts(): readonly OnlineContext[] {
-    return this.#swap === undefined ? [this.#current] : [this.#current, this.#swap.to];
+    return [...this.#contexts.keys()];
   }
 
   evaluated(
     context: OnlineContext,
     count: number,
-    { row }: ComputedBucket,
+    { parts }: ContextBucket,
     isFirst: boolean,
   ): void {
     const { evaluations } = this.#options;
+    const isTurn = [...this.#swaps.values()].some((swap) => {
+      const row = parts.get(swap.strategy.graph)?.row;
+      return row !== undefined && swap.isTurnOf(context, row);
+    });
     if (!isFirst) evaluations.warmup += count;
-    else if (this.#isExtra(context, row)) evaluations.swap += count;
-    else evaluations.shared += count;
+    else if (isTurn) evaluations.shared += count;
+    else evaluations.swap += count;
   }
 
   warmedUp(count: number): void {
@@ -112,22 +137,14 @@ export class ContextSwaps implements ContextListener {
     await Promise.all(own.map((context) => context.storeSnapshot(replica)));
   }
 
-  /** Whether the evaluations of a context for a row are extra work of a swap. */
-  #isExtra(context: OnlineContext, row: number): boolean {
-    const swap = this.#swap;
-    if (swap === undefined) return context !== this.#current;
-    const isNewTurn = swap.phase === SwapPhase.COMMIT && row >= swap.fromRow;
-    return isNewTurn ? context !== swap.to : context !== this.#current;
-  }
-
   hasRoom(context: OnlineContext): boolean {
     const waiting = this.#rows.get(context)?.size ?? 0;
     return this.#options.targets.hasRoom && waiting < waitingRowsMax;
   }
 
   /** A context computed a bucket. */
-  take(context: OnlineContext, bucket: ComputedBucket): void {
-    if (this.#handed !== undefined && bucket.bucketEndMs <= this.#handed.bucketEndMs) return;
+  take(context: OnlineContext, bucket: ContextBucket): void {
+    if (bucket.bucketEndMs <= this.#handedMs(context)) return;
     let rows = this.#rows.get(context);
     if (rows === undefined) {
       rows = new Map();
@@ -135,200 +152,208 @@ export class ContextSwaps implements ContextListener {
     }
     rows.set(bucket.previousEndMs, bucket);
     this.#hand();
-    if (context === this.#swap?.to && this.#swap.phase === SwapPhase.OPENING) this.warm();
+    this.warm();
   }
 
-  /** The end of a row was answered. */
-  ended(row: number): void {
-    this.#endedRow = row;
-    const swap = this.#swap;
-    if (swap?.phase === SwapPhase.COMMIT && row >= swap.fromRow) this.#finish(swap);
+  /** The end of a slice was answered. */
+  ended({ parts }: StrategySlice): void {
+    let isLeft = false;
+    for (const [strategy, { row }] of parts) {
+      if (this.#swaps.get(strategy)?.ended(row) === true) isLeft = true;
+    }
+    if (isLeft) this.#settle();
   }
 
-  /** Answers the DAG Manager that the new context has caught up with the sources. */
+  /** Answers the DAG Manager for each strategy whose new context has caught up with the sources. */
   warm(): void {
-    const swap = this.#swap;
-    if (swap?.phase !== SwapPhase.OPENING || !swap.to.isWarm) return;
-    this.#answer(swap, SwapPhase.OPENING, swap.to.lastRow);
+    for (const swap of this.#swaps.values()) swap.warm();
   }
 
-  /** Takes a phase of a swap, from the stream or from an answer; repeated and outdated ones change nothing. */
+  /** Takes a phase of a swap; see `StrategySwap.phase`. */
   phase(message: ContextSwap): void {
-    const { phase } = message;
-    let swap = this.#swap;
-    if (swap !== undefined && swap.id !== message.swapId) {
-      if (phase === SwapPhase.ABORTED) return;
-      this.#drop(swap);
-      swap = undefined;
+    for (const [{ strategyId }, swap] of this.#swaps) {
+      if (strategyId === message.strategyId) swap.phase(message);
     }
-    if (swap === undefined) {
-      if (phase === SwapPhase.ABORTED || this.#isCurrent(message)) return;
-      swap = this.#begin(message);
-    }
-    if (phase === SwapPhase.ABORTED) {
-      this.#drop(swap);
-      this.#options.ports.reports.event(
-        "swap",
-        "the change of context was abandoned; the old one continues",
-        -1,
-      );
-      this.#hand();
-      this.#options.ports.run.moveOn();
-      return;
-    }
-    if (phase < swap.phase) return;
-    const fromRow = Number(message.fromRow);
-    const isNews = phase !== swap.phase || fromRow !== swap.fromRow;
-    swap.phase = phase;
-    swap.fromRow = fromRow;
-    if (phase === SwapPhase.OPENING) this.warm();
-    if (!isNews) return;
-    if (phase === SwapPhase.PREPARE) this.#answer(swap, SwapPhase.PREPARE, 0);
-    if (phase === SwapPhase.COMMIT) {
-      this.#options.ports.reports.event(
-        "swap",
-        `targets come from the new context from row ${fromRow} on`,
-        fromRow,
-      );
-      this.#hand();
-      this.#options.ports.run.moveOn();
-    }
+  }
+
+  /** Takes strategies out that are no longer computed: the others continue. */
+  takeOut(strategies: readonly HostedStrategy[]): void {
+    for (const strategy of strategies) this.#swaps.get(strategy)?.takenOut();
+    this.#settle();
+    this.turnChanged();
   }
 
   /** Stops every context; each gives up its leases. */
   async stop(): Promise<void> {
-    this.#stop.abort();
-    this.#repeatWait.abort();
-    await Promise.all([...this.contexts.map((context) => context.stop()), ...this.#leaving]);
-    await this.#answering;
+    this.#isStopped = true;
+    for (const gathering of this.#gatherings) gathering.timer?.cancel();
+    this.#gatherings.clear();
+    const contexts = this.contexts.map((context) => context.stop());
+    await Promise.all([...contexts, ...this.#leaving]);
+    await Promise.all([...this.#swaps.values()].map((swap) => swap.stop()));
   }
 
-  #isCurrent(message: ContextSwap): boolean {
-    const mine = new Set([...this.#current.replicas.values()].map((replica) => replica.computeKey));
-    return message.keys.every((key) => mine.has(key.newComputeKey));
+  opening(swap: StrategySwap, { keys, newContext }: ContextSwap): void {
+    const { strategy } = swap;
+    const computeKeys = new Map(keys.map((key) => [key.nodeId, key.newComputeKey]));
+    const place = { strategy, computeKeys, context: newContext };
+    const { clock } = this.#options.ports;
+    const name = nameOf(newContext);
+    let gathering = [...this.#gatherings].find((one) => fits([...one.places.values()], place));
+    if (gathering === undefined) {
+      gathering = { name, places: new Map(), fromMs: clock.elapsedMs(), timer: undefined };
+      this.#gatherings.add(gathering);
+    }
+    gathering.places.set(swap, place);
+    this.#gathered(gathering);
   }
 
-  #begin(message: ContextSwap): Swap {
-    const keys = new Map(message.keys.map((key) => [key.nodeId, key.newComputeKey]));
-    const to = this.#options.contexts.openContext(keys, message.newContext, this);
-    const { swapId: id, phase } = message;
-    const swap: Swap = { id, to, phase, fromRow: 0, answered: "" };
-    if (phase !== SwapPhase.OPENING) swap.phase = SwapPhase.OPENING;
-    this.#swap = swap;
-    this.#options.ports.reports.event(
-      "swap",
-      "a new compute context is opened beside the old one",
-      -1,
+  dropped(swap: StrategySwap): void {
+    for (const gathering of this.#gatherings) {
+      if (!gathering.places.delete(swap) || gathering.places.size > 0) continue;
+      gathering.timer?.cancel();
+      this.#gatherings.delete(gathering);
+    }
+    this.#settle();
+  }
+
+  turnChanged(): void {
+    this.#hand();
+    this.#options.ports.run.moveOn();
+  }
+
+  next(context: OnlineContext, afterMs: number | undefined): ContextBucket | undefined {
+    const rows = this.#rows.get(context);
+    return afterMs === undefined ? rows?.values().next().value : rows?.get(afterMs);
+  }
+
+  /** Opens the context of strategies that rise together, or waits for more of them. */
+  #gathered(gathering: Gathering): void {
+    const { clock } = this.#options.ports;
+    gathering.timer?.cancel();
+    const others = [...this.#swaps.values()].filter(
+      ({ strategy, current }) => !strategy.isOut && this.#contexts.get(current) !== gathering.name,
     );
-    this.#options.ports.tasks.track(to.start());
-    return swap;
+    const isAll = others.every((swap) => gathering.places.has(swap));
+    const waitedMs = clock.elapsedMs() - gathering.fromMs;
+    const open = (): void => this.#options.ports.run.guard(() => this.#openGathered(gathering));
+    if (isAll || waitedMs >= gatherMsMax) open();
+    else gathering.timer = clock.setTimer(open, Math.min(gatherMs, gatherMsMax - waitedMs));
   }
 
-  #drop(swap: Swap): void {
-    this.#swap = undefined;
-    this.#repeatWait.abort();
-    this.#rows.delete(swap.to);
-    this.#leave(swap.to);
+  #openGathered(gathering: Gathering): void {
+    this.#gatherings.delete(gathering);
+    const { places } = gathering;
+    const context = this.#open([...places.values()]);
+    for (const swap of places.keys()) swap.opened(context);
+    this.#options.ports.tasks.track(context.start());
+  }
+
+  #open(places: readonly StrategyPlace[]): OnlineContext {
+    const [first] = places;
+    const computeKeys = new Map(places.flatMap((place) => [...place.computeKeys]));
+    const strategies = places.map(({ strategy }) => strategy);
+    const context = this.#options.contexts.openContext(
+      strategies,
+      computeKeys,
+      first?.context,
+      this,
+    );
+    this.#contexts.set(context, nameOf(first?.context));
+    return context;
+  }
+
+  /** Leaves the contexts that no strategy has any more; takes those that left out of the others. */
+  #settle(): void {
+    if (this.#isStopped) return;
+    for (const context of this.contexts) {
+      const used = [...this.#swaps.values()].filter((swap) => swap.contexts.includes(context));
+      const kept = new Set(used.map(({ strategy }) => strategy.graph));
+      const gone = context.members.filter((graph) => !kept.has(graph));
+      if (kept.size === 0) this.#leave(context);
+      else if (gone.length > 0) context.remove(new Set(gone));
+    }
   }
 
   #leave(context: OnlineContext): void {
+    this.#contexts.delete(context);
+    this.#rows.delete(context);
     const left = context.stop().finally(() => this.#leaving.delete(left));
     this.#leaving.add(left);
   }
 
+  /** End up to which every strategy that a context computes has its buckets; −∞ for none. */
+  #handedMs(context: OnlineContext): number {
+    const own = [...this.#swaps.values()].filter((swap) => swap.contexts.includes(context));
+    return own.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...own.map((o) => o.handedMs));
+  }
+
   /** Hands out the buckets whose turn it is. */
   #hand(): void {
-    for (;;) {
-      const swap = this.#swap;
-      const own = this.#next(this.#current);
-      const other = swap === undefined ? undefined : this.#next(swap.to);
-      const row = own?.row ?? other?.row ?? Number.NEGATIVE_INFINITY;
-      const isNewTurn =
-        swap !== undefined && swap.phase >= SwapPhase.PREPARE && row >= swap.fromRow;
-      if (isNewTurn && swap.phase === SwapPhase.PREPARE) return;
-      const isOwn = !isNewTurn || this.#isPassedOver(swap.to, own, other);
-      const bucket = isOwn ? own : other;
-      if (bucket === undefined) return;
-      this.#handed = bucket;
-      for (const rows of this.#rows.values()) {
-        for (const [at, each] of rows) {
-          if (each.bucketEndMs <= bucket.bucketEndMs) rows.delete(at);
-        }
+    for (let slice = this.#nextSlice(); slice !== undefined; slice = this.#nextSlice()) {
+      for (const [strategy, bucket] of slice.parts) this.#swaps.get(strategy)?.handed(bucket);
+      for (const [context, rows] of this.#rows) {
+        const handedMs = this.#handedMs(context);
+        for (const [at, { bucketEndMs }] of rows) if (bucketEndMs <= handedMs) rows.delete(at);
       }
-      this.#options.targets.push(bucket);
+      this.#options.targets.push(slice);
     }
   }
 
-  /** The bucket of a context that follows the last one handed out; its first one before that. */
-  #next(context: OnlineContext): ComputedBucket | undefined {
-    const rows = this.#rows.get(context);
-    if (this.#handed !== undefined) return rows?.get(this.#handed.bucketEndMs);
-    return rows?.values().next().value;
-  }
-
-  /**
-   * Whether the new context began after a bucket of the old one, so that it will never have it. The old context's
-   * bucket is taken then: a bucket that is never ended blocks its feed, and the next one would never come.
-   */
-  #isPassedOver(
-    to: OnlineContext,
-    own: ComputedBucket | undefined,
-    other: ComputedBucket | undefined,
-  ): boolean {
-    if (own === undefined) return false;
-    if (other !== undefined) return other.bucketEndMs > own.bucketEndMs;
-    return to.isWarm && to.endMs >= own.bucketEndMs;
-  }
-
-  #finish(swap: Swap): void {
-    const old = this.#current;
-    this.#current = swap.to;
-    this.#swap = undefined;
-    this.#rows.delete(old);
-    this.#leave(old);
-    this.#answer(swap, SwapPhase.COMMIT, 0);
-  }
-
-  /** Answers a phase. The answer is repeated until the phase is over; that to COMMIT, until it was received. */
-  #answer(swap: Swap, phase: SwapPhase, warmRow: number): void {
-    const { fromRow } = swap;
-    const answered = `${phase}/${fromRow}/${warmRow}`;
-    if (answered === swap.answered) return;
-    swap.answered = answered;
-    this.#repeatWait.abort();
-    const repeatWait = new AbortController();
-    this.#repeatWait = repeatWait;
-    const { ports } = this.#options;
-    const signal = this.#stop.signal;
-    this.#answering = this.#answering.then(async () => {
-      const isDue = () =>
-        !signal.aborted &&
-        swap.answered === answered &&
-        (phase === SwapPhase.COMMIT || (this.#swap === swap && swap.phase === phase));
-      for (let failures = 0; isDue(); failures++) {
-        const endedRow = this.#handed?.row ?? this.#endedRow;
-        const answering = {
-          swapId: swap.id,
-          phase,
-          endedRow: BigInt(endedRow),
-          warmRow: BigInt(warmRow),
-          fromRow: BigInt(fromRow),
-        };
-        try {
-          const answer = await ports.tickets.call(
-            (ticket) => ports.queues.answerSwap({ ticket, answer: answering }),
-            signal,
-          );
-          if (phase === SwapPhase.COMMIT) return;
-          if (answer.swap !== undefined && isDue()) this.phase(answer.swap);
-          failures = -1;
-          if (isDue()) await pause(ports.clock, answerAgainMs, repeatWait.signal);
-        } catch (failure) {
-          if (signal.aborted) return;
-          ports.reports.problem(String(failure));
-          await pause(ports.clock, Math.min(2_000, 100 * 2 ** failures), signal);
-        }
+  /** The next moment of which everything is computed; undefined while that is not so. */
+  #nextSlice(): StrategySlice | undefined {
+    const chosen: [StrategySwap, ContextBucket][] = [];
+    const waiting: StrategySwap[] = [];
+    let bucketEndMs = Number.POSITIVE_INFINITY;
+    for (const swap of this.#swaps.values()) {
+      if (swap.strategy.isOut) continue;
+      const bucket = swap.choice();
+      if (bucket === undefined) waiting.push(swap);
+      else {
+        chosen.push([swap, bucket]);
+        bucketEndMs = Math.min(bucketEndMs, bucket.bucketEndMs);
       }
-    });
+    }
+    const parts = new Map<HostedStrategy, ComputedBucket>();
+    const ends = new Map<string, FeedEnd>();
+    for (const [{ strategy }, bucket] of chosen) {
+      if (bucket.bucketEndMs !== bucketEndMs) continue;
+      const part = bucket.parts.get(strategy.graph);
+      if (part !== undefined) parts.set(strategy, part);
+      for (const end of bucket.ends) ends.set(end.source, end);
+    }
+    if (parts.size === 0) return undefined;
+    // All contexts have the rows of the strategies' streams; what only a query found may be one context's alone.
+    const { sources } = this.#options;
+    const isWaiting = waiting.some((swap) => !swap.isPast(bucketEndMs));
+    if (isWaiting && [...ends.keys()].some((source) => sources.has(source))) return undefined;
+    return { bucketEndMs, ends: [...ends.values()], parts };
   }
+}
+
+/** Strategies in groups that are computed together. */
+function groupsOf(places: readonly StrategyPlace[]): StrategyPlace[][] {
+  const groups: StrategyPlace[][] = [];
+  for (const place of places) {
+    const group = groups.find((one) => fits(one, place));
+    if (group === undefined) groups.push([place]);
+    else group.push(place);
+  }
+  return groups;
+}
+
+/**
+ * Whether a strategy can be computed together with others: their nodes have the same compute keys, and none asks for
+ * queues by tag, which depends on the pins of the strategy alone.
+ */
+function fits(group: readonly StrategyPlace[], place: StrategyPlace): boolean {
+  return group.every(({ strategy, computeKeys, context }) => {
+    if (strategy.graph.queries.length > 0 || place.strategy.graph.queries.length > 0) return false;
+    if (nameOf(context) !== nameOf(place.context)) return false;
+    return [...place.computeKeys].every(([id, key]) => (computeKeys.get(id) ?? key) === key);
+  });
+}
+
+function nameOf(context: ComputeContext | undefined): string {
+  return context === undefined ? "" : `${context.executionDomain} ${context.partition}`;
 }

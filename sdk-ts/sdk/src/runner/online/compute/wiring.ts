@@ -1,7 +1,7 @@
-import { compilePlan, type RuntimeGraph } from "@qmtl/core/dataflow";
+import { compilePlan, mergeGraphs, type RuntimeGraph } from "@qmtl/core/dataflow";
 import { type TagMatch, toRuntimeGraph } from "../../../strategy/graphs.ts";
 import type { OnlineInput } from "../log/input.ts";
-import type { OnlineGraph } from "../session/graph.ts";
+import type { MergedGraph } from "../session/graph.ts";
 
 /** The graph as it is run now: its inputs, and which clock each computed node is on. */
 export interface OnlineWiring {
@@ -16,17 +16,19 @@ export interface OnlineWiring {
 }
 
 /**
- * Wires a strategy's computed nodes to its inputs.
+ * Wires the computed nodes of strategies to their inputs.
  *
  * @param found queues that each tag query has found, by its node id
  * @throws {DeclarationError} `TAG_QUERY_UNRESOLVED` for a tag query without queues
  */
 export function wire(
-  graph: OnlineGraph,
+  graph: MergedGraph,
   inputs: readonly OnlineInput[],
   found: ReadonlyMap<string, readonly TagMatch[]>,
 ): OnlineWiring {
-  const runtime = toRuntimeGraph(graph.identified.graph, { tagMatches: found });
+  const runtime = mergeGraphs(
+    graph.graphs.map((each) => toRuntimeGraph(each, { tagMatches: found })),
+  );
   const computed = graph.computed.map(({ id }) => id);
   const supplied = inputs.map(({ nodeId }) => nodeId);
   const plan = compilePlan({ graph: runtime, supplied, wanted: computed });

@@ -11,6 +11,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { pause } from "../../../control/clock.ts";
 import { ManualClock, waitUntil } from "../../../testing/index.ts";
 import { StartedClock } from "../session/ongoing-run.ts";
+import { FeedWatermarks } from "./feed-watermarks.ts";
 import { HeldLeases } from "./held-leases.ts";
 import { QueueReplica } from "./queue-replica.ts";
 
@@ -91,6 +92,7 @@ function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {
         },
       },
       {
+        watermarks: new FeedWatermarks(),
         elapsedMs: () => clock.nowMs(),
         publish: () => {},
         release: (of, epoch, reason) => keeper.release(of, epoch, reason),

@@ -200,16 +200,19 @@ export class HeldLeases {
 
   /**
    * Queues whose leases are to be requested. One that this session is giving up is requested only afterwards: before,
-   * the session would be granted again the lease that it is about to give up.
+   * the session would be granted again the lease that it is about to give up. Of several replicas of one queue, in
+   * different contexts, one holds the lease, and the others follow it.
    */
   #wanted(): QueueReplica[] {
-    const leaving = new Set(this.#releases.keys());
-    for (const replica of this.#leaving)
-      if (replica.phase !== "WAITING") leaving.add(replica.computeKey);
-    return [...this.#replicas].filter(
-      (replica) =>
-        replica.phase === "WAITING" && !replica.isEnded && !leaving.has(replica.computeKey),
-    );
+    const taken = new Set(this.#releases.keys());
+    for (const replica of [...this.#replicas, ...this.#leaving])
+      if (replica.phase !== "WAITING") taken.add(replica.computeKey);
+    return [...this.#replicas].filter((replica) => {
+      if (replica.phase !== "WAITING" || replica.isEnded || taken.has(replica.computeKey))
+        return false;
+      taken.add(replica.computeKey);
+      return true;
+    });
   }
 
   #changed(): Promise<void> {

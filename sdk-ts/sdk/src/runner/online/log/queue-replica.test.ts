@@ -1,6 +1,7 @@
 import { observedClock } from "@qmtl/core/dataflow";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { FeedWatermarks } from "./feed-watermarks.ts";
 import { inputRowEndMs, type OnlineInput } from "./input.ts";
 import { QueueReplica } from "./queue-replica.ts";
 import { type CarriedRecord, wireRecord } from "./wire-records.ts";
@@ -22,6 +23,7 @@ function replica(): QueueReplica {
     },
   };
   return new QueueReplica(identity, {
+    watermarks: new FeedWatermarks(),
     elapsedMs: () => 0,
     publish: () => {},
     release: () => {},

@@ -10,6 +10,7 @@ import {
   startHolder,
   windowRoom,
 } from "@qmtl/core/queues";
+import type { FeedWatermarks } from "./feed-watermarks.ts";
 import { RowBuffer } from "./row-buffer.ts";
 import {
   type CarriedRecord,
@@ -32,6 +33,7 @@ interface WrittenEnd {
 
 /** What a replica needs from its run. Implemented by `RunParts`. */
 export interface ReplicaPort {
+  readonly watermarks: FeedWatermarks;
   /** Time on the elapsed clock, milliseconds. */
   elapsedMs(): number;
   publish(replica: QueueReplica, records: readonly CarriedRecord[]): void;
@@ -76,7 +78,6 @@ export class QueueReplica {
   #isPartial = false;
   #isTrimmed = false;
   #lastFreedEnd: WrittenEnd | undefined;
-  #watermark = { row: Number.POSITIVE_INFINITY, timeMs: Number.NEGATIVE_INFINITY };
 
   constructor(identity: QueueIdentity, port: ReplicaPort) {
     this.identity = identity;
@@ -183,15 +184,17 @@ export class QueueReplica {
     return this.#rows.at(row);
   }
 
-  /** No row of a feed from `row` on ends at `timeMs` or before. Says nothing of queues of other feeds. */
+  /** See `FeedWatermarks.take`: what one stream says of a feed holds for every queue of it. */
   takeWatermark(source: string, row: number, timeMs: number): void {
-    if (source !== this.identity.source || timeMs < this.#watermark.timeMs) return;
-    this.#watermark = { row, timeMs };
+    this.#port.watermarks.take(source, row, timeMs);
   }
 
   /** Time after which a row that is not in the log yet ends, milliseconds; −∞ while nothing is known of it. */
   endsAfter(row: number): number {
-    return row >= this.#watermark.row ? this.#watermark.timeMs : Number.NEGATIVE_INFINITY;
+    const { source } = this.identity;
+    return source === undefined
+      ? Number.NEGATIVE_INFINITY
+      : this.#port.watermarks.endsAfter(source, row);
   }
 
   /** Whether a row was here and has been freed: only the log still has it. */

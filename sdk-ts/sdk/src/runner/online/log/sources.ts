@@ -2,7 +2,7 @@ import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/que
 import { sourceWindowMax } from "@qmtl/core/queues";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { pause } from "../../../control/index.ts";
-import type { OnlineGraph } from "../session/graph.ts";
+import type { MergedGraph } from "../session/graph.ts";
 import type { Evaluations } from "../session/online-run.ts";
 import type { OnlineInput } from "./input.ts";
 import { QueueReader } from "./queue-reader.ts";
@@ -12,7 +12,7 @@ import type { RunPorts } from "./run-ports.ts";
 
 interface OnlineSourcesOptions {
   readonly ports: RunPorts;
-  readonly graph: OnlineGraph;
+  readonly graph: MergedGraph;
   /** Compute key by node id. */
   readonly computeKeys: ReadonlyMap<string, string>;
   /** The `sources:` of the configuration. */
@@ -21,7 +21,7 @@ interface OnlineSourcesOptions {
   readonly evaluations: Evaluations;
 }
 
-/** The source queues of a strategy: read by every process, published by the one that holds them. */
+/** The source queues of a run: read by every process, published by the one that holds them. */
 export class OnlineSources {
   readonly replicas: ReadonlyMap<string, QueueReplica>;
   readonly inputs: readonly OnlineInput[];
@@ -59,6 +59,19 @@ export class OnlineSources {
       onProblem: (problem) => ports.reports.problem(problem),
       onGone: (failure) => ports.run.fail(failure),
     });
+  }
+
+  /**
+   * Makes the queues begin at the earliest row that a context needs of their clock; to be called before any reading.
+   *
+   * @param needed first row that each context needs of each clock, by the clock's key; undefined: it needs all
+   */
+  beginAt(needed: readonly (ReadonlyMap<string, number> | undefined)[]): void {
+    for (const { replica, clock, feed } of this.inputs) {
+      const rows = needed.map((each) => each?.get(clock.key) ?? Number.NEGATIVE_INFINITY);
+      const row = Math.min(...rows);
+      if (feed !== undefined && row > feed.rows.startRow) replica.beginAt(row);
+    }
   }
 
   /** Reads the stored records. */
@@ -100,7 +113,7 @@ export class OnlineSources {
   #makeReplica(nodeId: string, computeKey: string): QueueReplica {
     const { ports, graph } = this.#options;
     const { node, feed } = graph.sources.find((source) => source.nodeId === nodeId)!;
-    const build = hostedBuild(graph.identified.hashCode(node.code));
+    const build = hostedBuild(graph.codeHashes.get(nodeId)!);
     const { fingerprint, startRow } = feed.rows;
     const content = { build, feedFingerprint: fingerprint };
     const origin = { row: startRow, warmFromRow: startRow, stateHash: "" };

@@ -4,9 +4,10 @@ import { type ClockSpec, continuousClock, observedClock } from "@qmtl/core/dataf
 import { computedWindowMax } from "@qmtl/core/queues";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { pause } from "../../../control/index.ts";
+import { parseInterval } from "../../../sources/index.ts";
 import type { TagMatch } from "../../../strategy/graphs.ts";
 import type { TagMapFile } from "../../source-files/tag-map-file.ts";
-import type { OnlineGraph, OnlineQuery } from "../session/graph.ts";
+import type { MergedGraph, OnlineQuery } from "../session/graph.ts";
 import type { OnlineInput } from "./input.ts";
 import { QueueReader } from "./queue-reader.ts";
 import { QueueReplica } from "./queue-replica.ts";
@@ -14,7 +15,7 @@ import type { RunPorts } from "./run-ports.ts";
 
 interface TagQueryTrackerOptions {
   readonly ports: RunPorts;
-  readonly graph: OnlineGraph;
+  readonly graph: MergedGraph;
   /** Context whose computed queues count; undefined: source queues only. */
   readonly context: ComputeContext | undefined;
   /** The `sources:` of the configuration. */
@@ -222,7 +223,8 @@ export class TagQueryTracker {
 
   #read(queue: QueueDescriptor): Found {
     const { ports } = this.#options;
-    const { computeKey, nodeId, queue: name, source } = queue;
+    const { computeKey, nodeId, queue: name } = queue;
+    const source = this.#feedOf(queue);
     const identity = {
       computeKey,
       nodeId,
@@ -248,6 +250,19 @@ export class TagQueryTracker {
     });
     const input = { nodeId, source, clock: this.#clockOf(queue), replica, feed: undefined };
     return { input, reader };
+  }
+
+  /**
+   * Feed by whose rows a queue is numbered: its own, or the only one that a computed queue depends on, if its buckets are as
+   * long; empty for any other queue. Where that feed has no row, the queue has none, and is not waited for.
+   */
+  #feedOf({ source, context, intervalSeconds }: QueueDescriptor): string {
+    if (source !== "") return source;
+    const [pin, ...others] = context?.pins ?? [];
+    if (pin === undefined || others.length > 0) return "";
+    const entry = this.#options.entries[pin.source];
+    const isSame = entry !== undefined && parseInterval(entry.interval) === Number(intervalSeconds);
+    return isSame ? pin.source : "";
   }
 
   /** Rows of one feed share a clock; a computed queue has a clock of its own and is matched by its bucket ends. */

@@ -1,5 +1,5 @@
 import type { ContextSwap } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
-import { domainOfMode, type ExecutionDomain } from "@qmtl/core/gate";
+import type { ExecutionDomain } from "@qmtl/core/gate";
 import type { QmtlConfig } from "../../../config/index.ts";
 import {
   type ControlListener,
@@ -10,6 +10,7 @@ import {
 } from "../../../control/index.ts";
 import { isAnswer } from "../../../rpc/index.ts";
 import type { ConnectionMonitor } from "../session/connection-monitor.ts";
+import type { HostedStrategy } from "../session/hosted-strategy.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { OnlineServices } from "../session/services.ts";
 
@@ -18,7 +19,8 @@ interface GateMonitorOptions {
   readonly clock: SdkClock;
   readonly tickets: TicketKeeper;
   readonly worldId: string;
-  readonly strategyId: string;
+  /** The strategies of the session, all of them submitted. */
+  readonly strategies: readonly HostedStrategy[];
   /** Section `sdk` of the configuration. */
   readonly sdk: QmtlConfig["sdk"];
   /** Highest domain in which orders may leave; null: as the world grants. */
@@ -30,8 +32,8 @@ interface GateMonitorOptions {
 
 /** Notified of events of the control stream. Implemented by `RunParts`. */
 export interface GateListener {
-  /** Orders may leave from now on. */
-  gateArmed(): void;
+  /** Orders of a strategy may leave from now on. */
+  gateArmed(strategy: HostedStrategy): void;
   swapPhase(swap: ContextSwap): void;
   /** The queues that match a tag query have changed. */
   tagsChanged(): void;
@@ -48,49 +50,49 @@ export interface GateListener {
  */
 const unansweredMax = 1;
 
-/** The gate of a run and its control stream; reports their state. */
+/** The gate of a run's strategies and its control stream; reports their state. */
 export class GateMonitor implements ControlListener {
   readonly gate: OrderGate;
   readonly session: ControlSession;
   readonly #options: GateMonitorOptions;
-  #isArmed = false;
   #isStreamUp = false;
-  #isAboveDomain = false;
+  /** Strategies to which the world grants a higher domain than this run allows. */
+  readonly #above = new Set<HostedStrategy>();
   #unanswered = 0;
 
   constructor(options: GateMonitorOptions) {
-    const { services, clock, tickets, worldId, strategyId, sdk } = options;
+    const { services, clock, tickets, worldId, sdk } = options;
     const { sessionId } = tickets;
+    const strategyIds = options.strategies.map(({ strategyId }) => strategyId);
     this.#options = options;
-    this.gate = new OrderGate(clock, { sessionId, worldId, strategyId }, options.domainMax);
+    this.gate = new OrderGate(clock, { sessionId, worldId, strategyIds }, options.domainMax);
     this.session = new ControlSession({
       control: services.control,
       clock,
       gate: this.gate,
       tickets,
       worldId,
-      strategyId,
       listener: this,
       silenceMsMax: sdk.stream_silence_ms_max,
       totalMsMax: sdk.stream_total_ms_max,
     });
   }
 
-  /** Orders may leave. */
-  get isArmed(): boolean {
-    return this.#isArmed;
+  onGate(reason: string): void {
+    for (const strategy of this.#options.strategies)
+      if (!strategy.isOut) this.#look(strategy, reason);
   }
 
-  onGate(reason: string): void {
-    const { reports, listener } = this.#options;
-    const refusal = this.gate.refusal(["long", "short"]);
+  #look(strategy: HostedStrategy, reason: string): void {
+    const { strategyId, reports } = strategy;
+    const refusal = this.gate.refusal({ strategyId, sides: ["long", "short"] });
     const isArmed = refusal === null;
-    this.#reportDomain();
-    if (isArmed === this.#isArmed) return;
-    this.#isArmed = isArmed;
+    this.#reportDomain(strategy);
+    if (isArmed === strategy.isArmed) return;
+    strategy.isArmed = isArmed;
     if (isArmed) {
-      reports.event("gate_opened", `orders may leave (${this.gate.mode()})`);
-      listener.gateArmed();
+      reports.event("gate_opened", `orders may leave (${this.gate.mode(strategyId)})`);
+      this.#options.listener.gateArmed(strategy);
     } else reports.event("gate_shut", [refusal, reason].filter((part) => part !== "").join(": "));
   }
 
@@ -134,15 +136,19 @@ export class GateMonitor implements ControlListener {
     }
   }
 
-  /** Reports once that the world grants a higher domain than this run allows. */
-  #reportDomain(): void {
-    const { isAboveDomain } = this.gate;
-    if (isAboveDomain === this.#isAboveDomain) return;
-    this.#isAboveDomain = isAboveDomain;
-    if (!isAboveDomain) return;
-    const { reports, domainMax } = this.#options;
-    const granted = domainOfMode(this.gate.mode());
-    this.#isArmed = false;
+  /** Reports once that the world grants a strategy a higher domain than this run allows. */
+  #reportDomain(strategy: HostedStrategy): void {
+    const { strategyId, reports } = strategy;
+    const isAbove = this.gate.isAboveDomain(strategyId);
+    if (isAbove === this.#above.has(strategy)) return;
+    if (!isAbove) {
+      this.#above.delete(strategy);
+      return;
+    }
+    this.#above.add(strategy);
+    strategy.isArmed = false;
+    const { domainMax } = this.#options;
+    const granted = this.gate.domain(strategyId);
     reports.event(
       "gate_shut",
       `ABOVE_EXECUTION_DOMAIN: the world grants ${granted}, this run sends up to ${domainMax}: it computes and no order leaves; sdk.execution_domain, or the option executionDomain, says how far it may go`,

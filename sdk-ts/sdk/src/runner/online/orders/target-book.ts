@@ -101,9 +101,9 @@ export class TargetBook {
     each.isCheck = false;
   }
 
-  /** Whether no order of any target would leave now. */
-  isShut(gate: OrderGate): boolean {
-    return this.all.every((each) => gate.refusal(sidesOf(each)) !== null);
+  /** Whether no order of any target of the strategy would leave now. */
+  isShut(gate: OrderGate, strategyId: string): boolean {
+    return this.all.every((each) => gate.refusal({ strategyId, sides: sidesOf(each) }) !== null);
   }
 }
 

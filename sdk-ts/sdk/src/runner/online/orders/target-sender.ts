@@ -7,10 +7,12 @@ import {
   SetTargetsRequestSchema,
   type SetTargetsResponse,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import type { ExecutionDomain } from "@qmtl/core/gate";
 import {
   type ControlSession,
   domainToProto,
   type OrderGate,
+  type OrderSubject,
   pause,
   type SdkClock,
   type SenderClaim,
@@ -18,113 +20,96 @@ import {
 import { hasReason } from "../../../rpc/qmtl-error.ts";
 import { reasonName } from "../../../rpc/reason-code.ts";
 import type { ComputedBucket, FeedEnd } from "../compute/clocks.ts";
-import type { BucketTaker } from "../compute/swap.ts";
-import type { OnlineTarget } from "../session/graph.ts";
+import type { SliceTaker, StrategySlice } from "../compute/swap.ts";
+import type { HostedStrategy } from "../session/hosted-strategy.ts";
 import type { Evaluations } from "../session/online-run.ts";
 import type { RunReports } from "../session/run-reporter.ts";
-import { type StatedTarget, type StatedTargets, sidesOf, TargetBook } from "./target-book.ts";
+import { type StatedTargets, sidesOf } from "./target-book.ts";
 import { TargetResend } from "./target-resend.ts";
 
 interface TargetSenderOptions {
   readonly orders: Client<typeof OrderService>;
   readonly clock: SdkClock;
   readonly gate: OrderGate;
-  readonly strategyId: string;
-  readonly targets: readonly OnlineTarget[];
+  /** The strategies of the session. Those that were taken out send nothing. */
+  readonly strategies: readonly HostedStrategy[];
   readonly session: Pick<ControlSession, "ticket" | "dropTicket" | "follow">;
-  readonly counts: TargetCounts;
-  readonly reports: RunReports;
-  readonly listener: BucketListener;
-}
-
-/** Counters of a run, which go to the gateway with each call. */
-export interface TargetCounts {
-  readonly wantedOrders: number;
+  /** Counters of the process, which go to the gateway with each call. */
   readonly evaluations: Evaluations;
+  readonly reports: RunReports;
+  readonly listener: SliceListener;
 }
 
-/** Notified of the buckets whose targets are sent. Implemented by `RunParts`. */
-export interface BucketListener {
-  /** Called before the bucket is sent, with the values in the order of the targets. */
-  targetsFixed(bucket: ComputedBucket, values: readonly number[], isGateShut: boolean): void;
-  /** Every row of the bucket is answered. */
-  bucketEnded(bucket: ComputedBucket): void;
+/** Notified of the slices whose targets are sent. Implemented by `RunParts`. */
+export interface SliceListener {
+  /** Called for each strategy before the slice is sent; `strategy.targets` has its values. */
+  targetsFixed(strategy: HostedStrategy, bucket: ComputedBucket, isGateShut: boolean): void;
+  /** Every row of the slice is answered. */
+  sliceEnded(slice: StrategySlice): void;
 }
 
-/** Largest number of buckets that may wait for their end to be answered. */
-const waitingBucketsMax = 64;
+/** Largest number of slices that may wait for their end to be answered. */
+const waitingSlicesMax = 64;
 const againMs = 100;
 const againMsMax = 2_000;
 
 /**
- * Decides the targets of each bucket and reports its end to the gateway, with one call for all feeds whose rows end
- * there. The call is repeated until it is answered; then the rows are ended. A target is sent if it changed or was not
- * taken under the lease in force.
+ * Decides the targets of all strategies at each moment and reports its end to the gateway, with one call for all
+ * strategies and for all feeds whose rows end there. The call is repeated until it is answered; then the rows are ended.
+ * A target is sent if it changed or was not taken under the lease in force.
  *
  * A barrier lets no row pass before the one before was ended, unless nothing may order, or this session was dropped: of
- * several buckets that wait, no target but the last one's could be taken. They are decided on in order, and end with one
+ * several slices that wait, no target but the last one's could be taken. They are decided on in order, and end with one
  * call.
  */
-export class TargetSender implements BucketTaker {
+export class TargetSender implements SliceTaker {
   readonly #options: TargetSenderOptions;
-  readonly #targets: TargetBook;
   readonly #resend: TargetResend;
   readonly #stop = new AbortController();
-  readonly #buckets: ComputedBucket[] = [];
-  #decided: ComputedBucket | undefined;
-  /** Rows that end with the bucket decided last, and with those decided together with it. */
+  readonly #slices: StrategySlice[] = [];
+  #decided: StrategySlice | undefined;
+  /** Rows that end with the slice decided last, and with those decided together with it. */
   #ends: readonly FeedEnd[] = [];
   #endedMs = Number.NEGATIVE_INFINITY;
   #mustRepeat = false;
   #isRunning = false;
   #retryNow: (() => void) | undefined;
-  #sentOrders = 0;
   #done: Promise<void> = Promise.resolve();
 
   constructor(options: TargetSenderOptions) {
     this.#options = options;
-    this.#targets = new TargetBook(options.targets);
     this.#resend = new TargetResend(options.clock, () => this.#repeat());
   }
 
-  /** Value of each target, in their order. */
-  get values(): readonly number[] {
-    return this.#targets.all.map(({ value }) => value);
-  }
-
-  get sentOrders(): number {
-    return this.#sentOrders;
-  }
-
-  /** End of the last bucket that was answered, milliseconds; −∞ before the first. */
+  /** End of the last slice that was answered, milliseconds; −∞ before the first. */
   get endedMs(): number {
     return this.#endedMs;
   }
 
-  /** Last bucket decided on. */
-  get decided(): ComputedBucket | undefined {
+  /** Last slice decided on. */
+  get decided(): StrategySlice | undefined {
     return this.#decided;
   }
 
   get hasRoom(): boolean {
-    return this.#buckets.length < waitingBucketsMax;
+    return this.#slices.length < waitingSlicesMax;
   }
 
   get isIdle(): boolean {
-    return !this.#isRunning && this.#buckets.length === 0;
+    return !this.#isRunning && this.#slices.length === 0;
   }
 
-  /** Takes the next bucket. */
-  push(bucket: ComputedBucket): void {
-    this.#buckets.push(bucket);
+  /** Takes the next slice. */
+  push(slice: StrategySlice): void {
+    this.#slices.push(slice);
     this.#poke();
   }
 
-  /** The gate was armed: states the current targets again, at once if no bucket is under way. */
-  armed(): void {
-    if (this.#decided === undefined) return;
+  /** The gate was armed for a strategy: states its current targets again, at once if no slice is under way. */
+  armed({ targets, decided }: HostedStrategy): void {
+    if (decided === undefined) return;
     this.#resend.cancel();
-    this.#targets.restate();
+    targets.restate();
     this.#repeat();
   }
 
@@ -134,7 +119,7 @@ export class TargetSender implements BucketTaker {
     if (this.#decided !== undefined) this.#repeat();
   }
 
-  /** Waits until every bucket taken was answered, at most `waitMs`, then gives up. */
+  /** Waits until every slice taken was answered, at most `waitMs`, then gives up. */
   async stop(waitMs: number): Promise<void> {
     const { clock } = this.#options;
     if (!this.isIdle) {
@@ -162,49 +147,50 @@ export class TargetSender implements BucketTaker {
     this.#isRunning = true;
     this.#done = this.#run().finally(() => {
       this.#isRunning = false;
-      if (this.#buckets.length > 0 || this.#mustRepeat) this.#poke();
+      if (this.#slices.length > 0 || this.#mustRepeat) this.#poke();
     });
   }
 
   async #run(): Promise<void> {
     const signal = this.#stop.signal;
     while (!signal.aborted) {
-      const buckets = [...this.#buckets];
-      if (buckets.length > 0) this.#decide(buckets);
-      else if (!this.#mustRepeat) return;
+      const slices = [...this.#slices];
+      if (slices.length === 0 && !this.#mustRepeat) return;
+      for (const slice of slices) this.#decide(slice);
+      if (slices.length > 0) this.#ends = lastEnds(slices);
       this.#mustRepeat = false;
       await this.#end();
       if (signal.aborted) return;
-      this.#buckets.splice(0, buckets.length);
-      for (const bucket of buckets) {
-        this.#endedMs = bucket.bucketEndMs;
-        this.#options.listener.bucketEnded(bucket);
+      this.#slices.splice(0, slices.length);
+      for (const slice of slices) {
+        this.#endedMs = slice.bucketEndMs;
+        this.#options.listener.sliceEnded(slice);
       }
     }
   }
 
-  #decide(buckets: readonly ComputedBucket[]): void {
+  #decide(slice: StrategySlice): void {
     const { gate, listener } = this.#options;
-    const ends = new Map<string, FeedEnd>();
-    for (const bucket of buckets) {
-      this.#targets.decide(bucket);
-      this.#decided = bucket;
-      for (const end of bucket.ends) ends.set(end.source, end);
-      listener.targetsFixed(bucket, this.values, this.#targets.isShut(gate));
+    this.#decided = slice;
+    for (const [strategy, bucket] of slice.parts) {
+      if (strategy.isOut) continue;
+      strategy.targets.decide(bucket);
+      strategy.decided = bucket;
+      const isShut = strategy.targets.isShut(gate, strategy.strategyId);
+      listener.targetsFixed(strategy, bucket, isShut);
     }
-    this.#ends = [...ends.values()];
   }
 
-  /** Ends the rows of the bucket decided last; repeats the call until the gateway answers. */
+  /** Ends the rows of the slice decided last; repeats the call until the gateway answers. */
   async #end(): Promise<void> {
-    const bucket = this.#decided;
-    if (bucket === undefined) return;
+    const slice = this.#decided;
+    if (slice === undefined) return;
     const { clock, session, reports } = this.#options;
     const signal = this.#stop.signal;
     for (let failures = 0; !signal.aborted; failures++) {
       const { ticket } = session;
       try {
-        await this.#call(bucket);
+        await this.#call(slice);
         return;
       } catch (failure) {
         if (signal.aborted) return;
@@ -218,27 +204,88 @@ export class TargetSender implements BucketTaker {
     }
   }
 
-  async #call(bucket: ComputedBucket): Promise<void> {
-    const { gate, session } = this.#options;
-    const stated = this.#targets.unsent();
-    const { targets } = stated;
-    const sides = [...new Set(targets.flatMap(sidesOf))];
-    if (targets.length > 0) {
-      const emitted = gate.emit(sides, (claim) => this.#send(claim, bucket, targets));
-      if (typeof emitted !== "string") {
-        session.follow(emitted.effects, "");
-        this.#answered(bucket, stated, await emitted.result);
-        return;
-      }
-    }
-    await this.#send(gate.shutClaim(), bucket, []);
+  /**
+   * Sends the targets that the router does not have, with the ends. A claim states one domain: strategies in other ones
+   * come before, in calls of their own, so that all of them are taken at the marks of this slice.
+   */
+  async #call(slice: StrategySlice): Promise<void> {
+    const { gate } = this.#options;
+    const stated = this.#options.strategies.flatMap((strategy) => statedBy(strategy));
+    const open = stated.filter((each) => gate.refusal(each) === null);
+    const domains = [...new Set(open.map(({ strategyId }) => gate.domain(strategyId)))];
+    const last = domains.pop();
+    const refused: (readonly string[])[] = [];
+    const emit = async (domain: ExecutionDomain, ends: readonly FeedEnd[]): Promise<boolean> => {
+      const reasons = await this.#emit({ slice, ends, stated }, domain);
+      if (reasons !== undefined) refused.push(reasons);
+      return reasons !== undefined;
+    };
+    for (const domain of domains) await emit(domain, []);
+    const ends = this.#ends;
+    const isSent = last !== undefined && (await emit(last, ends));
+    if (!isSent) await this.#send(gate.shutClaim(), { slice, ends, stated: [] });
+    if (refused.length > 0 && !this.#stop.signal.aborted) this.#resend.answered(refused.flat());
   }
 
-  #answered(bucket: ComputedBucket, stated: StatedTargets, { results }: SetTargetsResponse): void {
-    const { reports } = this.#options;
-    const refused: string[] = [];
+  /**
+   * Sends the targets of the strategies whose gate lets them out in a domain; undefined if it lets none. Gives the
+   * reasons for which targets were refused.
+   */
+  async #emit(call: TargetsContent, domain: ExecutionDomain): Promise<string[] | undefined> {
+    const { gate, session } = this.#options;
+    const emitted = gate.emit(call.stated, domain, (claim, passed) => {
+      return { passed, response: this.#send(claim, { ...call, stated: passed }) };
+    });
+    if (typeof emitted === "string") return undefined;
+    session.follow(emitted.effects, "");
+    const { passed, response } = emitted.result;
+    return answered(passed, await response);
+  }
+
+  #send(claim: SenderClaim, content: TargetsContent): Promise<SetTargetsResponse> {
+    const { orders, session, strategies, evaluations } = this.#options;
+    const caller = { ticket: session.ticket, strategies, evaluations };
+    const request = targetsRequest(caller, claim, content);
+    return orders.setTargets(request, { signal: this.#stop.signal, timeoutMs: 10_000 });
+  }
+}
+
+/** The last row of each feed that ends with one of these slices. */
+function lastEnds(slices: readonly StrategySlice[]): FeedEnd[] {
+  const all = slices.flatMap(({ ends }) => ends);
+  return [...new Map(all.map((end) => [end.source, end])).values()];
+}
+
+/** What a call says: rows that end with it, and targets. */
+interface TargetsContent {
+  readonly slice: StrategySlice;
+  readonly ends: readonly FeedEnd[];
+  readonly stated: readonly StatedBy[];
+}
+
+/** What a strategy states in a call. */
+interface StatedBy extends OrderSubject {
+  readonly strategy: HostedStrategy;
+  readonly stated: StatedTargets;
+}
+
+/** What a strategy has to state now; nothing if the router has all of it. */
+function statedBy(strategy: HostedStrategy): StatedBy[] {
+  if (strategy.isOut) return [];
+  const stated = strategy.targets.unsent();
+  if (stated.targets.length === 0) return [];
+  const sides = [...new Set(stated.targets.flatMap(sidesOf))];
+  return [{ strategy, strategyId: strategy.strategyId, sides, stated }];
+}
+
+/** Takes the results of a call. Returns the reasons for which targets were refused. */
+function answered(passed: readonly StatedBy[], { results }: SetTargetsResponse): string[] {
+  const refused: string[] = [];
+  let next = 0;
+  for (const { strategy, stated } of passed) {
+    const { reports, targets } = strategy;
     stated.targets.forEach((each, at) => {
-      const result = results[at];
+      const result = results[next++];
       if (result?.accepted !== true) {
         const reason =
           result === undefined ? "no result" : (reasonName(result.reason) ?? "unknown");
@@ -249,53 +296,44 @@ export class TargetSender implements BucketTaker {
         return;
       }
       const { isCheck } = each;
-      this.#targets.taken(at, stated);
+      targets.taken(at, stated);
       const orders = result.clientOrderIds.length;
-      this.#sentOrders += orders;
+      strategy.sentOrders += orders;
       // Why an accepted target makes no order, or fewer.
       const reason = reasonName(result.reason) ?? "";
       if (isCheck && orders === 0 && reason === "") return;
       const why = reason === "" ? "" : `: ${targetReason(reason)}`;
-      reports.event("target_sent", `target ${each.value}, ${orders} orders${why}`, bucket.row);
+      const row = strategy.decided?.row;
+      reports.event("target_sent", `target ${each.value}, ${orders} orders${why}`, row);
     });
-    if (!this.#stop.signal.aborted) this.#resend.answered(refused);
   }
-
-  #send(
-    claim: SenderClaim,
-    bucket: ComputedBucket,
-    targets: readonly StatedTarget[],
-  ): Promise<SetTargetsResponse> {
-    const { orders, session, strategyId, counts } = this.#options;
-    const { wantedOrders, evaluations } = counts;
-    const caller = { strategyId, ticket: session.ticket, wantedOrders, evaluations };
-    const request = targetsRequest(caller, claim, { bucket, ends: this.#ends }, targets);
-    return orders.setTargets(request, { signal: this.#stop.signal, timeoutMs: 10_000 });
-  }
+  return refused;
 }
 
 /** The caller that states targets, with its counters. */
 interface TargetsCaller {
-  readonly strategyId: string;
   readonly ticket: string;
-  readonly wantedOrders: number;
+  readonly strategies: readonly HostedStrategy[];
   readonly evaluations: Evaluations;
 }
 
 /**
- * Request that ends rows up to those of a bucket, with the targets to send, under the gate's claim. A target names the row of its
+ * Request that ends rows of a slice, with the targets to send, under the gate's claim. A target names the row of its
  * instrument's mark source, or another one where that has none.
  */
 function targetsRequest(
-  caller: TargetsCaller,
+  { ticket, strategies, evaluations }: TargetsCaller,
   claim: SenderClaim,
-  { bucket, ends }: { readonly bucket: ComputedBucket; readonly ends: readonly FeedEnd[] },
-  targets: readonly StatedTarget[],
+  { slice, ends, stated }: TargetsContent,
 ): SetTargetsRequest {
-  const { strategyId, ticket, wantedOrders, evaluations } = caller;
-  const bucketEndTime = timestampFromMs(bucket.bucketEndMs);
-  const rowOf = (markSource: string | undefined): number =>
-    (bucket.ends.find(({ source }) => source === markSource) ?? bucket.ends[0])?.row ?? bucket.row;
+  const running = strategies.filter(({ isOut }) => !isOut);
+  const wantedOrders = running.reduce((sum, { state }) => sum + state.wantedOrders, 0);
+  const bucketEndTime = timestampFromMs(slice.bucketEndMs);
+  const rowOf = ({ decided }: HostedStrategy, markSource: string | undefined): number =>
+    (slice.ends.find(({ source }) => source === markSource) ?? slice.ends[0])?.row ??
+    decided?.row ??
+    0;
+  const targets = stated.flatMap((by) => by.stated.targets.map((each) => ({ ...by, ...each })));
   const request: MessageInitShape<typeof SetTargetsRequestSchema> = {
     ticket,
     update: {
@@ -304,11 +342,11 @@ function targetsRequest(
         fence: BigInt(claim.fence),
         domain: domainToProto(claim.domain),
       },
-      targets: targets.map(({ target, value, sizedRow }) => ({
+      targets: targets.map(({ strategy, strategyId, target, value, sizedRow }) => ({
         strategyId,
         instrument: target.instrument,
         size: { case: "weight", value },
-        row: BigInt(rowOf(target.markSource)),
+        row: BigInt(rowOf(strategy, target.markSource)),
         bucketEndTime,
         inputWatermarkTime: bucketEndTime,
         ...(sizedRow < 0 ? {} : { sizedRow: BigInt(sizedRow) }),
@@ -316,7 +354,7 @@ function targetsRequest(
       })),
       // A bucket of computed queues alone ends no row of a feed.
       ends: ends.map(({ source, row }) => ({ source, row: BigInt(row) })),
-      strategyIds: [strategyId],
+      strategyIds: running.map(({ strategyId }) => strategyId),
       wantedOrders: BigInt(wantedOrders),
       sharedEvaluations: BigInt(evaluations.shared),
       ownEvaluations: BigInt(evaluations.own),

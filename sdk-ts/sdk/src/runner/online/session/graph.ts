@@ -2,11 +2,18 @@ import type { ClockSpec } from "@qmtl/core/dataflow";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { parseTimeText } from "../../../sources/index.ts";
 import { continuousRows, ReplayFeed, type ReplayRows } from "../../../sources/replay-feed.ts";
-import { type IdentifiedNode, streamClock } from "../../../strategy/graphs.ts";
-import { type StaleSignal, StreamInput, TagQueryNode } from "../../../strategy/index.ts";
+import {
+  type IdentifiedGraph,
+  type IdentifiedNode,
+  streamClock,
+} from "../../../strategy/graphs.ts";
+import { type StaleSignal, Strategy, StreamInput, TagQueryNode } from "../../../strategy/index.ts";
 import { type SignalSource, signalSources } from "../../signals/signal-source.ts";
 import { checkInterval, loadSourceRows, rowsUntil } from "../../source-files/source-rows.ts";
-import type { IdentifiedStrategy } from "../../strategy-loading/identify-strategy.ts";
+import {
+  type IdentifiedStrategy,
+  identifyStrategy,
+} from "../../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../../strategy-loading/strategy-run-error.ts";
 
 /** A stream of the graph with the file behind it. */
@@ -60,18 +67,103 @@ export interface OnlineGraph {
   readonly targets: readonly OnlineTarget[];
 }
 
+/** The graphs of strategies that are computed together: a node that several of them have is there once. */
+export interface MergedGraph extends Omit<OnlineGraph, "identified" | "targets"> {
+  /** The strategies, in a fixed order. Their targets are computed for each of them. */
+  readonly members: readonly OnlineGraph[];
+  /** The identified graph of each member. */
+  readonly graphs: readonly IdentifiedGraph[];
+  /** Hash of a node's code, by the node's id. */
+  readonly codeHashes: ReadonlyMap<string, string>;
+}
+
 /**
- * Binds the streams of a strategy to the files of the configuration.
+ * Merges the graphs of strategies.
+ *
+ * @param members the strategies whose nodes are computed
+ * @param readers those whose streams are read; members and maybe more. All must be bound by one {@link FeedCache}.
+ * @throws {StrategyRunError} `INTERVAL_MISMATCH` if two strategies read one source with two schedules
+ */
+export function mergeOnlineGraphs(
+  members: readonly OnlineGraph[],
+  readers: readonly OnlineGraph[] = members,
+): MergedGraph {
+  const sources = firstById(
+    readers.flatMap((each) => each.sources),
+    ({ nodeId }) => nodeId,
+  );
+  checkSchedules(sources.map(({ node }) => node));
+  const codeHashes = new Map<string, string>();
+  for (const { identified } of readers) {
+    for (const { id, hashable } of identified.graph.nodes) {
+      if (!codeHashes.has(id)) codeHashes.set(id, identified.hashCode(hashable.code));
+    }
+  }
+  return {
+    ...{ members, sources, codeHashes },
+    graphs: members.map(({ identified }) => identified.graph),
+    computed: firstById(
+      members.flatMap(({ computed }) => computed),
+      ({ id }) => id,
+    ),
+    queries: firstById(
+      members.flatMap(({ queries }) => queries),
+      ({ nodeId }) => nodeId,
+    ),
+    feeds: new Map(readers.flatMap(({ feeds }) => [...feeds])),
+  };
+}
+
+function firstById<T>(all: readonly T[], idOf: (one: T) => string): T[] {
+  const found = new Map<string, T>();
+  for (const one of all) if (!found.has(idOf(one))) found.set(idOf(one), one);
+  return [...found.values()];
+}
+
+/** Loads the rows of sources, each once for all strategies of a process. */
+export class FeedCache {
+  readonly #load: (source: string) => Promise<ReplayRows>;
+  readonly #loaded = new Map<string, Promise<ReplayRows>>();
+
+  constructor(load: (source: string) => Promise<ReplayRows>) {
+    this.#load = load;
+  }
+
+  /** Rows as a stream of this interval and schedule numbers them. */
+  rows({ source, schedule }: StreamInput, intervalMs: number): Promise<ReplayRows> {
+    const name = `${schedule} ${source}`;
+    const loaded = this.#loaded.get(name) ?? this.#rows(source, schedule, intervalMs);
+    this.#loaded.set(name, loaded);
+    return loaded;
+  }
+
+  async #rows(source: string, schedule: string, intervalMs: number): Promise<ReplayRows> {
+    const rows = await this.#load(source);
+    if (schedule !== "continuous") return rows;
+    try {
+      return continuousRows(rows, intervalMs);
+    } catch (failure) {
+      const message = `source "${source}" does not fit the schedule "continuous": ${String(failure)}`;
+      throw new StrategyRunError("INTERVAL_MISMATCH", message, { cause: failure });
+    }
+  }
+}
+
+/**
+ * Binds the streams of a strategy to the files of the configuration. Where no stream of its own has the bars that mark
+ * an instrument it trades, it reads a further one: a feed is published by those that read it, and without its bars
+ * nothing has a mark, and nothing fills.
  *
  * @throws {StrategyRunError} for a strategy with neither streams nor tag queries, for a stream of another interval than
  * its source, for streams of one source with two schedules, for rows that do not match their schedule, or for two targets
  * of one instrument.
  */
 export async function onlineGraph(
-  identified: IdentifiedStrategy,
+  declared: IdentifiedStrategy,
   config: Pick<QmtlConfig, "instruments" | "sources">,
-  load: (source: string) => Promise<ReplayRows>,
+  cache: FeedCache,
 ): Promise<OnlineGraph> {
+  const identified = withMarkStreams(declared, config);
   const { graph, strategy } = identified;
   const streams = graph.nodes.flatMap(({ id, declared }) => {
     const { node, name, intervalSeconds } = declared;
@@ -89,7 +181,7 @@ export async function onlineGraph(
   for (const { node, name, intervalSeconds } of streams) {
     checkInterval(name, node.source, intervalSeconds, config);
     if (feeds.has(node.source)) continue;
-    feeds.set(node.source, await loadFeed(node, intervalSeconds * 1_000, load));
+    feeds.set(node.source, await cache.rows(node, intervalSeconds * 1_000));
   }
   checkSchedules(streams.map(({ node }) => node));
   return {
@@ -107,19 +199,52 @@ export async function onlineGraph(
   };
 }
 
-async function loadFeed(
-  node: StreamInput,
-  intervalMs: number,
-  load: (source: string) => Promise<ReplayRows>,
-): Promise<ReplayRows> {
-  const rows = await load(node.source);
-  if (node.schedule !== "continuous") return rows;
-  try {
-    return continuousRows(rows, intervalMs);
-  } catch (failure) {
-    const message = `source "${node.source}" does not fit the schedule "continuous": ${String(failure)}`;
-    throw new StrategyRunError("INTERVAL_MISMATCH", message, { cause: failure });
+/** Columns of the rows that mark an instrument. */
+const barColumns = ["open", "high", "low", "close"];
+
+/** Streams that a strategy reads for its marks alone. */
+class MarkStreams extends Strategy {
+  readonly #streams: readonly StreamInput[];
+
+  constructor(streams: readonly StreamInput[]) {
+    super();
+    this.#streams = streams;
   }
+
+  override setup(): void {
+    this.addNodes(this.#streams);
+  }
+}
+
+/** The strategy with a stream of bars for each mark source of its targets of which it declares none. */
+function withMarkStreams(
+  identified: IdentifiedStrategy,
+  { instruments, sources }: Pick<QmtlConfig, "instruments" | "sources">,
+): IdentifiedStrategy {
+  const { graph, targets } = identified;
+  const own = graph.nodes.flatMap(({ declared: { node } }) =>
+    node instanceof StreamInput ? [node] : [],
+  );
+  const isMarked = (source: string) =>
+    own.some(
+      (node) => node.source === source && barColumns.every((name) => node.outputs.includes(name)),
+    );
+  const marked = targets.flatMap(({ node }) => instruments[node.instrument]?.mark_source ?? []);
+  const streams = [...new Set(marked)].flatMap((source) => {
+    const entry = sources[source];
+    if (entry === undefined || isMarked(source)) return [];
+    const { schedule } = own.find((node) => node.source === source) ?? {};
+    const { interval } = entry;
+    const name = `${source} (marks)`;
+    return [new StreamInput({ name, source, columns: barColumns, interval, period: 1, schedule })];
+  });
+  if (streams.length === 0) return identified;
+  const added = identifyStrategy(new MarkStreams(streams), { worldId: "" }).graph.nodes;
+  const isFirst = ({ hashable }: IdentifiedNode) => hashable.inputs.length === 0;
+  const firsts = [...graph.nodes.filter(isFirst), ...added].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const leaves = [...graph.leaves, ...added.map(({ id }) => id)].sort();
+  const nodes = [...firsts, ...graph.nodes.filter((node) => !isFirst(node))];
+  return { ...identified, graph: { ...graph, nodes, leaves } };
 }
 
 function checkSchedules(streams: readonly StreamInput[]): void {

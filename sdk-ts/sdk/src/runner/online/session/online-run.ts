@@ -22,16 +22,28 @@ export interface Evaluations {
 /** No evaluations. */
 export const noEvaluations = (): Evaluations => ({ shared: 0, own: 0, warmup: 0, swap: 0 });
 
-/** State of a running strategy. */
-export interface RunStatus {
-  /** Empty until the strategy is submitted. */
-  readonly strategyId: string;
+/** State of a process that runs strategies. */
+interface ProcessStatus {
   /** State of the connection to the gateway and to the services behind it. */
   readonly connection: PlatformReach;
-  /** The strategy's own mode. */
-  readonly mode: EffectiveMode;
   /** Highest domain in which orders may leave, whatever the world grants; null: as the world grants. */
   readonly executionDomain: ExecutionDomain | null;
+  /** Number of rows computed, by purpose. */
+  readonly evaluations: Evaluations;
+  /** Number of queues that this process publishes, sources included. */
+  readonly holderOf: number;
+  /** Number of queues that it reads and another process publishes. */
+  readonly followed: number;
+  /** How often the connection came back after a loss. A stream reopened because of its age or ticket does not count. */
+  readonly reconnects: number;
+}
+
+/** State of a strategy that runs. */
+interface StrategyStatus {
+  /** Empty until the strategy is submitted. */
+  readonly strategyId: string;
+  /** The strategy's own mode. */
+  readonly mode: EffectiveMode;
   /** SHUT, READY (open, no usable lease) or ARMED. Always SHUT while the world grants more than `executionDomain`. */
   readonly gate: SessionPhase;
   /** True while orders may leave. */
@@ -50,14 +62,37 @@ export interface RunStatus {
   readonly wantedOrders: number;
   /** Number of orders that its targets led to. */
   readonly sentOrders: number;
-  /** Number of rows computed, by purpose. */
-  readonly evaluations: Evaluations;
-  /** Number of queues that this process publishes, sources included. */
-  readonly holderOf: number;
-  /** Number of queues that it reads and another process publishes. */
-  readonly followed: number;
-  /** How often the connection came back after a loss. A stream reopened because of its age or ticket does not count. */
-  readonly reconnects: number;
+}
+
+/** State of a running strategy. */
+export interface RunStatus extends ProcessStatus, StrategyStatus {}
+
+/** State of one of the strategies of a worker. */
+export interface HostedStatus extends StrategyStatus {
+  /** Name of the strategy. */
+  readonly name: string;
+  /** Why it was taken out; absent while it runs. */
+  readonly failure?: string;
+}
+
+/** State of a worker. */
+export interface WorkerStatus extends ProcessStatus {
+  /** Its strategies, in the order in which they were given. */
+  readonly strategies: readonly HostedStatus[];
+}
+
+/** Strategies that run online in one world, in one process. */
+export interface OnlineWorker {
+  /** Id of the session, as the gateway assigned it; empty until the strategies were submitted. */
+  readonly sessionId: string;
+  /**
+   * Resolves at the end of the data, or when the worker was stopped, also if strategies were taken out: `status` names
+   * them. Rejects if it failed as a whole, or if no strategy is left.
+   */
+  readonly done: Promise<void>;
+  status(): WorkerStatus;
+  /** Ends the worker cleanly: no timer, socket or lease of it remains. May be called twice. */
+  stop(): Promise<void>;
 }
 
 /** A strategy that runs online in one world. */

@@ -13,12 +13,15 @@ export interface OnlineEvent {
     | "target_sent"
     | "target_refused"
     | "swap"
+    | "taken_out"
     | "data_end"
     | "stopped";
   /** One sentence. */
   readonly message: string;
   /** The row at which it happened, if there is one. */
   readonly row?: number;
+  /** Name of the strategy to which it happened, in a worker; absent if it happened to all of the process. */
+  readonly strategy?: string;
 }
 
 /** Callbacks for what happens in a run. */

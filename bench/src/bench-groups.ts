@@ -125,9 +125,15 @@ export const benchGroups: readonly BenchGroup[] = [
   },
   { names: ["apply/one-of-three-refused"], run: refusedApplyBench },
   {
-    names: ["bar-time", "cpu-platform", "cpu-runners", "memory-runners", "evaluations"].map(
-      (row) => `twenty/${row}`,
-    ),
+    names: [
+      ...["bar-time", "cpu-platform", "cpu-runners", "memory-runners", "evaluations"].map(
+        (row) => `twenty/${row}`,
+      ),
+      ...[
+        ...["bar-time", "cpu-platform", "cpu-runner", "memory"],
+        ...["evaluations", "cpu", "cpu-in-all", "memory-ratio"],
+      ].map((row) => `worker/${row}`),
+    ],
     run: sharedNodesBench,
   },
   {

@@ -4,12 +4,13 @@ import { endWithUs } from "../../examples/demo/src/end-with-us.ts";
 import type { OrderTimes } from "./order-stopwatch.ts";
 import type { WaveShape } from "./wave-strategies.ts";
 
-/** Which strategy a runner process runs, and where. */
+/** Which strategies a runner process runs, and where. */
 export interface RunnerSetup {
   readonly configFile: string;
   readonly gatewayUrl: string;
   readonly worldId: string;
-  readonly shape: WaveShape;
+  /** One, or several that it runs as a worker. */
+  readonly shapes: readonly WaveShape[];
 }
 
 /** What a runner process has done and used since it started. */
@@ -23,7 +24,7 @@ export interface RunnerReport {
   readonly rssBytes: number;
   /** Rows computed of nodes up to the target, sources included. */
   readonly evaluations: number;
-  /** Mode of its strategy. */
+  /** Mode of its first strategy. */
   readonly mode: string;
   /** Queues that it publishes, sources included. */
   readonly heldQueues: number;
@@ -33,11 +34,11 @@ const program = fileURLToPath(new URL("./strategy-runner.child.ts", import.meta.
 /** Longest orderly end of a run, milliseconds. */
 const endMsMax = 10_000;
 
-/** A strategy that runs in a process of its own, as users run them. */
+/** A process that runs strategies, as users run them. */
 export class RunnerProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
 
-  /** Starts a process and waits until its strategy is submitted and runs. */
+  /** Starts a process and waits until it is about to submit them. */
   static async start(setup: RunnerSetup): Promise<RunnerProcess> {
     const child = fork(program, [JSON.stringify(setup)], { execArgv: ["--expose-gc"] });
     endWithUs(child);

@@ -1,4 +1,4 @@
-// One strategy in a process of its own: see runner-process.ts, which starts it with a `RunnerSetup` as JSON.
+// One strategy in a process of its own, or several in one: see runner-process.ts, which starts it with a `RunnerSetup` as JSON.
 import { Runner } from "@qmtl/sdk";
 import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo } from "@qmtl/sdk/rpc";
@@ -6,17 +6,22 @@ import { type OrderTimes, timedConnection } from "./order-stopwatch.ts";
 import type { RunnerReport, RunnerSetup } from "./runner-process.ts";
 import { waveStrategy } from "./wave-strategies.ts";
 
-const { configFile, gatewayUrl, worldId, shape } = JSON.parse(
+const { configFile, gatewayUrl, worldId, shapes } = JSON.parse(
   process.argv[2] ?? "{}",
 ) as RunnerSetup;
 const times: OrderTimes = { barToAccepted: [], targetToAccepted: [] };
 const connection = connectTo(gatewayUrl);
-const run = await Runner.run(waveStrategy(shape), {
+const options = {
   worldId,
   config: loadConfig({ path: configFile, env: {} }),
-  module: import.meta.resolve("./wave-strategies.ts"),
   connection: timedConnection(connection, times),
-});
+};
+const strategies = shapes.map(waveStrategy);
+const [only, ...others] = strategies;
+const run =
+  only !== undefined && others.length === 0
+    ? await Runner.run(only, options)
+    : await Runner.worker(strategies, options);
 
 /** Some of what is no longer used, such as compiled code, goes only with a later collection. */
 const collections = 5;
@@ -28,7 +33,9 @@ async function report(): Promise<RunnerReport> {
   }
   const { user, system } = process.cpuUsage();
   const { heapUsed, external, rss } = process.memoryUsage();
-  const { evaluations, holderOf, mode } = run.status();
+  const status = run.status();
+  const { evaluations, holderOf } = status;
+  const { mode } = "strategies" in status ? status.strategies[0]! : status;
   return {
     ...{ times, cpuMs: (user + system) / 1e3, keptBytes: heapUsed + external, rssBytes: rss },
     ...{ evaluations: evaluations.shared, heldQueues: holderOf, mode },

@@ -61,27 +61,45 @@ export async function refusedApplyBench({ applies = 3 } = {}): Promise<BenchRow[
 }
 
 /**
- * Twenty strategies on one feed, a process each, with 17 computed nodes that all of them have and two of their own. What a
- * process that runs all of them has to be compared with. Evaluations are held against one of each distinct node per
- * bar, the sum of the queues that the processes publish.
+ * Twenty strategies on one feed, with 17 computed nodes that all of them have and two of their own: a process for each,
+ * and all in one worker. Evaluations are held against one of each distinct node per bar, the sum of the queues that the
+ * processes publish; the worker's processor time and memory against those of the twenty processes.
  */
 export async function sharedNodesBench({ bars = 60, strategies = 20 } = {}): Promise<BenchRow[]> {
   const shapes = Array.from({ length: strategies }, (_, at): WaveShape => {
     return { name: `wave${at}`, long: 51 + at, shared: 13, own: 2 };
   });
-  const feed = await paperRun({ bars, shapes });
-  const distinct = sum(feed.after, ({ heldQueues }) => heldQueues) * bars;
-  const evaluations = sum(feed.after, ranEvaluations) - sum(feed.before, ranEvaluations);
-  const memory = sum(feed.after, ({ rssBytes }) => rssBytes) / mebibyte;
+  const apart = await paperRun({ bars, shapes });
+  const worker = await paperRun({ bars, shapes, isWorker: true });
   const runners = `${strategies} processes`;
+  const cpuOf = ({ platformCpuMs, runnersCpuMs }: FeedRun): number => platformCpuMs + runnersCpuMs;
+  const cpu = worker.runnersCpuMs / apart.runnersCpuMs;
+  const memory = memoryOf(worker) / memoryOf(apart);
   return [
-    referenceRow("twenty/bar-time", feed.tookMs / bars, `ms/bar, ${runners}`, bars),
-    referenceRow("twenty/cpu-platform", feed.platformCpuMs / bars, "ms/bar", bars),
-    referenceRow("twenty/cpu-runners", feed.runnersCpuMs / bars, `ms/bar, ${runners}`, bars),
-    referenceRow("twenty/memory-runners", memory, `MiB, ${runners}`, strategies),
-    limitRow("twenty/evaluations", evaluations / distinct, "× distinct nodes", bars, 1.05),
+    referenceRow("twenty/bar-time", apart.tookMs / bars, `ms/bar, ${runners}`, bars),
+    referenceRow("twenty/cpu-platform", apart.platformCpuMs / bars, "ms/bar", bars),
+    referenceRow("twenty/cpu-runners", apart.runnersCpuMs / bars, `ms/bar, ${runners}`, bars),
+    referenceRow("twenty/memory-runners", memoryOf(apart), `MiB, ${runners}`, strategies),
+    limitRow("twenty/evaluations", evaluationsOf(apart, bars), "× distinct nodes", bars, 1.05),
+    referenceRow("worker/bar-time", worker.tookMs / bars, "ms/bar, one process", bars),
+    referenceRow("worker/cpu-platform", worker.platformCpuMs / bars, "ms/bar", bars),
+    referenceRow("worker/cpu-runner", worker.runnersCpuMs / bars, "ms/bar, one process", bars),
+    referenceRow("worker/memory", memoryOf(worker), "MiB, one process", 1),
+    limitRow("worker/evaluations", evaluationsOf(worker, bars), "× distinct nodes", bars, 1.05),
+    limitRow("worker/cpu", cpu, `× ${runners}`, bars, 0.25),
+    referenceRow("worker/cpu-in-all", cpuOf(worker) / cpuOf(apart), `× ${runners}`, bars),
+    referenceRow("worker/memory-ratio", memory, `× ${runners}`, bars),
   ];
 }
+
+/** Row evaluations of runners, held against one of each distinct node per bar. */
+function evaluationsOf({ before, after }: FeedRun, bars: number): number {
+  const distinct = sum(after, ({ heldQueues }) => heldQueues) * bars;
+  return (sum(after, ranEvaluations) - sum(before, ranEvaluations)) / distinct;
+}
+
+/** Resident memory of all runners, MiB. */
+const memoryOf = ({ after }: FeedRun): number => sum(after, ({ rssBytes }) => rssBytes) / mebibyte;
 
 /**
  * What one runner process with 20 queues keeps for each row of a long feed: heap and external memory after a garbage

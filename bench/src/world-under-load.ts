@@ -23,8 +23,10 @@ export interface WorldOptions {
   readonly bars: number;
   /** Feeds of the world, all with the same rows. @default 1 */
   readonly feeds?: number;
-  /** Strategies, each in a process of its own. @default three that trade every feed */
+  /** Strategies. @default three that trade every feed */
   readonly shapes?: readonly WaveShape[];
+  /** All strategies run in one process. @default false: each has a process of its own */
+  readonly isWorker?: boolean;
   /** Largest number of strategies that the policy lets trade. @default all */
   readonly topK?: number;
   /** @default the embedded shape */
@@ -60,6 +62,7 @@ export class WorldUnderLoad implements AsyncDisposable {
   /** Starts platform and runners, one after the other, which takes about 5 s and 1 s for each runner. */
   static async open(options: WorldOptions): Promise<WorldUnderLoad> {
     const { bars, feeds = 1, shapes = threeWaves(feeds), platform = openEmbedded } = options;
+    const processes = options.isWorker === true ? [shapes] : shapes.map((shape) => [shape]);
     await using opened = new AsyncDisposableStack();
     const folder = await temporaryFolder(opened);
     const on = opened.use(await platform(await writeFeeds(folder, feeds, bars)));
@@ -67,8 +70,8 @@ export class WorldUnderLoad implements AsyncDisposable {
     const connection = opened.use(on.connect());
     await makeWorld(connection, options.topK);
     const runners: RunnerProcess[] = [];
-    for (const shape of shapes) {
-      const setup = { configFile, gatewayUrl, worldId, shape };
+    for (const own of processes) {
+      const setup = { configFile, gatewayUrl, worldId, shapes: own };
       runners.push(opened.use(await RunnerProcess.start(setup)));
     }
     await share(connection, shapes.length);

@@ -93,9 +93,7 @@ export function printConnection({ connection }: Pick<RunStatus, "connection">): 
 }
 
 /** Where a strategy stood at the end, and its orders. */
-export function endText(
-  status: Pick<RunStatus, "row" | "sentOrders" | "wantedOrders">,
-): string {
+export function endText(status: Pick<RunStatus, "row" | "sentOrders" | "wantedOrders">): string {
   const { row, sentOrders, wantedOrders } = status;
   return `row ${row}: ${sentOrders} orders sent, ${wantedOrders} wanted while the gate was shut`;
 }

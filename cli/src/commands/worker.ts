@@ -16,7 +16,9 @@ SIGINT and SIGTERM end all of them in order; started again, the worker continues
 export function addWorkerCommand(program: Command): void {
   program
     .command("worker <file...>")
-    .description("run several strategies in a world, in one process that computes what they share once")
+    .description(
+      "run several strategies in a world, in one process that computes what they share once",
+    )
     .requiredOption("--world <world>", "world to run in")
     .addHelpText("after", MORE_HELP)
     .action(

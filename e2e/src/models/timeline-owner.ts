@@ -149,7 +149,9 @@ export class OwnerModel {
     if (arrivalOrder) {
       const journal = [
         ...x.journal,
-        ...this.targets(x, { calls: x.owner.held, n: this.#groupOf(x) }).filter(({ kind }) => kind === "T"),
+        ...this.targets(x, { calls: x.owner.held, n: this.#groupOf(x) }).filter(
+          ({ kind }) => kind === "T",
+        ),
       ];
       x = { ...x, journal };
     }
@@ -305,7 +307,9 @@ function eachFeed(
   state: TimelineState,
   change: (feed: TimelineFeed, name: string) => TimelineFeed,
 ): TimelineState {
-  const feeds = new Map([...state.feeds].map(([name, feed]) => [name, change(feed, name)] as const));
+  const feeds = new Map(
+    [...state.feeds].map(([name, feed]) => [name, change(feed, name)] as const),
+  );
   return { ...state, feeds };
 }
 

@@ -229,8 +229,7 @@ class TimelineSearch {
         go(put({ seen: next, copy }), `runner ${r} computes ${next}`);
       }
       const isDue = this.#story.computeOnly || runner.seen === this.#story.openAt;
-      if (m.isOpen && !runner.isArmed && isDue)
-        go(put({ isArmed: true }), `runner ${r} is armed`);
+      if (m.isOpen && !runner.isArmed && isDue) go(put({ isArmed: true }), `runner ${r} is armed`);
       if (runner.seen > 0) this.#tell(m, r, runner, go);
       if (runner.copy !== null && m.left.copy > 0) {
         const left = { ...m.left, copy: m.left.copy - 1 };

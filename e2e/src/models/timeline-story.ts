@@ -93,8 +93,7 @@ export function journalFault(
     if (isLate && entry.t === slice && !isNext) continue;
     while (at < reference.length && textOf(reference[at]!) !== textOf(entry)) {
       const expected = reference[at]!;
-      if (!mayLack(expected))
-        return `the journal has ${textOf(entry)}, not ${textOf(expected)}`;
+      if (!mayLack(expected)) return `the journal has ${textOf(entry)}, not ${textOf(expected)}`;
       at += 1;
     }
     if (at === reference.length) return `the journal goes on with ${textOf(entry)}`;

@@ -114,7 +114,11 @@ describe("caught", () => {
       { ...two, computeOnly: true },
       { batchBeyondOffers: true },
     ],
-    ["a new owner takes a world for one that may only compute", { ...two, runs: true }, { batchUnasked: true }],
+    [
+      "a new owner takes a world for one that may only compute",
+      { ...two, runs: true },
+      { batchUnasked: true },
+    ],
   ];
 
   test.each(mutants)("%s", (_, story, over) => {

@@ -4,7 +4,15 @@ import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_servic
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { JournalKind } from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { column, ema, ProcessingNode, Runner, Strategy, StreamInput, WeightTargetNode } from "@qmtl/sdk";
+import {
+  column,
+  ema,
+  ProcessingNode,
+  Runner,
+  Strategy,
+  StreamInput,
+  WeightTargetNode,
+} from "@qmtl/sdk";
 import { expect, test } from "vitest";
 import { type LabFeed, PaperLab, seededNumbers, symbolOf } from "./testing/paper-lab.ts";
 

@@ -1,3 +1,4 @@
+import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   column,
   ema,
@@ -143,11 +144,14 @@ async function expectOfflineSeries(
     await lab.reportBacktest(strategyId, offline.markReturns);
     const [paper, backtest] = [await judged("dryrun"), await judged("backtest")];
     const verdictOf = (trace: typeof paper) =>
-      trace?.rules.map(({ rule, value, verdict, text, samples }) => {
-        return { rule, value, verdict, text, samples };
-      });
+      trace?.rules
+        .filter(({ stage }) => stage === EffectiveMode.PAPER)
+        .map(({ rule, value, verdict, text, samples }) => [rule, value, verdict, text, samples]);
+    expect(paper?.rules.at(-1)?.domain).toBe(ExecutionDomain.DRYRUN);
+    expect(backtest?.rules.at(-1)?.domain).toBe(ExecutionDomain.BACKTEST);
     expect(verdictOf(paper)).toHaveLength(4);
     expect(verdictOf(paper)).toEqual(verdictOf(backtest));
+    expect(new Set(verdictOf(paper)?.map(([, , verdict]) => verdict)).size).toBe(2);
     expect(paper?.selected).toBe(backtest?.selected);
     // Of a series in WorldService nothing is known about turnover; its shortfall is that from the backtest.
     const { turnover: _, ...figures } = Object.fromEntries(offline.metrics);

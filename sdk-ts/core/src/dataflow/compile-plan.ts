@@ -43,11 +43,10 @@ export function compilePlan(options: CompilePlanOptions): Plan {
     }
     // What serves a loop on another clock reads nothing of the loop: it runs before.
     const own = builder.clockOf(lanes.at(-1)!);
-    const [before, within] = [lanes, lanes].map((all, k) =>
-      all.filter((lane) => (builder.clockOf(lane) === own) === (k === 1)),
-    );
-    for (const lane of before!) stages.push({ kind: "lane", lane });
-    stages.push({ kind: "loop", lanes: within! });
+    const before = lanes.filter((lane) => builder.clockOf(lane) !== own);
+    const within = lanes.filter((lane) => builder.clockOf(lane) === own);
+    for (const lane of before) stages.push({ kind: "lane", lane });
+    stages.push({ kind: "loop", lanes: within });
   }
   return builder.finish(stages, restoreNeeds(byId, supplied));
 }

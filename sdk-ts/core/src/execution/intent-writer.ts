@@ -78,7 +78,8 @@ export class IntentWriter {
       return { effects: [], refused: [] };
     }
     const working = this.#orders.openOf(book);
-    const expected = working.reduce((sum, order) => sum + remainingLots(order), book.quantity);
+    let expected = book.quantity;
+    for (const order of working) expected += remainingLots(order);
     const want = wantedLots(book.target, expected);
     const plan = planIntents(book.quantity, working, want);
     const notionalMin = book.target.isPlanned === true ? 0 : book.target.notionalMin;
@@ -215,7 +216,7 @@ export class IntentWriter {
       bucket: orderBucket,
       intentSequence: book.orderCount - 1,
     };
-    const order: RouterOrder = {
+    const market: RouterOrder = {
       account: identity.account,
       world: book.world,
       strategy: book.strategy,
@@ -228,12 +229,12 @@ export class IntentWriter {
       opening: intent.opening,
       reduceOnly: intent.reduceOnly,
       origin,
-      ...(terms === undefined ? {} : { terms }),
       filledLots: 0,
       state: "pending",
       cancelRequested: false,
       reason: "",
     };
+    const order = terms === undefined ? market : { ...market, terms };
     this.#orders.add(order);
     return order;
   }

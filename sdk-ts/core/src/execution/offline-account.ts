@@ -103,7 +103,7 @@ export class OfflineAccount {
     sizedRow = Number.NaN,
   ): void {
     this.bar(0, row, open, high, low, close);
-    this.settle(() => row);
+    if (this.#ledger.money !== undefined) this.settle(() => row);
     const line = this.#lines[0]!;
     const value = Number.isNaN(target) ? line.target : target;
     const resize = this.isStray(0);
@@ -197,28 +197,31 @@ export class OfflineAccount {
    */
   takeTargets(targets: readonly OfflineTarget[]): readonly boolean[] {
     const capital = this.#ledger.capital(this.#strategy);
+    const [only] = targets;
+    if (only !== undefined && targets.length === 1) return [this.#takeOnly(only, capital)];
     const taken = targets.map(({ at }) => !Number.isNaN(this.#lines[at]!.mark.price));
-    const inputs = targets
-      .filter((_, k) => taken[k])
-      .map(({ at, row, value, sizedRow = Number.NaN, resize = false }) => {
-        const { id, mark, notionalMin, drift } = this.#lines[at]!;
-        return {
-          ...id,
-          ...{ at, value, bucket: row, mark: mark.price, notionalMin, drift, resize, capital },
-          ...(Number.isNaN(sizedRow) ? {} : { sizedRow }),
-        };
-      });
+    const own = targets.filter((_, k) => taken[k]);
+    const lines = own.map(({ at }) => this.#lines[at]!);
+    const inputs = own.map((target, k) => targetInput(lines[k]!, target, capital));
     const { order, openShare } = planTargets(this.#router.core, inputs);
     // All are sized before any order of theirs fills.
     const effects = order.map((index) => {
-      const input = inputs[index]!;
-      return this.#take(this.#lines[input.at]!, { ...input, openShare });
+      return this.#take(lines[index]!, { ...inputs[index]!, openShare });
     });
     order.forEach((index, k) => {
-      const line = this.#lines[inputs[index]!.at]!;
-      for (const effect of effects[k]!) this.#send(line, effect);
+      for (const effect of effects[k]!) this.#send(lines[index]!, effect);
     });
     return taken;
+  }
+
+  /** A target that is alone in its moment, which needs no plan. */
+  #takeOnly(target: OfflineTarget, capital: number): boolean {
+    const line = this.#lines[target.at]!;
+    if (Number.isNaN(line.mark.price)) return false;
+    for (const effect of this.#take(line, targetInput(line, target, capital))) {
+      this.#send(line, effect);
+    }
+    return true;
   }
 
   #take(line: OfflineLine, input: TargetInput): readonly RouterEffect[] {
@@ -375,14 +378,13 @@ export class OfflineAccount {
     this.orders.push(order);
     line.working++;
     this.#router.core.onSent(order.id);
-    const { id, instrument, lots, bucket, reduceOnly } = order;
-    const outcome = line.broker.accept({ id, instrument, lots, bucket, reduceOnly });
+    const outcome = line.broker.accept(order);
     if (!outcome.accepted) {
       line.working--;
-      this.#router.core.onRejected(id, outcome.reason);
+      this.#router.core.onRejected(order.id, outcome.reason);
       return;
     }
-    this.#router.core.onAccepted(id);
+    this.#router.core.onAccepted(order.id);
   }
 
   /** What the broker did not fill of an order: it was already taken off the working ones if anything filled. */
@@ -440,4 +442,25 @@ export class OfflineAccount {
     };
     return line;
   }
+}
+
+/** A target as the router takes it: always of one shape, which is what makes it quick. */
+function targetInput(
+  { id, mark, notionalMin, drift }: OfflineLine,
+  { row, value, sizedRow = Number.NaN, resize = false }: OfflineTarget,
+  capital: number,
+): TargetInput {
+  return {
+    world: id.world,
+    strategy: id.strategy,
+    instrument: id.instrument,
+    value,
+    bucket: row,
+    mark: mark.price,
+    notionalMin,
+    drift,
+    resize,
+    capital,
+    sizedRow: Number.isNaN(sizedRow) ? undefined : sizedRow,
+  };
 }

@@ -112,7 +112,7 @@ export class OrderRouter {
     const { openShare = 1 } = input;
     const isCut = openShare < 1 && isAnew;
     const lots = isCut ? openedLots(this.#expectedLots(book), wanted, openShare) : wanted;
-    book.target = { ...standing, lots };
+    book.target = lots === wanted ? standing : { ...standing, lots };
     const { effects, refused } =
       input.act === false
         ? NOTHING

@@ -82,16 +82,16 @@ export class RouterCore {
   }
 
   onSent(orderId: string): boolean {
-    return this.#advance(orderId, "sent", ["pending", "unknown"]);
+    return this.#advance(orderId, "sent", beforeSent);
   }
 
   /** No answer in time: counted as working, and nothing that opens is sent for its book until it is looked up. */
   onUnknown(orderId: string): boolean {
-    return this.#advance(orderId, "unknown", ["pending", "sent"]);
+    return this.#advance(orderId, "unknown", beforeUnknown);
   }
 
   onAccepted(orderId: string): boolean {
-    return this.#advance(orderId, "accepted", ["pending", "sent", "unknown"]);
+    return this.#advance(orderId, "accepted", beforeAccepted);
   }
 
   onRejected(orderId: string, reason: string): boolean {
@@ -285,6 +285,10 @@ export class RouterCore {
     }
   }
 }
+
+const beforeSent: readonly OrderState[] = ["pending", "unknown"];
+const beforeUnknown: readonly OrderState[] = ["pending", "sent"];
+const beforeAccepted: readonly OrderState[] = ["pending", "sent", "unknown"];
 
 function copies<T extends object>(records: Iterable<T>): T[] {
   return Array.from(records, (record) => ({ ...record }));

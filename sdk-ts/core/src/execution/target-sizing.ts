@@ -18,10 +18,13 @@ export function standingTarget(
 ): BookTarget {
   const { value, bucket, mark, notionalMin = 0, drift = latest?.drift ?? 0 } = input;
   const sizedRow = Math.max(input.sizedRow ?? -1, latest?.sizedRow ?? -1);
-  const quantity =
-    latest !== null && !isSizedAnew(input, latest)
-      ? quantityOf(latest)
-      : { lots: targetLots(value, input.capital ?? capital(), mark, lotUnit) };
+  const isAnew = latest === null || isSizedAnew(input, latest);
+  const anew = isAnew ? targetLots(value, input.capital ?? capital(), mark, lotUnit) : 0;
+  // The usual case, without the spreads below.
+  if (isAnew && !(notionalMin > 0 || sizedRow >= 0 || drift > 0)) {
+    return { lots: anew, value, bucket };
+  }
+  const quantity = isAnew ? { lots: anew } : quantityOf(latest);
   return {
     ...quantity,
     value,

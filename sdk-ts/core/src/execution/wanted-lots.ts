@@ -19,6 +19,7 @@ export function withoutTooLittle(
   want: number,
   droppedLots: number,
 ): BookTarget {
+  if (droppedLots === 0 && target.reduceTo === undefined) return target;
   const { reduceTo, ...own } = target;
   const reached = want - droppedLots;
   if (droppedLots === 0) {

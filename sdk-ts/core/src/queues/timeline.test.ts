@@ -242,8 +242,7 @@ describe("while nothing may order", () => {
   });
 
   test("a batch has 64 slices at most and stops at the limit", () => {
-    const from = (untilMs: number | null) =>
-      takeTimeline([feedOf("a", { untilMs })], dead, 0);
+    const from = (untilMs: number | null) => takeTimeline([feedOf("a", { untilMs })], dead, 0);
 
     expect(play(from(null), [computeOnly, run("a", rows(5, 100))]).out).toEqual([
       ...["take 40", "pass a 5-68", "book 680", "take 680"],

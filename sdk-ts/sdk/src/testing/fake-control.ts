@@ -80,6 +80,7 @@ export class FakeControl {
   heartbeat(
     heartbeat: { heartbeatSeq: bigint; revision: bigint },
     { sessionId, strategyIds }: { sessionId: string; strategyIds: readonly string[] },
+    leaseMs: number,
   ) {
     const { heartbeatSeq } = heartbeat;
     const { isOpen, fence, revision } = this.#facts;
@@ -87,7 +88,7 @@ export class FakeControl {
     const emitters = strategyIds.map((strategyId) => ({ strategyId, sessionId }));
     const reply = {
       leaseId: `l-${heartbeatSeq}`,
-      lease: durationFromMs(10_000),
+      lease: durationFromMs(leaseMs),
       margin: durationFromMs(1_000),
       heartbeatSeq,
       granted,

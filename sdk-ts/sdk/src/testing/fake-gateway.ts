@@ -65,6 +65,12 @@ const schemaVersion = { version: 1, supported: { min: 1, max: 1 } };
 export class FakeGateway {
   /** Its one world. */
   readonly worldId = "w1";
+  /**
+   * Length of node and order leases, milliseconds. A test that keeps this process busy for longer loses them.
+   *
+   * @default 10000
+   */
+  leaseMs = 10_000;
   /** The records that were published. */
   readonly log = new FakeLog();
   /** The snapshots that holders stored. */
@@ -207,7 +213,7 @@ export class FakeGateway {
       heartbeat: ({ ticket: sessionId, heartbeat }) => {
         this.#check(sessionId);
         const strategyIds = this.#sessions.get(sessionId) ?? [];
-        return this.#control.heartbeat(heartbeat!, { sessionId, strategyIds });
+        return this.#control.heartbeat(heartbeat!, { sessionId, strategyIds }, this.leaseMs);
       },
       nack: () => ({ schemaVersion }),
     });
@@ -230,7 +236,8 @@ export class FakeGateway {
       acquireLeases: async (request, { signal }) => {
         const { ticket: sessionId, keys } = request;
         const check = (): void => this.#check(sessionId);
-        const asked = { keys, waitMs: request.wait === undefined ? 0 : durationMs(request.wait) };
+        const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
+        const asked = { keys, waitMs, leaseMs: this.leaseMs };
         const leases = await this.#leases.acquire(sessionId, asked, this.#changed, check, signal);
         return { schemaVersion, leases };
       },

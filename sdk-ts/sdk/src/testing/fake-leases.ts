@@ -6,11 +6,7 @@ interface Lease {
   sessionId: string | undefined;
 }
 
-const leaseTimes = {
-  lease: durationFromMs(10_000),
-  margin: durationFromMs(1_000),
-  renewInterval: durationFromMs(1_000),
-};
+const renewal = { margin: durationFromMs(1_000), renewInterval: durationFromMs(1_000) };
 
 /** Node leases in memory: granted to whoever asks first, kept until given up or taken away. */
 export class FakeLeases {
@@ -25,6 +21,7 @@ export class FakeLeases {
     sessionId: string,
     request: {
       readonly waitMs: number;
+      readonly leaseMs: number;
       readonly keys: readonly { readonly computeKey: string }[];
     },
     changed: Pulse,
@@ -39,7 +36,8 @@ export class FakeLeases {
         if (lease.sessionId !== undefined && lease.sessionId !== sessionId) return [];
         if (lease.sessionId === undefined) lease.epoch++;
         lease.sessionId = sessionId;
-        return [{ computeKey, leaseEpoch: BigInt(lease.epoch), ...leaseTimes }];
+        const length = durationFromMs(request.leaseMs);
+        return [{ computeKey, leaseEpoch: BigInt(lease.epoch), lease: length, ...renewal }];
       });
       if (leases.length > 0 || signal.aborted || request.waitMs === 0) return leases;
       await changed.changed(signal);

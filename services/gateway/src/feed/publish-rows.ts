@@ -4,8 +4,8 @@ import {
   QueueDataService,
 } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import { QmtlError } from "@qmtl/sdk/rpc";
 import type { OfferedRow } from "@qmtl/core/queues";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, failpoints } from "@qmtl/service-kit";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";

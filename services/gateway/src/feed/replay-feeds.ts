@@ -39,7 +39,15 @@ interface ReplayFeedsPorts {
   readonly metrics: Metrics;
   readonly booker: Pick<
     SliceBooker,
-    "book" | "passed" | "take" | "hasBars" | "missed" | "isBooked" | "whyUnbooked" | "usesOf" | "sharing"
+    | "book"
+    | "passed"
+    | "take"
+    | "hasBars"
+    | "missed"
+    | "isBooked"
+    | "whyUnbooked"
+    | "usesOf"
+    | "sharing"
   >;
   readonly gates: Pick<GateView, "onApplied" | "state">;
   /** See `ComputeOnlyWorlds`. */

@@ -89,6 +89,21 @@ describeEachDatabase("a database under leases", (at) => {
     expect(await texts()).toEqual(["one"]);
   });
 
+  test("a conditional write is stored while its condition holds and the accounts are held", async () => {
+    const holds = (id: number) => ({
+      sql: "EXISTS (SELECT FROM gateway.note WHERE id = $1::bigint)",
+      params: [id],
+    });
+    await leased.query(insert, [1, "one"]);
+
+    expect(await rowsWith(2, 3).storeIf(leased, [holds(1)])).toBe(true);
+    expect(await rowsWith(4).storeIf(leased, [holds(1), holds(9)])).toBe(false);
+    await depose();
+    expect(await rowsWith(4).storeIf(leased, [holds(1)])).toBe(false);
+
+    expect(await texts()).toEqual(["one", "row 2", "row 3"]);
+  });
+
   test("a write that fails because another gateway wrote the same is refused as deposed", async () => {
     await depose();
     await at().other.query(insert, [1, "the other's"]);

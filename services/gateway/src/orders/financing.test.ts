@@ -1,11 +1,17 @@
 import { type AccountMoney, type FinancingTerms, OfflineAccount } from "@qmtl/core/execution";
 import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { viewPositions } from "./account/account-view.ts";
 import { isLocal } from "./broker/broker-port.ts";
 import { booksFromJournal, booksFromSnapshot, booksText } from "./testing/books-text.ts";
-import { bucketOf, OrderBench, paperAccount, replayWorld } from "./testing/order-bench.ts";
+import {
+  type BenchOptions,
+  bucketOf,
+  OrderBench,
+  paperAccount,
+  replayWorld,
+} from "./testing/order-bench.ts";
 
 /** A day, counted from Thursday 2015-01-01; open and close of its bar; the weight that is stated on the close. */
 type Row = readonly [day: number, open: number, close: number, weight: number];
@@ -59,9 +65,9 @@ const barOf = ([day, open, close]: Row, row: number) => ({
 async function onPaper(
   own = settings,
   between: (row: number) => Promise<unknown> = async () => {},
-  isBrokerRemote = false,
+  options: BenchOptions = {},
 ): Promise<number[]> {
-  bench = await OrderBench.open(host, own, replayWorld, { isBrokerRemote });
+  bench = await OrderBench.open(host, own, replayWorld, options);
   const equity: number[] = [];
   for (const [row, each] of rows.entries()) {
     await between(row);
@@ -100,30 +106,27 @@ async function charges() {
   return found.map(({ body }) => JSON.parse(body) as Record<string, number>);
 }
 
-/** The broker plays the next bars, and then the database is away before the journal has them. */
+/**
+ * The broker plays the next bars, and then the database is away: before the journal has them, if the broker is
+ * elsewhere, otherwise before either has them.
+ */
 function loseNextBooking(): void {
   const { broker } = bench.router.deps;
   if (isLocal(broker)) {
     const prepare = broker.prepare.bind(broker);
-    broker.prepare = async () => {
-      broker.prepare = prepare;
+    vi.spyOn(broker, "prepare").mockImplementationOnce(async () => {
       const booking = await prepare();
-      const playBars = booking.playBars.bind(booking);
-      booking.playBars = (bars) => {
-        bench.db.isDown = true;
-        return playBars(bars);
-      };
+      bench.db.isDown = true;
       return booking;
-    };
+    });
     return;
   }
   const onBars = broker.onBars.bind(broker);
-  broker.onBars = async (bars) => {
-    broker.onBars = onBars;
+  vi.spyOn(broker, "onBars").mockImplementationOnce(async (bars) => {
     const report = await onBars(bars);
     bench.db.isDown = true;
     return report;
-  };
+  });
 }
 
 describe("a world charges as a backtest does, to the last bit", () => {
@@ -155,8 +158,6 @@ describe("a world charges as a backtest does, to the last bit", () => {
     });
 
     expect(paper).toEqual(inBacktest().equity);
-    // The broker's last answer waits for the next booking.
-    await bench.router.stored();
     const [fromJournal, fromSnapshot] = [
       await booksFromJournal(bench),
       await booksFromSnapshot(bench),
@@ -164,15 +165,10 @@ describe("a world charges as a backtest does, to the last bit", () => {
     expect(booksText(fromJournal)).toBe(booksText(fromSnapshot));
   });
 
-  test.each([
-    ["elsewhere", 2],
-    ["elsewhere", 4],
-    ["elsewhere", 7],
-    ["of this database", 4],
-  ])(
-    "after a crash between the fills of a broker %s and the journal, at row %i",
-    async (broker, lost) => {
-      const lose = async (row: number): Promise<void> => {
+  test.each([2, 4, 7].flatMap((lost) => [true, false].map((isRemote) => ({ lost, isRemote }))))(
+    "after a crash before the journal has the broker's fills, at row $lost, the broker elsewhere: $isRemote",
+    async ({ lost, isRemote }) => {
+      const loseIt = async (row: number): Promise<void> => {
         if (row !== lost) return;
         await bench.router.stored();
         loseNextBooking();
@@ -181,7 +177,7 @@ describe("a world charges as a backtest does, to the last bit", () => {
         await bench.restart();
         await bench.armed();
       };
-      const paper = await onPaper(settings, lose, broker === "elsewhere");
+      const paper = await onPaper(settings, loseIt, { isBrokerRemote: isRemote });
 
       expect(paper).toEqual(inBacktest().equity);
     },

@@ -53,10 +53,7 @@ export function rowsStatement(
 }
 
 /** A statement over 1 to `rowsTogetherMax` rows. */
-function overRows(
-  statement: RowsStatement,
-  rows: readonly (readonly SqlParam[])[],
-): SqlWrite {
+function overRows(statement: RowsStatement, rows: readonly (readonly SqlParam[])[]): SqlWrite {
   const size = 2 ** Math.ceil(Math.log2(rows.length));
   const params = rows.flat();
   while (params.length < size * statement.width) params.push(null);

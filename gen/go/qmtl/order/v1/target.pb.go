@@ -1071,6 +1071,61 @@ func (x *FeedRow) GetRow() int64 {
 	return 0
 }
 
+// Orders of one strategy that were wanted while its gate was shut.
+type WantedOrders struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Strategy.
+	StrategyId string `protobuf:"bytes,1,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
+	// Number of orders, since the start of its runner.
+	Count         uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WantedOrders) Reset() {
+	*x = WantedOrders{}
+	mi := &file_qmtl_order_v1_target_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WantedOrders) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WantedOrders) ProtoMessage() {}
+
+func (x *WantedOrders) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_order_v1_target_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WantedOrders.ProtoReflect.Descriptor instead.
+func (*WantedOrders) Descriptor() ([]byte, []int) {
+	return file_qmtl_order_v1_target_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *WantedOrders) GetStrategyId() string {
+	if x != nil {
+		return x.StrategyId
+	}
+	return ""
+}
+
+func (x *WantedOrders) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // What a runner sends at the end of a bucket, on a change, and each time its gate arms.
 type TargetUpdate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1082,19 +1137,22 @@ type TargetUpdate struct {
 	Ends []*FeedRow `protobuf:"bytes,3,rep,name=ends,proto3" json:"ends,omitempty"`
 	// Strategies the ends are for.
 	StrategyIds []string `protobuf:"bytes,4,rep,name=strategy_ids,json=strategyIds,proto3" json:"strategy_ids,omitempty"`
-	// Orders this runner wanted while its gate was shut, since its start.
+	// Orders this runner wanted while its gate was shut, since its start: of all its strategies.
 	WantedOrders uint64 `protobuf:"varint,5,opt,name=wanted_orders,json=wantedOrders,proto3" json:"wanted_orders,omitempty"`
 	// Row evaluations of nodes that others may share, since its start.
 	SharedEvaluations uint64 `protobuf:"varint,6,opt,name=shared_evaluations,json=sharedEvaluations,proto3" json:"shared_evaluations,omitempty"`
 	// Row evaluations of the runner's own steps, since its start.
 	OwnEvaluations uint64 `protobuf:"varint,7,opt,name=own_evaluations,json=ownEvaluations,proto3" json:"own_evaluations,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What of `wanted_orders` is each strategy's. A runner of one strategy may leave it out; one with several names them all,
+	// otherwise none of them is counted as any strategy's.
+	Wanted        []*WantedOrders `protobuf:"bytes,8,rep,name=wanted,proto3" json:"wanted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TargetUpdate) Reset() {
 	*x = TargetUpdate{}
-	mi := &file_qmtl_order_v1_target_proto_msgTypes[10]
+	mi := &file_qmtl_order_v1_target_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1164,7 @@ func (x *TargetUpdate) String() string {
 func (*TargetUpdate) ProtoMessage() {}
 
 func (x *TargetUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_order_v1_target_proto_msgTypes[10]
+	mi := &file_qmtl_order_v1_target_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1177,7 @@ func (x *TargetUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetUpdate.ProtoReflect.Descriptor instead.
 func (*TargetUpdate) Descriptor() ([]byte, []int) {
-	return file_qmtl_order_v1_target_proto_rawDescGZIP(), []int{10}
+	return file_qmtl_order_v1_target_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TargetUpdate) GetClaim() *GateClaim {
@@ -1171,6 +1229,13 @@ func (x *TargetUpdate) GetOwnEvaluations() uint64 {
 	return 0
 }
 
+func (x *TargetUpdate) GetWanted() []*WantedOrders {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
 // Outcome of one target.
 type TargetResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1195,7 +1260,7 @@ type TargetResult struct {
 
 func (x *TargetResult) Reset() {
 	*x = TargetResult{}
-	mi := &file_qmtl_order_v1_target_proto_msgTypes[11]
+	mi := &file_qmtl_order_v1_target_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1272,7 @@ func (x *TargetResult) String() string {
 func (*TargetResult) ProtoMessage() {}
 
 func (x *TargetResult) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_order_v1_target_proto_msgTypes[11]
+	mi := &file_qmtl_order_v1_target_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1285,7 @@ func (x *TargetResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetResult.ProtoReflect.Descriptor instead.
 func (*TargetResult) Descriptor() ([]byte, []int) {
-	return file_qmtl_order_v1_target_proto_rawDescGZIP(), []int{11}
+	return file_qmtl_order_v1_target_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TargetResult) GetStrategyId() string {
@@ -1352,7 +1417,11 @@ const file_qmtl_order_v1_target_proto_rawDesc = "" +
 	"\aFeedRow\x12\"\n" +
 	"\x06source\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x06source\x12\x19\n" +
-	"\x03row\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x03row\"\xe9\x02\n" +
+	"\x03row\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x03row\"P\n" +
+	"\fWantedOrders\x12*\n" +
+	"\vstrategy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
+	"strategyId\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\"\xa9\x03\n" +
 	"\fTargetUpdate\x126\n" +
 	"\x05claim\x18\x01 \x01(\v2\x18.qmtl.order.v1.GateClaimB\x06\xbaH\x03\xc8\x01\x01R\x05claim\x12:\n" +
 	"\atargets\x18\x02 \x03(\v2\x15.qmtl.order.v1.TargetB\t\xbaH\x06\x92\x01\x03\x10\x80 R\atargets\x124\n" +
@@ -1360,7 +1429,8 @@ const file_qmtl_order_v1_target_proto_rawDesc = "" +
 	"\fstrategy_ids\x18\x04 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10\xe8\a\"\x04r\x02\x18dR\vstrategyIds\x12#\n" +
 	"\rwanted_orders\x18\x05 \x01(\x04R\fwantedOrders\x12-\n" +
 	"\x12shared_evaluations\x18\x06 \x01(\x04R\x11sharedEvaluations\x12'\n" +
-	"\x0fown_evaluations\x18\a \x01(\x04R\x0eownEvaluations\"\x94\x02\n" +
+	"\x0fown_evaluations\x18\a \x01(\x04R\x0eownEvaluations\x12>\n" +
+	"\x06wanted\x18\b \x03(\v2\x1b.qmtl.order.v1.WantedOrdersB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x06wanted\"\x94\x02\n" +
 	"\fTargetResult\x12\x1f\n" +
 	"\vstrategy_id\x18\x01 \x01(\tR\n" +
 	"strategyId\x12\x1e\n" +
@@ -1402,7 +1472,7 @@ func file_qmtl_order_v1_target_proto_rawDescGZIP() []byte {
 }
 
 var file_qmtl_order_v1_target_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_qmtl_order_v1_target_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_qmtl_order_v1_target_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_qmtl_order_v1_target_proto_goTypes = []any{
 	(BestPrice)(0),                // 0: qmtl.order.v1.BestPrice
 	(EntryOtherwise)(0),           // 1: qmtl.order.v1.EntryOtherwise
@@ -1417,53 +1487,55 @@ var file_qmtl_order_v1_target_proto_goTypes = []any{
 	(*RebalanceRule)(nil),         // 10: qmtl.order.v1.RebalanceRule
 	(*Target)(nil),                // 11: qmtl.order.v1.Target
 	(*FeedRow)(nil),               // 12: qmtl.order.v1.FeedRow
-	(*TargetUpdate)(nil),          // 13: qmtl.order.v1.TargetUpdate
-	(*TargetResult)(nil),          // 14: qmtl.order.v1.TargetResult
-	(*v1.Decimal)(nil),            // 15: qmtl.type.v1.Decimal
-	(*TrailingDistance)(nil),      // 16: qmtl.order.v1.TrailingDistance
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(TriggerPrice)(0),             // 19: qmtl.order.v1.TriggerPrice
-	(OrderType)(0),                // 20: qmtl.order.v1.OrderType
-	(*GateClaim)(nil),             // 21: qmtl.order.v1.GateClaim
-	(v1.Reason)(0),                // 22: qmtl.type.v1.Reason
+	(*WantedOrders)(nil),          // 13: qmtl.order.v1.WantedOrders
+	(*TargetUpdate)(nil),          // 14: qmtl.order.v1.TargetUpdate
+	(*TargetResult)(nil),          // 15: qmtl.order.v1.TargetResult
+	(*v1.Decimal)(nil),            // 16: qmtl.type.v1.Decimal
+	(*TrailingDistance)(nil),      // 17: qmtl.order.v1.TrailingDistance
+	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(TriggerPrice)(0),             // 20: qmtl.order.v1.TriggerPrice
+	(OrderType)(0),                // 21: qmtl.order.v1.OrderType
+	(*GateClaim)(nil),             // 22: qmtl.order.v1.GateClaim
+	(v1.Reason)(0),                // 23: qmtl.type.v1.Reason
 }
 var file_qmtl_order_v1_target_proto_depIdxs = []int32{
-	15, // 0: qmtl.order.v1.PriceLevel.price:type_name -> qmtl.type.v1.Decimal
-	15, // 1: qmtl.order.v1.PriceLevel.offset:type_name -> qmtl.type.v1.Decimal
+	16, // 0: qmtl.order.v1.PriceLevel.price:type_name -> qmtl.type.v1.Decimal
+	16, // 1: qmtl.order.v1.PriceLevel.offset:type_name -> qmtl.type.v1.Decimal
 	3,  // 2: qmtl.order.v1.ExitLeg.level:type_name -> qmtl.order.v1.PriceLevel
-	16, // 3: qmtl.order.v1.TrailingStop.distance:type_name -> qmtl.order.v1.TrailingDistance
+	17, // 3: qmtl.order.v1.TrailingStop.distance:type_name -> qmtl.order.v1.TrailingDistance
 	0,  // 4: qmtl.order.v1.TrailingStop.best:type_name -> qmtl.order.v1.BestPrice
-	17, // 5: qmtl.order.v1.TimeExit.duration:type_name -> google.protobuf.Duration
-	18, // 6: qmtl.order.v1.TimeExit.time:type_name -> google.protobuf.Timestamp
+	18, // 5: qmtl.order.v1.TimeExit.duration:type_name -> google.protobuf.Duration
+	19, // 6: qmtl.order.v1.TimeExit.time:type_name -> google.protobuf.Timestamp
 	4,  // 7: qmtl.order.v1.ExitRules.stop_losses:type_name -> qmtl.order.v1.ExitLeg
 	4,  // 8: qmtl.order.v1.ExitRules.take_profits:type_name -> qmtl.order.v1.ExitLeg
 	5,  // 9: qmtl.order.v1.ExitRules.trailing_stop:type_name -> qmtl.order.v1.TrailingStop
 	6,  // 10: qmtl.order.v1.ExitRules.time_exit:type_name -> qmtl.order.v1.TimeExit
-	19, // 11: qmtl.order.v1.ExitRules.trigger:type_name -> qmtl.order.v1.TriggerPrice
-	20, // 12: qmtl.order.v1.EntryLevel.type:type_name -> qmtl.order.v1.OrderType
-	15, // 13: qmtl.order.v1.EntryLevel.price:type_name -> qmtl.type.v1.Decimal
+	20, // 11: qmtl.order.v1.ExitRules.trigger:type_name -> qmtl.order.v1.TriggerPrice
+	21, // 12: qmtl.order.v1.EntryLevel.type:type_name -> qmtl.order.v1.OrderType
+	16, // 13: qmtl.order.v1.EntryLevel.price:type_name -> qmtl.type.v1.Decimal
 	1,  // 14: qmtl.order.v1.EntryLevel.otherwise:type_name -> qmtl.order.v1.EntryOtherwise
 	8,  // 15: qmtl.order.v1.EntryRule.levels:type_name -> qmtl.order.v1.EntryLevel
-	15, // 16: qmtl.order.v1.RebalanceRule.min_notional:type_name -> qmtl.type.v1.Decimal
-	15, // 17: qmtl.order.v1.Target.quantity:type_name -> qmtl.type.v1.Decimal
-	15, // 18: qmtl.order.v1.Target.notional:type_name -> qmtl.type.v1.Decimal
-	18, // 19: qmtl.order.v1.Target.bucket_end_time:type_name -> google.protobuf.Timestamp
-	18, // 20: qmtl.order.v1.Target.input_watermark_time:type_name -> google.protobuf.Timestamp
+	16, // 16: qmtl.order.v1.RebalanceRule.min_notional:type_name -> qmtl.type.v1.Decimal
+	16, // 17: qmtl.order.v1.Target.quantity:type_name -> qmtl.type.v1.Decimal
+	16, // 18: qmtl.order.v1.Target.notional:type_name -> qmtl.type.v1.Decimal
+	19, // 19: qmtl.order.v1.Target.bucket_end_time:type_name -> google.protobuf.Timestamp
+	19, // 20: qmtl.order.v1.Target.input_watermark_time:type_name -> google.protobuf.Timestamp
 	9,  // 21: qmtl.order.v1.Target.entry:type_name -> qmtl.order.v1.EntryRule
 	7,  // 22: qmtl.order.v1.Target.exits:type_name -> qmtl.order.v1.ExitRules
 	10, // 23: qmtl.order.v1.Target.rebalance:type_name -> qmtl.order.v1.RebalanceRule
 	2,  // 24: qmtl.order.v1.Target.clear_terms:type_name -> qmtl.order.v1.TargetTerm
-	21, // 25: qmtl.order.v1.TargetUpdate.claim:type_name -> qmtl.order.v1.GateClaim
+	22, // 25: qmtl.order.v1.TargetUpdate.claim:type_name -> qmtl.order.v1.GateClaim
 	11, // 26: qmtl.order.v1.TargetUpdate.targets:type_name -> qmtl.order.v1.Target
 	12, // 27: qmtl.order.v1.TargetUpdate.ends:type_name -> qmtl.order.v1.FeedRow
-	22, // 28: qmtl.order.v1.TargetResult.reason:type_name -> qmtl.type.v1.Reason
-	15, // 29: qmtl.order.v1.TargetResult.reduced_to:type_name -> qmtl.type.v1.Decimal
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	13, // 28: qmtl.order.v1.TargetUpdate.wanted:type_name -> qmtl.order.v1.WantedOrders
+	23, // 29: qmtl.order.v1.TargetResult.reason:type_name -> qmtl.type.v1.Reason
+	16, // 30: qmtl.order.v1.TargetResult.reduced_to:type_name -> qmtl.type.v1.Decimal
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_order_v1_target_proto_init() }
@@ -1495,7 +1567,7 @@ func file_qmtl_order_v1_target_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_order_v1_target_proto_rawDesc), len(file_qmtl_order_v1_target_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

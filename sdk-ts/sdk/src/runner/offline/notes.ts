@@ -223,7 +223,7 @@ interface SignalRange {
  * The row of a signal's first value, or why its target led to no order: the signal never had a value or never reached a
  * threshold, or no order was as large as a lot. Empty if there is nothing to explain.
  */
-export function signalNote(judged: JudgedTarget): string[] {
+export function signalNote(judged: JudgedTarget, waitsFor: string): string[] {
   const { instrument, result, targetChanges } = judged;
   const { target, traded } = instrument;
   const signal = `signal "${target.signalName}" of ${traded.symbol}`;
@@ -234,7 +234,8 @@ export function signalNote(judged: JudgedTarget): string[] {
   }
   if (result.orders > 0) {
     if (range.before === 0) return [];
-    return [`The ${signal} has its first value on row ${range.before + 1} of ${range.rows}.`];
+    const first = `first value on row ${range.before + 1} of ${range.rows}`;
+    return [`The ${signal} has its ${first}${waitsFor}.`];
   }
   if (targetChanges === 0) {
     const between = `lies between ${shown(range.lowest)} and ${shown(range.highest)}`;

@@ -37,7 +37,7 @@ import {
 import { marginNotes, refusalNotes } from "./refusal-notes.ts";
 import { writeOfflineReport } from "./report.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
-import { staleNotes } from "./stale-notes.ts";
+import { firstValueWait, staleNotes } from "./stale-notes.ts";
 import { findOfflineTags } from "./tags.ts";
 import { type OfflineTrading, type TradeEvent, tradeOffline } from "./trade.ts";
 
@@ -158,7 +158,7 @@ async function backtest(
     buyAndHold: buyAndHoldOf(market, rows),
     notes: [
       ...offlineNotes(market, rows, returns),
-      ...judged.flatMap(signalNote),
+      ...judged.flatMap((one) => signalNote(one, firstValueWait(identified, one, feeds))),
       ...staleNotes(identified, judged, feeds, trading.timesMs),
       ...endedNotes(market, rows, trading),
       ...refusalNotes(market, trading.refusals),

@@ -92,6 +92,37 @@ test("a short hole is no fact, and one in the middle of the run says when it end
   ]);
 });
 
+test("the note of the first value names the source that had none until then, else the longest window", async () => {
+  class Signal extends Strategy {
+    readonly #rows: number;
+
+    constructor(rows: number) {
+      super();
+      this.#rows = rows;
+    }
+
+    override setup(): void {
+      const bars = new StreamInput({ source: "x", columns: [...ohlc, "signal"], ...day });
+      const signal = sma(column(bars, "signal"), this.#rows, { name: "mean" });
+      const thresholds = { longEnter: 105, longExit: 95 };
+      this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);
+    }
+  }
+  const late = withColumn(rising(8), "signal", (row) => (row < 3 ? Number.NaN : 106));
+  const whole = withColumn(rising(8), "signal", () => 106);
+  const noteOf = async (bars: typeof late, rows: number) => {
+    const { notes } = await runOnBars(new Signal(rows), bars);
+    return notes.find((note) => note.includes("first value"));
+  };
+
+  expect(await noteOf(late, 1)).toBe(
+    'The signal "mean" of X has its first value on row 4 of 8: source x has no value before that.',
+  );
+  expect(await noteOf(whole, 3)).toBe(
+    'The signal "mean" of X has its first value on row 3 of 8: "mean" needs 3 rows.',
+  );
+});
+
 /** Long above 105, flat below 95; the signal is a column of its own. */
 class Entered extends Strategy {
   override setup(): void {

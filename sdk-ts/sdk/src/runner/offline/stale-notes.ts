@@ -54,6 +54,42 @@ export function staleNotes(
   ];
 }
 
+/**
+ * What a signal waited for before its first value: a source that had none, else the node with the longest window; empty
+ * when neither is the reason.
+ */
+export function firstValueWait(
+  { graph }: IdentifiedStrategy,
+  { instrument: { target }, signal }: JudgedTarget,
+  feeds: ReadonlyMap<string, SourceRows>,
+): string {
+  const first = signal.values.findIndex((value) => !Number.isNaN(value));
+  if (first < 1) return "";
+  const atMs = signal.endMs[first - 1]!;
+  const run = { graph, target, signal, feeds, fromMs: signal.endMs[0]!, untilMs: atMs };
+  const sources = signalSources(graph, target.signalId);
+  const source = missingSource(sources, atMs, new FeedValues(run));
+  if (source !== undefined) return `: source ${source} has no value before that`;
+  const { name, rows } = longestWindow(graph, target.signalId);
+  return rows > 1 ? `: "${name}" needs ${rows} rows` : "";
+}
+
+/** Of the nodes on which a node depends, itself included, the one that needs most rows for a value. */
+function longestWindow(graph: IdentifiedGraph, nodeId: string): { name: string; rows: number } {
+  const byId = new Map(graph.nodes.map((node) => [node.id, node]));
+  const open = new Set([nodeId]);
+  let longest = { name: "", rows: 0 };
+  for (const id of open) {
+    const { declared, hashable } = byId.get(id)!;
+    for (const { node_id } of hashable.inputs) open.add(node_id);
+    const { node, period, name } = declared;
+    if (hashable.inputs.length === 0) continue;
+    const rows = Math.max(period, 1 + (node.kernel(period)?.warmup ?? 0));
+    if (rows > longest.rows) longest = { name, rows };
+  }
+  return longest;
+}
+
 function staleNote(run: SignalRun): string[] {
   const { target, signal, fromMs, untilMs } = run;
   const { stale } = target.node;

@@ -95,7 +95,9 @@ describe("the summary of an offline run", () => {
     expect(lineOf(lines, "turnover")).toMatch(/ times the equity in a year of 365 bars$/);
     expect(lineOf(lines, "buy and hold")).toMatch(/sharpe -?[\d.]+, cagr -?[\d.]+, total_return/);
     expect(lineOf(lines, "equity")).toMatch(/1000000\.00 → [\d.]+ USD; paid [\d.]+ of fees/);
-    expect(lines.join()).toContain('The signal "rise" of X has its first value on row 4 of 60.');
+    expect(lines.join()).toContain(
+      'The signal "rise" of X has its first value on row 4 of 60: "rise" needs 4 rows.',
+    );
   });
 
   test("says why a figure has no value", async () => {

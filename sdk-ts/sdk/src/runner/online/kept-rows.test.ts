@@ -95,6 +95,13 @@ async function start(gateway: FakeGateway, sessionId: string, strategy = identif
   return { run, problems, events };
 }
 
+/** On a busy machine these runs leave no moment for a timer for longer than a lease lasts; then other orders are made. */
+function busyGateway(): FakeGateway {
+  const gateway = new FakeGateway();
+  gateway.leaseMs = 600_000;
+  return gateway;
+}
+
 /** Every effective row of the computed nodes, bit for bit, without its writer. */
 function logOf(gateway: FakeGateway, domain: "backtest" | "dryrun" = "backtest", fromRow = 0) {
   return identified.graph.nodes
@@ -112,7 +119,7 @@ function logOf(gateway: FakeGateway, domain: "backtest" | "dryrun" = "backtest",
 
 /** A run to the end of the feed: what it published, reported to the gateway and counted. */
 async function whole() {
-  const gateway = new FakeGateway();
+  const gateway = busyGateway();
   gateway.advance(historyRows);
   const { run, problems } = await start(gateway, "a");
   await waitUntil(() => gateway.runners.get("a") === historyRows, "the first row ended");
@@ -156,7 +163,7 @@ describe("a run over many rows", () => {
   });
 
   test("is taken over by another one from its snapshots, to the same bits, and nothing is read again", async () => {
-    const gateway = new FakeGateway();
+    const gateway = busyGateway();
     gateway.advance(historyRows - 1);
     await start(gateway, "a");
     await waitUntil(() => gateway.runners.has("a"), "the first in the runner set");
@@ -181,7 +188,7 @@ describe("a run over many rows", () => {
   });
 
   test("keeps few of them also where it holds some nodes and another run holds others", async () => {
-    const gateway = new FakeGateway();
+    const gateway = busyGateway();
     gateway.advance(historyRows + 600);
     const first = await start(gateway, "a");
     await waitUntil(() => gateway.runners.get("a") === historyRows + 600, "row 600 ended");
@@ -198,7 +205,7 @@ describe("a run over many rows", () => {
   });
 
   test("opens a new context from the first row of its sources, which it reads from the log again", async () => {
-    const gateway = new FakeGateway();
+    const gateway = busyGateway();
     gateway.advance(heldRow);
     const { run, problems } = await start(gateway, "a");
     await waitUntil(() => gateway.runners.get("a") === heldRow, "the held row ended", 60_000);

@@ -15,7 +15,10 @@ import {
   sma,
 } from "../../strategy/index.ts";
 import { FakeGateway, replayBars, waitUntil } from "../../testing/index.ts";
-import { type IdentifiedStrategy, identifyStrategy } from "../strategy-loading/identify-strategy.ts";
+import {
+  type IdentifiedStrategy,
+  identifyStrategy,
+} from "../strategy-loading/identify-strategy.ts";
 import { singleRecords } from "./log/wire-records.ts";
 import { runOnline, runWorker } from "./run-online.ts";
 import type { OnlineOptions, OnlineRun, OnlineWorker } from "./session/online-run.ts";
@@ -36,14 +39,19 @@ const faultClose = rows.column("close")[faultRow]!;
 class Wave extends Strategy {
   readonly #long: number;
   readonly #fault: Fault | undefined;
+  readonly #source: string;
   readonly heard: string[] = [];
-  constructor(name: string, long: number, fault?: Fault) {
+  constructor(name: string, long: number, fault?: Fault, source = "feed") {
     super({ name, defaultInterval: "1d", defaultPeriod: 1 });
     this.#long = long;
     this.#fault = fault;
+    this.#source = source;
   }
   setup(): void {
-    const bars = new StreamInput({ source: "feed", columns: ["open", "high", "low", "close"] });
+    const bars = new StreamInput({
+      source: this.#source,
+      columns: ["open", "high", "low", "close"],
+    });
     const close = column(bars, "close");
     const swing = rsi(returns(close), 3);
     if (this.#fault === "own" || this.#fault === "shared") {
@@ -64,7 +72,7 @@ class Wave extends Strategy {
       sma(close, 5),
       new PositionTargetNode({
         signal: swing,
-        instrument: "X",
+        instrument: this.#source === "feed" ? "X" : "Y",
         thresholds: { longEnter: this.#long, longExit: 30, shortEnter: 20, shortExit: 40 },
       }),
     ]);
@@ -80,9 +88,9 @@ class Wave extends Strategy {
 const folder = mkdtempSync(join(tmpdir(), "qmtl-worker-"));
 writeFileSync(
   join(folder, "qmtl.yml"),
-  `sources: {feed: {file: feed.csv, interval: 1d}}
-instruments: {X: {mark_source: feed, lot: "0.1"}}
-accounts: {paper: {instruments: [X]}}
+  `sources: {feed: {file: feed.csv, interval: 1d}, other: {file: other.csv, interval: 1d}}
+instruments: {X: {mark_source: feed, lot: "0.1"}, Y: {mark_source: other, lot: "0.1"}}
+accounts: {paper: {instruments: [X, Y]}}
 `,
 );
 const config = loadConfig({ path: join(folder, "qmtl.yml"), env: {} });
@@ -121,8 +129,7 @@ async function work(gateway: FakeGateway, strategies: readonly Strategy[], sessi
   return { worker, events, problems };
 }
 
-const waves = (...names: string[]): Wave[] =>
-  names.map((name, at) => new Wave(name, 55 + 10 * at));
+const waves = (...names: string[]): Wave[] => names.map((name, at) => new Wave(name, 55 + 10 * at));
 
 /** Ids of the nodes that strategies have, each once. */
 function distinctNodes(strategies: readonly Strategy[]): string[] {
@@ -373,6 +380,32 @@ describe("a worker", () => {
     }
     expect(gateway.log.voidRecords).toBe(0);
     expect(endedRows(gateway)).toEqual(feedRowNumbers);
+  });
+
+  test("a strategy on a feed of its own rises alone, and each moment is still ended with one call for both feeds", async () => {
+    const strategies = [...waves("A", "B"), new Wave("C", 60, undefined, "other")];
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows + 10);
+    const { worker } = await work(gateway, strategies);
+    await waitUntil(() => gateway.runners.get("worker") === historyRows + 10, "row 10 ended");
+
+    gateway.openContext("s-C");
+    await waitUntil(() => gateway.swapPhase("s-C") === 3, "COMMIT of C");
+    gateway.openContext("s-A");
+    await waitUntil(() => gateway.swapPhase("s-A") === 3, "COMMIT of A");
+    gateway.advance(Number.POSITIVE_INFINITY);
+    await worker.done;
+
+    const ends = gateway.targets.map(({ update }) =>
+      update.ends.map(({ source }) => source).sort(),
+    );
+    expect(ends).toEqual(feedRowNumbers.map(() => ["feed", "other"]));
+    const fromC = distinctNodes([strategies[2]!]).slice(1);
+    for (const id of fromC)
+      expect(rowsOf(gateway, id, "dryrun").at(-1)![0]).toBe(historyRows + feedRows - 1);
+    expect(worker.status().strategies.map(({ row }) => row)).toEqual(
+      strategies.map(() => historyRows + feedRows - 1),
+    );
   });
 
   test("a strategy that was taken out does not keep its change of context waiting", async () => {

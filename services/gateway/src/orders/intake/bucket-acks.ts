@@ -29,8 +29,8 @@ export class BucketAcks implements StatedTimes {
   plan(end: StatedEnd): ((tx: Tx) => Promise<void>) | undefined {
     const key = `${end.world}\n${end.sessionId}`;
     const before = this.#stated.get(key);
-    const { world, sessionId, strategies, wanted, evaluations } = end;
-    this.#stated.set(key, { world, sessionId, strategies, wanted, evaluations });
+    const { world, sessionId, strategies, wanted, wantedBy, evaluations } = end;
+    this.#stated.set(key, { world, sessionId, strategies, wanted, wantedBy, evaluations });
     if (before?.wanted === wanted || (before === undefined && wanted === 0)) return undefined;
     return (tx) => writeWantedOrders(tx, end);
   }
@@ -64,8 +64,11 @@ export class BucketAcks implements StatedTimes {
     let wanted = 0;
     let evaluations: Readonly<Record<string, number>> = {};
     for (const end of this.#stated.values()) {
-      if (end.world !== world || !end.strategies.includes(strategy)) continue;
-      wanted += end.wanted;
+      const own = end.wantedBy[strategy];
+      // A strategy that was taken out of its runner is in no later report of it but for what it wanted before.
+      if (end.world !== world || (own === undefined && !end.strategies.includes(strategy)))
+        continue;
+      wanted += own ?? (end.strategies.length > 1 ? 0 : end.wanted);
       evaluations = end.evaluations;
     }
     return { wanted, evaluations };

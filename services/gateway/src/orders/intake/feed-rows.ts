@@ -1,6 +1,6 @@
 import { bucketOpen } from "@qmtl/core/intervals";
-import { batchSlicesMax, inChunks } from "@qmtl/core/queues";
 import { type ReturnsClock, returnsClock } from "@qmtl/core/metrics";
+import { batchSlicesMax, inChunks } from "@qmtl/core/queues";
 import { parseInterval, periodsPerYearOf, type QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, Logger } from "@qmtl/service-kit";

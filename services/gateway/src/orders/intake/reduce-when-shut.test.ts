@@ -2,7 +2,13 @@ import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { type Halt, insertHalt } from "../store/halts.ts";
-import { type BenchOrder, OrderBench, paperAccount, replayWorld } from "../testing/order-bench.ts";
+import {
+  type BenchOptions,
+  type BenchOrder,
+  OrderBench,
+  paperAccount,
+  replayWorld,
+} from "../testing/order-bench.ts";
 
 let host: PgliteHost;
 let bench: OrderBench;
@@ -14,9 +20,12 @@ afterEach(() => bench.orders.stop());
 afterAll(() => host.close());
 
 /** A holds 100 lots since row 2; then the gate is shut, and its sender has no lease. */
-async function shut(settings: Partial<typeof replayWorld> = {}): Promise<void> {
+async function shut(
+  settings: Partial<typeof replayWorld> = {},
+  options: BenchOptions = {},
+): Promise<void> {
   const world = { ...replayWorld, reduceOnlyWhenShut: true, ...settings };
-  bench = await OrderBench.open(host, paperAccount, world);
+  bench = await OrderBench.open(host, paperAccount, world, options);
   await bench.bar(0, 100);
   await bench.promote({ A: 0.4 });
   await bench.bar(1, 100);
@@ -150,7 +159,7 @@ test("a halt that was stored meanwhile stops the transaction", async () => {
 });
 
 test("a halt that is set between the commit and the sending keeps it here", async () => {
-  await shut();
+  await shut({}, { isBrokerRemote: true });
   const commit = bench.router.commit.bind(bench.router);
   bench.router.commit = async (...booking) => {
     await commit(...booking);
@@ -164,21 +173,71 @@ test("a halt that is set between the commit and the sending keeps it here", asyn
   expect(await bench.accepted()).toHaveLength(1);
 });
 
-test.each<{ what: string; order: BenchOrder; leaseId: string; isOpen: boolean }>([
-  { what: "an order", order: { quantity: "4" }, leaseId: "l", isOpen: true },
-  { what: "one that only reduces", order: reducing, leaseId: "", isOpen: false },
-])(
-  "$what whose world is let go between the commit and the sending does not reach the broker",
-  async ({ order, leaseId, isOpen }) => {
-    await shut();
+/** Something happens once the order is decided, and before the broker of this database is given it. */
+function beforeHandingOver(happens: () => unknown): void {
+  const prepare = bench.broker.prepare.bind(bench.broker);
+  vi.spyOn(bench.broker, "prepare").mockImplementationOnce(async () => {
+    const booking = await prepare();
+    happens();
+    return booking;
+  });
+}
+
+test("a halt that is set between the decision and the handing over in one commit keeps it here", async () => {
+  await shut();
+  beforeHandingOver(() => bench.orders.halts.set(halt));
+
+  const result = await submit(reducing);
+
+  expect(result).toMatchObject({ accepted: true });
+  expect((await bench.list()).at(-1)).toMatchObject({ state: "rejected", reason: "HALTED" });
+  expect(await bench.accepted()).toHaveLength(1);
+});
+
+test("a halt that is set between the handing over and the commit undoes both", async () => {
+  await shut();
+  const before = bench.router.head;
+  const commit = bench.router.commit.bind(bench.router);
+  vi.spyOn(bench.router, "commit").mockImplementationOnce((...booking) => {
+    bench.orders.halts.set(halt);
+    return commit(...booking);
+  });
+
+  const result = await submit(reducing);
+
+  expect(result).toMatchObject({ accepted: false, reason: "HALTED", clientOrderIds: [] });
+  expect(bench.router.head).toBe(before);
+  expect(await bench.accepted()).toHaveLength(1);
+  await bench.bar(3, 100);
+  expect(bench.lots("A")).toBe(100);
+  expect((await bench.orders.reconcile(bench.router)).difference).toBe("");
+});
+
+test.each<{
+  what: string;
+  order: BenchOrder;
+  leaseId: string;
+  isOpen: boolean;
+  isRemote: boolean;
+}>(
+  [true, false].flatMap((isRemote) => [
+    { what: "an order", order: { quantity: "4" }, leaseId: "l", isOpen: true, isRemote },
+    { what: "one that only reduces", order: reducing, leaseId: "", isOpen: false, isRemote },
+  ]),
+)(
+  "$what whose world is let go between the decision and the sending does not reach the broker, elsewhere: $isRemote",
+  async ({ order, leaseId, isOpen, isRemote }) => {
+    await shut({}, { isBrokerRemote: isRemote });
     if (isOpen) bench.world.setGate("OPEN");
     if (isOpen) await bench.armed();
     await bench.bar(3, 100);
-    const commit = bench.router.commit.bind(bench.router);
-    bench.router.commit = async (...booking) => {
-      await commit(...booking);
-      vi.spyOn(bench.orders.gates, "get").mockReturnValue(undefined);
-    };
+    const letGo = () => void vi.spyOn(bench.orders.gates, "get").mockReturnValue(undefined);
+    if (isRemote) {
+      const commit = bench.router.commit.bind(bench.router);
+      bench.router.commit = (...booking) => commit(...booking).then(letGo);
+    } else {
+      beforeHandingOver(letGo);
+    }
 
     const { results = [] } = await bench.submit("A", 3, [order], { leaseId });
     vi.restoreAllMocks();

@@ -87,7 +87,6 @@ export async function submitPlan(
   await router.deps.broker.transfer(batchId, crosses);
   router.rebalanceTransferred(batchId);
   await router.send(booking);
-  await router.stored();
   return booking.sends;
 }
 

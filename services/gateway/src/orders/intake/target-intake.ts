@@ -27,6 +27,8 @@ export interface TargetsCall {
   /** Rows that end with the call; empty for none. */
   readonly ends: readonly EndedRow[];
   readonly wanted: number;
+  /** What of them is each strategy's, of a runner with several. */
+  readonly wantedBy: Readonly<Record<string, number>>;
   readonly strategies: readonly string[];
   readonly evaluations: Readonly<Record<string, number>>;
 }
@@ -108,7 +110,8 @@ export class TargetIntake {
    */
   async set(call: TargetsCall, session: SessionScope, waitMs: number): Promise<TakenTargets> {
     const { barrier, feeds } = this.#ports;
-    const strategies = [...call.strategies, ...call.targets.map((one) => one.strategy)];
+    const stated = call.targets.map((one) => one.strategy);
+    const strategies = [...call.strategies, ...stated, ...Object.keys(call.wantedBy)];
     checkTicketCovers(session, call.targets.length > 0 ? "trade" : "compute", strategies);
     const checks = call.ends.map((end, at) => {
       const field = `update.ends[${at}]`;

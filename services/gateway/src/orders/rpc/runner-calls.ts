@@ -123,6 +123,9 @@ export function targetsCallFrom(request: SetTargetsRequest, session: SessionScop
     }),
     ends: update.ends.map(({ source, row }) => ({ source, row: Number(row) })),
     wanted: Number(update.wantedOrders),
+    wantedBy: Object.fromEntries(
+      update.wanted.map(({ strategyId, count }) => [strategyId, Number(count)]),
+    ),
     strategies: update.strategyIds,
     evaluations: {
       shared: Number(update.sharedEvaluations),

@@ -538,6 +538,32 @@ class FeedRow(_message.Message):
 Global___FeedRow: _TypeAlias = FeedRow  # noqa: Y015
 
 @_typing.final
+class WantedOrders(_message.Message):
+    """Orders of one strategy that were wanted while its gate was shut."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRATEGY_ID_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    strategy_id: _builtins.str
+    """Strategy."""
+    count: _builtins.int
+    """Number of orders, since the start of its runner."""
+    def __init__(
+        self,
+        *,
+        strategy_id: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "strategy_id", b"strategy_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WantedOrders: _TypeAlias = WantedOrders  # noqa: Y015
+
+@_typing.final
 class TargetUpdate(_message.Message):
     """What a runner sends at the end of a bucket, on a change, and each time its gate arms."""
 
@@ -550,8 +576,9 @@ class TargetUpdate(_message.Message):
     WANTED_ORDERS_FIELD_NUMBER: _builtins.int
     SHARED_EVALUATIONS_FIELD_NUMBER: _builtins.int
     OWN_EVALUATIONS_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
     wanted_orders: _builtins.int
-    """Orders this runner wanted while its gate was shut, since its start."""
+    """Orders this runner wanted while its gate was shut, since its start: of all its strategies."""
     shared_evaluations: _builtins.int
     """Row evaluations of nodes that others may share, since its start."""
     own_evaluations: _builtins.int
@@ -572,6 +599,12 @@ class TargetUpdate(_message.Message):
     def strategy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Strategies the ends are for."""
 
+    @_builtins.property
+    def wanted(self) -> _containers.RepeatedCompositeFieldContainer[Global___WantedOrders]:
+        """What of `wanted_orders` is each strategy's. A runner of one strategy may leave it out; one with several names them all,
+        otherwise none of them is counted as any strategy's.
+        """
+
     def __init__(
         self,
         *,
@@ -582,10 +615,11 @@ class TargetUpdate(_message.Message):
         wanted_orders: _builtins.int = ...,
         shared_evaluations: _builtins.int = ...,
         own_evaluations: _builtins.int = ...,
+        wanted: _abc.Iterable[Global___WantedOrders] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "ends", b"ends", "own_evaluations", b"own_evaluations", "shared_evaluations", b"shared_evaluations", "strategy_ids", b"strategy_ids", "targets", b"targets", "wanted_orders", b"wanted_orders"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "ends", b"ends", "own_evaluations", b"own_evaluations", "shared_evaluations", b"shared_evaluations", "strategy_ids", b"strategy_ids", "targets", b"targets", "wanted", b"wanted", "wanted_orders", b"wanted_orders"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

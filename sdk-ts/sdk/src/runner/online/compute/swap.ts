@@ -61,8 +61,8 @@ const waitingRowsMax = 64;
  * come for the first time, at most after the second, milliseconds. One that comes later has a context of its own, which
  * reads the rows of nodes that the other one computes.
  */
-const gatherMs = 50;
-const gatherMsMax = 500;
+const gatherMs = 250;
+const gatherMsMax = 2_000;
 
 /** Strategies whose nodes are to be computed together. */
 interface Gathering {

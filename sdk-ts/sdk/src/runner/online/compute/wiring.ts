@@ -1,7 +1,7 @@
-import { compilePlan, mergeGraphs, type RuntimeGraph } from "@qmtl/core/dataflow";
+import { compilePlan, type GraphNode, mergeGraphs, type RuntimeGraph } from "@qmtl/core/dataflow";
 import { type TagMatch, toRuntimeGraph } from "../../../strategy/graphs.ts";
 import type { OnlineInput } from "../log/input.ts";
-import type { MergedGraph } from "../session/graph.ts";
+import type { MergedGraph, OnlineSource } from "../session/graph.ts";
 
 /** The graph as it is run now: its inputs, and which clock each computed node is on. */
 export interface OnlineWiring {
@@ -26,9 +26,10 @@ export function wire(
   inputs: readonly OnlineInput[],
   found: ReadonlyMap<string, readonly TagMatch[]>,
 ): OnlineWiring {
-  const runtime = mergeGraphs(
-    graph.graphs.map((each) => toRuntimeGraph(each, { tagMatches: found })),
-  );
+  // Streams that only other strategies of the process read are in it, too: all contexts have the same buckets.
+  const streams = { nodes: graph.sources.map(streamNode) };
+  const own = graph.graphs.map((each) => toRuntimeGraph(each, { tagMatches: found }));
+  const runtime = mergeGraphs([...own, streams]);
   const computed = graph.computed.map(({ id }) => id);
   const supplied = inputs.map(({ nodeId }) => nodeId);
   const plan = compilePlan({ graph: runtime, supplied, wanted: computed });
@@ -39,4 +40,10 @@ export function wire(
     }),
   );
   return { runtime, inputs, queries: new Set(graph.queries.map(({ nodeId }) => nodeId)), clockOf };
+}
+
+function streamNode({ nodeId: id, node, clock }: OnlineSource): GraphNode {
+  const { intervalMs } = clock;
+  const outputs = node.outputs.map(() => "f64" as const);
+  return { id, name: node.source, intervalMs, outputs, inputs: [], clock };
 }

@@ -75,3 +75,15 @@ test("a target with a drift is stated with every row of its feed, as a check onc
 
   expect(targets.unsent().targets).toMatchObject([{ value: 0.5, isCheck: true }]);
 });
+
+test("the first value is stated even if it is flat: the router may have that of the process before", () => {
+  const targets = decided(Number.NaN);
+  expect(targets.unsent().targets).toEqual([]);
+
+  targets.decide(bucket(0));
+  expect(targets.unsent().values).toEqual([0]);
+  targets.taken(0, targets.unsent());
+  targets.decide(bucket(0));
+
+  expect(targets.unsent().targets).toEqual([]);
+});

@@ -15,6 +15,8 @@ export interface StatedTarget {
   isUnsent: boolean;
   /** It is unsent for the comparison alone: the router has it. */
   isCheck: boolean;
+  /** It has had a value in this process. Before, the router may have another one, of the process before. */
+  isKnown: boolean;
 }
 
 /** Targets as one call states them. */
@@ -38,13 +40,13 @@ export class TargetBook {
     this.all = targets.map((target) => {
       return {
         ...{ target, value: 0, sizedRow: -1 },
-        ...{ lastSide: "long", isUnsent: false, isCheck: false },
+        ...{ lastSide: "long", isUnsent: false, isCheck: false, isKnown: false },
       };
     });
   }
 
   /**
-   * Takes the values and sized rows of a bucket; NaN keeps the previous one. A target with a drift is stated again with
+   * Takes the values and sized rows of a bucket; NaN keeps the previous one. The first value is stated in any case. A target with a drift is stated again with
    * each row of its feed, because it is then that the router compares what is held with it.
    */
   decide({
@@ -55,10 +57,12 @@ export class TargetBook {
     this.all.forEach((each, at) => {
       const value = standing(values[at], each.value);
       const sizedRow = standing(sizedRows[at], each.sizedRow);
-      if (value !== each.value || sizedRow !== each.sizedRow) {
+      const isFirst = !each.isKnown && !Number.isNaN(values[at] ?? Number.NaN);
+      if (isFirst || value !== each.value || sizedRow !== each.sizedRow) {
         each.isUnsent = true;
         each.isCheck = false;
       }
+      each.isKnown ||= isFirst;
       const { drift, markSource } = each.target;
       if (drift > 0 && !each.isUnsent && ends.some(({ source }) => source === markSource)) {
         each.isUnsent = true;

@@ -327,7 +327,9 @@ function targetsRequest(
   { slice, ends, stated }: TargetsContent,
 ): SetTargetsRequest {
   const running = strategies.filter(({ isOut }) => !isOut);
-  const wantedOrders = running.reduce((sum, { state }) => sum + state.wantedOrders, 0);
+  const wanted = strategies.map(({ strategyId, state: { wantedOrders: count } }) => {
+    return { strategyId, count: BigInt(count) };
+  });
   const bucketEndTime = timestampFromMs(slice.bucketEndMs);
   const rowOf = ({ decided }: HostedStrategy, markSource: string | undefined): number =>
     (slice.ends.find(({ source }) => source === markSource) ?? slice.ends[0])?.row ??
@@ -355,7 +357,9 @@ function targetsRequest(
       // A bucket of computed queues alone ends no row of a feed.
       ends: ends.map(({ source, row }) => ({ source, row: BigInt(row) })),
       strategyIds: running.map(({ strategyId }) => strategyId),
-      wantedOrders: BigInt(wantedOrders),
+      wantedOrders: wanted.reduce((sum, { count }) => sum + count, 0n),
+      // Of one strategy, they are all its own.
+      wanted: wanted.length > 1 ? wanted : [],
       sharedEvaluations: BigInt(evaluations.shared),
       ownEvaluations: BigInt(evaluations.own),
     },

@@ -17,7 +17,7 @@ import {
 import { StrategyRunError } from "../../strategy-loading/strategy-run-error.ts";
 
 /** A stream of the graph with the file behind it. */
-interface OnlineSource {
+export interface OnlineSource {
   readonly nodeId: string;
   readonly node: StreamInput;
   readonly clock: ClockSpec;

@@ -1,5 +1,4 @@
-import type { GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
-import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { ApplyPhase, type GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { Clock, Logger } from "@qmtl/service-kit";
 import type { GateView } from "../ports.ts";

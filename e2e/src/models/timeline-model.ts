@@ -27,13 +27,13 @@ export interface Owner {
   readonly state: TimelineState;
   /** Epoch under which each feed's row was offered. */
   readonly offeredUnder: readonly number[];
-  /** Row of each feed that was let pass. */
+  /** Rows of each feed that were let pass, as one. */
   readonly passing: readonly (OfferedRow | null)[];
   readonly mustBook: boolean;
   /** Calls that are held, by runner. */
   readonly held: readonly (Call | null)[];
-  /** The calls whose targets are being stored. */
-  readonly taking: readonly (Call | null)[] | null;
+  /** The calls whose targets are being stored; n = 1 for those stated after the gate opened. */
+  readonly taking: { readonly calls: readonly (Call | null)[]; readonly n: number } | null;
 }
 
 export interface Model {
@@ -43,6 +43,10 @@ export interface Model {
   readonly journal: readonly Entry[];
   readonly untilMs: number | null;
   readonly isOpen: boolean;
+  /** The apply has begun that opens the gate of a world that may only compute. */
+  readonly isFrozen: boolean;
+  /** Last slice when the gate opened, 0 for none; null: it is shut. */
+  readonly openedAt: number | null;
   readonly ownerEpoch: number;
   readonly owner: Owner;
   readonly zombie: { readonly epoch: number; readonly entries: readonly Entry[] } | null;

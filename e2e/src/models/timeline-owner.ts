@@ -1,7 +1,10 @@
 import {
+  type OfferedRow,
   type TimelineEffect,
+  type TimelineFeed,
   type TimelineInput,
   type TimelineState,
+  type TimelineStep,
   takeTimeline,
   timelineStep,
 } from "@qmtl/core/queues";
@@ -13,7 +16,7 @@ import {
   type Owner,
   runnerName,
 } from "./timeline-model.ts";
-import type { Entry, Story } from "./timeline-story.ts";
+import { type Entry, type Story, timesOf } from "./timeline-story.ts";
 
 /** Mutants. Everything that is not named is the product's owner step. */
 export interface TimelineOverrides {
@@ -47,6 +50,14 @@ export interface TimelineOverrides {
   readonly noRestate?: boolean;
   /** A dropped runner is never taken back. */
   readonly neverBack?: boolean;
+  /** A batch does not stop at the limit. */
+  readonly batchBeyondLimit?: boolean;
+  /** Batches go on after the gate opened. */
+  readonly batchAfterOpening?: boolean;
+  /** A batch does not stop at the last row that a feed has offered. */
+  readonly batchBeyondOffers?: boolean;
+  /** A new owner takes a timeline for one that may only compute. */
+  readonly batchUnasked?: boolean;
 }
 
 /** The owner of a timeline as the search plays it: the product's step, the writes that follow from it, and the mutants. */
@@ -64,7 +75,8 @@ export class OwnerModel {
     const runner = { isUp: true, isPaused: false, seen: 0, isArmed: false, told: "", copy: null };
     const base = {
       ...{ log: feeds.map(() => 0), ended: feeds.map(() => false), leases: feeds.map(() => 1) },
-      ...{ journal: [], untilMs: holdAt ?? null, isOpen: false, ownerEpoch: 1, zombie: null },
+      ...{ journal: [], untilMs: holdAt ?? null, ownerEpoch: 1, zombie: null },
+      ...{ isOpen: false, isFrozen: false, openedAt: null },
       ...{ runners: reads.map(() => runner), missed: [], left: { crash, take, pause, die, copy } },
     };
     return this.newOwner({ ...base, owner: undefined as unknown as Owner });
@@ -93,14 +105,19 @@ export class OwnerModel {
       ...{ epoch: m.ownerEpoch, state: this.#mutated(state), mustBook: false, taking: null },
       ...{ offeredUnder: feeds.map(() => 0), passing: none, held: reads.map(() => null) },
     };
-    const x = this.step({ ...m, owner }, { kind: "tick", nowMs: -1 });
+    const { openedAt } = m;
+    // Nothing of the slice is stored that was stated under the lease: it opens where this owner begins.
+    const isStated = openedAt === null || this.has(m, openedAt, 1);
+    const at = isStated ? openedAt : beganAt(state);
+    const x = this.step({ ...m, owner, openedAt: at }, { kind: "tick", nowMs: -1 });
     if (!m.isOpen || this.#over.noRestate) return x;
     return this.step(x, { kind: "gate_opened", sessionIds });
   }
 
   #mutated(state: TimelineState): TimelineState {
-    const { trustEmpty, half } = this.#over;
+    const { trustEmpty, half, batchUnasked } = this.#over;
     const { slice } = state;
+    if (batchUnasked) return { ...state, isComputeOnly: true };
     if (trustEmpty) {
       const runners = new Map(
         [...state.runners].map(([id, runner]) => {
@@ -121,7 +138,9 @@ export class OwnerModel {
   step(m: Model, input: TimelineInput): Model {
     const { perFeed, offeredOnly, firstEndIsEnough, appendBeforeTargets, arrivalOrder } =
       this.#over;
-    const step = timelineStep(m.owner.state, input);
+    if (this.#over.batchAfterOpening && input.kind === "compute_only" && !input.isComputeOnly)
+      return m;
+    const step = this.#stepOf(m.owner.state, input);
     let x = { ...m, owner: { ...m.owner, state: step.state } };
     for (const effect of step.effects) x = this.#effect(x, effect);
     if (input.kind === "offered" && (perFeed || offeredOnly)) x = this.#passAlone(x, input.source);
@@ -130,12 +149,35 @@ export class OwnerModel {
     if (arrivalOrder) {
       const journal = [
         ...x.journal,
-        ...this.targets(x, x.owner.held).filter(({ kind }) => kind === "T"),
+        ...this.targets(x, { calls: x.owner.held, n: this.#groupOf(x) }).filter(
+          ({ kind }) => kind === "T",
+        ),
       ];
       x = { ...x, journal };
     }
     if (appendBeforeTargets && x.owner.taking !== null) x = this.step(x, { kind: "taken" });
     return x;
+  }
+
+  /** The product's step, or what a mutant makes of a batch. */
+  #stepOf(state: TimelineState, input: TimelineInput): TimelineStep {
+    const { batchBeyondLimit, batchBeyondOffers } = this.#over;
+    if (!state.isComputeOnly || !(batchBeyondLimit || batchBeyondOffers))
+      return timelineStep(state, input);
+    const changed = batchBeyondLimit
+      ? eachFeed(state, (feed) => ({ ...feed, untilMs: null }))
+      : eachFeed(state, (feed) => ({ ...feed, offers: withPhantom(feed) }));
+    const step = timelineStep(changed, input);
+    const back = batchBeyondLimit
+      ? eachFeed(step.state, (feed, name) => ({
+          ...feed,
+          untilMs: state.feeds.get(name)!.untilMs,
+        }))
+      : eachFeed(step.state, (feed) => ({
+          ...feed,
+          offers: feed.offers.filter(({ timeMs }) => timeMs !== phantomMs),
+        }));
+    return { state: back, effects: step.effects };
   }
 
   #effect(m: Model, effect: TimelineEffect): Model {
@@ -148,7 +190,7 @@ export class OwnerModel {
     if (effect.kind === "dropped")
       return this.miss(m, owner.state.slice.timeMs, Number(effect.sessionId.slice(1)));
     if (effect.kind !== "take") return m;
-    const taking = owner.held;
+    const taking = { calls: owner.held, n: this.#groupOf(m) };
     return { ...m, owner: { ...owner, taking, held: owner.held.map(() => null) } };
   }
 
@@ -156,9 +198,10 @@ export class OwnerModel {
   #passAlone(m: Model, source: string): Model {
     const { state } = m.owner;
     const feed = state.feeds.get(source)!;
-    if (feed.offer === null || (state.slice.phase !== "ended" && !this.#over.perFeed)) return m;
+    if (feed.offers.length === 0 || (state.slice.phase !== "ended" && !this.#over.perFeed))
+      return m;
     const others = [...state.feeds].map(([name, one]) => {
-      return name === source || one.offer !== null
+      return name === source || one.offers.length > 0
         ? ([name, one] as const)
         : ([name, { ...one, isEnded: true }] as const);
     });
@@ -184,18 +227,25 @@ export class OwnerModel {
     return x;
   }
 
-  bars({ owner: { state }, log }: Model): Entry {
+  /** The bars of a slice, or of the slices of a batch, in order. */
+  bars({ owner: { state }, log, journal }: Model): Entry[] {
     const { timeMs } = state.slice;
-    const feeds = this.#story.feeds.flatMap((rows, f) => (rows[log[f]! - 1] === timeMs ? [f] : []));
-    return { kind: "B", t: timeMs, n: 0, r: -1, feeds: feeds.join("") };
+    const booked = journal.findLast(({ kind }) => kind === "B")?.t ?? 0;
+    return timesOf(this.#story)
+      .filter((t) => t === timeMs || (t > booked && t < timeMs))
+      .map((t): Entry => {
+        const feeds = this.#story.feeds.flatMap((rows, f) =>
+          rows.slice(0, log[f]).includes(t) ? [f] : [],
+        );
+        return { kind: "B", t, n: 0, r: -1, feeds: feeds.join("") };
+      });
   }
 
   /** Targets of a slice in the order of their runners, and its end. */
-  targets(m: Model, calls: readonly (Call | null)[]): Entry[] {
+  targets(m: Model, { calls, n }: NonNullable<Owner["taking"]>): Entry[] {
     const t = m.owner.state.slice.timeMs;
-    const n = m.isOpen && t === this.#story.openAt ? 1 : 0;
     const targets = calls.flatMap((call, r): Entry[] =>
-      call === null || this.endsOf(r, t).length === 0
+      call === null || this.endsOf(r, t).length === 0 || !this.#mayState(call)
         ? []
         : [{ kind: "T", t, n: call.n, r, feeds: `${call.t}` }],
     );
@@ -204,6 +254,16 @@ export class OwnerModel {
       ...fresh,
       ...(this.has(m, t, n) ? [] : [{ kind: "E", t, n, r: -1, feeds: "" } as const]),
     ];
+  }
+
+  /** 1 for what is stated of a slice after the gate opened there. */
+  #groupOf({ openedAt, owner }: Model): number {
+    return openedAt === owner.state.slice.timeMs ? 1 : 0;
+  }
+
+  /** A runner states no target while its world may only compute. */
+  #mayState({ isArmed }: Call): boolean {
+    return this.#story.computeOnly !== true || isArmed;
   }
 
   has({ journal }: Model, t: number, n: number): boolean {
@@ -231,6 +291,31 @@ export class OwnerModel {
       return row < 0 ? [] : [{ f, row }];
     });
   }
+}
+
+/** End of a mutant's row behind those that a feed has offered. */
+const phantomMs = 1_000;
+
+function withPhantom({ offers }: TimelineFeed): readonly OfferedRow[] {
+  const last = offers.at(-1);
+  if (last === undefined) return offers;
+  const row = last.toRow + 1;
+  return [...offers, { row, toRow: row, timeMs: phantomMs }];
+}
+
+function eachFeed(
+  state: TimelineState,
+  change: (feed: TimelineFeed, name: string) => TimelineFeed,
+): TimelineState {
+  const feeds = new Map(
+    [...state.feeds].map(([name, feed]) => [name, change(feed, name)] as const),
+  );
+  return { ...state, feeds };
+}
+
+/** The slice that an owner stands at, 0 before the first. */
+export function beganAt({ slice }: TimelineState): number {
+  return Math.max(0, slice.timeMs);
 }
 
 function sameTarget(a: Entry, b: Entry): boolean {

@@ -8,8 +8,8 @@ import {
   type ModelRunner,
   runnerName,
 } from "./timeline-model.ts";
-import { OwnerModel, type TimelineOverrides } from "./timeline-owner.ts";
-import { type Entry, journalFault, referenceOf, type Story, timesOf } from "./timeline-story.ts";
+import { beganAt, OwnerModel, type TimelineOverrides } from "./timeline-owner.ts";
+import { type Entry, journalFault, type Story, timesOf } from "./timeline-story.ts";
 
 export interface SearchResult {
   readonly violation: string | null;
@@ -33,7 +33,6 @@ class TimelineSearch {
   readonly #story: Story;
   readonly #over: TimelineOverrides;
   readonly #owner: OwnerModel;
-  readonly #reference: readonly Entry[];
   readonly #times: readonly number[];
   readonly #seen = new Map<string, { readonly from: string; readonly why: string } | null>();
   #next: Model[] = [];
@@ -43,7 +42,6 @@ class TimelineSearch {
     this.#story = story;
     this.#over = over;
     this.#owner = new OwnerModel(story, over);
-    this.#reference = referenceOf(story);
     this.#times = timesOf(story);
   }
 
@@ -82,7 +80,7 @@ class TimelineSearch {
       const next = keyOf(x);
       if (this.#seen.has(next)) return;
       this.#seen.set(next, { from: key, why });
-      const fault = journalFault(this.#story, this.#reference, x);
+      const fault = journalFault(this.#story, x);
       if (fault !== undefined) this.#violation ??= { key: next, what: fault };
       this.#next.push(x);
     };
@@ -111,14 +109,19 @@ class TimelineSearch {
         return;
       }
       const isOld = m.owner.offeredUnder[f] !== m.leases[f];
-      if (feed.offer === null ? m.owner.passing[f] !== null && !isOld : !isOld) return;
-      const offer = { row, toRow: row, timeMs: rows[row]! };
+      if (feed.offers.length === 0 ? m.owner.passing[f] !== null && !isOld : !isOld) return;
+      const all = rows.slice(row).map((timeMs, at) => {
+        return { row: row + at, toRow: row + at, timeMs };
+      });
       const owner = { ...m.owner, offeredUnder: m.owner.offeredUnder.with(f, m.leases[f]!) };
       const x = { ...m, owner: { ...owner, passing: owner.passing.with(f, null) } };
-      go(
-        this.#owner.step(x, { kind: "offered", source, offer }),
-        `feed ${f} offers ${offer.timeMs}`,
-      );
+      const { computeOnly = false, runs = computeOnly } = this.#story;
+      const counts = runs ? new Set([1, all.length]) : [1];
+      for (const count of counts) {
+        const offers = all.slice(0, count);
+        const times = offers.map(({ timeMs }) => timeMs).join(", ");
+        go(this.#owner.step(x, { kind: "offered", source, offers }), `feed ${f} offers ${times}`);
+      }
     });
   }
 
@@ -133,13 +136,13 @@ class TimelineSearch {
         go(x, `row ${row.timeMs} of feed ${f} is void`);
         return;
       }
-      const x = { ...m, owner: rest, log: isVoid ? m.log : m.log.with(f, m.log[f]! + 1) };
+      const x = { ...m, owner: rest, log: isVoid ? m.log : m.log.with(f, row.toRow + 1) };
       const input = { kind: "effective" as const, source: feedName(f), row };
       go(this.#owner.step(x, input), `row ${row.timeMs} of feed ${f} is effective`);
     });
     const isOwner = owner.epoch === m.ownerEpoch;
     if (owner.mustBook && isOwner) {
-      const x = { ...m, journal: [...m.journal, this.#owner.bars(m)] };
+      const x = { ...m, journal: [...m.journal, ...this.#owner.bars(m)] };
       const booked = { ...x, owner: { ...owner, mustBook: false } };
       go(
         this.#owner.step(booked, { kind: "booked" }),
@@ -153,14 +156,9 @@ class TimelineSearch {
       go(after, `targets of ${owner.state.slice.timeMs} are taken`);
     }
     this.#silence(m, go);
+    this.#gateSteps(m, go);
     const { openAt } = this.#story;
     const isSettled = isTimelineSettled(owner.state);
-    if (openAt !== undefined && !m.isOpen && isSettled && owner.state.slice.timeMs === openAt) {
-      const sessionIds = m.runners.map((_, r) => runnerName(r));
-      const x = { ...m, isOpen: true };
-      const input = { kind: "gate_opened" as const, sessionIds };
-      go(this.#over.noRestate ? x : this.#owner.step(x, input), "the gate opens");
-    }
     const isReady = openAt === undefined || (m.isOpen && this.#owner.has(m, openAt, 1));
     if (m.untilMs !== null && isSettled && isReady) {
       let x: Model = { ...m, untilMs: null };
@@ -168,6 +166,29 @@ class TimelineSearch {
         x = this.#owner.step(x, { kind: "advance", source, untilMs: null });
       go(x, "the hold is removed");
     }
+  }
+
+  /** An apply that begins, and the gate that it opens. */
+  #gateSteps(m: Model, go: Go): void {
+    const { openAt, computeOnly = false } = this.#story;
+    const { state } = m.owner;
+    if (computeOnly && !m.isFrozen && !state.isComputeOnly) {
+      const x = this.#owner.step(m, { kind: "compute_only", isComputeOnly: true });
+      go(x, "the owner knows that nothing may order");
+    }
+    if (m.isOpen || (openAt === undefined && !computeOnly)) return;
+    const isThere = isTimelineSettled(state) && state.slice.timeMs === openAt;
+    // Before the first slice nothing was ended that could have to be stated again.
+    if (openAt === undefined ? beganAt(state) === 0 : !isThere) return;
+    if (computeOnly && !m.isFrozen) {
+      const input = { kind: "compute_only" as const, isComputeOnly: false };
+      go(this.#owner.step({ ...m, isFrozen: true }, input), "an apply begins");
+      return;
+    }
+    const sessionIds = m.runners.map((_, r) => runnerName(r));
+    const x = { ...m, isOpen: true, openedAt: beganAt(state) };
+    const input = { kind: "gate_opened" as const, sessionIds };
+    go(this.#over.noRestate ? x : this.#owner.step(x, input), "the gate opens");
   }
 
   /** Lets runners that are not up be silent for as long as it takes to drop them. */
@@ -206,13 +227,13 @@ class TimelineSearch {
       if (runner.isPaused) go(put({ isUp: true, isPaused: false }), `runner ${r} goes on`);
       if (!runner.isUp) return;
       const mine = this.#times.filter((t) => this.#owner.endsOf(r, t).length > 0);
-      const next = mine.find((t) => t > runner.seen && this.#isShown(m, r, t));
-      if (next !== undefined) {
-        const copy = m.left.copy > 0 && runner.seen > 0 ? this.#callOf(runner) : null;
+      const next = mine.find((t) => t > runner.seen);
+      if (next !== undefined && this.#isShown(m, r, next)) {
+        const copy = m.left.copy > 0 && runner.seen > 0 ? this.#callOf(m, runner) : null;
         go(put({ seen: next, copy }), `runner ${r} computes ${next}`);
       }
-      if (m.isOpen && !runner.isArmed && runner.seen === this.#story.openAt)
-        go(put({ isArmed: true }), `runner ${r} is armed`);
+      const isDue = this.#story.computeOnly || runner.seen === this.#story.openAt;
+      if (m.isOpen && !runner.isArmed && isDue) go(put({ isArmed: true }), `runner ${r} is armed`);
       if (runner.seen > 0) this.#tell(m, r, runner, go);
       if (runner.copy !== null && m.left.copy > 0) {
         const left = { ...m.left, copy: m.left.copy - 1 };
@@ -228,7 +249,7 @@ class TimelineSearch {
 
   /** A runner sends its last end until it is answered, and again to a new owner. */
   #tell(m: Model, r: number, runner: ModelRunner, go: Go): void {
-    const call = this.#callOf(runner);
+    const call = this.#callOf(m, runner);
     const told = this.#over.sendOnce
       ? `${call.t}/${call.isArmed}`
       : `${m.owner.epoch}/${call.t}/${call.isArmed}`;
@@ -240,8 +261,8 @@ class TimelineSearch {
     );
   }
 
-  #callOf({ seen, isArmed }: ModelRunner): Call {
-    return { t: seen, n: isArmed && seen === this.#story.openAt ? 1 : 0, isArmed };
+  #callOf({ openedAt }: Model, { seen, isArmed }: ModelRunner): Call {
+    return { t: seen, n: isArmed && seen === openedAt ? 1 : 0, isArmed };
   }
 
   /** The owner hears a call: its ends count, and its targets are held if its rows are the last ones. */
@@ -305,7 +326,7 @@ class TimelineSearch {
   #crash(m: Model, go: Go): void {
     const { owner } = m;
     const writes: (readonly Entry[] | null)[] = [null];
-    if (owner.mustBook) writes.push([this.#owner.bars(m)]);
+    if (owner.mustBook) writes.push(this.#owner.bars(m));
     if (owner.taking !== null) writes.push(this.#owner.targets(m, owner.taking));
     for (const entries of writes) {
       const zombie = entries === null ? null : { epoch: owner.epoch, entries };
@@ -321,7 +342,11 @@ class TimelineSearch {
 
   #isDone(m: Model): boolean {
     const last = this.#times.at(-1)!;
-    return this.#owner.has(m, last, this.#story.openAt === last ? 1 : 0);
+    if (this.#story.computeOnly && !m.isOpen) {
+      const { timeMs, phase } = m.owner.state.slice;
+      return timeMs === last && phase === "ended";
+    }
+    return this.#owner.has(m, last, m.openedAt === last ? 1 : 0);
   }
 }
 

@@ -6,8 +6,15 @@ export interface Story {
   readonly reads: readonly (readonly number[])[];
   /** Slice at which the timeline is held. @default not held */
   readonly holdAt?: number;
-  /** Slice at which the gate opens, while the timeline is held there. @default it does not */
+  /** Slice at which the gate opens, while the timeline is held there. @default it does not, or see `computeOnly` */
   readonly openAt?: number;
+  /**
+   * Nothing may order, and no target is stated, until an apply begins and the gate opens: at `openAt`, or at any moment.
+   * @default false: a target for each slice
+   */
+  readonly computeOnly?: boolean;
+  /** Holders offer one row, or all that they have. @default one row, unless `computeOnly` */
+  readonly runs?: boolean;
   /** Number of times that the owner is lost, a feed is taken over, a runner stops for a while, or dies. @default 0 */
   readonly crash?: number;
   readonly take?: number;
@@ -34,15 +41,22 @@ export function timesOf({ feeds }: Story): number[] {
   return [...new Set(feeds.flat())].sort((a, b) => a - b);
 }
 
-/** What the journal holds when nothing goes wrong: of each slice all bars, then all targets in one order. */
-export function referenceOf(story: Story): Entry[] {
-  const { feeds, reads, openAt } = story;
+/**
+ * What the journal holds when nothing goes wrong: of each slice all bars, then all targets in one order.
+ *
+ * @param openedAt last slice when the gate opened, 0 for none; null: it is shut
+ */
+export function referenceOf(story: Story, openedAt: number | null): Entry[] {
+  const { feeds, reads, computeOnly = false } = story;
   return timesOf(story).flatMap((t) => {
     const own = feeds.flatMap((rows, f) => (rows.includes(t) ? [f] : []));
-    const groups = openAt === t ? [0, 1] : [0];
+    const mayState = !computeOnly || (openedAt !== null && t > openedAt);
+    const groups = openedAt === t ? [0, 1] : [0];
     const targets = groups.flatMap((n): Entry[] => [
       ...reads.flatMap((read, r): Entry[] =>
-        read.some((f) => own.includes(f)) ? [{ kind: "T", t, n, r, feeds: `${t}` }] : [],
+        (mayState || n === 1) && read.some((f) => own.includes(f))
+          ? [{ kind: "T", t, n, r, feeds: `${t}` }]
+          : [],
       ),
       { kind: "E", t, n, r: -1, feeds: "" },
     ]);
@@ -52,18 +66,24 @@ export function referenceOf(story: Story): Entry[] {
 
 /**
  * What a journal and log have that they may not; undefined for nothing. The target of a runner that was dropped may be
- * missing, or come late: a new owner does not know of the drop. Even then it comes before the next slice.
+ * missing, or come late: a new owner does not know of the drop. Even then it comes before the next slice. While nothing
+ * may order, slices may end together.
  */
 export function journalFault(
   story: Story,
-  reference: readonly Entry[],
   model: {
     readonly journal: readonly Entry[];
     readonly log: readonly number[];
     readonly missed: readonly string[];
+    readonly untilMs: number | null;
+    readonly openedAt: number | null;
   },
 ): string | undefined {
-  const { journal, log, missed } = model;
+  const { journal, log, missed, untilMs, openedAt } = model;
+  const reference = referenceOf(story, openedAt);
+  const isFree = (t: number) => story.computeOnly === true && (openedAt === null || t <= openedAt);
+  const mayLack = ({ kind, t, n, r }: Entry): boolean =>
+    kind === "T" ? missed.includes(`${t}/${r}`) : kind === "E" && n === 0 && isFree(t);
   let at = 0;
   let slice = 0;
   for (const entry of journal) {
@@ -73,8 +93,7 @@ export function journalFault(
     if (isLate && entry.t === slice && !isNext) continue;
     while (at < reference.length && textOf(reference[at]!) !== textOf(entry)) {
       const expected = reference[at]!;
-      if (expected.kind !== "T" || !missed.includes(`${expected.t}/${expected.r}`))
-        return `the journal has ${textOf(entry)}, not ${textOf(expected)}`;
+      if (!mayLack(expected)) return `the journal has ${textOf(entry)}, not ${textOf(expected)}`;
       at += 1;
     }
     if (at === reference.length) return `the journal goes on with ${textOf(entry)}`;
@@ -84,11 +103,15 @@ export function journalFault(
   const times = timesOf(story);
   for (const [f, rows] of story.feeds.entries()) {
     const end = log[f] === 0 ? 0 : rows[log[f]! - 1]!;
+    if (untilMs !== null && end > untilMs) return `row ${end} of feed ${f} is beyond the limit`;
     const before = times.findLast((t) => t < end) ?? 0;
-    if (before === 0) continue;
+    if (before === 0 || isFree(end)) continue;
     if (booked < before)
       return `row ${end} of feed ${f} is effective, slice ${before} is not booked`;
-    const hasEnded = journal.some(({ kind, t }) => kind === "E" && t === before);
+    const n = openedAt === before ? 1 : 0;
+    const hasEnded = journal.some(
+      (entry) => entry.kind === "E" && entry.t === before && (n === 0 || entry.n === n),
+    );
     if (!hasEnded) return `row ${end} of feed ${f} is effective, slice ${before} has not ended`;
   }
   return undefined;

@@ -28,6 +28,16 @@ describe("the slices of a timeline", () => {
       { ...two, crash: 1, holdAt: 2, openAt: 2 },
     ],
     ["calls that arrive twice", { ...two, copy: 1, crash: 1 }],
+    ["rows that are offered ahead", { ...two, runs: true, take: 1 }],
+    ["batches, the gate opens at any moment", { ...two, computeOnly: true }],
+    [
+      "batches up to a hold, where the gate opens, the owner lost",
+      { ...two, computeOnly: true, holdAt: 2, openAt: 2, crash: 1 },
+    ],
+    [
+      "batches of three feeds of which one ends, a feed taken over",
+      { ...three, computeOnly: true, take: 1 },
+    ],
   ];
   const full: readonly (readonly [string, Story])[] = [
     ["the owner lost twice, a feed taken over", { ...two, crash: 2, take: 1 }],
@@ -90,6 +100,26 @@ describe("caught", () => {
       { noRestate: true },
     ],
     ["a dropped runner is never taken back", { ...short, pause: 1 }, { neverBack: true }],
+    [
+      "a batch crosses the limit",
+      { ...two, computeOnly: true, holdAt: 2, openAt: 2 },
+      { batchBeyondLimit: true },
+    ],
+    [
+      "batches go on after the gate opened",
+      { ...two, computeOnly: true, holdAt: 1, openAt: 1 },
+      { batchAfterOpening: true },
+    ],
+    [
+      "a batch goes beyond the last row that a feed has offered",
+      { ...two, computeOnly: true },
+      { batchBeyondOffers: true },
+    ],
+    [
+      "a new owner takes a world for one that may only compute",
+      { ...two, runs: true },
+      { batchUnasked: true },
+    ],
   ];
 
   test.each(mutants)("%s", (_, story, over) => {

@@ -55,6 +55,7 @@ import { ticketKeys } from "./store/ticket-key-store.ts";
 import { readSubmissionTopic } from "./submission/submission-topic.ts";
 import { SubmissionWorker } from "./submission/submission-worker.ts";
 import { SubmissionWatch } from "./submission/watch-submission.ts";
+import { bindingsOf } from "./worlds/bindings-of.ts";
 import { DecisionCache } from "./worlds/decision-cache.ts";
 import { UnboundContexts } from "./worlds/unbound-contexts.ts";
 
@@ -244,6 +245,10 @@ async function openFeeds(
     metrics,
     booker,
     gates,
+    stagesOf: async (worldId) => {
+      const bindings = await bindingsOf(world, worldId, { principal: gateway, timeoutMs: 5_000 });
+      return bindings.map(({ stage }) => stage);
+    },
     sources: replaySourcesOf(config),
     sessionDeadMs,
   });
@@ -306,6 +311,7 @@ const unopened: SliceBookings = {
   bookedRow: () => -1,
   takeSlice: () => Promise.reject(new Error("targets before the order path was opened")),
   usesOf: async () => undefined,
+  sharing: (worldIds) => ({ isIdle: false, worldIds }),
 };
 
 /** Contracts without a handler are served too, so that their methods answer UNIMPLEMENTED. */

@@ -78,6 +78,16 @@ export interface SliceBookings {
   takeSlice(calls: readonly SliceCall[]): Promise<void>;
   /** What joins a world's feeds to others; undefined while the world cannot be read. */
   usesOf(worldId: string): Promise<WorldUses | undefined>;
+  /** The accounts that worlds trade on, as they are now. */
+  sharing(worldIds: readonly string[]): SharedAccounts;
+}
+
+/** The accounts of some worlds. */
+export interface SharedAccounts {
+  /** All of them are known here, hold nothing, and have no working order. */
+  readonly isIdle: boolean;
+  /** These worlds and all others that trade on their accounts. */
+  readonly worldIds: readonly string[];
 }
 
 /** What a world uses beside the feeds that its strategies read. */

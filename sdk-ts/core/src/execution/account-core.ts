@@ -242,6 +242,11 @@ export class AccountCore {
     );
   }
 
+  /** No book holds anything, and no order is working: a bar fills nothing. */
+  get isIdle(): boolean {
+    return this.openOrders().length === 0 && this.books().every(({ quantity }) => quantity === 0);
+  }
+
   /** Signed lots of working orders, `unknown` ones counted whole. */
   workingLots(id: BookId): number {
     return this.openOrders(id).reduce((sum, order) => sum + remainingLots(order), 0);

@@ -22,9 +22,8 @@ export interface StoredTimelineFeed {
 
 /**
  * A timeline whose owner has just taken over. What is stored are the rows, the limits and the runner sets; no end of
- * the last slice is known, and every runner counts as heard of now (Q14). The slices before it have ended, or the log
- * would not have the last one. A slice that is not known to be booked is completed and booked first: of its rows, some
- * may be missing in the log.
+ * any slice of the last batch is known, and every runner counts as heard of now (Q14). What is not known to be booked is
+ * completed and booked first: of its rows, some may be missing in the log. Whether anything may order is not known.
  */
 export function takeTimeline(
   stored: readonly StoredTimelineFeed[],
@@ -38,16 +37,15 @@ export function takeTimeline(
   const feeds = new Map<string, TimelineFeed>();
   const runners = new Map<string, TimelineRunner>();
   for (const { source, logRow, endMs, untilMs, isEnded, runners: own } of stored) {
-    feeds.set(source, { logRow, endMs, untilMs, isEnded, offer: null, isPassing: false });
+    feeds.set(source, { logRow, endMs, untilMs, isEnded, offers: [], isPassing: false });
     for (const { sessionId, fromRow } of own) {
-      const endedRow = endMs === timeMs ? null : logRow;
       const runner = runners.get(sessionId) ?? newRunner(nowMs);
-      const ofFeeds = new Map(runner.feeds).set(source, { fromRow, endedRow });
+      const ofFeeds = new Map(runner.feeds).set(source, { fromRow, endedRow: null });
       runners.set(sessionId, { ...runner, feeds: ofFeeds });
     }
   }
   const slice: Slice = { timeMs, phase, isStated: false };
-  return { feeds, runners, slice, isPaused: false, sessionDeadMs };
+  return { feeds, runners, slice, isComputeOnly: false, isPaused: false, sessionDeadMs };
 }
 
 /** A runner of which nothing is known yet but that it is there. */
@@ -92,7 +90,7 @@ export function joinTimelines(
       isStated: slice.isStated || isStated,
     };
   }
-  return { feeds, runners, slice, isPaused: false, sessionDeadMs };
+  return { feeds, runners, slice, isComputeOnly: false, isPaused: false, sessionDeadMs };
 }
 
 const standings = ["in", "rejoining", "out"] as const;

@@ -34,8 +34,8 @@ export const QUEUE_TIMERS: QueueTimers = {
 
 /** Records sent and not yet seen effective, per key of a computed node. */
 export const computedWindowMax = 64;
-/** The same per key of a source. */
-export const sourceWindowMax = 16;
+/** The same per key of a source: the rows that its holder offers ahead. */
+export const sourceWindowMax = 64;
 /** Keys, leases or snapshots in one call of the queue services: a session with more queues makes several calls. */
 export const queueKeysMax = 1_000;
 /** Candidates that wait for one key at a time. */

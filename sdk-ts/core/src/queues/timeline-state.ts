@@ -3,6 +3,8 @@ export interface TimelineState {
   readonly feeds: ReadonlyMap<string, TimelineFeed>;
   readonly runners: ReadonlyMap<string, TimelineRunner>;
   readonly slice: Slice;
+  /** Nothing in it may order, so that slices pass in batches. False while that is not known. */
+  readonly isComputeOnly: boolean;
   /** No further slice begins: the timeline is about to be joined with another. */
   readonly isPaused: boolean;
   readonly sessionDeadMs: number;
@@ -16,9 +18,9 @@ export interface TimelineFeed {
   readonly endMs: number;
   /** Slices later than this do not pass, milliseconds; null for no limit. */
   readonly untilMs: number | null;
-  /** The next row as its holder offers it; null: not known. */
-  readonly offer: OfferedRow | null;
-  /** Its offered row was let pass and is not known to be effective. */
+  /** The next rows as its holder offers them, in order and without a gap; empty: not known. */
+  readonly offers: readonly OfferedRow[];
+  /** Offered rows were let pass and are not known to be effective. */
   readonly isPassing: boolean;
   /** No further row follows. */
   readonly isEnded: boolean;
@@ -38,8 +40,9 @@ export interface OfferedRow {
  */
 export type SlicePhase = "append" | "book" | "open" | "take" | "ended";
 
+/** The last slice, or the slices of a batch: those after the slice before, up to this time. */
 export interface Slice {
-  /** End of its rows, milliseconds; −∞ before the first slice. */
+  /** End of its last rows, milliseconds; −∞ before the first slice. */
   readonly timeMs: number;
   readonly phase: SlicePhase;
   /** Something was stated for it since its targets were taken last. */
@@ -67,7 +70,8 @@ export interface RunnerFeed {
 }
 
 export type TimelineInput =
-  | { readonly kind: "offered"; readonly source: string; readonly offer: OfferedRow }
+  /** The rows that a feed's holder offers next, in order and without a gap; at least one. */
+  | { readonly kind: "offered"; readonly source: string; readonly offers: readonly OfferedRow[] }
   | { readonly kind: "withdrawn"; readonly source: string }
   | { readonly kind: "effective"; readonly source: string; readonly row: OfferedRow }
   /** The first START of a feed states the row before its first one. */
@@ -98,13 +102,15 @@ export type TimelineInput =
   /** The named runners need not state anything again: they were refused a lease, or the gate has shut. */
   | { readonly kind: "not_armed"; readonly sessionIds: readonly string[] }
   | { readonly kind: "advance"; readonly source: string; readonly untilMs: number | null }
+  /** Whether anything of the timeline may order. What is let pass already is completed. */
+  | { readonly kind: "compute_only"; readonly isComputeOnly: boolean }
   | { readonly kind: "paused"; readonly isPaused: boolean }
   | { readonly kind: "tick"; readonly nowMs: number };
 
 export type TimelineEffect =
-  /** The row may be appended now. */
+  /** The rows may be appended now, together: from `row` to `toRow`, which ends at `timeMs`. */
   | { readonly kind: "pass"; readonly source: string; readonly row: OfferedRow }
-  /** All rows of the slice are effective. */
+  /** All rows of the slice, or of the slices of a batch, are effective. */
   | { readonly kind: "book"; readonly timeMs: number }
   /** Every runner that is waited for has ended the slice. */
   | { readonly kind: "take"; readonly timeMs: number }
@@ -118,6 +124,8 @@ export interface TimelineStep {
   readonly effects: readonly TimelineEffect[];
 }
 
+/** Largest number of slices that pass together while nothing may order. */
+export const batchSlicesMax = 64;
 /** Largest number of runners of one timeline; more are refused at registration. */
 export const timelineRunnersMax = 1_024;
 /** Rows by which a rejoining runner may be behind for the next slice to wait for it. */
@@ -148,9 +156,29 @@ export function nextSliceMs(state: TimelineState): number | undefined {
   let next = Number.POSITIVE_INFINITY;
   for (const feed of state.feeds.values()) {
     if (!isKnown(feed)) return undefined;
-    if (feed.offer !== null && feed.offer.timeMs < next) next = feed.offer.timeMs;
+    const [first] = feed.offers;
+    if (first !== undefined && first.timeMs < next) next = first.timeMs;
   }
   return next;
+}
+
+/**
+ * End of the last slice that passes next, milliseconds: while nothing may order, that of a batch, as far as the limit
+ * allows and every feed's rows are known; else the next slice. Undefined and +∞ as for `nextSliceMs`.
+ */
+export function nextBatchMs(state: TimelineState): number | undefined {
+  const next = nextSliceMs(state);
+  if (next === undefined || !state.isComputeOnly) return next;
+  let lastMs = limitMs(state);
+  const times = new Set<number>();
+  for (const { isEnded, offers } of state.feeds.values()) {
+    if (isEnded) continue;
+    for (const { timeMs } of offers) times.add(timeMs);
+    // Of the row after its last offered one nothing is known but that it ends later.
+    lastMs = Math.min(lastMs, offers.at(-1)?.timeMs ?? lastMs);
+  }
+  const batch = [...times].filter((timeMs) => timeMs <= lastMs).sort((a, b) => a - b);
+  return batch.slice(0, batchSlicesMax).at(-1) ?? next;
 }
 
 /** Runners that the last slice waits for. */
@@ -169,9 +197,10 @@ export function waitedFor(state: TimelineState): string[] {
 export function isTimelineSettled(state: TimelineState): boolean {
   if (state.slice.phase !== "ended" || waitedFor(state).length > 0) return false;
   const limit = limitMs(state);
-  for (const { isEnded, endMs, offer } of state.feeds.values()) {
+  for (const { isEnded, endMs, offers } of state.feeds.values()) {
     if (isEnded || endMs >= limit) continue;
-    if (offer === null || offer.timeMs <= limit) return false;
+    const [first] = offers;
+    if (first === undefined || first.timeMs <= limit) return false;
   }
   return true;
 }
@@ -197,6 +226,6 @@ export function isCaughtUp(state: TimelineState, { feeds }: TimelineRunner): boo
   return true;
 }
 
-function isKnown({ isEnded, offer }: TimelineFeed): boolean {
-  return isEnded || offer !== null;
+function isKnown({ isEnded, offers }: TimelineFeed): boolean {
+  return isEnded || offers.length > 0;
 }

@@ -24,7 +24,7 @@ const runnersOf = (...sessionIds: string[]) => ({
 const offered = (source: string, row: number, timeMs?: number): TimelineInput => ({
   kind: "offered",
   source,
-  offer: rowOf(row, timeMs),
+  offers: [rowOf(row, timeMs)],
 });
 const ended = (sessionId: string, source: string, row: number, more = {}): TimelineInput => ({
   ...{ kind: "ended", sessionId, source, row, isArmed: false, nowMs: 0 },
@@ -50,7 +50,7 @@ function play(start: TimelineState, inputs: readonly TimelineInput[], isByHand =
     for (const effect of step.effects) {
       if (effect.kind === "pass") {
         const { source, row } = effect;
-        out.push(`pass ${source} ${row.row}`);
+        out.push(`pass ${source} ${row.row === row.toRow ? row.row : `${row.row}-${row.toRow}`}`);
         follow.push({ kind: "effective", source, row });
       } else if (effect.kind === "book" || effect.kind === "take") {
         out.push(`${effect.kind} ${effect.timeMs}`);
@@ -199,15 +199,76 @@ describe("two feeds", () => {
     expect(play(state, [offered("b", 5, 60)]).out).toEqual(["book 50", "take 50"]);
   });
 
-  test("a new owner waits only for ends of the last slice: those before it have ended", () => {
+  test("a new owner knows no end of any slice of the last batch: who read an earlier one of it ends that again", () => {
     const state = takeTimeline(
       [feedOf("a", { ...runnersOf("x"), logRow: 5, endMs: 50 }), feedOf("b", runnersOf("x", "y"))],
       dead,
       0,
     );
 
-    expect(waitedFor(state)).toEqual(["x"]);
-    expect(play(state, [ended("x", "a", 5)]).out).toEqual(["take 50"]);
+    expect(waitedFor(state)).toEqual(["x", "y"]);
+    const both = play(state, [ended("x", "a", 5), ended("y", "b", 4)]);
+    expect(both.out).toEqual(["take 50"]);
+  });
+});
+
+describe("while nothing may order", () => {
+  const computeOnly: TimelineInput = { kind: "compute_only", isComputeOnly: true };
+  const mayOrder: TimelineInput = { kind: "compute_only", isComputeOnly: false };
+  const run = (source: string, rows: readonly (readonly [row: number, timeMs: number])[]) =>
+    ({
+      kind: "offered",
+      source,
+      offers: rows.map(([row, timeMs]) => rowOf(row, timeMs)),
+    }) as const satisfies TimelineInput;
+  const rows = (from: number, count: number) =>
+    Array.from({ length: count }, (_, at) => [from + at, (from + at) * 10] as const);
+  const ends = [ended("x", "a", 4), ended("x", "b", 4)];
+
+  test("slices pass as far as every feed's rows are known, and a runner ends them once", () => {
+    const { out, state } = play(two(["x"], ["x"]), [
+      computeOnly,
+      ...ends,
+      run("a", rows(5, 10)),
+      run("b", [
+        [5, 60],
+        [6, 80],
+      ]),
+    ]);
+
+    expect(out).toEqual(["take 40", "pass a 5-8", "pass b 5-6", "book 80"]);
+    expect(play(state, [ended("x", "a", 5)]).out).toEqual([]);
+    expect(play(state, [ended("x", "a", 8), ended("x", "b", 6)]).out).toEqual(["take 80"]);
+  });
+
+  test("a batch has 64 slices at most and stops at the limit", () => {
+    const from = (untilMs: number | null) => takeTimeline([feedOf("a", { untilMs })], dead, 0);
+
+    expect(play(from(null), [computeOnly, run("a", rows(5, 100))]).out).toEqual([
+      ...["take 40", "pass a 5-68", "book 680", "take 680"],
+      ...["pass a 69-104", "book 1040", "take 1040"],
+    ]);
+    const held = play(from(75), [computeOnly, run("a", rows(5, 100))]);
+    expect(held.out).toEqual(["take 40", "pass a 5-7", "book 70", "take 70"]);
+    expect(isTimelineSettled(held.state)).toBe(true);
+  });
+
+  test("what is offered ahead passes slice by slice when something may order, from the next slice on", () => {
+    const begun = play(one("x"), [computeOnly, run("a", rows(5, 2)), ended("x", "a", 4)], true);
+    const batch = play(begun.state, [taken!], true);
+    expect([...begun.out, ...batch.out]).toEqual(["take 40", "pass a 5-6"]);
+
+    const after = play(batch.state, [mayOrder, effective("a", 6), booked!], true);
+    expect(after.out).toEqual(["book 60"]);
+    const next = play(after.state, [run("a", rows(7, 3)), ended("x", "a", 6)]);
+    expect(next.out).toEqual(["take 60", "pass a 7", "book 70"]);
+  });
+
+  test("a new owner and joined timelines do not know of it", () => {
+    const { state } = play(one(), [computeOnly]);
+
+    expect(one().isComputeOnly).toBe(false);
+    expect(joinTimelines([state], new Set(["a"]), dead).isComputeOnly).toBe(false);
   });
 });
 

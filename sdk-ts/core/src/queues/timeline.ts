@@ -4,7 +4,7 @@ import {
   isCaughtUp,
   isLastRow,
   limitMs,
-  nextSliceMs,
+  nextBatchMs,
   type OfferedRow,
   rejoinRowsMax,
   type SlicePhase,
@@ -21,12 +21,14 @@ import {
 /**
  * The replay barrier of one timeline, at its one owner. A timeline is a set of feeds, worlds and accounts that move
  * through event time together; a slice is all rows of its feeds that end at one time. The next slice passes only when
- * the one before is booked, ended by every runner that is waited for, and its targets are taken.
+ * the one before is booked, ended by every runner that is waited for, and its targets are taken. While nothing of the
+ * timeline may order, nothing depends on the slices between: up to `batchSlicesMax` slices pass, are booked and ended
+ * together, as one.
  *
  * | on                       | then                                                                             |
  * | ------------------------ | -------------------------------------------------------------------------------- |
- * | offer of a feed's next row | kept, replacing one offered before; passes with its slice                      |
- * | offer of an older row    | passes at once: the log has it                                                   |
+ * | offer of a feed's next rows | kept, replacing those offered before; each passes with its slice               |
+ * | offer of older rows      | they pass at once: the log has them                                              |
  * | offer withdrawn          | the feed has to offer again: nothing is assumed about it                         |
  * | row effective            | counts for the slice; once all rows of the slice are, it is booked               |
  * | feed ended               | it is not waited for any longer                                                  |
@@ -38,21 +40,22 @@ import {
  * | gate opened              | the named runners must end the last slice once more, under a lease, or be refused one |
  * | new owner                | knows no ends: each runner must send again or stay silent for `session_dead_ms`   |
  * | until                    | no slice later than it passes; it moves forward only                             |
+ * | compute only             | batches from the next slice on, or none any more; a batch under way is completed |
  *
  * Each step lets pass what may. Rules S1 to S9 and Q13 are in docs/internals/queues.md.
  */
 export function timelineStep(state: TimelineState, input: TimelineInput): TimelineStep {
   switch (input.kind) {
     case "offered":
-      return onOffered(state, input.source, input.offer);
+      return onOffered(state, input.source, input.offers);
     case "withdrawn":
-      return go(withFeed(state, input.source, { offer: null }));
+      return go(withFeed(state, input.source, { offers: [] }));
     case "effective":
       return go(onEffective(state, input.source, input.row));
     case "begun":
       return go(withFeed(state, input.source, { logRow: input.logRow }));
     case "feed_ended":
-      return go(withFeed(state, input.source, { isEnded: true, offer: null, isPassing: false }));
+      return go(withFeed(state, input.source, { isEnded: true, offers: [], isPassing: false }));
     case "booked":
       return go(state.slice.phase === "book" ? inPhase(state, "open") : state);
     case "taken":
@@ -81,6 +84,8 @@ export function timelineStep(state: TimelineState, input: TimelineInput): Timeli
       const isForward = feed !== undefined && isLater(feed.untilMs, input.untilMs);
       return go(isForward ? withFeed(state, input.source, { untilMs: input.untilMs }) : state);
     }
+    case "compute_only":
+      return go({ ...state, isComputeOnly: input.isComputeOnly });
     case "paused":
       return go({ ...state, isPaused: input.isPaused });
     case "tick":
@@ -88,20 +93,31 @@ export function timelineStep(state: TimelineState, input: TimelineInput): Timeli
   }
 }
 
-function onOffered(state: TimelineState, source: string, offer: OfferedRow): TimelineStep {
+function onOffered(
+  state: TimelineState,
+  source: string,
+  offered: readonly OfferedRow[],
+): TimelineStep {
   const feed = state.feeds.get(source);
   if (feed === undefined) return { state, effects: [] };
-  if (offer.row <= feed.logRow) return { state, effects: [{ kind: "pass", source, row: offer }] };
-  if (offer.row !== feed.logRow + 1) return go(state);
-  const isPassing = feed.isPassing && offer.timeMs <= state.slice.timeMs;
-  return go(withFeed(state, source, { offer, isPassing }));
+  const old = offered.filter(({ row }) => row <= feed.logRow);
+  const offers = offered.slice(old.length);
+  const effects: TimelineEffect[] =
+    old.length === 0 ? [] : [{ kind: "pass", source, row: rowsOf(old) }];
+  const [first] = offers;
+  if (first === undefined) return { state, effects };
+  if (first.row !== feed.logRow + 1) return go(state);
+  const isPassing = feed.isPassing && first.timeMs <= state.slice.timeMs;
+  const step = go(withFeed(state, source, { offers, isPassing }));
+  return { state: step.state, effects: [...effects, ...step.effects] };
 }
 
 function onEffective(state: TimelineState, source: string, row: OfferedRow): TimelineState {
   const feed = state.feeds.get(source);
   if (feed === undefined || row.toRow <= feed.logRow) return state;
   const endMs = Math.max(feed.endMs, row.timeMs);
-  return withFeed(state, source, { logRow: row.toRow, endMs, offer: null, isPassing: false });
+  const offers = feed.offers.filter((offer) => offer.row > row.toRow);
+  return withFeed(state, source, { logRow: row.toRow, endMs, offers, isPassing: false });
 }
 
 function onEnded(
@@ -215,23 +231,31 @@ function go(state: TimelineState): TimelineStep {
       break;
     }
     if (slice.phase === "open" || !isAllDone || now.isPaused || isRejoinWaited(now)) break;
-    const timeMs = nextSliceMs(now) ?? Number.POSITIVE_INFINITY;
+    const timeMs = nextBatchMs(now) ?? Number.POSITIVE_INFINITY;
     if (timeMs === Number.POSITIVE_INFINITY || timeMs > limitMs(now)) break;
     now = { ...now, slice: { timeMs, phase: "append", isStated: false } };
   }
   return { state: now, effects };
 }
 
-/** Passes the offered rows of the slice that is being appended; an offer passes once. */
+/** Passes the offered rows of what is being appended; an offer passes once. */
 function passRows(state: TimelineState, effects: TimelineEffect[]): TimelineState {
   const { timeMs } = state.slice;
   let now = state;
-  for (const [source, { offer }] of state.feeds) {
-    if (offer === null || offer.timeMs > timeMs) continue;
-    effects.push({ kind: "pass", source, row: offer });
-    now = withFeed(now, source, { offer: null, isPassing: true });
+  for (const [source, { offers }] of state.feeds) {
+    const later = offers.findIndex((offer) => offer.timeMs > timeMs);
+    const count = later < 0 ? offers.length : later;
+    if (count === 0) continue;
+    effects.push({ kind: "pass", source, row: rowsOf(offers.slice(0, count)) });
+    now = withFeed(now, source, { offers: offers.slice(count), isPassing: true });
   }
   return now;
+}
+
+/** Rows that follow one another, as one: from the first to the last, which ends last. */
+function rowsOf(rows: readonly OfferedRow[]): OfferedRow {
+  const last = rows.at(-1)!;
+  return { row: rows[0]!.row, toRow: last.toRow, timeMs: last.timeMs };
 }
 
 /** Whether every feed stands at the slice, or is known to stand beyond it. */
@@ -240,7 +264,8 @@ function isAppended(state: TimelineState): boolean {
   for (const feed of state.feeds.values()) {
     if (feed.isPassing) return false;
     if (feed.isEnded || feed.endMs >= timeMs) continue;
-    if (feed.offer === null || feed.offer.timeMs <= timeMs) return false;
+    const [first] = feed.offers;
+    if (first === undefined || first.timeMs <= timeMs) return false;
   }
   return true;
 }
@@ -263,10 +288,11 @@ function rowsBehind(state: TimelineState, { feeds }: TimelineRunner): number {
   return most;
 }
 
-/** Whether a row of a runner's feeds has passed that it is counted from. */
+/** Whether a row of a runner's feeds has passed, or is about to be appended, that it is counted from. */
 function hasBegun(state: TimelineState, { feeds }: TimelineRunner): boolean {
   for (const [source, { fromRow }] of feeds) {
-    if ((state.feeds.get(source)?.logRow ?? -1) >= fromRow) return true;
+    const feed = state.feeds.get(source);
+    if (feed !== undefined && (feed.isPassing || feed.logRow >= fromRow)) return true;
   }
   return false;
 }

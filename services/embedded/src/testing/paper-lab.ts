@@ -36,6 +36,8 @@ export interface LabFeed {
   readonly interval: string;
   /** Lines of its file, without the head: date, open, high, low, close. */
   readonly lines: readonly string[];
+  /** Rows a second, which are then offered one by one. @default as fast as they are ended */
+  readonly speed?: number;
 }
 
 /** A paper account of the lab. */
@@ -81,7 +83,7 @@ export class PaperLab implements AsyncDisposable {
     const names = Object.keys(feeds);
     const sources = names.map(
       (name) =>
-        `  ${name}: {adapter: csv-replay, file: ${name}.csv, interval: ${feeds[name]!.interval}, start: ${start}, until: start}`,
+        `  ${name}: {adapter: csv-replay, file: ${name}.csv, interval: ${feeds[name]!.interval}, start: ${start}, until: start, speed: ${feeds[name]!.speed ?? "max"}}`,
     );
     const instruments = names.map(
       (name) =>
@@ -151,24 +153,36 @@ ${listed.join("\n")}
     await this.connection.client(PolicyService).createPolicy(policy);
   }
 
-  /** Puts strategies on paper in a world, with these shares of all of the capital. */
-  async promote(shares: Readonly<Record<string, number>>, worldId = "w"): Promise<void> {
+  /** Gives strategies these shares of all of the capital of a world. */
+  async allocate(shares: Readonly<Record<string, number>>, worldId = "w"): Promise<void> {
     const strategies = Object.entries(shares).map(([strategyId, share]) => ({ strategyId, share }));
     await this.connection.client(RebalancingService).upsertAllocations({
       requestId: `shares of ${worldId}`,
       allocations: [{ worldId, ratio: 1, strategies }],
       reason,
     });
-    const activate = Object.keys(shares);
-    for (const targetMode of [EffectiveMode.COMPUTE_ONLY, EffectiveMode.PAPER]) {
-      const plan = { activate, deactivate: [] };
-      const runId = `to-${targetMode}`;
-      const ask = { worldId, runId, targetMode, plan, reason };
-      let last: ApplyPhase = ApplyPhase.UNSPECIFIED;
-      for await (const { phase } of this.connection.client(ActivationService).apply(ask))
-        last = phase;
-      if (last !== ApplyPhase.COMPLETED) throw new Error(`the apply ended in phase ${last}`);
-    }
+  }
+
+  /** Puts strategies on paper in a world, with these shares of all of the capital. */
+  async promote(shares: Readonly<Record<string, number>>, worldId = "w"): Promise<void> {
+    await this.allocate(shares, worldId);
+    for (const mode of [EffectiveMode.COMPUTE_ONLY, EffectiveMode.PAPER])
+      await this.apply(mode, Object.keys(shares), worldId);
+  }
+
+  /** Raises a world and its strategies by one stage, in two phases. */
+  async apply(
+    targetMode: EffectiveMode,
+    activate: readonly string[],
+    worldId = "w",
+  ): Promise<void> {
+    const plan = { activate: [...activate], deactivate: [] };
+    const runId = `to-${targetMode}`;
+    const ask = { worldId, runId, targetMode, plan, reason };
+    let last: ApplyPhase = ApplyPhase.UNSPECIFIED;
+    for await (const { phase } of this.connection.client(ActivationService).apply(ask))
+      last = phase;
+    if (last !== ApplyPhase.COMPLETED) throw new Error(`the apply ended in phase ${last}`);
   }
 
   /** Moves the limit to a date, or removes it, and waits until the feed is settled there. */

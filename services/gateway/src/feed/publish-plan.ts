@@ -19,7 +19,7 @@ export interface PublishPart {
 
 export interface PartWait {
   readonly source: string;
-  /** Distinguishes the record from others that wait. */
+  /** Distinguishes the record, or the first of several, from others that wait. */
   readonly record: string;
   readonly row: OfferedRow;
 }
@@ -48,18 +48,24 @@ export function planPublish(
   return parts;
 }
 
-function waitOf(key: SourceKey, { computeKey, body }: QueueRecord): PartWait | undefined {
+function waitOf({ source }: SourceKey, queued: QueueRecord): PartWait | undefined {
+  const row = rowOfRecord(queued);
+  if (row === undefined) return undefined;
+  const { computeKey, body } = queued;
+  return { source, record: `${computeKey}/${body.case}/${row.row}`, row };
+}
+
+/** The row of a single record, or the rows of an EMPTY one; undefined for other records. */
+export function rowOfRecord({ body }: QueueRecord): OfferedRow | undefined {
   if (body.case !== "rows" && body.case !== "empty") return undefined;
   const row = Number(body.value.row);
-  const record = `${computeKey}/${body.case}/${row}`;
-  const { source } = key;
   if (body.case === "rows") {
     const timeMs = reader(body.value.bucketEndMs)(0);
-    return { source, record, row: { row, toRow: row, timeMs } };
+    return { row, toRow: row, timeMs };
   }
   // Empty rows have no bucket of their own: their time is when they were written.
   const { toRow, knownAtMs: timeMs = Number.NEGATIVE_INFINITY } = body.value;
-  return { source, record, row: { row, toRow: Number(toRow), timeMs } };
+  return { row, toRow: Number(toRow), timeMs };
 }
 
 /** The single records of a run; one that is single stays as it is. */

@@ -4,6 +4,7 @@ import {
   QueueDataService,
 } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import type { OfferedRow } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, failpoints } from "@qmtl/service-kit";
 import { callOf } from "../peers/forward.ts";
@@ -11,8 +12,9 @@ import type { Peer } from "../peers/peer.ts";
 import type { SourceBar } from "../ports.ts";
 import type { SourceKey } from "../store/source-key-store.ts";
 import { waitingTime } from "../waiting-time.ts";
-import { barrierWaitMsMax } from "./offer-queue.ts";
-import { type PartWait, type PublishPart, planPublish } from "./publish-plan.ts";
+import { barrierWaitMsMax, type WaitOptions } from "./offer-queue.ts";
+import { passingParts } from "./passing-parts.ts";
+import { type PublishPart, planPublish, rowOfRecord } from "./publish-plan.ts";
 import type { ReplayFeeds } from "./replay-feeds.ts";
 import type { SourceKeys } from "./source-keys.ts";
 
@@ -48,10 +50,12 @@ export async function publishRows(
   if (!records.some(({ computeKey }) => keyOf(computeKey) !== undefined)) return append(records);
   const results: PublishResult[] = [];
   const broken = new Set<string>();
-  for (const part of planPublish(records, keyOf)) {
-    // After a void record, those behind it in its queue are void, too: they need not wait.
-    const isBroken = part.records.every(({ computeKey }) => broken.has(computeKey));
-    if (part.wait !== undefined && !isBroken) await waitAtBarrier(ports, part.wait, context);
+  // After a void record, those behind it in its queue are void, too: they need not wait.
+  const isBroken = (part: PublishPart) =>
+    part.records.every(({ computeKey }) => broken.has(computeKey));
+  const options = waitOptions(context);
+  const parts = planPublish(records, keyOf);
+  for await (const part of passingParts(ports.feeds, parts, options, isBroken)) {
     const answer = await append(part.records);
     await failpoints.hit("gw.publish.after_append");
     part.indexes.forEach((index, at) => {
@@ -73,11 +77,10 @@ function checkFeed(key: SourceKey | undefined, { session }: CallContext): void {
   });
 }
 
-/** Waits at the barrier, but not so long that the caller's deadline passes first. */
-function waitAtBarrier(ports: PublishPorts, wait: PartWait, context: CallContext): Promise<void> {
+/** Rows are not held so long that the caller's deadline passes first. */
+function waitOptions(context: CallContext): WaitOptions {
   const { signal, session } = context;
-  const waitMs = waitMsOf(context);
-  return ports.feeds.wait(wait, { waitMs, signal, sessionId: session?.sessionId ?? "" });
+  return { waitMs: waitMsOf(context), signal, sessionId: session?.sessionId ?? "" };
 }
 
 function waitMsOf({ timeoutMs }: CallContext): number {
@@ -94,7 +97,7 @@ async function takeEffective(
   const bars: SourceBar[] = [];
   const begun = new Set<string>();
   const ended = new Set<string>();
-  let isEffective = false;
+  let last: OfferedRow | undefined;
   let isEmpty = false;
   part.records.forEach((record, at) => {
     const key = ports.keys.replayKey(record.computeKey);
@@ -102,14 +105,15 @@ async function takeEffective(
     const { body } = record;
     if (body.case === "start") begun.add(key.source);
     else if (body.case === "end") ended.add(key.source);
-    else if (part.wait !== undefined) isEffective = true;
+    else last = rowOfRecord(record) ?? last;
     if (body.case === "empty") isEmpty = true;
     bars.push(...ports.keys.barsOf(key, record));
   });
   // The first START of a feed states where its rows begin.
   if (begun.size > 0) await ports.feeds.refresh();
-  if (part.wait !== undefined && isEffective) {
-    const { source, row } = part.wait;
+  if (part.wait !== undefined && last !== undefined) {
+    const { source, row: first } = part.wait;
+    const row = { ...last, row: first.row };
     await ports.feeds.effective(source, row, bars, { isEmpty, waitMs: waitMsOf(context) });
   }
   for (const source of ended) await ports.feeds.feedEnded(source);

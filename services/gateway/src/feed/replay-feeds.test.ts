@@ -63,8 +63,10 @@ async function openRig(logger: Logger = silentLogger) {
       isBooked: () => true,
       whyUnbooked: () => undefined,
       usesOf: async () => undefined,
+      sharing: (worldIds) => ({ isIdle: false, worldIds }),
     },
-    gates: { onApplied: () => () => {} },
+    gates: { onApplied: () => () => {}, state: () => undefined },
+    stagesOf: async () => [],
     sources: new Map([
       ["day", true],
       ["wall", false],

@@ -1,6 +1,7 @@
 import type { ControlEvent, FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import type { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { type OfferedRow, type TimelineState, takeTimeline } from "@qmtl/core/queues";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type {
@@ -13,9 +14,9 @@ import type {
 } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
 import type { BarrierEnds, GateView, SliceCall, SourceBar, WorldUses } from "../ports.ts";
+import { ComputeOnlyWorlds } from "./compute-only.ts";
 import { describeFeed } from "./describe-feed.ts";
-import type { WaitOptions } from "./offer-queue.ts";
-import type { PartWait } from "./publish-plan.ts";
+import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
 import type { SliceBooker } from "./slice-booker.ts";
 import {
@@ -38,9 +39,19 @@ interface ReplayFeedsPorts {
   readonly metrics: Metrics;
   readonly booker: Pick<
     SliceBooker,
-    "book" | "passed" | "take" | "hasBars" | "missed" | "isBooked" | "whyUnbooked" | "usesOf"
+    | "book"
+    | "passed"
+    | "take"
+    | "hasBars"
+    | "missed"
+    | "isBooked"
+    | "whyUnbooked"
+    | "usesOf"
+    | "sharing"
   >;
-  readonly gates: Pick<GateView, "onApplied">;
+  readonly gates: Pick<GateView, "onApplied" | "state">;
+  /** See `ComputeOnlyWorlds`. */
+  readonly stagesOf: (worldId: string) => Promise<readonly EffectiveMode[]>;
   /** Sources of the configuration: true for those that are replayed. */
   readonly sources: ReadonlyMap<string, boolean>;
   readonly sessionDeadMs: number;
@@ -56,6 +67,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   readonly #timelines: Timelines;
   readonly #dropped: CounterMetric;
   readonly #places = new RunnerRegistry();
+  readonly #computeOnly: ComputeOnlyWorlds;
   /** As read last, by feed. */
   #stored: ReadonlyMap<string, StoredFeed> = new Map();
   #opening: Promise<void> | undefined;
@@ -74,7 +86,10 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     this.#ports = ports;
     const help = "Runners a replay barrier stopped waiting for";
     this.#dropped = ports.metrics.counter("barrier_dropped_total", help, ["source"]);
-    this.#timelines = new Timelines({ ...ports, listener: this });
+    const isComputeOnly = (sources: readonly string[]) => this.#isComputeOnly(sources);
+    this.#timelines = new Timelines({ ...ports, listener: this, isComputeOnly });
+    const changed = () => this.#timelines.recheck();
+    this.#computeOnly = new ComputeOnlyWorlds({ ...ports, changed });
     this.#unfollow = ports.gates.onApplied((worldId, state) => this.#onGate(worldId, state.gate));
   }
 
@@ -94,10 +109,15 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     return this.#opening;
   }
 
-  /** Waits at the barrier of a feed; see `OfferQueue.wait`. */
-  async wait({ source, record, row }: PartWait, options: WaitOptions): Promise<void> {
+  /** Offers rows at the barrier of a feed; see `OfferQueue.offer`. */
+  async offer(
+    source: string,
+    record: string,
+    rows: readonly OfferedRow[],
+    options: WaitOptions,
+  ): Promise<HeldRows> {
     await this.#timeline(source);
-    await this.#timelines.wait(source, record, row, options);
+    return this.#timelines.offer(source, record, rows, options);
   }
 
   /** A row is in the log; see `Timelines.effective`. */
@@ -298,7 +318,10 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     this.#isOpen = true;
   }
 
-  /** Books what an earlier owner did not, except a last slice that may lack rows, and takes the timeline over. */
+  /**
+   * Books what an earlier owner did not, and takes the timeline over. What is not booked is the last slice, or the last
+   * batch: of several feeds it may lack rows, and is booked once it is complete.
+   */
   async #openTimeline(feeds: readonly StoredFeed[]): Promise<void> {
     const { booker, clock, sessionDeadMs } = this.#ports;
     const missed: SourceBar[] = [];
@@ -309,10 +332,9 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     );
     const isBooked = stored.some((one) => one.isBooked && one.endMs === lastMs);
     const isWhole = isBooked || feeds.length === 1;
-    await booker.book(missed.filter((bar) => isWhole || bar.bucketEndMs < lastMs));
-    const last = isWhole ? [] : missed.filter((bar) => bar.bucketEndMs >= lastMs);
+    if (isWhole) await booker.book(missed);
     const state = takeTimeline(stored, sessionDeadMs, clock.monotonicMs());
-    this.#timelines.open(state, last);
+    this.#timelines.open(state, isWhole ? [] : missed);
     // Whether their gate opened a moment ago, with their ends void, is not known.
     const sessionIds = feeds
       .flatMap(({ runners }) => runners)
@@ -326,6 +348,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   /** Takes over what the DAG Manager stores now. */
   async #sync(): Promise<void> {
     const feeds = await this.#read();
+    this.#timelines.recheck();
     for (const feed of feeds) {
       const { source, untilMs } = feed;
       const state = this.#timelines.stateOf(source);
@@ -377,8 +400,20 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     return fixed(known) === fixed(feed);
   }
 
+  /**
+   * Whether nothing that moves with these feeds may order: every world that reads them, and every other one of its
+   * account, may only compute, and the account has nothing to fill or to close.
+   */
+  #isComputeOnly(sources: readonly string[]): boolean {
+    const reading = sources.flatMap((source) => this.#stored.get(source)?.worldIds ?? []);
+    if (reading.length === 0) return false;
+    const { isIdle, worldIds } = this.#ports.booker.sharing(reading);
+    return isIdle && worldIds.every((worldId) => this.#computeOnly.has(worldId));
+  }
+
   /** What a runner decided while the gate was shut is stated again once it is armed: the next slice waits for that. */
   #onGate(worldId: string, gate: Gate): void {
+    this.#timelines.recheck();
     const isOpen = gate === Gate.OPEN;
     if (isOpen === this.#open.has(worldId)) return;
     if (isOpen) this.#open.add(worldId);

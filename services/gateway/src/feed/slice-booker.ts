@@ -1,7 +1,14 @@
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { CallPrincipal } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
-import type { EndedRow, SliceBookings, SliceCall, SourceBar, WorldUses } from "../ports.ts";
+import type {
+  EndedRow,
+  SharedAccounts,
+  SliceBookings,
+  SliceCall,
+  SourceBar,
+  WorldUses,
+} from "../ports.ts";
 import type { SourceKeys } from "./source-keys.ts";
 
 interface SliceBookerPorts {
@@ -40,6 +47,11 @@ export class SliceBooker {
   /** See `SliceBookings.usesOf`. */
   usesOf(worldId: string): Promise<WorldUses | undefined> {
     return this.#ports.orders().usesOf(worldId);
+  }
+
+  /** See `SliceBookings.sharing`. */
+  sharing(worldIds: readonly string[]): SharedAccounts {
+    return this.#ports.orders().sharing(worldIds);
   }
 
   /** The bars in the log that an earlier process did not book, of one feed. */

@@ -69,7 +69,10 @@ function rig(
       for (const call of calls) (call as Call).outcome = "taken";
     },
   };
-  const timelines = new Timelines({ clock, logger: silentLogger, booker, listener });
+  const may = { order: true };
+  const isComputeOnly = () => !may.order;
+  const ports = { clock, logger: silentLogger, booker, listener, isComputeOnly };
+  const timelines = new Timelines(ports);
   const feed = { source: "f", logRow: 9, endMs: 9_000, untilMs, isEnded: false, isBooked: true };
   timelines.open(
     takeTimeline([{ ...feed, runners: runnersOf(runners) }, ...more], sessionDeadMs, 0),
@@ -80,9 +83,25 @@ function rig(
     ...{ source, instrument: "X", row, bucketEndMs: row * 1_000 },
     ...{ open: 1, high: 1, low: 1, close: 1 },
   });
+  /** A call with several rows, as `publishRows` makes it: what passes together is appended together. */
+  const publishRun = async (rows: readonly number[], source = "f"): Promise<void> => {
+    const options = { sessionId: "s", signal: never };
+    const held = timelines.offer(source, `${source}/${rows[0]}`, rows.map(rowAt), options);
+    for (let at = 0; at < rows.length; ) {
+      const passedRow = await held.passed();
+      const together = rows.slice(at).filter((row) => row <= passedRow);
+      passed.push(`${source}/${together.join(",")}`);
+      const [row, toRow] = [together[0]!, together.at(-1)!];
+      const bars = together.map((each) => bar(source, each));
+      const appended = { row, toRow, timeMs: toRow * 1_000 };
+      await timelines.effective(source, appended, bars, { isEmpty: false });
+      at += together.length;
+    }
+  };
   const publish = (row: number, source = "f", name = `${source}/${row}`): void => {
     timelines
-      .wait(source, name, rowAt(row), { sessionId: "s", signal: never })
+      .offer(source, name, [rowAt(row)], { sessionId: "s", signal: never })
+      .passed()
       .then(() => {
         passed.push(name);
         return timelines.effective(source, rowAt(row), [bar(source, row)], { isEmpty: false });
@@ -101,6 +120,7 @@ function rig(
   };
   return {
     clock,
+    may,
     timelines,
     happened,
     booked,
@@ -109,6 +129,7 @@ function rig(
     refused,
     failures,
     publish,
+    publishRun,
     end,
     settle,
   };
@@ -159,7 +180,8 @@ test("rows of two feeds that end together pass together and are booked at once; 
   expect(passed).toEqual([]);
 
   timelines
-    .wait("g", "g/5", sleeping, { sessionId: "s", signal: never })
+    .offer("g", "g/5", [sleeping], { sessionId: "s", signal: never })
+    .passed()
     .then(() => timelines.effective("g", sleeping, [], { isEmpty: true }))
     .catch(() => {});
   publish(11);
@@ -227,7 +249,7 @@ test("a publish that is held for too long, or sent again, is answered so", async
   await settle();
   expect(refused).toHaveLength(2);
   expect(passed).toEqual([]);
-  expect(timelines.stateOf("f")?.feeds.get("f")).toMatchObject({ logRow: 9, offer: null });
+  expect(timelines.stateOf("f")?.feeds.get("f")).toMatchObject({ logRow: 9, offers: [] });
 });
 
 test("a row of one session does not push out that of another, nor take all the places", async () => {
@@ -237,7 +259,7 @@ test("a row of one session does not push out that of another, nor take all the p
   const row = (at: number) => ({ row: at, toRow: at, timeMs: at * 1_000 });
   const forge = (record: string, at: number) => {
     const options = { sessionId: "other", signal: never };
-    const forged = (async () => timelines.wait("f", record, row(at), options))();
+    const forged = (async () => timelines.offer("f", record, [row(at)], options).passed())();
     forged.catch((error: { reason: string }) => refused.push(error.reason));
   };
   forge("f/10", 11);
@@ -256,7 +278,7 @@ test("a row that is held for too long is told what it waits for: the hold, runne
     const { timelines, clock } = setUp;
     const timeMs = at * 1_000;
     const options = { sessionId: "s", signal: never, waitMs: 1_000 };
-    const waiting = timelines.wait("f", "k", { row: at, toRow: at, timeMs }, options);
+    const waiting = timelines.offer("f", "k", [{ row: at, toRow: at, timeMs }], options).passed();
     const message = waiting.then(
       () => "",
       (error: Error) => error.message,
@@ -364,4 +386,53 @@ test("feeds are joined once nothing is under way in them", async () => {
   timelines.arrange([new Set(["f"]), new Set(["g"])]);
   await settle();
   expect(passed).toEqual(["f/10"]);
+});
+
+test("while nothing may order, rows that were offered together are appended, booked and ended together", async () => {
+  const { may, timelines, publishRun, end, booked, passed, taken, settle } = rig(["a"]);
+  may.order = false;
+  timelines.recheck();
+  const published = publishRun([10, 11, 12]);
+  end("a", 9);
+  await settle();
+
+  expect([passed, booked]).toEqual([["f/10,11,12"], ["f/10 f/11 f/12"]]);
+  await published;
+  const between = end("a", 11);
+  await settle();
+  expect(between.outcome).toBe("BUCKET_STALE");
+  const last = end("a", 12);
+  await settle();
+  expect([taken.length, last.outcome]).toEqual([2, "taken"]);
+});
+
+test("rows that were offered together pass one by one when something may order, a batch under way first", async () => {
+  const { may, timelines, publishRun, end, booked, settle } = rig(["a"]);
+  may.order = false;
+  timelines.recheck();
+  void publishRun([10, 11]);
+  end("a", 9);
+  await settle();
+  may.order = true;
+  timelines.recheck();
+  void publishRun([12, 13, 14]);
+  end("a", 11);
+  await settle();
+  expect(booked).toEqual(["f/10 f/11", "f/12"]);
+
+  end("a", 12);
+  await settle();
+  expect(booked).toEqual(["f/10 f/11", "f/12", "f/13"]);
+});
+
+test("rows held beyond a limit keep their place while the ones before them pass, and are refused in the end", async () => {
+  const { clock, timelines, publishRun, passed, settle } = rig([], 11_000);
+  const outcome = publishRun([10, 11, 12]).catch(({ reason }: { reason: string }) => reason);
+  await settle();
+  expect(passed).toEqual(["f/10", "f/11"]);
+  expect(timelines.stateOf("f")?.feeds.get("f")?.offers).toHaveLength(1);
+
+  await clock.advance(barrierWaitMsMax);
+
+  expect(await outcome).toBe("BARRIER_HELD");
 });

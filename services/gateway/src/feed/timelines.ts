@@ -13,6 +13,7 @@ import type { EndedRow, SliceCall, SourceBar } from "../ports.ts";
 import { HeldCalls } from "./held-calls.ts";
 import {
   barrierWaitMsMax,
+  type HeldRows,
   type OfferListener,
   OfferQueue,
   type WaitOptions,
@@ -43,6 +44,8 @@ interface TimelinesPorts {
   readonly logger: Logger;
   readonly booker: Pick<SliceBooker, "book" | "passed" | "take" | "hasBars">;
   readonly listener: TimelineListener;
+  /** Whether nothing that moves with these feeds may order now. */
+  readonly isComputeOnly: (sources: readonly string[]) => boolean;
 }
 
 /**
@@ -94,6 +97,11 @@ export class Timelines implements OfferListener {
     this.#join();
   }
 
+  /** Asks again which timelines may only compute. */
+  recheck(): void {
+    for (const owned of [...this.#all]) this.#check(owned);
+  }
+
   /** One input of the timeline that has this state now. */
   take(state: TimelineState, input: TimelineInput): void {
     const [source] = state.feeds.keys();
@@ -107,13 +115,19 @@ export class Timelines implements OfferListener {
     if (owned !== undefined) this.#take(owned, input);
   }
 
-  /** Waits until a row may be appended; see `OfferQueue.wait`. */
-  wait(source: string, record: string, row: OfferedRow, options: WaitOptions): Promise<void> {
-    return this.#offers.wait(source, record, row, options);
+  /** Offers rows that are to be appended; see `OfferQueue.offer`. */
+  offer(
+    source: string,
+    record: string,
+    rows: readonly OfferedRow[],
+    options: WaitOptions,
+  ): HeldRows {
+    return this.#offers.offer(source, record, rows, options);
   }
 
   /**
-   * A row is in the log, with the bars of it that this queue brings. Resolves once its slice is booked.
+   * Rows are in the log, as one up to `row.toRow`, with the bars of them that this queue brings. Resolves once their
+   * slices are booked.
    *
    * @throws {QmtlError} BARRIER_HELD when that takes too long.
    */
@@ -201,9 +215,9 @@ export class Timelines implements OfferListener {
     const feed = owned?.state.feeds.get(source);
     if (owned === undefined || feed === undefined) return;
     this.#offers.pass(source, feed.logRow);
-    const offer = this.#offers.next(source, feed.logRow);
-    if (offer !== undefined) this.#take(owned, { kind: "offered", source, offer });
-    else if (feed.offer !== null) this.#take(owned, { kind: "withdrawn", source });
+    const offers = this.#offers.next(source, feed.logRow);
+    if (offers.length > 0) this.#take(owned, { kind: "offered", source, offers });
+    else if (feed.offers.length > 0) this.#take(owned, { kind: "withdrawn", source });
   }
 
   whyHeld(source: string, row: OfferedRow): string {
@@ -238,7 +252,14 @@ export class Timelines implements OfferListener {
     this.#all.add(owned);
     for (const source of owned.state.feeds.keys()) this.#of.set(source, owned);
     this.#take(owned, { kind: "paused", isPaused: false });
+    this.#check(owned);
     for (const source of owned.state.feeds.keys()) this.offersChanged(source);
+  }
+
+  #check(owned: OwnedTimeline): void {
+    const isComputeOnly = this.#ports.isComputeOnly([...owned.state.feeds.keys()]);
+    if (isComputeOnly !== owned.state.isComputeOnly)
+      this.#take(owned, { kind: "compute_only", isComputeOnly });
   }
 
   /** Joins and divides timelines as wanted, as far as nothing is under way in them. */
@@ -322,9 +343,8 @@ export class Timelines implements OfferListener {
       }
     }
     if (signal.aborted) return;
-    const { slice, feeds } = owned.state;
-    const own = [...feeds].filter(([, { endMs }]) => endMs === slice.timeMs);
-    booker.passed(own.map(([source, { logRow: row }]) => ({ source, row })));
+    const begun = [...owned.state.feeds].filter(([, { logRow }]) => logRow >= 0);
+    booker.passed(begun.map(([source, { logRow: row }]) => ({ source, row })));
     listener.sliceBooked(owned.state);
     this.#take(owned, { kind: "booked" });
     owned.booked();
@@ -340,6 +360,8 @@ export class Timelines implements OfferListener {
       this.#take(owned, { kind: "not_taken", sessionIds });
       return;
     }
+    // What was taken may have made the first order.
+    this.#check(owned);
     this.#take(owned, { kind: "taken" });
     this.#calls.taken(calls);
   }

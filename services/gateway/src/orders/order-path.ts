@@ -2,7 +2,14 @@ import { fileURLToPath } from "node:url";
 import { hasReason } from "@qmtl/sdk/rpc";
 import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
 import { applyMigrations, type Db, readMigrations } from "@qmtl/service-kit/db";
-import type { EndedRow, SliceBookings, SliceCall, SourceBar, WorldUses } from "../ports.ts";
+import type {
+  EndedRow,
+  SharedAccounts,
+  SliceBookings,
+  SliceCall,
+  SourceBar,
+  WorldUses,
+} from "../ports.ts";
 import type { AccountRegistry } from "./account/account-registry.ts";
 import type { AccountRouter } from "./account/account-router.ts";
 import { type CancelScope, type CancelVerdict, cancelOrders } from "./account/cancel-orders.ts";
@@ -162,6 +169,19 @@ export class OrderPath implements SliceBookings {
     if (router === undefined) return { accountId: undefined, sources: [source] };
     const { instruments } = router.deps.settings;
     return { accountId, sources: [source, ...instruments.map(({ markSource }) => markSource)] };
+  }
+
+  sharing(worldIds: readonly string[]): SharedAccounts {
+    const { worlds, accounts } = this.#parts;
+    const accountIds = new Set(worldIds.map((worldId) => worlds.worldOf(worldId)?.accountId));
+    const routers = [...accountIds].map((id) => (id === undefined ? undefined : accounts.get(id)));
+    const others = [...worlds.worlds.values()]
+      .filter(({ accountId }) => accountIds.has(accountId))
+      .map(({ worldId }) => worldId);
+    return {
+      isIdle: routers.every((router) => router?.isIdle === true),
+      worldIds: [...new Set([...worldIds, ...others])],
+    };
   }
 
   /** Compares the books with the broker now, then sends the catch-up orders that this allows. */

@@ -120,6 +120,11 @@ export class AccountRouter implements WorldRows {
     return this.deps.settings.account;
   }
 
+  /** Nothing is held and no order is working, as far as the broker is known. */
+  get isIdle(): boolean {
+    return !this.isDoubtful && this.core.isIdle;
+  }
+
   /** Number of the last entry; raised by every booking. */
   get head(): number {
     return this.#last?.entry ?? 0;

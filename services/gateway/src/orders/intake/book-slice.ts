@@ -1,6 +1,7 @@
 import { type DeclaredTargets, isInStage } from "@qmtl/core/execution";
 import type { SourceBar } from "../../ports.ts";
 import type { AccountRouter } from "../account/account-router.ts";
+import type { Booking } from "../account/booking.ts";
 import { charge, financeBefore, isFinancedAt } from "../account/finance-account.ts";
 import { reconcileAccount } from "../account/reconcile-account.ts";
 import { playBars, takeReport } from "../account/send-orders.ts";
@@ -43,51 +44,104 @@ export function slicesOf(
 }
 
 /**
- * Books the rows of one slice on one account, all in one booking: the broker's fills at the opens, in the order of the
- * instruments' names as in a backtest, marks at the closes, then, with all marks there, what a midnight at this very time
- * costs, the return of every strategy in a stage that trades one of the instruments, and last what the account's money
- * demands at these marks. Midnights since the last slice are charged before all that, in bookings of their own. Rows that
- * were booked before are left out. An instrument that was marked at this time or later keeps that mark, as after its
- * `mark_source` was changed. Rows that end no later than the account's last slice are history, of a feed that joined:
- * they seal nothing. Call it only within an exclusive operation of the account.
+ * Books the rows of slices on one account, in order of time and all in one booking. Of each slice: the broker's fills at
+ * the opens, in the order of the instruments' names as in a backtest, marks at the closes, then, with all marks there,
+ * what a midnight at this very time costs, the return of every strategy in a stage that trades one of the instruments,
+ * and last what the account's money demands at these marks. Midnights since the last slice are charged before all that,
+ * in bookings of their own. Several slices only as `mayBookTogether` allows.
+ *
+ * Rows that were booked before are left out. An instrument that was marked at this time or later keeps that mark, as
+ * after its `mark_source` was changed. Rows that end no later than the account's last slice are history, of a feed that
+ * joined: they seal nothing. Call it only within an exclusive operation of the account.
  */
-export async function bookSlice(
+export async function bookSlices(
   router: AccountRouter,
-  slice: readonly BarRow[],
+  slices: readonly (readonly BarRow[])[],
   strategies: Pick<SubmittedStrategies, "targetInstruments">,
 ): Promise<void> {
   const { market } = router;
-  const fresh = slice.filter(({ source, row }) => row > (market.lastRow(source)?.row ?? -1));
-  const last = fresh.at(-1);
-  if (last === undefined) return;
-  const { bucket } = last;
-  const place = { world: "", strategy: "", row: last.row };
+  const fresh = slices
+    .map((rows) => rows.filter(({ source, row }) => row > (market.lastRow(source)?.row ?? -1)))
+    .filter((rows) => rows.length > 0);
+  const first = fresh[0]?.[0];
+  if (first === undefined) return;
+  const { bucket } = first;
   await financeBefore(router, bucket);
   if (router.isDoubtful) await reconcileAccount(router);
-  const bars = fresh.flatMap((row) => {
-    const openTimeMs = row.openTimeMs ?? market.lastRow(row.source)?.bucket ?? 0;
-    const own = row.bars.filter((bar) => router.core.knows(bar.instrument));
-    return own.map((bar): BrokerBar => ({ ...bar, openTimeMs }));
-  });
-  bars.sort((a, b) => (a.instrument < b.instrument ? -1 : 1));
+  const bars = brokerBars(router, fresh);
+  // Slices are booked together while no strategy is in a stage: they seal nothing.
   const seal =
     bucket > market.lastEndMs ? await sealOf(router, bucket, bars, strategies) : undefined;
   // Until the end of this function a broker elsewhere may know fills that the journal does not.
   router.isDoubtful = true;
   const booking = router.booking();
   takeReport(router, await playBars(router, booking, bars), booking);
-  const marks = fresh.map((row) => markOp(router, row));
-  for (const op of marks) booking.apply("bar", op, { ...place, row: op.row }, router.permission);
-  if (isFinancedAt(router, bucket)) charge(router, booking, bucket);
-  if (seal !== undefined) booking.apply("seal", seal, place, router.permission);
-  if (router.core.isMarginDue) {
-    booking.apply("margin", { op: "margin", bucket }, place, router.permission);
+  let marks: MarkOp[] = [];
+  for (const rows of fresh) {
+    // What is not stored yet is taken back with the booking, by rebuilding the books.
+    for (const op of marks) market.take(op);
+    marks = addSlice(router, booking, rows, seal);
   }
   await router.commitAndSend(booking);
   router.isDoubtful = false;
   for (const op of marks) market.take(op);
   if (seal !== undefined) router.sliceSealed({ bucket, sealed: booking.sealed });
 }
+
+/**
+ * Whether slices, of a row at least each, give the same books together as one by one: there is nothing to fill, nothing
+ * to seal, nothing to close, and no midnight to charge between them.
+ */
+export function mayBookTogether(
+  router: AccountRouter,
+  slices: readonly (readonly BarRow[])[],
+): boolean {
+  const { core, market, isIdle } = router;
+  const [firstMs = 0, lastMs = 0] = [slices.at(0), slices.at(-1)].map((rows) => rows?.[0]?.bucket);
+  const markedMs = Number.isFinite(market.lastEndMs) ? market.lastEndMs : firstMs;
+  if (!isIdle || core.isMarginDue || core.strategies().some(isInStage)) return false;
+  return core.nextMidnight(markedMs) > lastMs;
+}
+
+/** Adds the operations of a slice to a booking; returns those that mark. */
+function addSlice(
+  router: AccountRouter,
+  booking: Booking,
+  rows: readonly BarRow[],
+  seal: Extract<JournalOp, { op: "seal" }> | undefined,
+): MarkOp[] {
+  const { bucket, row } = rows.at(-1)!;
+  const place = { world: "", strategy: "", row };
+  const marks = rows.map((each) => markOp(router, each));
+  for (const op of marks) booking.apply("bar", op, { ...place, row: op.row }, router.permission);
+  if (isFinancedAt(router, bucket)) charge(router, booking, bucket);
+  if (seal !== undefined) booking.apply("seal", seal, place, router.permission);
+  if (router.core.isMarginDue) {
+    booking.apply("margin", { op: "margin", bucket }, place, router.permission);
+  }
+  return marks;
+}
+
+/** The bars of slices as the broker gets them, each slice in the order of its instruments' names. */
+function brokerBars(
+  { core, market }: AccountRouter,
+  slices: readonly (readonly BarRow[])[],
+): BrokerBar[] {
+  const endMs = new Map<string, number>();
+  return slices.flatMap((rows) => {
+    const bars = rows.flatMap((row) => {
+      const { source, bucket } = row;
+      const beforeMs = endMs.get(source) ?? market.lastRow(source)?.bucket ?? 0;
+      const openTimeMs = row.openTimeMs ?? beforeMs;
+      endMs.set(source, bucket);
+      const own = row.bars.filter((bar) => core.knows(bar.instrument));
+      return own.map((bar): BrokerBar => ({ ...bar, openTimeMs }));
+    });
+    return bars.sort((a, b) => (a.instrument < b.instrument ? -1 : 1));
+  });
+}
+
+type MarkOp = ReturnType<typeof markOp>;
 
 function markOp(router: AccountRouter, { source, row, bucket, bars }: BarRow) {
   const marks = bars

@@ -1,5 +1,6 @@
 import { bucketOpen } from "@qmtl/core/intervals";
 import { type ReturnsClock, returnsClock } from "@qmtl/core/metrics";
+import { batchSlicesMax, inChunks } from "@qmtl/core/queues";
 import { parseInterval, periodsPerYearOf, type QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, Logger } from "@qmtl/service-kit";
@@ -9,7 +10,7 @@ import type { AccountRouter } from "../account/account-router.ts";
 import type { AccountSettings } from "../account/account-settings.ts";
 import type { WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
-import { type BarRow, bookSlice, slicesOf } from "./book-slice.ts";
+import { type BarRow, bookSlices, mayBookTogether, slicesOf } from "./book-slice.ts";
 import type { BucketAcks } from "./bucket-acks.ts";
 import type { SubmittedStrategies } from "./declared-weights.ts";
 import { type BookedSlice, ReturnsReporter } from "./returns-reporter.ts";
@@ -77,12 +78,14 @@ export class FeedRows {
     return this.#bookedOf(source).row;
   }
 
-  /** Books slices, each once fewer than 64 of its accounts wait for the answer to their returns. */
+  /** Books slices, `batchSlicesMax` at a time, once fewer than 64 of an account wait for the answer to their returns. */
   async onBars(bars: readonly SourceBar[]): Promise<void> {
-    for (const slice of slicesOf(bars, (source, endMs) => this.#openTimeMs(source, endMs))) {
-      const own = [...this.#ports.routers.all()].filter((router) => marksAny(router, slice));
+    const all = slicesOf(bars, (source, endMs) => this.#openTimeMs(source, endMs));
+    for (const slices of inChunks(all, batchSlicesMax)) {
+      const rows = slices.flat();
+      const own = [...this.#ports.routers.all()].filter((router) => marksAny(router, rows));
       await Promise.all(own.map((router) => this.#reporterOf(router).untilRoom()));
-      const run = this.#tail.then(() => this.#book(slice));
+      const run = this.#tail.then(() => this.#book(slices));
       this.#tail = run.catch(() => {});
       await run;
     }
@@ -150,16 +153,23 @@ export class FeedRows {
     for (const reporter of this.#reporters.values()) await reporter.stop();
   }
 
-  /** Books the rows of one slice, in the order of their feeds' names. */
-  async #book(rows: readonly BarRow[]): Promise<void> {
+  /** Books slices in order of time, on each account together where that gives the same books, else one by one. */
+  async #book(slices: readonly (readonly BarRow[])[]): Promise<void> {
     const { routers, strategies } = this.#ports;
     for (const router of routers.all()) {
-      const own = rows.filter(({ source }) => marks(router, source));
-      if (own.length === 0) continue;
-      await router.exclusiveBooking(() => bookSlice(router, own, strategies));
-      this.#report(router, own, this.#watermarks(router, own));
+      const left = slices
+        .map((rows) => rows.filter(({ source }) => marks(router, source)))
+        .filter((rows) => rows.length > 0);
+      while (left.length > 0) {
+        const own = await router.exclusiveBooking(async () => {
+          const together = left.splice(0, mayBookTogether(router, left) ? left.length : 1);
+          await bookSlices(router, together, strategies);
+          return together.flat();
+        });
+        this.#report(router, own, this.#watermarks(router, own));
+      }
     }
-    for (const { source, row } of rows) this.#bookedOf(source).advance(row);
+    for (const { source, row } of slices.flat()) this.#bookedOf(source).advance(row);
   }
 
   /**

@@ -4,7 +4,7 @@ import {
   RecordFault,
   type QueueRecord as WireRecord,
 } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import { publishRecordsMax } from "@qmtl/core/queues";
+import { publishRecordsMax, sourceWindowMax } from "@qmtl/core/queues";
 import { pause, type SdkClock } from "../../../control/clock.ts";
 import type { TicketedCalls } from "../../../control/ticket-keeper.ts";
 import { hasReason, QmtlError } from "../../../rpc/qmtl-error.ts";
@@ -153,7 +153,7 @@ export class RunPublishers {
       publisher = new Publisher({
         ...this.#options,
         timeoutMs: isSource ? heldMsMax : computedMsMax,
-        ...(isSource ? { batchMax: 1, mayWaitAtBarrier: true } : {}),
+        ...(isSource ? { batchMax: sourceWindowMax, mayWaitAtBarrier: true } : {}),
       });
       this.#publishers.set(name, publisher);
     }

@@ -29,9 +29,9 @@ export interface ReplaySenderOptions {
 const none = new Uint8Array();
 
 /**
- * Publishes the rows of a file from the end of the log on, one at a time: the next one once the last is effective, so
- * that a barrier never has more than one to hold. A bucket the file has no row for is published as missing. Nothing
- * that is effective is repeated or corrected.
+ * Publishes the rows of a file from the end of the log on, as many as have room, and the next ones once these are
+ * effective: a barrier lets them pass slice by slice, or in batches. At a limited speed they are published one by one. A
+ * bucket the file has no row for is published as missing. Nothing that is effective is repeated or corrected.
  */
 export class ReplaySender {
   readonly #options: ReplaySenderOptions;
@@ -42,19 +42,26 @@ export class ReplaySender {
     this.#options = options;
   }
 
-  /** Sends the next row if it is due; to be called after each change of the claim. */
+  /** Sends the next rows if they are due; to be called after each change of the claim. */
   pump(): void {
-    const { claim, feed, onProduced } = this.#options;
+    const { claim, feed, speed } = this.#options;
     if (claim.phase === "RESTORING") claim.restored();
     if (claim.phase !== "HOLDING" || claim.isEnded || claim.inWindow > 0 || claim.room === 0)
       return;
-    const row = claim.nextRow;
-    if (row >= feed.rows.endRow) {
+    const from = claim.nextRow;
+    if (from >= feed.rows.endRow) {
       claim.produceEnd();
       return;
     }
     if (this.#isPaused) return;
     this.#keepSpeed();
+    const count = speed === "max" ? claim.room : 1;
+    const end = Math.min(feed.rows.endRow, from + count);
+    for (let row = from; row < end; row++) this.#send(row);
+  }
+
+  #send(row: number): void {
+    const { claim, feed, onProduced } = this.#options;
     const bucketEndMs = feed.bucketEndMs(row);
     const values = feed.values(row);
     const content = { bucketEndMs, values, inputSeq: [], stateHash: none, windowHash: none };

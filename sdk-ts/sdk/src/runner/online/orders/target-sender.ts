@@ -54,9 +54,13 @@ const againMs = 100;
 const againMsMax = 2_000;
 
 /**
- * Decides the targets of all strategies at each moment and reports its end to the gateway, one after the other, with one
- * call for all strategies and for all feeds whose rows end there. The call is repeated until it is answered; then the
- * rows are ended. A target is sent if it changed or was not taken under the lease in force.
+ * Decides the targets of all strategies at each moment and reports its end to the gateway, with one call for all
+ * strategies and for all feeds whose rows end there. The call is repeated until it is answered; then the rows are ended.
+ * A target is sent if it changed or was not taken under the lease in force.
+ *
+ * A barrier lets no row pass before the one before was ended, unless nothing may order, or this session was dropped: of
+ * several slices that wait, no target but the last one's could be taken. They are decided on in order, and end with one
+ * call.
  */
 export class TargetSender implements SliceTaker {
   readonly #options: TargetSenderOptions;
@@ -64,6 +68,8 @@ export class TargetSender implements SliceTaker {
   readonly #stop = new AbortController();
   readonly #slices: StrategySlice[] = [];
   #decided: StrategySlice | undefined;
+  /** Rows that end with the slice decided last, and with those decided together with it. */
+  #ends: readonly FeedEnd[] = [];
   #endedMs = Number.NEGATIVE_INFINITY;
   #mustRepeat = false;
   #isRunning = false;
@@ -148,15 +154,18 @@ export class TargetSender implements SliceTaker {
   async #run(): Promise<void> {
     const signal = this.#stop.signal;
     while (!signal.aborted) {
-      const slice = this.#slices[0];
-      if (slice !== undefined) this.#decide(slice);
-      else if (!this.#mustRepeat) return;
+      const slices = [...this.#slices];
+      if (slices.length === 0 && !this.#mustRepeat) return;
+      for (const slice of slices) this.#decide(slice);
+      if (slices.length > 0) this.#ends = lastEnds(slices);
       this.#mustRepeat = false;
       await this.#end();
-      if (signal.aborted || slice === undefined) continue;
-      this.#slices.shift();
-      this.#endedMs = slice.bucketEndMs;
-      this.#options.listener.sliceEnded(slice);
+      if (signal.aborted) return;
+      this.#slices.splice(0, slices.length);
+      for (const slice of slices) {
+        this.#endedMs = slice.bucketEndMs;
+        this.#options.listener.sliceEnded(slice);
+      }
     }
   }
 
@@ -212,8 +221,9 @@ export class TargetSender implements SliceTaker {
       return reasons !== undefined;
     };
     for (const domain of domains) await emit(domain, []);
-    const isSent = last !== undefined && (await emit(last, slice.ends));
-    if (!isSent) await this.#send(gate.shutClaim(), { slice, ends: slice.ends, stated: [] });
+    const ends = this.#ends;
+    const isSent = last !== undefined && (await emit(last, ends));
+    if (!isSent) await this.#send(gate.shutClaim(), { slice, ends, stated: [] });
     if (refused.length > 0 && !this.#stop.signal.aborted) this.#resend.answered(refused.flat());
   }
 
@@ -238,6 +248,12 @@ export class TargetSender implements SliceTaker {
     const request = targetsRequest(caller, claim, content);
     return orders.setTargets(request, { signal: this.#stop.signal, timeoutMs: 10_000 });
   }
+}
+
+/** The last row of each feed that ends with one of these slices. */
+function lastEnds(slices: readonly StrategySlice[]): FeedEnd[] {
+  const all = slices.flatMap(({ ends }) => ends);
+  return [...new Map(all.map((end) => [end.source, end])).values()];
 }
 
 /** What a call says: rows that end with it, and targets. */

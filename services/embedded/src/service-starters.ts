@@ -136,7 +136,7 @@ export async function startGateway(
   return { service, leading: gateway.leading, lost: gateway.lost };
 }
 
-type ServerSettings = Omit<RunServiceOptions, "onStop"> & {
+type ServerSettings = Omit<RunServiceOptions, "onDrain" | "onStop"> & {
   /** Services behind a gateway, for its health. @default none */
   readonly peers?: readonly string[];
 };
@@ -144,7 +144,7 @@ type ServerSettings = Omit<RunServiceOptions, "onStop"> & {
 /** Starts the service, then opens its servers; if they cannot be opened the service is stopped again. */
 async function started(
   { storage, outages, clock }: StartContext,
-  service: { start(): Promise<void>; stop(): Promise<void> },
+  service: { start(): Promise<void>; drain?(): void; stop(): Promise<void> },
   { peers = [], health: leading, ...server }: ServerSettings,
 ): Promise<RunningService> {
   const depends = new ServiceHealth({ storage, outages, clock, services: server.services, peers });
@@ -155,7 +155,8 @@ async function started(
   };
   try {
     await service.start();
-    return await runService({ ...server, health, onStop: stop });
+    const onDrain = () => service.drain?.();
+    return await runService({ ...server, health, onDrain, onStop: stop });
   } catch (failure) {
     await stop();
     throw failure;

@@ -111,6 +111,11 @@ export interface Gateway {
   prepare(): Promise<void>;
   /** Rebuilds the books, follows the bus, and resumes unfinished work. */
   start(): Promise<void>;
+  /**
+   * Lets go of what waits for calls, which are refused from now on: no slice passes and no runner is dropped because its
+   * end was not let in.
+   */
+  drain(): void;
   /** Finishes what was accepted. May be called twice. */
   stop(): Promise<void>;
 }
@@ -152,6 +157,9 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       unbound.start();
       feeds.openAll();
       probe.start();
+    },
+    drain() {
+      feeds.close();
     },
     stop() {
       stopping ??= stop();

@@ -34,6 +34,9 @@ describe("a running service", () => {
       name: "demo",
       services,
       web: { port: 0 },
+      onDrain: () => {
+        seen.push("let go");
+      },
       onStop: async () => {
         seen.push(running.state);
       },
@@ -52,7 +55,7 @@ describe("a running service", () => {
     await Promise.all([running.stop(), running.stop(), running.stopped]);
 
     expect(running.state).toBe("stopped");
-    expect(seen).toEqual(["draining"]);
+    expect(seen).toEqual(["let go", "draining"]);
   });
 
   test("work that does not stop is abandoned after the bound", async () => {

@@ -15,6 +15,8 @@ export interface RunServiceOptions extends ServerOptions {
   web?: Pick<HttpServerOptions, "port" | "origins" | "fallback">;
   /** True when callers need a key or a signature; required for addresses other than loopback. @default false */
   hasKeys?: boolean;
+  /** Called before further calls are refused: what waits for one of them gives up. @default nothing */
+  onDrain?: () => void;
   /** Stops the service's own work once no call is in progress any more. @default nothing */
   onStop?: () => Promise<void>;
   /** Longest wait for `onStop`, milliseconds; then it is abandoned. @default 5000 */
@@ -40,7 +42,7 @@ export interface RunningService extends AsyncDisposable {
 /**
  * Opens the servers of a service.
  *
- * `stop` refuses further calls, ends the streams with DRAINING (clients connect again), waits for unary calls
+ * `stop` calls `onDrain`, refuses further calls, ends the streams with DRAINING (clients connect again), waits for unary calls
  * (`closeMsMax`), then for `onStop` (`onStopMsMax`), and closes the connections, cutting those that remain.
  *
  * @throws {QmtlError} PORT_TAKEN, naming the port in use; CONFIG_INVALID for an address that other machines can reach
@@ -152,6 +154,7 @@ class Service implements RunningService {
   async #stop(): Promise<void> {
     this.#state = "draining";
     try {
+      this.#options.onDrain?.();
       await Promise.all(this.#servers.map((server) => server.drain()));
       await this.#onStop();
     } finally {

@@ -22,6 +22,7 @@ export class HeldCalls {
   readonly #held = new Map<string, HeldCall>();
   /** The last call of each sender that was taken. */
   readonly #taken = new Map<string, SliceCall>();
+  #isClosed = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -31,9 +32,10 @@ export class HeldCalls {
    * Resolves when the call was taken.
    *
    * @param why what it waits for, asked when `waitMs` are over
-   * @throws {QmtlError} BARRIER_HELD after `waitMs`, or when it was sent again. TOO_MANY_REQUESTS.
+   * @throws {QmtlError} BARRIER_HELD after `waitMs`, when it was sent again, or once the gateway stops. TOO_MANY_REQUESTS.
    */
   hold(call: SliceCall, waitMs: number, why: () => string): Promise<void> {
+    if (this.#isClosed) throw held(gatewayStops);
     const name = nameOf(call);
     const before = this.#held.get(name);
     before?.failed(held("it was sent again"));
@@ -89,12 +91,15 @@ export class HeldCalls {
     }
   }
 
-  /** Refuses all calls that are held, because the gateway stops. */
+  /** Refuses all calls, those that are held and any that come, because the gateway stops. */
   close(): void {
-    for (const { failed } of this.#held.values()) failed(held("the gateway stops"));
+    this.#isClosed = true;
+    for (const { failed } of this.#held.values()) failed(held(gatewayStops));
     this.#held.clear();
   }
 }
+
+const gatewayStops = "the gateway stops";
 
 function nameOf({ sessionId, strategies }: SliceCall): string {
   return [sessionId, ...strategies].join("\n");

@@ -43,6 +43,7 @@ export class OfferQueue {
   readonly #clock: Clock;
   readonly #listener: OfferListener;
   readonly #waiting = new Map<string, Map<string, WaitingCall>>();
+  #isClosed = false;
 
   constructor(clock: Clock, listener: OfferListener) {
     this.#clock = clock;
@@ -60,7 +61,7 @@ export class OfferQueue {
    * Offers rows that follow one another; at least one. `record` identifies the first record: a call with one that its
    * session publishes again replaces the one that waits. The log decides whether the session may publish it at all.
    *
-   * @throws {QmtlError} TOO_MANY_REQUESTS.
+   * @throws {QmtlError} TOO_MANY_REQUESTS; BARRIER_HELD once the gateway stops.
    */
   offer(
     source: string,
@@ -68,6 +69,7 @@ export class OfferQueue {
     rows: readonly OfferedRow[],
     { waitMs = barrierWaitMsMax, sessionId, signal }: WaitOptions,
   ): HeldRows {
+    if (this.#isClosed) throw rowHeld(gatewayStops);
     const name = `${sessionId}\n${record}`;
     const calls = this.#of(source);
     calls.get(name)?.refuse(rowHeld("it was sent again"));
@@ -112,10 +114,11 @@ export class OfferQueue {
     for (const call of [...this.#of(source).values()]) call.pass(row);
   }
 
-  /** Refuses all rows that wait, because the gateway stops. */
+  /** Refuses all rows, those that wait and any that come, because the gateway stops. */
   close(): void {
+    this.#isClosed = true;
     for (const calls of this.#waiting.values())
-      for (const call of [...calls.values()]) call.refuse(rowHeld("the gateway stops"));
+      for (const call of [...calls.values()]) call.refuse(rowHeld(gatewayStops));
   }
 
   #of(source: string): Map<string, WaitingCall> {
@@ -127,6 +130,8 @@ export class OfferQueue {
     return calls;
   }
 }
+
+const gatewayStops = "the gateway stops";
 
 /** A call whose rows wait. */
 class WaitingCall implements HeldRows {

@@ -436,3 +436,21 @@ test("rows held beyond a limit keep their place while the ones before them pass,
 
   expect(await outcome).toBe("BARRIER_HELD");
 });
+
+test("once the gateway stops no row passes and no runner is dropped for the end that was not let in", async () => {
+  const { clock, timelines, publishRun, publish, end, passed, happened, settle } = rig(["a"]);
+  const held = publishRun([10, 11, 12]).catch(({ reason }: { reason: string }) => reason);
+  end("a", 9);
+  await settle();
+  expect(passed).toEqual(["f/10"]);
+
+  timelines.close();
+  expect(() => publish(13)).toThrow("the gateway stops");
+  const late = end("a", 10);
+  await settle();
+  await clock.advance(2 * sessionDeadMs);
+
+  expect(await held).toBe("BARRIER_HELD");
+  expect([passed, happened]).toEqual([["f/10"], []]);
+  expect(late.outcome).toContain("the gateway stops");
+});

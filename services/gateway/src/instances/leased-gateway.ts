@@ -118,6 +118,10 @@ class GatewayUnderLease implements LeasedGateway {
     this.#waiting = this.#standBy();
   }
 
+  drain(): void {
+    this.#gateway?.drain();
+  }
+
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;

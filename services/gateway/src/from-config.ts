@@ -42,6 +42,7 @@ import {
   openOrderModule,
   orderTopicReader,
 } from "./orders/module.ts";
+import { bindingsOf } from "./peers/bindings-of.ts";
 import { contractsOf } from "./peers/forward.ts";
 import { Peer } from "./peers/peer.ts";
 import { PeerProbe } from "./peers/peer-probe.ts";
@@ -55,7 +56,6 @@ import { ticketKeys } from "./store/ticket-key-store.ts";
 import { readSubmissionTopic } from "./submission/submission-topic.ts";
 import { SubmissionWorker } from "./submission/submission-worker.ts";
 import { SubmissionWatch } from "./submission/watch-submission.ts";
-import { bindingsOf } from "./worlds/bindings-of.ts";
 import { DecisionCache } from "./worlds/decision-cache.ts";
 import { UnboundContexts } from "./worlds/unbound-contexts.ts";
 

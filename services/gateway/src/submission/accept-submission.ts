@@ -12,6 +12,7 @@ import { type CallContext, type Clock, failpoints } from "@qmtl/service-kit";
 import { appendCountedEvent } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
 import { type SourceKeys, sourceKeysOf } from "../feed/source-keys.ts";
+import { bindingsOf } from "../peers/bindings-of.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 import type { ControlOutbox } from "../ports.ts";
@@ -23,7 +24,6 @@ import {
   type SubmissionRow,
   sourcesReadBy,
 } from "../store/submission-store.ts";
-import { bindingsOf } from "../worlds/bindings-of.ts";
 import { checkClocks } from "./check-clocks.ts";
 import { checkGraph, submissionBytesMax } from "./check-graph.ts";
 import { insertSubmission, type NewSubmission } from "./store-submission.ts";

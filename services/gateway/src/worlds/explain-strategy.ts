@@ -17,11 +17,11 @@ import {
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type { CallContext, CallPrincipal } from "@qmtl/service-kit";
+import { bindingsOf } from "../peers/bindings-of.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 import type { ExplainedOrders, GateView, StrategyOrders } from "../ports.ts";
 import { domainOf } from "../submission/plan-contexts.ts";
-import { bindingsOf } from "./bindings-of.ts";
 
 export interface ExplainPorts {
   readonly world: Peer;

@@ -11,6 +11,7 @@ import {
   type Logger,
 } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
+import { bindingsOf } from "../peers/bindings-of.ts";
 import { isTransient } from "../peers/breaker.ts";
 import type { Peer } from "../peers/peer.ts";
 import { submissionsOf } from "../store/submission-store.ts";
@@ -26,7 +27,6 @@ import {
   withdrawUnbinding,
 } from "../store/unbinding-store.ts";
 import { contextAt } from "../submission/plan-contexts.ts";
-import { bindingsOf } from "./bindings-of.ts";
 
 /** Longest wait for a peer, milliseconds; three calls fit into the time for which an unbinding is claimed. */
 const callMs = 2_000;

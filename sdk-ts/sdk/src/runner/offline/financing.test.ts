@@ -64,11 +64,11 @@ describe("a calendar day is charged on what is held at its midnight", () => {
     const result = await run(flat(week, 2), { debit_rate: rate });
 
     // Bought at the open of Thursday, the first midnight after that is the end of its bar.
-    const owed = (days: number): number => 1_000 * 1.001 ** days;
-    expectEquity(result, [1_000, 2_000 - owed(1), 2_000 - owed(2), 2_000 - owed(5)]);
-    expect(result.financing.interest).toBeCloseTo(owed(5) - 1_000, 9);
+    const debt = (days: number): number => 1_000 * 1.001 ** days;
+    expectEquity(result, [1_000, 2_000 - debt(1), 2_000 - debt(2), 2_000 - debt(5)]);
+    expect(result.financing.interest).toBeCloseTo(debt(5) - 1_000, 9);
     expect(result.financing.borrowFees).toBe(0);
-    expect(result.metrics.get("total_return")).toBeCloseTo(1 - owed(5) / 1_000, 12);
+    expect(result.metrics.get("total_return")).toBeCloseTo(1 - debt(5) / 1_000, 12);
   });
 
   test("short positions at the borrow rate, on their value", async () => {
@@ -99,8 +99,8 @@ describe("a calendar day is charged on what is held at its midnight", () => {
     const result = await run(flat(week, 2), { debit_rate: rate, zone });
 
     // Midnight of Thursday there is 05:00 UTC, after the open at which Thursday's bar bought.
-    const owed = (days: number): number => 1_000 * 1.001 ** days;
-    expectEquity(result, [1_000, 1_000, 2_000 - owed(1), 2_000 - owed(4)]);
+    const debt = (days: number): number => 1_000 * 1.001 ** days;
+    expectEquity(result, [1_000, 1_000, 2_000 - debt(1), 2_000 - debt(4)]);
   });
 });
 
@@ -118,10 +118,10 @@ describe("what is charged counts in equity at once", () => {
   test("it can ruin an account, and a ruined account is charged nothing more", async () => {
     const result = await run(flat([0, 1, 60, 61, 400], 10), debit);
 
-    const owed = 9_000 * (1 + 1 / 360) ** 60;
+    const debt = 9_000 * (1 + 1 / 360) ** 60;
     expect(result.ruin?.timeMs).toBe(endOf(60));
-    expect(result.ruin?.equity).toBeCloseTo(10_000 - owed, 6);
-    expect(result.financing.interest).toBeCloseTo(owed - 9_000, 6);
+    expect(result.ruin?.equity).toBeCloseTo(10_000 - debt, 6);
+    expect(result.financing.interest).toBeCloseTo(debt - 9_000, 6);
     expect([...result.equity.slice(2)]).toEqual([0, 0, 0]);
   });
 

@@ -84,7 +84,7 @@ function longestWindow(graph: IdentifiedGraph, nodeId: string): { name: string; 
     for (const { node_id } of hashable.inputs) open.add(node_id);
     const { node, period, name } = declared;
     if (hashable.inputs.length === 0) continue;
-    const rows = Math.max(period, 1 + (node.kernel(period)?.warmup ?? 0));
+    const rows = Math.max(period, node.kernel(period)?.warmup ?? 0);
     if (rows > longest.rows) longest = { name, rows };
   }
   return longest;

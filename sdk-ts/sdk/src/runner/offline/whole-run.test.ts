@@ -223,7 +223,7 @@ describe("a run of which nothing is left", () => {
     },
   );
 
-  test("says so, with the bar and what is owed, and why it has no ratio", async () => {
+  test("says so, with the bar and the debt, and why it has no ratio", async () => {
     const lines = offlineSummary(await run(named.get("short-ruin")!)).join("\n");
 
     expect(lines).toMatch(/note: The equity was -\d+\.\d\d USD at the bar ending 2024-03-05: /);

@@ -1,9 +1,19 @@
 import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { pause } from "../../../control/index.ts";
 import type { RunPorts } from "../log/run-ports.ts";
-import type { HostedStrategy } from "../session/hosted-strategy.ts";
+import type { OnlineGraph } from "../session/graph.ts";
+import type { RunReporter } from "../session/run-reporter.ts";
 import type { ComputedBucket, ContextBucket } from "./clocks.ts";
 import type { OnlineContext } from "./context.ts";
+
+/** What computing a strategy needs to know of it. */
+export interface ComputedStrategy {
+  readonly graph: OnlineGraph;
+  readonly strategyId: string;
+  /** It was taken out: nothing is computed for it any more. */
+  readonly isOut: boolean;
+  readonly reports: Pick<RunReporter, "event">;
+}
 
 /** Opens and leaves contexts for the swaps of strategies. Implemented by `ContextSwaps`. */
 export interface SwapListener {
@@ -40,7 +50,7 @@ interface Swap {
  * A strategy that was taken out computes nothing, so it agrees to every phase: nobody has to wait for this process.
  */
 export class StrategySwap {
-  readonly strategy: HostedStrategy;
+  readonly strategy: ComputedStrategy;
   readonly #ports: RunPorts;
   readonly #listener: SwapListener;
   readonly #stop = new AbortController();
@@ -54,7 +64,7 @@ export class StrategySwap {
   #repeatWait = new AbortController();
 
   constructor(
-    strategy: HostedStrategy,
+    strategy: ComputedStrategy,
     current: OnlineContext,
     ports: RunPorts,
     listener: SwapListener,

@@ -6,9 +6,9 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { expect, test, vi } from "vitest";
 import type { RunPorts } from "../log/run-ports.ts";
-import type { HostedStrategy } from "../session/hosted-strategy.ts";
 import type { ContextBucket } from "./clocks.ts";
 import type { OnlineContext } from "./context.ts";
+import type { ComputedStrategy } from "./strategy-swap.ts";
 import { ContextSwaps } from "./swap.ts";
 
 /** The parts of a context that a context swap uses; it is ready for its next bucket. */
@@ -22,7 +22,7 @@ class FakeContext {
   readonly lastRow = (): number => this.row;
   readonly members: readonly object[];
 
-  constructor(strategies: readonly HostedStrategy[]) {
+  constructor(strategies: readonly ComputedStrategy[]) {
     this.members = strategies.map(({ graph }) => graph);
   }
 
@@ -92,10 +92,10 @@ function openSwap(...answers: ContextSwap[]) {
 }
 
 /** A strategy as far as a swap looks at it. */
-function strategyNamed(strategyId: string): HostedStrategy {
+function strategyNamed(strategyId: string): ComputedStrategy {
   const reports = { event: () => {} };
   const graph = { queries: [] };
-  return { strategyId, graph, reports, isOut: false } as unknown as HostedStrategy;
+  return { strategyId, graph, reports, isOut: false } as unknown as ComputedStrategy;
 }
 
 /** Target 1 comes from the old context, 2 from the new one. */

@@ -3,11 +3,10 @@ import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { SdkTimer } from "../../../control/index.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
 import type { RunPorts } from "../log/run-ports.ts";
-import type { HostedStrategy } from "../session/hosted-strategy.ts";
 import type { Evaluations } from "../session/online-run.ts";
 import type { ComputedBucket, ContextBucket, FeedEnd } from "./clocks.ts";
 import type { ContextListener, OnlineContext } from "./context.ts";
-import { StrategySwap, type SwapListener } from "./strategy-swap.ts";
+import { type ComputedStrategy, StrategySwap, type SwapListener } from "./strategy-swap.ts";
 
 interface ContextSwapsOptions {
   readonly ports: RunPorts;
@@ -21,7 +20,7 @@ interface ContextSwapsOptions {
 
 /** A strategy and where its nodes are computed. */
 export interface StrategyPlace {
-  readonly strategy: HostedStrategy;
+  readonly strategy: ComputedStrategy;
   /** Compute key by node id. */
   readonly computeKeys: ReadonlyMap<string, string>;
   readonly context: ComputeContext | undefined;
@@ -31,7 +30,7 @@ export interface StrategyPlace {
 export interface ContextOpener {
   /** Opens a context for the computed nodes of these strategies, with these compute keys, without starting it. */
   openContext(
-    strategies: readonly HostedStrategy[],
+    strategies: readonly ComputedStrategy[],
     computeKeys: ReadonlyMap<string, string>,
     context: ComputeContext | undefined,
     listener: ContextListener,
@@ -44,7 +43,7 @@ export interface StrategySlice {
   /** Rows of feeds that end with it. */
   readonly ends: readonly FeedEnd[];
   /** Bucket of each strategy. */
-  readonly parts: ReadonlyMap<HostedStrategy, ComputedBucket>;
+  readonly parts: ReadonlyMap<ComputedStrategy, ComputedBucket>;
 }
 
 /** Takes the buckets whose targets are to be sent. Implemented by `TargetSender`. */
@@ -79,7 +78,7 @@ interface ContextComposition {
  */
 export class ContextSwaps implements ContextListener, SwapListener {
   readonly #options: ContextSwapsOptions;
-  readonly #swaps = new Map<HostedStrategy, StrategySwap>();
+  readonly #swaps = new Map<ComputedStrategy, StrategySwap>();
   /** Open contexts, each with the name of its compute context. */
   readonly #contexts = new Map<OnlineContext, string>();
   /** Waiting buckets of each context, by the end of the previous bucket. */
@@ -177,7 +176,7 @@ export class ContextSwaps implements ContextListener, SwapListener {
   }
 
   /** Takes strategies out that are no longer computed: the others continue. */
-  takeOut(strategies: readonly HostedStrategy[]): void {
+  takeOut(strategies: readonly ComputedStrategy[]): void {
     for (const strategy of strategies) this.#swaps.get(strategy)?.takenOut();
     this.#settle();
     this.turnChanged();
@@ -314,7 +313,7 @@ export class ContextSwaps implements ContextListener, SwapListener {
         bucketEndMs = Math.min(bucketEndMs, bucket.bucketEndMs);
       }
     }
-    const parts = new Map<HostedStrategy, ComputedBucket>();
+    const parts = new Map<ComputedStrategy, ComputedBucket>();
     const ends = new Map<string, FeedEnd>();
     for (const [{ strategy }, bucket] of chosen) {
       if (bucket.bucketEndMs !== bucketEndMs) continue;

@@ -10,9 +10,9 @@ import {
 } from "../../../control/index.ts";
 import { isAnswer } from "../../../rpc/index.ts";
 import type { ConnectionMonitor } from "../session/connection-monitor.ts";
-import type { HostedStrategy } from "../session/hosted-strategy.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { OnlineServices } from "../session/services.ts";
+import type { HostedStrategy } from "./hosted-strategy.ts";
 
 interface GateMonitorOptions {
   readonly services: OnlineServices;

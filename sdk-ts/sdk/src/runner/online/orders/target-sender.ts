@@ -21,9 +21,9 @@ import { hasReason } from "../../../rpc/qmtl-error.ts";
 import { reasonName } from "../../../rpc/reason-code.ts";
 import type { ComputedBucket, FeedEnd } from "../compute/clocks.ts";
 import type { SliceTaker, StrategySlice } from "../compute/swap.ts";
-import type { HostedStrategy } from "../session/hosted-strategy.ts";
 import type { Evaluations } from "../session/online-run.ts";
 import type { RunReports } from "../session/run-reporter.ts";
+import type { HostedStrategy } from "./hosted-strategy.ts";
 import { type StatedTargets, sidesOf } from "./target-book.ts";
 import { TargetResend } from "./target-resend.ts";
 
@@ -170,10 +170,11 @@ export class TargetSender implements SliceTaker {
   }
 
   #decide(slice: StrategySlice): void {
-    const { gate, listener } = this.#options;
+    const { gate, listener, strategies } = this.#options;
     this.#decided = slice;
-    for (const [strategy, bucket] of slice.parts) {
-      if (strategy.isOut) continue;
+    for (const strategy of strategies) {
+      const bucket = slice.parts.get(strategy);
+      if (bucket === undefined || strategy.isOut) continue;
       strategy.targets.decide(bucket);
       strategy.decided = bucket;
       const isShut = strategy.targets.isShut(gate, strategy.strategyId);

@@ -2,15 +2,15 @@ import { ComputeError, MissingBucketError } from "@qmtl/core/dataflow";
 import type { SdkClock } from "../../../control/index.ts";
 import type { ComputedBucket } from "../compute/clocks.ts";
 import type { OnlineInput } from "../log/input.ts";
-import { SignalMonitor } from "../orders/signal-monitor.ts";
-import { StrategyCallbacks } from "../orders/strategy-callbacks.ts";
-import { TargetBook } from "../orders/target-book.ts";
-import { RunState } from "../run-state.ts";
-import type { OnlineGraph } from "./graph.ts";
-import type { Evaluations, OnlineOptions, RunStatus } from "./online-run.ts";
-import type { RunReporter } from "./run-reporter.ts";
-import type { OnlineServices } from "./services.ts";
-import type { BacktestSeries } from "./submission.ts";
+import type { OnlineGraph } from "../session/graph.ts";
+import type { Evaluations, OnlineOptions, RunStatus } from "../session/online-run.ts";
+import type { RunReporter } from "../session/run-reporter.ts";
+import type { OnlineServices } from "../session/services.ts";
+import type { BacktestSeries } from "../session/submission.ts";
+import { RunState } from "./run-state.ts";
+import { SignalMonitor } from "./signal-monitor.ts";
+import { StrategyCallbacks } from "./strategy-callbacks.ts";
+import { TargetBook } from "./target-book.ts";
 
 interface HostedStrategyOptions {
   readonly graph: OnlineGraph;

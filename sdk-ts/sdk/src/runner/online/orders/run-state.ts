@@ -1,9 +1,9 @@
 import { OfflineAccount } from "@qmtl/core/execution";
-import type { QmtlConfig } from "../../config/index.ts";
-import type { ComputedBucket } from "./compute/clocks.ts";
-import type { OnlineInput } from "./log/input.ts";
-import type { OnlineGraph, OnlineTarget } from "./session/graph.ts";
-import type { Evaluations, OnlineOptions } from "./session/online-run.ts";
+import type { QmtlConfig } from "../../../config/index.ts";
+import type { ComputedBucket } from "../compute/clocks.ts";
+import type { OnlineInput } from "../log/input.ts";
+import type { OnlineGraph, OnlineTarget } from "../session/graph.ts";
+import type { Evaluations, OnlineOptions } from "../session/online-run.ts";
 
 /** The simulated book of one target, and the stream whose bars it trades. */
 interface MarkedBook {

@@ -197,6 +197,7 @@ describe("against a platform", () => {
     ["policy set-default", "demo 1"],
     ["submit", "$/strategy.ts --world demo"],
     ["run", "$/strategy.ts --offline"],
+    ["worker", "$/strategy.ts $/strategy.ts --world demo", 2],
     ["replay", "$/strategy.ts $/no-record.jsonl", 2],
     ["taglint", "$/strategy.ts", 1],
     ["completion", "bash"],

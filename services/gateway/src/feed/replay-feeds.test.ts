@@ -67,6 +67,8 @@ async function openRig(logger: Logger = silentLogger) {
     },
     gates: { onApplied: () => () => {}, state: () => undefined },
     stagesOf: async () => [],
+    live: { show: () => {}, showAgain: () => {} },
+    runners: { dropped: () => {}, takenBack: () => {}, restate: () => {} },
     sources: new Map([
       ["day", true],
       ["wall", false],

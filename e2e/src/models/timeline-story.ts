@@ -46,7 +46,7 @@ export function timesOf({ feeds }: Story): number[] {
  *
  * @param openedAt last slice when the gate opened, 0 for none; null: it is shut
  */
-export function referenceOf(story: Story, openedAt: number | null): Entry[] {
+function referenceOf(story: Story, openedAt: number | null): Entry[] {
   const { feeds, reads, computeOnly = false } = story;
   return timesOf(story).flatMap((t) => {
     const own = feeds.flatMap((rows, f) => (rows.includes(t) ? [f] : []));

@@ -2,9 +2,11 @@ import { dirname, resolve } from "node:path";
 import {
   loadStrategy,
   type OnlineEvent,
+  type OnlineSession,
   Runner,
   type RunStatus,
   StrategyRunError,
+  type WorkerOptions,
 } from "@qmtl/sdk";
 import { checkVersions } from "../checks/check-versions.ts";
 import { isoTime, printJson } from "../print.ts";
@@ -26,17 +28,30 @@ export async function runOnline(
 ): Promise<void> {
   const strategy = await loadStrategy(file, options.export);
   refuseConflict(file);
+  const { record } = options;
+  const run = await runToEnd(session, worldId, (how) =>
+    Runner.run(strategy, record === undefined ? how : { ...how, record }),
+  );
+  printStatus(session, run.status());
+  if (record !== undefined && !session.asJson) console.log(`record: ${record}`);
+}
+
+/** Starts a run, tells what happens in it, and stops it when its data end or somebody asks for it. */
+export async function runToEnd<Run extends Omit<OnlineSession, "status">>(
+  session: CommandSession,
+  worldId: string,
+  start: (how: WorkerOptions) => Promise<Run>,
+): Promise<Run> {
   const apiKey = process.env.QMTL_API_KEY;
   const problems = new RunProblems({ asJson: session.asJson });
   let sessionId = (): string | undefined => undefined;
-  const run = await Runner.run(strategy, {
+  const run = await start({
     worldId,
     config: session.config,
     gatewayUrl: session.gatewayUrl,
     onEvent: (event) => printEvent(session, event, sessionId()),
     onProblem: (problem) => problems.report(problem),
     ...(apiKey === undefined ? {} : { apiKey }),
-    ...(options.record === undefined ? {} : { record: options.record }),
   });
   sessionId = () => run.sessionId;
   if (session.asJson) printJson({ event: "started" });
@@ -46,8 +61,7 @@ export async function runOnline(
   } finally {
     problems.end();
   }
-  printStatus(session, run.status());
-  if (options.record !== undefined && !session.asJson) console.log(`record: ${options.record}`);
+  return run;
 }
 
 /** Refuses packages that do not fit together: they would fail much later, with errors that name everything but that. */
@@ -61,7 +75,7 @@ export function refuseConflict(file: string): void {
  * Prints an event, with the strategy that it happened to in a worker; that of the submission with the session id, which
  * the gateway has assigned by then.
  */
-export function printEvent(
+function printEvent(
   session: CommandSession,
   { kind, message, row, strategy }: OnlineEvent,
   sessionId: string | undefined,

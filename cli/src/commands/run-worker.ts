@@ -3,15 +3,13 @@ import { loadStrategy, Runner, type StrategyClass, type WorkerStatus } from "@qm
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { printJson } from "../print.ts";
 import type { CommandSession } from "../session.ts";
-import { untilStopped } from "../until-stopped.ts";
 import {
   endText,
   printConnection,
   printEvaluations,
-  printEvent,
   refuseConflict,
+  runToEnd,
 } from "./run-online.ts";
-import { RunProblems } from "./run-problems.ts";
 
 /** `qmtl worker FILE… --world W`: several runners in one process, until the data ends or somebody stops it. */
 export async function runWorker(
@@ -21,25 +19,7 @@ export async function runWorker(
 ): Promise<void> {
   const strategies: StrategyClass[] = [];
   for (const word of files) strategies.push(await loadNamed(word));
-  const apiKey = process.env.QMTL_API_KEY;
-  const problems = new RunProblems({ asJson: session.asJson });
-  let sessionId = (): string | undefined => undefined;
-  const worker = await Runner.worker(strategies, {
-    worldId,
-    config: session.config,
-    gatewayUrl: session.gatewayUrl,
-    onEvent: (event) => printEvent(session, event, sessionId()),
-    onProblem: (problem) => problems.report(problem),
-    ...(apiKey === undefined ? {} : { apiKey }),
-  });
-  sessionId = () => worker.sessionId;
-  if (session.asJson) printJson({ event: "started" });
-  try {
-    await Promise.race([worker.done, untilStopped()]);
-    await worker.stop();
-  } finally {
-    problems.end();
-  }
+  const worker = await runToEnd(session, worldId, (how) => Runner.worker(strategies, how));
   const status = worker.status();
   printStatus(session, status);
   refuseTakenOut(status);

@@ -60,7 +60,7 @@ function heldAfterEach(orders: readonly LaneOrder[]): number[] {
 }
 
 /** The first order has half the size of the base's. */
-function showsHalf({ offline }: Traded, base: Traded): void {
+function showsHalvedOrder({ offline }: Traded, base: Traded): void {
   const half = (base.offline[0]?.quantity ?? 0) / 2;
   expect(half).not.toBe(0);
   expect(Math.abs((offline[0]?.quantity ?? 0) - half)).toBeLessThanOrEqual(1);
@@ -84,7 +84,7 @@ export const laneCases: Readonly<Record<string, LaneCase>> = {
     file: baseFile.filter((_, at) => at === 0 || at % 2 === 1),
     shows: ({ offline }, base) => expect(offline.length).toBeLessThan(base.offline.length),
   },
-  "instruments.*.leverage_max": { instrument: { leverage_max: 0.5 }, shows: showsHalf },
+  "instruments.*.leverage_max": { instrument: { leverage_max: 0.5 }, shows: showsHalvedOrder },
   "instruments.*.lot": {
     instrument: { lot: "100" },
     shows: ({ offline }) => {
@@ -112,7 +112,7 @@ export const laneCases: Readonly<Record<string, LaneCase>> = {
       expect(Math.min(...heldAfterEach(offline))).toBe(0);
     },
   },
-  "accounts.*.leverage_max": { account: { leverage_max: 0.5 }, shows: showsHalf },
+  "accounts.*.leverage_max": { account: { leverage_max: 0.5 }, shows: showsHalvedOrder },
   "accounts.*.maintenance": {
     account: { maintenance: 0.99 },
     shows: ({ offline }, base) => expect(offline.length).toBeGreaterThan(base.offline.length),

@@ -319,7 +319,7 @@ const unopened: SliceBookings = {
   bookedRow: () => -1,
   takeSlice: () => Promise.reject(new Error("targets before the order path was opened")),
   usesOf: async () => undefined,
-  sharing: (worldIds) => ({ isIdle: false, worldIds }),
+  sharing: (worldIds) => ({ isIdle: () => false, worldIds }),
 };
 
 /** Contracts without a handler are served too, so that their methods answer UNIMPLEMENTED. */

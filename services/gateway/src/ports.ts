@@ -84,8 +84,8 @@ export interface SliceBookings {
 
 /** The accounts of some worlds. */
 export interface SharedAccounts {
-  /** All of them are known here, hold nothing, and have no working order. */
-  readonly isIdle: boolean;
+  /** Whether all of them are known here, hold nothing, and have no working order; looks at every book. */
+  isIdle(): boolean;
   /** These worlds and all others that trade on their accounts. */
   readonly worldIds: readonly string[];
 }

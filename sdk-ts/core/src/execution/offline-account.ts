@@ -29,9 +29,9 @@ const FINISHED_MAX = 16;
  * One strategy over one or several instruments, bar by bar, through the same order router and broker that paper uses.
  *
  * A target is sized at its instrument's last close with the equity of the whole account at that moment, and fills at
- * the open of the instrument's next bar with costs. At each bucket end call `financeBefore`, `bar` for every instrument with a bar there,
- * `financeAt` and `settle`, then for the targets `isStray` and `takeTargets`, then `mark`; with one instrument `step` does all of it but
- * the financing, since it knows no times.
+ * the open of the instrument's next bar with costs. At each bucket end call `financeBefore`, `bar` for every instrument
+ * with a bar there, `financeAt` and `settle`, then for the targets `isStray` and `takeTargets`, then `mark`. With one
+ * instrument `step` does all of it but the financing, since it knows no times.
  * Nothing is allocated while targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full
  * exits stay exact. A NaN target keeps the previous target; a NaN close keeps the previous mark.
  *

@@ -5,7 +5,7 @@ import { connectTo } from "../rpc/index.ts";
 import { Strategy } from "../strategy/index.ts";
 import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 import { prepareSubmission, type SubmissionOptions, submissionKeys } from "./build-submission.ts";
-import { checkNames, type PreparedStrategy, runOnline, runWorker } from "./online/run-online.ts";
+import { checkWorker, type PreparedStrategy, runOnline, runWorker } from "./online/run-online.ts";
 import type { OnlineOptions, OnlineRun, OnlineWorker } from "./online/session/online-run.ts";
 import type { OnlineEvent } from "./online/session/run-reporter.ts";
 import { FileSessionRecorder } from "./session-record/session-recorder.ts";
@@ -71,15 +71,7 @@ export async function runInWorld(
     record === undefined
       ? await runOnline(identified, how)
       : await runRecorded(identified, how, record);
-  return {
-    get sessionId() {
-      return run.sessionId;
-    },
-    done: run.done,
-    status: () => run.status(),
-    stop: () => run.stop(),
-    [Symbol.asyncDispose]: () => run.stop(),
-  };
+  return endingWithScope(run);
 }
 
 /**
@@ -101,20 +93,24 @@ export async function runStrategies(
   const { configPath: _, onProgress: __, ...online } = options;
   const config = configOf(options);
   const { worldId } = options;
-  checkNames(await Promise.all(given.map((one) => naming(one, () => nameOf(one, worldId)))));
+  checkWorker(await Promise.all(given.map((one) => naming(one, () => nameOf(one, worldId)))));
   const prepared: PreparedStrategy[] = [];
   for (const one of given) {
     prepared.push(await naming(one, () => prepareSubmission(one, { ...options, config })));
   }
   const worker = await runWorker(prepared, { ...online, config });
+  return endingWithScope(worker);
+}
+
+function endingWithScope<Status>(run: Omit<OnlineRun, "status"> & { status(): Status }) {
   return {
     get sessionId() {
-      return worker.sessionId;
+      return run.sessionId;
     },
-    done: worker.done,
-    status: () => worker.status(),
-    stop: () => worker.stop(),
-    [Symbol.asyncDispose]: () => worker.stop(),
+    done: run.done,
+    status: () => run.status(),
+    stop: () => run.stop(),
+    [Symbol.asyncDispose]: () => run.stop(),
   };
 }
 

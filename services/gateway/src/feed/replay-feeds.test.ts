@@ -63,7 +63,7 @@ async function openRig(logger: Logger = silentLogger) {
       isBooked: () => true,
       whyUnbooked: () => undefined,
       usesOf: async () => undefined,
-      sharing: (worldIds) => ({ isIdle: false, worldIds }),
+      sharing: (worldIds) => ({ isIdle: () => false, worldIds }),
     },
     gates: { onApplied: () => () => {}, state: () => undefined },
     stagesOf: async () => [],

@@ -407,8 +407,9 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   #isComputeOnly(sources: readonly string[]): boolean {
     const reading = sources.flatMap((source) => this.#stored.get(source)?.worldIds ?? []);
     if (reading.length === 0) return false;
-    const { isIdle, worldIds } = this.#ports.booker.sharing(reading);
-    return isIdle && worldIds.every((worldId) => this.#computeOnly.has(worldId));
+    const shared = this.#ports.booker.sharing(reading);
+    // This is asked at every slice: where something may order, the books are not looked at.
+    return shared.worldIds.every((id) => this.#computeOnly.has(id)) && shared.isIdle();
   }
 
   /** What a runner decided while the gate was shut is stated again once it is armed: the next slice waits for that. */

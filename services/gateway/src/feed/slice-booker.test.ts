@@ -33,7 +33,7 @@ test("a gateway that starts again reads the rows it missed in its own name", asy
     bookedRow: () => 4,
     takeSlice: async () => {},
     usesOf: async () => undefined,
-    sharing: (worldIds: readonly string[]) => ({ isIdle: false, worldIds }),
+    sharing: (worldIds: readonly string[]) => ({ isIdle: () => false, worldIds }),
   });
   const gateway = { name: "gw-test", role: "gateway" } as const;
   const booker = new SliceBooker({ dag, gateway, keys, orders });

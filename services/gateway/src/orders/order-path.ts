@@ -179,7 +179,7 @@ export class OrderPath implements SliceBookings {
       .filter(({ accountId }) => accountIds.has(accountId))
       .map(({ worldId }) => worldId);
     return {
-      isIdle: routers.every((router) => router?.isIdle === true),
+      isIdle: () => routers.every((router) => router?.isIdle === true),
       worldIds: [...new Set([...worldIds, ...others])],
     };
   }

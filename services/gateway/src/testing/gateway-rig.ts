@@ -315,7 +315,7 @@ const noOrders: OpenOrderModule = () => ({
     bookedRow: () => -1,
     takeSlice: async () => {},
     usesOf: async () => undefined,
-    sharing: (worldIds) => ({ isIdle: false, worldIds }),
+    sharing: (worldIds) => ({ isIdle: () => false, worldIds }),
   },
   services: [],
   strategies: {

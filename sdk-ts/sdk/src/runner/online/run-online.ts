@@ -92,7 +92,7 @@ async function hostedRun(
   options: OnlineOptions,
   reportingOf: (name: string) => ReportOptions,
 ): Promise<HostedRun> {
-  checkNames(prepared.map(({ identified }) => identified.strategy.name));
+  checkWorker(prepared.map(({ identified }) => identified.strategy.name));
   const { config } = options;
   const cache = new FeedCache(options.loadRows ?? ((source) => loadReplayRows(config, source)));
   const run = new HostedRun(options);
@@ -109,7 +109,7 @@ async function hostedRun(
  *
  * @throws {StrategyRunError} `STRATEGY_NAME_TAKEN`, `WORKER_SIZE`
  */
-export function checkNames(names: readonly string[]): void {
+export function checkWorker(names: readonly string[]): void {
   const twice = names.find((name, at) => names.indexOf(name) !== at);
   if (twice !== undefined) {
     const fix = "each strategy of a worker needs a name of its own";

@@ -162,7 +162,8 @@ export class FeedRows {
         .filter((rows) => rows.length > 0);
       while (left.length > 0) {
         const own = await router.exclusiveBooking(async () => {
-          const together = left.splice(0, mayBookTogether(router, left) ? left.length : 1);
+          const isOne = left.length === 1 || !mayBookTogether(router, left);
+          const together = left.splice(0, isOne ? 1 : left.length);
           await bookSlices(router, together, strategies);
           return together.flat();
         });

@@ -132,7 +132,7 @@ function readMode(mode: EffectiveMode) {
   const isTaken = gate.state.applied !== null;
   return {
     canonical_mode: gate.mode("s"),
-    execution_domain: gate.shutClaim().domain,
+    execution_domain: gate.standingClaim().domain,
     downgraded: !isTaken,
     reason: nack?.kind === "send_nack" ? reasons[nack.reason] : null,
     safe_mode:

@@ -184,10 +184,18 @@ export class OrderGate {
     return last;
   }
 
-  /** The claim of a call without targets, which needs no lease. */
-  shutClaim(): SenderClaim {
-    const fence = this.#state.applied?.fence ?? 0;
+  /**
+   * The claim of a call without targets. It needs no lease, but names the one in force: that nothing was stated under it
+   * is known only then.
+   */
+  standingClaim(): SenderClaim {
+    const { applied, lease } = this.#state;
+    const isArmed = sessionPhase(this.#state, this.#clock.reading()) === "ARMED";
     const [first = ""] = this.#strategyIds;
-    return { leaseId: "", fence, domain: this.domain(first) };
+    return {
+      leaseId: isArmed ? (lease?.leaseId ?? "") : "",
+      fence: applied?.fence ?? 0,
+      domain: this.domain(first),
+    };
   }
 }

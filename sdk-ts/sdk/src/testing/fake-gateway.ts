@@ -71,6 +71,10 @@ export class FakeGateway {
    * @default 10000
    */
   leaseMs = 10_000;
+  /** Calls of SetTargets without a lease are held, as by a barrier whose slice waits for one under a lease. */
+  holdsUnarmed = false;
+  /** Number of calls that were held. */
+  held = 0;
   /** The records that were published. */
   readonly log = new FakeLog();
   /** The snapshots that holders stored. */
@@ -296,7 +300,12 @@ export class FakeGateway {
   }
 
   #serveOrders({ service }: ConnectRouter): void {
-    service(OrderService, { setTargets: (request) => this.#setTargets(request) });
+    service(OrderService, {
+      setTargets: (request, { signal }) =>
+        this.holdsUnarmed && request.update?.claim?.leaseId === ""
+          ? this.#hold(signal)
+          : this.#setTargets(request),
+    });
     service(AccountService, {
       listJournal: ({ afterEntry, kinds }) => {
         this.#check("");
@@ -349,5 +358,13 @@ export class FakeGateway {
       clientOrderIds: isCurrent ? ["o1"] : [],
     }));
     return { schemaVersion, results, booked: ends };
+  }
+
+  /** A call that is never answered. @throws once its caller gives up. */
+  #hold(signal: AbortSignal): Promise<never> {
+    this.held++;
+    return new Promise((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+    });
   }
 }

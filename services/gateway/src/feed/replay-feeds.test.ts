@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { Gate, GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { forgetMs } from "@qmtl/core/queues";
 import {
@@ -16,6 +17,7 @@ import {
 import { ManualClock, waitUntil } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import { Peer } from "../peers/peer.ts";
+import type { GateChangeListener, SliceCall } from "../ports.ts";
 import { ReplayFeeds } from "./replay-feeds.ts";
 
 const gatewayKey = { gatewayId: "gw-test", secret: new Uint8Array(32).fill(7) };
@@ -32,7 +34,7 @@ async function openRig(logger: Logger = silentLogger) {
           {
             source: "day",
             passedRow: 5n,
-            runners: [...runners].map((sessionId) => ({ sessionId, fromRow: 0n })),
+            runners: [...runners].map((sessionId) => ({ sessionId, worldId: "w", fromRow: 0n })),
           },
         ],
       }),
@@ -48,6 +50,8 @@ async function openRig(logger: Logger = silentLogger) {
   const dag = new Peer("dag-manager", url, { clock: systemClock, gatewayKey });
   opened.defer(() => dag.close());
   const clock = new ManualClock();
+  const taken: SliceCall[] = [];
+  let applied: GateChangeListener = () => {};
   const feeds = new ReplayFeeds({
     dag,
     gateway: { name: "gw-test", role: "gateway" },
@@ -57,7 +61,7 @@ async function openRig(logger: Logger = silentLogger) {
     booker: {
       book: async () => {},
       passed: () => {},
-      take: async () => {},
+      take: async (calls) => void taken.push(...calls),
       hasBars: () => false,
       missed: async () => [],
       isBooked: () => true,
@@ -65,7 +69,13 @@ async function openRig(logger: Logger = silentLogger) {
       usesOf: async () => undefined,
       sharing: (worldIds) => ({ isIdle: () => false, worldIds }),
     },
-    gates: { onApplied: () => () => {}, state: () => undefined },
+    gates: {
+      onApplied: (listener) => {
+        applied = listener;
+        return () => {};
+      },
+      state: () => undefined,
+    },
     stagesOf: async () => [],
     sources: new Map([
       ["day", true],
@@ -74,8 +84,21 @@ async function openRig(logger: Logger = silentLogger) {
     sessionDeadMs,
   });
   opened.defer(() => feeds.close());
+  const openGate = () => applied("w", create(GateStateSchema, { gate: Gate.OPEN }), "snapshot");
   const all = opened.move();
-  return { feeds, dag, runners, clock, [Symbol.asyncDispose]: () => all.disposeAsync() };
+  return {
+    ...{ feeds, dag, runners, clock, taken, openGate },
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+/** A call that ends row 5, under a lease or without one. */
+function lastEnd(sessionId: string, isArmed: boolean): SliceCall {
+  return {
+    ...{ sessionId, worldId: "w", strategies: ["s"], ends: [{ source: "day", row: 5 }], isArmed },
+    refuse: () => {},
+    answerAs: () => false,
+  };
 }
 
 test("a runner that fell silent keeps its place, and is told to register again only once it lost it", async () => {
@@ -147,4 +170,41 @@ test("what a gateway that stops cannot ask any more is no warning, and no bug", 
 
   await expect(late).rejects.toMatchObject({ code: Code.Canceled, reason: "OUTCOME_UNKNOWN" });
   expect(lines).toEqual([]);
+});
+
+test("a slice does not end for a call that was sent before its sender knew of its lease", async () => {
+  await using rig = await openRig();
+  const { feeds, runners, taken, openGate } = rig;
+  runners.add("runner");
+  await feeds.ready();
+  openGate();
+
+  feeds.leaseGranted("runner");
+  const early = feeds.end(lastEnd("runner", false), 10_000);
+  early.catch(() => {});
+  await feeds.refresh();
+  expect(taken).toEqual([]);
+  const armed = feeds.end(lastEnd("runner", true), 10_000);
+
+  await expect(early).rejects.toMatchObject({ reason: "BARRIER_HELD" });
+  await armed;
+  expect(taken).toMatchObject([{ sessionId: "runner", isArmed: true }]);
+});
+
+test("a slice ends without a lease for a runner that has had one for longer than a call takes", async () => {
+  await using rig = await openRig();
+  const { feeds, runners, taken, clock, openGate } = rig;
+  runners.add("runner");
+  await feeds.ready();
+  openGate();
+  feeds.leaseGranted("runner");
+  for (let passedMs = 0; passedMs <= 10_000; passedMs += 2_000) {
+    feeds.heard("runner");
+    feeds.leaseGranted("runner");
+    clock.advance(2_000);
+  }
+
+  await feeds.end(lastEnd("runner", false), 10_000);
+
+  expect(taken).toMatchObject([{ sessionId: "runner", isArmed: false }]);
 });

@@ -30,7 +30,10 @@ import { type TimelineListener, Timelines } from "./timelines.ts";
 import { type WatermarkReader, WatermarkRegistry } from "./watermark-registry.ts";
 
 /** Largest number of sessions with a lease that are remembered. */
-const grantedMax = 10_000;
+const leasedMax = 10_000;
+/** Longest time that a runner's call is under way, milliseconds. */
+const callMsMax = 10_000;
+
 interface ReplayFeedsPorts {
   readonly dag: Peer;
   readonly gateway: CallPrincipal;
@@ -77,8 +80,8 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   #queued: Promise<void> | undefined;
   /** Worlds whose gate was open as last reported. */
   readonly #open = new Set<string>();
-  /** Sessions that were given a lease since the gate of their world opened. */
-  readonly #granted = new Set<string>();
+  /** When sessions were given a lease for the first time since the gate of their world opened, monotonic milliseconds. */
+  readonly #leasedMs = new Map<string, number>();
   readonly #unfollow: () => void;
   #isClosed = false;
 
@@ -161,7 +164,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   async end(call: SliceCall, waitMs: number): Promise<void> {
     await this.ready();
-    await this.#timelines.end(call, waitMs, call.isArmed || this.#granted.has(call.sessionId));
+    await this.#timelines.end(call, waitMs, call.isArmed || this.#isLongLeased(call.sessionId));
   }
 
   whyUnbooked(source: string): string | undefined {
@@ -188,17 +191,27 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   /** A session that has applied the gate as it is was refused a lease: what it ended without one counts. */
   leaseRefused(sessionId: string): void {
-    this.#granted.delete(sessionId);
+    this.#leasedMs.delete(sessionId);
     for (const state of this.#timelines.states()) {
       if (state.runners.get(sessionId)?.mustRestate === true)
         this.#timelines.take(state, { kind: "not_armed", sessionIds: [sessionId] });
     }
   }
 
-  /** A session was given a lease: what it ends from now on counts, also when it has no target to state under it. */
+  /** A session was given a lease, or was given it again. */
   leaseGranted(sessionId: string): void {
-    if (this.#granted.size >= grantedMax) this.#granted.clear();
-    this.#granted.add(sessionId);
+    if (this.#leasedMs.has(sessionId)) return;
+    if (this.#leasedMs.size >= leasedMax) this.#leasedMs.clear();
+    this.#leasedMs.set(sessionId, this.#ports.clock.monotonicMs());
+  }
+
+  /**
+   * Whether a session has nothing to state under its lease, although its call names none. A call that was sent before
+   * the lease arrived looks the same: it proves nothing, and is over by now.
+   */
+  #isLongLeased(sessionId: string): boolean {
+    const leasedMs = this.#leasedMs.get(sessionId);
+    return leasedMs !== undefined && this.#ports.clock.monotonicMs() - leasedMs > callMsMax;
   }
 
   /** Reads runner sets, limits and readers of all feeds again. Calls that come meanwhile share one more read. */
@@ -252,7 +265,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   /** A session leaves for good: it is not asked to register again. */
   forget(sessionId: string): void {
-    this.#granted.delete(sessionId);
+    this.#leasedMs.delete(sessionId);
     this.#places.forget(sessionId);
   }
 
@@ -423,7 +436,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
       runners.filter((runner) => runner.worldId === worldId).map(({ sessionId }) => sessionId),
     );
     const sessionIds = [...new Set(ofWorld)];
-    for (const sessionId of sessionIds) this.#granted.delete(sessionId);
+    for (const sessionId of sessionIds) this.#leasedMs.delete(sessionId);
     if (sessionIds.length === 0) return;
     const kind = isOpen ? "gate_opened" : "not_armed";
     for (const state of this.#timelines.states()) this.#timelines.take(state, { kind, sessionIds });

@@ -251,6 +251,35 @@ describe("an online run", () => {
     expect(events.map((event) => event.kind)).toContain("gate_shut");
   });
 
+  test("states its target at once when its gate opens while an end without a lease is held", async () => {
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows + 10);
+    const { problems } = await run(gateway, "A", "a");
+    await waitUntil(() => gateway.runners.get("a") === historyRows + 10, "row 10 ended");
+    gateway.holdsUnarmed = true;
+    gateway.advance(historyRows + 11);
+    await waitUntil(() => gateway.held === 1, "the end of row 11 is held");
+
+    gateway.setGate(true, "paper");
+    await waitUntil(() => gateway.runners.get("a") === historyRows + 11, "row 11 ended");
+
+    const last = gateway.targets.at(-1)?.update;
+    expect(last?.targets).toHaveLength(1);
+    expect(last?.claim?.leaseId).not.toBe("");
+    expect(problems).toEqual([]);
+  });
+
+  test("an end names the lease in force also when there is nothing to state under it", async () => {
+    const gateway = new FakeGateway();
+    gateway.setGate(true, "paper");
+    const { run: only } = await run(gateway, "A", "a");
+    await only.done;
+
+    const later = gateway.targets.slice(-10).map(({ update }) => update);
+    expect(later.filter(({ targets }) => targets.length === 0).length).toBeGreaterThan(0);
+    expect(later.filter(({ claim }) => claim?.leaseId === "")).toEqual([]);
+  });
+
   test("goes on after the gateway was away, each row still once", async () => {
     const expected = await undisturbed();
     const gateway = new FakeGateway();

@@ -50,6 +50,8 @@ export interface SliceListener {
 
 /** Largest number of slices that may wait for their end to be answered. */
 const waitingSlicesMax = 64;
+/** Longest time that a call may take, milliseconds. */
+const callMsMax = 10_000;
 const againMs = 100;
 const againMsMax = 2_000;
 
@@ -74,6 +76,8 @@ export class TargetSender implements SliceTaker {
   #mustRepeat = false;
   #isRunning = false;
   #retryNow: (() => void) | undefined;
+  /** Gives up the call that is under way without a lease. */
+  #giveUp: AbortController | undefined;
   #done: Promise<void> = Promise.resolve();
 
   constructor(options: TargetSenderOptions) {
@@ -111,6 +115,9 @@ export class TargetSender implements SliceTaker {
     this.#resend.cancel();
     targets.restate();
     this.#repeat();
+    // The slice waits for what is stated under the lease: it does not end for a call that was sent without one.
+    this.#giveUp?.abort();
+    this.#retryNow?.();
   }
 
   /** The connection is back: reports the last end once more. */
@@ -190,17 +197,24 @@ export class TargetSender implements SliceTaker {
     const signal = this.#stop.signal;
     for (let failures = 0; !signal.aborted; failures++) {
       const { ticket } = session;
+      const giveUp = new AbortController();
       try {
-        await this.#call(slice);
+        await this.#call(slice, giveUp);
         return;
       } catch (failure) {
         if (signal.aborted) return;
+        if (giveUp.signal.aborted) {
+          this.#mustRepeat = false;
+          continue;
+        }
         if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) session.dropTicket(ticket);
         reports.problem(failure instanceof Error ? failure.message : String(failure));
         const wake = new AbortController();
         this.#retryNow = () => wake.abort();
         await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), wake.signal);
         this.#retryNow = undefined;
+      } finally {
+        this.#giveUp = undefined;
       }
     }
   }
@@ -209,7 +223,7 @@ export class TargetSender implements SliceTaker {
    * Sends the targets that the router does not have, with the ends. A claim states one domain: strategies in other ones
    * come before, in calls of their own, so that all of them are taken at the marks of this slice.
    */
-  async #call(slice: StrategySlice): Promise<void> {
+  async #call(slice: StrategySlice, giveUp: AbortController): Promise<void> {
     const { gate } = this.#options;
     const stated = this.#options.strategies.flatMap((strategy) => statedBy(strategy));
     const open = stated.filter((each) => gate.refusal(each) === null);
@@ -224,7 +238,12 @@ export class TargetSender implements SliceTaker {
     for (const domain of domains) await emit(domain, []);
     const ends = this.#ends;
     const isSent = last !== undefined && (await emit(last, ends));
-    if (!isSent) await this.#send(gate.shutClaim(), { slice, ends, stated: [] });
+    if (!isSent) {
+      const claim = gate.standingClaim();
+      if (claim.leaseId === "") this.#giveUp = giveUp;
+      const signal = AbortSignal.any([this.#stop.signal, giveUp.signal]);
+      await this.#send(claim, { slice, ends, stated: [] }, signal);
+    }
     if (refused.length > 0 && !this.#stop.signal.aborted) this.#resend.answered(refused.flat());
   }
 
@@ -243,11 +262,15 @@ export class TargetSender implements SliceTaker {
     return answered(passed, await response);
   }
 
-  #send(claim: SenderClaim, content: TargetsContent): Promise<SetTargetsResponse> {
+  #send(
+    claim: SenderClaim,
+    content: TargetsContent,
+    signal = this.#stop.signal,
+  ): Promise<SetTargetsResponse> {
     const { orders, session, strategies, evaluations } = this.#options;
     const caller = { ticket: session.ticket, strategies, evaluations };
     const request = targetsRequest(caller, claim, content);
-    return orders.setTargets(request, { signal: this.#stop.signal, timeoutMs: 10_000 });
+    return orders.setTargets(request, { signal, timeoutMs: callMsMax });
   }
 }
 

@@ -1,5 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import { create } from "@bufbuild/protobuf";
+import {
+  CreateReplayRunnerRequestSchema,
+  DeleteReplayRunnerRequestSchema,
+} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
@@ -32,6 +37,7 @@ import { GateBook } from "./control/gate-book.ts";
 import { BatchedLeaseRelay } from "./control/lease-relay.ts";
 import { Tickets } from "./control/tickets.ts";
 import { TopicBook } from "./control/topic-book.ts";
+import { RecordHub } from "./feed/record-hub.ts";
 import { ReplayFeeds } from "./feed/replay-feeds.ts";
 import { SliceBooker } from "./feed/slice-booker.ts";
 import { markedInstrumentsOf, SourceKeys } from "./feed/source-keys.ts";
@@ -49,8 +55,10 @@ import { PeerProbe } from "./peers/peer-probe.ts";
 import type { ControlOutbox, SliceBookings } from "./ports.ts";
 import { controlHandlers } from "./rpc/control-handlers.ts";
 import { gatewayHandlers } from "./rpc/gateway-handlers.ts";
-import { queueServices } from "./rpc/queue-handlers.ts";
+import { queueServices, runnerSetHandlers } from "./rpc/queue-handlers.ts";
+import { runnerService } from "./rpc/runner-handlers.ts";
 import { worldServices } from "./rpc/world-handlers.ts";
+import { StreamRegistry } from "./runners/stream-registry.ts";
 import { storeEpochReader } from "./store/submission-store.ts";
 import { ticketKeys } from "./store/ticket-key-store.ts";
 import { readSubmissionTopic } from "./submission/submission-topic.ts";
@@ -127,6 +135,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const services = servicesOf(deps, parts);
   const stop = async () => {
     await probe.stop();
+    parts.runners.close();
     feeds.close();
     await worker.stop();
     await unbound.stop();
@@ -159,6 +168,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       probe.start();
     },
     drain() {
+      parts.runners.close();
       feeds.close();
     },
     stop() {
@@ -237,13 +247,20 @@ async function openBase(deps: GatewayDeps) {
 async function openFeeds(
   deps: GatewayDeps,
   base: Base,
-): Promise<{ feeds: ReplayFeeds; orders: OrderModule }> {
+): Promise<{
+  feeds: ReplayFeeds;
+  orders: OrderModule;
+  live: RecordHub;
+  runners: StreamRegistry;
+}> {
   const { clock, logger, config } = deps;
   const guarded = (db: Db): Db => deps.accounts?.guarded(db) ?? db;
   const [db, paperDb] = [guarded(deps.db), guarded(deps.paperDb)];
   const { dag, gateway, metrics, keys, gates, leases, world, outbox } = base;
   let path: SliceBookings = unopened;
   const booker = new SliceBooker({ dag, gateway, keys, orders: () => path });
+  const live = new RecordHub();
+  const runners = new StreamRegistry();
   const sessionDeadMs = config.world_service.default_lease.session_dead_ms;
   const feeds = new ReplayFeeds({
     dag,
@@ -253,6 +270,8 @@ async function openFeeds(
     metrics,
     booker,
     gates,
+    live,
+    runners,
     stagesOf: async (worldId) => {
       const bindings = await bindingsOf(world, worldId, { principal: gateway, timeoutMs: 5_000 });
       return bindings.map(({ stage }) => stage);
@@ -264,13 +283,14 @@ async function openFeeds(
   const open = deps.openOrders ?? openOrderModule;
   const orders = await open({ db, paperDb, clock, logger, config, ...around });
   path = orders.path;
-  return { feeds, orders };
+  return { feeds, orders, live, runners };
 }
 
 /** All contracts served at the gateway's address. */
 function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
   const { config } = deps;
-  const { world, dag, gates, hub, keys, feeds, orders, metrics, watch } = parts;
+  const { world, dag, gates, hub, keys, feeds, live, orders, metrics, watch } = parts;
+  const runnerSets = runnerSetHandlers({ dag, feeds });
   const schemaRange = schemaRangeOf(config);
   const explain = { world, gateway: parts.gateway, gates, orders: orders.strategies };
   const enforceLiveGuard = config.gateway.enforce_live_guard;
@@ -289,7 +309,28 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
       ControlStreamService,
       controlHandlers({ ...parts, replaySources: replaySourcesOf(config) }),
     ),
-    ...queueServices({ dag, world, keys, feeds }),
+    ...queueServices({ dag, world, keys, feeds, live, runnerSets }),
+    runnerService({
+      publish: { dag, keys, feeds, live },
+      feeds,
+      live,
+      runners: parts.runners,
+      calls: {
+        setTargets: (update, session) => orders.setTargets(update, session),
+        enter: (ticket, sources, context) =>
+          runnerSets.createReplayRunner(
+            create(CreateReplayRunnerRequestSchema, { ticket, sources: [...sources] }),
+            context,
+          ),
+        leave: (ticket, context) =>
+          runnerSets.deleteReplayRunner(
+            create(DeleteReplayRunnerRequestSchema, { ticket }),
+            context,
+          ),
+      },
+      clock: parts.clock,
+      logger: parts.logger,
+    }),
     ...worldServices({
       world,
       config,

@@ -13,6 +13,7 @@ import { HealthImplementation } from "grpc-health-check";
 import type { HealthSource } from "./health.ts";
 import { checkRole } from "./rpc/call-access.ts";
 import { cannotListen } from "./rpc/cannot-listen.ts";
+import { bidiStreamOfGrpcServer } from "./rpc/grpc-bidi-stream.ts";
 import { GrpcCallContext, principalOfCall } from "./rpc/grpc-call.ts";
 import { type ServerStreamHandler, serverStreamOfGrpcServer } from "./rpc/grpc-server-stream.ts";
 import { closeUnusedSessions, http2ServersOf } from "./rpc/half-open.ts";
@@ -169,11 +170,11 @@ function definitionOf(methods: readonly ServedMethod[]): ServiceDefinition {
       desc.localName,
       {
         path,
-        requestStream: false,
-        responseStream: desc.methodKind === "server_streaming",
+        requestStream: desc.methodKind === "bidi_streaming",
+        responseStream: desc.methodKind !== "unary",
         requestSerialize: passBytes,
         requestDeserialize: passBytes,
-        responseSerialize: desc.methodKind === "server_streaming" ? bytesOf : passBytes,
+        responseSerialize: desc.methodKind === "unary" ? passBytes : bytesOf,
         responseDeserialize: passBytes,
       },
     ]),
@@ -195,11 +196,12 @@ function handle(setup: ServerSetup, method: ServedMethod): UntypedServiceImpleme
       return unaryOfGrpcServer(setup, method);
     case "server_streaming":
       return overConnection(serverStreamOfGrpcServer(setup, method));
-    case "client_streaming":
     case "bidi_streaming":
+      return bidiStreamOfGrpcServer(setup, method);
+    case "client_streaming":
       throw new QmtlError(
         "CONFIG_INVALID",
-        `${method.feature} takes a stream of requests: no server here does`,
+        `${method.feature} answers a stream of requests once: no server here does`,
       );
   }
 }

@@ -46,12 +46,20 @@ export class EncodedMessage {
 type Request<M extends DescMethod> = MessageShape<M["input"] & DescMessage>;
 type Response<M extends DescMethod> = MessageInitShape<M["output"] & DescMessage>;
 
-/** One method: a function of the decoded, validated request. Refusals are thrown as QmtlError. */
+/**
+ * One method: a function of the decoded, validated request. Refusals are thrown as QmtlError. Of a stream of requests
+ * each is validated, and `context.session` is that of the newest ticket among those read.
+ */
 export type MethodHandler<M extends DescMethod> = M["methodKind"] extends "unary"
   ? (request: Request<M>, context: CallContext) => Promise<Response<M>>
   : M["methodKind"] extends "server_streaming"
     ? (request: Request<M>, context: CallContext) => AsyncIterable<Response<M> | EncodedMessage>
-    : never;
+    : M["methodKind"] extends "bidi_streaming"
+      ? (
+          requests: AsyncIterable<Request<M>>,
+          context: CallContext,
+        ) => AsyncIterable<Response<M> | EncodedMessage>
+      : never;
 
 /** Handlers of a service by method name; a method that is left out answers UNIMPLEMENTED, naming the feature. */
 export type Handlers<S extends DescService> = {

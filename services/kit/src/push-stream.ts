@@ -19,6 +19,7 @@ export class PushStream<T> implements AsyncIterable<T>, AsyncIterator<T, undefin
   #head = 0;
   #end: { readonly failure: unknown } | undefined;
   #reader: Reader<T> | undefined;
+  #room: { readonly items: number; readonly resolve: () => void } | undefined;
 
   /** `onEnd` is called once, when the stream ended, failed or was left by its reader: unsubscribe there. */
   constructor(options: { itemsMax: number; onEnd?: () => void }) {
@@ -63,12 +64,27 @@ export class PushStream<T> implements AsyncIterable<T>, AsyncIterator<T, undefin
     this.#finish(failure);
   }
 
+  /** Resolves when fewer than `items` wait, or the stream is over. For one writer that may wait. */
+  async room(items: number): Promise<void> {
+    if (this.size < items || this.isOver) return;
+    await new Promise<void>((resolve) => {
+      this.#room = { items, resolve };
+    });
+  }
+
+  #lookForRoom(): void {
+    if (this.#room === undefined || (this.size >= this.#room.items && !this.isOver)) return;
+    this.#room.resolve();
+    this.#room = undefined;
+  }
+
   #finish(failure: unknown): void {
     if (this.#end !== undefined) return;
     this.#end = { failure };
     if (failure === undefined) this.#reader?.resolve({ done: true, value: undefined });
     else this.#reader?.reject(failure);
     this.#reader = undefined;
+    this.#lookForRoom();
     this.#onEnd();
   }
 
@@ -85,6 +101,7 @@ export class PushStream<T> implements AsyncIterable<T>, AsyncIterator<T, undefin
         this.#items = this.#items.slice(this.#head);
         this.#head = 0;
       }
+      this.#lookForRoom();
       return { done: false, value };
     }
     if (this.#end !== undefined) {

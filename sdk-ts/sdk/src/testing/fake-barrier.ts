@@ -1,4 +1,4 @@
-import type { PublishRequest } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { FakeGraphs } from "./fake-graphs.ts";
 import type { FakeLog } from "./fake-log.ts";
 import type { Pulse } from "./pulse.ts";
@@ -36,6 +36,7 @@ export class FakeBarrier {
     this.#runners.get(feed)?.delete(sessionId);
   }
 
+  /** Takes a session out of all runner sets. */
   lose(sessionId: string): void {
     for (const set of this.#runners.values()) set.delete(sessionId);
   }
@@ -52,9 +53,15 @@ export class FakeBarrier {
     return Math.max(-1, ...keys.map((key) => this.#log.fold(key).nextRow - 1));
   }
 
-  async publish(request: PublishRequest, changed: Pulse, check: () => void, signal: AbortSignal) {
+  /** Appends records, each once it passes; stops when the signal aborts. */
+  async publish(
+    records: readonly QueueRecord[],
+    changed: Pulse,
+    check: () => void,
+    signal: AbortSignal,
+  ) {
     const results = [];
-    for (const record of request.records) {
+    for (const record of records) {
       const feed = this.#graphs.feedOf(record.computeKey);
       const { body } = record;
       const row =

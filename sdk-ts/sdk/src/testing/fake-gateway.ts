@@ -23,10 +23,7 @@ import {
   GatewayService,
   type SubmitStrategyRequest,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import {
-  OrderService,
-  type SetTargetsRequest,
-} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { RunnerService } from "@qmtl/contracts/qmtl/gateway/v1/runner_service_pb";
 import { SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import type { TargetUpdate } from "@qmtl/contracts/qmtl/order/v1/target_pb";
 import { Reason } from "@qmtl/contracts/qmtl/type/v1/reason_pb";
@@ -39,6 +36,7 @@ import { FakeGraphs } from "./fake-graphs.ts";
 import { type FakeEntry, FakeJournal } from "./fake-journal.ts";
 import { FakeLeases } from "./fake-leases.ts";
 import { FakeLog } from "./fake-log.ts";
+import { FakeRunners } from "./fake-runners.ts";
 import { FakeSnapshots } from "./fake-snapshots.ts";
 import { FakeSwaps } from "./fake-swaps.ts";
 import { Pulse } from "./pulse.ts";
@@ -49,7 +47,7 @@ interface Peer {
   sessionId: string;
 }
 
-/** A SetTargets call of a session. */
+/** The end of a slice as a session stated it. */
 export interface FakeStatement {
   readonly sessionId: string;
   readonly update: TargetUpdate;
@@ -71,15 +69,15 @@ export class FakeGateway {
    * @default 10000
    */
   leaseMs = 10_000;
-  /** Calls of SetTargets without a lease are held, as by a barrier whose slice waits for one under a lease. */
+  /** Ends without a lease are held, as by a barrier whose slice waits for one under a lease. */
   holdsUnarmed = false;
-  /** Number of calls that were held. */
+  /** Number of ends that were held. */
   held = 0;
   /** The records that were published. */
   readonly log = new FakeLog();
   /** The snapshots that holders stored. */
   readonly snapshots = new FakeSnapshots();
-  /** Calls of SetTargets in order. */
+  /** Ends of slices in order. */
   readonly targets: FakeStatement[] = [];
   /** Calls of Consume in order. */
   readonly reads: ConsumeRequest[] = [];
@@ -107,7 +105,7 @@ export class FakeGateway {
     const transport = createRouterTransport((router) => {
       this.#serveGateway(router, peer);
       this.#serveQueues(router, peer);
-      this.#serveOrders(router);
+      this.#serveRunners(router);
     });
     const dressed = dressTransport(transport, {});
     return { client: (service) => createClient(service, dressed) };
@@ -268,17 +266,6 @@ export class FakeGateway {
         this.#check("");
         return { schemaVersion, snapshots: this.snapshots.get(computeKeys) };
       },
-      createReplayRunner: ({ ticket, sources }) => {
-        this.#check(ticket);
-        for (const source of sources) this.barrier.enter(source, ticket);
-        return { schemaVersion };
-      },
-      deleteReplayRunner: ({ ticket, sources }) => {
-        this.#check(ticket);
-        for (const source of sources) this.barrier.leave(source, ticket);
-        this.#notify();
-        return { schemaVersion };
-      },
       answerSwap: ({ ticket, answer }) => {
         this.#check(ticket);
         const swap = this.#swaps.answer(answer!, this.barrier.passedRow());
@@ -287,11 +274,6 @@ export class FakeGateway {
       },
     });
     service(QueueDataService, {
-      publish: async (request, { signal }) => {
-        const check = (): void => this.#check(request.ticket);
-        const results = await this.barrier.publish(request, this.#changed, check, signal);
-        return { schemaVersion, results };
-      },
       consume: (request, { signal }) => {
         this.reads.push(request);
         return this.log.consume(request, () => this.#check(peer.sessionId), signal);
@@ -299,13 +281,16 @@ export class FakeGateway {
     });
   }
 
-  #serveOrders({ service }: ConnectRouter): void {
-    service(OrderService, {
-      setTargets: (request, { signal }) =>
-        this.holdsUnarmed && request.update?.claim?.leaseId === ""
-          ? this.#hold(signal)
-          : this.#setTargets(request),
+  #serveRunners({ service }: ConnectRouter): void {
+    const runners = new FakeRunners({
+      log: this.log,
+      barrier: this.barrier,
+      changed: this.#changed,
+      check: (sessionId) => this.#check(sessionId),
+      end: (sessionId, update) => this.#end(sessionId, update),
+      left: () => this.#notify(),
     });
+    service(RunnerService, { attach: (frames, { signal }) => runners.attach(frames, signal) });
     service(AccountService, {
       listJournal: ({ afterEntry, kinds }) => {
         this.#check("");
@@ -343,10 +328,13 @@ export class FakeGateway {
     return { schemaVersion, assignments };
   }
 
-  #setTargets({ ticket: sessionId, update }: SetTargetsRequest) {
-    this.#check(sessionId);
-    const { claim, ends, targets } = update!;
-    this.targets.push({ sessionId, update: update! });
+  #end(sessionId: string, update: TargetUpdate) {
+    const { claim, ends, targets } = update;
+    if (this.holdsUnarmed && claim?.leaseId === "") {
+      this.held++;
+      return undefined;
+    }
+    this.targets.push({ sessionId, update });
     for (const { source, row } of ends) this.barrier.ended(source, sessionId, Number(row));
     this.#notify();
     const isCurrent = this.#control.isCurrent(claim!.fence);
@@ -357,14 +345,6 @@ export class FakeGateway {
       reason: isCurrent ? Reason.UNSPECIFIED : Reason.GATE_SHUT,
       clientOrderIds: isCurrent ? ["o1"] : [],
     }));
-    return { schemaVersion, results, booked: ends };
-  }
-
-  /** A call that is never answered. @throws once its caller gives up. */
-  #hold(signal: AbortSignal): Promise<never> {
-    this.held++;
-    return new Promise((_, reject) => {
-      signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-    });
+    return { results, booked: ends };
   }
 }

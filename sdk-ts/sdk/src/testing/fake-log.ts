@@ -1,7 +1,4 @@
-import type {
-  ConsumeFrom,
-  ConsumeRequest,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import type { ConsumeFrom } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import {
   RecordFault,
   type QueueRecord as WireRecord,
@@ -16,6 +13,13 @@ const schemaVersion = { min: 1, max: 1, version: 1 };
 interface KeyLog {
   readonly records: { readonly record: WireRecord; readonly nextSeq: number }[];
   readonly fold: FoldState;
+}
+
+/** What a reader reads. */
+interface FakeRead {
+  readonly keys: readonly Pick<ConsumeFrom, "computeKey" | "position">[];
+  /** End after what is there now. @default false */
+  readonly historyOnly?: boolean;
 }
 
 /**
@@ -61,7 +65,7 @@ export class FakeLog {
   }
 
   /** The stored records of some keys, then the new ones. */
-  async *consume(request: ConsumeRequest, check: () => void, signal: AbortSignal) {
+  async *consume(request: FakeRead, check: () => void, signal: AbortSignal) {
     const offsets = request.keys.map(() => 0);
     while (!signal.aborted) {
       check();
@@ -72,7 +76,7 @@ export class FakeLog {
         return read.records;
       });
       if (records.length > 0) yield { schemaVersion, records };
-      if (request.historyOnly) return;
+      if (request.historyOnly === true) return;
       if (records.length === 0) await changed;
     }
   }

@@ -331,6 +331,10 @@ export function delayed(
   delayMsMax: number,
 ): Pick<Connection, "client"> {
   const random = seededNumbers(seed);
+  const late = (): Promise<void> =>
+    new Promise((resolve) => {
+      setTimeout(resolve, random() * delayMsMax);
+    });
   return {
     client(service) {
       const client = connection.client(service) as Record<string, unknown>;
@@ -338,15 +342,25 @@ export function delayed(
       for (const { localName, methodKind } of service.methods) {
         const call = client[localName];
         if (typeof call !== "function") continue;
-        slow[localName] =
-          methodKind === "unary"
-            ? async (...args: unknown[]) => {
-                await new Promise((resolve) => setTimeout(resolve, random() * delayMsMax));
-                return call.apply(client, args);
-              }
-            : (...args: unknown[]) => call.apply(client, args);
+        if (methodKind === "unary") {
+          slow[localName] = async (...args: unknown[]) => {
+            await late();
+            return call.apply(client, args);
+          };
+        } else if (methodKind === "bidi_streaming") {
+          slow[localName] = (frames: AsyncIterable<unknown>, ...rest: unknown[]) =>
+            each(call.apply(client, [each(frames, late), ...rest]), late);
+        } else slow[localName] = (...args: unknown[]) => call.apply(client, args);
       }
       return slow as ReturnType<typeof connection.client<typeof service>>;
     },
   };
+}
+
+/** What a stream has, each after a wait, in order. */
+async function* each(items: AsyncIterable<unknown>, wait: () => Promise<void>) {
+  for await (const item of items) {
+    await wait();
+    yield item;
+  }
 }

@@ -46,6 +46,21 @@ test("rows of a feed are held one by one, what belongs to one row goes together"
   ]);
 });
 
+test("a START goes by itself: the rows of an earlier epoch before it may be void", () => {
+  const start = create(QueueRecordSchema, {
+    computeKey: "bars",
+    leaseEpoch: 2n,
+    body: { case: "start", value: { build: "b" } },
+  });
+  const parts = planPublish([row("bars", 5), row("bars", 6), start, row("bars", 5)], keyOf);
+  expect(parts.map(({ indexes, wait }) => [indexes, wait?.row.row])).toEqual([
+    [[0], 5],
+    [[1], 6],
+    [[2], undefined],
+    [[3], 5],
+  ]);
+});
+
 test("a run of rows is cut into single ones, and each is its bar", () => {
   const parts = planPublish([row("bars", 7, 3)], keyOf);
   expect(parts.map(({ indexes, wait }) => [indexes, wait?.row])).toEqual(

@@ -25,8 +25,8 @@ export interface PartWait {
 }
 
 /**
- * Cuts a request into parts: rows of replay sources one by one, each with what follows it up to the next one. The
- * order of the records stays.
+ * Cuts a request into parts: rows of replay sources one by one, each with what follows it up to the next one, or to the
+ * next START. The order of the records stays.
  */
 export function planPublish(
   records: readonly QueueRecord[],
@@ -39,7 +39,9 @@ export function planPublish(
       const wait = key === undefined ? undefined : waitOf(key, piece);
       const last = parts.at(-1);
       const isSame = last?.wait?.source === wait?.source && last?.wait?.row.row === wait?.row.row;
-      if (last !== undefined && (wait === undefined || isSame)) {
+      // Under a new epoch it may go to the log whatever becomes of the rows before.
+      const isStart = piece.body.case === "start";
+      if (last !== undefined && !isStart && (wait === undefined || isSame)) {
         last.records.push(piece);
         last.indexes.push(index);
       } else parts.push({ records: [piece], indexes: [index], wait });

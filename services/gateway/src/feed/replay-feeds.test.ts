@@ -77,6 +77,8 @@ async function openRig(logger: Logger = silentLogger) {
       state: () => undefined,
     },
     stagesOf: async () => [],
+    live: { show: () => {}, showAgain: () => {} },
+    runners: { dropped: () => {}, takenBack: () => {}, restate: () => {} },
     sources: new Map([
       ["day", true],
       ["wall", false],

@@ -17,6 +17,7 @@ import type { BarrierEnds, GateView, SliceCall, SourceBar, WorldUses } from "../
 import { ComputeOnlyWorlds } from "./compute-only.ts";
 import { describeFeed } from "./describe-feed.ts";
 import type { HeldRows, WaitOptions } from "./offer-queue.ts";
+import type { RecordHub } from "./record-hub.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
 import type { SliceBooker } from "./slice-booker.ts";
 import {
@@ -33,6 +34,16 @@ import { type WatermarkReader, WatermarkRegistry } from "./watermark-registry.ts
 const leasedMax = 10_000;
 /** Longest time that a runner's call is under way, milliseconds. */
 const callMsMax = 10_000;
+
+/** Notified of what a timeline asks of its runners. Implemented by `StreamRegistry`. */
+export interface RunnerListener {
+  /** Its timeline goes on without the session. */
+  dropped(sessionId: string): void;
+  /** Its timeline waits for the session again. */
+  takenBack(sessionId: string): void;
+  /** The sessions must end the last slice once more. */
+  restate(sessionIds: readonly string[]): void;
+}
 
 interface ReplayFeedsPorts {
   readonly dag: Peer;
@@ -55,6 +66,8 @@ interface ReplayFeedsPorts {
   readonly gates: Pick<GateView, "onApplied" | "state">;
   /** See `ComputeOnlyWorlds`. */
   readonly stagesOf: (worldId: string) => Promise<readonly EffectiveMode[]>;
+  readonly live: Pick<RecordHub, "show" | "showAgain">;
+  readonly runners: RunnerListener;
   /** Sources of the configuration: true for those that are replayed. */
   readonly sources: ReadonlyMap<string, boolean>;
   readonly sessionDeadMs: number;
@@ -132,6 +145,12 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   ): Promise<void> {
     await this.#timeline(source);
     await this.#timelines.effective(source, row, bars, how);
+  }
+
+  /** Passes on rows of a feed that were appended again after they were shown. */
+  showAgain(source: string): void {
+    const state = this.#timelines.stateOf(source);
+    if (state !== undefined) this.#ports.live.showAgain(source, state.slice.timeMs);
   }
 
   /** The END of a feed is in the log. */
@@ -284,13 +303,15 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   runnerDropped(sessionId: string, sources: readonly string[]): void {
     this.#places.dropped(sessionId, sources);
+    this.#ports.runners.dropped(sessionId);
     for (const source of sources) this.#dropped.inc({ source });
     const { logger } = this.#ports;
     logger.warn("a runner is silent; the feeds continue without it", { sources, sessionId });
   }
 
   runnerTakenBack(sessionId: string): void {
-    const { logger } = this.#ports;
+    const { logger, runners } = this.#ports;
+    runners.takenBack(sessionId);
     logger.info("a dropped runner has caught up and is waited for again", { sessionId });
   }
 
@@ -309,6 +330,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   sliceBooked(state: TimelineState): void {
     this.#watermarks.booked(state);
+    this.#ports.live.show(state);
   }
 
   /** Logs a failure, except while the gateway stops, when calls fail for that reason. */
@@ -336,7 +358,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
    * batch: of several feeds it may lack rows, and is booked once it is complete.
    */
   async #openTimeline(feeds: readonly StoredFeed[]): Promise<void> {
-    const { booker, clock, sessionDeadMs } = this.#ports;
+    const { booker, clock, sessionDeadMs, live } = this.#ports;
     const missed: SourceBar[] = [];
     for (const { source } of feeds) missed.push(...(await booker.missed(source)));
     const lastMs = Math.max(...feeds.map(({ passedMs }) => passedMs));
@@ -347,6 +369,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     const isWhole = isBooked || feeds.length === 1;
     if (isWhole) await booker.book(missed);
     const state = takeTimeline(stored, sessionDeadMs, clock.monotonicMs());
+    live.show(state);
     this.#timelines.open(state, isWhole ? [] : missed);
     // Whether their gate opened a moment ago, with their ends void, is not known.
     const sessionIds = feeds
@@ -440,6 +463,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     if (sessionIds.length === 0) return;
     const kind = isOpen ? "gate_opened" : "not_armed";
     for (const state of this.#timelines.states()) this.#timelines.take(state, { kind, sessionIds });
+    if (isOpen) this.#ports.runners.restate(sessionIds);
   }
 }
 

@@ -1,11 +1,21 @@
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { SetTargetsResponseSchema } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import type { TargetUpdate } from "@qmtl/contracts/qmtl/order/v1/target_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { ClockReading } from "@qmtl/core/gate";
 import type { QmtlConfig } from "@qmtl/sdk/config";
-import type { CallPrincipal, Clock, Logger, Metrics, ServedService } from "@qmtl/service-kit";
+import type {
+  CallPrincipal,
+  Clock,
+  Logger,
+  Metrics,
+  ServedService,
+  SessionScope,
+} from "@qmtl/service-kit";
 import type { StoredTopic } from "@qmtl/service-kit/control";
 import { applyMigrations, type Db, readMigrations } from "@qmtl/service-kit/db";
 import type { Peer } from "../peers/peer.ts";
@@ -19,6 +29,7 @@ import type {
 } from "../ports.ts";
 import { strategyIdOf, targetInstrumentsOf, weightBoundsOf } from "../store/submission-store.ts";
 import { unguarded } from "../store/writes.ts";
+import { waitingTime } from "../waiting-time.ts";
 import { AccountRegistry } from "./account/account-registry.ts";
 import { type AccountSettings, accountsOf } from "./account/account-settings.ts";
 import { JournalHub } from "./account/journal-hub.ts";
@@ -38,7 +49,7 @@ import { OrderPath } from "./order-path.ts";
 import { accountRoutes } from "./rpc/account-routes.ts";
 import { orderEvents, readOrderTopic } from "./rpc/order-events.ts";
 import { ControlGates } from "./rpc/order-gate-state.ts";
-import { orderRoutes } from "./rpc/order-routes.ts";
+import { orderRoutes, setTargets } from "./rpc/order-routes.ts";
 import { worldPeerOf } from "./rpc/order-world-peer.ts";
 import { rebalancingRoutes } from "./rpc/rebalancing-routes.ts";
 import { RelayedLeases } from "./rpc/relayed-leases.ts";
@@ -71,6 +82,11 @@ export interface OrderModule {
   readonly path: SliceBookings;
   /** OrderService, AccountService and RebalancingExecutionService. */
   readonly services: readonly ServedService[];
+  /** Takes targets and ends rows, as SetTargets does; waits until their slice has ended. */
+  setTargets(
+    update: TargetUpdate,
+    session: SessionScope,
+  ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>>;
   /** For ExplainStrategy. */
   readonly strategies: StrategyOrders;
   /** Rebuilds the books. Call it before any bar is booked. */
@@ -112,6 +128,7 @@ export async function openOrderModule(deps: OrderModuleDeps): Promise<OrderModul
       accountRoutes(orders),
       rebalancingRoutes(orders, clients.rebalancing),
     ],
+    setTargets: (update, session) => setTargets(orders, { update }, session, waitingTime()),
     strategies: new StrategyOrderReader(orders, peer),
     start: () => orders.start(),
     stop: () => orders.stop(),

@@ -14,13 +14,14 @@ import type { Peer } from "../peers/peer.ts";
 
 interface QueueServicePorts extends PublishPorts {
   readonly world: Peer;
+  readonly runnerSets: RunnerSetHandlers;
 }
 
 /** The DAG Manager's contracts at the gateway's address; this gateway owns the timelines of the replay feeds. */
 export function queueServices(ports: QueueServicePorts): ServedService[] {
   const { dag } = ports;
   return [
-    forwardService(QueueService, dag, { ...figures(ports), ...replay(ports) }),
+    forwardService(QueueService, dag, { ...figures(ports), ...replay(ports), ...ports.runnerSets }),
     serve(QueueDataService, {
       publish: (request, context) => publishRows(ports, request, context),
       consume: (request, context) => consumeRows(ports, request, context),
@@ -45,13 +46,11 @@ function figures({ dag, world }: QueueServicePorts): Handlers<typeof QueueServic
   };
 }
 
-/** A change of the runner set or of the feed limit is in force at the barrier before the call is answered. */
+/** A change of the feed limit is in force at the barrier before the call is answered. */
 function replay({ dag, world, feeds }: QueueServicePorts): Handlers<typeof QueueService> {
   const { method } = QueueService;
   const listFeeds = forwardUnary(method.listFeeds, dag);
   const advance = forwardUnary(method.advanceFeed, dag);
-  const createRunner = forwardUnary(method.createReplayRunner, dag);
-  const deleteRunner = forwardUnary(method.deleteReplayRunner, dag);
   const describe = (states: FeedState[]) =>
     Promise.all(states.map((state) => feeds.describe(state)));
   const inForce = async (states: FeedState[]) => {
@@ -84,9 +83,22 @@ function replay({ dag, world, feeds }: QueueServicePorts): Handlers<typeof Queue
       await advanceTogether(request, answer.feeds, context);
       return { ...answer, feeds: await inForce(answer.feeds) };
     },
+  };
+}
+
+type RunnerSetHandlers = ReturnType<typeof runnerSetHandlers>;
+
+/** The runner sets of feeds. A change is in force at the barrier before the call is answered. */
+export function runnerSetHandlers({ dag, feeds }: Pick<QueueServicePorts, "dag" | "feeds">) {
+  const { method } = QueueService;
+  const createRunner = forwardUnary(method.createReplayRunner, dag);
+  const deleteRunner = forwardUnary(method.deleteReplayRunner, dag);
+  return {
     async createReplayRunner(request, context) {
       const answer = await createRunner(request, context);
-      return { ...answer, feeds: await inForce(answer.feeds) };
+      await feeds.refresh();
+      const states = await Promise.all(answer.feeds.map((state) => feeds.describe(state)));
+      return { ...answer, feeds: states };
     },
     async deleteReplayRunner(request, context) {
       const answer = await deleteRunner(request, context);
@@ -94,7 +106,7 @@ function replay({ dag, world, feeds }: QueueServicePorts): Handlers<typeof Queue
       await feeds.refresh();
       return answer;
     },
-  };
+  } satisfies Handlers<typeof QueueService>;
 }
 
 async function mustBeScope(

@@ -318,6 +318,7 @@ const noOrders: OpenOrderModule = () => ({
     sharing: (worldIds) => ({ isIdle: () => false, worldIds }),
   },
   services: [],
+  setTargets: async () => ({}),
   strategies: {
     read: async () => ({
       fields: {},

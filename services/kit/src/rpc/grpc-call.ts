@@ -36,8 +36,8 @@ function isLoopbackPeer(peer: string): boolean {
 /** Context of a call at the gRPC server; signal, metadata and time left are made when asked for. */
 export class GrpcCallContext implements CallContext {
   readonly principal: CallPrincipal;
-  readonly session: SessionScope | undefined;
   readonly schemaVersion: number;
+  readonly #session: SessionScope | undefined;
   readonly #call: SurfaceCall;
   readonly #active: ActiveCall;
   readonly #setup: ServerSetup;
@@ -48,8 +48,12 @@ export class GrpcCallContext implements CallContext {
     this.#call = call;
     this.#active = active;
     this.principal = checked.principal;
-    this.session = checked.session;
+    this.#session = checked.session;
     this.schemaVersion = checked.version;
+  }
+
+  get session(): SessionScope | undefined {
+    return this.#session;
   }
 
   get signal(): AbortSignal {

@@ -42,26 +42,45 @@ export function serverStreamOfGrpcServer(
       failWith(grpcFailure(refusalOf(failure, method, setup.logger)));
     };
     try {
-      new OutgoingStream(setup, method, call, fail).start();
+      const stream = new OutgoingStream(setup, method, call, fail);
+      try {
+        const principal = principalOfCall(setup, call);
+        checkRole(method.access, principal, method.feature);
+        if (method.call?.kind !== "server_streaming") throw notBuilt(method.feature);
+        const request = decodeRequest(method, call.request);
+        const checked = checkCall(setup, method, request, principal);
+        const context = new GrpcCallContext(setup, call, stream.active, checked);
+        stream.send(method.call.invoke(request, context), checked.version, (failure) =>
+          withFieldNamed(failure, method.desc.input, request),
+        );
+      } catch (failure) {
+        stream.end(failure);
+      }
     } catch (failure) {
       fail(failure);
     }
   };
 }
 
-class OutgoingStream {
+/** Where the messages of a stream go. */
+type StreamTarget = Pick<ServerStreamCall, "on" | "write" | "end">;
+
+/** The answers of one call on their way to its reader. */
+export class OutgoingStream {
+  /** The call; it is over once the stream has ended, whatever the cause. */
+  readonly active: ActiveCall;
   readonly #setup: ServerSetup;
   readonly #method: ServedMethod;
-  readonly #call: ServerStreamCall;
+  readonly #call: StreamTarget;
   readonly #fail: (failure: unknown) => void;
   readonly #writer: StreamWriter;
-  readonly #active: ActiveCall;
   #iterator: AsyncIterator<Answer | EncodedMessage> | undefined;
 
+  /** @throws {QmtlError} DRAINING. */
   constructor(
     setup: ServerSetup,
     method: ServedMethod,
-    call: ServerStreamCall,
+    call: StreamTarget,
     fail: (failure: unknown) => void,
   ) {
     this.#setup = setup;
@@ -69,57 +88,52 @@ class OutgoingStream {
     this.#call = call;
     this.#fail = fail;
     this.#writer = new StreamWriter(call);
-    this.#active = setup.calls.begin(true, (reason) => {
+    this.active = setup.calls.begin(true, (reason) => {
       fail(reason);
       this.#writer.release();
       this.#returnIterator();
     });
-    call.on("cancelled", () => this.#active.cancelled());
+    call.on("cancelled", () => this.active.cancelled());
   }
 
-  start(): void {
-    try {
-      const principal = principalOfCall(this.#setup, this.#call);
-      checkRole(this.#method.access, principal, this.#method.feature);
-      if (this.#method.call?.kind !== "server_streaming") throw notBuilt(this.#method.feature);
-      const request = decodeRequest(this.#method, this.#call.request);
-      const checked = checkCall(this.#setup, this.#method, request, principal);
-      const context = new GrpcCallContext(this.#setup, this.#call, this.#active, checked);
-      const answers = this.#method.call.invoke(request, context);
-      this.#pump(answers[Symbol.asyncIterator](), checked.version).catch((failure: unknown) =>
-        this.#end(withFieldNamed(failure, this.#method.desc.input, request)),
-      );
-    } catch (failure) {
-      this.#end(failure);
-    }
+  /** Sends what the handler answers, in this schema version; `named` adds to a failure of it. */
+  send(
+    answers: AsyncIterable<Answer | EncodedMessage>,
+    version: number,
+    named: (failure: unknown) => unknown = (failure) => failure,
+  ): void {
+    this.#pump(answers[Symbol.asyncIterator](), version).catch((failure: unknown) =>
+      this.end(named(failure)),
+    );
   }
 
   async #pump(iterator: AsyncIterator<Answer | EncodedMessage>, version: number): Promise<void> {
     this.#iterator = iterator;
     for (;;) {
       const step = await iterator.next();
-      if (this.#active.isOver) return;
+      if (this.active.isOver) return;
       if (step.done === true) {
-        if (this.#active.finish()) this.#call.end();
+        if (this.active.finish()) this.#call.end();
         return;
       }
       this.#writer.write(answerBytes(this.#method, step.value, version));
       if (this.#writer.isFull) await this.#room();
-      if (this.#active.isOver) return;
+      if (this.active.isOver) return;
     }
   }
 
   async #room(): Promise<void> {
     const timer = this.#setup.clock.setTimer(() => {
       const message = `the reader took nothing for ${this.#setup.stallMsMax} ms`;
-      this.#active.interrupt(new QmtlError("BUFFER_FULL", message, { retryAfterMs: 1_000 }));
+      this.active.interrupt(new QmtlError("BUFFER_FULL", message, { retryAfterMs: 1_000 }));
     }, this.#setup.stallMsMax);
     await this.#writer.room();
     timer.cancel();
   }
 
-  #end(failure: unknown): void {
-    if (!this.#active.finish()) return;
+  /** Ends the stream with a failure, unless it has ended. */
+  end(failure: unknown): void {
+    if (!this.active.finish()) return;
     this.#fail(failure);
     this.#returnIterator();
   }

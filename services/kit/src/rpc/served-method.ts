@@ -18,6 +18,10 @@ type ServerStreamFunction = (
   request: Message,
   context: CallContext,
 ) => AsyncIterable<Answer | EncodedMessage>;
+type BidiStreamFunction = (
+  requests: AsyncIterable<Message>,
+  context: CallContext,
+) => AsyncIterable<Answer | EncodedMessage>;
 
 /** One method of a served service, with what both servers need to know about it. */
 export interface ServedMethod {
@@ -41,6 +45,7 @@ export interface ServedMethod {
   readonly call:
     | { readonly kind: "unary"; readonly invoke: UnaryFunction }
     | { readonly kind: "server_streaming"; readonly invoke: ServerStreamFunction }
+    | { readonly kind: "bidi_streaming"; readonly invoke: BidiStreamFunction }
     | undefined;
 }
 
@@ -76,7 +81,7 @@ function featureOf(desc: DescMethod): string {
 /** `serve()` has matched each handler to its method; here only the kind of call is added. */
 function callOf(
   desc: DescMethod,
-  handler: (UnaryFunction & ServerStreamFunction) | undefined,
+  handler: (UnaryFunction & ServerStreamFunction & BidiStreamFunction) | undefined,
 ): ServedMethod["call"] {
   if (handler === undefined) return undefined;
   switch (desc.methodKind) {
@@ -84,8 +89,9 @@ function callOf(
       return { kind: "unary", invoke: handler };
     case "server_streaming":
       return { kind: "server_streaming", invoke: handler };
-    case "client_streaming":
     case "bidi_streaming":
+      return { kind: "bidi_streaming", invoke: handler };
+    case "client_streaming":
       return undefined;
   }
 }

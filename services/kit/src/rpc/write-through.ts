@@ -35,13 +35,36 @@ class WriteThrough extends ArrivingCall {
   }
 
   override sendMessage(message: unknown, callback: () => void): void {
-    if (!(message instanceof OutgoingMessage)) {
-      super.sendMessage(message, callback);
-      return;
-    }
-    this.#next.sendMessage(message, message.onTaken);
-    callback();
+    passOn(this.#next, message, callback, (other) => super.sendMessage(other, callback));
   }
+}
+
+/** The same for a stream of requests, whose messages are bounded one by one. */
+class DuplexThrough extends ServerInterceptingCall {
+  readonly #next: ServerInterceptingCallInterface;
+
+  constructor(next: ServerInterceptingCallInterface) {
+    super(next);
+    this.#next = next;
+  }
+
+  override sendMessage(message: unknown, callback: () => void): void {
+    passOn(this.#next, message, callback, (other) => super.sendMessage(other, callback));
+  }
+}
+
+function passOn(
+  next: ServerInterceptingCallInterface,
+  message: unknown,
+  callback: () => void,
+  otherwise: (message: unknown) => void,
+): void {
+  if (!(message instanceof OutgoingMessage)) {
+    otherwise(message);
+    return;
+  }
+  next.sendMessage(message, message.onTaken);
+  callback();
 }
 
 /**
@@ -69,13 +92,13 @@ const REFUSED_BY_LIBRARY: ReadonlyMap<number, Code> = new Map([
 ]);
 
 /**
- * Wraps each call once: requests are counted as they arrive, and our server streams are written through. Methods with a
- * stream of requests, such as those of reflection, are left as they are.
+ * Wraps each call once: requests are counted as they arrive, and our streams are written through. Of a stream of requests
+ * none is counted: it is read as its handler takes them.
  */
 export const callInterceptor =
   (intake: RequestIntake, bytesMax: number): ServerInterceptor =>
   (method, call) => {
     writeReasons(call, bytesMax);
-    if (method.requestStream) return new ServerInterceptingCall(call);
+    if (method.requestStream) return new DuplexThrough(call);
     return method.responseStream ? new WriteThrough(call, intake) : new ArrivingCall(call, intake);
   };

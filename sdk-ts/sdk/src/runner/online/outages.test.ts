@@ -7,8 +7,8 @@ import { create, type DescService } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import { HeartbeatReplySchema, RefuseReason } from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { RunnerService } from "@qmtl/contracts/qmtl/gateway/v1/runner_service_pb";
 import type { ExecutionDomain } from "@qmtl/core/gate";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { loadConfig, type QmtlConfig } from "../../config/index.ts";
@@ -339,7 +339,7 @@ describe("a run whose platform came back with less than it had", () => {
       const gateway = new FakeGateway();
       gateway.advance(historyRows + 2);
       const log = { isGone: false };
-      const connection = replacing(gateway, QueueDataService.typeName, "consume", (made) => {
+      const connection = replacing(gateway, RunnerService.typeName, "attach", (made) => {
         if (!log.isGone) return made();
         return (async function* () {
           yield* [];

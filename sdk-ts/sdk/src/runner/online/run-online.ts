@@ -348,6 +348,7 @@ class HostedRun implements OngoingRun {
       strategy.reports.event("submitted", `${strategyId}: ${nodes}${before}`);
     }
     parts.monitor.session.start();
+    parts.link.start();
     parts.leases.start();
     for (const { strategy } of places) strategy.follow();
     await this.#begin(parts);
@@ -451,8 +452,8 @@ class HostedRun implements OngoingRun {
       () => Promise.all(this.#strategies.map((strategy) => strategy.stop())),
       () => parts?.swap.stop(),
       () => parts?.leases.stop(),
-      () => parts?.publishers.stop(),
       () => parts?.sources.stop(),
+      () => parts?.link.stop(),
       () => this.#tasks.ended(),
       () => parts?.monitor.session.stop(),
       () => this.#services.close(),

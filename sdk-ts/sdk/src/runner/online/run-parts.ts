@@ -4,7 +4,7 @@ import { RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { ExecutionDomain } from "@qmtl/core/gate";
 import type { TicketKeeper } from "../../control/index.ts";
-import { QmtlError } from "../../rpc/qmtl-error.ts";
+import { hasReason, QmtlError } from "../../rpc/qmtl-error.ts";
 import { TagMapFile } from "../source-files/tag-map-file.ts";
 import type { ComputedBucket } from "./compute/clocks.ts";
 import { type ContextListener, OnlineContext } from "./compute/context.ts";
@@ -12,10 +12,10 @@ import { RowTrimmer } from "./compute/retention.ts";
 import { type ContextOpener, ContextSwaps, type StrategySlice } from "./compute/swap.ts";
 import { FeedWatermarks } from "./log/feed-watermarks.ts";
 import { HeldLeases, type LeaseListener } from "./log/held-leases.ts";
-import { type PublishListener, RunPublishers } from "./log/publisher.ts";
 import { logGone } from "./log/queue-reader.ts";
 import type { QueueReplica, ReplicaPort } from "./log/queue-replica.ts";
 import type { RunPorts } from "./log/run-ports.ts";
+import { type LinkListener, RunnerLink } from "./log/runner-link.ts";
 import { OnlineSources, RunnerSets } from "./log/sources.ts";
 import { TagQueryTracker } from "./log/tag-query-tracker.ts";
 import type { CarriedRecord } from "./log/wire-records.ts";
@@ -58,11 +58,11 @@ export interface RunCounts {
  * starts nothing.
  */
 export class RunParts
-  implements ReplicaPort, LeaseListener, PublishListener, GateListener, SliceListener, ContextOpener
+  implements ReplicaPort, LeaseListener, LinkListener, GateListener, SliceListener, ContextOpener
 {
   readonly watermarks = new FeedWatermarks();
   readonly leases: HeldLeases;
-  readonly publishers: RunPublishers;
+  readonly link: RunnerLink;
   readonly sources: OnlineSources;
   readonly sets: RunnerSets;
   readonly monitor: GateMonitor;
@@ -92,10 +92,12 @@ export class RunParts
     this.#graph = mergeOnlineGraphs(strategies.map(({ graph }) => graph));
     const monitor = new DagManagerMonitor(reports);
     this.leases = new HeldLeases({ queues, clock, tickets, reports, monitor, listener: this });
-    this.publishers = new RunPublishers({ data, clock, tickets, reports, listener: this });
-    const { leases } = this;
-    this.#ports = { run, data, queues, clock, tickets, reports, tasks, leases, replicaPort: this };
-    const ports = this.#ports;
+    const { runners } = services;
+    this.link = new RunnerLink({ runners, clock, tickets, reports, listener: this });
+    const { leases, link } = this;
+    const around = { run, clock, tickets, reports, tasks, replicaPort: this };
+    const ports: RunPorts = { ...around, data, queues, leases, link };
+    this.#ports = ports;
     this.sources = new OnlineSources({
       ports,
       graph: this.#graph,
@@ -118,7 +120,7 @@ export class RunParts
     });
     const { gate, session } = this.monitor;
     this.sender = new TargetSender({
-      orders: services.orders,
+      link,
       clock,
       gate,
       session,
@@ -145,7 +147,7 @@ export class RunParts
   }
 
   publish(replica: QueueReplica, records: readonly CarriedRecord[]): void {
-    this.publishers.publish(replica, records);
+    this.link.publish(replica, records);
   }
 
   release(
@@ -189,6 +191,15 @@ export class RunParts
     } else if (fault === RecordFault.MALFORMED) {
       reports.problem("the log refuses a record: it does not have the shape of its queue");
     }
+  }
+
+  endWanted(): void {
+    this.sender.reconnected();
+  }
+
+  linkRefused(failure: QmtlError): void {
+    const isGone = hasReason(failure, "QUEUE_NOT_FOUND", "TRIMMED");
+    this.#host.run.fail(isGone ? logGone(failure) : failure);
   }
 
   // ---- Events of the control stream.

@@ -139,7 +139,7 @@ export function orderHandlers(orders: OrderPath) {
 /** See `TargetIntake.set`. */
 export async function setTargets(
   orders: OrderPath,
-  request: SetTargetsRequest,
+  request: Pick<SetTargetsRequest, "update">,
   session: SessionScope,
   waitMs: number,
 ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>> {

@@ -101,7 +101,10 @@ function hashOf(worldId: string, { orders }: SubmitOrdersRequest): string {
 }
 
 /** Converts a SetTargets request of a session into the router's types. */
-export function targetsCallFrom(request: SetTargetsRequest, session: SessionScope): TargetsCall {
+export function targetsCallFrom(
+  request: Pick<SetTargetsRequest, "update">,
+  session: SessionScope,
+): TargetsCall {
   const update = request.update!;
   return {
     world: session.worldId,
@@ -145,7 +148,7 @@ function driftOf({ rebalance, clearTerms }: Target, field: string): number | und
 
 /** The answer to a SetTargets request on the wire. */
 export function targetsAnswer(
-  request: SetTargetsRequest,
+  request: Pick<SetTargetsRequest, "update">,
   { verdicts, booked }: TakenTargets,
 ): MessageInitShape<typeof SetTargetsResponseSchema> {
   return {

@@ -73,6 +73,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
       data: ports.data,
       clock: ports.clock,
       keys: [...this.replicas.values()],
+      link: ports.link,
       onRecords: (records) => this.#read(records),
       onProblem: (problem) => ports.reports.problem(problem),
       onGone: (failure) => ports.run.fail(failure),
@@ -273,7 +274,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     const held = [...this.replicas.values()].filter((replica) => replica.phase !== "WAITING");
     ports.leases.drop(this.replicas.values());
     await drainKeys(held, ports.clock);
-    await this.#reader.stop();
+    this.#reader.stop();
     await tags.stop();
     await this.#completing;
   }
@@ -397,13 +398,14 @@ async function completeReplicas(
     data: ports.data,
     clock: ports.clock,
     keys: [...whole.values()],
+    link: ports.link,
     onRecords: (records) => {
       for (const record of records) whole.get(record.computeKey)?.read(record);
     },
     onProblem: (problem) => ports.reports.problem(problem),
     onGone: (failure) => ports.run.fail(failure),
   });
-  const end = (): void => void reader.stop();
+  const end = (): void => reader.stop();
   signal.addEventListener("abort", end);
   await reader.history();
   signal.removeEventListener("abort", end);

@@ -1,21 +1,10 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
 import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { inChunks, queueKeysMax } from "@qmtl/core/queues";
 import { pause, type SdkClock } from "../../../control/clock.ts";
 import { hasReason, QmtlError } from "../../../rpc/index.ts";
-
-/** A queue that is read, with the position of its fold. Implemented by `QueueReplica`. */
-interface ReadKey {
-  readonly computeKey: string;
-  /** Seq of the next effective record; 0 reads from the first. */
-  readonly nextSeq: number;
-  /** If set, reading begins at this row instead. */
-  readonly fromRow?: number | undefined;
-  /** Takes how far a feed stands; see `QueueReplica.takeWatermark`. */
-  takeWatermark?(source: string, row: number, timeMs: number): void;
-}
+import type { ReadKey, RunnerLink } from "./runner-link.ts";
 
 export interface QueueReaderOptions {
   readonly data: Client<typeof QueueDataService>;
@@ -23,9 +12,11 @@ export interface QueueReaderOptions {
   readonly keys: readonly ReadKey[];
   /** Takes the records of one message, in order; none when a feed is known to stand further. */
   readonly onRecords: (records: readonly WireRecord[]) => void;
+  /** Over which new records come. */
+  readonly link: Pick<RunnerLink, "follow">;
   readonly onProblem: (problem: string) => void;
   /**
-   * Called when the log no longer holds what was read from it, or has no such key: reading again cannot help, and the
+   * Called when the log no longer holds the stored records, or has no such key: reading again cannot help, and the
    * reader stops.
    *
    * @default reported as a problem, and reading is tried again
@@ -40,14 +31,14 @@ const againMsMax = 4_000;
 const silentMsMax = 30_000;
 
 /**
- * Reads queues, one stream for each `queueKeysMax` of them: first the stored records, then new ones. After a break a
- * stream continues from where it was.
+ * Reads queues: first the stored records, one stream for each `queueKeysMax` of them, then new ones over the runner's
+ * link. After a break both continue from where they were.
  */
 export class QueueReader {
   readonly #options: QueueReaderOptions;
   readonly #stop = new AbortController();
   readonly #streams: readonly (readonly ReadKey[])[];
-  #loops: Promise<unknown> = Promise.resolve();
+  #unfollow: (() => void) | undefined;
 
   constructor(options: QueueReaderOptions) {
     this.#options = options;
@@ -63,7 +54,7 @@ export class QueueReader {
     let failures = 0;
     while (!this.#stop.signal.aborted) {
       try {
-        await this.#read(keys, true);
+        await this.#read(keys);
         return;
       } catch (failure) {
         failures++;
@@ -74,28 +65,13 @@ export class QueueReader {
 
   /** Continues with new records until stopped. */
   follow(): void {
-    this.#loops = Promise.all(this.#streams.map((keys) => this.#follow(keys)));
+    const { link, keys, onRecords } = this.#options;
+    if (!this.#stop.signal.aborted) this.#unfollow ??= link.follow({ keys, onRecords });
   }
 
-  async stop(): Promise<void> {
+  stop(): void {
     this.#stop.abort();
-    await this.#loops;
-  }
-
-  async #follow(keys: readonly ReadKey[]): Promise<void> {
-    let failures = 0;
-    while (!this.#stop.signal.aborted) {
-      try {
-        await this.#read(keys, false, () => {
-          failures = 0;
-        });
-        // The server ended the stream, as one that stops does.
-        await pause(this.#options.clock, againMs, this.#stop.signal);
-      } catch (failure) {
-        failures++;
-        await this.#wait(failure, failures);
-      }
-    }
+    this.#unfollow?.();
   }
 
   async #wait(failure: unknown, failures: number): Promise<void> {
@@ -111,11 +87,7 @@ export class QueueReader {
     await pause(this.#options.clock, delayMs, this.#stop.signal);
   }
 
-  async #read(
-    read: readonly ReadKey[],
-    historyOnly: boolean,
-    onUp: () => void = () => {},
-  ): Promise<void> {
+  async #read(read: readonly ReadKey[]): Promise<void> {
     const { data, clock, onRecords } = this.#options;
     const keys = read.map(({ computeKey, nextSeq, fromRow }) => ({
       computeKey,
@@ -129,16 +101,11 @@ export class QueueReader {
     this.#stop.signal.addEventListener("abort", end);
     let watch = clock.setTimer(end, silentMsMax);
     try {
-      const stream = data.consume({ keys, historyOnly }, { signal: call.signal });
-      for await (const { records, watermarks } of stream) {
+      const stream = data.consume({ keys, historyOnly: true }, { signal: call.signal });
+      for await (const { records } of stream) {
         watch.cancel();
         watch = clock.setTimer(end, silentMsMax);
-        onUp();
-        for (const { source, row, time } of watermarks) {
-          const timeMs = time === undefined ? Number.NEGATIVE_INFINITY : timestampMs(time);
-          for (const key of read) key.takeWatermark?.(source, Number(row), timeMs);
-        }
-        if (records.length > 0 || watermarks.length > 0) onRecords(records);
+        if (records.length > 0) onRecords(records);
         if (this.#stop.signal.aborted) return;
       }
     } finally {

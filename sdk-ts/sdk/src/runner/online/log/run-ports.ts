@@ -6,6 +6,7 @@ import type { OngoingRun, RunClock, RunTasks } from "../session/ongoing-run.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { HeldLeases } from "./held-leases.ts";
 import type { ReplicaPort } from "./queue-replica.ts";
+import type { RunnerLink } from "./runner-link.ts";
 
 /** Access to the queues of a run's nodes, in the name of its session. */
 interface RunQueues {
@@ -14,6 +15,7 @@ interface RunQueues {
   /** Calls in the name of the session. */
   readonly tickets: TicketedCalls;
   readonly leases: HeldLeases;
+  readonly link: RunnerLink;
   readonly replicaPort: ReplicaPort;
 }
 

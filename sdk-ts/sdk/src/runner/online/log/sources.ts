@@ -55,6 +55,7 @@ export class OnlineSources {
       data: ports.data,
       clock: ports.clock,
       keys: [...this.replicas.values()],
+      link: ports.link,
       onRecords: (records) => this.#read(records),
       onProblem: (problem) => ports.reports.problem(problem),
       onGone: (failure) => ports.run.fail(failure),
@@ -100,14 +101,15 @@ export class OnlineSources {
     for (const holder of this.#holders) holder.pump();
   }
 
-  /** Stops publishing and gives up the leases. */
+  /** Stops publishing, takes back what has not passed, and gives up the leases. */
   release(): void {
     for (const holder of this.#holders) holder.stop();
+    this.#options.ports.link.withdraw(this.replicas.values());
     this.#options.ports.leases.drop(this.replicas.values());
   }
 
-  stop(): Promise<void> {
-    return this.#reader.stop();
+  stop(): void {
+    this.#reader.stop();
   }
 
   #makeReplica(nodeId: string, computeKey: string): QueueReplica {
@@ -140,8 +142,6 @@ export class OnlineSources {
 
 const againMs = 100;
 const againMsMax = 2_000;
-/** Timeout of leaving the runner sets, milliseconds. */
-const leaveMsMax = 2_000;
 
 /** Enters this session into the runner sets of the feeds it reads, and takes it out at the end. */
 export class RunnerSets {
@@ -179,23 +179,16 @@ export class RunnerSets {
   /** Leaves all sets. */
   async leave(): Promise<void> {
     this.#stop.abort();
-    const sources = [...this.#entering.keys()];
     await Promise.all(this.#entering.values());
-    const { queues, tickets } = this.#ports;
-    if (sources.length === 0) return;
-    const limit = { timeoutMs: leaveMsMax };
-    await tickets
-      .call((ticket) => queues.deleteReplayRunner({ ticket, sources }, limit))
-      .catch(() => undefined);
+    if (this.#entering.size > 0) this.#ports.link.leaveFeeds();
   }
 
   async #enter(source: string): Promise<void> {
-    const { queues, tickets, clock, reports } = this.#ports;
+    const { link, clock, reports } = this.#ports;
     const { signal } = this.#stop;
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        const enter = (ticket: string) => queues.createReplayRunner({ ticket, sources: [source] });
-        await tickets.call(enter, signal);
+        await link.ready([source], signal);
         // From now on the barrier waits for this session at every row of the feed.
         this.#sources.claim(source);
         return;

@@ -57,12 +57,11 @@ async function rig(pins: readonly string[]) {
       clock: new ManualClock(),
       queues: { listQueuesByTag: async () => ({ queues: [queue], nextPageToken: "" }) },
       data: {
-        async *consume({ historyOnly }: { historyOnly: boolean }, at: { signal: AbortSignal }) {
+        async *consume() {
           yield { records: records("c", [1, 2]), watermarks: [] };
-          if (!historyOnly)
-            await new Promise((resolve) => at.signal.addEventListener("abort", resolve));
         },
       },
+      link: { follow: () => () => {} },
       replicaPort,
       run: { moveOn: () => {}, guard: (work: () => void) => work() },
       reports: { problem: () => {} },

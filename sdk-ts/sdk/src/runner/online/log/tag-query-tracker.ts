@@ -104,7 +104,7 @@ export class TagQueryTracker {
     this.#stop.abort();
     this.poke();
     // A reader tries again until it is stopped, and the loop may be waiting for one.
-    await Promise.all([...this.#queues.values()].map(({ reader }) => reader.stop()));
+    for (const { reader } of this.#queues.values()) reader.stop();
     await this.#loop;
   }
 
@@ -217,7 +217,7 @@ export class TagQueryTracker {
     for (const [nodeId, { reader }] of this.#queues) {
       if (wanted.has(nodeId)) continue;
       this.#queues.delete(nodeId);
-      this.#options.ports.tasks.track(reader.stop());
+      reader.stop();
     }
   }
 
@@ -242,6 +242,7 @@ export class TagQueryTracker {
       data: ports.data,
       clock: ports.clock,
       keys: [replica],
+      link: ports.link,
       onRecords: (records) => {
         for (const record of records) replica.read(record);
         ports.run.moveOn();

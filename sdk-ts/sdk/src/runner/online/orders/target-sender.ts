@@ -1,12 +1,7 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { Client } from "@connectrpc/connect";
-import {
-  type OrderService,
-  type SetTargetsRequest,
-  SetTargetsRequestSchema,
-  type SetTargetsResponse,
-} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import type { Taken } from "@qmtl/contracts/qmtl/gateway/v1/runner_service_pb";
+import type { TargetUpdateSchema } from "@qmtl/contracts/qmtl/order/v1/target_pb";
 import type { ExecutionDomain } from "@qmtl/core/gate";
 import {
   type ControlSession,
@@ -17,10 +12,10 @@ import {
   type SdkClock,
   type SenderClaim,
 } from "../../../control/index.ts";
-import { hasReason } from "../../../rpc/qmtl-error.ts";
 import { reasonName } from "../../../rpc/reason-code.ts";
 import type { ComputedBucket, FeedEnd } from "../compute/clocks.ts";
 import type { SliceTaker, StrategySlice } from "../compute/swap.ts";
+import type { RunnerLink } from "../log/runner-link.ts";
 import type { Evaluations } from "../session/online-run.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { HostedStrategy } from "./hosted-strategy.ts";
@@ -28,12 +23,12 @@ import { type StatedTargets, sidesOf } from "./target-book.ts";
 import { TargetResend } from "./target-resend.ts";
 
 interface TargetSenderOptions {
-  readonly orders: Client<typeof OrderService>;
+  readonly link: Pick<RunnerLink, "end">;
   readonly clock: SdkClock;
   readonly gate: OrderGate;
   /** The strategies of the session. Those that were taken out send nothing. */
   readonly strategies: readonly HostedStrategy[];
-  readonly session: Pick<ControlSession, "ticket" | "dropTicket" | "follow">;
+  readonly session: Pick<ControlSession, "follow">;
   /** Counters of the process, which go to the gateway with each call. */
   readonly evaluations: Evaluations;
   readonly reports: RunReports;
@@ -50,19 +45,17 @@ export interface SliceListener {
 
 /** Largest number of slices that may wait for their end to be answered. */
 const waitingSlicesMax = 64;
-/** Longest time that a call may take, milliseconds. */
-const callMsMax = 10_000;
 const againMs = 100;
 const againMsMax = 2_000;
 
 /**
- * Decides the targets of all strategies at each moment and reports its end to the gateway, with one call for all
- * strategies and for all feeds whose rows end there. The call is repeated until it is answered; then the rows are ended.
- * A target is sent if it changed or was not taken under the lease in force.
+ * Decides the targets of all strategies at each moment and reports its end to the gateway, with one statement for all
+ * strategies and for all feeds whose rows end there. It is repeated until it is taken; then the rows are ended. A target
+ * is sent if it changed or was not taken under the lease in force.
  *
  * A barrier lets no row pass before the one before was ended, unless nothing may order, or this session was dropped: of
  * several slices that wait, no target but the last one's could be taken. They are decided on in order, and end with one
- * call.
+ * statement.
  */
 export class TargetSender implements SliceTaker {
   readonly #options: TargetSenderOptions;
@@ -189,14 +182,13 @@ export class TargetSender implements SliceTaker {
     }
   }
 
-  /** Ends the rows of the slice decided last; repeats the call until the gateway answers. */
+  /** Ends the rows of the slice decided last; states that again until the gateway has taken it. */
   async #end(): Promise<void> {
     const slice = this.#decided;
     if (slice === undefined) return;
-    const { clock, session, reports } = this.#options;
+    const { clock, reports } = this.#options;
     const signal = this.#stop.signal;
     for (let failures = 0; !signal.aborted; failures++) {
-      const { ticket } = session;
       const giveUp = new AbortController();
       try {
         await this.#call(slice, giveUp);
@@ -207,7 +199,6 @@ export class TargetSender implements SliceTaker {
           this.#mustRepeat = false;
           continue;
         }
-        if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) session.dropTicket(ticket);
         reports.problem(failure instanceof Error ? failure.message : String(failure));
         const wake = new AbortController();
         this.#retryNow = () => wake.abort();
@@ -262,15 +253,10 @@ export class TargetSender implements SliceTaker {
     return answered(passed, await response);
   }
 
-  #send(
-    claim: SenderClaim,
-    content: TargetsContent,
-    signal = this.#stop.signal,
-  ): Promise<SetTargetsResponse> {
-    const { orders, session, strategies, evaluations } = this.#options;
-    const caller = { ticket: session.ticket, strategies, evaluations };
-    const request = targetsRequest(caller, claim, content);
-    return orders.setTargets(request, { signal, timeoutMs: callMsMax });
+  #send(claim: SenderClaim, content: TargetsContent, signal = this.#stop.signal): Promise<Taken> {
+    const { link, strategies, evaluations } = this.#options;
+    const update = targetUpdate({ strategies, evaluations }, claim, content);
+    return link.end(update, signal);
   }
 }
 
@@ -303,7 +289,7 @@ function statedBy(strategy: HostedStrategy): StrategyStatement[] {
 }
 
 /** Takes the results of a call. Returns the reasons for which targets were refused. */
-function answered(passed: readonly StrategyStatement[], { results }: SetTargetsResponse): string[] {
+function answered(passed: readonly StrategyStatement[], { results }: Taken): string[] {
   const refused: string[] = [];
   let next = 0;
   for (const { strategy, stated } of passed) {
@@ -336,20 +322,19 @@ function answered(passed: readonly StrategyStatement[], { results }: SetTargetsR
 
 /** The caller that states targets, with its counters. */
 interface TargetsCaller {
-  readonly ticket: string;
   readonly strategies: readonly HostedStrategy[];
   readonly evaluations: Evaluations;
 }
 
 /**
- * Request that ends rows of a slice, with the targets to send, under the gate's claim. A target names the row of its
+ * Ends rows of a slice, with the targets to send, under the gate's claim. A target names the row of its
  * instrument's mark source, or another one where that has none.
  */
-function targetsRequest(
-  { ticket, strategies, evaluations }: TargetsCaller,
+function targetUpdate(
+  { strategies, evaluations }: TargetsCaller,
   claim: SenderClaim,
   { slice, ends, stated }: TargetsContent,
-): SetTargetsRequest {
+): MessageInitShape<typeof TargetUpdateSchema> {
   const running = strategies.filter(({ isOut }) => !isOut);
   const wanted = strategies.map(({ strategyId, state: { wantedOrders: count } }) => {
     return { strategyId, count: BigInt(count) };
@@ -360,35 +345,31 @@ function targetsRequest(
     decided?.row ??
     0;
   const targets = stated.flatMap((by) => by.stated.targets.map((each) => ({ ...by, ...each })));
-  const request: MessageInitShape<typeof SetTargetsRequestSchema> = {
-    ticket,
-    update: {
-      claim: {
-        leaseId: claim.leaseId,
-        fence: BigInt(claim.fence),
-        domain: domainToProto(claim.domain),
-      },
-      targets: targets.map(({ strategy, strategyId, target, value, sizedRow }) => ({
-        strategyId,
-        instrument: target.instrument,
-        size: { case: "weight", value },
-        row: BigInt(rowOf(strategy, target.markSource)),
-        bucketEndTime,
-        inputWatermarkTime: bucketEndTime,
-        ...(sizedRow < 0 ? {} : { sizedRow: BigInt(sizedRow) }),
-        ...(target.drift > 0 ? { rebalance: { drift: target.drift } } : {}),
-      })),
-      // A bucket of computed queues alone ends no row of a feed.
-      ends: ends.map(({ source, row }) => ({ source, row: BigInt(row) })),
-      strategyIds: running.map(({ strategyId }) => strategyId),
-      wantedOrders: wanted.reduce((sum, { count }) => sum + count, 0n),
-      // Of one strategy, they are all its own.
-      wanted: wanted.length > 1 ? wanted : [],
-      sharedEvaluations: BigInt(evaluations.shared),
-      ownEvaluations: BigInt(evaluations.own),
+  return {
+    claim: {
+      leaseId: claim.leaseId,
+      fence: BigInt(claim.fence),
+      domain: domainToProto(claim.domain),
     },
+    targets: targets.map(({ strategy, strategyId, target, value, sizedRow }) => ({
+      strategyId,
+      instrument: target.instrument,
+      size: { case: "weight", value },
+      row: BigInt(rowOf(strategy, target.markSource)),
+      bucketEndTime,
+      inputWatermarkTime: bucketEndTime,
+      ...(sizedRow < 0 ? {} : { sizedRow: BigInt(sizedRow) }),
+      ...(target.drift > 0 ? { rebalance: { drift: target.drift } } : {}),
+    })),
+    // A bucket of computed queues alone ends no row of a feed.
+    ends: ends.map(({ source, row }) => ({ source, row: BigInt(row) })),
+    strategyIds: running.map(({ strategyId }) => strategyId),
+    wantedOrders: wanted.reduce((sum, { count }) => sum + count, 0n),
+    // Of one strategy, they are all its own.
+    wanted: wanted.length > 1 ? wanted : [],
+    sharedEvaluations: BigInt(evaluations.shared),
+    ownEvaluations: BigInt(evaluations.own),
   };
-  return create(SetTargetsRequestSchema, request);
 }
 
 /** The most frequent reasons, explained to whoever runs the strategy. */

@@ -4,7 +4,7 @@ import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_servic
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { RunnerService } from "@qmtl/contracts/qmtl/gateway/v1/runner_service_pb";
 import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { clientTls } from "../../../config/index.ts";
@@ -17,7 +17,7 @@ export interface OnlineServices {
   readonly control: Client<typeof ControlStreamService>;
   readonly queues: Client<typeof QueueService>;
   readonly data: Client<typeof QueueDataService>;
-  readonly orders: Client<typeof OrderService>;
+  readonly runners: Client<typeof RunnerService>;
   readonly worlds: Client<typeof WorldService>;
   readonly accounts: Client<typeof AccountService>;
   readonly system: Client<typeof SystemService>;
@@ -41,7 +41,7 @@ export function onlineServices(options: OnlineOptions): OnlineServices {
     control: connection.client(ControlStreamService),
     queues: connection.client(QueueService),
     data: connection.client(QueueDataService),
-    orders: connection.client(OrderService),
+    runners: connection.client(RunnerService),
     worlds: connection.client(WorldService),
     accounts: connection.client(AccountService),
     system: connection.client(SystemService),

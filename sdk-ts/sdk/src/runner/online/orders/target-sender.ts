@@ -76,8 +76,8 @@ export class TargetSender implements SliceTaker {
   #mustRepeat = false;
   #isRunning = false;
   #retryNow: (() => void) | undefined;
-  /** Gives up the call that is under way without a lease. */
-  #giveUp: AbortController | undefined;
+  /** Gives up the calls of one attempt to end a slice. */
+  #attempt = new AbortController();
   #done: Promise<void> = Promise.resolve();
 
   constructor(options: TargetSenderOptions) {
@@ -115,8 +115,8 @@ export class TargetSender implements SliceTaker {
     this.#resend.cancel();
     targets.restate();
     this.#repeat();
-    // The slice waits for what is stated under the lease: it does not end for a call that was sent without one.
-    this.#giveUp?.abort();
+    // The slice waits for what is stated under the lease: it does not end for a call that was sent before.
+    this.#attempt.abort();
     this.#retryNow?.();
   }
 
@@ -139,6 +139,7 @@ export class TargetSender implements SliceTaker {
       });
     }
     this.#stop.abort();
+    this.#attempt.abort();
     this.#resend.cancel();
     this.#retryNow?.();
     await this.#done;
@@ -197,13 +198,14 @@ export class TargetSender implements SliceTaker {
     const signal = this.#stop.signal;
     for (let failures = 0; !signal.aborted; failures++) {
       const { ticket } = session;
-      const giveUp = new AbortController();
+      const attempt = new AbortController();
+      this.#attempt = attempt;
       try {
-        await this.#call(slice, giveUp);
+        await this.#call(slice);
         return;
       } catch (failure) {
         if (signal.aborted) return;
-        if (giveUp.signal.aborted) {
+        if (attempt.signal.aborted) {
           this.#mustRepeat = false;
           continue;
         }
@@ -213,8 +215,6 @@ export class TargetSender implements SliceTaker {
         this.#retryNow = () => wake.abort();
         await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), wake.signal);
         this.#retryNow = undefined;
-      } finally {
-        this.#giveUp = undefined;
       }
     }
   }
@@ -223,7 +223,7 @@ export class TargetSender implements SliceTaker {
    * Sends the targets that the router does not have, with the ends. A claim states one domain: strategies in other ones
    * come before, in calls of their own, so that all of them are taken at the marks of this slice.
    */
-  async #call(slice: StrategySlice, giveUp: AbortController): Promise<void> {
+  async #call(slice: StrategySlice): Promise<void> {
     const { gate } = this.#options;
     const stated = this.#options.strategies.flatMap((strategy) => statedBy(strategy));
     const open = stated.filter((each) => gate.refusal(each) === null);
@@ -238,12 +238,7 @@ export class TargetSender implements SliceTaker {
     for (const domain of domains) await emit(domain, []);
     const ends = this.#ends;
     const isSent = last !== undefined && (await emit(last, ends));
-    if (!isSent) {
-      const claim = gate.standingClaim();
-      if (claim.leaseId === "") this.#giveUp = giveUp;
-      const signal = AbortSignal.any([this.#stop.signal, giveUp.signal]);
-      await this.#send(claim, { slice, ends, stated: [] }, signal);
-    }
+    if (!isSent) await this.#send(gate.standingClaim(), { slice, ends, stated: [] });
     if (refused.length > 0 && !this.#stop.signal.aborted) this.#resend.answered(refused.flat());
   }
 
@@ -262,15 +257,11 @@ export class TargetSender implements SliceTaker {
     return answered(passed, await response);
   }
 
-  #send(
-    claim: SenderClaim,
-    content: TargetsContent,
-    signal = this.#stop.signal,
-  ): Promise<SetTargetsResponse> {
+  #send(claim: SenderClaim, content: TargetsContent): Promise<SetTargetsResponse> {
     const { orders, session, strategies, evaluations } = this.#options;
     const caller = { ticket: session.ticket, strategies, evaluations };
     const request = targetsRequest(caller, claim, content);
-    return orders.setTargets(request, { signal, timeoutMs: callMsMax });
+    return orders.setTargets(request, { signal: this.#attempt.signal, timeoutMs: callMsMax });
   }
 }
 

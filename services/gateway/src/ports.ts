@@ -112,6 +112,8 @@ export interface SliceCall {
   readonly ends: readonly EndedRow[];
   /** It was sent under an order lease. */
   readonly isArmed: boolean;
+  /** Fence of the gate under which it was sent. */
+  readonly fence: number;
   /** Refuses all of its targets: its rows have ended. */
   refuse(reason: string): void;
   /** Takes the answer of an earlier call if it ends the same rows with the same targets; false if it does not. */

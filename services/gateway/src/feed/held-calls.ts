@@ -66,6 +66,13 @@ export class HeldCalls {
     return taken !== undefined && call.answerAs(taken);
   }
 
+  /** Calls of a session that are held. */
+  of(sessionId: string): SliceCall[] {
+    return [...this.#held.values()]
+      .filter(({ call }) => call.sessionId === sessionId)
+      .map(({ call }) => call);
+  }
+
   /** Removes and returns the calls that end a row of these feeds. */
   collect(sources: ReadonlySet<string>): readonly HeldCall[] {
     const own: HeldCall[] = [];

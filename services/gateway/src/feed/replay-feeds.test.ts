@@ -74,7 +74,7 @@ async function openRig(logger: Logger = silentLogger) {
         applied = listener;
         return () => {};
       },
-      state: () => undefined,
+      state: () => create(GateStateSchema, { fence: 2n }),
     },
     stagesOf: async () => [],
     live: { show: () => {}, showAgain: () => {} },
@@ -95,9 +95,10 @@ async function openRig(logger: Logger = silentLogger) {
 }
 
 /** A call that ends row 5, under a lease or without one. */
-function lastEnd(sessionId: string, isArmed: boolean): SliceCall {
+function lastEnd(sessionId: string, isArmed: boolean, fence = 2): SliceCall {
   return {
-    ...{ sessionId, worldId: "w", strategies: ["s"], ends: [{ source: "day", row: 5 }], isArmed },
+    ...{ sessionId, worldId: "w", strategies: ["s"], ends: [{ source: "day", row: 5 }] },
+    ...{ isArmed, fence },
     refuse: () => {},
     answerAs: () => false,
   };
@@ -209,4 +210,38 @@ test("a slice ends without a lease for a runner that has had one for longer than
   await feeds.end(lastEnd("runner", false), 10_000);
 
   expect(taken).toMatchObject([{ sessionId: "runner", isArmed: false }]);
+});
+
+test("a slice waits until a runner has a lease that was given since the gate opened, and of that gate", async () => {
+  await using rig = await openRig();
+  const { feeds, runners, taken, openGate } = rig;
+  runners.add("runner");
+  await feeds.ready();
+  openGate();
+
+  const before = feeds.end(lastEnd("runner", true, 1), 10_000);
+  before.catch(() => {});
+  feeds.leaseGranted("runner");
+  await feeds.refresh();
+  expect(taken).toEqual([]);
+
+  const current = feeds.end(lastEnd("runner", true), 10_000);
+  await current;
+  expect(taken).toMatchObject([{ fence: 2 }]);
+});
+
+test("an end that was sent under the lease of before counts once the runner has a new one", async () => {
+  await using rig = await openRig();
+  const { feeds, runners, taken, openGate } = rig;
+  runners.add("runner");
+  await feeds.ready();
+  openGate();
+
+  const held = feeds.end(lastEnd("runner", true), 10_000);
+  await feeds.refresh();
+  expect(taken).toEqual([]);
+  feeds.leaseGranted("runner");
+
+  await held;
+  expect(taken).toMatchObject([{ isArmed: true }]);
 });

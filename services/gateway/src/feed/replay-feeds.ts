@@ -183,7 +183,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   async end(call: SliceCall, waitMs: number): Promise<void> {
     await this.ready();
-    await this.#timelines.end(call, waitMs, call.isArmed || this.#isLongLeased(call.sessionId));
+    await this.#timelines.end(call, waitMs, this.#isArmed(call));
   }
 
   whyUnbooked(source: string): string | undefined {
@@ -222,15 +222,20 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     if (this.#leasedMs.has(sessionId)) return;
     if (this.#leasedMs.size >= leasedMax) this.#leasedMs.clear();
     this.#leasedMs.set(sessionId, this.#ports.clock.monotonicMs());
+    this.#timelines.leased(sessionId, (call) => this.#isArmed(call));
   }
 
   /**
-   * Whether a session has nothing to state under its lease, although its call names none. A call that was sent before
-   * the lease arrived looks the same: it proves nothing, and is over by now.
+   * Whether a call states something under a lease of the gate as it is, given since it opened. One under the lease of
+   * before may be the last: a runner whose lease then lapses would end slices without their orders. One that names no
+   * lease may have been sent before its sender knew of it; later than that, the sender has nothing to state.
    */
-  #isLongLeased(sessionId: string): boolean {
+  #isArmed({ sessionId, worldId, isArmed, fence }: SliceCall): boolean {
+    const { gates, clock } = this.#ports;
     const leasedMs = this.#leasedMs.get(sessionId);
-    return leasedMs !== undefined && this.#ports.clock.monotonicMs() - leasedMs > callMsMax;
+    if (leasedMs === undefined) return false;
+    if (!isArmed) return clock.monotonicMs() - leasedMs > callMsMax;
+    return BigInt(fence) >= (gates.state(worldId)?.fence ?? 0n);
   }
 
   /** Reads runner sets, limits and readers of all feeds again. Calls that come meanwhile share one more read. */

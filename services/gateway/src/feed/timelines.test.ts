@@ -16,6 +16,7 @@ class Call implements SliceCall {
   readonly sessionId: string;
   readonly ends: readonly EndedRow[];
   readonly isArmed: boolean;
+  readonly fence = 1;
   outcome = "";
 
   constructor(sessionId: string, ends: readonly EndedRow[], isArmed = false) {

@@ -150,7 +150,7 @@ export class Timelines implements OfferListener {
       throw rowHeld(this.whyHeld(source, row));
   }
 
-  /** A runner's call; see `BarrierEnds.end`. `isArmed`: its sender has a lease. */
+  /** A runner's call; see `BarrierEnds.end`. `isArmed`: its sender has a lease under the gate as it is. */
   async end(call: SliceCall, waitMs: number, isArmed: boolean): Promise<void> {
     const { sessionId, ends } = call;
     const isLast = ({ source, row }: EndedRow) => {
@@ -181,6 +181,11 @@ export class Timelines implements OfferListener {
     );
     this.#ended(call, isArmed);
     await taken;
+  }
+
+  /** A session was given a lease: of its calls that are held, these count as stated under it. */
+  leased(sessionId: string, isArmed: (call: SliceCall) => boolean): void {
+    for (const call of this.#calls.of(sessionId)) if (isArmed(call)) this.#ended(call, true);
   }
 
   /** A session is alive. */

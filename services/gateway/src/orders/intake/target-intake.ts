@@ -76,6 +76,10 @@ class EndingCall implements SliceCall {
     return this.call.isArmed;
   }
 
+  get fence(): number {
+    return this.call.claim.fence;
+  }
+
   refuse(reason: string): void {
     this.verdicts = this.call.targets.map(() => refused(reason));
   }

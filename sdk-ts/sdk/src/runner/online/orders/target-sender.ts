@@ -69,8 +69,8 @@ export class TargetSender implements SliceTaker {
   #mustRepeat = false;
   #isRunning = false;
   #retryNow: (() => void) | undefined;
-  /** Gives up the call that is under way without a lease. */
-  #giveUp: AbortController | undefined;
+  /** Gives up the calls of one attempt to end a slice. */
+  #attempt = new AbortController();
   #done: Promise<void> = Promise.resolve();
 
   constructor(options: TargetSenderOptions) {
@@ -108,8 +108,8 @@ export class TargetSender implements SliceTaker {
     this.#resend.cancel();
     targets.restate();
     this.#repeat();
-    // The slice waits for what is stated under the lease: it does not end for a call that was sent without one.
-    this.#giveUp?.abort();
+    // The slice waits for what is stated under the lease: it does not end for a call that was sent before.
+    this.#attempt.abort();
     this.#retryNow?.();
   }
 
@@ -132,6 +132,7 @@ export class TargetSender implements SliceTaker {
       });
     }
     this.#stop.abort();
+    this.#attempt.abort();
     this.#resend.cancel();
     this.#retryNow?.();
     await this.#done;
@@ -189,13 +190,14 @@ export class TargetSender implements SliceTaker {
     const { clock, reports } = this.#options;
     const signal = this.#stop.signal;
     for (let failures = 0; !signal.aborted; failures++) {
-      const giveUp = new AbortController();
+      const attempt = new AbortController();
+      this.#attempt = attempt;
       try {
-        await this.#call(slice, giveUp);
+        await this.#call(slice);
         return;
       } catch (failure) {
         if (signal.aborted) return;
-        if (giveUp.signal.aborted) {
+        if (attempt.signal.aborted) {
           this.#mustRepeat = false;
           continue;
         }
@@ -204,8 +206,6 @@ export class TargetSender implements SliceTaker {
         this.#retryNow = () => wake.abort();
         await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), wake.signal);
         this.#retryNow = undefined;
-      } finally {
-        this.#giveUp = undefined;
       }
     }
   }
@@ -214,7 +214,7 @@ export class TargetSender implements SliceTaker {
    * Sends the targets that the router does not have, with the ends. A claim states one domain: strategies in other ones
    * come before, in calls of their own, so that all of them are taken at the marks of this slice.
    */
-  async #call(slice: StrategySlice, giveUp: AbortController): Promise<void> {
+  async #call(slice: StrategySlice): Promise<void> {
     const { gate } = this.#options;
     const stated = this.#options.strategies.flatMap((strategy) => statedBy(strategy));
     const open = stated.filter((each) => gate.refusal(each) === null);
@@ -229,12 +229,7 @@ export class TargetSender implements SliceTaker {
     for (const domain of domains) await emit(domain, []);
     const ends = this.#ends;
     const isSent = last !== undefined && (await emit(last, ends));
-    if (!isSent) {
-      const claim = gate.standingClaim();
-      if (claim.leaseId === "") this.#giveUp = giveUp;
-      const signal = AbortSignal.any([this.#stop.signal, giveUp.signal]);
-      await this.#send(claim, { slice, ends, stated: [] }, signal);
-    }
+    if (!isSent) await this.#send(gate.standingClaim(), { slice, ends, stated: [] });
     if (refused.length > 0 && !this.#stop.signal.aborted) this.#resend.answered(refused.flat());
   }
 
@@ -253,10 +248,10 @@ export class TargetSender implements SliceTaker {
     return answered(passed, await response);
   }
 
-  #send(claim: SenderClaim, content: TargetsContent, signal = this.#stop.signal): Promise<Taken> {
+  #send(claim: SenderClaim, content: TargetsContent): Promise<Taken> {
     const { link, strategies, evaluations } = this.#options;
     const update = targetUpdate({ strategies, evaluations }, claim, content);
-    return link.end(update, signal);
+    return link.end(update, this.#attempt.signal);
   }
 }
 

@@ -114,10 +114,10 @@ export class TargetSender implements SliceTaker {
     if (decided === undefined) return;
     this.#resend.cancel();
     targets.restate();
-    this.#repeat();
     // The slice waits for what is stated under the lease: it does not end for a call that was sent before.
     this.#attempt.abort();
     this.#retryNow?.();
+    this.#repeat();
   }
 
   /** The connection is back: reports the last end once more. */

@@ -374,6 +374,25 @@ test("a sender that ends the feeds of a slice one by one is answered for each", 
   expect(taken).toEqual([["a"], ["a"]]);
 });
 
+test("an end that is repeated while the next row is on its way to the log is answered at once", async () => {
+  const { timelines, end, taken, settle } = rig(["a"]);
+  end("a", 9);
+  await settle();
+  timelines.offer("f", "f/10", [{ row: 10, toRow: 10, timeMs: 10_000 }], {
+    sessionId: "s",
+    signal: never,
+  });
+  expect(timelines.stateOf("f")?.slice.phase).toBe("append");
+
+  const again = new Call("a", [{ source: "f", row: 9 }]);
+  await timelines.end(again, 10_000, false);
+  const other = new Call("a", [{ source: "f", row: 8 }]);
+  await timelines.end(other, 10_000, false);
+
+  expect([again.outcome, other.outcome]).toEqual(["taken", "BUCKET_STALE"]);
+  expect(taken).toEqual([["a"]]);
+});
+
 test("feeds are joined once nothing is under way in them", async () => {
   const { timelines, passed, publish, settle } = rig([]);
   const other = { source: "g", logRow: 4, endMs: 9_000, untilMs: null, isEnded: false };

@@ -162,7 +162,7 @@ export class Timelines implements OfferListener {
       const standing = this.stateOf(source)?.runners.get(sessionId)?.standing;
       return standing !== undefined && standing !== "in";
     });
-    const isCurrent = !isMissed && ends.every(isLast);
+    const isCurrent = !isMissed && ends.every(isLast) && !this.#isOver(call);
     const known = ends.some(({ source }) => this.stateOf(source)?.runners.has(sessionId) === true);
     if (!known) this.#keepEarly(call);
     if (!isCurrent) {
@@ -227,6 +227,20 @@ export class Timelines implements OfferListener {
 
   whyHeld(source: string, row: OfferedRow): string {
     return whyRowHeld(this.stateOf(source), source, row);
+  }
+
+  /**
+   * Whether the slice that a call ends rows of is over, although its rows are the last in the log: rows of the next one
+   * are on their way there. Its sender will have to end those, and waits for this answer first.
+   */
+  #isOver({ sessionId, ends }: SliceCall): boolean {
+    const state = this.stateOf(ends[0]?.source ?? "");
+    if (state?.slice.phase !== "append") return false;
+    for (const source of state.runners.get(sessionId)?.feeds.keys() ?? []) {
+      const feed = state.feeds.get(source);
+      if (feed?.isPassing === true || feed?.endMs === state.slice.timeMs) return true;
+    }
+    return false;
   }
 
   /** Whether a runner has to end further rows of the slice that it ends a row of. */

@@ -1,13 +1,16 @@
-import type { DescService } from "@bufbuild/protobuf";
+import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
-import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import {
+  type OwnerFrame,
+  RunnerService,
+  type SliceEndSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/runner_service_pb";
 import type { Connection } from "@qmtl/sdk/rpc";
 import { stopwatchMs } from "./engine-stopwatch.ts";
 
 /** Latencies in milliseconds of the orders that runners on one connection caused. */
 export interface OrderTimes {
-  /** From the bar effective in the log, as the runner reads it, to the broker's acceptance answered. */
+  /** From the bar as the runner is shown it, booked, to the broker's acceptance answered. */
   readonly barToAccepted: number[];
   /** From the target sent to the broker's acceptance answered: journal commit and broker commit. */
   readonly targetToAccepted: number[];
@@ -18,18 +21,10 @@ export function timedConnection(
   connection: Connection,
   times: OrderTimes,
 ): Pick<Connection, "client"> {
-  const arrivals = new BarArrivals();
   const client = <S extends DescService>(service: S): Client<S> => {
     const made = connection.client(service);
-    if (service.typeName === QueueDataService.typeName)
-      return Object.assign(made, {
-        consume: noting(connection.client(QueueDataService), arrivals),
-      });
-    if (service.typeName === OrderService.typeName)
-      return Object.assign(made, {
-        setTargets: timing(connection.client(OrderService), arrivals, times),
-      });
-    return made;
+    if (service.typeName !== RunnerService.typeName) return made;
+    return Object.assign(made, { attach: timing(connection.client(RunnerService), times) });
   };
   return { client };
 }
@@ -53,36 +48,62 @@ class BarArrivals {
   }
 }
 
-function noting(
-  inner: Client<typeof QueueDataService>,
-  arrivals: BarArrivals,
-): Client<typeof QueueDataService>["consume"] {
-  return async function* consume(...args) {
-    for await (const message of inner.consume(...args)) {
-      const now = stopwatchMs();
-      for (const { body } of message.records) {
-        if (body.case === "rows") arrivals.note(Number(body.value.row), now);
-      }
-      yield message;
-    }
+type Attach = Client<typeof RunnerService>["attach"];
+type Frame = Parameters<Attach>[0] extends AsyncIterable<infer F> ? F : never;
+type FrameEnd = Pick<MessageInitShape<typeof SliceEndSchema>, "number" | "update">;
+
+function timing(inner: Client<typeof RunnerService>, times: OrderTimes): Attach {
+  return (frames, options) => {
+    const watch = new FrameWatch(times);
+    return watch.received(inner.attach(watch.sent(frames), options));
   };
 }
 
-function timing(
-  inner: Client<typeof OrderService>,
-  arrivals: BarArrivals,
-  times: OrderTimes,
-): Client<typeof OrderService>["setTargets"] {
-  return async (...args) => {
-    const start = stopwatchMs();
-    const answer = await inner.setTargets(...args);
-    const end = stopwatchMs();
-    const orders = answer.results.flatMap(({ clientOrderIds }) => clientOrderIds);
-    const came = arrivals.take(Number(args[0].update?.ends?.[0]?.row ?? -1));
-    if (orders.length > 0) {
-      times.targetToAccepted.push(end - start);
-      if (came !== undefined) times.barToAccepted.push(end - came);
+/** Times the slice ends of one stream. */
+class FrameWatch {
+  readonly #times: OrderTimes;
+  readonly #arrivals = new BarArrivals();
+  /** When the ends that are not answered were sent, by number. */
+  readonly #sent = new Map<bigint, { readonly startMs: number; readonly cameMs?: number }>();
+
+  constructor(times: OrderTimes) {
+    this.#times = times;
+  }
+
+  async *sent(frames: Parameters<Attach>[0]): AsyncGenerator<Frame> {
+    for await (const frame of frames) {
+      const { body } = frame;
+      if (body?.case === "end") this.#ending(body.value);
+      yield frame;
     }
-    return answer;
-  };
+  }
+
+  async *received(frames: AsyncIterable<OwnerFrame>): AsyncGenerator<OwnerFrame> {
+    for await (const frame of frames) {
+      this.#take(frame);
+      yield frame;
+    }
+  }
+
+  #ending({ number = 0n, update }: FrameEnd): void {
+    const cameMs = this.#arrivals.take(Number(update?.ends?.[0]?.row ?? -1));
+    const startMs = stopwatchMs();
+    this.#sent.set(number, cameMs === undefined ? { startMs } : { startMs, cameMs });
+  }
+
+  #take({ body }: OwnerFrame): void {
+    const nowMs = stopwatchMs();
+    if (body.case === "slice") {
+      for (const { body: record } of body.value.records)
+        if (record.case === "rows") this.#arrivals.note(Number(record.value.row), nowMs);
+    }
+    if (body.case !== "taken") return;
+    const { number, results } = body.value;
+    const sent = this.#sent.get(number);
+    this.#sent.delete(number);
+    const orders = results.flatMap(({ clientOrderIds }) => clientOrderIds);
+    if (sent === undefined || orders.length === 0) return;
+    this.#times.targetToAccepted.push(nowMs - sent.startMs);
+    if (sent.cameMs !== undefined) this.#times.barToAccepted.push(nowMs - sent.cameMs);
+  }
 }

@@ -20,10 +20,10 @@ import type { ReplayFeeds } from "./replay-feeds.ts";
 import type { SourceKeys } from "./source-keys.ts";
 
 export interface PublishPorts {
-  readonly dag: Peer;
-  readonly keys: SourceKeys;
-  readonly feeds: ReplayFeeds;
-  readonly live: RecordHub;
+  readonly dag: Pick<Peer, "unary" | "stream">;
+  readonly keys: Pick<SourceKeys, "learn" | "replayKey" | "barsOf">;
+  readonly feeds: Pick<ReplayFeeds, "offer" | "effective" | "feedEnded" | "refresh" | "showAgain">;
+  readonly live: Pick<RecordHub, "appended" | "hold" | "unsure">;
 }
 
 /** Records, and the ticket of the session that publishes them. */

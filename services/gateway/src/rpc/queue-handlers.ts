@@ -9,10 +9,15 @@ import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { type CallContext, type Handlers, type ServedService, serve } from "@qmtl/service-kit";
 import { consumeRows } from "../feed/consume-rows.ts";
 import { type PublishPorts, publishRows } from "../feed/publish-rows.ts";
+import type { ReplayFeeds } from "../feed/replay-feeds.ts";
+import type { SourceKeys } from "../feed/source-keys.ts";
 import { callOf, forwardService, forwardUnary } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 
 interface QueueServicePorts extends PublishPorts {
+  readonly dag: Peer;
+  readonly keys: SourceKeys;
+  readonly feeds: ReplayFeeds;
   readonly world: Peer;
   readonly runnerSets: RunnerSetHandlers;
 }

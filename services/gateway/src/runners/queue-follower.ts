@@ -19,7 +19,7 @@ const againMs = 100;
 const againMsMax = 2_000;
 
 interface FollowedPorts {
-  readonly dag: Peer;
+  readonly dag: Pick<Peer, "stream">;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Sends records that were read from the log; resolves when there is room for more. */

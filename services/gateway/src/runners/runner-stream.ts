@@ -44,8 +44,8 @@ interface RunnerCalls {
 
 export interface StreamPorts {
   readonly publish: PublishPorts;
-  readonly feeds: ReplayFeeds;
-  readonly live: RecordHub;
+  readonly feeds: Pick<ReplayFeeds, "heard" | "follow">;
+  readonly live: Pick<RecordHub, "follow" | "unfollow">;
   readonly calls: RunnerCalls;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -70,6 +70,7 @@ export class ContextExecutor {
   /** The executor does not fit the wiring or the held nodes, and rows must still be read to build one that does. */
   #mustRebuild = false;
   #isEnabled = false;
+  #isStopped = false;
   #isPumping = false;
 
   constructor(options: ContextExecutorOptions) {
@@ -121,13 +122,14 @@ export class ContextExecutor {
     return this.#options.replicas.size - this.#held.size;
   }
 
-  /** Lets buckets be computed: the log was read and leases were requested once. */
+  /** Lets buckets be computed: the log was read and leases were requested once. Once it is stopped, nothing does. */
   enable(): void {
-    this.#isEnabled = true;
+    this.#isEnabled = !this.#isStopped;
   }
 
   stop(): void {
     this.#isEnabled = false;
+    this.#isStopped = true;
   }
 
   /** Uses another wiring, and only these strategies, from the next bucket on. */

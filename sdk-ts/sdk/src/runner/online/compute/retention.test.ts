@@ -442,3 +442,20 @@ test("rows that have been freed are neither stood among nor taken for missing", 
   expect(isKept(until(historyRows + 49))).toBe(false);
   expect(isKept(until(historyRows + 10))).toBe(false);
 });
+
+test("a context that was stopped keeps the states to be stored, also when a lease is answered later", async () => {
+  const runner = await Runner.of(true, feedRows);
+  const all = [...runner.replicas.values()];
+  runner.grant(all);
+  for (let row = 0; row < 10; row++) runner.feed(false);
+
+  runner.executor.stop();
+  const [first] = all;
+  first!.leaseLost(first!.epoch + 1);
+  runner.executor.enable();
+  runner.settle();
+  runner.feed(false);
+
+  expect(runner.executor.heldCount).toBe(all.length);
+  expect(all.map(({ nextRow }) => nextRow)).toEqual(all.map(() => historyRows + 10));
+});

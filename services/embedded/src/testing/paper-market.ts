@@ -29,6 +29,16 @@ export function walk(
   return { interval: stepMs === dayMs ? "1d" : `${stepMs / 3_600_000}h`, lines };
 }
 
+/** Rates of funding every `stepMs`, of both signs and now and then missing. */
+export function rateWalk(seed: number, to: number, stepMs: number): LabFeed {
+  const random = seededNumbers(seed);
+  const lines = Array.from({ length: (to * dayMs) / stepMs }, (_, at) => {
+    const rate = (0.002 * (random() - 0.4)).toFixed(6);
+    return `${new Date(firstMs + at * stepMs).toISOString()},${random() < 0.1 ? "" : rate}`;
+  });
+  return { interval: `${stepMs / 3_600_000}h`, lines };
+}
+
 /** A holiday every week. */
 export const weekly = (day: number): boolean => day % 7 === 3;
 

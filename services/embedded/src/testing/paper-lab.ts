@@ -52,7 +52,7 @@ export interface LabOptions {
   /** More keys of each account, in YAML's braces. @default none */
   readonly more?: string;
   /** Funding of the instruments of feeds, by feed: lines of date and rate, read as source `rates_` and the feed. @default none */
-  readonly funding?: Readonly<Record<string, LabFeed>>;
+  readonly funding?: Readonly<Record<string, LabFeed>> | undefined;
   /** @default `main`, which lists the instruments of all feeds */
   readonly accounts?: Readonly<Record<string, LabAccount>>;
   /** Connection string of an empty PostgreSQL database. @default an embedded database */

@@ -4,6 +4,7 @@ import { connectTo } from "@qmtl/sdk/rpc";
 import { expect, test } from "vitest";
 import { delayed, type LabFeed, PaperLab } from "./testing/paper-lab.ts";
 import {
+  Carry,
   dayMs,
   firstMs,
   historyDays,
@@ -231,6 +232,27 @@ test.each([
   },
   300_000,
 );
+
+test("so does a strategy that trades by the rates that it is charged, and sizes between bars", async () => {
+  const funding = { a: rateWalk(34, days, 8 * hourMs) };
+  await using lab = await PaperLab.open({ a: walk(35, { to: days }) }, start, { funding });
+  const { config } = lab;
+  const made = () => new Carry("a", "8h");
+  const offline = await Runner.offline(made(), { config, from: start, until: "2100-01-01" });
+  await lab.createWorld("a");
+  await using runner = await Runner.session(made(), { config, worldId: "w" });
+  await lab.promote({ [await computing(runner)]: 1 });
+
+  await lab.advance("a");
+  await runner.done;
+
+  expect(offline.orders.length).toBeGreaterThan(60);
+  expect(offline.financing.funding).toBeLessThan(0);
+  expect(await lab.orders()).toEqual(
+    offline.orders.map(({ instrument, lots }) => `${instrument} ${lots / 1_000}`),
+  );
+  expect(Number(await lab.equity())).toBe(offline.equity.at(-1));
+}, 300_000);
 
 test("each strategy of a world has the returns and figures of its own offline run, whatever the world lives by", async () => {
   const feeds = scenarios["four feeds: holidays, an early end, a late listing, and half days"]!;

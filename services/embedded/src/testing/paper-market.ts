@@ -49,6 +49,40 @@ export function closesOf(source: string, interval: string) {
   return column(bars, "close", { name: `close_${source}` });
 }
 
+/** Goes against the rates of an instrument's funding: short where longs pay, long where they are paid. */
+export class Carry extends Strategy {
+  static readonly module = import.meta.url;
+  readonly #source: string;
+  readonly #interval: string;
+
+  /**
+   * @param source feed of the instrument
+   * @param interval of its rates
+   */
+  constructor(source: string, interval: string) {
+    super();
+    this.#source = source;
+    this.#interval = interval;
+  }
+
+  override setup(): void {
+    const source = `rates_${this.#source}`;
+    const rates = new StreamInput({
+      ...{ source, columns: ["rate"], interval: this.#interval, period: 1 },
+    });
+    const weight = new ProcessingNode({
+      name: "carry",
+      inputs: { rate: column(rates, "rate") },
+      period: 1,
+      compute: (w) => Math.max(-1, Math.min(1, -500 * w.rate.latest())),
+    });
+    const instrument = symbolOf(this.#source);
+    this.addNodes([
+      new WeightTargetNode({ signal: weight, instrument, weightMin: -1, weightMax: 1 }),
+    ]);
+  }
+}
+
 type Intervals = Readonly<Record<string, string>>;
 
 /** Of each feed a share of the capital that changes with every bar; some rest on another feed, too. */

@@ -185,9 +185,11 @@ export async function onlineGraph(
     feeds.set(node.source, await cache.rows(node, intervalSeconds * 1_000));
   }
   checkSchedules(streams.map(({ node }) => node));
-  for (const { node } of identified.targets) {
-    const funding = config.instruments[node.instrument]?.funding ?? null;
-    if (funding !== null) fundingColumn(node.instrument, funding, feeds.get(funding.source)!);
+  const booked = bookedSources(config);
+  for (const source of bookedBy(identified, config)) {
+    const rows = feeds.get(source);
+    for (const { instrument, column } of booked.get(source)?.funded ?? [])
+      if (rows !== undefined) fundingColumn(instrument, { source, column }, rows);
   }
   return {
     identified,
@@ -226,16 +228,12 @@ function withBookedStreams(
   identified: IdentifiedStrategy,
   { instruments, sources }: Pick<QmtlConfig, "instruments" | "sources">,
 ): IdentifiedStrategy {
-  const { graph, targets } = identified;
+  const { graph } = identified;
   const own = graph.nodes.flatMap(({ declared: { node } }) =>
     node instanceof StreamInput ? [node] : [],
   );
   const booked = bookedSources({ instruments });
-  const used = targets.flatMap(({ node }) => {
-    const { mark_source, funding } = instruments[node.instrument] ?? {};
-    return [mark_source, funding?.source];
-  });
-  const streams = [...new Set(used)].flatMap((source = "") => {
+  const streams = [...bookedBy(identified, { instruments })].flatMap((source) => {
     const entry = sources[source];
     const { columns = [], marked = [] } = booked.get(source) ?? {};
     const hasAll = (node: StreamInput) => columns.every((name) => node.outputs.includes(name));
@@ -253,6 +251,18 @@ function withBookedStreams(
   const leaves = [...graph.leaves, ...added.map(({ id }) => id)].sort();
   const nodes = [...firsts, ...graph.nodes.filter((node) => !isFirst(node))];
   return { ...identified, graph: { ...graph, nodes, leaves } };
+}
+
+/** Sources that mark or fund what a strategy trades. */
+function bookedBy(
+  { targets }: IdentifiedStrategy,
+  { instruments }: Pick<QmtlConfig, "instruments">,
+): ReadonlySet<string> {
+  const named = targets.flatMap(({ node }) => {
+    const { mark_source, funding } = instruments[node.instrument] ?? {};
+    return [mark_source, funding?.source];
+  });
+  return new Set(named.filter((source) => source !== undefined));
 }
 
 function checkSchedules(streams: readonly StreamInput[]): void {

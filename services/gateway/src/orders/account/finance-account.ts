@@ -8,8 +8,8 @@ const daysPerBookingMax = 512;
 
 /**
  * Charges the midnights between the account's last slice and a time `endMs`, at which a slice or a row of funding ends, on
- * the books as that last one left them. It is stored before the broker plays the bars of the new slice, so that the books are charged without its
- * fills also after a crash in between. Call it only within an exclusive operation of the account.
+ * the books as that last one left them. It is stored before the broker plays the bars of the new slice, so that the books
+ * are charged without its fills also after a crash in between. Call it only within an exclusive operation of the account.
  */
 export async function financeBefore(router: AccountRouter, endMs: number): Promise<void> {
   const { core, market } = router;

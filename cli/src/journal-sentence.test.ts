@@ -64,6 +64,25 @@ test.each([
     "the account receives 12.5 of interest and pays 0 of borrow fees for the day that ends at 2020-01-03T00:00:00.000Z",
   ],
   [
+    {
+      ...{ op: "fund", source: "rates", row: 4, timeMs: Date.UTC(2020, 0, 3), funding: 1.5 },
+      rates: [{ instrument: "BTC", rate: 0.0001 }],
+      missing: ["ETH"],
+    },
+    "the account pays 1.5 of funding at 2020-01-03T00:00:00.000Z: the rates of rates are 0.0001 for BTC, none for ETH",
+  ],
+  [
+    {
+      ...{ op: "fund", source: "rates", row: 5, timeMs: Date.UTC(2020, 0, 3), funding: -0.25 },
+      rates: [{ instrument: "BTC", rate: -0.0001 }],
+    },
+    "the account receives 0.25 of funding at 2020-01-03T00:00:00.000Z: the rates of rates are -0.0001 for BTC",
+  ],
+  [
+    { op: "fund", source: "rates", row: 3, timeMs: Date.UTC(2020, 0, 3), rates: [], funding: 0 },
+    "the account pays 0 of funding at 2020-01-03T00:00:00.000Z: the rates of rates are history",
+  ],
+  [
     { op: "seal", bucket: 1_420_156_800_000, instruments: ["BTC", "SPX"] },
     "returns are sealed at the marks of BTC, SPX at 2015-01-02T00:00:00.000Z",
   ],

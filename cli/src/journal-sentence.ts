@@ -60,6 +60,15 @@ const SENTENCES: Readonly<Record<string, (body: Body) => string | undefined>> = 
     const paid = Number(interest) < 0 ? "receives" : "pays";
     return `the account ${paid} ${money(Math.abs(Number(interest)))} of interest and pays ${money(borrowFees)} of borrow fees for the day that ends at ${time(timeMs)}`;
   },
+  fund: (body) => {
+    const { source, timeMs, rates, missing, funding } = body;
+    const stated = listOf(rates).map(fieldsOf);
+    const each = stated.map(({ instrument, rate }) => `${textOf(rate)} for ${textOf(instrument)}`);
+    const none = listOf(missing).map((instrument) => `none for ${textOf(instrument)}`);
+    const paid = Number(funding) < 0 ? "receives" : "pays";
+    const cost = `the account ${paid} ${money(Math.abs(Number(funding ?? 0)))} of funding`;
+    return `${cost} at ${time(timeMs)}: the rates of ${textOf(source)} are ${[...each, ...none].join(", ") || "history"}`;
+  },
   settings: settingsSentence,
   adjust_cash: (body) => `cash is adjusted by ${money(body.cash)}`,
   adjust_position: (body) =>

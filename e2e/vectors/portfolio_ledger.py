@@ -10,7 +10,7 @@ Run by hand: `python3 portfolio_ledger.py` writes portfolio-ledger.json again; `
   close = open + floor(open * (draw % 4001 - 2000 + tilt) / 100000). `jumps` adds percents of `before` to the open of a
   row, rounded down. High and low are the larger and the smaller of the two. Bars are rows first <= k <= last.
 
-The rules, each as the documentation of the product states it (docs/intent.md, docs/sdk.md, ADR 25, 28 and 36):
+The rules, each as the documentation of the product states it (docs/intent.md, docs/sdk.md, ADR 25, 28, 36 and 42):
 
 - A target is sized at the end of a row: weight x equity of the account / close, in whole lots toward zero. It is sized
   when it changes, in `momentum` at each decision. What is missing to it, held and waiting counted, is ordered.
@@ -21,6 +21,10 @@ The rules, each as the documentation of the product states it (docs/intent.md, d
 - Each midnight of the account's zone after the first bar's end costs a day: debit_rate on cash below 0, borrow_rate on the
   value of shorts, less cash_rate on cash above 0, over the days of a year. A midnight that is the end of a bar is charged
   after the fill and at the close of that bar, every other before the next bar, as the bar before left the account.
+- In the cases with `funding`, each weekday from 2004-01-01 on has rows that end at 08:00, 16:00 and 24:00, counted together from
+  0. The rate of row j is (draw % 41 - 16) / 100000, draws from seed 29, and j % 7 == 3 has a draw but no rate. A row costs
+  units held x mark x rate for each instrument: where a bar ends with it after the fill and at the close of that bar, before
+  its midnight, otherwise as the bar before left the account.
 - At an equity of 0 or less the account is ruined: what is held is closed at the next open, the equity is 0 from then on.
 """
 
@@ -73,6 +77,14 @@ CASES = {
         rates=DEBIT,
     ),
     "pairs-financed": dict(rows=520, leverage=1, walks={"A": walk(17, 5000), "B": walk(19, 8000)}, rates=SEOUL),
+    "leverage-2-funded": dict(
+        rows=400,
+        leverage=2,
+        walks={"X": walk(31, 10_000, tilt=20, jumps={140: 10, 290: -8})},
+        weights=[2, 1, 3, 0.5, -3, 2, 3, 0, 1.5, -1, 2.5, -2, 3, -1.5, 3.5, 1],
+        rates=DEBIT,
+        funding=29,
+    ),
     "ruin": dict(rows=300, leverage=1, walks={"X": walk(23, 3000, tilt=500)}, weights=[-1]),
 }
 
@@ -129,7 +141,7 @@ class Account:
     def __init__(self, leverage, rates):
         self.leverage = leverage
         self.rates = rates
-        self.interest = self.borrow_fees = 0.0
+        self.interest = self.borrow_fees = self.funding = 0.0
         self.cash = float(CASH)
         self.held, self.waiting, self.mark = {}, {}, {}
         self.fees = self.spread = 0.0
@@ -150,6 +162,11 @@ class Account:
         self.cash -= interest + borrowed
         self.interest += interest
         self.borrow_fees += borrowed
+
+    def fund(self, rate):
+        cost = rate * math.fsum(units * self.mark[name] for name, units in self.held.items())
+        self.cash -= cost
+        self.funding += cost
 
     def expected(self, name):
         return self.held.get(name, 0) + self.waiting.get(name, 0)
@@ -222,6 +239,16 @@ def midnights(rates, after, until):
     return [day * DAY - ahead for day in range(first, (until + ahead) // DAY + 1)]
 
 
+def funding_rows(ends, seed):
+    """Rates by the end of the row; None where a row has none."""
+    state, found = seed, {}
+    for end in ends:
+        for at in (end - 16 * HOUR, end - 8 * HOUR, end):
+            state = state * 48271 % 2147483647
+            found[at] = None if len(found) % 7 == 3 else (state % 41 - 16) / 100_000
+    return found
+
+
 def ledger(case):
     about = CASES[case]
     feeds = {name: bars(about["rows"], **spec) for name, spec in about["walks"].items()}
@@ -230,16 +257,22 @@ def ledger(case):
     turnover = 0.0
     is_ruined = False
     ends = weekdays(about["rows"])
+    funding = funding_rows(ends, about["funding"]) if "funding" in about else {}
     for row, end in enumerate(ends):
         due = midnights(rates, ends[row - 1], end) if rates and row > 0 and not is_ruined else []
-        for midnight in due:
-            if midnight < end:
+        funded = [at for at in funding if row > 0 and ends[row - 1] < at <= end]
+        for at in sorted({*due, *funded} - {end}):
+            if funding.get(at) is not None:
+                account.fund(funding[at])
+            if at in due:
                 account.charge_day()
         for name, feed in feeds.items():
             if row in feed:
                 opened, closed = feed[row]
                 account.fill(name, opened, end)
                 account.mark[name] = closed
+        if end in funded and funding[end] is not None:
+            account.fund(funding[end])
         if end in due:
             account.charge_day()
         if row > 0 and not is_ruined:
@@ -279,7 +312,7 @@ def expected(case):
         "held": {name: units for name, units in account.held.items() if units != 0},
         "fees": account.fees,
         "spread": account.spread,
-        "financing": {"interest": account.interest, "borrow_fees": account.borrow_fees},
+        "financing": {"interest": account.interest, "borrow_fees": account.borrow_fees, "funding": account.funding},
         "refused": account.refused,
         "ruined_row": ruined_row,
         "metrics": metrics,

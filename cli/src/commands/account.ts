@@ -156,6 +156,9 @@ function textOf(account: Account): string {
 function heldText({ financing }: Account): string {
   const interest = Number(financing?.interest?.value ?? 0);
   const borrowFees = Number(financing?.borrowFees?.value ?? 0);
-  if (interest === 0 && borrowFees === 0) return "";
-  return `, ${interest < 0 ? "received" : "paid"} ${Math.abs(interest)} of interest, paid ${borrowFees} of borrow fees`;
+  const funding = Number(financing?.funding?.value ?? 0);
+  const paid = (cost: number): string => `${cost < 0 ? "received" : "paid"} ${Math.abs(cost)}`;
+  const ofDays = `, ${paid(interest)} of interest, ${paid(borrowFees)} of borrow fees`;
+  const ofFunding = funding === 0 ? "" : `, ${paid(funding)} of funding`;
+  return `${interest === 0 && borrowFees === 0 ? "" : ofDays}${ofFunding}`;
 }

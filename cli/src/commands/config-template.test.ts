@@ -22,11 +22,14 @@ const followed = new RegExp(
   "gm",
 );
 
+/** A template with its examples taken in, but not those within examples. */
+const opened = (template: string): string =>
+  template
+    .replace(/^( *[a-z_]+:) (?:\{\}|null)(?=\n *# {3})/gm, "$1")
+    .replace(/^( *)# ( {2}.*)$/gm, "$1$2");
+
 /** The template with its examples uncommented. */
-const withExamples = text
-  .replace(followed, "$1$2")
-  .replace(/^( *[a-z_]+:) (?:\{\}|null)(?=\n *# {3})/gm, "$1")
-  .replace(/^( *)# ( {2}.*)$/gm, "$1$2");
+const withExamples = opened(opened(text.replace(followed, "$1$2")));
 
 /** Paths of all values, with the name of an entry as `*`. */
 function paths(value: unknown, path: readonly string[] = []): string[] {

@@ -50,7 +50,11 @@ function summaryOf(result: OfflineResult): Record<string, unknown> {
     fills: result.fills.length,
     instruments: result.instruments.map(instrumentOf),
     costs: result.costs,
-    financing: { interest: result.financing.interest, borrow_fees: result.financing.borrowFees },
+    financing: {
+      interest: result.financing.interest,
+      borrow_fees: result.financing.borrowFees,
+      funding: result.financing.funding,
+    },
     turnover: result.turnover,
     dataset_fingerprint: result.datasetFingerprint,
     notes: result.notes,

@@ -24,6 +24,8 @@ export interface LaneEntries {
   readonly source?: Entry;
   readonly instrument?: Entry;
   readonly account?: Entry;
+  /** Column of its file that states the funding of its instrument. @default it has none */
+  readonly funding?: string;
   /** Lines of its file; the base's if left out. */
   readonly file?: readonly string[];
 }
@@ -46,6 +48,10 @@ export const baseFile: readonly string[] = [
 /** The file with the bar of a row at another price, or without it. */
 const fileWith = (changed: number, price: number): string[] =>
   baseFile.map((line, at) => (at === changed + 1 ? barLine(changed, price) : line));
+/** The base's file with rates of funding, one column of which is ten times the other. */
+const fileWithRates: readonly string[] = baseFile.map((line, at) =>
+  at === 0 ? `${line},rate,tenfold` : `${line},0.005,0.05`,
+);
 const fileWithout = (left: number): string[] => baseFile.filter((_, at) => at !== left + 1);
 
 const quantities = (orders: readonly LaneOrder[]): number[] => orders.map((one) => one.quantity);
@@ -83,6 +89,12 @@ export const laneCases: Readonly<Record<string, LaneCase>> = {
     source: { sparse: true },
     file: baseFile.filter((_, at) => at === 0 || at % 2 === 1),
     shows: ({ offline }, base) => expect(offline.length).toBeLessThan(base.offline.length),
+  },
+  "instruments.*.funding.source": { funding: "rate", file: fileWithRates, shows: showsOthers },
+  "instruments.*.funding.column": {
+    ...{ funding: "tenfold", file: fileWithRates },
+    against: "instruments.*.funding.source",
+    shows: showsOthers,
   },
   "instruments.*.leverage_max": { instrument: { leverage_max: 0.5 }, shows: showsHalvedOrder },
   "instruments.*.lot": {
@@ -198,7 +210,8 @@ export function laneConfig(lanes: readonly LaneEntries[]): string {
     const { source, instrument, account } = laneOf(number);
     const feed = { file: `${source}.csv`, start: dateOf(historyRows), until: "start" };
     config.sources[source] = { ...feed, ...own.source };
-    config.instruments[instrument] = { mark_source: source, ...own.instrument };
+    const funding = own.funding === undefined ? null : { source, column: own.funding };
+    config.instruments[instrument] = { mark_source: source, funding, ...own.instrument };
     config.accounts[account] = { instruments: [instrument], ...own.account };
   }
   return Object.entries(config)

@@ -3,7 +3,17 @@ import { type OfflineResult, Runner } from "@qmtl/sdk";
 import { connectTo } from "@qmtl/sdk/rpc";
 import { expect, test } from "vitest";
 import { delayed, type LabFeed, PaperLab } from "./testing/paper-lab.ts";
-import { dayMs, firstMs, historyDays, Legs, start, walk, weekly } from "./testing/paper-market.ts";
+import {
+  Carry,
+  dayMs,
+  firstMs,
+  historyDays,
+  Legs,
+  rateWalk,
+  start,
+  walk,
+  weekly,
+} from "./testing/paper-market.ts";
 
 const days = historyDays + 40;
 const scenarios: Readonly<Record<string, Readonly<Record<string, LabFeed>>>> = {
@@ -25,8 +35,13 @@ const seeds = Array.from({ length: Number(process.env.QMTL_PAPER_RUNS ?? 1) }, (
 const cases = Object.keys(scenarios).flatMap((name) => seeds.map((seed) => [name, seed] as const));
 
 /** A lab with a world, and what an offline run gives on its files. */
-async function openLab(feeds: Readonly<Record<string, LabFeed>>, account = "", gross = 0.9) {
-  const lab = await PaperLab.open(feeds, start, { more: account });
+async function openLab(
+  feeds: Readonly<Record<string, LabFeed>>,
+  account = "",
+  gross = 0.9,
+  funding: Readonly<Record<string, LabFeed>> = {},
+) {
+  const lab = await PaperLab.open(feeds, start, { more: account, funding });
   const made = () => new Legs(intervalsOf(feeds), gross);
   const { config } = lab;
   const range = { from: start, until: "2100-01-01" };
@@ -178,6 +193,66 @@ test.each([
   },
   300_000,
 );
+
+const hourMs = 3_600_000;
+
+test.each([
+  ["every 8 hours, with bars of a day", rates, { a: rateWalk(31, days, 8 * hourMs) }],
+  [
+    "of two instruments at other hours, with rates at midnights of New York",
+    `${rates}, zone: America/New_York`,
+    { a: rateWalk(32, days, 5 * hourMs), c: rateWalk(33, days, dayMs) },
+  ],
+])(
+  "so it does with funding, over a restart of the platform: %s",
+  async (_, account, funding) => {
+    const name = "four feeds: holidays, an early end, a late listing, and half days";
+    const { lab, run, orders, equity, offline } = await openLab(
+      ...([scenarios[name]!, account, 1.9, funding] as const),
+    );
+    await using _lab = lab;
+    await using runner = await run(1);
+    const strategyId = await computing(runner);
+    await lab.promote({ [strategyId]: 1 });
+    await lab.advance("a", firstMs + (historyDays + 12) * dayMs);
+    await lab.stop();
+    await lab.start();
+    await lab.settled("a");
+
+    await lab.advance("a");
+    await runner.done;
+
+    expect(await lab.orders()).toEqual(orders);
+    expect(Number(await lab.equity())).toBe(equity);
+    const told = (await lab.account())?.financing;
+    expect(Number(told?.funding?.value)).toBeCloseTo(offline.financing.funding, 11);
+    expect(offline.financing.funding).not.toBe(0);
+    expect(offline.notes.join(" ")).toMatch(/\d+ of \d+ rows of source rates_a have no rate/);
+    await expectOfflineSeries(lab, new Map([[strategyId, offline]]));
+  },
+  300_000,
+);
+
+test("so does a strategy that trades by the rates that it is charged, and sizes between bars", async () => {
+  const funding = { a: rateWalk(34, days, 8 * hourMs) };
+  await using lab = await PaperLab.open({ a: walk(35, { to: days }) }, start, { funding });
+  const { config } = lab;
+  const made = () => new Carry("a", "8h");
+  const offline = await Runner.offline(made(), { config, from: start, until: "2100-01-01" });
+  await lab.createWorld("a");
+  await using runner = await Runner.session(made(), { config, worldId: "w" });
+  await lab.promote({ [await computing(runner)]: 1 });
+
+  await lab.advance("a");
+  await runner.done;
+
+  expect(offline.orders.length).toBeGreaterThan(60);
+  expect(offline.financing.funding).toBeLessThan(0);
+  expect(await lab.orders()).toEqual(
+    offline.orders.map(({ instrument, lots }) => `${instrument} ${lots / 1_000}`),
+  );
+  expect(Number(await lab.equity())).toBe(offline.equity.at(-1));
+}, 300_000);
 
 test("each strategy of a world has the returns and figures of its own offline run, whatever the world lives by", async () => {
   const feeds = scenarios["four feeds: holidays, an early end, a late listing, and half days"]!;

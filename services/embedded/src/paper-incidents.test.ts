@@ -26,12 +26,14 @@ import {
   firstMs,
   historyDays,
   Legs,
+  rateWalk,
   start,
   walk,
   weekly,
 } from "./testing/paper-market.ts";
 
 const days = historyDays + 45;
+const hourMs = 3_600_000;
 
 interface HeldWeight {
   readonly weight: number;
@@ -65,6 +67,8 @@ class FixedWeights extends Strategy {
 
 interface Scenario {
   readonly feeds: Readonly<Record<string, LabFeed>>;
+  /** Funding of the instruments of feeds, by feed. @default none */
+  readonly funding?: Readonly<Record<string, LabFeed>>;
   /** Accounts, each with a strategy that trades what it lists. */
   readonly accounts: Readonly<Record<string, LabAccount & { readonly made: () => Strategy }>>;
 }
@@ -120,6 +124,26 @@ const scenarios: Readonly<Record<string, Scenario>> = {
       },
     },
   },
+  "funding between bars, of an instrument that two accounts list and of one that none does": {
+    feeds: {
+      a: walk(14, { to: days }),
+      b: walk(15, { to: days }, weekly),
+      c: walk(16, { to: days }, (day) => day % 5 === 2),
+      d: walk(17, { to: days }),
+    },
+    funding: {
+      a: rateWalk(41, days, 8 * hourMs),
+      c: rateWalk(42, days, dayMs),
+      d: rateWalk(43, days, 9 * hourMs),
+    },
+    accounts: {
+      main: { ...main, feeds: ["a", "b"], made: () => new Legs({ a: "1d", b: "1d" }, 0.9) },
+      other: {
+        ...{ cash: 250_000, feeBps: 5, feeds: ["c", "a"] },
+        made: () => new Legs({ c: "1d", a: "1d" }, 0.9, { d: "1d" }),
+      },
+    },
+  },
 };
 
 /** What happens while a session runs: the same for the same seed. */
@@ -156,8 +180,8 @@ class PaperStory implements AsyncDisposable {
   }
 
   static async open(scenario: Scenario, seed: number, dsn?: string): Promise<PaperStory> {
-    const { feeds, accounts } = scenario;
-    const lab = await PaperLab.open(feeds, start, { accounts, dsn });
+    const { feeds, accounts, funding } = scenario;
+    const lab = await PaperLab.open(feeds, start, { accounts, dsn, funding });
     return new PaperStory(lab, scenario, seed);
   }
 
@@ -321,7 +345,10 @@ const startingWith = (...begins: readonly string[]): string[] =>
   Object.keys(scenarios).filter((name) => runs > 1 || begins.some((one) => name.startsWith(one)));
 
 describe("an embedded platform", () => {
-  paperEqualsOffline(startingWith("four", "two accounts", "fixed"), async () => undefined);
+  paperEqualsOffline(
+    startingWith("four", "two accounts", "fixed", "funding"),
+    async () => undefined,
+  );
 });
 
 describePostgres("a platform over a database server", (server) => {

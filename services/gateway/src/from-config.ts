@@ -11,7 +11,7 @@ import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { RebalancingExecutionService } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-import type { QmtlConfig } from "@qmtl/sdk/config";
+import { bookedSources, type QmtlConfig } from "@qmtl/sdk/config";
 import {
   type CallPrincipal,
   type Clock,
@@ -40,7 +40,7 @@ import { TopicBook } from "./control/topic-book.ts";
 import { RecordHub } from "./feed/record-hub.ts";
 import { ReplayFeeds } from "./feed/replay-feeds.ts";
 import { SliceBooker } from "./feed/slice-booker.ts";
-import { markedInstrumentsOf, SourceKeys } from "./feed/source-keys.ts";
+import { SourceKeys } from "./feed/source-keys.ts";
 import type { AccountLeases } from "./instances/account-leases.ts";
 import {
   type OpenOrderModule,
@@ -233,7 +233,7 @@ async function openBase(deps: GatewayDeps) {
   const topics = new TopicBook({ db, dag, world, gateway, readers });
   const hub = new ControlHub({ bus, gates, topics, clock, logger, metrics, events });
   const leases = new BatchedLeaseRelay({ world, clock, gateway });
-  const keys = new SourceKeys(db, markedInstrumentsOf(config));
+  const keys = new SourceKeys(db, bookedSources(config));
   const outbox: ControlOutbox = {
     poke: () => relay.poke(),
     pokeGathering: () => relay.pokeGathering(gatherMs),

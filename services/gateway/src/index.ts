@@ -15,6 +15,7 @@ export type {
   ExplainedOrders,
   SliceBookings,
   SourceBar,
+  SourceValue,
   StrategyOrders,
   TicketClaims,
 } from "./ports.ts";

@@ -51,6 +51,19 @@ export interface SourceBar {
   readonly close: number;
 }
 
+/** The rate of an instrument's funding in one row of a feed that is effective in the log; otherwise as `SourceBar`. */
+export interface SourceRate {
+  readonly source: string;
+  readonly instrument: string;
+  readonly row: number;
+  readonly bucketEndMs: number;
+  /** NaN: the row has none. */
+  readonly rate: number;
+}
+
+/** What a row of a feed brings to the books. */
+export type SourceValue = SourceBar | SourceRate;
+
 /** The contents of a ticket. */
 export interface TicketClaims extends SessionScope {
   readonly topics: readonly TopicName[];
@@ -63,10 +76,10 @@ export interface TicketClaims extends SessionScope {
 /** The order path as the feeds see it. Implemented by `OrderPath`. */
 export interface SliceBookings {
   /**
-   * Books bars slice by slice, in order of time, each row once: fills at the opens, marks at the closes, returns; all
-   * bars that end together in one booking of each account. Resolves once they are durable.
+   * Books bars and rates slice by slice, in order of time, each row once: fills at the opens, marks at the closes,
+   * funding, returns; all that end together in one booking of each account. Resolves once they are durable.
    */
-  onBars(bars: readonly SourceBar[]): Promise<void>;
+  onBars(values: readonly SourceValue[]): Promise<void>;
   /** A slice is booked: its rows count as booked, also those that have no bar. */
   rowsPassed(rows: readonly EndedRow[]): void;
   /** The last booked row of a feed, -1 for none. */
@@ -94,7 +107,7 @@ export interface SharedAccounts {
 export interface WorldUses {
   /** Its account; undefined when it has none here. */
   readonly accountId: string | undefined;
-  /** Its own feed, and those that mark an instrument of its account. */
+  /** Its own feed, and those that mark or fund an instrument of its account. */
   readonly sources: readonly string[];
 }
 

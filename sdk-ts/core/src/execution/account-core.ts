@@ -31,8 +31,8 @@ export interface AccountOutcome extends RouterResult {
   readonly target?: TargetOutcome;
   /** After a seal: capital and return of every strategy that was sealed. */
   readonly sealed?: readonly SealedReturn[];
-  /** After a midnight that was charged: what it cost. */
-  readonly financed?: Financed;
+  /** After a midnight or a row of funding that was charged: what it cost. */
+  readonly financed?: Partial<Financed>;
   /** After a comparison: how books and broker differ, as text for people; empty if they agree. */
   readonly difference?: string;
 }
@@ -103,6 +103,10 @@ export class AccountCore {
         return this.#router.meetMargin(() => op.bucket);
       case "finance": {
         const financed = this.#core.finance(op.timeMs);
+        return financed === undefined ? NOTHING : { ...NOTHING, financed };
+      }
+      case "fund": {
+        const financed = this.#core.fund(op.rates);
         return financed === undefined ? NOTHING : { ...NOTHING, financed };
       }
       case "adjust_cash":

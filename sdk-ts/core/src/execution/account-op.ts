@@ -1,4 +1,5 @@
 import type { AccountMoney } from "./account-money.ts";
+import type { FundingRate } from "./financing.ts";
 import type { AllocationInput, RebalanceInput } from "./order-router.ts";
 import type { PretradeLimits } from "./pretrade.ts";
 import type { DirectOrderInput, FillReport, RouterScope, TargetInput } from "./router-options.ts";
@@ -90,6 +91,8 @@ export type AccountOp =
   | { readonly op: "margin"; readonly bucket: number }
   /** Charges what is held over a midnight of the account's zone, at the marks of the last bar; see `chargeDay`. */
   | { readonly op: "finance"; readonly timeMs: number }
+  /** Charges funding for what is held at the end of a row of its source, at the marks of the last bar; see `chargeFunding`. */
+  | { readonly op: "fund"; readonly timeMs: number; readonly rates: readonly FundingRate[] }
   | { readonly op: "adjust_cash"; readonly cash: number }
   | {
       readonly op: "adjust_position";

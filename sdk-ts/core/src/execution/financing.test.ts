@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { AccountCore } from "./account-core.ts";
 import type { AccountOp } from "./account-op.ts";
-import { chargeDay, type FinancingTerms, financingOf } from "./financing.ts";
+import { chargeDay, chargeFunding, type FinancingTerms, financingOf } from "./financing.ts";
 import { compileInstrument } from "./instrument-spec.ts";
 import { RouterLedger } from "./router-ledger.ts";
 
@@ -85,6 +85,65 @@ describe("a day costs", () => {
   });
 });
 
+describe("funding costs", () => {
+  test("longs what shorts receive at a rate above 0, and the reverse below it", () => {
+    const ledger = ledgerOf(0, [
+      ["a", "X", 60],
+      ["a", "Y", -30],
+    ]);
+    const rates = [
+      { instrument: "X", rate: 0.001 },
+      { instrument: "Y", rate: -0.002 },
+    ];
+
+    // 1,200 in X pay 1.2; 1,200 short in Y pay 2.4.
+    expect(chargeFunding(ledger, rates).funding).toBeCloseTo(3.6, 14);
+    expect(chargeFunding(ledger, [{ instrument: "Y", rate: 0.002 }]).funding).toBeCloseTo(-2.4, 14);
+    expect(ledger.accountCash).toBeCloseTo(-1.2, 14);
+    expect(ledger.strategy("w", "a")?.cash).toBeCloseTo(-1.2, 14);
+    expect(ledger.financed.funding).toBeCloseTo(1.2, 14);
+    expect(ledger.book({ world: "w", strategy: "a", instrument: "Y" }).funding).toBeCloseTo(0, 14);
+  });
+
+  test("nothing for an instrument without a rate", () => {
+    const ledger = ledgerOf(0, [["a", "X", 60]]);
+
+    const rates = [{ instrument: "X", rate: Number.NaN }];
+    expect(chargeFunding(ledger, rates)).toEqual({ funding: 0 });
+    expect(chargeFunding(ledger, [{ instrument: "Y", rate: 1 }])).toEqual({ funding: 0 });
+    expect(ledger.accountCash).toBe(0);
+  });
+
+  test("the account what it costs its strategies together, whatever the order of the rates", () => {
+    const lots = fc.integer({ min: -50, max: 50 });
+    const rate = fc.double({ min: -0.05, max: 0.05, noNaN: true });
+    fc.assert(
+      fc.property(fc.array(fc.tuple(lots, lots), { maxLength: 5 }), rate, rate, (rows, x, y) => {
+        const held = rows.flatMap(([x, y], at) => [
+          [`s${at}`, "X", x] as const,
+          [`s${at}`, "Y", y] as const,
+        ]);
+        const [ledger, other] = [ledgerOf(0, held), ledgerOf(0, held)];
+        const rates = [
+          { instrument: "X", rate: x },
+          { instrument: "Y", rate: y },
+        ];
+
+        const { funding } = chargeFunding(ledger, rates);
+
+        const paid = rows.map((_, at) => -ledger.strategy("w", `s${at}`)!.cash);
+        const ofBooks = ledger.booksByName.reduce((sum, book) => sum + (book.funding ?? 0), 0);
+        const sum = paid.reduce((total, part) => total + part, 0);
+        expect(Math.abs(sum - funding)).toBeLessThan(1e-9);
+        expect(Math.abs(ofBooks - funding)).toBeLessThan(1e-9);
+        expect(Math.abs(ledger.accountCash + funding)).toBeLessThan(1e-9);
+        expect(chargeFunding(other, rates.toReversed())).toEqual({ funding });
+        expect(other.accountCash).toBe(ledger.accountCash);
+      }),
+    );
+  });
+});
+
 test("rates that are all 0 are no terms", () => {
   expect(financingOf({ zone: "Asia/Seoul", dayCount: 365 })).toBeUndefined();
   expect(financingOf({ debitRate: 0.05 })).toEqual({
@@ -120,6 +179,20 @@ describe("an account", () => {
     expect(again.snapshot()).toEqual(core.snapshot());
   });
 
+  test("keeps what funding cost in its snapshot, before any day was charged", () => {
+    const core = new AccountCore(options);
+    core.apply({ op: "adjust_position", instrument: "X", lots: 100, price: 10 });
+    const fund: AccountOp = { op: "fund", timeMs: 5, rates: [{ instrument: "X", rate: 0.01 }] };
+    expect(core.snapshot().financed).toBeUndefined();
+
+    expect(core.apply(fund).financed).toEqual({ funding: 10 });
+
+    const again = new AccountCore(options, core.snapshot());
+    expect(again.financed).toEqual({ interest: 0, borrowFees: 0, funding: 10 });
+    expect(again.snapshot()).toEqual(core.snapshot());
+    expect(again.nextMidnight(0)).toBe(day);
+  });
+
   test("is charged nothing without rates, before its first mark, and once it is ruined", () => {
     const free = new AccountCore({ ...options, money: { kind: "margin", leverageMax: 1 } });
     const core = new AccountCore(options);
@@ -134,5 +207,7 @@ describe("an account", () => {
     expect(core.isRuined).toBe(true);
     expect(core.nextMidnight(0)).toBe(Number.POSITIVE_INFINITY);
     expect(core.apply({ op: "finance", timeMs: day }).financed).toBeUndefined();
+    const rates = [{ instrument: "X", rate: 0.01 }];
+    expect(core.apply({ op: "fund", timeMs: day, rates }).financed).toBeUndefined();
   });
 });

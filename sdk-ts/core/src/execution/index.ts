@@ -10,6 +10,7 @@ export {
   type Financed,
   type FinancingRates,
   type FinancingTerms,
+  type FundingRate,
   financingOf,
 } from "./financing.ts";
 export * from "./instrument-spec.ts";

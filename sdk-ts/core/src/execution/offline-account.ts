@@ -1,4 +1,5 @@
 import type { BrokerPositions } from "./broker-positions.ts";
+import type { FundingRate } from "./financing.ts";
 import { heldWeight } from "./held-weight.ts";
 import { marginDemand } from "./margin-call.ts";
 import { MarkTable, type OfflineExposure } from "./mark-table.ts";
@@ -30,8 +31,8 @@ const FINISHED_MAX = 16;
  *
  * A target is sized at its instrument's last close with the equity of the whole account at that moment, and fills at
  * the open of the instrument's next bar with costs. At each bucket end call `financeBefore`, `bar` for every instrument
- * with a bar there, `financeAt` and `settle`, then for the targets `isStray` and `takeTargets`, then `mark`. With one
- * instrument `step` does all of it but the financing, since it knows no times.
+ * with a bar there, `fund` for the rates that are due, `financeAt` and `settle`, then for the targets `isStray` and
+ * `takeTargets`, then `mark`. With one instrument `step` does all of it but the financing, since it knows no times.
  * Nothing is allocated while targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full
  * exits stay exact. A NaN target keeps the previous target; a NaN close keeps the previous mark.
  *
@@ -133,6 +134,14 @@ export class OfflineAccount {
   /** Charges the midnights before a bucket end, on what was held and marked until now: call it before its bars. */
   financeBefore(timeMs: number): void {
     while (this.#midnightMs < timeMs) this.#charge();
+  }
+
+  /**
+   * Charges funding on what is held and marked now. At a bucket end call it after its bars and before `financeAt`; between
+   * two of them after `financeBefore`.
+   */
+  fund(rates: readonly FundingRate[]): void {
+    this.#router.core.fund(rates);
   }
 
   /**
@@ -313,6 +322,7 @@ export class OfflineAccount {
       realisedPnl = 0,
       fees = 0,
       borrowFees = 0,
+      funding = 0,
     } = book ?? {};
     const unrealisedPnl = lots === 0 ? 0 : lots * lotUnit * (mark.price - averageCost);
     return {
@@ -324,6 +334,7 @@ export class OfflineAccount {
       fees,
       spreadCosts,
       borrowFees,
+      funding,
     };
   }
 

@@ -91,6 +91,8 @@ export interface OfflinePosition {
   readonly spreadCosts: number;
   /** Paid for being short of it. */
   readonly borrowFees: number;
+  /** Funding paid; below 0: received. */
+  readonly funding: number;
 }
 
 /** An instrument with its broker and its state between bars. */

@@ -1,5 +1,5 @@
 import { BoundedLog } from "./bounded-log.ts";
-import { chargeDay, type Financed } from "./financing.ts";
+import { chargeDay, chargeFunding, type Financed, type FundingRate } from "./financing.ts";
 import { compileInstrument } from "./instrument-spec.ts";
 import { RouterLedger } from "./router-ledger.ts";
 import type { FillOutcome, FillReport, OpeningRefusal, RouterOptions } from "./router-options.ts";
@@ -47,7 +47,7 @@ export class RouterCore {
 
   /** Plain data, independent of later changes. What never changes is shared: targets, terms, fills and limits. */
   snapshot(): RouterSnapshot {
-    const { financed, financedMs } = this.ledger;
+    const financed = this.#financedSnapshot();
     return {
       version: 1,
       accountCash: this.ledger.accountCash,
@@ -55,7 +55,7 @@ export class RouterCore {
       limits: this.ledger.limits,
       ...(this.ledger.money === undefined ? {} : { money: this.ledger.money }),
       ...(this.isRuined ? { isRuined: true as const } : {}),
-      ...(Number.isFinite(financedMs) ? { financed: { ...financed, timeMs: financedMs } } : {}),
+      ...(financed === undefined ? {} : { financed }),
       marks: [...this.ledger.marks],
       strategies: copies(this.ledger.strategies.values()),
       books: copies(this.ledger.books.values()),
@@ -149,12 +149,17 @@ export class RouterCore {
    * Charges the calendar day that ends at a midnight, once, on what is held and marked now. Nothing is charged where the
    * account's money has no rates, and nothing once the account is ruined.
    */
-  finance(midnightMs: number): Financed | undefined {
+  finance(midnightMs: number): ReturnType<typeof chargeDay> | undefined {
     const terms = this.ledger.money?.financing;
     if (terms === undefined || this.isRuined || midnightMs <= this.ledger.financedMs)
       return undefined;
     this.ledger.financedMs = midnightMs;
     return chargeDay(this.ledger, terms);
+  }
+
+  /** Charges funding on what is held and marked now; nothing once the account is ruined. */
+  fund(rates: readonly FundingRate[]): Pick<Financed, "funding"> | undefined {
+    return this.isRuined ? undefined : chargeFunding(this.ledger, rates);
   }
 
   /** Account cash plus market value. */
@@ -257,11 +262,23 @@ export class RouterCore {
     return Math.abs(order.filledLots) > Math.abs(order.lots) ? "overfilled" : "booked";
   }
 
+  #financedSnapshot(): RouterSnapshot["financed"] {
+    const { financedMs, financed } = this.ledger;
+    const { funding, ...ofDays } = financed;
+    const isCharged = Number.isFinite(financedMs);
+    if (!isCharged && funding === 0) return undefined;
+    return {
+      ...ofDays,
+      ...(funding === 0 ? {} : { funding }),
+      ...(isCharged ? { timeMs: financedMs } : {}),
+    };
+  }
+
   #load(snapshot: RouterSnapshot): void {
     this.isOpeningRefusal = snapshot.openingShut;
     this.isRuined = snapshot.isRuined ?? false;
     if (snapshot.financed !== undefined) {
-      const { timeMs, ...financed } = snapshot.financed;
+      const { timeMs = Number.NEGATIVE_INFINITY, ...financed } = snapshot.financed;
       Object.assign(this.ledger.financed, financed);
       this.ledger.financedMs = timeMs;
     }

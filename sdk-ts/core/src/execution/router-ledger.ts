@@ -76,7 +76,7 @@ export class RouterLedger {
   /** Undefined: no rule binds, as in journals that do not state any. */
   money: AccountMoney | undefined;
   /** What holding positions has cost so far. */
-  readonly financed: Financed = { interest: 0, borrowFees: 0 };
+  readonly financed: Financed = { interest: 0, borrowFees: 0, funding: 0 };
   /** Last midnight that was charged, epoch milliseconds; −∞ before the first. */
   financedMs = Number.NEGATIVE_INFINITY;
   readonly marks = new Marks();

@@ -39,6 +39,8 @@ export interface Book extends BookId {
   fees: number;
   /** Paid for lots that were sold short; below 0: received. Absent: nothing ever was. */
   borrowFees?: number;
+  /** Funding paid; below 0: received. Absent: nothing ever was. */
+  funding?: number;
   target: BookTarget | null;
   /** Latest bucket an order was made for, and how many; −1 before the first. */
   orderBucket: number;
@@ -87,8 +89,15 @@ export interface RouterSnapshot {
   readonly money?: AccountMoney;
   /** Its equity was 0 or below. Absent: never. */
   readonly isRuined?: true;
-  /** What holding positions has cost, up to the midnight `timeMs`. Absent: no day was ever charged. */
-  readonly financed?: Financed & { readonly timeMs: number };
+  /**
+   * What holding positions has cost, in days up to the midnight `timeMs`, which is absent if no day was charged. Absent:
+   * nothing was ever charged.
+   */
+  readonly financed?: Omit<Financed, "funding"> & {
+    /** Absent: no funding was. */
+    readonly funding?: number;
+    readonly timeMs?: number;
+  };
   readonly marks: readonly (readonly [instrument: string, price: number])[];
   readonly strategies: readonly StrategyAccount[];
   readonly books: readonly Book[];

@@ -7,7 +7,7 @@ import { loadConfig } from "./load-config.ts";
 function loaded(accounts: string, instrument = "") {
   const folder = mkdtempSync(join(tmpdir(), "qmtl-account-"));
   const path = join(folder, "qmtl.yml");
-  const text = `sources: {px: {file: px.csv}}\ninstruments: {X: {mark_source: px${instrument}}}\naccounts: {${accounts}}\n`;
+  const text = `sources: {px: {file: px.csv}, narrow: {file: px.csv, columns: [close, Rate]}}\ninstruments: {X: {mark_source: px${instrument}}}\naccounts: {${accounts}}\n`;
   writeFileSync(path, text);
   return loadConfig({ path, cwd: folder, env: {} });
 }
@@ -64,14 +64,32 @@ test.each([
     "accounts.main.day_count.*does nothing",
   ],
   [
-    "funding of an instrument, which is not built",
-    ["main: {instruments: [X]}", ", funding: {source: px, column: rate}"],
-    "instruments.X.*funding",
+    "funding from a source that is no entry",
+    ["main: {instruments: [X]}", ", funding: {source: rates, column: rate}"],
+    'instruments.X.funding.source.*"rates" is not an entry of sources',
+  ],
+  [
+    "funding from a column that its source does not read",
+    ["main: {instruments: [X]}", ", funding: {source: narrow, column: funding}"],
+    'instruments.X.funding.column.*"funding" is not among the columns that source narrow reads, close, Rate',
+  ],
+  [
+    "funding without a column",
+    ["main: {instruments: [X]}", ", funding: {source: px}"],
+    "instruments.X.funding.column",
   ],
   ["a leverage of 0", ["main: {leverage_max: 0, instruments: [X]}"], "must be above 0"],
   ["a kind that does not exist", ["main: {kind: gold, instruments: [X]}"], "one of cash, margin"],
 ] as const)("the configuration refuses %s", (_, [accounts, instrument], message) => {
   expect(() => loaded(accounts, instrument)).toThrow(new RegExp(message, "s"));
+});
+
+test("an instrument has the funding that its entry states, and none by itself", () => {
+  const narrow = { source: "narrow", column: "rate" };
+  const funded = loaded("main: {instruments: [X]}", ", funding: {source: narrow, column: rate}");
+
+  expect(funded.instruments.X?.funding).toEqual(narrow);
+  expect(loaded("main: {instruments: [X]}").instruments.X?.funding).toBeNull();
 });
 
 test("an account states no leverage by itself", () => {

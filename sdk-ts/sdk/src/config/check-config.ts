@@ -59,11 +59,18 @@ function isCalendarInterval(interval: string | number): boolean {
 }
 
 function* checkReferences(config: QmtlConfig): Generator<ConfigConflict> {
-  for (const [symbol, { mark_source }] of Object.entries(config.instruments)) {
-    if (!Object.hasOwn(config.sources, mark_source)) {
-      const message = `"${mark_source}" is not an entry of sources`;
-      yield { path: ["instruments", symbol, "mark_source"], message };
+  for (const [symbol, { mark_source, funding }] of Object.entries(config.instruments)) {
+    const named = [
+      { source: mark_source, path: ["instruments", symbol, "mark_source"] },
+      ...(funding === null
+        ? []
+        : [{ source: funding.source, path: ["instruments", symbol, "funding", "source"] }]),
+    ];
+    for (const { source, path } of named) {
+      if (!Object.hasOwn(config.sources, source))
+        yield { path, message: `"${source}" is not an entry of sources` };
     }
+    if (funding !== null) yield* checkFundingColumn(symbol, funding, config);
   }
   for (const [id, { instruments, currency }] of Object.entries(config.accounts)) {
     for (const [index, symbol] of instruments.entries()) {
@@ -79,6 +86,19 @@ function* checkReferences(config: QmtlConfig): Generator<ConfigConflict> {
       yield { path, message, also };
     }
   }
+}
+
+/** A source that reads some columns alone must read that of the rates. */
+function* checkFundingColumn(
+  symbol: string,
+  { source, column }: NonNullable<QmtlConfig["instruments"][string]["funding"]>,
+  { sources }: QmtlConfig,
+): Generator<ConfigConflict> {
+  const read = sources[source]?.columns ?? null;
+  if (read === null || read.some((name) => name.toLowerCase() === column.toLowerCase())) return;
+  const message = `"${column}" is not among the columns that source ${source} reads, ${read.join(", ")}`;
+  const also = ["sources", source, "columns"];
+  yield { path: ["instruments", symbol, "funding", "column"], message, also };
 }
 
 /** What an account and its instruments say of money must act: an account without instruments, or a rule that never can. */

@@ -124,6 +124,19 @@ export const instrumentSchema = z.strictObject({
     .default("USD")
     .describe("Currency of the price; must be that of each account that lists it."),
   mark_source: nameSchema.describe("Entry of `sources` whose close is the mark."),
+  funding: z
+    .strictObject({
+      source: nameSchema.describe(
+        "Entry of `sources` whose rows are charged, each when it ends: quantity × mark × rate.",
+      ),
+      column: z
+        .string()
+        .min(1)
+        .describe("Its column with the rates, 0.0001 is 1 bp; above 0: longs pay, shorts receive."),
+    })
+    .nullable()
+    .default(null)
+    .describe("Funding of a perpetual future; null: none."),
   leverage_max: leverage
     .nullable()
     .default(null)

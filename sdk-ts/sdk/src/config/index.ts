@@ -1,5 +1,6 @@
 export { parseInterval } from "../sources/parse-interval.ts";
 export { isDateText, parseTimeText, timeForms } from "../sources/parse-time.ts";
+export { type BookedSource, bookedSources } from "./booked-sources.ts";
 export { clientTls } from "./client-tls.ts";
 export { configBytesMax } from "./config-document.ts";
 export { ConfigError, type ConfigErrorReason, type ConfigIssue } from "./config-error.ts";

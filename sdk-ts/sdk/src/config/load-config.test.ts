@@ -630,7 +630,8 @@ sdk: {trade_mode: paper}
 
 describe("explaining", () => {
   test("every key has a type, and a default unless it is needed", () => {
-    const needed = new Set(["file", "mark_source", "principal", "role", "secret", "cert", "key"]);
+    const ofEntries = ["file", "mark_source", "source", "column", "principal", "role", "secret"];
+    const needed = new Set([...ofEntries, "cert", "key"]);
     const faults = leafKeys().filter((key) => {
       const { type, default: byDefault } = explainConfig(key.replaceAll("*", "x"), {
         cwd: folder(),

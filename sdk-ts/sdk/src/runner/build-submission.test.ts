@@ -5,7 +5,7 @@ import {
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { column, PositionTargetNode, Runner, Strategy, StreamInput, sma } from "@qmtl/sdk";
 import { buildSubmission } from "@qmtl/sdk/platform";
-import { barsProject, FakeGateway, randomWalkBars, waitUntil } from "@qmtl/sdk/testing";
+import { barsProject, FakeGateway, randomWalkBars, waitUntil, withColumn } from "@qmtl/sdk/testing";
 import { expect, onTestFinished, test } from "vitest";
 
 class Above extends Strategy {
@@ -90,6 +90,65 @@ test("the bars that mark what a strategy trades are handed in with it, unless it
       .sort((a, b) => a.length - b.length);
   expect(columnsOf(closes)).toEqual([["close"], bars]);
   expect(columnsOf(whole)).toEqual([bars]);
+});
+
+/** A configuration with 30 bars of X and Y, whose funding is stated by columns of a feed of rates, or of that of the bars. */
+async function fundedProject(source: string, columns = { X: "x", Y: "y" }) {
+  const feed = randomWalkBars({ count: 30, seed: 3, volatility: 0.02 });
+  const rated = withColumn(
+    withColumn(feed, "x", () => 0.001),
+    "y",
+    () => 0.002,
+  );
+  const made = await barsProject(
+    { feed: rated, rates: rated },
+    { instruments: { X: { source: "feed" }, Y: { source: "feed" } } },
+  );
+  onTestFinished(() => made[Symbol.asyncDispose]());
+  const { X, Y } = made.config.instruments;
+  return {
+    ...made.config,
+    instruments: {
+      X: { ...X!, funding: { source, column: columns.X } },
+      Y: { ...Y!, funding: { source, column: columns.Y } },
+    },
+  };
+}
+
+test("the rates of what a strategy trades are handed in with it, with all columns that are booked of their source", async () => {
+  const apart = await buildSubmission(Above, {
+    worldId: "w1",
+    config: await fundedProject("rates"),
+  });
+  const inBars = await buildSubmission(Above, {
+    worldId: "w1",
+    config: await fundedProject("feed"),
+  });
+
+  const columnsOf = ({ graph }: SubmitStrategyRequest) =>
+    graph?.nodes
+      .filter(({ source }) => source !== undefined)
+      .map(({ source, columns }) => [source?.source, ...columns.map(({ name }) => name)].join(" "))
+      .sort();
+  const bars = "feed open high low close";
+  expect(columnsOf(apart)).toEqual(["feed close", bars, "rates x y"]);
+  expect(columnsOf(inBars)).toEqual(["feed close", `${bars} x y`]);
+});
+
+test("a column of rates that a source does not have is refused in a world as in a backtest", async () => {
+  const config = await fundedProject("rates", { X: "z", Y: "y" });
+  const beside = await fundedProject("rates", { X: "x", Y: "z" });
+  const online = { worldId: "w1", connection: new FakeGateway().connection() };
+  const message = 'funding.column: source "rates" has no column "z"';
+
+  await expect(Runner.offline(Above, { config })).rejects.toThrow(`instruments.X.${message}`);
+  await expect(Runner.run(Above, { ...online, config })).rejects.toThrow(
+    `instruments.X.${message}`,
+  );
+  // Rows of rates are booked whole, so the column of another instrument counts, too.
+  await expect(Runner.run(Above, { ...online, config: beside })).rejects.toThrow(
+    `instruments.Y.${message}`,
+  );
 });
 
 test("building a submission runs the backtest and nothing else", async () => {

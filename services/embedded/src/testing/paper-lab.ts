@@ -51,6 +51,8 @@ export interface LabAccount {
 export interface LabOptions {
   /** More keys of each account, in YAML's braces. @default none */
   readonly more?: string;
+  /** Funding of the instruments of feeds, by feed: lines of date and rate, read as source `rates_` and the feed. @default none */
+  readonly funding?: Readonly<Record<string, LabFeed>> | undefined;
   /** @default `main`, which lists the instruments of all feeds */
   readonly accounts?: Readonly<Record<string, LabAccount>>;
   /** Connection string of an empty PostgreSQL database. @default an embedded database */
@@ -76,18 +78,19 @@ export class PaperLab implements AsyncDisposable {
   static async open(
     feeds: Readonly<Record<string, LabFeed>>,
     start: string,
-    { more = "", accounts, dsn }: LabOptions = {},
+    { more = "", funding = {}, accounts, dsn }: LabOptions = {},
   ): Promise<PaperLab> {
     const folder = mkdtempSync(join(tmpdir(), "qmtl-lab-"));
     const [gateway, web, dag, world] = await freePorts(4);
     const names = Object.keys(feeds);
-    const sources = names.map(
-      (name) =>
-        `  ${name}: {adapter: csv-replay, file: ${name}.csv, interval: ${feeds[name]!.interval}, start: ${start}, until: start, speed: ${feeds[name]!.speed ?? "max"}}`,
+    const rates = Object.entries(funding).map(([name, feed]) => [`rates_${name}`, feed] as const);
+    const sources = [...Object.entries(feeds), ...rates].map(
+      ([name, { interval, speed = "max" }]) =>
+        `  ${name}: {adapter: csv-replay, file: ${name}.csv, interval: ${interval}, start: ${start}, until: start, speed: ${speed}}`,
     );
     const instruments = names.map(
       (name) =>
-        `  ${symbolOf(name)}: {venue: paper, tick: "0.01", lot: "0.001", quote_currency: USD, mark_source: ${name}}`,
+        `  ${symbolOf(name)}: {venue: paper, tick: "0.01", lot: "0.001", quote_currency: USD, mark_source: ${name}${name in funding ? `, funding: {source: rates_${name}, column: rate}` : ""}}`,
     );
     const listed = Object.entries(accounts ?? { main: { ...labMain, feeds: names } }).map(
       ([name, { cash, feeBps, feeds: own }]) =>
@@ -97,6 +100,8 @@ export class PaperLab implements AsyncDisposable {
       const text = `date,open,high,low,close\n${feeds[name]!.lines.join("\n")}\n`;
       writeFileSync(join(folder, `${name}.csv`), text);
     }
+    for (const [name, { lines }] of rates)
+      writeFileSync(join(folder, `${name}.csv`), `date,rate\n${lines.join("\n")}\n`);
     if (dsn !== undefined) writeFileSync(join(folder, "dsn"), dsn, { mode: 0o600 });
     const storage =
       dsn === undefined

@@ -29,6 +29,16 @@ export function walk(
   return { interval: stepMs === dayMs ? "1d" : `${stepMs / 3_600_000}h`, lines };
 }
 
+/** Rates of funding every `stepMs`, of both signs and now and then missing. */
+export function rateWalk(seed: number, to: number, stepMs: number): LabFeed {
+  const random = seededNumbers(seed);
+  const lines = Array.from({ length: (to * dayMs) / stepMs }, (_, at) => {
+    const rate = (0.002 * (random() - 0.4)).toFixed(6);
+    return `${new Date(firstMs + at * stepMs).toISOString()},${random() < 0.1 ? "" : rate}`;
+  });
+  return { interval: `${stepMs / 3_600_000}h`, lines };
+}
+
 /** A holiday every week. */
 export const weekly = (day: number): boolean => day % 7 === 3;
 
@@ -37,6 +47,40 @@ export function closesOf(source: string, interval: string) {
   const columns = ["open", "high", "low", "close"];
   const bars = new StreamInput({ source, columns, interval, period: 1 });
   return column(bars, "close", { name: `close_${source}` });
+}
+
+/** Goes against the rates of an instrument's funding: short where longs pay, long where they are paid. */
+export class Carry extends Strategy {
+  static readonly module = import.meta.url;
+  readonly #source: string;
+  readonly #interval: string;
+
+  /**
+   * @param source feed of the instrument
+   * @param interval of its rates
+   */
+  constructor(source: string, interval: string) {
+    super();
+    this.#source = source;
+    this.#interval = interval;
+  }
+
+  override setup(): void {
+    const source = `rates_${this.#source}`;
+    const rates = new StreamInput({
+      ...{ source, columns: ["rate"], interval: this.#interval, period: 1 },
+    });
+    const weight = new ProcessingNode({
+      name: "carry",
+      inputs: { rate: column(rates, "rate") },
+      period: 1,
+      compute: (w) => Math.max(-1, Math.min(1, -500 * w.rate.latest())),
+    });
+    const instrument = symbolOf(this.#source);
+    this.addNodes([
+      new WeightTargetNode({ signal: weight, instrument, weightMin: -1, weightMax: 1 }),
+    ]);
+  }
 }
 
 type Intervals = Readonly<Record<string, string>>;

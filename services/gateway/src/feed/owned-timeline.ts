@@ -1,21 +1,21 @@
 import { forgetMs, type TimelineState, waitedFor } from "@qmtl/core/queues";
 import type { Clock, ClockTimer } from "@qmtl/service-kit";
-import type { SourceBar } from "../ports.ts";
+import type { SourceValue } from "../ports.ts";
 
 /** A timer that fires this much too late means that this process stood still, milliseconds. */
 const ownPauseMs = 1_000;
 
-/** A timeline of this gateway, with what its state does not hold: bars, and who waits until they are booked. */
+/** A timeline of this gateway, with what its state does not hold: what its rows bring, and who waits until that is booked. */
 export class OwnedTimeline {
   state: TimelineState;
-  /** Bars of the slice that is being appended, not booked yet. */
-  readonly bars: SourceBar[];
+  /** What the rows of the slice that is being appended bring, not booked yet. */
+  readonly values: SourceValue[];
   readonly #waiting = new Set<(isBooked: boolean) => void>();
   #timer: ClockTimer | undefined;
 
-  constructor(state: TimelineState, bars: readonly SourceBar[]) {
+  constructor(state: TimelineState, values: readonly SourceValue[]) {
     this.state = state;
-    this.bars = [...bars];
+    this.values = [...values];
   }
 
   hasAny(sources: ReadonlySet<string>): boolean {

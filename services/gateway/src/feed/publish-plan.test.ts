@@ -2,10 +2,11 @@ import { create } from "@bufbuild/protobuf";
 import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { expect, test } from "vitest";
 import { planPublish } from "./publish-plan.ts";
-import { barsOf } from "./source-bars.ts";
+import { valuesOf } from "./source-values.ts";
 
 const floats = (...values: number[]) => new Uint8Array(new Float64Array(values).buffer);
 const columns = ["open", "high", "low", "close"];
+const booked = { marked: ["SPX"], funded: [], columns };
 const key = {
   computeKey: "bars",
   nodeId: "n",
@@ -67,9 +68,9 @@ test("a run of rows is cut into single ones, and each is its bar", () => {
     [7, 8, 9].map((at) => [[0], { row: at, toRow: at, timeMs: at * 1_000 }]),
   );
   const bars = parts.flatMap(({ records }) =>
-    records.flatMap((record) => barsOf(key, record, ["SPX"])),
+    records.flatMap((record) => valuesOf(key, record, booked)),
   );
-  expect(bars).toEqual(barsOf(key, row("bars", 7, 3), ["SPX"]));
+  expect(bars).toEqual(valuesOf(key, row("bars", 7, 3), booked));
   expect(bars[1]).toEqual({
     source: "spx",
     instrument: "SPX",

@@ -6,7 +6,7 @@ import {
 } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { OfferedRow } from "@qmtl/core/queues";
 import type { SourceKey } from "../store/source-key-store.ts";
-import { reader } from "./source-bars.ts";
+import { reader } from "./source-values.ts";
 
 /** Records that go to the log together, after the row they wait for. */
 export interface PublishPart {

@@ -9,7 +9,7 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, failpoints } from "@qmtl/service-kit";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
-import type { SourceBar } from "../ports.ts";
+import type { SourceValue } from "../ports.ts";
 import type { SourceKey } from "../store/source-key-store.ts";
 import { waitingTime } from "../waiting-time.ts";
 import { barrierWaitMsMax, type WaitOptions } from "./offer-queue.ts";
@@ -21,7 +21,7 @@ import type { SourceKeys } from "./source-keys.ts";
 
 export interface PublishPorts {
   readonly dag: Pick<Peer, "unary" | "stream">;
-  readonly keys: Pick<SourceKeys, "learn" | "replayKey" | "barsOf">;
+  readonly keys: Pick<SourceKeys, "learn" | "replayKey" | "valuesOf">;
   readonly feeds: Pick<ReplayFeeds, "offer" | "effective" | "feedEnded" | "refresh" | "showAgain">;
   readonly live: Pick<RecordHub, "appended" | "hold" | "unsure">;
 }
@@ -159,7 +159,7 @@ async function takeEffective(
   results: readonly PublishResult[],
   context: CallContext,
 ): Promise<void> {
-  const bars: SourceBar[] = [];
+  const values: SourceValue[] = [];
   const begun = new Set<string>();
   const ended = new Set<string>();
   let last: OfferedRow | undefined;
@@ -177,14 +177,14 @@ async function takeEffective(
     else if (body.case === "end") ended.add(key.source);
     else last = rowOfRecord(record) ?? last;
     if (body.case === "empty") isEmpty = true;
-    bars.push(...ports.keys.barsOf(key, record));
+    values.push(...ports.keys.valuesOf(key, record));
   });
   // The first START of a feed states where its rows begin.
   if (begun.size > 0) await ports.feeds.refresh();
   if (part.wait !== undefined && last !== undefined) {
     const { source, row: first } = part.wait;
     const row = { ...last, row: first.row };
-    await ports.feeds.effective(source, row, bars, { isEmpty, waitMs: waitMsOf(context) });
+    await ports.feeds.effective(source, row, values, { isEmpty, waitMs: waitMsOf(context) });
     ports.feeds.showAgain(source);
   }
   for (const source of ended) await ports.feeds.feedEnded(source);

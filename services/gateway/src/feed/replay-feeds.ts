@@ -13,7 +13,7 @@ import type {
   Metrics,
 } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
-import type { BarrierEnds, GateView, SliceCall, SourceBar, WorldUses } from "../ports.ts";
+import type { BarrierEnds, GateView, SliceCall, SourceValue, WorldUses } from "../ports.ts";
 import { ComputeOnlyWorlds } from "./compute-only.ts";
 import { describeFeed } from "./describe-feed.ts";
 import type { HeldRows, WaitOptions } from "./offer-queue.ts";
@@ -56,7 +56,7 @@ interface ReplayFeedsPorts {
     | "book"
     | "passed"
     | "take"
-    | "hasBars"
+    | "mustBook"
     | "missed"
     | "isBooked"
     | "whyUnbooked"
@@ -140,11 +140,11 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   async effective(
     source: string,
     row: OfferedRow,
-    bars: readonly SourceBar[],
+    values: readonly SourceValue[],
     how: { readonly waitMs: number; readonly isEmpty: boolean },
   ): Promise<void> {
     await this.#timeline(source);
-    await this.#timelines.effective(source, row, bars, how);
+    await this.#timelines.effective(source, row, values, how);
   }
 
   /** Passes on rows of a feed that were appended again after they were shown. */
@@ -364,7 +364,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
    */
   async #openTimeline(feeds: readonly StoredFeed[]): Promise<void> {
     const { booker, clock, sessionDeadMs, live } = this.#ports;
-    const missed: SourceBar[] = [];
+    const missed: SourceValue[] = [];
     for (const { source } of feeds) missed.push(...(await booker.missed(source)));
     const lastMs = Math.max(...feeds.map(({ passedMs }) => passedMs));
     const stored = feeds.map((feed) =>

@@ -19,11 +19,11 @@ test("a gateway that starts again reads the rows it missed in its own name", asy
     clock: systemClock,
     gatewayKey,
   });
+  const columns = ["open", "high", "low", "close"];
   const keys = new SourceKeys(
     { query: async () => [], script: async () => {} },
-    new Map([["feed", ["X"]]]),
+    new Map([["feed", { marked: ["X"], funded: [], columns }]]),
   );
-  const columns = ["open", "high", "low", "close"];
   const computeKey = `blake3:${"0".repeat(64)}`;
   const bars = { nodeId: "n", source: "feed", instrument: "X", columns, isReplay: true };
   keys.add([{ ...bars, computeKey }]);

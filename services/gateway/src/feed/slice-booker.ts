@@ -6,7 +6,7 @@ import type {
   SharedAccounts,
   SliceBookings,
   SliceCall,
-  SourceBar,
+  SourceValue,
   WorldUses,
 } from "../ports.ts";
 import type { SourceKeys } from "./source-keys.ts";
@@ -19,7 +19,7 @@ interface SliceBookerPorts {
   readonly orders: () => SliceBookings;
 }
 
-/** Hands slices to the order path: their bars, each row once, also across restarts, and then their targets. */
+/** Hands slices to the order path: their bars and rates, each row once, also across restarts, and then their targets. */
 export class SliceBooker {
   readonly #ports: SliceBookerPorts;
 
@@ -27,10 +27,10 @@ export class SliceBooker {
     this.#ports = ports;
   }
 
-  /** Books bars that are effective, slice by slice; rows that are booked already are left out. */
-  async book(bars: readonly SourceBar[]): Promise<void> {
+  /** Books what rows that are effective bring, slice by slice; rows that are booked already are left out. */
+  async book(values: readonly SourceValue[]): Promise<void> {
     const orders = this.#ports.orders();
-    const fresh = bars.filter(({ source, row }) => row > orders.bookedRow(source));
+    const fresh = values.filter(({ source, row }) => row > orders.bookedRow(source));
     if (fresh.length > 0) await orders.onBars(fresh);
   }
 
@@ -54,8 +54,8 @@ export class SliceBooker {
     return this.#ports.orders().sharing(worldIds);
   }
 
-  /** The bars in the log that an earlier process did not book, of one feed. */
-  async missed(source: string): Promise<SourceBar[]> {
+  /** What the rows of a feed bring that are in the log, and that an earlier process did not book. */
+  async missed(source: string): Promise<SourceValue[]> {
     const { dag, gateway, keys, orders } = this.#ports;
     const own = keys.booked(source);
     if (own.length === 0) return [];
@@ -67,12 +67,12 @@ export class SliceBooker {
       })),
       historyOnly: true,
     };
-    const missed: SourceBar[] = [];
+    const missed: SourceValue[] = [];
     const call = { principal: gateway, timeoutMs: 60_000 };
     for await (const { records } of dag.stream(QueueDataService.method.consume, request, call)) {
       for (const record of records) {
         const key = own.find(({ computeKey }) => computeKey === record.computeKey);
-        if (key !== undefined) missed.push(...keys.barsOf(key, record));
+        if (key !== undefined) missed.push(...keys.valuesOf(key, record));
       }
     }
     return missed;
@@ -83,8 +83,8 @@ export class SliceBooker {
     return row >= 0 && row <= this.#ports.orders().bookedRow(source);
   }
 
-  /** Whether rows of a feed have bars that must be booked: they mark an instrument, and a graph reads them as bars. */
-  hasBars(source: string): boolean {
+  /** Whether rows of a feed must be booked: they mark or fund an instrument, and a graph reads the columns for that. */
+  mustBook(source: string): boolean {
     return this.#ports.keys.booked(source).length > 0;
   }
 

@@ -1,10 +1,11 @@
 import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { parseNodeId, sourceComputeKey } from "@qmtl/core/canonical";
+import type { BookedSource } from "@qmtl/sdk/config";
 import type { Queryable } from "@qmtl/service-kit/db";
-import type { SourceBar } from "../ports.ts";
+import type { SourceValue } from "../ports.ts";
 import { allSourceKeys, findSourceKeys, type SourceKey } from "../store/source-key-store.ts";
-import { BAR_COLUMNS, barsOf, hasBarColumns } from "./source-bars.ts";
+import { hasColumns, valuesOf } from "./source-values.ts";
 
 /** Largest number of keys known not to be sources; beyond it the oldest is forgotten and looked up again. */
 const plainKeysMax = 100_000;
@@ -36,13 +37,14 @@ function columnsOf(params: unknown): string[] {
 /** Which compute keys are source queues: from memory, else from the store, which submissions fill. */
 export class SourceKeys {
   readonly #db: Queryable;
-  readonly #marked: MarkedInstruments;
+  readonly #booked: ReadonlyMap<string, BookedSource>;
   readonly #known = new Map<string, SourceKey>();
   readonly #plain = new Set<string>();
 
-  constructor(db: Queryable, marked: MarkedInstruments) {
+  /** @param booked sources that mark or fund instruments, by name */
+  constructor(db: Queryable, booked: ReadonlyMap<string, BookedSource>) {
     this.#db = db;
-    this.#marked = marked;
+    this.#booked = booked;
   }
 
   async load(): Promise<void> {
@@ -79,16 +81,19 @@ export class SourceKeys {
   }
 
   /**
-   * The bars of a record: each row marks every instrument whose `mark_source` is the feed, whatever instrument the node
-   * that reads it is about.
+   * What the rows of a record bring: each marks every instrument whose `mark_source` is the feed, and states the funding of
+   * every one whose `funding` names it, whatever instrument the node that reads it is about.
    */
-  barsOf(key: SourceKey, record: QueueRecord): SourceBar[] {
-    return barsOf(key, record, this.#marked.get(key.source) ?? []);
+  valuesOf(key: SourceKey, record: QueueRecord): SourceValue[] {
+    const booked = this.#booked.get(key.source);
+    return booked === undefined ? [] : valuesOf(key, record, booked);
   }
 
   /** Keys of a feed whose rows can be booked. */
   booked(source: string): SourceKey[] {
-    return this.#marked.has(source) ? this.ofSource(source).filter(hasBarColumns) : [];
+    const booked = this.#booked.get(source);
+    if (booked === undefined) return [];
+    return this.ofSource(source).filter((key) => hasColumns(key, booked));
   }
 
   /**
@@ -97,9 +102,10 @@ export class SourceKeys {
    */
   whyUnbooked(source: string): string | undefined {
     if (this.ofSource(source).length === 0 || this.booked(source).length > 0) return undefined;
-    return this.#marked.has(source)
-      ? `the StreamInput of ${source} needs the columns ${BAR_COLUMNS.join(", ")}`
-      : `set mark_source: ${source} on an instrument`;
+    const booked = this.#booked.get(source);
+    return booked === undefined
+      ? `set mark_source: ${source} on an instrument`
+      : `the StreamInput of ${source} needs the columns ${booked.columns.join(", ")}`;
   }
 
   /** Looks up keys that were never seen. Costs nothing for known ones. */
@@ -114,18 +120,4 @@ export class SourceKeys {
       this.#plain.delete(key);
     }
   }
-}
-
-/** Instruments that take their mark from a feed, by the feed's name in `sources:`. */
-type MarkedInstruments = ReadonlyMap<string, readonly string[]>;
-
-/** Instruments by the feed that their `mark_source` names. */
-export function markedInstrumentsOf(config: {
-  readonly instruments: Readonly<Record<string, { readonly mark_source: string }>>;
-}): MarkedInstruments {
-  const marked = new Map<string, string[]>();
-  for (const [symbol, { mark_source: source }] of Object.entries(config.instruments)) {
-    marked.set(source, [...(marked.get(source) ?? []), symbol]);
-  }
-  return marked;
 }

@@ -2,7 +2,7 @@ import { type OfferedRow, type StoredTimelineFeed, takeTimeline } from "@qmtl/co
 import { silentLogger } from "@qmtl/service-kit";
 import { ManualClock } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
-import type { EndedRow, SliceCall, SourceBar } from "../ports.ts";
+import type { EndedRow, SliceCall, SourceBar, SourceValue } from "../ports.ts";
 import { barrierWaitMsMax } from "./offer-queue.ts";
 import { type TimelineListener, Timelines } from "./timelines.ts";
 
@@ -59,10 +59,10 @@ function rig(
   };
   const failures: Error[] = [];
   const booker = {
-    book: async (bars: readonly SourceBar[]) =>
-      void booked.push(bars.map(({ source, row }) => `${source}/${row}`).join(" ")),
+    book: async (values: readonly SourceValue[]) =>
+      void booked.push(values.map(({ source, row }) => `${source}/${row}`).join(" ")),
     passed: () => {},
-    hasBars: () => false,
+    mustBook: () => false,
     take: async (calls: readonly SliceCall[]) => {
       const failure = failures.shift();
       if (failure !== undefined) throw failure;

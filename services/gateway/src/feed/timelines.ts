@@ -9,7 +9,7 @@ import {
   timelineStep,
 } from "@qmtl/core/queues";
 import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
-import type { EndedRow, SliceCall, SourceBar } from "../ports.ts";
+import type { EndedRow, SliceCall, SourceValue } from "../ports.ts";
 import { HeldCalls } from "./held-calls.ts";
 import {
   barrierWaitMsMax,
@@ -24,7 +24,7 @@ import { rowHeld, whyCallHeld, whyRowHeld } from "./why-held.ts";
 
 /** Largest number of ends kept of sessions that are in no runner set yet. */
 const earlyEndsMax = 1_024;
-/** Pause before the bars of a slice that could not be booked are booked again, milliseconds. */
+/** Pause before a slice that could not be booked is booked again, milliseconds. */
 const bookAgainMs = 1_000;
 
 /** Notified of what happens in the timelines. Implemented by `ReplayFeeds`. */
@@ -42,7 +42,7 @@ export interface TimelineListener {
 interface TimelinesPorts {
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly booker: Pick<SliceBooker, "book" | "passed" | "take" | "hasBars">;
+  readonly booker: Pick<SliceBooker, "book" | "passed" | "take" | "mustBook">;
   readonly listener: TimelineListener;
   /** Whether nothing that moves with these feeds may order now. */
   readonly isComputeOnly: (sources: readonly string[]) => boolean;
@@ -78,9 +78,9 @@ export class Timelines implements OfferListener {
     return [...this.#all].map(({ state }) => state);
   }
 
-  /** Takes a timeline over, with the bars of its last slice that are not booked. */
-  open(state: TimelineState, bars: readonly SourceBar[]): void {
-    this.#own(new OwnedTimeline(state, bars));
+  /** Takes a timeline over, with what the rows of its last slice bring, if it is not booked. */
+  open(state: TimelineState, values: readonly SourceValue[]): void {
+    this.#own(new OwnedTimeline(state, values));
   }
 
   /** Divides the feeds into these timelines, each as soon as nothing is under way in those that have its feeds now. */
@@ -126,7 +126,7 @@ export class Timelines implements OfferListener {
   }
 
   /**
-   * Rows are in the log, as one up to `row.toRow`, with the bars of them that this queue brings. Resolves once their
+   * Rows are in the log, as one up to `row.toRow`, with what of them is booked from this queue. Resolves once their
    * slices are booked.
    *
    * @throws {QmtlError} BARRIER_HELD when that takes too long.
@@ -134,16 +134,16 @@ export class Timelines implements OfferListener {
   async effective(
     source: string,
     row: OfferedRow,
-    bars: readonly SourceBar[],
+    values: readonly SourceValue[],
     { waitMs = barrierWaitMsMax, isEmpty }: { readonly waitMs?: number; readonly isEmpty: boolean },
   ): Promise<void> {
     const owned = this.#of.get(source);
     const feed = owned?.state.feeds.get(source);
     if (owned === undefined || feed === undefined) return;
-    // Another queue of the feed brings the bars of the row, and the row counts with them.
-    if (bars.length === 0 && !isEmpty && this.#ports.booker.hasBars(source)) return;
+    // The row is booked from another queue of the feed, and the row counts with them.
+    if (values.length === 0 && !isEmpty && this.#ports.booker.mustBook(source)) return;
     if (row.toRow > feed.logRow) {
-      owned.bars.push(...bars);
+      owned.values.push(...values);
       this.#take(owned, { kind: "effective", source, row });
     } else if (row.toRow < feed.logRow) return;
     if (!(await owned.untilBooked(this.#ports.clock, waitMs)))
@@ -352,8 +352,8 @@ export class Timelines implements OfferListener {
     const { signal } = this.#closed;
     while (!signal.aborted) {
       try {
-        if (owned.bars.length > 0) await booker.book(owned.bars);
-        owned.bars.length = 0;
+        if (owned.values.length > 0) await booker.book(owned.values);
+        owned.values.length = 0;
         break;
       } catch (error) {
         const { timeMs } = owned.state.slice;

@@ -93,8 +93,7 @@ function inBacktest(rules = money()) {
     standing = weight;
     account.mark();
   }
-  const { interest, borrowFees } = account.totals().financed;
-  return { equity: [...account.equity()], financed: { interest, borrowFees } };
+  return { equity: [...account.equity()], financed: account.totals().financed };
 }
 
 /** Entries of the journal about days that were charged. */

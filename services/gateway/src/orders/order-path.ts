@@ -7,7 +7,7 @@ import type {
   SharedAccounts,
   SliceBookings,
   SliceCall,
-  SourceBar,
+  SourceValue,
   WorldUses,
 } from "../ports.ts";
 import type { AccountRegistry } from "./account/account-registry.ts";
@@ -147,8 +147,8 @@ export class OrderPath implements SliceBookings {
     this.#parts.feeds.passed(rows);
   }
 
-  onBars(bars: readonly SourceBar[]): Promise<void> {
-    return this.#parts.feeds.onBars(bars);
+  onBars(values: readonly SourceValue[]): Promise<void> {
+    return this.#parts.feeds.onBars(values);
   }
 
   takeSlice(calls: readonly SliceCall[]): Promise<void> {
@@ -168,7 +168,10 @@ export class OrderPath implements SliceBookings {
     const router = accounts.get(accountId);
     if (router === undefined) return { accountId: undefined, sources: [source] };
     const { instruments } = router.deps.settings;
-    return { accountId, sources: [source, ...instruments.map(({ markSource }) => markSource)] };
+    const booked = instruments.flatMap(({ markSource, fundingSource }) =>
+      fundingSource === undefined ? [markSource] : [markSource, fundingSource],
+    );
+    return { accountId, sources: [source, ...booked] };
   }
 
   sharing(worldIds: readonly string[]): SharedAccounts {

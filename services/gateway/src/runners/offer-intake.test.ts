@@ -32,7 +32,7 @@ function openRig() {
         computeKey === feedKey
           ? { ...{ computeKey, source: "f", nodeId: "n" }, columns: [], isReplay: true }
           : undefined,
-      barsOf: () => [],
+      valuesOf: () => [],
     },
     feeds: {
       offer: async (_source, _record, rows, { signal }) => {

@@ -25,7 +25,7 @@ function openRig({ setTargets }: { readonly setTargets?: () => Promise<object> }
           yield* [];
         },
       },
-      keys: { learn: async () => {}, replayKey: () => undefined, barsOf: () => [] },
+      keys: { learn: async () => {}, replayKey: () => undefined, valuesOf: () => [] },
       feeds: {
         offer: () => new Promise(() => {}),
         effective: async () => {},

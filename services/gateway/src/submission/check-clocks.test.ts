@@ -5,9 +5,15 @@ import { expect, test } from "vitest";
 import { checkClocks } from "./check-clocks.ts";
 
 const config = {
-  sources: { day: { adapter: "csv-replay" }, week: { adapter: "csv-replay" } },
-  instruments: { X: { mark_source: "week" } },
-  accounts: { main: { instruments: ["X"] } },
+  sources: {
+    ...{ day: { adapter: "csv-replay" }, week: { adapter: "csv-replay" } },
+    rates: { adapter: "csv-replay" },
+  },
+  instruments: {
+    X: { mark_source: "week", funding: null },
+    P: { mark_source: "trades", funding: { source: "rates", column: "rate" } },
+  },
+  accounts: { main: { instruments: ["X"] }, funded: { instruments: ["P"] } },
 } as unknown as Parameters<typeof checkClocks>[0]["config"];
 
 /** A node that reads a source. */
@@ -55,6 +61,7 @@ test("a graph that calls a replayed source of the configuration live is refused 
 test.each<[string, Found, string]>([
   ["the world's own source", { world: { source: "day" } }, "day"],
   ["a mark source of its account", { world: { accountId: "main" } }, "week"],
+  ["a source of funding of its account", { world: { accountId: "funded" } }, "rates"],
   ["what another of its strategies reads", { read: { day: true } }, "day"],
 ])("a live source does not join a world with a replayed one: %s", async (_, found, met) => {
   await expect(check([live], found)).rejects.toMatchObject({

@@ -20,7 +20,7 @@ interface TimedSource {
 
 /**
  * Checks that replayed and live sources do not meet: in a graph, nor in a world, where a graph joins the world's own
- * source, the mark sources of its account, and what its other strategies read. A row of a replayed source waits until
+ * source, the sources that mark and fund what its account trades, and what its other strategies read. A row of a replayed source waits until
  * all of its world have ended the row before; a live one waits for nobody.
  *
  * @throws {QmtlError} CLOCK_MIXED naming two sources that do not go together.
@@ -39,10 +39,11 @@ export async function checkClocks(
   const others = Object.keys(config.sources).filter(isOther);
   if (others.length === 0 && !keys.hasKind(!first.isReplay)) return;
   for (const [at, { worldId, source, accountId }] of worlds.entries()) {
-    const marked = config.accounts[accountId]?.instruments.flatMap(
-      (symbol) => config.instruments[symbol]?.mark_source ?? [],
-    );
-    const used = [source, ...(marked ?? []), ...(await ports.readIn(worldId))];
+    const booked = config.accounts[accountId]?.instruments.flatMap((symbol) => {
+      const { mark_source = "", funding = null } = config.instruments[symbol] ?? {};
+      return funding === null ? [mark_source] : [mark_source, funding.source];
+    });
+    const used = [source, ...(booked ?? []), ...(await ports.readIn(worldId))];
     const other = used.find(isOther);
     if (other === undefined) continue;
     const met = are(first, { source: other, isReplay: !first.isReplay });

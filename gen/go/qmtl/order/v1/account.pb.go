@@ -116,7 +116,7 @@ const (
 	JournalKind_JOURNAL_KIND_RECONCILE JournalKind = 14
 	// A bar was booked.
 	JournalKind_JOURNAL_KIND_BAR JournalKind = 15
-	// A calendar day was charged: interest on cash, and fees for borrowed instruments.
+	// A calendar day was charged, interest on cash and fees for borrowed instruments; or a row of funding.
 	JournalKind_JOURNAL_KIND_FINANCING JournalKind = 16
 	// Settings of the account that its books rest on were taken, or have changed: limits, lots, initial cash.
 	JournalKind_JOURNAL_KIND_SETTINGS JournalKind = 17
@@ -952,12 +952,12 @@ const file_qmtl_order_v1_account_proto_rawDesc = "" +
 	"\vmaintenance\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalR\vmaintenance\x128\n" +
 	"\fbuying_power\x18\x03 \x01(\v2\x15.qmtl.type.v1.DecimalR\vbuyingPower\x12\x1a\n" +
 	"\bleverage\x18\x04 \x01(\x01R\bleverage\x12\x16\n" +
-	"\x06called\x18\x05 \x01(\bR\x06called\"\xe8\x01\n" +
+	"\x06called\x18\x05 \x01(\bR\x06called\"\xe2\x01\n" +
 	"\tFinancing\x121\n" +
 	"\binterest\x18\x01 \x01(\v2\x15.qmtl.type.v1.DecimalR\binterest\x126\n" +
 	"\vborrow_fees\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalR\n" +
-	"borrowFees\x125\n" +
-	"\afunding\x18\x03 \x01(\v2\x15.qmtl.type.v1.DecimalB\x04\xa8\xbb\x18\x01R\afunding\x129\n" +
+	"borrowFees\x12/\n" +
+	"\afunding\x18\x03 \x01(\v2\x15.qmtl.type.v1.DecimalR\afunding\x129\n" +
 	"\tdividends\x18\x04 \x01(\v2\x15.qmtl.type.v1.DecimalB\x04\xa8\xbb\x18\x01R\tdividends\"\x92\x01\n" +
 	"\x06Limits\x12C\n" +
 	"\x12max_order_notional\x18\x01 \x01(\v2\x15.qmtl.type.v1.DecimalR\x10maxOrderNotional\x12C\n" +

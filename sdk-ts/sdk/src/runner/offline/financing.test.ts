@@ -75,7 +75,7 @@ describe("a calendar day is charged on what is held at its midnight", () => {
     const result = await run(flat(week, -1), { borrow_rate: rate });
 
     expectEquity(result, [1_000, 999, 998, 995]);
-    expect(result.financing).toEqual({ interest: 0, borrowFees: 5 });
+    expect(result.financing).toEqual({ interest: 0, borrowFees: 5, funding: 0 });
     expect(result.instruments[0]?.borrowFees).toBe(5);
   });
 

@@ -10,6 +10,7 @@ import {
 } from "@qmtl/core/execution";
 import type { QmtlConfig } from "../../config/index.ts";
 import { executionOf } from "../../nodesets/nodeset-execution.ts";
+import type { InstrumentFunding } from "../source-files/funding-column.ts";
 import type { DeclaredTarget, IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import type { CompiledOfflineOptions } from "./offline-options.ts";
@@ -21,6 +22,8 @@ export interface MarketInstrument {
   readonly traded: OfflineInstrument;
   /** Entry of `sources:` on whose bars orders fill and whose close is the mark. */
   readonly markSource: string;
+  /** Where its funding is stated; null: it has none. */
+  readonly funding: InstrumentFunding | null;
 }
 
 /** What is traded, at which costs, with how much money. */
@@ -187,5 +190,6 @@ function instrumentOf(
       ...(isFree ? { noCosts: true as const } : { costs }),
     },
     markSource: spec.mark_source,
+    funding: spec.funding,
   };
 }

@@ -33,6 +33,8 @@ interface LedgerCase {
     readonly weights?: readonly number[];
     /** Keys of the account for what holding positions costs. */
     readonly rates?: Readonly<Record<string, number | string>>;
+    /** Seed of the rates of funding of its instruments. */
+    readonly funding?: number;
   };
   readonly walks: Readonly<Record<string, Walk>>;
   readonly expected: {
@@ -41,7 +43,7 @@ interface LedgerCase {
     readonly held: Readonly<Record<string, number>>;
     readonly fees: number;
     readonly spread: number;
-    readonly financing: { readonly interest: number; readonly borrow_fees: number };
+    readonly financing: Readonly<Record<"interest" | "borrow_fees" | "funding", number>>;
     readonly refused: readonly (readonly [endMs: number, units: number, reason: string])[];
     readonly ruined_row: number | null;
     readonly metrics: Readonly<Record<string, number>>;
@@ -87,8 +89,18 @@ function barsOf({ seed, cents, tilt, first, last, jumps }: Walk, rows: number) {
   });
 }
 
-/** Writes the files of a case: bars by instrument, and `panel` with the closes of all of them on every day. */
-function writeFiles({ id, about: { rows, weights }, walks }: LedgerCase): void {
+/** Lines of the rates of funding by the recipe of portfolio_ledger.py: three rows of 8 hours a day, some without a rate. */
+function rateLines(seed: number, days: readonly string[]): string[] {
+  let state = seed;
+  const starts = days.flatMap((day) => ["00", "08", "16"].map((hour) => `${day}T${hour}:00:00Z`));
+  return starts.map((start, row) => {
+    state = (state * 48_271) % 2_147_483_647;
+    return `${start},${row % 7 === 3 ? "" : ((state % 41) - 16) / 100_000}`;
+  });
+}
+
+/** Writes the files of a case: bars by instrument, and `panel` with the closes of all of them on every day, and the rates. */
+function writeFiles({ id, about: { rows, weights, funding }, walks }: LedgerCase): void {
   const days = weekdays(rows);
   const symbols = Object.keys(walks);
   const panel = days.map((day, row) => [day, row] as (string | number)[]);
@@ -103,6 +115,10 @@ function writeFiles({ id, about: { rows, weights }, walks }: LedgerCase): void {
     }
     writeFileSync(join(folder, `${id}-${symbol}.csv`), `${lines.join("\n")}\n`);
   }
+  if (funding !== undefined) {
+    const lines = ["date,rate", ...rateLines(funding, days)];
+    writeFileSync(join(folder, `${id}-rates.csv`), `${lines.join("\n")}\n`);
+  }
   const text = [["date", "row", ...symbols], ...panel].map((fields) => fields.join(",")).join("\n");
   writeFileSync(join(folder, `${id}-panel.csv`), `${text}\n`);
 }
@@ -110,13 +126,23 @@ function writeFiles({ id, about: { rows, weights }, walks }: LedgerCase): void {
 function run(of: LedgerCase, strategy: Strategy): Promise<OfflineResult> {
   writeFiles(of);
   const symbols = Object.keys(of.walks);
-  const source = (name: string) => [name, { file: `${of.id}-${name}.csv`, interval: "1d" }];
+  const source = (name: string, interval = "1d") => [
+    name,
+    { file: `${of.id}-${name}.csv`, interval },
+  ];
+  const isFunded = of.about.funding !== undefined;
+  const funding = isFunded ? { funding: { source: "rates", column: "rate" } } : {};
   const path = join(folder, `${of.id}.yml`);
   writeFileSync(
     path,
     JSON.stringify({
-      sources: Object.fromEntries([...symbols, "panel"].map(source)),
-      instruments: Object.fromEntries(symbols.map((one) => [one, { mark_source: one }])),
+      sources: Object.fromEntries([
+        ...[...symbols, "panel"].map((name) => source(name)),
+        ...(isFunded ? [source("rates", "8h")] : []),
+      ]),
+      instruments: Object.fromEntries(
+        symbols.map((one) => [one, { mark_source: one, ...funding }]),
+      ),
       accounts: {
         main: {
           initial_cash: "1000000",
@@ -248,6 +274,7 @@ const strategies: Readonly<Record<string, (of: LedgerCase) => Strategy>> = {
   pairs: () => new Pairs(),
   "leverage-2": () => new Stated(),
   "leverage-2-financed": () => new Stated(),
+  "leverage-2-funded": () => new Stated(),
   "pairs-financed": () => new Pairs(),
   ruin: () => new Stated(),
 };
@@ -291,6 +318,7 @@ describe.each(cases.map((one) => [one.id, one] as const))(
       expectEqual(result.costs.spread, expected.spread, "spread");
       expectEqual(result.financing.interest, expected.financing.interest, "interest");
       expectEqual(result.financing.borrowFees, expected.financing.borrow_fees, "borrow fees");
+      expectEqual(result.financing.funding, expected.financing.funding, "funding");
       expect(
         result.refusals.map(({ eventTimeMs, quantity, reason }) => [
           eventTimeMs,

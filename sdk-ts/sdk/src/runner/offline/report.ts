@@ -109,10 +109,14 @@ function figuresOf(result: OfflineResult): ReportFigure[] {
 
 /** What holding positions cost; nothing for an account that was charged nothing. */
 function financingOf({ financing, currency }: OfflineResult): ReportFigure[] {
-  const { interest, borrowFees } = financing;
-  if (interest === 0 && borrowFees === 0) return [];
-  return [
-    { name: "Interest", value: interest, note: `${currency} paid; below 0: received` },
+  const { interest, borrowFees, funding } = financing;
+  const paid = `${currency} paid; below 0: received`;
+  const ofDays = [
+    { name: "Interest", value: interest, note: paid },
     { name: "Borrow fees", value: borrowFees, note: `${currency} paid` },
+  ];
+  return [
+    ...(interest === 0 && borrowFees === 0 ? [] : ofDays),
+    ...(funding === 0 ? [] : [{ name: "Funding", value: funding, note: paid }]),
   ];
 }

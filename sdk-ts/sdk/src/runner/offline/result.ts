@@ -35,6 +35,8 @@ export interface ResultFinancing {
   readonly interest: number;
   /** For what was sold short. */
   readonly borrowFees: number;
+  /** Funding of perpetual futures. */
+  readonly funding: number;
 }
 
 /** Result for one instrument. Money is in the account's currency. */
@@ -60,6 +62,8 @@ export interface ResultInstrument {
   readonly costs: ResultCosts;
   /** Paid for being short of it. */
   readonly borrowFees: number;
+  /** Funding paid; below 0: received. */
+  readonly funding: number;
 }
 
 /** Something that was wanted and not traded, or not whole. */
@@ -133,7 +137,7 @@ export interface OfflineResult {
   readonly refusals: readonly ResultRefusal[];
   /** Total paid. */
   readonly costs: ResultCosts;
-  /** Charged for holding positions, by kind; all 0 for an account without rates. */
+  /** Charged for holding positions, by kind; all 0 without rates and funding. */
   readonly financing: ResultFinancing;
   /** Currency of all amounts. */
   readonly currency: string;

@@ -7,6 +7,7 @@ import {
   makeReturnSeries,
   returnsClock,
 } from "@qmtl/core/metrics";
+import type { IdentifiedNode } from "../../strategy/graphs.ts";
 import type { Strategy } from "../../strategy/index.ts";
 import { withFlatEnd } from "../signals/ended-signal.ts";
 import { loadSourceRows, rowsUntil, type SourceRows } from "../source-files/source-rows.ts";
@@ -19,6 +20,8 @@ import { lineIn, StrategyRunError } from "../strategy-loading/strategy-run-error
 import type { TradedRows } from "./bar-replay.ts";
 import { type ComputedColumn, computeOffline, sourcesOf } from "./compute.ts";
 import { fillNotes } from "./fill-notes.ts";
+import { fundingNotes } from "./funding-notes.ts";
+import { type FundingRows, fundingRowsOf } from "./funding-replay.ts";
 import { findMarket, type MarketInstrument, type OfflineMarket } from "./market.ts";
 import {
   endedNotes,
@@ -36,7 +39,7 @@ import {
 } from "./offline-options.ts";
 import { marginNotes, refusalNotes } from "./refusal-notes.ts";
 import { writeOfflineReport } from "./report.ts";
-import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
+import type { BuyAndHoldResult, OfflineResult, ResultInstrument, ResultNode } from "./result.ts";
 import { firstValueWait, staleNotes } from "./stale-notes.ts";
 import { findOfflineTags } from "./tags.ts";
 import { type OfflineTrading, type TradeEvent, tradeOffline } from "./trade.ts";
@@ -102,38 +105,27 @@ async function backtest(
   const market = findMarket(identified, options);
   const tags = findOfflineTags(identified, options.config, options.onProblem);
   const tagged = tags.filed.map(({ source }) => source);
-  const marked = market.instruments.map(({ markSource }) => markSource);
-  const traded = new Set(marked);
-  const feeds = await loadFeeds([...sourcesOf(identified), ...tagged, ...traded], options);
+  const traded = new Set(market.instruments.map(({ markSource }) => markSource));
+  const funded = market.instruments.flatMap(({ funding }) => funding?.source ?? []);
+  const read = [...sourcesOf(identified), ...tagged, ...traded, ...funded];
+  const feeds = await loadFeeds(read, options);
   const rows = new Map([...traded].map((name) => [name, tradedRows(feeds.get(name)!, options)]));
   const listed = listedMarket(market, rows, options);
-  const nodes = market.instruments.flatMap(({ target }) => [target.nodeId, target.signalId]);
-  const wanted = [...new Set(nodes)];
-  const computed = computeOffline(identified, feeds, wanted, options.onProgress, tags);
+  const wanted = new Set(
+    market.instruments.flatMap(({ target }) => [target.nodeId, target.signalId]),
+  );
+  const computed = computeOffline(identified, feeds, [...wanted], options.onProgress, tags);
   const targets = targetColumns(identified, market, computed.columns, feeds);
-  const trading = tradeOffline(market, targets, rows);
+  const funding = fundingRowsOf(listed.instruments, feeds);
+  const trading = tradeOffline(market, targets, rows, funding);
   const markReturns = markReturnsOf(trading, rows);
   const returns = makeReturnSeries(markReturns);
   const metrics = computeMetrics(returns);
   const instruments = resultInstruments(market, trading, rows);
-  const judged = market.instruments
-    .map(
-      (instrument, at): JudgedTarget => ({
-        instrument,
-        result: instruments[at]!,
-        signal: computed.columns.get(instrument.target.signalId)!,
-        targetChanges: trading.targetChangesOf[at]!,
-        rows: rows.get(instrument.markSource)!,
-        initialCash: market.initialCash,
-        currency: market.currency,
-      }),
-    )
-    .filter((one) => !isUnlisted(one.rows));
+  const judged = judgedTargets(market, instruments, trading, computed.columns, rows);
   const result: OfflineResult = {
     strategyName: identified.strategy.name,
-    nodes: identified.graph.nodes.map(({ id, declared: { name, node } }) => {
-      return { id, name, type: node.nodeType };
-    }),
+    nodes: identified.graph.nodes.map(nodeOf),
     graph: identified.graph,
     evaluations: computed.evaluations,
     instruments,
@@ -154,7 +146,7 @@ async function backtest(
     currency: market.currency,
     noCosts: market.instruments.some((one) => one.traded.noCosts === true),
     turnover: metrics.get("turnover") ?? 0,
-    buyAndHold: buyAndHoldOf(listed, rows),
+    buyAndHold: buyAndHoldOf(listed, rows, funding),
     notes: [
       ...offlineNotes(listed, rows, returns),
       ...unlistedNotes(market, rows, options),
@@ -162,6 +154,7 @@ async function backtest(
       ...staleNotes(identified, judged, feeds, trading.timesMs),
       ...endedNotes(market, rows, trading),
       ...refusalNotes(market, trading.refusals),
+      ...fundingNotes(funding, trading.timesMs),
       ...marginNotes(market, trading.orders, rows),
       ...strayNote(market, trading),
       ...fillNotes(market, rows, trading.fills),
@@ -202,6 +195,33 @@ function targetColumns(
   return instruments.map(({ target: { nodeId, node, intervalMs } }) =>
     withFlatEnd(columns.get(nodeId)!, node.stale, intervalMs, ends),
   );
+}
+
+/** The targets of the instruments that have a bar in the run. */
+function judgedTargets(
+  { instruments, initialCash, currency }: OfflineMarket,
+  results: readonly ResultInstrument[],
+  { targetChangesOf }: OfflineTrading,
+  columns: ReadonlyMap<string, ComputedColumn>,
+  rows: ReadonlyMap<string, TradedRows>,
+): JudgedTarget[] {
+  return instruments
+    .map(
+      (instrument, at): JudgedTarget => ({
+        instrument,
+        result: results[at]!,
+        signal: columns.get(instrument.target.signalId)!,
+        targetChanges: targetChangesOf[at]!,
+        rows: rows.get(instrument.markSource)!,
+        initialCash,
+        currency,
+      }),
+    )
+    .filter((one) => !isUnlisted(one.rows));
+}
+
+function nodeOf({ id, declared: { name, node } }: IdentifiedNode): ResultNode {
+  return { id, name, type: node.nodeType };
 }
 
 async function callBack(strategy: Strategy, events: readonly TradeEvent[]): Promise<void> {
@@ -281,6 +301,7 @@ function afterTarget(trading: OfflineTrading): OfflineResult["afterTarget"] {
 function buyAndHoldOf(
   market: OfflineMarket,
   rows: ReadonlyMap<string, TradedRows>,
+  funding: readonly FundingRows[],
 ): BuyAndHoldResult {
   const weight = 1 / market.instruments.length;
   const always = {
@@ -293,7 +314,7 @@ function buyAndHoldOf(
     traded: { ...one.traded, drift: 0 },
   }));
   const targets = instruments.map(() => always);
-  const trading = tradeOffline({ ...market, instruments }, targets, rows);
+  const trading = tradeOffline({ ...market, instruments }, targets, rows, funding);
   const returns = makeReturnSeries(markReturnsOf(trading, rows));
   const { equity, orders } = trading;
   return { returns, metrics: computeMetrics(returns), equity, orders: orders.length };
@@ -330,6 +351,7 @@ function resultInstruments(
       realisedPnl: holding.realisedPnl,
       unrealisedPnl: holding.unrealisedPnl,
       borrowFees: holding.borrowFees,
+      funding: holding.funding,
       costs: { fees: holding.fees, spread: holding.spreadCosts },
     };
   });

@@ -99,11 +99,14 @@ function equityText({ equity, currency, costs, noCosts }: OfflineResult): string
 
 /** What holding positions cost; nothing for an account that was charged nothing. */
 function financingLines({ financing, currency }: OfflineResult): string[] {
-  const { interest, borrowFees } = financing;
-  if (interest === 0 && borrowFees === 0) return [];
-  const paid = interest < 0 ? "received" : "paid";
-  const text = `${paid} ${money(Math.abs(interest))} ${currency} of interest, paid ${money(borrowFees)} of borrow fees`;
-  return [line("financing", text)];
+  const { interest, borrowFees, funding } = financing;
+  const paid = (cost: number): string =>
+    `${cost < 0 ? "received" : "paid"} ${money(Math.abs(cost))}`;
+  const ofDays = `${paid(interest)} ${currency} of interest, ${paid(borrowFees)} of borrow fees`;
+  return [
+    ...(interest === 0 && borrowFees === 0 ? [] : [line("financing", ofDays)]),
+    ...(funding === 0 ? [] : [line("funding", `${paid(funding)} ${currency}`)]),
+  ];
 }
 
 function exposureText({ gross, net, largestWeight }: OfflineResult): string {

@@ -79,6 +79,7 @@ function marketOf(traded: readonly Traded[]): OfflineMarket {
           },
           traded: { symbol, lotSize, sameBarClose, notionalMin, ...money },
           markSource: source,
+          funding: null,
         };
       },
     ),

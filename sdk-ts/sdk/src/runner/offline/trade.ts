@@ -13,6 +13,7 @@ import {
 import type { StrategyFill, TargetSignal } from "../../strategy/index.ts";
 import { BarReplay, type TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
+import { FundingReplay, type FundingRows } from "./funding-replay.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
 import type { ResultRefusal, ResultRuin } from "./result.ts";
 
@@ -57,8 +58,8 @@ export interface OfflineTrading {
  *
  * Everything happens at the ends of bars and of target rows, in order of time. At each such moment, first the bars that
  * end there are played, in the order of the market: waiting orders fill at their opens, and their closes are the marks.
- * Midnights since the bars before are charged before that, on what was held until then, and one that is this very moment
- * after it.
+ * Midnights since the bars before are charged before that, on what was held until then, and funding and a midnight of
+ * this very moment after it, in this order. A row of funding that ends between bars is such a moment, too.
  * Then the targets are taken that changed, are to be sized again or, where a bar of their instrument ended, have strayed
  * from what is held. Each is sized at its instrument's last close with the equity that the whole account has at this
  * moment, those that reduce first, then in the order of the market, and its order fills at the open of the first bar of
@@ -67,13 +68,15 @@ export interface OfflineTrading {
  *
  * @param targets one column per instrument, in the order of the market; NaN keeps the previous value
  * @param rows rows of every mark source, by name; in which order does not matter
+ * @param funding rates of the instruments that have funding. @default none
  */
 export function tradeOffline(
   market: OfflineMarket,
   targets: readonly ComputedColumn[],
   rows: ReadonlyMap<string, TradedRows>,
+  funding: readonly FundingRows[] = [],
 ): OfflineTrading {
-  return new TradingRun(market, targets, rows).run();
+  return new TradingRun(market, targets, rows, funding).run();
 }
 
 /** A target column and how far the account has taken it. */
@@ -98,6 +101,7 @@ interface InstrumentTarget {
 class TradingRun {
   readonly #account: OfflineAccount;
   readonly #replays: readonly BarReplay[];
+  readonly #funding: FundingReplay;
   readonly #targets: readonly InstrumentTarget[];
   readonly #timesMs: Float64Array;
   /** Turnover of the account at each mark. */
@@ -112,8 +116,10 @@ class TradingRun {
     market: OfflineMarket,
     targets: readonly ComputedColumn[],
     rows: ReadonlyMap<string, TradedRows>,
+    funding: readonly FundingRows[],
   ) {
     const { instruments } = market;
+    this.#funding = new FundingReplay(funding);
     const replays = new Map<string, BarReplay>();
     for (const { markSource } of instruments) {
       if (replays.has(markSource)) continue;
@@ -157,11 +163,12 @@ class TradingRun {
       const barMs = this.#nextBarMs();
       if (barMs === Number.POSITIVE_INFINITY) return this.#result(undefined);
       const nowMs = this.#marks === 0 ? barMs : this.#nextMs(barMs);
-      if (nowMs === barMs) account.financeBefore(nowMs);
+      if (nowMs === barMs || nowMs === this.#funding.nextEndMs) account.financeBefore(nowMs);
       for (let k = 0; k < replays.length; k++) {
         if (replays[k]!.nextEndMs === nowMs) replays[k]!.play(account);
       }
       if (account.fills.length > this.#fills.length) this.#collectFills();
+      this.#funding.play(account, nowMs);
       if (nowMs === barMs) {
         account.financeAt(nowMs);
         account.settle((place) => instrumentTargets[place]!.replay.begunRow(nowMs));
@@ -204,9 +211,9 @@ class TradingRun {
     return nextMs;
   }
 
-  /** End of the next target row or of the next bar, whichever is first. */
+  /** End of the next target row, of the next row of funding or of the next bar, whichever is first. */
   #nextMs(barMs: number): number {
-    let nextMs = barMs;
+    let nextMs = Math.min(barMs, this.#funding.nextEndMs);
     for (let k = 0; k < this.#targets.length; k++) {
       const { column, next } = this.#targets[k]!;
       if (next < column.endMs.length && column.endMs[next]! < nextMs) nextMs = column.endMs[next]!;

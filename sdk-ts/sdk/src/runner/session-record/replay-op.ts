@@ -139,6 +139,11 @@ const opSchema = z.discriminatedUnion("op", [
   }),
   z.object({ op: z.literal("margin"), bucket: number }),
   z.object({ op: z.literal("finance"), timeMs: number }),
+  z.object({
+    op: z.literal("fund"),
+    timeMs: number,
+    rates: z.array(z.object({ instrument: text, rate: number })),
+  }),
   z.object({ op: z.literal("adjust_cash"), cash: number }),
   z.object({ op: z.literal("adjust_position"), instrument: text, lots: number, price: number }),
   z.object({

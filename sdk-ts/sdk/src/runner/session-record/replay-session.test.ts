@@ -57,12 +57,13 @@ const meanTarget = (side: number, row: number): number => {
 
 /**
  * A session as router and journal would record it; `weight` is the activation's, `limits` are in force from a row on,
- * `financing` from its beginning.
+ * `financing` from its beginning; `fundingRate` is charged at each row.
  */
 function record(
   weight = 1,
   limits: ReadonlyMap<number, PretradeLimits> = new Map(),
   financing?: FinancingTerms,
+  fundingRate = 0,
 ): SessionRecordLine[] {
   const lines: SessionRecordLine[] = [
     {
@@ -130,6 +131,10 @@ function record(
       bucket: endOf(row),
       marks: [{ instrument: "X", close: price }],
     });
+    if (fundingRate !== 0) {
+      const rates = [{ instrument: "X", rate: fundingRate }];
+      journal(row, { op: "fund", source: "rates", row, timeMs: endOf(row), rates, funding: 0 });
+    }
     if (financing !== undefined) {
       journal(row, { op: "finance", timeMs: endOf(row), interest: 0, borrowFees: 0 });
     }
@@ -205,15 +210,23 @@ test("a session whose limits were changed between two starts is replayed under t
   expect(originsOf(lines)).not.toEqual(originsOf(record()));
 });
 
+const lotsOf = (session: readonly SessionRecordLine[]) =>
+  session.flatMap((line) =>
+    line.type === "journal" && line.body.op === "note"
+      ? [(line.body.order as { lots: number }).lots]
+      : [],
+  );
+
 test("a session is replayed with the days that it was charged", async () => {
   const rates = { cashRate: 1, debitRate: 1, borrowRate: 1 };
   const lines = record(1, new Map(), { ...rates, dayCount: 360, zone: "UTC" });
-  const lotsOf = (session: readonly SessionRecordLine[]) =>
-    session.flatMap((line) =>
-      line.type === "journal" && line.body.op === "note"
-        ? [(line.body.order as { lots: number }).lots]
-        : [],
-    );
+
+  expect(await replaySession(Cross, parsed(lines), { config })).toMatchObject({ identical: true });
+  expect(lotsOf(lines)).not.toEqual(lotsOf(record()));
+});
+
+test("a session is replayed with the funding that it was charged", async () => {
+  const lines = record(1, new Map(), undefined, 0.01);
 
   expect(await replaySession(Cross, parsed(lines), { config })).toMatchObject({ identical: true });
   expect(lotsOf(lines)).not.toEqual(lotsOf(record()));

@@ -358,8 +358,8 @@ export class AccountRouter implements WorldRows {
   }
 
   #tellFinanced(): void {
-    const { interest, borrowFees } = this.core.financed;
-    this.deps.broker.tellFinanced(interest + borrowFees);
+    const { interest, borrowFees, funding } = this.core.financed;
+    this.deps.broker.tellFinanced(interest + borrowFees + funding);
   }
 
   async #perform<T>(operation: () => Promise<T>): Promise<T> {

@@ -14,6 +14,8 @@ export interface AccountInstrument extends InstrumentSpec {
   readonly minNotional: string;
   /** Entry of `sources` whose close is the mark. */
   readonly markSource: string;
+  /** Entry of `sources` that states its funding. @default it has none */
+  readonly fundingSource?: string;
 }
 
 /** A broker account as configured. */
@@ -58,6 +60,7 @@ function instrumentOf(config: QmtlConfig, symbol: string): AccountInstrument[] {
       venue: found.venue,
       minNotional: found.min_notional,
       markSource: found.mark_source,
+      ...(found.funding === null ? {} : { fundingSource: found.funding.source }),
     },
   ];
 }

@@ -18,7 +18,7 @@ import type { ExecutedRebalance, SealedSlice } from "./rebuild-books.ts";
  * Format of the pieces. Raise it when pieces hold something else, and when an operation has another effect on the core
  * of an account: a snapshot of another format is not used.
  */
-export const snapshotFormat = 3;
+export const snapshotFormat = 4;
 
 /**
  * Approximate length of a piece, in characters: small, because a booking may wait while one piece is made and stored.

@@ -13,6 +13,7 @@ export interface PositionView {
   readonly realisedPnl: number;
   readonly costs: number;
   readonly borrowFees: number;
+  readonly funding: number;
   readonly capital: number | undefined;
   readonly target: number | undefined;
   readonly brokerQuantity: string | undefined;
@@ -38,6 +39,7 @@ export async function viewPositions(router: AccountRouter, world: string): Promi
       realisedPnl: realisedOf(book),
       costs: book.fees,
       borrowFees: book.borrowFees ?? 0,
+      funding: book.funding ?? 0,
       capital: core.capital(book.world, book.strategy),
       target: book.target?.value,
       brokerQuantity: undefined,
@@ -63,6 +65,7 @@ export async function viewPositions(router: AccountRouter, world: string): Promi
       realisedPnl: sum(realisedOf),
       costs: sum((book) => book.fees),
       borrowFees: sum((book) => book.borrowFees ?? 0),
+      funding: sum((book) => book.funding ?? 0),
       capital: undefined,
       target: undefined,
       brokerQuantity: text(instrument, lots),
@@ -72,6 +75,6 @@ export async function viewPositions(router: AccountRouter, world: string): Promi
 }
 
 /** What a book has earned for good, after what trading and holding it has cost. */
-function realisedOf({ realisedPnl, fees, borrowFees = 0 }: Readonly<Book>): number {
-  return realisedPnl - fees - borrowFees;
+function realisedOf({ realisedPnl, fees, borrowFees = 0, funding = 0 }: Readonly<Book>): number {
+  return realisedPnl - fees - borrowFees - funding;
 }

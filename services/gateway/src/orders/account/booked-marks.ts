@@ -11,22 +11,41 @@ interface MarketClose {
 export interface MarketSnapshot {
   readonly sources: readonly (readonly [source: string, row: number, bucket: number])[];
   readonly closes: readonly (readonly [instrument: string, closes: readonly MarketClose[]])[];
+  /** Last rows of funding; absent for none. */
+  readonly funded?: readonly (readonly [source: string, row: number, bucket: number])[];
 }
 
-/** The closes of the last bars by instrument, as the journal has them. */
+/** A row of funding, as its entry in the journal has it. */
+interface BookedFunding {
+  readonly source: string;
+  readonly row: number;
+  /** End of its bucket. */
+  readonly timeMs: number;
+}
+
+type BookedRow = { readonly row: number; readonly bucket: number };
+
+/** The closes of the last bars by instrument, and the last rows by source, as the journal has them. */
 export class BookedMarks {
   readonly #closes = new Map<string, MarketClose[]>();
-  readonly #rows = new Map<string, { row: number; bucket: number }>();
+  readonly #rows = new Map<string, BookedRow>();
+  /** Last rows of funding: no slice of bars ends with them. */
+  readonly #funded = new Map<string, BookedRow>();
 
   constructor(snapshot: MarketSnapshot = { sources: [], closes: [] }) {
     for (const [source, row, bucket] of snapshot.sources) this.#rows.set(source, { row, bucket });
+    for (const [source, row, bucket] of snapshot.funded ?? [])
+      this.#funded.set(source, { row, bucket });
     for (const [instrument, closes] of snapshot.closes) this.#closes.set(instrument, [...closes]);
   }
 
   /** A copy that later changes do not affect. */
   snapshot(): MarketSnapshot {
+    const rowsOf = (rows: ReadonlyMap<string, BookedRow>) =>
+      Array.from(rows, ([source, { row, bucket }]) => [source, row, bucket] as const);
     return {
-      sources: Array.from(this.#rows, ([source, { row, bucket }]) => [source, row, bucket]),
+      sources: rowsOf(this.#rows),
+      ...(this.#funded.size === 0 ? {} : { funded: rowsOf(this.#funded) }),
       closes: Array.from(this.#closes, ([instrument, closes]) => [instrument, [...closes]]),
     };
   }
@@ -47,6 +66,11 @@ export class BookedMarks {
     }
   }
 
+  /** Takes a row of funding. */
+  fund({ source, row, timeMs: bucket }: BookedFunding): void {
+    this.#funded.set(source, { row, bucket });
+  }
+
   /** Close of the bar that ended last at or before a time. */
   closeAt(instrument: string, bucket: number): number | undefined {
     return this.#closes.get(instrument)?.findLast((bar) => bar.bucket <= bucket)?.close;
@@ -58,16 +82,17 @@ export class BookedMarks {
   }
 
   /** Last row of a source and the end of its bucket. */
-  lastRow(source: string): { readonly row: number; readonly bucket: number } | undefined {
-    return this.#rows.get(source);
+  lastRow(source: string): BookedRow | undefined {
+    const [bar, funded] = [this.#rows.get(source), this.#funded.get(source)];
+    return (funded?.row ?? -1) > (bar?.row ?? -1) ? funded : bar;
   }
 
-  /** Latest end of a bucket of any source; −∞ before the first. */
+  /** Latest end of a bar of any source; −∞ before the first. */
   get lastEndMs(): number {
     return Math.max(...[...this.#rows.values()].map(({ bucket }) => bucket));
   }
 
-  sources(): IterableIterator<string> {
-    return this.#rows.keys();
+  sources(): ReadonlySet<string> {
+    return new Set([...this.#rows.keys(), ...this.#funded.keys()]);
   }
 }

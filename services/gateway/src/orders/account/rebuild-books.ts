@@ -105,6 +105,7 @@ export async function rebuildBooks(
     if (op.op === "settings") recorded.take(op);
     if (op.op === "rebalance") rebalances.push(op.input);
     if (op.op === "bar") market.take(op);
+    if (op.op === "fund") market.fund(op);
     if (op.op === "bar" || op.op === "seal")
       keepSealedSlice(sealedSlices, { bucket: op.bucket, sealed });
   });

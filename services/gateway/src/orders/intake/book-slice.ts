@@ -1,15 +1,15 @@
 import { type DeclaredTargets, isInStage } from "@qmtl/core/execution";
-import type { SourceBar } from "../../ports.ts";
+import type { SourceBar, SourceRate, SourceValue } from "../../ports.ts";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
-import { charge, financeBefore, isFinancedAt } from "../account/finance-account.ts";
+import { charge, financeBefore, fund, isFinancedAt } from "../account/finance-account.ts";
 import { reconcileAccount } from "../account/reconcile-account.ts";
 import { playBars, takeReport } from "../account/send-orders.ts";
 import type { BrokerBar } from "../broker/broker-port.ts";
 import type { JournalOp } from "../store/journal-op.ts";
 import type { SubmittedStrategies } from "./declared-weights.ts";
 
-/** The bars of one row of a feed. */
+/** What one row of a feed brings. */
 export interface BarRow {
   readonly source: string;
   readonly row: number;
@@ -17,38 +17,49 @@ export interface BarRow {
   /** When its bars opened; undefined: when the previous row ended. */
   readonly openTimeMs: number | undefined;
   readonly bars: readonly SourceBar[];
+  /** Of instruments that the feed funds. */
+  readonly rates: readonly SourceRate[];
 }
 
+/** A row that is being gathered. */
+type OpenRow = BarRow & { readonly bars: SourceBar[]; readonly rates: SourceRate[] };
+
 /**
- * Groups bars by the time at which they end, in order of time, each slice in the order of its feeds' names, each bar
- * with the time it opened.
+ * Groups bars and rates by the time at which they end, in order of time, each slice in the order of its feeds' names, each
+ * row with the time it opened.
  */
 export function slicesOf(
-  bars: readonly SourceBar[],
+  values: readonly SourceValue[],
   openTimeMsOf: (source: string, endMs: number) => number | undefined,
 ): BarRow[][] {
-  const slices = new Map<number, Map<string, BarRow & { bars: SourceBar[] }>>();
-  for (const bar of bars) {
-    const { source, row, bucketEndMs: bucket } = bar;
-    const slice = slices.get(bucket) ?? new Map<string, BarRow & { bars: SourceBar[] }>();
+  const slices = new Map<number, Map<string, OpenRow>>();
+  for (const value of values) {
+    const { source, row, bucketEndMs: bucket } = value;
+    const slice = slices.get(bucket) ?? new Map<string, OpenRow>();
     slices.set(bucket, slice);
     const openTimeMs = openTimeMsOf(source, bucket);
-    const found = slice.get(source) ?? { source, row, bucket, openTimeMs, bars: [] };
+    const found = slice.get(source) ?? { source, row, bucket, openTimeMs, bars: [], rates: [] };
     slice.set(source, found);
     // Several queues may bring the rows of one feed.
-    if (!found.bars.some(({ instrument }) => instrument === bar.instrument)) found.bars.push(bar);
+    if ("rate" in value) addOnce(found.rates, value);
+    else addOnce(found.bars, value);
   }
   return [...slices]
     .sort(([a], [b]) => a - b)
     .map(([, slice]) => [...slice.values()].sort((a, b) => (a.source < b.source ? -1 : 1)));
 }
 
+function addOnce<Value extends SourceValue>(values: Value[], value: Value): void {
+  if (!values.some(({ instrument }) => instrument === value.instrument)) values.push(value);
+}
+
 /**
  * Books the rows of slices on one account, in order of time and all in one booking. Of each slice: the broker's fills at
  * the opens, in the order of the instruments' names as in a backtest, marks at the closes, then, with all marks there,
- * what a midnight at this very time costs, the return of every strategy in a stage that trades one of the instruments,
- * and last what the account's money demands at these marks. Midnights since the last slice are charged before all that,
- * in bookings of their own. Several slices only as `mayBookTogether` allows.
+ * funding and what a midnight at this very time costs, the return of every strategy in a stage that trades one of the
+ * instruments, and last what the account's money demands at these marks. Midnights since the last slice are charged before
+ * all that, in bookings of their own. A slice without a bar is charged funding alone: it ends no day and seals nothing.
+ * Several slices only as `mayBookTogether` allows.
  *
  * Rows that were booked before are left out. An instrument that was marked at this time or later keeps that mark, as
  * after its `mark_source` was changed. Rows that end no later than the account's last slice are history, of a feed that
@@ -71,20 +82,22 @@ export async function bookSlices(
   const bars = brokerBars(router, fresh);
   // Slices are booked together while no strategy is in a stage: they seal nothing.
   const seal =
-    bucket > market.lastEndMs ? await sealOf(router, bucket, bars, strategies) : undefined;
+    fresh.some(hasBars) && bucket > market.lastEndMs
+      ? await sealOf(router, bucket, bars, strategies)
+      : undefined;
   // Until the end of this function a broker elsewhere may know fills that the journal does not.
   router.isDoubtful = true;
   const booking = router.booking();
-  takeReport(router, await playBars(router, booking, bars), booking);
-  let marks: MarkOp[] = [];
+  if (bars.length > 0) takeReport(router, await playBars(router, booking, bars), booking);
+  let ops: readonly RowOp[] = [];
   for (const rows of fresh) {
     // What is not stored yet is taken back with the booking, by rebuilding the books.
-    for (const op of marks) market.take(op);
-    marks = addSlice(router, booking, rows, seal);
+    takeRows(router, ops);
+    ops = addSlice(router, booking, rows, seal);
   }
   await router.commitAndSend(booking);
   router.isDoubtful = false;
-  for (const op of marks) market.take(op);
+  takeRows(router, ops);
   if (seal !== undefined) router.sliceSealed({ bucket, sealed: booking.sealed });
 }
 
@@ -103,23 +116,37 @@ export function mayBookTogether(
   return core.nextMidnight(markedMs) > lastMs;
 }
 
-/** Adds the operations of a slice to a booking; returns those that mark. */
+function hasBars(rows: readonly BarRow[]): boolean {
+  return rows.some(({ bars }) => bars.length > 0);
+}
+
+function takeRows({ market }: AccountRouter, ops: readonly RowOp[]): void {
+  for (const op of ops) {
+    if (op.op === "bar") market.take(op);
+    else market.fund(op);
+  }
+}
+
+/** Adds the operations of a slice to a booking; returns those that stand for its rows. */
 function addSlice(
   router: AccountRouter,
   booking: Booking,
   rows: readonly BarRow[],
   seal: Extract<JournalOp, { op: "seal" }> | undefined,
-): MarkOp[] {
+): RowOp[] {
   const { bucket, row } = rows.at(-1)!;
   const place = { world: "", strategy: "", row };
-  const marks = rows.map((each) => markOp(router, each));
+  const marks = rows.filter(({ bars }) => bars.length > 0).map((each) => markOp(router, each));
   for (const op of marks) booking.apply("bar", op, { ...place, row: op.row }, router.permission);
+  const funded = rows.filter(({ rates }) => rates.length > 0);
+  const funding = funded.map((each) => fund(router, booking, each));
+  if (marks.length === 0) return funding;
   if (isFinancedAt(router, bucket)) charge(router, booking, bucket);
   if (seal !== undefined) booking.apply("seal", seal, place, router.permission);
   if (router.core.isMarginDue) {
     booking.apply("margin", { op: "margin", bucket }, place, router.permission);
   }
-  return marks;
+  return [...marks, ...funding];
 }
 
 /** The bars of slices as the broker gets them, each slice in the order of its instruments' names. */
@@ -141,7 +168,7 @@ function brokerBars(
   });
 }
 
-type MarkOp = ReturnType<typeof markOp>;
+type RowOp = ReturnType<typeof markOp> | ReturnType<typeof fund>;
 
 function markOp(router: AccountRouter, { source, row, bucket, bars }: BarRow) {
   const marks = bars

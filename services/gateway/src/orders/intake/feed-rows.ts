@@ -4,7 +4,7 @@ import { batchSlicesMax, inChunks } from "@qmtl/core/queues";
 import { parseInterval, periodsPerYearOf, type QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, Logger } from "@qmtl/service-kit";
-import type { EndedRow, SourceBar } from "../../ports.ts";
+import type { EndedRow, SourceValue } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { AccountSettings } from "../account/account-settings.ts";
@@ -59,8 +59,8 @@ interface FeedRowsPorts {
 }
 
 /**
- * Books the rows of all feeds, those that end together at once, on every account that they mark, and reports the returns
- * that they seal.
+ * Books the rows of all feeds, those that end together at once, on every account that they mark or fund, and reports the
+ * returns that they seal.
  */
 export class FeedRows {
   readonly #ports: FeedRowsPorts;
@@ -79,11 +79,13 @@ export class FeedRows {
   }
 
   /** Books slices, `batchSlicesMax` at a time, once fewer than 64 of an account wait for the answer to their returns. */
-  async onBars(bars: readonly SourceBar[]): Promise<void> {
-    const all = slicesOf(bars, (source, endMs) => this.#openTimeMs(source, endMs));
+  async onBars(values: readonly SourceValue[]): Promise<void> {
+    const all = slicesOf(values, (source, endMs) => this.#openTimeMs(source, endMs));
     for (const slices of inChunks(all, batchSlicesMax)) {
       const rows = slices.flat();
-      const own = [...this.#ports.routers.all()].filter((router) => marksAny(router, rows));
+      const own = [...this.#ports.routers.all()].filter((router) =>
+        rows.some(({ source }) => uses(router, source)),
+      );
       await Promise.all(own.map((router) => this.#reporterOf(router).untilRoom()));
       const run = this.#tail.then(() => this.#book(slices));
       this.#tail = run.catch(() => {});
@@ -95,9 +97,9 @@ export class FeedRows {
   passed(rows: readonly EndedRow[]): void {
     const left = rows.filter(({ source, row }) => row > this.#bookedOf(source).row);
     for (const { source, row } of left)
-      if (this.isMarked(source)) this.#bookedOf(source).advance(row);
+      if (this.isUsed(source)) this.#bookedOf(source).advance(row);
     for (const router of this.#ports.routers.all()) {
-      const own = left.filter(({ source }) => marks(router, source));
+      const own = left.filter(({ source }) => uses(router, source));
       if (own.length > 0) this.#report(router, own, new Map());
     }
   }
@@ -123,7 +125,7 @@ export class FeedRows {
    * `waitMsMax` if that is less.
    */
   async untilBooked(source: string, row: number, waitMsMax: number): Promise<void> {
-    if (row < 0 || !this.isMarked(source)) return;
+    if (row < 0 || !this.isUsed(source)) return;
     const { clock, routers } = this.#ports;
     const booked = this.#bookedOf(source);
     const longestMs = Math.min(rowWaitMsMax, waitMsMax);
@@ -133,7 +135,7 @@ export class FeedRows {
     if (!isBooked && booked.row < 0) return;
     const leftMs = Math.max(0, longestMs - (clock.nowMs() - beganMs));
     const reported = [...routers.all()]
-      .filter((router) => isBooked && marks(router, source))
+      .filter((router) => isBooked && uses(router, source))
       .map((router) => this.#reporterOf(router).reported(source).reached(row, clock, leftMs));
     if (isBooked && (await Promise.all(reported)).every((isReported) => isReported)) return;
     const what = isBooked ? "report of returns was not answered" : "bars are not booked";
@@ -142,11 +144,9 @@ export class FeedRows {
     });
   }
 
-  /** True when an instrument of an account takes its mark from a feed. */
-  isMarked(source: string): boolean {
-    const { accounts } = this.#ports;
-    if (source === "") return false;
-    return accounts.some(({ instruments }) => instruments.some((one) => one.markSource === source));
+  /** True when an instrument of an account takes its mark or its funding from a feed. */
+  isUsed(source: string): boolean {
+    return source !== "" && this.#ports.accounts.some((settings) => isUsedBy(settings, source));
   }
 
   async stop(): Promise<void> {
@@ -158,7 +158,7 @@ export class FeedRows {
     const { routers, strategies } = this.#ports;
     for (const router of routers.all()) {
       const left = slices
-        .map((rows) => rows.filter(({ source }) => marks(router, source)))
+        .map((rows) => rows.flatMap((row) => ownRow(router, row)))
         .filter((rows) => rows.length > 0);
       while (left.length > 0) {
         const own = await router.exclusiveBooking(async () => {
@@ -263,11 +263,25 @@ function strategyClock(
   return clocks.length === 0 ? undefined : returnsClock(clocks);
 }
 
-/** Whether an account marks an instrument by a feed. */
-function marks({ deps }: AccountRouter, source: string): boolean {
-  return deps.settings.instruments.some(({ markSource }) => markSource === source);
+/** Whether an account marks or funds an instrument by a feed. */
+function uses({ deps }: AccountRouter, source: string): boolean {
+  return isUsedBy(deps.settings, source);
 }
 
-function marksAny(router: AccountRouter, rows: readonly BarRow[]): boolean {
-  return rows.some(({ source }) => marks(router, source));
+function isUsedBy({ instruments }: AccountSettings, source: string): boolean {
+  return instruments.some(
+    ({ markSource, fundingSource }) => markSource === source || fundingSource === source,
+  );
+}
+
+/** The row with what concerns an account: its bars if they mark an instrument of it, and the rates of its instruments. */
+function ownRow({ deps }: AccountRouter, row: BarRow): BarRow[] {
+  const { instruments } = deps.settings;
+  const isMarking = instruments.some(({ markSource }) => markSource === row.source);
+  const funded = new Set(
+    instruments.flatMap((one) => (one.fundingSource === row.source ? [one.symbol] : [])),
+  );
+  if (!isMarking && funded.size === 0) return [];
+  const rates = row.rates.filter(({ instrument }) => funded.has(instrument));
+  return [{ ...row, bars: isMarking ? row.bars : [], rates }];
 }

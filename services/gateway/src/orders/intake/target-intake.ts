@@ -210,7 +210,7 @@ export class TargetIntake {
   #isUnbooked({ ends }: TargetsCall): boolean {
     const { feeds, barrier, logger } = this.#ports;
     const reasons = ends.flatMap(({ source }) => {
-      const reason = feeds.isMarked(source) ? barrier.whyUnbooked(source) : undefined;
+      const reason = feeds.isUsed(source) ? barrier.whyUnbooked(source) : undefined;
       return reason === undefined ? [] : [{ source, reason }];
     });
     for (const { source, reason } of reasons) {

@@ -166,6 +166,7 @@ function accountToProto(
     financing: {
       interest: decimalOf(core.financed.interest),
       borrowFees: decimalOf(core.financed.borrowFees),
+      funding: decimalOf(core.financed.funding),
     },
     revision: BigInt(router.head),
     reconciled: difference === "",
@@ -188,7 +189,7 @@ function positionToProto(view: PositionView): MessageInitShape<typeof PositionSc
     averageCost: decimalOf(view.averageCost),
     realisedPnl: decimalOf(view.realisedPnl),
     costs: decimalOf(view.costs),
-    financing: { borrowFees: decimalOf(view.borrowFees) },
+    financing: { borrowFees: decimalOf(view.borrowFees), funding: decimalOf(view.funding) },
     ...(mark === undefined ? {} : { mark: decimalOf(mark) }),
     ...(capital === undefined ? {} : { capital: decimalOf(capital) }),
     ...(target === undefined ? {} : { targetWeight: target }),

@@ -20,6 +20,14 @@ interface JournalFields {
   };
   /** What it cost, by kind; below 0: received. Set when it is booked. */
   readonly finance: { readonly interest?: number; readonly borrowFees?: number };
+  readonly fund: {
+    readonly source: string;
+    readonly row: number;
+    /** Instruments of which the row has no rate; absent for none. */
+    readonly missing?: readonly string[];
+    /** What it cost; below 0: received. Set when it is booked. */
+    readonly funding?: number;
+  };
   readonly bar: { readonly source: string; readonly row: number };
   readonly note: { readonly [field: string]: unknown };
 }

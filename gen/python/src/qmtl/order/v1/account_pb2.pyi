@@ -89,7 +89,7 @@ class _JournalKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JournalKi
     JOURNAL_KIND_BAR: _JournalKind.ValueType  # 15
     """A bar was booked."""
     JOURNAL_KIND_FINANCING: _JournalKind.ValueType  # 16
-    """A calendar day was charged: interest on cash, and fees for borrowed instruments."""
+    """A calendar day was charged, interest on cash and fees for borrowed instruments; or a row of funding."""
     JOURNAL_KIND_SETTINGS: _JournalKind.ValueType  # 17
     """Settings of the account that its books rest on were taken, or have changed: limits, lots, initial cash."""
     JOURNAL_KIND_MARGIN: _JournalKind.ValueType  # 18
@@ -133,7 +133,7 @@ JOURNAL_KIND_RECONCILE: JournalKind.ValueType  # 14
 JOURNAL_KIND_BAR: JournalKind.ValueType  # 15
 """A bar was booked."""
 JOURNAL_KIND_FINANCING: JournalKind.ValueType  # 16
-"""A calendar day was charged: interest on cash, and fees for borrowed instruments."""
+"""A calendar day was charged, interest on cash and fees for borrowed instruments; or a row of funding."""
 JOURNAL_KIND_SETTINGS: JournalKind.ValueType  # 17
 """Settings of the account that its books rest on were taken, or have changed: limits, lots, initial cash."""
 JOURNAL_KIND_MARGIN: JournalKind.ValueType  # 18

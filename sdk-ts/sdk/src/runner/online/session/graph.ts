@@ -1,5 +1,5 @@
 import type { ClockSpec } from "@qmtl/core/dataflow";
-import type { QmtlConfig } from "../../../config/index.ts";
+import { bookedSources, type QmtlConfig } from "../../../config/index.ts";
 import { parseTimeText } from "../../../sources/index.ts";
 import { continuousRows, ReplayFeed, type ReplayRows } from "../../../sources/replay-feed.ts";
 import {
@@ -9,6 +9,7 @@ import {
 } from "../../../strategy/graphs.ts";
 import { type StaleSignal, Strategy, StreamInput, TagQueryNode } from "../../../strategy/index.ts";
 import { type SignalSource, signalSources } from "../../signals/signal-source.ts";
+import { fundingColumn } from "../../source-files/funding-column.ts";
 import { checkInterval, loadSourceRows, rowsUntil } from "../../source-files/source-rows.ts";
 import {
   type IdentifiedStrategy,
@@ -151,19 +152,19 @@ export class FeedCache {
 
 /**
  * Binds the streams of a strategy to the files of the configuration. Where no stream of its own has the bars that mark
- * an instrument it trades, it reads a further one: a feed is published by those that read it, and without its bars
- * nothing has a mark, and nothing fills.
+ * an instrument it trades, or the rates of its funding, it reads a further one: a feed is published by those that read it,
+ * and without its bars nothing has a mark, and nothing fills.
  *
  * @throws {StrategyRunError} for a strategy with neither streams nor tag queries, for a stream of another interval than
- * its source, for streams of one source with two schedules, for rows that do not match their schedule, or for two targets
- * of one instrument.
+ * its source, for streams of one source with two schedules, for rows that do not match their schedule, for a source of
+ * funding without the column of the rates, or for two targets of one instrument.
  */
 export async function onlineGraph(
   declared: IdentifiedStrategy,
   config: Pick<QmtlConfig, "instruments" | "sources">,
   cache: FeedCache,
 ): Promise<OnlineGraph> {
-  const identified = withMarkStreams(declared, config);
+  const identified = withBookedStreams(declared, config);
   const { graph, strategy } = identified;
   const streams = graph.nodes.flatMap(({ id, declared }) => {
     const { node, name, intervalSeconds } = declared;
@@ -184,6 +185,12 @@ export async function onlineGraph(
     feeds.set(node.source, await cache.rows(node, intervalSeconds * 1_000));
   }
   checkSchedules(streams.map(({ node }) => node));
+  const booked = bookedSources(config);
+  for (const source of bookedBy(identified, config)) {
+    const rows = feeds.get(source);
+    for (const { instrument, column } of booked.get(source)?.funded ?? [])
+      if (rows !== undefined) fundingColumn(instrument, { source, column }, rows);
+  }
   return {
     identified,
     feeds,
@@ -199,11 +206,8 @@ export async function onlineGraph(
   };
 }
 
-/** Columns of the rows that mark an instrument. */
-const barColumns = ["open", "high", "low", "close"];
-
-/** Streams that a strategy reads for its marks alone. */
-class MarkStreams extends Strategy {
+/** Streams that a strategy reads for the books of its account alone. */
+class BookedStreams extends Strategy {
   readonly #streams: readonly StreamInput[];
 
   constructor(streams: readonly StreamInput[]) {
@@ -216,35 +220,49 @@ class MarkStreams extends Strategy {
   }
 }
 
-/** The strategy with a stream of bars for each mark source of its targets of which it declares none. */
-function withMarkStreams(
+/**
+ * The strategy with a stream for each source that marks or funds its targets, where it declares none with all columns that
+ * are booked of that source.
+ */
+function withBookedStreams(
   identified: IdentifiedStrategy,
   { instruments, sources }: Pick<QmtlConfig, "instruments" | "sources">,
 ): IdentifiedStrategy {
-  const { graph, targets } = identified;
+  const { graph } = identified;
   const own = graph.nodes.flatMap(({ declared: { node } }) =>
     node instanceof StreamInput ? [node] : [],
   );
-  const isMarked = (source: string) =>
-    own.some(
-      (node) => node.source === source && barColumns.every((name) => node.outputs.includes(name)),
-    );
-  const marked = targets.flatMap(({ node }) => instruments[node.instrument]?.mark_source ?? []);
-  const streams = [...new Set(marked)].flatMap((source) => {
+  const booked = bookedSources({ instruments });
+  const streams = [...bookedBy(identified, { instruments })].flatMap((source) => {
     const entry = sources[source];
-    if (entry === undefined || isMarked(source)) return [];
+    const { columns = [], marked = [] } = booked.get(source) ?? {};
+    const hasAll = (node: StreamInput) => columns.every((name) => node.outputs.includes(name));
+    const isRead = own.some((node) => node.source === source && hasAll(node));
+    if (entry === undefined || isRead) return [];
     const { schedule } = own.find((node) => node.source === source) ?? {};
     const { interval } = entry;
-    const name = `${source} (marks)`;
-    return [new StreamInput({ name, source, columns: barColumns, interval, period: 1, schedule })];
+    const name = `${source} (${marked.length > 0 ? "marks" : "funding"})`;
+    return [new StreamInput({ name, source, columns, interval, period: 1, schedule })];
   });
   if (streams.length === 0) return identified;
-  const added = identifyStrategy(new MarkStreams(streams), { worldId: "" }).graph.nodes;
+  const added = identifyStrategy(new BookedStreams(streams), { worldId: "" }).graph.nodes;
   const isFirst = ({ hashable }: IdentifiedNode) => hashable.inputs.length === 0;
   const firsts = [...graph.nodes.filter(isFirst), ...added].sort((a, b) => (a.id < b.id ? -1 : 1));
   const leaves = [...graph.leaves, ...added.map(({ id }) => id)].sort();
   const nodes = [...firsts, ...graph.nodes.filter((node) => !isFirst(node))];
   return { ...identified, graph: { ...graph, nodes, leaves } };
+}
+
+/** Sources that mark or fund what a strategy trades. */
+function bookedBy(
+  { targets }: IdentifiedStrategy,
+  { instruments }: Pick<QmtlConfig, "instruments">,
+): ReadonlySet<string> {
+  const named = targets.flatMap(({ node }) => {
+    const { mark_source, funding } = instruments[node.instrument] ?? {};
+    return [mark_source, funding?.source];
+  });
+  return new Set(named.filter((source) => source !== undefined));
 }
 
 function checkSchedules(streams: readonly StreamInput[]): void {

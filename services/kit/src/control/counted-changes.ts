@@ -83,9 +83,9 @@ interface ChangeParts {
 }
 
 /**
- * The events of counted changes, at most one of each key, and the state of their keys, as parts of a statement that
- * makes the changes: what `appendControlEvent` would write. If the revision of a key is not the one that was counted
- * from, a division by zero undoes the whole statement.
+ * The events of counted changes and the state of their keys, as parts of a statement that makes the changes: what
+ * `appendControlEvent` would write. Changes of one key must come in order, and be of different items. If the revision
+ * of a key is not the one that was counted from, a division by zero undoes the whole statement.
  *
  * @param before number of parameters of the parts before them
  */
@@ -106,12 +106,13 @@ export function countedChangeParts(
   const over = kept.filter(({ isOver }) => isOver);
   const [keys, revisions, types, payloads, itemKeys, names, firsts, bytes, overKeys, overNames] =
     Array.from({ length: 10 }, (_, place) => `$${before + place + 1}`);
-  // The row of a key is locked before its event gets an id.
+  // The row of a key is locked before its events get ids.
   const sql = `revised as (
        insert into ${target}.topic_revision as t (topic_key, revision)
-       select e.key, e.revision from unnest(${keys}::text[], ${revisions}::bigint[]) as e (key, revision)
-       on conflict (topic_key) do update
-         set revision = excluded.revision / (t.revision = excluded.revision - 1)::int
+       select e.key, max(e.revision) from unnest(${keys}::text[], ${revisions}::bigint[]) as e (key, revision)
+       group by e.key
+       on conflict (topic_key) do update set revision = excluded.revision / (t.revision = excluded.revision - (
+         select count(*) from unnest(${keys}::text[]) as e (key) where e.key = t.topic_key))::int
        returning topic_key),
      kept as (
        insert into ${target}.topic_item (topic_key, item, first_revision, event)
@@ -126,7 +127,8 @@ export function countedChangeParts(
        insert into ${target}.outbox (topic, key, type, payload, revision)
        select '${controlTopic}', e.key, e.type, e.payload, e.revision
        from unnest(${keys}::text[], ${types}::text[], ${payloads}::bytea[], ${revisions}::bigint[])
-         as e (key, type, payload, revision) join revised r on r.topic_key = e.key)`;
+         with ordinality as e (key, type, payload, revision, n) join revised r on r.topic_key = e.key
+       order by e.n)`;
   const params = [
     events.map(({ topicKey }) => topicKey),
     events.map(({ revision }) => revision),

@@ -3,9 +3,10 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import { failpoints } from "@qmtl/service-kit";
 import { DbError, type Tx } from "@qmtl/service-kit/db";
 import type { DagStore } from "../store/dag-store.ts";
-import { stateAfter } from "../store/graph-state.ts";
+import { type GraphState, stateAfter } from "../store/graph-state.ts";
 import { lockGraph } from "../store/graph-store.ts";
 import { isOutdated, writeGraphChanges } from "../store/graph-writes.ts";
+import { GraphCache } from "./graph-cache.ts";
 import { type DiffPlan, planDiff, planFrom, readStateOf, type WantedGraph } from "./plan-diff.ts";
 import { type DiffOrigin, type DiffWrites, diffWrites, storeDiff } from "./store-diff.ts";
 
@@ -16,23 +17,25 @@ const joinedQueuesMax = 500;
 /** How often a graph is planned, at most, while what it is planned from changes before it is written. */
 const plansMax = 5;
 
-interface Addition {
+interface GraphRequest {
   readonly graph: WantedGraph;
   readonly origin: DiffOrigin;
 }
 
-interface Waiting extends Addition {
+interface Waiting extends GraphRequest {
   resolve(plan: DiffPlan): void;
   reject(failure: unknown): void;
 }
 
 /**
  * Adds graphs to the stored one, in the order they come. Where no other process writes it, those of different
- * strategies that come at the same time, or while others are being added, are read, planned and written together: one
- * after the other, in two statements and one commit. If that writes nothing, each of them is added by itself.
+ * strategies that come at the same time, or while others are being added, are planned one after the other and written
+ * together, in one statement and one commit; what is stored of them is read before only where it is not remembered. If
+ * nothing was written, each of them is added by itself.
  */
 export class GraphCommits {
   readonly #store: DagStore;
+  readonly #cache = new GraphCache();
   readonly #waiting: Waiting[] = [];
   #isRunning = false;
 
@@ -77,55 +80,62 @@ export class GraphCommits {
     return this.#waiting.splice(0, end < 0 ? this.#waiting.length : end);
   }
 
-  async #addSome(additions: readonly Waiting[]): Promise<void> {
-    if (additions.length > 1 && (await this.#addJoined(additions))) return;
-    for (const { graph, origin, resolve, reject } of additions) {
+  async #addSome(requests: readonly Waiting[]): Promise<void> {
+    if (requests.length > 1 && (await this.#addJoined(requests))) return;
+    for (const { graph, origin, resolve, reject } of requests) {
       await this.#addAlone({ graph, origin }).then(resolve, reject);
     }
   }
 
   /** Resolves to false, with nothing stored, when each must be added by itself. */
-  async #addJoined(additions: readonly Waiting[]): Promise<boolean> {
-    const planned = await this.#planJoined(additions).catch(() => undefined);
-    if (planned === undefined || planned.some(({ writes }) => !writes.isOneStatement)) return false;
+  async #addJoined(requests: readonly Waiting[]): Promise<boolean> {
+    const joined = await this.#planJoined(requests).catch(() => undefined);
+    if (joined === undefined) return false;
+    const { planned, after } = joined;
+    if (planned.some(({ writes }) => !writes.isOneStatement)) return false;
     try {
-      await this.#write(planned.map(({ writes }) => writes));
+      await this.#write(
+        planned.map(({ writes }) => writes),
+        after,
+      );
     } catch (failure) {
       // A statement that the database refused has stored nothing; after any other failure the outcome is unknown.
       if (failure instanceof DbError && failure.sqlState !== undefined) return false;
-      for (const { reject } of additions) reject(failure);
+      for (const { reject } of requests) reject(failure);
       return true;
     }
-    additions.forEach(({ resolve }, at) => {
+    requests.forEach(({ resolve }, at) => {
       resolve(planned[at]!.plan);
     });
     return true;
   }
 
-  /** Plans each graph as if those before it were stored. */
-  async #planJoined(
-    additions: readonly Addition[],
-  ): Promise<{ readonly plan: DiffPlan; readonly writes: DiffWrites }[]> {
+  /** Plans each graph as if those before it were stored; `after` is what is stored once all are. */
+  async #planJoined(requests: readonly GraphRequest[]): Promise<{
+    readonly planned: readonly { readonly plan: DiffPlan; readonly writes: DiffWrites }[];
+    readonly after: GraphState;
+  }> {
     const { db } = this.#store;
-    const graphs = additions.map(({ graph }) => graph);
-    let state = await readStateOf(db, graphs);
+    const graphs = requests.map(({ graph }) => graph);
+    let after = this.#cache.recall(graphs) ?? (await readStateOf(db, graphs));
     const planned: { plan: DiffPlan; writes: DiffWrites }[] = [];
-    for (const { graph, origin } of additions) {
-      const plan = await planFrom(db, graph, state);
+    for (const { graph, origin } of requests) {
+      const plan = await planFrom(db, graph, after);
       const writes = diffWrites(plan, origin);
-      state = stateAfter(state, writes.change);
+      after = stateAfter(after, writes.change);
       planned.push({ plan, writes });
     }
-    return planned;
+    return { planned, after };
   }
 
-  async #addAlone(addition: Addition): Promise<DiffPlan> {
-    const store = this.#store;
+  async #addAlone(request: GraphRequest): Promise<DiffPlan> {
     for (let plans = 1; ; plans += 1) {
       const isLast = plans === plansMax;
       try {
-        const planned = isLast ? undefined : await this.#planAndWrite(addition);
-        return planned ?? (await store.write((tx) => this.#planAndWriteIn(tx, addition)));
+        const planned = isLast ? undefined : await this.#planAndWrite(request);
+        if (planned !== undefined) return planned;
+        this.#cache.forget();
+        return await this.#store.write((tx) => this.#planAndWriteIn(tx, request));
       } catch (failure) {
         if (!isOutdated(failure)) throw failure;
         if (isLast) throw changing(failure);
@@ -137,26 +147,31 @@ export class GraphCommits {
    * Plans, then writes in one statement, which refuses what has changed in between. Undefined, with nothing stored,
    * where other processes write the graph, too, or one statement cannot hold it.
    */
-  async #planAndWrite({ graph, origin }: Addition): Promise<DiffPlan | undefined> {
-    const { db, isSole } = this.#store;
-    if (!isSole) return undefined;
-    const plan = await planDiff(db, graph);
-    const writes = diffWrites(plan, origin);
+  async #planAndWrite(request: GraphRequest): Promise<DiffPlan | undefined> {
+    if (!this.#store.isSole) return undefined;
+    const { planned, after } = await this.#planJoined([request]);
+    const [{ plan, writes }] = planned as [(typeof planned)[number]];
     if (!writes.isOneStatement) return undefined;
-    await this.#write([writes]);
+    await this.#write([writes], after);
     return plan;
   }
 
-  /** Writes what one statement can hold. */
-  async #write(writes: readonly DiffWrites[]): Promise<void> {
+  /** Writes what one statement can hold. @param after what is stored then */
+  async #write(writes: readonly DiffWrites[], after: GraphState): Promise<void> {
     const { db, clock } = this.#store;
     await failpoints.hit("dag.diff.before_commit");
     await this.#store.checkLeads();
     const changes = writes.map(({ change }) => change);
-    await writeGraphChanges(db, changes, clock.nowMs());
+    try {
+      await writeGraphChanges(db, changes, clock.nowMs());
+      this.#cache.learn(after);
+    } catch (failure) {
+      this.#cache.forget();
+      throw failure;
+    }
   }
 
-  async #planAndWriteIn(tx: Tx, { graph, origin }: Addition): Promise<DiffPlan> {
+  async #planAndWriteIn(tx: Tx, { graph, origin }: GraphRequest): Promise<DiffPlan> {
     const { clock, isSole } = this.#store;
     if (!isSole) await lockGraph(tx);
     const plan = await planDiff(tx, graph);

@@ -67,7 +67,8 @@ export function diffWrites(plan: DiffPlan, origin: DiffOrigin): DiffWrites {
     const { revision, storeEpoch } = stored.topics.get(told.topicKey)!;
     topicChanges.push({ ...told, revision: revision + 1, storeEpoch });
   }
-  const change = { ...of, newNodes, newQueues, nodeIds, contexts, topicChanges };
+  const isNewStrategy = stored.isAssumed;
+  const change = { ...of, isNewStrategy, newNodes, newQueues, nodeIds, contexts, topicChanges };
   const queries = assignments.map(({ node }) => node).filter((node) => node.tagQuery);
   const newSources = newQueues.filter(({ isSource }) => isSource);
   const tagged = stored.isTagged

@@ -20,12 +20,18 @@ export interface GraphQuestion {
   readonly worldIds: readonly string[];
 }
 
+/** A queue that exists, with the submission that added it. */
+export interface KnownQueue {
+  readonly queue: QueueRow;
+  readonly submissionId: string;
+}
+
 /** What is stored of graphs and their strategies. */
 export interface GraphState {
   /** Nodes that are known, each with the submission that added it. */
   readonly nodes: ReadonlyMap<string, string>;
-  /** Queues that exist by compute key, each with the submission that added it. */
-  readonly queues: ReadonlyMap<string, { readonly queue: QueueRow; readonly submissionId: string }>;
+  /** Queues that exist, by compute key. */
+  readonly queues: ReadonlyMap<string, KnownQueue>;
   /** Which of the names are taken. */
   readonly takenNames: ReadonlySet<string>;
   /** A tag query may match a queue that has some of the tags. */
@@ -34,6 +40,8 @@ export interface GraphState {
   readonly strategies: ReadonlyMap<string, StrategyState>;
   /** The latest revision of topic QUEUE of each world, by its key; 0 for none. */
   readonly topics: ReadonlyMap<string, TopicCount>;
+  /** Not read, but remembered, and the strategies are taken for new ones: whoever writes by it has to check that. */
+  readonly isAssumed: boolean;
 }
 
 /** What is stored of a strategy. */
@@ -148,6 +156,7 @@ function stateOf(
     isTagged: row.is_tagged,
     strategies: new Map(strategyIds.map((id) => [id, strategyOf(row, id)])),
     topics: new Map(topicKeys.map((topicKey) => [topicKey, countOf(topicKey)])),
+    isAssumed: false,
   };
 }
 

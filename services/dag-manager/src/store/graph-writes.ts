@@ -9,6 +9,8 @@ import { queuesJson } from "./queue-store.ts";
 /** What a diff adds to the graph. */
 export interface GraphChange {
   readonly strategyId: string;
+  /** It was planned as that of a strategy without nodes, and is refused if there are any. */
+  readonly isNewStrategy: boolean;
   readonly submissionId: string;
   readonly sentinelId: string;
   readonly version: string;
@@ -38,6 +40,7 @@ export async function writeGraphChanges(
     JSON.stringify(changes.flatMap((change) => queuesJson(change.newQueues).map(addedBy(change)))),
     JSON.stringify(changes.map(strategyJson)),
     JSON.stringify(changes.flatMap((change) => change.contexts.map(contextJson(change)))),
+    changes.filter(({ isNewStrategy }) => isNewStrategy).map(({ strategyId }) => strategyId),
   ];
   const told = countedChangeParts("dag", topicChanges, nowMs, params.length);
   await db.query(
@@ -91,7 +94,7 @@ export async function writeGraphChanges(
        on conflict (strategy_id, world_id, execution_domain, as_of, partition)
          do update set is_current = true, pins = excluded.pins),
      ${told.sql}
-     select 1 as one`,
+     select 1 / (not exists (select from dag.strategy_node s where s.strategy_id = any($6::text[])))::int as one`,
     [...params, ...told.params],
   );
 }

@@ -106,7 +106,10 @@ export class OutboxRelay implements AsyncDisposable {
     if (atMs >= this.#gatheredAtMs) return;
     this.#gathering?.cancel();
     const waitMs = atMs - clock.monotonicMs();
-    if (waitMs <= 0) return this.poke();
+    if (waitMs <= 0) {
+      this.poke();
+      return;
+    }
     this.#gatheredAtMs = atMs;
     this.#gathering = clock.setTimer(() => this.poke(), waitMs);
   }

@@ -96,15 +96,17 @@ export function countedChangeParts(
   before: number,
 ): ChangeParts {
   const target = quotedSchema(schema);
-  const events = changes.map((change) => changeEvent(schema, change, nowMs));
-  const kept = events.flatMap((event) => {
+  const events = changes.map((change) => {
+    const event = changeEvent(schema, change, nowMs);
+    return { event, bytes: toBinary(ControlEventSchema, event) };
+  });
+  const kept = events.flatMap(({ event, bytes }) => {
     const { payload, topicKey: key, revision } = event;
-    if (!isTopicChange(payload)) return [];
-    return [{ ...itemOf(payload), key, revision, bytes: toBinary(ControlEventSchema, event) }];
+    return isTopicChange(payload) ? [{ ...itemOf(payload), key, revision, bytes }] : [];
   });
   const items = kept.filter(({ isOver }) => !isOver);
   const over = kept.filter(({ isOver }) => isOver);
-  const [keys, revisions, types, payloads, itemKeys, names, firsts, bytes, overKeys, overNames] =
+  const [keys, revisions, types, payloads, itemKeys, names, firsts, states, overKeys, overNames] =
     Array.from({ length: 10 }, (_, place) => `$${before + place + 1}`);
   // The row of a key is locked before its events get ids.
   const sql = `revised as (
@@ -116,7 +118,7 @@ export function countedChangeParts(
        returning topic_key),
      kept as (
        insert into ${target}.topic_item (topic_key, item, first_revision, event)
-       select e.* from unnest(${itemKeys}::text[], ${names}::text[], ${firsts}::bigint[], ${bytes}::bytea[])
+       select e.* from unnest(${itemKeys}::text[], ${names}::text[], ${firsts}::bigint[], ${states}::bytea[])
          as e (key, item, revision, event) where exists (select from revised r where r.topic_key = e.key)
        on conflict (topic_key, item) do update set event = excluded.event),
      over as (
@@ -130,10 +132,10 @@ export function countedChangeParts(
          with ordinality as e (key, type, payload, revision, n) join revised r on r.topic_key = e.key
        order by e.n)`;
   const params = [
-    events.map(({ topicKey }) => topicKey),
-    events.map(({ revision }) => revision),
-    events.map(({ type }) => type),
-    events.map((event) => busBytes(event)),
+    events.map(({ event }) => event.topicKey),
+    events.map(({ event }) => event.revision),
+    events.map(({ event }) => event.type),
+    events.map(({ event, bytes }) => busBytes(event, bytes)),
     items.map(({ key }) => key),
     items.map(({ name }) => name),
     items.map(({ revision }) => revision),

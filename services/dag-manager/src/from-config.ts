@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   type Clock,
   createMetrics,
@@ -11,10 +10,8 @@ import {
   type Logger,
   type Metrics,
   processName,
-  type QueueLimit,
   RowLeadership,
   type RowLeadershipOptions,
-  SerialQueue,
   type ServedService,
   SoleLeadership,
   systemService,
@@ -74,12 +71,8 @@ export interface DagManager {
   stop(): Promise<void>;
 }
 
-/** Submissions whose graphs are added or wait to be; more are refused. */
-const graphTurnsLimit: QueueLimit = {
-  waitingMax: 1_024,
-  refusal: () =>
-    new QmtlError("TOO_MANY_REQUESTS", "too many graphs wait to be added", { retryAfterMs: 100 }),
-};
+/** Longest time for which the events of submissions are gathered, milliseconds. */
+const gatherMs = 25;
 
 /** How often a reader looks for what another process appended, milliseconds. */
 const pollMs = 250;
@@ -114,8 +107,8 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
     write,
     isSole: !isShared,
     checkLeads: () => leadership.assertLeads(db),
-    graphTurns: new SerialQueue(graphTurnsLimit),
     changed: () => relay.poke(),
+    changedSoon: () => relay.pokeGathering(gatherMs),
   };
   const { timers } = options;
   const checkLeader = leadership.assertLeads.bind(leadership);

@@ -74,6 +74,8 @@ const dagManagerName = "dag-manager";
 const worldServiceName = "world-service";
 /** Events of orders are gathered for this long, in milliseconds: nobody waits for them before acting. */
 const gatherMs = 500;
+/** The same of submissions: whoever waits for one watches it, and is told at once. */
+const gatherSoonMs = 25;
 
 export interface GatewayDeps {
   /** Database with schema `gateway`. */
@@ -236,6 +238,7 @@ async function openBase(deps: GatewayDeps) {
   const keys = new SourceKeys(db, bookedSources(config));
   const outbox: ControlOutbox = {
     poke: () => relay.poke(),
+    pokeSoon: () => relay.pokeGathering(gatherSoonMs),
     pokeGathering: () => relay.pokeGathering(gatherMs),
   };
   const own = { db, clock, logger, metrics, newId, gateway, gatewayId, outbox, config };

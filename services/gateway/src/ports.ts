@@ -158,6 +158,8 @@ export interface BarrierEnds {
 /** Publishes stored control events. Call it once events wait in the outbox. */
 export interface ControlOutbox {
   poke(): void;
+  /** The same for events of submissions: those that come one soon after the other may be gathered for 25 ms. */
+  pokeSoon(): void;
   /** The same for events of orders, of which there are many per second: they may be gathered for half a second. */
   pokeGathering(): void;
 }

@@ -1,5 +1,6 @@
 import { worldTopicKey } from "@qmtl/service-kit/control";
 import type { Db, Queryable } from "@qmtl/service-kit/db";
+import { countedDb } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import { describeEachDatabase } from "../testing/each-database.ts";
 import { backtest, demoGraphs, graph, node, source } from "../testing/graphs.ts";
@@ -107,6 +108,65 @@ describeEachDatabase("a graph that is not alone", (databases) => {
     expect(told.length).toBeGreaterThanOrEqual(8);
     const nodes = await databases().dag.query("select node_id from dag.node");
     expect(nodes).toHaveLength(2 + 8);
+  });
+
+  test("is written with those that come meanwhile, where no other process writes, and none is told out of turn", async () => {
+    const { dag: base } = databases();
+    let writes = 0;
+    const counted = countedDb(base, (_, sql) => {
+      if (/with nodes as/.test(sql)) writes += 1;
+    });
+    await using dag = await openDag({ ...databases(), dag: counted });
+
+    await Promise.all(strategies(8).map(({ id, of }) => submitGraph(dag, id, of)));
+
+    if (base.kind === "pglite") expect(writes).toBeLessThan(8);
+    expect(await revisionsTold(dag)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(await base.query("select 1 as one from dag.strategy_node")).toHaveLength(3 * 8);
+    expect(await base.query("select 1 as one from dag.sentinel")).toHaveLength(8);
+    const contexts = "select 1 as one from dag.strategy_context where is_current";
+    expect(await base.query(contexts)).toHaveLength(8);
+    expect(await base.query("select 1 as one from dag.queue")).toHaveLength(2 + 8);
+  });
+
+  test("is added by itself when what it was planned from with others changes before they are written", async () => {
+    const dbs = { ...databases(), dag: disturbed(databases().dag, 2, countOne) };
+    await using dag = await openDag(dbs);
+
+    await Promise.all(strategies(4).map(({ id, of }) => submitGraph(dag, id, of)));
+
+    expect(await revisionsTold(dag)).toEqual([3, 4, 5, 6]);
+    expect(await databases().dag.query("select 1 as one from dag.node")).toHaveLength(2 + 4);
+  });
+
+  test("does not fail with one beside it that cannot be added", async () => {
+    await using dag = await openDag(databases());
+    const taken = strategies(3);
+    const bad = { ...backtest, worldId: "" };
+
+    const outcomes = await Promise.allSettled([
+      submitGraph(dag, taken[0]!.id, taken[0]!.of),
+      submitGraph(dag, taken[1]!.id, taken[1]!.of, bad),
+      submitGraph(dag, taken[2]!.id, taken[2]!.of),
+    ]);
+
+    expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    expect(await revisionsTold(dag)).toEqual([1, 2]);
+  });
+
+  test("is submitted twice at once by one strategy for two worlds, and both have its queues", async () => {
+    await using dag = await openDag(databases());
+    const [{ id, of }] = strategies(1) as [ReturnType<typeof strategies>[number]];
+
+    await Promise.all([
+      submitGraph(dag, id, of),
+      submitGraph(dag, id, of, { ...backtest, worldId: "w2" }),
+    ]);
+
+    const rows = await databases().dag.query<{ world_id: string }>(
+      "select world_id from dag.strategy_context where is_current order by world_id",
+    );
+    expect(rows.map(({ world_id }) => world_id)).toEqual(["w1", "w2"]);
   });
 
   test("shares its nodes with one that is submitted at the same time, and each counts its own as new", async () => {

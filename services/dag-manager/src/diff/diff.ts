@@ -7,20 +7,21 @@ import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { nodeIdsCrc32 } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { failpoints } from "@qmtl/service-kit";
-import type { Tx } from "@qmtl/service-kit/db";
 import { orderNodes } from "../graph/order-nodes.ts";
 import { type QueueContext, queueContext } from "../graph/queue-context.ts";
 import { queueDescriptor } from "../graph/queue-row.ts";
 import type { DagStore } from "../store/dag-store.ts";
-import { lockGraph } from "../store/graph-store.ts";
-import { isOutdated } from "../store/graph-writes.ts";
-import { type DiffPlan, type PlannedAssignment, planDiff } from "./plan-diff.ts";
-import { type DiffOrigin, diffWrites, storeDiff } from "./store-diff.ts";
+import type { GraphCommits } from "./graph-commits.ts";
+import { type PlannedAssignment, planDiff, wantedGraph } from "./plan-diff.ts";
+import type { DiffOrigin } from "./store-diff.ts";
 
 /** Largest number of assignments in one chunk. */
 const chunkAssignmentsMax = 100;
-/** How often a graph is planned, at most, while what it is planned from changes before it is written. */
-const plansMax = 5;
+
+interface DiffPorts {
+  readonly store: Pick<DagStore, "db" | "changedSoon">;
+  readonly commits: GraphCommits;
+}
 
 type DiffChunk = MessageInitShape<typeof DiffResponseSchema>;
 
@@ -31,7 +32,10 @@ type DiffChunk = MessageInitShape<typeof DiffResponseSchema>;
  * @throws {QmtlError} GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, CRC_MISMATCH, CONTEXT_INCOMPLETE, GRAPH_TOO_LARGE,
  * INVALID_FIELD: nothing is stored.
  */
-export async function* diff(store: DagStore, request: DiffRequest): AsyncGenerator<DiffChunk> {
+export async function* diff(
+  { store, commits }: DiffPorts,
+  request: DiffRequest,
+): AsyncGenerator<DiffChunk> {
   const nodes = checkedNodes(request);
   const contexts = checkedContexts(request);
   const origin: DiffOrigin = {
@@ -41,7 +45,14 @@ export async function* diff(store: DagStore, request: DiffRequest): AsyncGenerat
     version: versionLabel(request.strategyVersion),
     contexts,
   };
-  const plan = await planAndStore(store, nodes, origin, request.validateOnly);
+  const graph = wantedGraph(nodes, contexts, origin);
+  const plan = request.validateOnly
+    ? await planDiff(store.db, graph)
+    : await commits.add(graph, origin);
+  if (!request.validateOnly) {
+    await failpoints.hit("dag.diff.after_commit");
+    store.changedSoon();
+  }
   const { assignments } = plan;
   const chunks = Math.max(1, Math.ceil(assignments.length / chunkAssignmentsMax));
   const crc = nodeIdsCrc32(request.graph!.nodes.map((node) => node.nodeId));
@@ -55,72 +66,6 @@ export async function* diff(store: DagStore, request: DiffRequest): AsyncGenerat
       nodeIdsCrc32: crc,
     };
   }
-}
-
-async function planAndStore(
-  store: DagStore,
-  nodes: readonly Node[],
-  origin: DiffOrigin,
-  validateOnly: boolean,
-): Promise<DiffPlan> {
-  if (validateOnly) return planDiff(store.db, nodes, origin.contexts, origin);
-  const plan = await store.graphTurns.run(async () => {
-    for (let plans = 1; ; plans += 1) {
-      const isLast = plans === plansMax;
-      try {
-        const planned = isLast ? undefined : await planAndWrite(store, nodes, origin);
-        return planned ?? (await store.write((tx) => planAndWriteIn(tx, store, nodes, origin)));
-      } catch (failure) {
-        if (!isOutdated(failure)) throw failure;
-        if (isLast) throw changing(failure);
-      }
-    }
-  });
-  await failpoints.hit("dag.diff.after_commit");
-  store.changed();
-  return plan;
-}
-
-/**
- * Plans, then writes in one statement, which refuses what has changed in between. Undefined, with nothing stored, where
- * other processes write the graph, too, or one statement cannot hold it.
- */
-async function planAndWrite(
-  store: DagStore,
-  nodes: readonly Node[],
-  origin: DiffOrigin,
-): Promise<DiffPlan | undefined> {
-  const { db, clock } = store;
-  if (!store.isSole) return undefined;
-  const plan = await planDiff(db, nodes, origin.contexts, origin);
-  const writes = diffWrites(plan, origin);
-  if (!writes.isOneStatement) return undefined;
-  await failpoints.hit("dag.diff.before_commit");
-  await store.checkLeads();
-  await storeDiff(db, writes, worldsOf(origin), clock.nowMs());
-  return plan;
-}
-
-async function planAndWriteIn(
-  tx: Tx,
-  { clock, isSole }: DagStore,
-  nodes: readonly Node[],
-  origin: DiffOrigin,
-): Promise<DiffPlan> {
-  if (!isSole) await lockGraph(tx);
-  const plan = await planDiff(tx, nodes, origin.contexts, origin);
-  await storeDiff(tx, diffWrites(plan, origin), worldsOf(origin), clock.nowMs());
-  await failpoints.hit("dag.diff.before_commit");
-  return plan;
-}
-
-function changing(cause: unknown): QmtlError {
-  const message = "the graph changes faster than it can be compared with; try again";
-  return new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 100, cause });
-}
-
-function worldsOf({ contexts }: DiffOrigin): string[] {
-  return contexts.map(({ worldId }) => worldId);
 }
 
 function checkedNodes(request: DiffRequest): Node[] {

@@ -41,26 +41,31 @@ export interface DiffPlan {
 }
 
 /** Whose nodes are compared. */
-interface DiffOf {
+export interface DiffOf {
   /** Empty: of no strategy. */
   readonly strategyId: string;
   /** Empty: nothing counts as its own. */
   readonly submissionId: string;
 }
 
+/** Ordered nodes and the queues that they need in the contexts of their strategy. */
+export interface WantedGraph extends DiffOf {
+  readonly nodes: readonly Node[];
+  readonly wanted: readonly WantedQueue[];
+  readonly worldIds: readonly string[];
+}
+
 /**
- * Compares ordered nodes with the global strategy graph, in the contexts of their strategy. The context of a node has
- * only the pins of the sources it depends on. What an earlier attempt of the same submission added counts as new, so
- * that a retry gets the same answer.
+ * What ordered nodes need in the contexts of their strategy. The context of a node has only the pins of the sources it
+ * depends on.
  *
  * @throws {QmtlError} GRAPH_TOO_LARGE; CONTEXT_INCOMPLETE when a source is not pinned.
  */
-export async function planDiff(
-  db: Queryable,
+export function wantedGraph(
   nodes: readonly Node[],
   contexts: readonly QueueContext[],
   { strategyId, submissionId }: DiffOf,
-): Promise<DiffPlan> {
+): WantedGraph {
   const cones = coneOfEach(nodes);
   const wanted = nodes.flatMap((node) => {
     if (isSourceNode(node)) return [wantedQueue(node, sourceContext, undefined)];
@@ -71,15 +76,40 @@ export async function planDiff(
     const message = `${wanted.length} queues wanted by one diff, at most ${diffQueuesMax}`;
     throw new QmtlError("GRAPH_TOO_LARGE", message);
   }
-  const stored = await readGraphState(db, {
-    nodeIds: nodes.map((node) => node.nodeId),
-    computeKeys: wanted.map(({ queue }) => queue.computeKey),
-    names: wanted.map(({ node, context }) => firstName(node, context)),
-    tags: [...new Set(wanted.flatMap(({ queue }) => queue.tags))],
-    intervals: [...new Set(wanted.map(({ queue }) => queue.intervalSeconds))],
-    strategyId,
-    worldIds: strategyId === "" ? [] : contexts.map(({ worldId }) => worldId),
+  const worldIds = strategyId === "" ? [] : contexts.map(({ worldId }) => worldId);
+  return { nodes, wanted, strategyId, submissionId, worldIds };
+}
+
+/** Compares a graph with the global strategy graph as it is stored now. */
+export async function planDiff(db: Queryable, graph: WantedGraph): Promise<DiffPlan> {
+  return planFrom(db, graph, await readStateOf(db, [graph]));
+}
+
+/** What is stored of some graphs and their strategies. */
+export function readStateOf(db: Queryable, graphs: readonly WantedGraph[]): Promise<GraphState> {
+  const wanted = graphs.flatMap((graph) => graph.wanted);
+  return readGraphState(db, {
+    nodeIds: distinct(graphs.flatMap(({ nodes }) => nodes.map((node) => node.nodeId))),
+    computeKeys: distinct(wanted.map(({ queue }) => queue.computeKey)),
+    names: distinct(wanted.map(({ node, context }) => firstName(node, context))),
+    tags: distinct(wanted.flatMap(({ queue }) => queue.tags)),
+    intervals: distinct(wanted.map(({ queue }) => queue.intervalSeconds)),
+    strategyIds: distinct(graphs.map(({ strategyId }) => strategyId)),
+    worldIds: distinct(graphs.flatMap(({ worldIds }) => worldIds)),
   });
+}
+
+const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];
+
+/**
+ * Compares a graph with what is stored. What an earlier attempt of the same submission added counts as new, so that a
+ * retry gets the same answer.
+ */
+export async function planFrom(
+  db: Queryable,
+  { nodes, wanted, submissionId }: WantedGraph,
+  stored: GraphState,
+): Promise<DiffPlan> {
   const { nodes: nodesThere, queues: there } = stored;
   const unknown = wanted.filter(({ queue }) => !there.has(queue.computeKey));
   const named = await nameQueues(db, unknown, stored.takenNames);

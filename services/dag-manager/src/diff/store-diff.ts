@@ -9,8 +9,9 @@ import {
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import type { QueueContext } from "../graph/queue-context.ts";
 import { type QueueRow, queueDescriptor } from "../graph/queue-row.ts";
+import { strategyIn } from "../store/graph-state.ts";
 import { insertNodes } from "../store/graph-store.ts";
-import { type GraphChange, writeGraphChange } from "../store/graph-writes.ts";
+import { type GraphChange, writeGraphChanges } from "../store/graph-writes.ts";
 import { insertQueues } from "../store/queue-store.ts";
 import { emitTagQueries } from "../store/tag-query-store.ts";
 import type { DiffPlan } from "./plan-diff.ts";
@@ -45,15 +46,16 @@ export function diffWrites(plan: DiffPlan, origin: DiffOrigin): DiffWrites {
   const { assignments, newNodes, newQueues, stored } = plan;
   const { contexts: all, ...of } = origin;
   const nodeIds = [...new Set(assignments.map(({ node }) => node.nodeId))];
-  const isTied = nodeIds.some((nodeId) => !stored.ownNodes.has(nodeId));
+  const own = strategyIn(stored, of.strategyId);
+  const isTied = nodeIds.some((nodeId) => !own.nodes.has(nodeId));
   const contexts: QueueContext[] = [];
   const topicChanges: CountedChange[] = [];
   const inForceAnew: QueueRow[] = [];
   for (const context of [...all].sort(byWorld)) {
     const { worldId } = context;
-    const inForce = stored.contexts.get(worldId);
+    const inForce = own.contexts.get(worldId);
     const isSame = inForce !== undefined && jcs(inForce) === jcs(context);
-    const isMoved = !stored.swapping.has(worldId) && !isSame;
+    const isMoved = !own.swapping.has(worldId) && !isSame;
     if (isMoved) contexts.push(context);
     const isAdded = newQueues.some((queue) => queue.context.worldId === worldId);
     if (!isMoved && !isAdded && !isTied) continue;
@@ -61,11 +63,12 @@ export function diffWrites(plan: DiffPlan, origin: DiffOrigin): DiffWrites {
       .filter((assignment) => assignment.of === undefined || assignment.of === context)
       .map(({ queue }) => queue);
     inForceAnew.push(...queues.filter(({ isSource }) => !isSource));
-    const { revision, storeEpoch } = stored.topics.get(worldId)!;
     const told = worldQueues(worldId, of.strategyId, queues.map(queueDescriptor));
+    const { revision, storeEpoch } = stored.topics.get(told.topicKey)!;
     topicChanges.push({ ...told, revision: revision + 1, storeEpoch });
   }
-  const change = { ...of, newNodes, newQueues, nodeIds, contexts, topicChanges };
+  const isNewStrategy = stored.isAssumed;
+  const change = { ...of, isNewStrategy, newNodes, newQueues, nodeIds, contexts, topicChanges };
   const queries = assignments.map(({ node }) => node).filter((node) => node.tagQuery);
   const newSources = newQueues.filter(({ isSource }) => isSource);
   const tagged = stored.isTagged
@@ -83,11 +86,11 @@ export async function storeDiff(
   worldIds: readonly string[],
   nowMs: number,
 ): Promise<void> {
-  if (isOneStatement) return writeGraphChange(db, change, nowMs);
+  if (isOneStatement) return writeGraphChanges(db, [change], nowMs);
   const { newNodes, newQueues, submissionId } = change;
   await insertNodes(db, newNodes, submissionId, nowMs);
   await insertQueues(db, newQueues, submissionId, nowMs);
-  await writeGraphChange(db, { ...change, newNodes: [], newQueues: [] }, nowMs);
+  await writeGraphChanges(db, [{ ...change, newNodes: [], newQueues: [] }], nowMs);
   await emitTagQueries(db, queries, worldIds, tagged, nowMs);
 }
 

@@ -1,4 +1,4 @@
-import type { Clock, SerialQueue } from "@qmtl/service-kit";
+import type { Clock } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
 
 /** What every use case that writes the graph's schema needs. */
@@ -15,8 +15,8 @@ export interface DagStore {
   readonly isSole: boolean;
   /** Refuses, before such a statement, unless this process leads. @throws {QmtlError} NOT_LEADER */
   checkLeads(): Promise<void>;
-  /** The turns of the submissions that add to the graph. */
-  readonly graphTurns: SerialQueue;
   /** Called after each commit that may have put an event into the outbox. */
   changed(): void;
+  /** The same for submissions: the events of those that come one soon after the other may be gathered for 25 ms. */
+  changedSoon(): void;
 }

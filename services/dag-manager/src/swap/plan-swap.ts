@@ -7,7 +7,7 @@ import {
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { coneOfEach } from "@qmtl/core/canonical";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
-import { planDiff } from "../diff/plan-diff.ts";
+import { planDiff, wantedGraph } from "../diff/plan-diff.ts";
 import {
   computeKeyOf,
   contextMessage,
@@ -32,7 +32,8 @@ export async function planSwap(
 ): Promise<ContextSwap> {
   const { strategyId, nodes, from, to } = way;
   await lockGraph(tx);
-  const plan = await planDiff(tx, nodes, [to], { strategyId: "", submissionId: "" });
+  const ofNone = { strategyId: "", submissionId: "" };
+  const plan = await planDiff(tx, wantedGraph(nodes, [to], ofNone));
   await insertQueues(tx, plan.newQueues, "", nowMs);
   const oldKeys = keysIn(nodes, from);
   const newKeys = keysIn(nodes, to);

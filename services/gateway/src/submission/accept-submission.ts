@@ -43,7 +43,7 @@ export interface SubmissionPorts {
   /** The store epoch of the gateway's topics. */
   readonly storeEpoch: () => Promise<number>;
   readonly worker: SubmissionWorker;
-  readonly outbox: Pick<ControlOutbox, "poke">;
+  readonly outbox: Pick<ControlOutbox, "pokeSoon">;
 }
 
 interface AcceptedSubmission {
@@ -90,7 +90,7 @@ export async function acceptSubmission(
   const accepted = isNew ?? (await putAgain(ports, row, { remembered, sourceKeys }));
   await failpoints.hit("gw.submit.after_commit");
   ports.keys.add(sourceKeys);
-  ports.outbox.poke();
+  ports.outbox.pokeSoon();
   return accepted;
 }
 

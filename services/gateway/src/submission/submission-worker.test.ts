@@ -70,7 +70,7 @@ async function openRig() {
     dag,
     gateway: { name: "gw-alive", role: "gateway" },
     gatewayId: "gw-alive",
-    outbox: { poke: () => {} },
+    outbox: { pokeSoon: () => {} },
     watch: { changed: (_, row) => void changes.push(row?.state) },
   });
   opened.defer(() => worker.stop());

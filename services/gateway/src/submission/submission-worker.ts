@@ -65,7 +65,7 @@ interface SubmissionWorkerPorts {
   /** Acts for the gateway itself. */
   readonly gateway: CallPrincipal;
   readonly gatewayId: string;
-  readonly outbox: Pick<ControlOutbox, "poke">;
+  readonly outbox: Pick<ControlOutbox, "pokeSoon">;
   /** Is notified of each change of a submission. */
   readonly watch: Pick<SubmissionWatch, "changed">;
 }
@@ -225,7 +225,7 @@ export class SubmissionWorker {
       }
       return claimed;
     });
-    outbox.poke();
+    outbox.pokeSoon();
     return row;
   }
 
@@ -297,7 +297,7 @@ export class SubmissionWorker {
     const write = (to: Queryable) => writeOutcome(to, row, gatewayId, outcome);
     const written = await (isOneStatement(outcome) ? write(db) : db.transaction(write));
     await failpoints.hit("gw.submission.after_commit");
-    outbox.poke();
+    outbox.pokeSoon();
     watch.changed(row.submissionId, written);
   }
 

@@ -121,6 +121,7 @@ test("parts of a statement tell what would be appended, with the state of the ke
     [queues("a", "s"), queues("b", "s")],
     [swap(SwapPhase.PREPARE)],
     [queues("b", "t"), swap(SwapPhase.COMMIT)],
+    [queues("a", "t"), queues("b", "u"), queues("a", "u"), queues("a", "v")],
   ];
   const keys = ["world/a/queue", "world/b/queue"];
   const all = async (db: Db) => {

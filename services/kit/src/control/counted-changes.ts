@@ -83,9 +83,9 @@ interface ChangeParts {
 }
 
 /**
- * The events of counted changes, at most one of each key, and the state of their keys, as parts of a statement that
- * makes the changes: what `appendControlEvent` would write. If the revision of a key is not the one that was counted
- * from, a division by zero undoes the whole statement.
+ * The events of counted changes and the state of their keys, as parts of a statement that makes the changes: what
+ * `appendControlEvent` would write. Changes of one key must come in order, and be of different items. If the revision
+ * of a key is not the one that was counted from, a division by zero undoes the whole statement.
  *
  * @param before number of parameters of the parts before them
  */
@@ -96,26 +96,29 @@ export function countedChangeParts(
   before: number,
 ): ChangeParts {
   const target = quotedSchema(schema);
-  const events = changes.map((change) => changeEvent(schema, change, nowMs));
-  const kept = events.flatMap((event) => {
+  const events = changes.map((change) => {
+    const event = changeEvent(schema, change, nowMs);
+    return { event, bytes: toBinary(ControlEventSchema, event) };
+  });
+  const kept = events.flatMap(({ event, bytes }) => {
     const { payload, topicKey: key, revision } = event;
-    if (!isTopicChange(payload)) return [];
-    return [{ ...itemOf(payload), key, revision, bytes: toBinary(ControlEventSchema, event) }];
+    return isTopicChange(payload) ? [{ ...itemOf(payload), key, revision, bytes }] : [];
   });
   const items = kept.filter(({ isOver }) => !isOver);
   const over = kept.filter(({ isOver }) => isOver);
-  const [keys, revisions, types, payloads, itemKeys, names, firsts, bytes, overKeys, overNames] =
+  const [keys, revisions, types, payloads, itemKeys, names, firsts, states, overKeys, overNames] =
     Array.from({ length: 10 }, (_, place) => `$${before + place + 1}`);
-  // The row of a key is locked before its event gets an id.
+  // The row of a key is locked before its events get ids.
   const sql = `revised as (
        insert into ${target}.topic_revision as t (topic_key, revision)
-       select e.key, e.revision from unnest(${keys}::text[], ${revisions}::bigint[]) as e (key, revision)
-       on conflict (topic_key) do update
-         set revision = excluded.revision / (t.revision = excluded.revision - 1)::int
+       select e.key, max(e.revision) from unnest(${keys}::text[], ${revisions}::bigint[]) as e (key, revision)
+       group by e.key
+       on conflict (topic_key) do update set revision = excluded.revision / (t.revision = excluded.revision - (
+         select count(*) from unnest(${keys}::text[]) as e (key) where e.key = t.topic_key))::int
        returning topic_key),
      kept as (
        insert into ${target}.topic_item (topic_key, item, first_revision, event)
-       select e.* from unnest(${itemKeys}::text[], ${names}::text[], ${firsts}::bigint[], ${bytes}::bytea[])
+       select e.* from unnest(${itemKeys}::text[], ${names}::text[], ${firsts}::bigint[], ${states}::bytea[])
          as e (key, item, revision, event) where exists (select from revised r where r.topic_key = e.key)
        on conflict (topic_key, item) do update set event = excluded.event),
      over as (
@@ -126,12 +129,13 @@ export function countedChangeParts(
        insert into ${target}.outbox (topic, key, type, payload, revision)
        select '${controlTopic}', e.key, e.type, e.payload, e.revision
        from unnest(${keys}::text[], ${types}::text[], ${payloads}::bytea[], ${revisions}::bigint[])
-         as e (key, type, payload, revision) join revised r on r.topic_key = e.key)`;
+         with ordinality as e (key, type, payload, revision, n) join revised r on r.topic_key = e.key
+       order by e.n)`;
   const params = [
-    events.map(({ topicKey }) => topicKey),
-    events.map(({ revision }) => revision),
-    events.map(({ type }) => type),
-    events.map((event) => busBytes(event)),
+    events.map(({ event }) => event.topicKey),
+    events.map(({ event }) => event.revision),
+    events.map(({ event }) => event.type),
+    events.map(({ event, bytes }) => busBytes(event, bytes)),
     items.map(({ key }) => key),
     items.map(({ name }) => name),
     items.map(({ revision }) => revision),

@@ -24,6 +24,21 @@ describe("PgliteHost", () => {
     await expect(calls.at(-1)).rejects.toMatchObject({ reason: "DB_OVERLOADED" });
   });
 
+  it("looks up a row by an index however small the table, for the plan is kept while it grows", async () => {
+    const host = await openTestPglite();
+    onTestFinished(() => host.close());
+    const db = host.db("a");
+    await db.script(
+      "create schema a; create table a.t (k text primary key); insert into a.t values ('x')",
+    );
+
+    const plan = await db.query<{ "QUERY PLAN": string }>(
+      "explain (costs off) select from a.t where k = any(array['x'])",
+    );
+
+    expect(plan[0]?.["QUERY PLAN"]).toMatch(/^Index (Only )?Scan using t_pkey/);
+  });
+
   it("keeps other schemas open when one Db is closed", async () => {
     const host = await openTestPglite();
     onTestFinished(() => host.close());

@@ -55,6 +55,8 @@ export class OutboxRelay implements AsyncDisposable {
   #publishedAtMs = Number.NEGATIVE_INFINITY;
   /** Pokes once events have gathered. */
   #gathering: ClockTimer | undefined;
+  /** When it does, by the monotonic clock. */
+  #gatheredAtMs = Number.POSITIVE_INFINITY;
 
   constructor(options: OutboxRelayOptions) {
     this.#options = {
@@ -88,20 +90,28 @@ export class OutboxRelay implements AsyncDisposable {
   poke(): void {
     this.#gathering?.cancel();
     this.#gathering = undefined;
+    this.#gatheredAtMs = Number.POSITIVE_INFINITY;
     // Once is enough until the relay looks.
     if (!this.#wake.signal.aborted) this.#wake.abort(woken);
   }
 
   /**
    * As `poke`, for events that come many per second and that nobody waits for in order to act: relays no sooner than
-   * `gatherMs` after the batch before, so that they are sent together. The first after a pause is relayed at once.
+   * `gatherMs` after the batch before, so that they are sent together. The first after a pause is relayed at once; of
+   * several times the earliest counts.
    */
   pokeGathering(gatherMs: number): void {
-    if (this.#gathering !== undefined) return;
     const { clock } = this.#options;
-    const waitMs = this.#publishedAtMs + gatherMs - clock.monotonicMs();
-    if (waitMs <= 0) this.poke();
-    else this.#gathering = clock.setTimer(() => this.poke(), waitMs);
+    const atMs = this.#publishedAtMs + gatherMs;
+    if (atMs >= this.#gatheredAtMs) return;
+    this.#gathering?.cancel();
+    const waitMs = atMs - clock.monotonicMs();
+    if (waitMs <= 0) {
+      this.poke();
+      return;
+    }
+    this.#gatheredAtMs = atMs;
+    this.#gathering = clock.setTimer(() => this.poke(), waitMs);
   }
 
   /**

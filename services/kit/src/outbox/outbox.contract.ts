@@ -163,6 +163,28 @@ export function outboxContract(open: (schema: string) => Promise<Db>, place: Bus
     await waitUntil(() => seen.length === 5);
   });
 
+  it("sends what is gathered for long with what is gathered for a shorter time, when that is over", async () => {
+    const clock = new ManualClock();
+    const quiet = { pollMs: 600_000, clock };
+    await using relay = new OutboxRelay({ db, bus: bus.asBus(), ownerId: "x", ...quiet });
+    relay.start();
+    await append("a", 1);
+    relay.pokeGathering(500);
+    await waitUntil(() => seen.length === 1);
+    const published = bus.batches;
+    await append("a", 2);
+    relay.pokeGathering(500);
+    await append("b", 1);
+    relay.pokeGathering(20);
+    await append("b", 2);
+    relay.pokeGathering(500);
+
+    clock.advance(20);
+
+    await waitUntil(() => seen.length === 4);
+    expect(bus.batches - published).toBe(1);
+  });
+
   it("keeps trying while the bus is down, then publishes all in order", async () => {
     bus.fault = "before";
     const metrics = createMetrics();

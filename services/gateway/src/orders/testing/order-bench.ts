@@ -427,7 +427,7 @@ export class OrderBench {
       },
       gates: this.world,
       leases: this.world,
-      outbox: { poke: () => {}, pokeGathering: () => {} },
+      outbox: { poke: () => {}, pokeSoon: () => {}, pokeGathering: () => {} },
       metrics: this.metrics,
       readClocks: () => readingAt(systemClock.monotonicMs() + this.aheadMs),
       barrier: {

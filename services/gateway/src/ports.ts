@@ -127,6 +127,11 @@ export interface SliceCall {
   readonly isArmed: boolean;
   /** Fence of the gate under which it was sent. */
   readonly fence: number;
+  /**
+   * Some of its targets were refused although its sender's gate let them out: the gate of the order path is a moment
+   * behind, or that of the sender is. It states them again soon. False until it is taken.
+   */
+  readonly isRefusedForNow: boolean;
   /** Refuses all of its targets: its rows have ended. */
   refuse(reason: string): void;
   /** Takes the answer of an earlier call if it ends the same rows with the same targets; false if it does not. */

@@ -98,7 +98,7 @@ async function openRig(logger: Logger = silentLogger) {
 function lastEnd(sessionId: string, isArmed: boolean, fence = 2): SliceCall {
   return {
     ...{ sessionId, worldId: "w", strategies: ["s"], ends: [{ source: "day", row: 5 }] },
-    ...{ isArmed, fence },
+    ...{ isArmed, fence, isRefusedForNow: false },
     refuse: () => {},
     answerAs: () => false,
   };

@@ -103,7 +103,9 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     const help = "Runners a replay barrier stopped waiting for";
     this.#dropped = ports.metrics.counter("barrier_dropped_total", help, ["source"]);
     const isComputeOnly = (sources: readonly string[]) => this.#isComputeOnly(sources);
-    this.#timelines = new Timelines({ ...ports, listener: this, isComputeOnly });
+    const mustRestate = ({ isRefusedForNow, worldId }: SliceCall) =>
+      isRefusedForNow && this.#open.has(worldId);
+    this.#timelines = new Timelines({ ...ports, listener: this, isComputeOnly, mustRestate });
     const changed = () => this.#timelines.recheck();
     this.#computeOnly = new ComputeOnlyWorlds({ ...ports, changed });
     this.#unfollow = ports.gates.onApplied((worldId, state) => this.#onGate(worldId, state.gate));

@@ -17,6 +17,7 @@ class Call implements SliceCall {
   readonly ends: readonly EndedRow[];
   readonly isArmed: boolean;
   readonly fence = 1;
+  isRefusedForNow = false;
   outcome = "";
 
   constructor(sessionId: string, ends: readonly EndedRow[], isArmed = false) {
@@ -72,7 +73,8 @@ function rig(
   };
   const may = { order: true };
   const isComputeOnly = () => !may.order;
-  const ports = { clock, logger: silentLogger, booker, listener, isComputeOnly };
+  const mustRestate = ({ isRefusedForNow }: SliceCall) => isRefusedForNow;
+  const ports = { clock, logger: silentLogger, booker, listener, isComputeOnly, mustRestate };
   const timelines = new Timelines(ports);
   const feed = { source: "f", logRow: 9, endMs: 9_000, untilMs, isEnded: false, isBooked: true };
   timelines.open(
@@ -372,6 +374,21 @@ test("a sender that ends the feeds of a slice one by one is answered for each", 
   end("a", 4, false, "g");
   await settle();
   expect(taken).toEqual([["a"], ["a"]]);
+});
+
+test("the next row waits until targets that were refused by a gate that is behind were stated again", async () => {
+  const { passed, taken, publish, end, settle } = rig(["a", "b"]);
+  publish(10);
+  end("b", 9);
+  const early = end("a", 9, true);
+  early.isRefusedForNow = true;
+  await settle();
+  expect([taken, passed]).toEqual([[["b", "a"]], []]);
+
+  end("a", 9, true);
+  await settle();
+
+  expect([taken.at(-1), passed]).toEqual([["a"], ["f/10"]]);
 });
 
 test("an end that is repeated while the next row is on its way to the log is answered at once", async () => {

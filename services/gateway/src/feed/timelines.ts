@@ -46,6 +46,8 @@ interface TimelinesPorts {
   readonly listener: TimelineListener;
   /** Whether nothing that moves with these feeds may order now. */
   readonly isComputeOnly: (sources: readonly string[]) => boolean;
+  /** Whether the next slice waits until the sender of a call that was taken has stated its targets again. */
+  readonly mustRestate: (call: SliceCall) => boolean;
 }
 
 /**
@@ -381,6 +383,9 @@ export class Timelines implements OfferListener {
     }
     // What was taken may have made the first order.
     this.#check(owned);
+    const { mustRestate } = this.#ports;
+    const sessionIds = calls.flatMap(({ call }) => (mustRestate(call) ? [call.sessionId] : []));
+    if (sessionIds.length > 0) this.#take(owned, { kind: "gate_opened", sessionIds });
     this.#take(owned, { kind: "taken" });
     this.#calls.taken(calls);
   }

@@ -49,6 +49,18 @@ export interface TakenTargets {
   readonly booked: readonly EndedRow[];
 }
 
+/**
+ * Refusals of a gate that is behind another one; a runner states such targets again (`TargetResend`). Not that of a gate
+ * without a lease: WorldService may be away for long, and meanwhile feeds go on without orders.
+ */
+const refusedForNow: ReadonlySet<string> = new Set([
+  "GATE_SHUT",
+  "FENCE_STALE",
+  "NOT_EMITTER",
+  "NOT_ACTIVE",
+  "DOMAIN_MISMATCH",
+]);
+
 /** A SetTargets call that is to be taken, alone or with the others of its slice, and the verdicts once it is. */
 class EndingCall implements SliceCall {
   readonly call: TargetsCall;
@@ -78,6 +90,10 @@ class EndingCall implements SliceCall {
 
   get fence(): number {
     return this.call.claim.fence;
+  }
+
+  get isRefusedForNow(): boolean {
+    return this.isArmed && this.verdicts.some(({ reason }) => refusedForNow.has(reason));
   }
 
   refuse(reason: string): void {

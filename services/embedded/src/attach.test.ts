@@ -215,7 +215,7 @@ describe("a runner that attaches", () => {
   });
 });
 
-class Half extends Strategy {
+class HalfStrategy extends Strategy {
   static readonly module = import.meta.url;
 
   override setup(): void {
@@ -238,7 +238,7 @@ test("an end of a slice that has ended is answered and changes nothing", {
   await lab.createWorld("a");
   const { config } = lab;
   const connection = connectTo(config.sdk.gateway_url);
-  await using run = await Runner.session(new Half(), { config, worldId: "w", connection });
+  await using run = await Runner.session(new HalfStrategy(), { config, worldId: "w", connection });
   await expect.poll(() => run.status().holderOf, { timeout: 30_000 }).toBeGreaterThan(0);
   await lab.advance("a", Date.UTC(2020, 0, 9));
   const { strategyId } = run.status();

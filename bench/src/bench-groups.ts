@@ -38,6 +38,7 @@ const worldRows = [
   "order/target-to-accepted-p50",
   "order/target-to-accepted-p99",
   "feed/limit",
+  "feed/first-bars",
   "feed/bar-time",
   "feed/bar-over-limit",
   "feed/cpu-platform",

@@ -25,7 +25,7 @@ const small: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   server: () => unaryServerBench({ calls: 20, samples: 2 }),
   "fan-out": () => fanOutBench({ subscribers: 4, events: 3, samples: 2 }),
   "order-path": () => orderPathBench({ bars: 4, host }),
-  apply: () => promotedWorldBench({ bars: 6 }),
+  apply: () => promotedWorldBench({ bars: 6, warmUps: 2 }),
   "account-start": () => accountStartBench({ entries: 60, tailEntries: 20, starts: 2, host }),
 };
 

@@ -26,25 +26,34 @@ const run =
 /** Some of what is no longer used, such as compiled code, goes only with a later collection. */
 const collections = 5;
 
-async function report(): Promise<RunnerReport> {
+async function keptBytes(): Promise<number> {
   for (let at = 0; at < collections; at++) {
     globalThis.gc?.();
     await new Promise((resolve) => setImmediate(resolve));
   }
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+function report(): RunnerReport {
   const { user, system } = process.cpuUsage();
-  const { heapUsed, external, rss } = process.memoryUsage();
+  const { rss } = process.memoryUsage();
   const status = run.status();
   const { evaluations, holderOf } = status;
   const { mode } = "strategies" in status ? status.strategies[0]! : status;
   return {
-    ...{ times, cpuMs: (user + system) / 1e3, keptBytes: heapUsed + external, rssBytes: rss },
+    ...{ times, cpuMs: (user + system) / 1e3, rssBytes: rss },
     ...{ evaluations: evaluations.shared, heldQueues: holderOf, mode },
   };
 }
 
-process.on("message", (what: "report" | "stop") => {
+process.on("message", (what: "report" | "kept" | "stop") => {
   if (what === "report") {
-    void report().then((made) => process.send?.(made));
+    process.send?.(report());
+    return;
+  }
+  if (what === "kept") {
+    void keptBytes().then((made) => process.send?.(made));
     return;
   }
   void run.stop().finally(() => process.exit(0));

@@ -10,11 +10,12 @@ const mebibyte = 1024 * 1024;
 
 /**
  * One world on one feed, then one on four feeds whose rows end together, each traded by all of three runner processes:
- * time and processor time per row of the file, so the second has four bars in it.
+ * time and processor time per row of the file, so the second has four bars in it. As many rows before them warm up.
  */
-export async function fourFeedsBench({ bars = 100 } = {}): Promise<BenchRow[]> {
-  const one = await paperRun({ bars });
-  const four = await paperRun({ bars, feeds: 4 });
+export async function fourFeedsBench({ bars = 300 } = {}): Promise<BenchRow[]> {
+  const warmUps = bars;
+  const one = await paperRun({ bars, warmUps });
+  const four = await paperRun({ bars, warmUps, feeds: 4 });
   const unit = "ms/row of 4 bars";
   return [
     referenceRow("four-feeds/one-bar-time", one.tookMs / bars, "ms/bar", bars),
@@ -28,11 +29,11 @@ export async function fourFeedsBench({ bars = 100 } = {}): Promise<BenchRow[]> {
 
 /**
  * Three runner processes that may only compute, on a feed that is let run to its end: rows are published, computed and
- * marked, and the runners end each bar, but no order is made. As a world catches up.
+ * marked, and the runners end each bar, but no order is made. As a world catches up. As many rows before them warm up.
  */
-export async function catchUpBench({ bars = 300 } = {}): Promise<BenchRow[]> {
+export async function catchUpBench({ bars = 400 } = {}): Promise<BenchRow[]> {
   const limitBefore = await barrierLimitMs({ bars });
-  const feed = await computeRun({ bars });
+  const feed = await computeRun({ bars, warmUps: bars });
   const limitMs = (limitBefore + (await barrierLimitMs({ bars }))) / 2;
   const msPerBar = feed.tookMs / bars;
   return [
@@ -62,15 +63,16 @@ export async function refusedApplyBench({ applies = 3 } = {}): Promise<BenchRow[
 
 /**
  * Twenty strategies on one feed, with 17 computed nodes that all of them have and two of their own: a process for each,
- * and all in one worker. Evaluations are held against one of each distinct node per bar, the sum of the queues that the
+ * and all in one worker, both warm. Evaluations are held against one of each distinct node per bar, the sum of the queues that the
  * processes publish; the worker's processor time and memory against those of the twenty processes.
  */
 export async function sharedNodesBench({ bars = 60, strategies = 20 } = {}): Promise<BenchRow[]> {
   const shapes = Array.from({ length: strategies }, (_, at): WaveShape => {
     return { name: `wave${at}`, long: 51 + at, shared: 13, own: 2 };
   });
-  const apart = await paperRun({ bars, shapes });
-  const worker = await paperRun({ bars, shapes, isWorker: true });
+  const warmUps = 2 * bars;
+  const apart = await paperRun({ bars, warmUps, shapes });
+  const worker = await paperRun({ bars, warmUps, shapes, isWorker: true });
   const runners = `${strategies} processes`;
   const cpuOf = ({ platformCpuMs, runnersCpuMs }: FeedRun): number => platformCpuMs + runnersCpuMs;
   const cpu = worker.runnersCpuMs / apart.runnersCpuMs;
@@ -110,31 +112,46 @@ export async function runnerMemoryBench({ bars = 3_072 } = {}): Promise<BenchRow
   await using world = await WorldUnderLoad.open({ bars, shapes: [shape] });
   await world.apply("bench-compute-only", EffectiveMode.COMPUTE_ONLY);
   await world.runFeed(Math.floor(bars / 3));
-  const { before, after } = await world.runFeed();
-  const grown = sum(after, keptBytes) - sum(before, keptBytes);
+  const keptBefore = await world.keptBytes();
+  const { after } = await world.runFeed();
+  const kept = await world.keptBytes();
   const rows = bars - Math.floor(bars / 3);
   const queues = sum(after, ({ heldQueues }) => heldQueues);
   return [
     referenceRow("runner-memory/queues", queues, "published", 1),
-    referenceRow("runner-memory/kept", sum(after, keptBytes) / mebibyte, "MiB at the end", 1),
-    limitRow("runner-memory/growth", grown / rows, "bytes/row", rows, 500),
+    referenceRow("runner-memory/kept", kept / mebibyte, "MiB at the end", 1),
+    limitRow("runner-memory/growth", (kept - keptBefore) / rows, "bytes/row", rows, 500),
   ];
 }
 
 const ranEvaluations = ({ evaluations }: { readonly evaluations: number }): number => evaluations;
-const keptBytes = (report: { readonly keptBytes: number }): number => report.keptBytes;
 
-/** A feed to its end in a world that was promoted to paper. */
-async function paperRun(options: WorldOptions): Promise<FeedRun> {
-  await using world = await WorldUnderLoad.open(options);
-  await world.apply("bench-compute-only", EffectiveMode.COMPUTE_ONLY);
-  await world.apply("bench-paper", EffectiveMode.PAPER);
-  return await world.runFeed();
+/** A world, and how many rows of its feeds run before those that are measured. */
+interface MeasuredWorld extends WorldOptions {
+  readonly warmUps: number;
+}
+
+/** Feeds to their end, once warm, in a world that was promoted to paper. */
+function paperRun(options: MeasuredWorld): Promise<FeedRun> {
+  return warmRun(options, async (world) => {
+    await world.apply("bench-compute-only", EffectiveMode.COMPUTE_ONLY);
+    await world.apply("bench-paper", EffectiveMode.PAPER);
+  });
 }
 
 /** The same in a world whose strategies may only compute. */
-async function computeRun(options: WorldOptions): Promise<FeedRun> {
-  await using world = await WorldUnderLoad.open(options);
-  await world.apply("bench-compute-only", EffectiveMode.COMPUTE_ONLY);
+function computeRun(options: MeasuredWorld): Promise<FeedRun> {
+  return warmRun(options, async (world) => {
+    await world.apply("bench-compute-only", EffectiveMode.COMPUTE_ONLY);
+  });
+}
+
+async function warmRun(
+  { warmUps, bars, ...options }: MeasuredWorld,
+  promote: (world: WorldUnderLoad) => Promise<void>,
+): Promise<FeedRun> {
+  await using world = await WorldUnderLoad.open({ ...options, bars: warmUps + bars });
+  await promote(world);
+  await world.runFeed(warmUps);
   return await world.runFeed();
 }

@@ -15,6 +15,7 @@ import { waitUntil } from "@qmtl/service-kit/testing";
 import { endOfRow, openPolicy, writeFeeds } from "./bench-feed.ts";
 import { type OpenPlatform, openEmbedded, temporaryFolder } from "./bench-platform.ts";
 import { stopwatchMs } from "./engine-stopwatch.ts";
+import type { OrderTimes } from "./order-stopwatch.ts";
 import { RunnerProcess, type RunnerReport } from "./runner-process.ts";
 import { benchSource, sourceOf, threeWaves, type WaveShape } from "./wave-strategies.ts";
 
@@ -42,6 +43,8 @@ export interface FeedRun {
   readonly statements: number;
   /** Processor time of all runners, milliseconds. */
   readonly runnersCpuMs: number;
+  /** Latencies of the orders of all runners, milliseconds. */
+  readonly times: OrderTimes;
   /** Runners at the start and at the end. */
   readonly before: readonly RunnerReport[];
   readonly after: readonly RunnerReport[];
@@ -133,7 +136,7 @@ export class WorldUnderLoad implements AsyncDisposable {
     return last;
   }
 
-  /** Lets every feed run to its end, or for a number of rows, and waits until everything is booked. */
+  /** Lets every feed run to its end, or to this number of rows in all, and waits until everything is booked. */
   async runFeed(rows?: number): Promise<FeedRun> {
     const before = await this.reports();
     const usedBefore = await this.#used();
@@ -164,6 +167,7 @@ export class WorldUnderLoad implements AsyncDisposable {
       platformCpuMs: used.cpuMs - usedBefore.cpuMs,
       statements: used.statements - usedBefore.statements,
       runnersCpuMs: sum(after, ({ cpuMs }) => cpuMs) - sum(before, ({ cpuMs }) => cpuMs),
+      times: newTimes(before, after),
     };
   }
 
@@ -171,9 +175,25 @@ export class WorldUnderLoad implements AsyncDisposable {
     return Promise.all(this.#runners.map((runner) => runner.report()));
   }
 
+  /** See `RunnerProcess.keptBytes`; of all runners together. */
+  async keptBytes(): Promise<number> {
+    const kept = await Promise.all(this.#runners.map((runner) => runner.keptBytes()));
+    return sum(kept, (bytes) => bytes);
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.#all.disposeAsync();
   }
+}
+
+/** What runners timed between two reports of theirs. */
+function newTimes(before: readonly RunnerReport[], after: readonly RunnerReport[]): OrderTimes {
+  const since = (kind: keyof OrderTimes): number[] =>
+    after.flatMap(({ times }, at) => times[kind].slice(before[at]?.times[kind].length));
+  return {
+    barToAccepted: since("barToAccepted"),
+    targetToAccepted: since("targetToAccepted"),
+  };
 }
 
 /** Sum of a figure over reports. */

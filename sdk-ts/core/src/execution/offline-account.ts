@@ -23,9 +23,6 @@ import type { SimulatedFill } from "./simulated-order.ts";
 import { type StrayRecord, StrayTracker } from "./stray-tracker.ts";
 import { planTargets } from "./target-moment.ts";
 
-/** Finished orders and executions remembered; a few are enough, since offline nothing comes late or twice. */
-const FINISHED_MAX = 16;
-
 /**
  * One strategy over one or several instruments, bar by bar, through the same order router and broker that paper uses.
  *
@@ -66,10 +63,9 @@ export class OfflineAccount {
     };
     const ids = options.hashHex === undefined ? counter : { hashHex: options.hashHex };
     const shared = { instruments, initialCash: capital, ...ids };
-    const memory = { closedOrdersMax: FINISHED_MAX, executionsMax: FINISHED_MAX };
     const { limits, money } = options;
     this.#router = new OrderRouter({
-      ...{ account: "offline", ...shared, ...memory },
+      ...{ account: "offline", ...shared, ...NO_MEMORY },
       ...(limits === undefined ? {} : { limits }),
       ...(money === undefined ? {} : { money }),
     });
@@ -78,7 +74,7 @@ export class OfflineAccount {
     this.#strategy = this.#ledger.strategyOrNew(world, strategy);
     this.#lines = instruments.map((one) => this.#newLine(one, world, strategy));
     this.#strays = new StrayTracker(instruments.length);
-    this.#marks = new MarkTable(rowsExpected);
+    this.#marks = new MarkTable(rowsExpected, instruments.length);
     const bySymbol = new Map(this.#lines.map((line) => [line.id.instrument, line]));
     this.#settledMarkOf = (instrument) => bySymbol.get(instrument)!.settledMark;
     this.#lastEquity = capital;
@@ -104,12 +100,12 @@ export class OfflineAccount {
     sizedRow = Number.NaN,
   ): void {
     this.bar(0, row, open, high, low, close);
-    if (this.#ledger.money !== undefined) this.settle(() => row);
+    if (this.#isMarginShort()) this.#meetMargin(() => row);
     const line = this.#lines[0]!;
     const value = Number.isNaN(target) ? line.target : target;
     const resize = this.isStray(0);
     if (resize || value !== line.target || sizedRow > line.sizedRow) {
-      this.takeTargets([{ at: 0, row, value, sizedRow, resize }]);
+      this.#takeOnly({ at: 0, row, value, sizedRow, resize });
     }
     this.mark();
   }
@@ -120,15 +116,23 @@ export class OfflineAccount {
    */
   bar(at: number, row: number, open: number, high: number, low: number, close: number): void {
     const line = this.#lines[at]!;
-    if (line.working > 0 || line.sameBarClose) {
-      const { instrument } = line.id;
-      const rows = { row, openTimeMs: row - 1, bucketEndMs: row };
-      line.broker.onBar({ instrument, ...rows, open, high, low, close });
-      for (const cancel of line.broker.drainCancelled()) this.#cutByBroker(line, cancel, row);
-    }
-    if (!Number.isNaN(close)) {
-      line.mark.price = close;
-    }
+    if (line.working > 0 || line.sameBarClose) this.#play(line, row, open, high, low, close);
+    if (!Number.isNaN(close)) line.mark.price = close;
+  }
+
+  /** Plays a bar to the broker. Apart from `bar`, so that a bar on which no order works stays cheap. */
+  #play(
+    line: OfflineLine,
+    row: number,
+    open: number,
+    high: number,
+    low: number,
+    close: number,
+  ): void {
+    const { instrument } = line.id;
+    const [openTimeMs, bucketEndMs] = [row - 1, row];
+    line.broker.onBar({ instrument, row, openTimeMs, bucketEndMs, open, high, low, close });
+    for (const cancel of line.broker.drainCancelled()) this.#cutByBroker(line, cancel, row);
   }
 
   /** Charges the midnights before a bucket end, on what was held and marked until now: call it before its bars. */
@@ -159,8 +163,13 @@ export class OfflineAccount {
    * @param rowOf last row of an instrument that had begun, by its place: orders fill on the one after it
    */
   settle(rowOf: (at: number) => number): void {
-    const money = this.#ledger.money;
-    if (money === undefined) return;
+    if (this.#isMarginShort()) this.#meetMargin(rowOf);
+  }
+
+  /** Whether the account's money may demand that positions are reduced or closed. */
+  #isMarginShort(): boolean {
+    const { money } = this.#ledger;
+    if (money === undefined) return false;
     let equity = this.#ledger.accountCash;
     let gross = 0;
     for (let at = 0; at < this.#lines.length; at++) {
@@ -170,7 +179,10 @@ export class OfflineAccount {
       equity += value;
       gross += Math.abs(value);
     }
-    if (marginDemand(money, equity, gross) === "none" && !this.isRuined) return;
+    return marginDemand(money, equity, gross) !== "none" || this.isRuined;
+  }
+
+  #meetMargin(rowOf: (at: number) => number): void {
     if (!this.#router.isMarginDue) return;
     const { effects } = this.#router.meetMargin(({ instrument }) =>
       rowOf(this.#lines.findIndex(({ id }) => id.instrument === instrument)),
@@ -193,9 +205,9 @@ export class OfflineAccount {
    * then its target is to be sized again.
    */
   isStray(at: number): boolean {
-    const { drift, book, compiled, mark } = this.#lines[at]!;
+    const { drift, book, mark } = this.#lines[at]!;
     if (drift === 0 || book === undefined) return false;
-    return this.#router.hasStrayed(book, compiled, mark.price, this.#equityNow());
+    return this.#router.hasStrayed(book, mark.price, this.#equityNow());
   }
 
   /**
@@ -205,9 +217,9 @@ export class OfflineAccount {
    * @returns whether each target was taken or refused, in their order
    */
   takeTargets(targets: readonly OfflineTarget[]): readonly boolean[] {
-    const capital = this.#ledger.capital(this.#strategy);
     const [only] = targets;
-    if (only !== undefined && targets.length === 1) return [this.#takeOnly(only, capital)];
+    if (only !== undefined && targets.length === 1) return [this.#takeOnly(only)];
+    const capital = this.#ledger.capital(this.#strategy);
     const taken = targets.map(({ at }) => !Number.isNaN(this.#lines[at]!.mark.price));
     const own = targets.filter((_, k) => taken[k]);
     const lines = own.map(({ at }) => this.#lines[at]!);
@@ -224,9 +236,10 @@ export class OfflineAccount {
   }
 
   /** A target that is alone in its moment, which needs no plan. */
-  #takeOnly(target: OfflineTarget, capital: number): boolean {
+  #takeOnly(target: OfflineTarget): boolean {
     const line = this.#lines[target.at]!;
     if (Number.isNaN(line.mark.price)) return false;
+    const capital = this.#ledger.capital(this.#strategy);
     for (const effect of this.#take(line, targetInput(line, target, capital))) {
       this.#send(line, effect);
     }
@@ -286,7 +299,7 @@ export class OfflineAccount {
     return this.#marks.equity();
   }
 
-  /** Exposure at each call of `mark`, in order; views, as that of `equity`. */
+  /** Exposure at each call of `mark`, in order, since the last `forget`; in new columns. */
   exposure(): OfflineExposure {
     return this.#marks.exposure();
   }
@@ -409,8 +422,9 @@ export class OfflineAccount {
   }
 
   #bookFill(line: OfflineLine, fill: SimulatedFill): void {
-    const { orderId, executionId, lots, price, fee } = fill;
-    this.#router.core.onFill({ orderId, executionId, lots, price, fee });
+    const { lots, price, fee } = fill;
+    const { core } = this.#router;
+    core.onOwnFill(line.book!, core.orders.get(fill.orderId)!, fill);
     line.working--;
     this.fills.push(fill);
     this.#fees += fee;
@@ -431,7 +445,6 @@ export class OfflineAccount {
     };
     const line: OfflineLine = {
       id,
-      compiled: this.#ledger.instrument(instrument.symbol),
       lotUnit: Number(instrument.lotSize) * (instrument.multiplier ?? 1),
       notionalMin: instrument.notionalMin ?? 0,
       drift: instrument.drift ?? 0,
@@ -440,7 +453,7 @@ export class OfflineAccount {
         ...instrument,
         instruments: [instrument],
         barsMax: 2,
-        finishedMax: FINISHED_MAX,
+        ...NO_MEMORY,
         positions,
       }),
       mark: this.#ledger.marks.of(instrument.symbol),
@@ -454,6 +467,9 @@ export class OfflineAccount {
     return line;
   }
 }
+
+/** Finished orders are not remembered, since offline nothing comes late or twice. */
+const NO_MEMORY = { closedOrdersMax: 0, finishedMax: 0 } as const;
 
 /** A target as the router takes it: always of one shape, which is what makes it quick. */
 function targetInput(

@@ -1,12 +1,11 @@
 import type { AccountMoney } from "./account-money.ts";
 import type { HashHex } from "./client-order-id.ts";
 import type { Financed } from "./financing.ts";
-import type { CompiledInstrument, InstrumentSpec } from "./instrument-spec.ts";
+import type { InstrumentSpec } from "./instrument-spec.ts";
+import type { LedgerBook, Mark } from "./ledger-book.ts";
 import type { PretradeLimits } from "./pretrade.ts";
-import type { Mark } from "./router-ledger.ts";
 import type { RefusedIntent } from "./router-options.ts";
 import type { BookId } from "./router-order.ts";
-import type { Book } from "./router-state.ts";
 import type { CostOptions, SimulatedBroker } from "./simulated-broker.ts";
 
 /** An instrument as an offline run trades it. */
@@ -98,7 +97,6 @@ export interface OfflinePosition {
 /** An instrument with its broker and its state between bars. */
 export interface OfflineLine {
   readonly id: BookId;
-  readonly compiled: CompiledInstrument;
   readonly lotUnit: number;
   readonly notionalMin: number;
   readonly drift: number;
@@ -109,7 +107,7 @@ export interface OfflineLine {
   /** The mark at the last bucket end. */
   settledMark: number;
   /** The ledger's own book; undefined before the first target. */
-  book: Readonly<Book> | undefined;
+  book: LedgerBook | undefined;
   target: number;
   sizedRow: number;
   working: number;

@@ -11,8 +11,12 @@ export interface Mark {
 export interface BookPlaces {
   /** @throws {UnknownInstrument} for one that is not configured. */
   instrument(symbol: string): CompiledInstrument;
-  /** Undefined before the instrument's first mark. */
-  markOf(instrument: string): Mark | undefined;
+  readonly marks: {
+    /** Undefined before the instrument's first mark. */
+    find(instrument: string): Mark | undefined;
+    /** The mark of an instrument, which is made if there is none. */
+    of(instrument: string): Mark;
+  };
   /** Undefined before the strategy's first allocation or trade. */
   strategy(world: string, strategy: string): StrategyAccount | undefined;
 }
@@ -60,8 +64,13 @@ export class LedgerBook implements Book {
 
   /** Last price of its instrument; NaN before the first. */
   get mark(): number {
-    this.#mark ??= this.#places.markOf(this.instrument);
+    this.#mark ??= this.#places.marks.find(this.instrument);
     return this.#mark === undefined ? Number.NaN : this.#mark.price;
+  }
+
+  set mark(price: number) {
+    this.#mark ??= this.#places.marks.of(this.instrument);
+    this.#mark.price = price;
   }
 
   /** Money of its strategy; undefined before the first allocation or trade. */

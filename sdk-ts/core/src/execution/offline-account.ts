@@ -1,13 +1,13 @@
-import type { BrokerPositions } from "./broker-positions.ts";
 import type { FundingRate } from "./financing.ts";
 import { heldWeight } from "./held-weight.ts";
+import type { LedgerBook } from "./ledger-book.ts";
 import { marginDemand } from "./margin-call.ts";
 import { MarkTable, type OfflineExposure } from "./mark-table.ts";
 import { Midnights } from "./midnights.ts";
+import { OfflineBooking } from "./offline-booking.ts";
+import { OfflineLine } from "./offline-line.ts";
 import type {
   OfflineAccountOptions,
-  OfflineInstrument,
-  OfflineLine,
   OfflinePosition,
   OfflineRefusal,
   OfflineTarget,
@@ -18,7 +18,7 @@ import type { RouterLedger } from "./router-ledger.ts";
 import type { TargetInput } from "./router-options.ts";
 import type { RouterEffect, RouterOrder } from "./router-order.ts";
 import type { StrategyAccount } from "./router-state.ts";
-import { type BrokerCancel, SimulatedBroker } from "./simulated-broker.ts";
+import type { BrokerCancel } from "./simulated-broker.ts";
 import type { SimulatedFill } from "./simulated-order.ts";
 import { type StrayRecord, StrayTracker } from "./stray-tracker.ts";
 import { planTargets } from "./target-moment.ts";
@@ -36,22 +36,21 @@ import { planTargets } from "./target-moment.ts";
  * Cash, marks and positions are those of the router's ledger; nothing here keeps them a second time.
  */
 export class OfflineAccount {
-  readonly fills: SimulatedFill[] = [];
+  readonly fills: SimulatedFill[];
   readonly orders: Readonly<RouterOrder>[] = [];
   readonly refusals: OfflineRefusal[] = [];
   readonly #router: OrderRouter;
   readonly #ledger: RouterLedger;
   readonly #strategy: StrategyAccount;
+  /** Those of the strategy. */
+  readonly #books: readonly LedgerBook[];
+  readonly #booking: OfflineBooking;
   readonly #lines: readonly OfflineLine[];
   readonly #strays: StrayTracker;
   readonly #marks: MarkTable;
-  readonly #settledMarkOf: (instrument: string) => number;
   readonly #midnights: Midnights | undefined;
   /** The next midnight to charge; NaN before the first mark, ∞ where nothing is charged. */
   #midnightMs: number;
-  #lastEquity: number;
-  #fees = 0;
-  #turnover = 0;
 
   constructor(options: OfflineAccountOptions) {
     const { instruments, capital, rowsExpected = 4096 } = options;
@@ -65,19 +64,25 @@ export class OfflineAccount {
     const shared = { instruments, initialCash: capital, ...ids };
     const { limits, money } = options;
     this.#router = new OrderRouter({
-      ...{ account: "offline", ...shared, ...NO_MEMORY },
+      ...{ account: "offline", ...shared },
+      // Offline nothing comes late.
+      closedOrdersMax: 0,
       ...(limits === undefined ? {} : { limits }),
       ...(money === undefined ? {} : { money }),
     });
     this.#router.setAllocation({ world, strategy, share: 1, equity: capital });
     this.#ledger = this.#router.core.ledger;
     this.#strategy = this.#ledger.strategyOrNew(world, strategy);
-    this.#lines = instruments.map((one) => this.#newLine(one, world, strategy));
+    this.#books = this.#ledger.booksOf(world, strategy);
+    this.#booking = new OfflineBooking(this.#router, capital);
+    this.fills = this.#booking.fills;
+    this.#lines = instruments.map((one) => {
+      const id = { world, strategy, instrument: one.symbol };
+      return new OfflineLine(one, id, this.#ledger.marks.of(one.symbol), this.#booking);
+    });
+    this.#booking.setLines(this.#lines);
     this.#strays = new StrayTracker(instruments.length);
     this.#marks = new MarkTable(rowsExpected, instruments.length);
-    const bySymbol = new Map(this.#lines.map((line) => [line.id.instrument, line]));
-    this.#settledMarkOf = (instrument) => bySymbol.get(instrument)!.settledMark;
-    this.#lastEquity = capital;
     const zone = money?.financing?.zone;
     this.#midnights = zone === undefined ? undefined : new Midnights(zone);
     this.#midnightMs = zone === undefined ? Number.POSITIVE_INFINITY : Number.NaN;
@@ -105,7 +110,7 @@ export class OfflineAccount {
     const value = Number.isNaN(target) ? line.target : target;
     const resize = this.isStray(0);
     if (resize || value !== line.target || sizedRow > line.sizedRow) {
-      this.#takeOnly({ at: 0, row, value, sizedRow, resize });
+      this.#takeOnly(line, row, value, sizedRow, resize);
     }
     this.mark();
   }
@@ -130,7 +135,8 @@ export class OfflineAccount {
     close: number,
   ): void {
     const { instrument } = line.id;
-    const [openTimeMs, bucketEndMs] = [row - 1, row];
+    const openTimeMs = row - 1;
+    const bucketEndMs = row;
     line.broker.onBar({ instrument, row, openTimeMs, bucketEndMs, open, high, low, close });
     for (const cancel of line.broker.drainCancelled()) this.#cutByBroker(line, cancel, row);
   }
@@ -173,9 +179,7 @@ export class OfflineAccount {
     let equity = this.#ledger.accountCash;
     let gross = 0;
     for (let at = 0; at < this.#lines.length; at++) {
-      const { book, lotUnit, mark } = this.#lines[at]!;
-      if (book === undefined || book.quantity === 0) continue;
-      const value = book.quantity * lotUnit * mark.price;
+      const { value } = this.#lines[at]!;
       equity += value;
       gross += Math.abs(value);
     }
@@ -218,12 +222,17 @@ export class OfflineAccount {
    */
   takeTargets(targets: readonly OfflineTarget[]): readonly boolean[] {
     const [only] = targets;
-    if (only !== undefined && targets.length === 1) return [this.#takeOnly(only)];
-    const capital = this.#ledger.capital(this.#strategy);
+    if (only !== undefined && targets.length === 1) {
+      const { at, row, value, sizedRow = Number.NaN, resize = false } = only;
+      return [this.#takeOnly(this.#lines[at]!, row, value, sizedRow, resize)];
+    }
+    const capital = this.#ledger.capital(this.#strategy, undefined, this.#books);
     const taken = targets.map(({ at }) => !Number.isNaN(this.#lines[at]!.mark.price));
     const own = targets.filter((_, k) => taken[k]);
     const lines = own.map(({ at }) => this.#lines[at]!);
-    const inputs = own.map((target, k) => targetInput(lines[k]!, target, capital));
+    const inputs = own.map(({ row, value, sizedRow = Number.NaN, resize = false }, k) =>
+      lines[k]!.targetInput(row, value, sizedRow, resize, capital),
+    );
     const { order, openShare } = planTargets(this.#router.core, inputs);
     // All are sized before any order of theirs fills.
     const effects = order.map((index) => {
@@ -236,13 +245,17 @@ export class OfflineAccount {
   }
 
   /** A target that is alone in its moment, which needs no plan. */
-  #takeOnly(target: OfflineTarget): boolean {
-    const line = this.#lines[target.at]!;
+  #takeOnly(
+    line: OfflineLine,
+    row: number,
+    value: number,
+    sizedRow: number,
+    resize: boolean,
+  ): boolean {
     if (Number.isNaN(line.mark.price)) return false;
-    const capital = this.#ledger.capital(this.#strategy);
-    for (const effect of this.#take(line, targetInput(line, target, capital))) {
-      this.#send(line, effect);
-    }
+    const capital = this.#ledger.capital(this.#strategy, undefined, this.#books);
+    const effects = this.#take(line, line.targetInput(row, value, sizedRow, resize, capital));
+    for (const effect of effects) this.#send(line, effect);
     return true;
   }
 
@@ -250,7 +263,7 @@ export class OfflineAccount {
     const { value, bucket: row, sizedRow = line.sizedRow } = input;
     line.target = value;
     line.sizedRow = sizedRow;
-    const { outcome, effects, refused } = this.#router.setTarget(input);
+    const { outcome, effects, refused } = this.#router.setTarget(input, line.book);
     line.book ??= this.#ledger.findBook(line.id);
     const { instrument } = line.id;
     if (outcome === "bad_mark") {
@@ -270,20 +283,17 @@ export class OfflineAccount {
     let largest = 0;
     for (let at = 0; at < this.#lines.length; at++) {
       const line = this.#lines[at]!;
-      const { book, lotUnit, mark } = line;
-      line.settledMark = mark.price;
-      if (book !== undefined && book.quantity !== 0) {
-        const value = book.quantity * lotUnit * mark.price;
-        const size = Math.abs(value);
-        equity += value;
-        net += value;
-        gross += size;
-        if (size > largest) largest = size;
-      }
+      const { value } = line;
+      const size = Math.abs(value);
+      line.settledMark = line.mark.price;
+      equity += value;
+      net += value;
+      gross += size;
+      if (size > largest) largest = size;
     }
     this.#noteStrays(equity);
     this.#marks.add(equity, gross, net, largest);
-    this.#lastEquity = equity;
+    this.#booking.lastEquity = equity;
   }
 
   /** Drops the orders, refusals, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
@@ -308,9 +318,9 @@ export class OfflineAccount {
     const sum = (of: (line: OfflineLine) => number): number =>
       this.#lines.reduce((total, line) => total + of(line), 0);
     return {
-      fees: this.#fees,
+      fees: this.#booking.fees,
       spreadCosts: sum(({ spreadCosts }) => spreadCosts),
-      turnover: this.#turnover,
+      turnover: this.#booking.turnover,
       realisedPnl: sum(({ book }) => book?.realisedPnl ?? 0),
       barsDone: this.#marks.taken,
       financed: { ...this.#ledger.financed },
@@ -319,12 +329,12 @@ export class OfflineAccount {
 
   /** Turnover so far; see {@link OfflineTotals}. */
   get turnover(): number {
-    return this.#turnover;
+    return this.#booking.turnover;
   }
 
   /** Equity at the last mark; the capital before the first. */
   get lastEquity(): number {
-    return this.#lastEquity;
+    return this.#booking.lastEquity;
   }
 
   holding(at = 0): OfflinePosition {
@@ -364,10 +374,7 @@ export class OfflineAccount {
   #equityNow(): number {
     let equity = this.#ledger.accountCash;
     for (let at = 0; at < this.#lines.length; at++) {
-      const { book, lotUnit, mark } = this.#lines[at]!;
-      if (book !== undefined && book.quantity !== 0) {
-        equity += book.quantity * lotUnit * mark.price;
-      }
+      equity += this.#lines[at]!.value;
     }
     return equity;
   }
@@ -420,74 +427,4 @@ export class OfflineAccount {
     if (reason === "NOTHING_TO_REDUCE") return;
     this.refusals.push({ instrument: line.id.instrument, lots, reason, row, isFill: true });
   }
-
-  #bookFill(line: OfflineLine, fill: SimulatedFill): void {
-    const { lots, price, fee } = fill;
-    const { core } = this.#router;
-    core.onOwnFill(line.book!, core.orders.get(fill.orderId)!, fill);
-    line.working--;
-    this.fills.push(fill);
-    this.#fees += fee;
-    line.spreadCosts += fill.spreadCost;
-    this.#turnover += Math.abs(lots * line.lotUnit * price) / this.#lastEquity;
-  }
-
-  #newLine(instrument: OfflineInstrument, world: string, strategy: string): OfflineLine {
-    const id = { world, strategy, instrument: instrument.symbol };
-    const positions: BrokerPositions = {
-      lotsOf: () => line.book?.quantity ?? 0,
-      bookFill: (fill) => this.#bookFill(line, fill),
-      // At the close that it was sized at, an order has been checked already.
-      lotsToFill: ({ instrument: symbol, lots }, price) =>
-        instrument.sameBarClose === true
-          ? lots
-          : this.#router.power.lotsToFill(symbol, lots, price, this.#settledMarkOf),
-    };
-    const line: OfflineLine = {
-      id,
-      lotUnit: Number(instrument.lotSize) * (instrument.multiplier ?? 1),
-      notionalMin: instrument.notionalMin ?? 0,
-      drift: instrument.drift ?? 0,
-      sameBarClose: instrument.sameBarClose ?? false,
-      broker: new SimulatedBroker({
-        ...instrument,
-        instruments: [instrument],
-        barsMax: 2,
-        ...NO_MEMORY,
-        positions,
-      }),
-      mark: this.#ledger.marks.of(instrument.symbol),
-      settledMark: Number.NaN,
-      book: undefined,
-      target: 0,
-      sizedRow: -1,
-      working: 0,
-      spreadCosts: 0,
-    };
-    return line;
-  }
-}
-
-/** Finished orders are not remembered, since offline nothing comes late or twice. */
-const NO_MEMORY = { closedOrdersMax: 0, finishedMax: 0 } as const;
-
-/** A target as the router takes it: always of one shape, which is what makes it quick. */
-function targetInput(
-  { id, mark, notionalMin, drift }: OfflineLine,
-  { row, value, sizedRow = Number.NaN, resize = false }: OfflineTarget,
-  capital: number,
-): TargetInput {
-  return {
-    world: id.world,
-    strategy: id.strategy,
-    instrument: id.instrument,
-    value,
-    bucket: row,
-    mark: mark.price,
-    notionalMin,
-    drift,
-    resize,
-    capital,
-    sizedRow: Number.isNaN(sizedRow) ? undefined : sizedRow,
-  };
 }

@@ -75,16 +75,20 @@ export class OrderRouter {
    * At a mark of 0 or below no quantity can be fixed: a value of 0 is taken, one of the other side only closes, and
    * any other is not taken.
    *
+   * @param known its book, for a caller that has it at hand
    * @throws {RangeError} for a value that is not finite or an unconfigured instrument
    */
-  setTarget(input: TargetInput): RouterResult & { readonly outcome: TargetOutcome } {
+  setTarget(
+    input: TargetInput,
+    known = this.core.ledger.findBook(input),
+  ): RouterResult & { readonly outcome: TargetOutcome } {
     const { value, bucket, mark } = input;
     if (!Number.isFinite(value)) {
       throw new RangeError(`a target's value must be finite, not ${value}`);
     }
     const { ledger } = this.core;
-    ledger.instrument(input.instrument);
-    const account = ledger.strategy(input.world, input.strategy);
+    const { lotUnit } = known?.spec ?? ledger.instrument(input.instrument);
+    const account = known?.account ?? ledger.strategy(input.world, input.strategy);
     if (account === undefined) {
       return { outcome: "no_allocation", effects: [], refused: [] };
     }
@@ -97,18 +101,18 @@ export class OrderRouter {
     if (!Number.isFinite(mark)) {
       return { outcome: "bad_mark", effects: [], refused: [] };
     }
-    const book = ledger.book(input);
+    const book = known ?? ledger.book(input);
     const latest = book.target;
     if (latest !== null && bucket < latest.bucket) {
       return { outcome: "older_bucket", effects: [], refused: [] };
     }
-    ledger.marks.set(input.instrument, mark);
+    book.mark = mark;
     const isAnew = latest === null || isSizedAnew(input, latest);
     if (mark <= 0 && value !== 0 && isAnew) {
       return this.#closeOther(book, input);
     }
     const capital = input.capital ?? (isAnew ? ledger.capital(account) : Number.NaN);
-    const standing = standingTarget(input, latest, capital, book.spec.lotUnit);
+    const standing = standingTarget(input, latest, capital, lotUnit);
     const { lots: wanted } = standing;
     const { openShare = 1 } = input;
     const isCut = openShare < 1 && isAnew;

@@ -127,10 +127,6 @@ export class RouterLedger implements BookPlaces {
     return line.account;
   }
 
-  markOf(instrument: string): Mark | undefined {
-    return this.marks.find(instrument);
-  }
-
   findBook({ world, strategy, instrument }: BookId): LedgerBook | undefined {
     return this.#lines.get(world)?.get(strategy)?.books.get(instrument);
   }
@@ -165,6 +161,7 @@ export class RouterLedger implements BookPlaces {
     return this.#byName;
   }
 
+  /** By instrument. Of a strategy that has an account the list goes on with its books. */
   booksOf(world: string, strategy: string): readonly LedgerBook[] {
     return this.#lines.get(world)?.get(strategy)?.list ?? [];
   }
@@ -199,10 +196,15 @@ export class RouterLedger implements BookPlaces {
    * Capital of a strategy now: base + own P&L since.
    *
    * @param markAt mark of an instrument; undefined for the last one. @default the last ones
+   * @param books its books, for a caller that has them at hand
    */
-  capital(account: StrategyAccount, markAt?: (instrument: string) => number | undefined): number {
+  capital(
+    account: StrategyAccount,
+    markAt?: (instrument: string) => number | undefined,
+    books = this.booksOf(account.world, account.strategy),
+  ): number {
     let value = account.cash;
-    for (const book of this.booksOf(account.world, account.strategy)) {
+    for (const book of books) {
       value += this.marketValue(book, markAt?.(book.instrument));
     }
     return value;

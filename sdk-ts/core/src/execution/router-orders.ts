@@ -41,7 +41,7 @@ export class RouterOrders {
   close(order: RouterOrder, book: LedgerBook): void {
     if (!this.#open.delete(order.id)) return;
     const { working } = book;
-    if (working.length === 1) working.length = 0;
+    if (working[working.length - 1] === order) working.pop();
     else working.splice(working.indexOf(order), 1);
     this.addClosed(order);
   }

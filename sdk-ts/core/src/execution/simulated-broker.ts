@@ -247,7 +247,9 @@ export class SimulatedBroker {
       const cancel = { id: order.id, reason: reasonOfCancel(order, raw) };
       this.#cancelled = appended(this.#cancelled, cancel);
     }
-    return lots === 0 ? undefined : this.#book(order, lots, raw, type !== "limit", bar);
+    return lots === 0
+      ? undefined
+      : this.#book(order, lots, raw, type !== "limit", bar, instrument.lotUnit);
   }
 
   /** Reduce-only orders fill at any price, down to flat; others open at prices above 0, within the account's money. */
@@ -272,8 +274,8 @@ export class SimulatedBroker {
     raw: number,
     paysSpread: boolean,
     bar: SimulatedBar,
+    lotUnit: number,
   ): SimulatedFill {
-    const { lotUnit } = this.#instruments.get(order.instrument)!;
     const book = order.book ?? "";
     const price = paysSpread ? priceAcrossSpread(raw, lots, this.costs) : raw;
     const fill: SimulatedFill = {

@@ -291,9 +291,9 @@ export class OfflineAccount {
       gross += size;
       if (size > largest) largest = size;
     }
-    this.#noteStrays(equity);
-    this.#marks.add(equity, gross, net, largest);
     this.#booking.lastEquity = equity;
+    this.#noteStrays();
+    this.#marks.add(equity, gross, net, largest);
   }
 
   /** Drops the orders, refusals, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
@@ -379,12 +379,14 @@ export class OfflineAccount {
     return equity;
   }
 
-  #noteStrays(equity: number): void {
+  /** At the equity of now. */
+  #noteStrays(): void {
+    const { lastEquity } = this.#booking;
     for (let at = 0; at < this.#lines.length; at++) {
       const line = this.#lines[at]!;
       const { book, working, target } = line;
       if (book === undefined || book.quantity === 0 || working > 0) continue;
-      const held = heldWeight(book.quantity, line.lotUnit, line.mark.price, equity);
+      const held = heldWeight(book.quantity, line.lotUnit, line.mark.price, lastEquity);
       this.#strays.note(at, target, held, this.#marks.taken);
     }
   }

@@ -8,8 +8,8 @@ export class OfflineBooking {
   fees = 0;
   /** Σ over fills of notional ÷ equity at the previous mark. */
   turnover = 0;
-  /** Equity at the last mark; the capital before the first. */
-  lastEquity: number;
+  /** Equity at the last mark; the capital before the first. Begins as a number, else each store makes an object of it. */
+  lastEquity = 0;
   readonly #router: OrderRouter;
   readonly #lines = new Map<string, OfflineLine>();
   readonly #settledMarkOf: (instrument: string) => number;

@@ -71,7 +71,8 @@ export interface SealedReturn {
  * Keys carry the lengths of their parts, so no choice of names collides.
  */
 export class RouterLedger implements BookPlaces {
-  accountCash: number;
+  /** Begins as a number, else each store makes an object of it. */
+  accountCash = 0;
   limits: PretradeLimits;
   /** Undefined: no rule binds, as in journals that do not state any. */
   money: AccountMoney | undefined;

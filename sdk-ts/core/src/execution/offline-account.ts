@@ -1,3 +1,4 @@
+import type { AccountMoney } from "./account-money.ts";
 import type { FundingRate } from "./financing.ts";
 import { heldWeight } from "./held-weight.ts";
 import type { LedgerBook } from "./ledger-book.ts";
@@ -175,7 +176,10 @@ export class OfflineAccount {
   /** Whether the account's money may demand that positions are reduced or closed. */
   #isMarginShort(): boolean {
     const { money } = this.#ledger;
-    if (money === undefined) return false;
+    return money !== undefined && this.#isShortOf(money);
+  }
+
+  #isShortOf(money: AccountMoney): boolean {
     let equity = this.#ledger.accountCash;
     let gross = 0;
     for (let at = 0; at < this.#lines.length; at++) {
@@ -209,8 +213,12 @@ export class OfflineAccount {
    * then its target is to be sized again.
    */
   isStray(at: number): boolean {
-    const { drift, book, mark } = this.#lines[at]!;
-    if (drift === 0 || book === undefined) return false;
+    const line = this.#lines[at]!;
+    return line.drift !== 0 && this.#hasStrayed(line);
+  }
+
+  #hasStrayed({ book, mark }: OfflineLine): boolean {
+    if (book === undefined) return false;
     return this.#router.hasStrayed(book, mark.price, this.#equityNow());
   }
 

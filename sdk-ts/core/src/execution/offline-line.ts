@@ -13,8 +13,9 @@ const BROKER_MEMORY = { barsMax: 2, finishedMax: 0 } as const;
 /** An instrument of an offline account: its broker, whose positions are those of its book, and its state between bars. */
 export class OfflineLine implements BrokerPositions {
   readonly id: BookId;
-  readonly lotUnit: number;
-  readonly drift: number;
+  // Numbers begin as numbers, else each is an object to the compiler.
+  readonly lotUnit: number = 0;
+  readonly drift: number = 0;
   readonly sameBarClose: boolean;
   readonly broker: SimulatedBroker;
   /** The ledger's own mark. */

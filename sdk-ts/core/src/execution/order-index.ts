@@ -7,10 +7,6 @@ export class OrderIndex<V extends { readonly id: string }> {
   /** All of them, once they were more than a few, until none is left. */
   #many: Map<string, V> | undefined;
 
-  get size(): number {
-    return this.#many === undefined ? this.#few.length : this.#many.size;
-  }
-
   get(id: string): V | undefined {
     if (this.#many !== undefined) return this.#many.get(id);
     const few = this.#few;

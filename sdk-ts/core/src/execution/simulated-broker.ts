@@ -1,6 +1,7 @@
 import type { AccountMoney } from "./account-money.ts";
 import { appended } from "./appended.ts";
 import { BoundedLog } from "./bounded-log.ts";
+import { BrokerFill } from "./broker-fill.ts";
 import { type BrokerPositions, OwnPositions } from "./broker-positions.ts";
 import {
   type CompiledInstrument,
@@ -276,20 +277,10 @@ export class SimulatedBroker {
     bar: SimulatedBar,
     lotUnit: number,
   ): SimulatedFill {
-    const book = order.book ?? "";
     const price = paysSpread ? priceAcrossSpread(raw, lots, this.costs) : raw;
-    const fill: SimulatedFill = {
-      executionId: `${order.id}:${bar.row}`,
-      orderId: order.id,
-      instrument: order.instrument,
-      book,
-      lots,
-      price,
-      fee: feeOf(lots * lotUnit * raw, this.costs),
-      spreadCost: Math.abs(lots * lotUnit * (price - raw)),
-      row: bar.row,
-      bucketEndMs: bar.bucketEndMs,
-    };
+    const fee = feeOf(lots * lotUnit * raw, this.costs);
+    const spreadCost = Math.abs(lots * lotUnit * (price - raw));
+    const fill = new BrokerFill(order, bar, { lots, price, fee, spreadCost });
     this.#positions.bookFill(fill);
     return fill;
   }

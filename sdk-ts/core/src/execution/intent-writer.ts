@@ -23,6 +23,7 @@ import {
   type BookId,
   type OrderOrigin,
   type OrderTerms,
+  type RouterEffect,
   type RouterOrder,
   remainingLots,
 } from "./router-order.ts";
@@ -129,8 +130,8 @@ export class IntentWriter {
     shut: OpeningRefusal | undefined,
   ): RouterResult {
     if (intents.length === 0 && heldLots === 0) return NOTHING;
-    let effects = NOTHING.effects;
-    let refused = NOTHING.refused;
+    let effects: RouterEffect[] | undefined;
+    let refused: RefusedIntent[] | undefined;
     if (heldLots !== 0) {
       refused = [refusal(book, heldLots, "ORDER_UNKNOWN")];
     }
@@ -151,7 +152,7 @@ export class IntentWriter {
         refused = appended(refused, refusal(book, intent.lots, reason));
       }
     }
-    return { effects, refused };
+    return { effects: effects ?? NOTHING.effects, refused: refused ?? NOTHING.refused };
   }
 
   /** Lots of an intent; of one that opens, what the account's money allows, or NaN where a mark is missing. */

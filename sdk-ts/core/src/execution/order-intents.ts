@@ -52,14 +52,14 @@ export function planIntents(
   const side = sideOf(expected);
   const closesAll = closes && closing === -expected;
   const reducing = reducibleLots(positionLots, working, closing);
-  let intents = NOTHING.intents;
+  let intents: OrderIntent[] | undefined;
   if (reducing !== 0) {
     const isLast = closesAll || takesRest(positionLots, working, reducing);
     intents = [intentOf(reducing, side, true, isLast)];
   }
   const uncovered = closing - reducing;
   if (hasUnknown) {
-    return { intents, heldLots: uncovered + opening };
+    return { intents: intents ?? [], heldLots: uncovered + opening };
   }
   if (uncovered !== 0) {
     intents = appended(intents, intentOf(uncovered, side, false, closesAll));
@@ -67,7 +67,7 @@ export function planIntents(
   if (opening !== 0) {
     intents = appended(intents, intentOf(opening, sideOf(opening), false, false));
   }
-  return { intents, heldLots: 0 };
+  return { intents: intents ?? [], heldLots: 0 };
 }
 
 /** An intent that only reduces, or may open. */

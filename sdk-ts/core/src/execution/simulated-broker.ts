@@ -97,7 +97,7 @@ export class SimulatedBroker {
   readonly #histories = new Map<string, BarHistory>();
   /** Those of which a bar is no longer kept, in the order in which that began. */
   readonly #cutHistories: BarHistory[] = [];
-  #cancelled: readonly BrokerCancel[] = NONE;
+  #cancelled: BrokerCancel[] | undefined;
 
   constructor(options: SimulatedBrokerOptions, snapshot?: SimulatedBrokerSnapshot) {
     this.costs = options.noCosts === true ? NO_COSTS : checkCosts(options.costs);
@@ -126,7 +126,7 @@ export class SimulatedBroker {
       finished: this.#finished?.entries() ?? [],
       positions: [...this.#own.lots],
       bars: [...this.#histories.values()].flatMap(({ bars }) => bars),
-      cancelled: this.#cancelled,
+      cancelled: this.#cancelled ?? [],
       forgotten: this.#cutHistories.map(({ instrument, cutMs }) => [instrument, cutMs!] as const),
     });
   }
@@ -149,13 +149,13 @@ export class SimulatedBroker {
     }
     this.#working.set(order);
     if (history === undefined) return { accepted: true, duplicate: false, fills: NONE };
-    let fills: readonly SimulatedFill[] = NONE;
+    let fills: SimulatedFill[] | undefined;
     for (const bar of history.bars) {
       const fill = this.#tryFill(order, bar, lastEndMs);
       if (fill !== undefined) fills = appended(fills, fill);
       lastEndMs = bar.bucketEndMs;
     }
-    return { accepted: true, duplicate: false, fills };
+    return { accepted: true, duplicate: false, fills: fills ?? NONE };
   }
 
   /** Cancels a working order. `finished`: too late, it filled or was cancelled before. `unknown`: never seen. */
@@ -180,12 +180,12 @@ export class SimulatedBroker {
     if (lastEndMs !== undefined && bar.bucketEndMs <= lastEndMs) return NONE;
     bars.push(bar);
     if (bars.length > this.#barsMax) this.#cut(history, bars.shift()!.bucketEndMs);
-    let fills: readonly SimulatedFill[] = NONE;
+    let fills: SimulatedFill[] | undefined;
     for (const order of this.#working.list()) {
       const fill = this.#tryFill(order, bar, lastEndMs);
       if (fill !== undefined) fills = appended(fills, fill);
     }
-    return fills;
+    return fills ?? NONE;
   }
 
   /** Cash of the broker's own account: what it began with, less what its fills have cost. */
@@ -201,8 +201,8 @@ export class SimulatedBroker {
   /** Orders the broker itself cancelled, in whole or in part, each once. The caller reports them to its router. */
   drainCancelled(): readonly BrokerCancel[] {
     const cancelled = this.#cancelled;
-    this.#cancelled = NONE;
-    return cancelled;
+    this.#cancelled = undefined;
+    return cancelled ?? NONE;
   }
 
   /** Net lots held of an instrument over all sub-accounts, of the broker's own positions. */
@@ -309,7 +309,7 @@ export class SimulatedBroker {
   }
 
   #load(snapshot: SimulatedBrokerSnapshot): void {
-    this.#cancelled = snapshot.cancelled;
+    this.#cancelled = [...snapshot.cancelled];
     this.#own.cash = snapshot.cash;
     for (const order of snapshot.working) {
       this.#working.set(order);

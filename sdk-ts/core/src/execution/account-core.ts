@@ -155,10 +155,8 @@ export class AccountCore {
 
   /** See {@link OrderRouter.hasStrayed}. */
   hasStrayed(id: BookId, mark: number, capital: number): boolean {
-    const book = this.#core.book(id);
-    if (book === undefined) return false;
-    const instrument = this.#core.ledger.instrument(id.instrument);
-    return this.#router.hasStrayed(book, instrument, mark, capital);
+    const book = this.#core.ledger.findBook(id);
+    return book !== undefined && this.#router.hasStrayed(book, mark, capital);
   }
 
   /** True while opening orders are held back because books and broker differ. */

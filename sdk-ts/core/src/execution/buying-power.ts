@@ -7,8 +7,8 @@ import type { RouterOrders } from "./router-orders.ts";
 export class BuyingPower {
   readonly #ledger: RouterLedger;
   readonly #orders: RouterOrders;
-  /** Net lots by instrument, for one calculation. */
-  readonly #net = new Map<string, number>();
+  /** Net lots by instrument, of all but the one that is asked about, for one calculation. */
+  readonly #others = new Map<string, number>();
 
   constructor(ledger: RouterLedger, orders: RouterOrders) {
     this.#ledger = ledger;
@@ -47,8 +47,7 @@ export class BuyingPower {
     let equity = this.#ledger.accountCash;
     for (const book of this.#ledger.books.values()) {
       if (book.quantity === 0) continue;
-      const { lotUnit } = this.#ledger.instrument(book.instrument);
-      equity += book.quantity * lotUnit * priceOf(book.instrument);
+      equity += book.quantity * book.spec.lotUnit * priceOf(book.instrument);
     }
     const exposure = this.#exposure(instrument, price, lots, equity, priceOf);
     return lotsWithinPower(money, instrument, lots, exposure, FILL_SLACK);
@@ -69,21 +68,25 @@ export class BuyingPower {
     equity: number,
     priceOf = (symbol: string): number => this.#ledger.marks.get(symbol) ?? Number.NaN,
   ): Exposure {
-    const net = this.#net;
-    net.clear();
+    const others = this.#others;
+    if (others.size > 0) others.clear();
+    let netLots = 0;
     for (const book of this.#ledger.books.values()) {
-      net.set(book.instrument, (net.get(book.instrument) ?? 0) + book.quantity);
+      if (book.instrument === instrument) netLots += book.quantity;
+      else others.set(book.instrument, (others.get(book.instrument) ?? 0) + book.quantity);
     }
     for (const order of this.#orders.open()) {
-      net.set(order.instrument, (net.get(order.instrument) ?? 0) + remainingLots(order));
+      const lots = remainingLots(order);
+      if (order.instrument === instrument) netLots += lots;
+      else others.set(order.instrument, (others.get(order.instrument) ?? 0) + lots);
     }
-    const lotUnit = this.#ledger.instrument(instrument).lotUnit;
-    const netLots = (net.get(instrument) ?? 0) - without;
+    netLots -= without;
     let otherGross = 0;
-    for (const [symbol, lots] of net) {
-      if (lots === 0 || symbol === instrument) continue;
+    for (const [symbol, lots] of others) {
+      if (lots === 0) continue;
       otherGross += Math.abs(lots * this.#ledger.instrument(symbol).lotUnit * priceOf(symbol));
     }
+    const { lotUnit } = this.#ledger.instrument(instrument);
     return { equity, otherGross, netLots, lotValue: lotUnit * Math.abs(price) };
   }
 }

@@ -1,5 +1,7 @@
+import { appended } from "./appended.ts";
 import type { BuyingPower } from "./buying-power.ts";
 import { clientOrderId, type OrderIdentity } from "./client-order-id.ts";
+import type { LedgerBook } from "./ledger-book.ts";
 import {
   type IntentPlan,
   type OrderIntent,
@@ -18,6 +20,7 @@ import type {
   RouterResult,
 } from "./router-options.ts";
 import {
+  type BookId,
   type OrderOrigin,
   type OrderTerms,
   type RouterEffect,
@@ -25,7 +28,6 @@ import {
   remainingLots,
 } from "./router-order.ts";
 import type { RouterOrders } from "./router-orders.ts";
-import type { Book } from "./router-state.ts";
 import { wantedLots, withoutTooLittle } from "./wanted-lots.ts";
 
 /** What an order is made with, besides its lots. */
@@ -63,21 +65,19 @@ export class IntentWriter {
    * that its `on_demote` asks for.
    */
   settle(
-    book: Book,
+    book: LedgerBook,
     bucket: number,
     origin: OrderOrigin,
     shut: OpeningRefusal | undefined,
   ): RouterResult {
-    const demoted = this.#ledger.strategy(book.world, book.strategy)?.demoted ?? null;
+    const demoted = book.account?.demoted ?? null;
     if (demoted !== null) {
-      return demoted === "flat"
-        ? this.flatten(book, bucket, "demote")
-        : { effects: [], refused: [] };
+      return demoted === "flat" ? this.flatten(book, bucket, "demote") : NOTHING;
     }
     if (book.target === null) {
-      return { effects: [], refused: [] };
+      return NOTHING;
     }
-    const working = this.#orders.openOf(book);
+    const { working } = book;
     let expected = book.quantity;
     for (const order of working) expected += remainingLots(order);
     const want = wantedLots(book.target, expected);
@@ -89,9 +89,13 @@ export class IntentWriter {
   }
 
   /** Makes a direct order in addition to the working ones: a close and an open when it goes through zero. */
-  submit(book: Book, order: DirectOrderInput, shut: OpeningRefusal | undefined): RouterResult {
+  submit(
+    book: LedgerBook,
+    order: DirectOrderInput,
+    shut: OpeningRefusal | undefined,
+  ): RouterResult {
     const { lots, bucket, terms, reduceOnly = false, notionalMin } = order;
-    const plan = planOrder(book.quantity, this.#orders.openOf(book), lots);
+    const plan = planOrder(book.quantity, book.working, lots);
     const reducing = plan.intents.reduce((sum, one) => sum + (one.opening ? 0 : one.lots), 0);
     if (reduceOnly && reducing !== lots) {
       return { effects: [], refused: [refusal(book, lots, "NOT_REDUCING")] };
@@ -101,36 +105,35 @@ export class IntentWriter {
   }
 
   /** One reduce-only order for what confirmed positions still cover. */
-  flatten(book: Book, bucket: number, origin: OrderOrigin): RouterResult {
-    const intent = planFlatten(book.quantity, this.#orders.openOf(book));
-    if (intent === undefined) {
-      return { effects: [], refused: [] };
-    }
+  flatten(book: LedgerBook, bucket: number, origin: OrderOrigin): RouterResult {
+    const intent = planFlatten(book.quantity, book.working);
+    if (intent === undefined) return NOTHING;
     const order = this.#write(book, intent, { bucket, origin });
     return { effects: [{ kind: "send", order }], refused: [] };
   }
 
   /** The reduce-only order that takes confirmed positions down to `leftLots`; undefined if none is needed. */
   reduce(
-    book: Book,
+    book: LedgerBook,
     leftLots: number,
     bucket: number,
     origin: OrderOrigin,
   ): RouterOrder | undefined {
-    const intent = planReduction(book.quantity, this.#orders.openOf(book), leftLots);
+    const intent = planReduction(book.quantity, book.working, leftLots);
     return intent === undefined ? undefined : this.#write(book, intent, { bucket, origin });
   }
 
   #carryOut(
-    book: Book,
+    book: LedgerBook,
     { intents, heldLots }: IntentPlan,
     request: OrderRequest,
     shut: OpeningRefusal | undefined,
   ): RouterResult {
-    const effects: RouterEffect[] = [];
-    const refused: RefusedIntent[] = [];
+    if (intents.length === 0 && heldLots === 0) return NOTHING;
+    let effects: RouterEffect[] | undefined;
+    let refused: RefusedIntent[] | undefined;
     if (heldLots !== 0) {
-      refused.push(refusal(book, heldLots, "ORDER_UNKNOWN"));
+      refused = [refusal(book, heldLots, "ORDER_UNKNOWN")];
     }
     for (const wanted of intents) {
       const isShut = wanted.opening && shut !== undefined;
@@ -139,29 +142,34 @@ export class IntentWriter {
       const missing = Number.isNaN(lots) ? "MARK_MISSING" : undefined;
       const reason = isShut ? shut : (missing ?? this.#reasonAgainst(book, intent, request));
       if (intent.lots !== wanted.lots) {
-        refused.push(refusal(book, wanted.lots - intent.lots, "REDUCED_TO_BUYING_POWER"));
+        const cutLots = wanted.lots - intent.lots;
+        refused = appended(refused, refusal(book, cutLots, "REDUCED_TO_BUYING_POWER"));
       }
       if (intent.lots === 0) continue;
       if (reason === undefined) {
-        effects.push({ kind: "send", order: this.#write(book, intent, request) });
+        effects = appended(effects, { kind: "send", order: this.#write(book, intent, request) });
       } else {
-        refused.push(refusal(book, intent.lots, reason));
+        refused = appended(refused, refusal(book, intent.lots, reason));
       }
     }
-    return { effects, refused };
+    return { effects: effects ?? NOTHING.effects, refused: refused ?? NOTHING.refused };
   }
 
   /** Lots of an intent; of one that opens, what the account's money allows, or NaN where a mark is missing. */
-  #lotsWithinPower(book: Book, { lots, opening }: OrderIntent, { terms }: OrderRequest): number {
+  #lotsWithinPower(
+    book: LedgerBook,
+    { lots, opening }: OrderIntent,
+    { terms }: OrderRequest,
+  ): number {
     return opening ? this.#power.lotsToOpen(book.instrument, lots, terms?.price) : lots;
   }
 
   #reasonAgainst(
-    book: Book,
+    book: LedgerBook,
     intent: OrderIntent,
     { terms, notionalMin = 0 }: OrderRequest,
   ): RefusedIntent["reason"] | undefined {
-    const mark = this.#ledger.marks.get(book.instrument) ?? Number.NaN;
+    const { mark } = book;
     if (intent.opening && mark <= 0) {
       return "MARK_NOT_POSITIVE";
     }
@@ -174,7 +182,7 @@ export class IntentWriter {
     if (orderNotionalMax === undefined && grossNotionalMax === undefined) {
       return undefined;
     }
-    const lotUnit = this.#ledger.instrument(book.instrument).lotUnit;
+    const { lotUnit } = book.spec;
     return checkPretrade(
       {
         // An order that waits for a price above the mark is valued at that price.
@@ -188,23 +196,26 @@ export class IntentWriter {
 
   /** Why an order is refused for its value; undefined if it is not. One that leaves nothing held is never refused. */
   #reasonOfValue(
-    book: Book,
+    book: LedgerBook,
     { lots, closesAll }: OrderIntent,
     notionalMin: number,
   ): RefusedIntent["reason"] | undefined {
     if (closesAll) {
       return undefined;
     }
-    const mark = this.#ledger.marks.get(book.instrument);
-    if (mark === undefined) {
+    const { mark, spec } = book;
+    if (Number.isNaN(mark)) {
       return "MARK_MISSING";
     }
-    const instrument = this.#ledger.instrument(book.instrument);
-    return isBelowNotional(lots, instrument, mark, notionalMin) ? "BELOW_MINIMUM" : undefined;
+    return isBelowNotional(lots, spec, mark, notionalMin) ? "BELOW_MINIMUM" : undefined;
   }
 
   /** Order buckets never decrease within a book, so a count of the latest bucket is enough for the sequence. */
-  #write(book: Book, intent: OrderIntent, { bucket, origin, terms }: OrderRequest): RouterOrder {
+  #write(
+    book: LedgerBook,
+    intent: OrderIntent,
+    { bucket, origin, terms }: OrderRequest,
+  ): RouterOrder {
     const orderBucket = Math.max(bucket, book.orderBucket);
     book.orderCount = orderBucket === book.orderBucket ? book.orderCount + 1 : 1;
     book.orderBucket = orderBucket;
@@ -235,10 +246,12 @@ export class IntentWriter {
       reason: "",
     };
     const order = terms === undefined ? market : { ...market, terms };
-    this.#orders.add(order);
+    this.#orders.add(order, book);
     return order;
   }
 }
+
+const NOTHING: RouterResult = { effects: [], refused: [] };
 
 const NOT_MADE_UP: ReadonlySet<RefusedIntent["reason"]> = new Set<RefusedIntent["reason"]>([
   "BELOW_MINIMUM",
@@ -255,7 +268,7 @@ function notMadeUp(refused: readonly RefusedIntent[]): number {
   return lots;
 }
 
-function refusal(book: Book, lots: number, reason: RefusedIntent["reason"]): RefusedIntent {
+function refusal(book: BookId, lots: number, reason: RefusedIntent["reason"]): RefusedIntent {
   const { world, strategy, instrument } = book;
   return { world, strategy, instrument, lots, reason };
 }

@@ -1,5 +1,6 @@
 import type { AccountMoney } from "./account-money.ts";
 import type { IntentWriter } from "./intent-writer.ts";
+import type { LedgerBook } from "./ledger-book.ts";
 import { wholeLots } from "./lots.ts";
 import type { RouterCore } from "./router-core.ts";
 import type { RouterEffect } from "./router-order.ts";
@@ -38,7 +39,7 @@ export function demandOf(core: RouterCore): MarginCheck {
   let isHolding = false;
   let hasTraded = false;
   for (const book of ledger.books.values()) {
-    const lots = lotsAfterReductions(core, book);
+    const lots = lotsAfterReductions(book);
     isHolding ||= lots !== 0 && book.world !== "";
     hasTraded ||= book.quantity !== 0 || book.realisedPnl !== 0;
     net.set(book.instrument, (net.get(book.instrument) ?? 0) + lots);
@@ -71,7 +72,7 @@ export function meetDemand(
   for (const book of core.ledger.books.values()) {
     // Positions that belong to no world have no gate to leave by.
     if (book.world === "") continue;
-    const left = reducedLots(book, lotsAfterReductions(core, book) * share);
+    const left = reducedLots(book, lotsAfterReductions(book) * share);
     const order = writer.reduce(book, left, bucketOf(book), "margin");
     if (order !== undefined) effects.push({ kind: "send", order });
     if (book.target === null) continue;
@@ -82,9 +83,9 @@ export function meetDemand(
 }
 
 /** Lots of a book that are held once its working reduce-only orders have filled. */
-function lotsAfterReductions({ orders }: RouterCore, book: Readonly<Book>): number {
+function lotsAfterReductions(book: LedgerBook): number {
   let lots = book.quantity;
-  for (const order of orders.openOf(book)) if (order.reduceOnly) lots += remainingLots(order);
+  for (const order of book.working) if (order.reduceOnly) lots += remainingLots(order);
   return lots;
 }
 

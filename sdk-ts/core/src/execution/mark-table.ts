@@ -8,21 +8,29 @@ export interface OfflineExposure {
   readonly largestWeight: Float64Array;
 }
 
-/** Equity and exposure at each mark of an account, in columns that grow. */
+/**
+ * Equity and exposure at each mark of an account, in columns that grow. Values are kept as they are at the mark and
+ * divided by the equity when they are read.
+ */
 export class MarkTable {
   #equity: Float64Array;
-  #gross: Float64Array;
   #net: Float64Array;
-  #largestWeight: Float64Array;
+  /** Undefined with one instrument, whose value is all there is. */
+  #sizes: PositionSizes | undefined;
   #length = 0;
   #forgotten = 0;
 
-  /** @param rowsExpected marks for which there is room at first */
-  constructor(rowsExpected: number) {
+  /**
+   * @param rowsExpected marks for which there is room at first
+   * @param instruments number of instruments of the account
+   */
+  constructor(rowsExpected: number, instruments: number) {
     this.#equity = new Float64Array(rowsExpected);
-    this.#gross = new Float64Array(rowsExpected);
     this.#net = new Float64Array(rowsExpected);
-    this.#largestWeight = new Float64Array(rowsExpected);
+    this.#sizes =
+      instruments === 1
+        ? undefined
+        : { gross: new Float64Array(rowsExpected), largest: new Float64Array(rowsExpected) };
   }
 
   /** Number of marks taken, forgotten ones counted. */
@@ -32,15 +40,14 @@ export class MarkTable {
 
   /** Takes a mark: equity, and the values of positions without signs, with signs, and of the largest. */
   add(equity: number, gross: number, net: number, largest: number): void {
-    if (this.#length === this.#equity.length) {
-      this.#grow();
-    }
+    if (this.#length === this.#equity.length) this.#grow();
     const row = this.#length++;
-    const whole = equity > 0 ? equity : Number.NaN;
     this.#equity[row] = equity;
-    this.#gross[row] = gross / whole;
-    this.#net[row] = net / whole;
-    this.#largestWeight[row] = largest / whole;
+    this.#net[row] = net;
+    const sizes = this.#sizes;
+    if (sizes === undefined) return;
+    sizes.gross[row] = gross;
+    sizes.largest[row] = largest;
   }
 
   forget(): void {
@@ -53,23 +60,43 @@ export class MarkTable {
     return this.#equity.subarray(0, this.#length);
   }
 
-  /** Views, as that of `equity`. */
+  /** New columns. */
   exposure(): OfflineExposure {
-    const length = this.#length;
-    return {
-      gross: this.#gross.subarray(0, length),
-      net: this.#net.subarray(0, length),
-      largestWeight: this.#largestWeight.subarray(0, length),
-    };
+    const net = this.#shares(this.#net);
+    if (this.#sizes !== undefined) {
+      const { gross, largest } = this.#sizes;
+      return { gross: this.#shares(gross), net, largestWeight: this.#shares(largest) };
+    }
+    const gross = net.map(Math.abs);
+    return { gross, net, largestWeight: gross.slice() };
+  }
+
+  /** Values ÷ equity at each mark. */
+  #shares(values: Float64Array): Float64Array {
+    const shares = new Float64Array(this.#length);
+    for (let row = 0; row < shares.length; row++) {
+      const equity = this.#equity[row]!;
+      shares[row] = values[row]! / (equity > 0 ? equity : Number.NaN);
+    }
+    return shares;
   }
 
   #grow(): void {
     const length = Math.max(1024, this.#equity.length * 2);
     this.#equity = grownTo(length, this.#equity);
-    this.#gross = grownTo(length, this.#gross);
     this.#net = grownTo(length, this.#net);
-    this.#largestWeight = grownTo(length, this.#largestWeight);
+    if (this.#sizes === undefined) return;
+    const { gross, largest } = this.#sizes;
+    this.#sizes = { gross: grownTo(length, gross), largest: grownTo(length, largest) };
   }
+}
+
+/** Values of the positions of an account with several instruments. */
+interface PositionSizes {
+  /** Of all without their signs. */
+  readonly gross: Float64Array;
+  /** Of the largest without its sign. */
+  readonly largest: Float64Array;
 }
 
 function grownTo(length: number, values: Float64Array): Float64Array {

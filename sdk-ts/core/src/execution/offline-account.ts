@@ -1,13 +1,14 @@
-import type { BrokerPositions } from "./broker-positions.ts";
+import type { AccountMoney } from "./account-money.ts";
 import type { FundingRate } from "./financing.ts";
 import { heldWeight } from "./held-weight.ts";
+import type { LedgerBook } from "./ledger-book.ts";
 import { marginDemand } from "./margin-call.ts";
 import { MarkTable, type OfflineExposure } from "./mark-table.ts";
 import { Midnights } from "./midnights.ts";
+import { OfflineBooking } from "./offline-booking.ts";
+import { OfflineLine } from "./offline-line.ts";
 import type {
   OfflineAccountOptions,
-  OfflineInstrument,
-  OfflineLine,
   OfflinePosition,
   OfflineRefusal,
   OfflineTarget,
@@ -18,13 +19,10 @@ import type { RouterLedger } from "./router-ledger.ts";
 import type { TargetInput } from "./router-options.ts";
 import type { RouterEffect, RouterOrder } from "./router-order.ts";
 import type { StrategyAccount } from "./router-state.ts";
-import { type BrokerCancel, SimulatedBroker } from "./simulated-broker.ts";
+import type { BrokerCancel } from "./simulated-broker.ts";
 import type { SimulatedFill } from "./simulated-order.ts";
 import { type StrayRecord, StrayTracker } from "./stray-tracker.ts";
 import { planTargets } from "./target-moment.ts";
-
-/** Finished orders and executions remembered; a few are enough, since offline nothing comes late or twice. */
-const FINISHED_MAX = 16;
 
 /**
  * One strategy over one or several instruments, bar by bar, through the same order router and broker that paper uses.
@@ -39,22 +37,21 @@ const FINISHED_MAX = 16;
  * Cash, marks and positions are those of the router's ledger; nothing here keeps them a second time.
  */
 export class OfflineAccount {
-  readonly fills: SimulatedFill[] = [];
+  readonly fills: SimulatedFill[];
   readonly orders: Readonly<RouterOrder>[] = [];
   readonly refusals: OfflineRefusal[] = [];
   readonly #router: OrderRouter;
   readonly #ledger: RouterLedger;
   readonly #strategy: StrategyAccount;
+  /** Those of the strategy. */
+  readonly #books: readonly LedgerBook[];
+  readonly #booking: OfflineBooking;
   readonly #lines: readonly OfflineLine[];
   readonly #strays: StrayTracker;
   readonly #marks: MarkTable;
-  readonly #settledMarkOf: (instrument: string) => number;
   readonly #midnights: Midnights | undefined;
   /** The next midnight to charge; NaN before the first mark, ∞ where nothing is charged. */
   #midnightMs: number;
-  #lastEquity: number;
-  #fees = 0;
-  #turnover = 0;
 
   constructor(options: OfflineAccountOptions) {
     const { instruments, capital, rowsExpected = 4096 } = options;
@@ -66,22 +63,27 @@ export class OfflineAccount {
     };
     const ids = options.hashHex === undefined ? counter : { hashHex: options.hashHex };
     const shared = { instruments, initialCash: capital, ...ids };
-    const memory = { closedOrdersMax: FINISHED_MAX, executionsMax: FINISHED_MAX };
     const { limits, money } = options;
     this.#router = new OrderRouter({
-      ...{ account: "offline", ...shared, ...memory },
+      ...{ account: "offline", ...shared },
+      // Offline nothing comes late.
+      closedOrdersMax: 0,
       ...(limits === undefined ? {} : { limits }),
       ...(money === undefined ? {} : { money }),
     });
     this.#router.setAllocation({ world, strategy, share: 1, equity: capital });
     this.#ledger = this.#router.core.ledger;
     this.#strategy = this.#ledger.strategyOrNew(world, strategy);
-    this.#lines = instruments.map((one) => this.#newLine(one, world, strategy));
+    this.#books = this.#ledger.booksOf(world, strategy);
+    this.#booking = new OfflineBooking(this.#router, capital);
+    this.fills = this.#booking.fills;
+    this.#lines = instruments.map((one) => {
+      const id = { world, strategy, instrument: one.symbol };
+      return new OfflineLine(one, id, this.#ledger.marks.of(one.symbol), this.#booking);
+    });
+    this.#booking.setLines(this.#lines);
     this.#strays = new StrayTracker(instruments.length);
-    this.#marks = new MarkTable(rowsExpected);
-    const bySymbol = new Map(this.#lines.map((line) => [line.id.instrument, line]));
-    this.#settledMarkOf = (instrument) => bySymbol.get(instrument)!.settledMark;
-    this.#lastEquity = capital;
+    this.#marks = new MarkTable(rowsExpected, instruments.length);
     const zone = money?.financing?.zone;
     this.#midnights = zone === undefined ? undefined : new Midnights(zone);
     this.#midnightMs = zone === undefined ? Number.POSITIVE_INFINITY : Number.NaN;
@@ -104,12 +106,12 @@ export class OfflineAccount {
     sizedRow = Number.NaN,
   ): void {
     this.bar(0, row, open, high, low, close);
-    if (this.#ledger.money !== undefined) this.settle(() => row);
+    if (this.#isMarginShort()) this.#meetMargin(() => row);
     const line = this.#lines[0]!;
     const value = Number.isNaN(target) ? line.target : target;
     const resize = this.isStray(0);
     if (resize || value !== line.target || sizedRow > line.sizedRow) {
-      this.takeTargets([{ at: 0, row, value, sizedRow, resize }]);
+      this.#takeOnly(line, row, value, sizedRow, resize);
     }
     this.mark();
   }
@@ -120,15 +122,24 @@ export class OfflineAccount {
    */
   bar(at: number, row: number, open: number, high: number, low: number, close: number): void {
     const line = this.#lines[at]!;
-    if (line.working > 0 || line.sameBarClose) {
-      const { instrument } = line.id;
-      const rows = { row, openTimeMs: row - 1, bucketEndMs: row };
-      line.broker.onBar({ instrument, ...rows, open, high, low, close });
-      for (const cancel of line.broker.drainCancelled()) this.#cutByBroker(line, cancel, row);
-    }
-    if (!Number.isNaN(close)) {
-      line.mark.price = close;
-    }
+    if (line.working > 0 || line.sameBarClose) this.#play(line, row, open, high, low, close);
+    if (!Number.isNaN(close)) line.mark.price = close;
+  }
+
+  /** Plays a bar to the broker. Apart from `bar`, so that a bar on which no order works stays cheap. */
+  #play(
+    line: OfflineLine,
+    row: number,
+    open: number,
+    high: number,
+    low: number,
+    close: number,
+  ): void {
+    const { instrument } = line.id;
+    const openTimeMs = row - 1;
+    const bucketEndMs = row;
+    line.broker.onBar({ instrument, row, openTimeMs, bucketEndMs, open, high, low, close });
+    for (const cancel of line.broker.drainCancelled()) this.#cutByBroker(line, cancel, row);
   }
 
   /** Charges the midnights before a bucket end, on what was held and marked until now: call it before its bars. */
@@ -159,18 +170,27 @@ export class OfflineAccount {
    * @param rowOf last row of an instrument that had begun, by its place: orders fill on the one after it
    */
   settle(rowOf: (at: number) => number): void {
-    const money = this.#ledger.money;
-    if (money === undefined) return;
+    if (this.#isMarginShort()) this.#meetMargin(rowOf);
+  }
+
+  /** Whether the account's money may demand that positions are reduced or closed. */
+  #isMarginShort(): boolean {
+    const { money } = this.#ledger;
+    return money !== undefined && this.#isShortOf(money);
+  }
+
+  #isShortOf(money: AccountMoney): boolean {
     let equity = this.#ledger.accountCash;
     let gross = 0;
     for (let at = 0; at < this.#lines.length; at++) {
-      const { book, lotUnit, mark } = this.#lines[at]!;
-      if (book === undefined || book.quantity === 0) continue;
-      const value = book.quantity * lotUnit * mark.price;
+      const { value } = this.#lines[at]!;
       equity += value;
       gross += Math.abs(value);
     }
-    if (marginDemand(money, equity, gross) === "none" && !this.isRuined) return;
+    return marginDemand(money, equity, gross) !== "none" || this.isRuined;
+  }
+
+  #meetMargin(rowOf: (at: number) => number): void {
     if (!this.#router.isMarginDue) return;
     const { effects } = this.#router.meetMargin(({ instrument }) =>
       rowOf(this.#lines.findIndex(({ id }) => id.instrument === instrument)),
@@ -193,9 +213,13 @@ export class OfflineAccount {
    * then its target is to be sized again.
    */
   isStray(at: number): boolean {
-    const { drift, book, compiled, mark } = this.#lines[at]!;
-    if (drift === 0 || book === undefined) return false;
-    return this.#router.hasStrayed(book, compiled, mark.price, this.#equityNow());
+    const line = this.#lines[at]!;
+    return line.drift !== 0 && this.#hasStrayed(line);
+  }
+
+  #hasStrayed({ book, mark }: OfflineLine): boolean {
+    if (book === undefined) return false;
+    return this.#router.hasStrayed(book, mark.price, this.#equityNow());
   }
 
   /**
@@ -205,13 +229,18 @@ export class OfflineAccount {
    * @returns whether each target was taken or refused, in their order
    */
   takeTargets(targets: readonly OfflineTarget[]): readonly boolean[] {
-    const capital = this.#ledger.capital(this.#strategy);
     const [only] = targets;
-    if (only !== undefined && targets.length === 1) return [this.#takeOnly(only, capital)];
+    if (only !== undefined && targets.length === 1) {
+      const { at, row, value, sizedRow = Number.NaN, resize = false } = only;
+      return [this.#takeOnly(this.#lines[at]!, row, value, sizedRow, resize)];
+    }
+    const capital = this.#ledger.capital(this.#strategy, undefined, this.#books);
     const taken = targets.map(({ at }) => !Number.isNaN(this.#lines[at]!.mark.price));
     const own = targets.filter((_, k) => taken[k]);
     const lines = own.map(({ at }) => this.#lines[at]!);
-    const inputs = own.map((target, k) => targetInput(lines[k]!, target, capital));
+    const inputs = own.map(({ row, value, sizedRow = Number.NaN, resize = false }, k) =>
+      lines[k]!.targetInput(row, value, sizedRow, resize, capital),
+    );
     const { order, openShare } = planTargets(this.#router.core, inputs);
     // All are sized before any order of theirs fills.
     const effects = order.map((index) => {
@@ -224,12 +253,17 @@ export class OfflineAccount {
   }
 
   /** A target that is alone in its moment, which needs no plan. */
-  #takeOnly(target: OfflineTarget, capital: number): boolean {
-    const line = this.#lines[target.at]!;
+  #takeOnly(
+    line: OfflineLine,
+    row: number,
+    value: number,
+    sizedRow: number,
+    resize: boolean,
+  ): boolean {
     if (Number.isNaN(line.mark.price)) return false;
-    for (const effect of this.#take(line, targetInput(line, target, capital))) {
-      this.#send(line, effect);
-    }
+    const capital = this.#ledger.capital(this.#strategy, undefined, this.#books);
+    const effects = this.#take(line, line.targetInput(row, value, sizedRow, resize, capital));
+    for (const effect of effects) this.#send(line, effect);
     return true;
   }
 
@@ -237,7 +271,7 @@ export class OfflineAccount {
     const { value, bucket: row, sizedRow = line.sizedRow } = input;
     line.target = value;
     line.sizedRow = sizedRow;
-    const { outcome, effects, refused } = this.#router.setTarget(input);
+    const { outcome, effects, refused } = this.#router.setTarget(input, line.book);
     line.book ??= this.#ledger.findBook(line.id);
     const { instrument } = line.id;
     if (outcome === "bad_mark") {
@@ -257,20 +291,17 @@ export class OfflineAccount {
     let largest = 0;
     for (let at = 0; at < this.#lines.length; at++) {
       const line = this.#lines[at]!;
-      const { book, lotUnit, mark } = line;
-      line.settledMark = mark.price;
-      if (book !== undefined && book.quantity !== 0) {
-        const value = book.quantity * lotUnit * mark.price;
-        const size = Math.abs(value);
-        equity += value;
-        net += value;
-        gross += size;
-        if (size > largest) largest = size;
-      }
+      const { value } = line;
+      const size = Math.abs(value);
+      line.settledMark = line.mark.price;
+      equity += value;
+      net += value;
+      gross += size;
+      if (size > largest) largest = size;
     }
-    this.#noteStrays(equity);
+    this.#booking.lastEquity = equity;
+    this.#noteStrays();
     this.#marks.add(equity, gross, net, largest);
-    this.#lastEquity = equity;
   }
 
   /** Drops the orders, refusals, fills and marks recorded so far, for an account that trades on without end. Totals keep them. */
@@ -286,7 +317,7 @@ export class OfflineAccount {
     return this.#marks.equity();
   }
 
-  /** Exposure at each call of `mark`, in order; views, as that of `equity`. */
+  /** Exposure at each call of `mark`, in order, since the last `forget`; in new columns. */
   exposure(): OfflineExposure {
     return this.#marks.exposure();
   }
@@ -295,9 +326,9 @@ export class OfflineAccount {
     const sum = (of: (line: OfflineLine) => number): number =>
       this.#lines.reduce((total, line) => total + of(line), 0);
     return {
-      fees: this.#fees,
+      fees: this.#booking.fees,
       spreadCosts: sum(({ spreadCosts }) => spreadCosts),
-      turnover: this.#turnover,
+      turnover: this.#booking.turnover,
       realisedPnl: sum(({ book }) => book?.realisedPnl ?? 0),
       barsDone: this.#marks.taken,
       financed: { ...this.#ledger.financed },
@@ -306,12 +337,12 @@ export class OfflineAccount {
 
   /** Turnover so far; see {@link OfflineTotals}. */
   get turnover(): number {
-    return this.#turnover;
+    return this.#booking.turnover;
   }
 
   /** Equity at the last mark; the capital before the first. */
   get lastEquity(): number {
-    return this.#lastEquity;
+    return this.#booking.lastEquity;
   }
 
   holding(at = 0): OfflinePosition {
@@ -351,20 +382,19 @@ export class OfflineAccount {
   #equityNow(): number {
     let equity = this.#ledger.accountCash;
     for (let at = 0; at < this.#lines.length; at++) {
-      const { book, lotUnit, mark } = this.#lines[at]!;
-      if (book !== undefined && book.quantity !== 0) {
-        equity += book.quantity * lotUnit * mark.price;
-      }
+      equity += this.#lines[at]!.value;
     }
     return equity;
   }
 
-  #noteStrays(equity: number): void {
+  /** At the equity of now. */
+  #noteStrays(): void {
+    const { lastEquity } = this.#booking;
     for (let at = 0; at < this.#lines.length; at++) {
       const line = this.#lines[at]!;
       const { book, working, target } = line;
       if (book === undefined || book.quantity === 0 || working > 0) continue;
-      const held = heldWeight(book.quantity, line.lotUnit, line.mark.price, equity);
+      const held = heldWeight(book.quantity, line.lotUnit, line.mark.price, lastEquity);
       this.#strays.note(at, target, held, this.#marks.taken);
     }
   }
@@ -407,71 +437,4 @@ export class OfflineAccount {
     if (reason === "NOTHING_TO_REDUCE") return;
     this.refusals.push({ instrument: line.id.instrument, lots, reason, row, isFill: true });
   }
-
-  #bookFill(line: OfflineLine, fill: SimulatedFill): void {
-    const { orderId, executionId, lots, price, fee } = fill;
-    this.#router.core.onFill({ orderId, executionId, lots, price, fee });
-    line.working--;
-    this.fills.push(fill);
-    this.#fees += fee;
-    line.spreadCosts += fill.spreadCost;
-    this.#turnover += Math.abs(lots * line.lotUnit * price) / this.#lastEquity;
-  }
-
-  #newLine(instrument: OfflineInstrument, world: string, strategy: string): OfflineLine {
-    const id = { world, strategy, instrument: instrument.symbol };
-    const positions: BrokerPositions = {
-      lotsOf: () => line.book?.quantity ?? 0,
-      bookFill: (fill) => this.#bookFill(line, fill),
-      // At the close that it was sized at, an order has been checked already.
-      lotsToFill: ({ instrument: symbol, lots }, price) =>
-        instrument.sameBarClose === true
-          ? lots
-          : this.#router.power.lotsToFill(symbol, lots, price, this.#settledMarkOf),
-    };
-    const line: OfflineLine = {
-      id,
-      compiled: this.#ledger.instrument(instrument.symbol),
-      lotUnit: Number(instrument.lotSize) * (instrument.multiplier ?? 1),
-      notionalMin: instrument.notionalMin ?? 0,
-      drift: instrument.drift ?? 0,
-      sameBarClose: instrument.sameBarClose ?? false,
-      broker: new SimulatedBroker({
-        ...instrument,
-        instruments: [instrument],
-        barsMax: 2,
-        finishedMax: FINISHED_MAX,
-        positions,
-      }),
-      mark: this.#ledger.marks.of(instrument.symbol),
-      settledMark: Number.NaN,
-      book: undefined,
-      target: 0,
-      sizedRow: -1,
-      working: 0,
-      spreadCosts: 0,
-    };
-    return line;
-  }
-}
-
-/** A target as the router takes it: always of one shape, which is what makes it quick. */
-function targetInput(
-  { id, mark, notionalMin, drift }: OfflineLine,
-  { row, value, sizedRow = Number.NaN, resize = false }: OfflineTarget,
-  capital: number,
-): TargetInput {
-  return {
-    world: id.world,
-    strategy: id.strategy,
-    instrument: id.instrument,
-    value,
-    bucket: row,
-    mark: mark.price,
-    notionalMin,
-    drift,
-    resize,
-    capital,
-    sizedRow: Number.isNaN(sizedRow) ? undefined : sizedRow,
-  };
 }

@@ -1,13 +1,10 @@
 import type { AccountMoney } from "./account-money.ts";
 import type { HashHex } from "./client-order-id.ts";
 import type { Financed } from "./financing.ts";
-import type { CompiledInstrument, InstrumentSpec } from "./instrument-spec.ts";
+import type { InstrumentSpec } from "./instrument-spec.ts";
 import type { PretradeLimits } from "./pretrade.ts";
-import type { Mark } from "./router-ledger.ts";
 import type { RefusedIntent } from "./router-options.ts";
-import type { BookId } from "./router-order.ts";
-import type { Book } from "./router-state.ts";
-import type { CostOptions, SimulatedBroker } from "./simulated-broker.ts";
+import type { CostOptions } from "./simulated-broker.ts";
 
 /** An instrument as an offline run trades it. */
 export type OfflineInstrument = InstrumentSpec &
@@ -93,25 +90,4 @@ export interface OfflinePosition {
   readonly borrowFees: number;
   /** Funding paid; below 0: received. */
   readonly funding: number;
-}
-
-/** An instrument with its broker and its state between bars. */
-export interface OfflineLine {
-  readonly id: BookId;
-  readonly compiled: CompiledInstrument;
-  readonly lotUnit: number;
-  readonly notionalMin: number;
-  readonly drift: number;
-  readonly sameBarClose: boolean;
-  readonly broker: SimulatedBroker;
-  /** The ledger's own mark. */
-  readonly mark: Mark;
-  /** The mark at the last bucket end. */
-  settledMark: number;
-  /** The ledger's own book; undefined before the first target. */
-  book: Readonly<Book> | undefined;
-  target: number;
-  sizedRow: number;
-  working: number;
-  spreadCosts: number;
 }

@@ -1,3 +1,4 @@
+import { appended } from "./appended.ts";
 import { type PositionSide, type RouterOrder, remainingLots } from "./router-order.ts";
 
 /** A part of what is wanted, ready to become an order. Lots are signed. */
@@ -48,27 +49,44 @@ export function planIntents(
   const throughZero = closes && wantLots !== 0 && wantLots > 0 !== expected > 0;
   const closing = !closes ? 0 : throughZero ? -expected : delta;
   const opening = !closes ? delta : throughZero ? wantLots : 0;
-  const intents: OrderIntent[] = [];
   const side = sideOf(expected);
   const closesAll = closes && closing === -expected;
   const reducing = reducibleLots(positionLots, working, closing);
+  let intents: OrderIntent[] | undefined;
   if (reducing !== 0) {
-    const takesRest = reducing === reducibleLots(positionLots, working, -positionLots);
-    const isLast = closesAll || takesRest;
-    intents.push({ lots: reducing, side, opening: false, reduceOnly: true, closesAll: isLast });
+    const isLast = closesAll || takesRest(positionLots, working, reducing);
+    intents = [intentOf(reducing, side, true, isLast)];
   }
   const uncovered = closing - reducing;
   if (hasUnknown) {
-    return { intents, heldLots: uncovered + opening };
+    return { intents: intents ?? [], heldLots: uncovered + opening };
   }
   if (uncovered !== 0) {
-    intents.push({ lots: uncovered, side, opening: true, reduceOnly: false, closesAll });
+    intents = appended(intents, intentOf(uncovered, side, false, closesAll));
   }
   if (opening !== 0) {
-    const open = { opening: true, reduceOnly: false, closesAll: false };
-    intents.push({ lots: opening, side: sideOf(opening), ...open });
+    intents = appended(intents, intentOf(opening, sideOf(opening), false, false));
   }
-  return { intents, heldLots: 0 };
+  return { intents: intents ?? [], heldLots: 0 };
+}
+
+/** An intent that only reduces, or may open. */
+function intentOf(
+  lots: number,
+  side: PositionSide,
+  reduceOnly: boolean,
+  closesAll: boolean,
+): OrderIntent {
+  return { lots, side, opening: !reduceOnly, reduceOnly, closesAll };
+}
+
+/** Whether a reduction takes all that working orders leave of a position. */
+function takesRest(
+  positionLots: number,
+  working: readonly Readonly<RouterOrder>[],
+  reducing: number,
+): boolean {
+  return reducing === reducibleLots(positionLots, working, -positionLots);
 }
 
 /** Splits `lots` on top of what is held and working; see {@link planIntents}. */

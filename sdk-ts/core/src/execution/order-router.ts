@@ -1,7 +1,7 @@
 import { BuyingPower } from "./buying-power.ts";
 import { hasStrayed } from "./held-weight.ts";
-import type { CompiledInstrument } from "./instrument-spec.ts";
 import { IntentWriter } from "./intent-writer.ts";
+import type { LedgerBook } from "./ledger-book.ts";
 import { demandOf, meetDemand } from "./margin-call.ts";
 import type { PretradeLimits } from "./pretrade.ts";
 import { findDifferences } from "./reconcile-positions.ts";
@@ -75,15 +75,20 @@ export class OrderRouter {
    * At a mark of 0 or below no quantity can be fixed: a value of 0 is taken, one of the other side only closes, and
    * any other is not taken.
    *
+   * @param known its book, for a caller that has it at hand
    * @throws {RangeError} for a value that is not finite or an unconfigured instrument
    */
-  setTarget(input: TargetInput): RouterResult & { readonly outcome: TargetOutcome } {
+  setTarget(
+    input: TargetInput,
+    known = this.core.ledger.findBook(input),
+  ): RouterResult & { readonly outcome: TargetOutcome } {
     const { value, bucket, mark } = input;
     if (!Number.isFinite(value)) {
       throw new RangeError(`a target's value must be finite, not ${value}`);
     }
-    const { lotUnit } = this.core.ledger.instrument(input.instrument);
-    const account = this.core.ledger.strategy(input.world, input.strategy);
+    const { ledger } = this.core;
+    const { lotUnit } = known?.spec ?? ledger.instrument(input.instrument);
+    const account = known?.account ?? ledger.strategy(input.world, input.strategy);
     if (account === undefined) {
       return { outcome: "no_allocation", effects: [], refused: [] };
     }
@@ -96,17 +101,17 @@ export class OrderRouter {
     if (!Number.isFinite(mark)) {
       return { outcome: "bad_mark", effects: [], refused: [] };
     }
-    const book = this.core.ledger.book(input);
+    const book = known ?? ledger.book(input);
     const latest = book.target;
     if (latest !== null && bucket < latest.bucket) {
       return { outcome: "older_bucket", effects: [], refused: [] };
     }
-    this.core.ledger.marks.set(input.instrument, mark);
+    book.mark = mark;
     const isAnew = latest === null || isSizedAnew(input, latest);
     if (mark <= 0 && value !== 0 && isAnew) {
       return this.#closeOther(book, input);
     }
-    const capital = (): number => this.core.ledger.capital(account);
+    const capital = input.capital ?? (isAnew ? ledger.capital(account) : Number.NaN);
     const standing = standingTarget(input, latest, capital, lotUnit);
     const { lots: wanted } = standing;
     const { openShare = 1 } = input;
@@ -126,7 +131,7 @@ export class OrderRouter {
 
   /** What a target comes to that cannot be sized: a position on the other side is closed, nothing is opened. */
   #closeOther(
-    book: Book,
+    book: LedgerBook,
     { value, bucket, act }: TargetInput,
   ): RouterResult & { readonly outcome: TargetOutcome } {
     const held = book.target?.lots ?? book.quantity;
@@ -141,21 +146,16 @@ export class OrderRouter {
    * Whether a standing target is to be sized again, because the weight held at a mark has strayed from it by more than
    * its drift allows.
    */
-  hasStrayed(
-    book: Readonly<Book>,
-    instrument: CompiledInstrument,
-    mark: number,
-    capital: number,
-  ): boolean {
+  hasStrayed(book: LedgerBook, mark: number, capital: number): boolean {
     const { target } = book;
     if (target?.drift === undefined) return false;
-    return hasStrayed(target, this.#expectedLots(book), instrument, mark, capital);
+    return hasStrayed(target, this.#expectedLots(book), book.spec, mark, capital);
   }
 
   /** Lots held and still to come from working orders. */
-  #expectedLots(book: Readonly<Book>): number {
+  #expectedLots(book: LedgerBook): number {
     let lots = book.quantity;
-    for (const order of this.core.orders.openOf(book)) lots += remainingLots(order);
+    for (const order of book.working) lots += remainingLots(order);
     return lots;
   }
 
@@ -245,7 +245,7 @@ export class OrderRouter {
     for (const cross of input.crosses) {
       this.core.ledger.trade(this.core.ledger.book(cross), cross.lots, cross.price, 0, true);
     }
-    const books: Book[] = [];
+    const books: LedgerBook[] = [];
     for (const quantity of input.quantities) {
       const book = this.core.ledger.book(quantity);
       const before = book.target ?? { value: 0, bucket: input.bucket, lots: 0 };
@@ -325,7 +325,7 @@ export class OrderRouter {
     return effects;
   }
 
-  #settle(books: readonly Book[], bucket: number, origin: OrderOrigin): RouterResult {
+  #settle(books: readonly LedgerBook[], bucket: number, origin: OrderOrigin): RouterResult {
     return merge(
       books.map((book) => this.#writer.settle(book, bucket, origin, this.core.openingShut)),
     );

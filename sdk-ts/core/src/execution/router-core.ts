@@ -1,6 +1,7 @@
 import { BoundedLog } from "./bounded-log.ts";
 import { chargeDay, chargeFunding, type Financed, type FundingRate } from "./financing.ts";
 import { compileInstrument } from "./instrument-spec.ts";
+import type { LedgerBook } from "./ledger-book.ts";
 import { RouterLedger } from "./router-ledger.ts";
 import type { FillOutcome, FillReport, OpeningRefusal, RouterOptions } from "./router-options.ts";
 import {
@@ -37,7 +38,7 @@ export class RouterCore {
       snapshot?.limits ?? options.limits ?? {},
       snapshot === undefined ? options.money : snapshot.money,
     );
-    this.orders = new RouterOrders(options.closedOrdersMax ?? 10_000, (id) => this.ledger.book(id));
+    this.orders = new RouterOrders(options.closedOrdersMax ?? 10_000);
     this.#fills = new BoundedLog(options.executionsMax ?? 50_000);
     this.batches = new BoundedLog(options.batchesMax ?? 1_000);
     if (snapshot !== undefined) {
@@ -82,33 +83,45 @@ export class RouterCore {
   }
 
   onSent(orderId: string): boolean {
-    return this.#advance(orderId, "sent", beforeSent);
+    const order = this.orders.get(orderId);
+    if (order?.state !== "pending" && order?.state !== "unknown") return false;
+    order.state = "sent";
+    return true;
   }
 
   /** No answer in time: counted as working, and nothing that opens is sent for its book until it is looked up. */
   onUnknown(orderId: string): boolean {
-    return this.#advance(orderId, "unknown", beforeUnknown);
+    const order = this.orders.get(orderId);
+    if (order?.state !== "pending" && order?.state !== "sent") return false;
+    order.state = "unknown";
+    return true;
   }
 
   onAccepted(orderId: string): boolean {
-    return this.#advance(orderId, "accepted", beforeAccepted);
+    const order = this.orders.get(orderId);
+    if (order?.state !== "pending" && order?.state !== "sent" && order?.state !== "unknown") {
+      return false;
+    }
+    order.state = "accepted";
+    return true;
   }
 
   onRejected(orderId: string, reason: string): boolean {
-    return this.#end(orderId, "rejected", reason);
+    return this.#end(orderId, "rejected", reason) !== undefined;
   }
 
   /** An order that the broker cut for good leaves nothing to be made up for: its target ends at what it has reached. */
   onCancelled(orderId: string, reason = ""): boolean {
-    const hasEnded = this.#end(orderId, "cancelled", reason);
-    if (hasEnded && (reason === "REDUCED_TO_BUYING_POWER" || reason === "MARK_NOT_POSITIVE")) {
-      this.#endTarget(this.orders.get(orderId)!);
+    const ended = this.#end(orderId, "cancelled", reason);
+    if (ended === undefined) return false;
+    if (reason === "REDUCED_TO_BUYING_POWER" || reason === "MARK_NOT_POSITIVE") {
+      this.#endTarget(ended);
     }
-    return hasEnded;
+    return true;
   }
 
   onExpired(orderId: string, reason = ""): boolean {
-    return this.#end(orderId, "expired", reason);
+    return this.#end(orderId, "expired", reason) !== undefined;
   }
 
   /**
@@ -116,11 +129,8 @@ export class RouterCore {
    * @throws {RangeError} when lots are 0 or any number is not finite: nothing of it could be booked
    */
   onFill(report: FillReport): FillOutcome {
+    checkBookable(report);
     const { executionId, orderId, lots, price, fee } = report;
-    const isBookable = Number.isFinite(lots) && Number.isFinite(price) && Number.isFinite(fee);
-    if (lots === 0 || !isBookable) {
-      throw new RangeError(`fill ${executionId} has no bookable lots, price or fee`);
-    }
     if (this.#fills.has(executionId)) {
       return "duplicate";
     }
@@ -141,8 +151,16 @@ export class RouterCore {
       strategy,
       instrument,
     });
-    this.ledger.trade(book, lots, price, fee, false);
-    return order === undefined ? "booked" : this.#countFill(order, lots);
+    return this.#book(book, order, report);
+  }
+
+  /**
+   * Books a fill of an order that is at hand, for a caller whose broker reports each execution once: it is not remembered.
+   * @throws {RangeError} as `onFill`
+   */
+  onOwnFill(book: LedgerBook, order: RouterOrder, fill: BookableFill): FillOutcome {
+    checkBookable(fill);
+    return this.#book(book, order, fill);
   }
 
   /**
@@ -215,34 +233,26 @@ export class RouterCore {
   openOrders(id?: BookId): readonly Readonly<RouterOrder>[] {
     if (id === undefined) return [...this.orders.open()];
     const book = this.ledger.findBook(id);
-    return book === undefined ? [] : [...this.orders.openOf(book)];
+    return book === undefined ? [] : [...book.working];
   }
 
-  #advance(orderId: string, state: OrderState, from: readonly OrderState[]): boolean {
-    const order = this.orders.get(orderId);
-    if (order === undefined || !from.includes(order.state)) {
-      return false;
-    }
-    order.state = state;
-    return true;
-  }
-
-  #end(orderId: string, state: OrderState, reason: string): boolean {
+  /** @returns the order, if this ended it */
+  #end(orderId: string, state: OrderState, reason: string): RouterOrder | undefined {
     const order = this.orders.get(orderId);
     if (order === undefined || isFinal(order.state)) {
-      return false;
+      return undefined;
     }
     order.state = state;
     order.reason = reason;
-    this.orders.close(order);
-    return true;
+    this.orders.close(order, this.ledger.book(order));
+    return order;
   }
 
   #endTarget({ origin, lots, filledLots, ...order }: Readonly<RouterOrder>): void {
     const book = this.ledger.book(order);
     if (origin === "plain" || book.target === null) return;
     let expected = book.quantity;
-    for (const open of this.orders.openOf(book)) expected += remainingLots(open);
+    for (const open of book.working) expected += remainingLots(open);
     const missing = book.target.lots - expected;
     if (missing !== 0 && missing > 0 === lots > filledLots) {
       const { reduceTo: _, ...target } = book.target;
@@ -250,13 +260,19 @@ export class RouterCore {
     }
   }
 
-  #countFill(order: RouterOrder, lots: number): FillOutcome {
+  #book(book: LedgerBook, order: RouterOrder | undefined, fill: BookableFill): FillOutcome {
+    const { lots, price, fee } = fill;
+    this.ledger.trade(book, lots, price, fee, false);
+    return order === undefined ? "booked" : this.#countFill(order, book, lots);
+  }
+
+  #countFill(order: RouterOrder, book: LedgerBook, lots: number): FillOutcome {
     order.filledLots += lots;
     const isWhole = Math.abs(order.filledLots) >= Math.abs(order.lots);
     if (!isFinal(order.state)) {
       order.state = isWhole ? "filled" : "partial";
       if (isWhole) {
-        this.orders.close(order);
+        this.orders.close(order, book);
       }
     }
     return Math.abs(order.filledLots) > Math.abs(order.lots) ? "overfilled" : "booked";
@@ -288,11 +304,12 @@ export class RouterCore {
     for (const saved of snapshot.strategies) {
       Object.assign(this.ledger.strategyOrNew(saved.world, saved.strategy), saved);
     }
-    for (const book of copies(snapshot.books)) {
-      this.ledger.addBook(book);
+    for (const book of snapshot.books) {
+      this.ledger.load(book);
     }
     for (const order of copies([...snapshot.closedOrders, ...snapshot.openOrders])) {
-      this.orders.add(order);
+      if (isFinal(order.state)) this.orders.addClosed(order);
+      else this.orders.add(order, this.ledger.book(order));
     }
     for (const fill of snapshot.fills) {
       this.#fills.set(fill.executionId, fill);
@@ -303,9 +320,15 @@ export class RouterCore {
   }
 }
 
-const beforeSent: readonly OrderState[] = ["pending", "unknown"];
-const beforeUnknown: readonly OrderState[] = ["pending", "sent"];
-const beforeAccepted: readonly OrderState[] = ["pending", "sent", "unknown"];
+/** What of a fill is booked. */
+type BookableFill = Pick<FillReport, "executionId" | "lots" | "price" | "fee">;
+
+function checkBookable({ executionId, lots, price, fee }: BookableFill): void {
+  const isBookable = Number.isFinite(lots) && Number.isFinite(price) && Number.isFinite(fee);
+  if (lots === 0 || !isBookable) {
+    throw new RangeError(`fill ${executionId} has no bookable lots, price or fee`);
+  }
+}
 
 function copies<T extends object>(records: Iterable<T>): T[] {
   return Array.from(records, (record) => ({ ...record }));

@@ -1,10 +1,11 @@
 import type { AccountMoney } from "./account-money.ts";
 import type { Financed } from "./financing.ts";
 import type { CompiledInstrument } from "./instrument-spec.ts";
+import { type BookPlaces, LedgerBook, type Mark } from "./ledger-book.ts";
 import { applyTrade } from "./position.ts";
 import type { PretradeLimits } from "./pretrade.ts";
 import type { BookId } from "./router-order.ts";
-import { type Book, newBook, type StrategyAccount } from "./router-state.ts";
+import type { Book, StrategyAccount } from "./router-state.ts";
 
 /** An instrument that the router was not configured with. */
 export class UnknownInstrument extends RangeError {
@@ -15,11 +16,6 @@ export class UnknownInstrument extends RangeError {
     super(`instrument ${symbol} is not configured for this account`);
     this.symbol = symbol;
   }
-}
-
-/** Last price of an instrument; NaN before the first. */
-export interface Mark {
-  price: number;
 }
 
 /** Marks of an account's instruments, in the order in which the first of each came. */
@@ -33,6 +29,10 @@ class Marks implements Iterable<readonly [instrument: string, price: number]> {
     const mark = { price: Number.NaN };
     this.#marks.set(instrument, mark);
     return mark;
+  }
+
+  find(instrument: string): Mark | undefined {
+    return this.#marks.get(instrument);
   }
 
   /** Undefined before the first price. */
@@ -70,8 +70,9 @@ export interface SealedReturn {
  * The money side of the router: books, strategy accounts, marks, cash, limits and money rules of the account. Knows no orders.
  * Keys carry the lengths of their parts, so no choice of names collides.
  */
-export class RouterLedger {
-  accountCash: number;
+export class RouterLedger implements BookPlaces {
+  /** Begins as a number, else each store makes an object of it. */
+  accountCash = 0;
   limits: PretradeLimits;
   /** Undefined: no rule binds, as in journals that do not state any. */
   money: AccountMoney | undefined;
@@ -81,9 +82,9 @@ export class RouterLedger {
   financedMs = Number.NEGATIVE_INFINITY;
   readonly marks = new Marks();
   readonly strategies = new Map<string, StrategyAccount>();
-  readonly books = new Map<string, Book>();
+  readonly books = new Map<string, LedgerBook>();
   /** All books by instrument, world and strategy: sums do not depend on which of them was traded first. */
-  readonly #byName: Book[] = [];
+  readonly #byName: LedgerBook[] = [];
   /** Accounts and books by world and strategy: a lookup builds no key. */
   readonly #lines = new Map<string, Map<string, Line>>();
   readonly #instruments: ReadonlyMap<string, CompiledInstrument>;
@@ -127,20 +128,25 @@ export class RouterLedger {
     return line.account;
   }
 
-  findBook({ world, strategy, instrument }: BookId): Book | undefined {
+  findBook({ world, strategy, instrument }: BookId): LedgerBook | undefined {
     return this.#lines.get(world)?.get(strategy)?.books.get(instrument);
   }
 
-  book(id: BookId): Book {
+  book(id: BookId): LedgerBook {
     const found = this.findBook(id);
     if (found !== undefined) {
       return found;
     }
     this.instrument(id.instrument);
-    return this.addBook(newBook(id));
+    return this.#add(new LedgerBook(id, this));
   }
 
-  addBook(book: Book): Book {
+  /** Continues with a book of a snapshot. */
+  load(saved: Book): void {
+    this.#add(Object.assign(new LedgerBook(saved, this), saved));
+  }
+
+  #add(book: LedgerBook): LedgerBook {
     this.books.set(bookKey(book), book);
     const after = this.#byName.findIndex((other) => isBefore(book, other));
     this.#byName.splice(after < 0 ? this.#byName.length : after, 0, book);
@@ -152,47 +158,54 @@ export class RouterLedger {
   }
 
   /** All books by instrument, world and strategy. */
-  get booksByName(): readonly Book[] {
+  get booksByName(): readonly LedgerBook[] {
     return this.#byName;
   }
 
-  booksOf(world: string, strategy: string): readonly Book[] {
+  /** By instrument. Of a strategy that has an account the list goes on with its books. */
+  booksOf(world: string, strategy: string): readonly LedgerBook[] {
     return this.#lines.get(world)?.get(strategy)?.list ?? [];
   }
 
   /** Books signed lots at a price into a book, its strategy's cash and, unless internal, the account's cash. */
-  trade(book: Book, lots: number, price: number, fee: number, internal: boolean): void {
-    const { lotUnit } = this.instrument(book.instrument);
+  trade(book: LedgerBook, lots: number, price: number, fee: number, internal: boolean): void {
+    const { lotUnit } = book.spec;
     book.realisedPnl += applyTrade(book, lots, price) * lotUnit;
     book.fees += fee;
     const money = lots * lotUnit * price + fee;
-    this.strategyOrNew(book.world, book.strategy).cash -= money;
+    const account = book.account ?? this.strategyOrNew(book.world, book.strategy);
+    account.cash -= money;
     if (!internal) {
       this.accountCash -= money;
     }
   }
 
   /** Market value of a book at the last mark; at its average cost before the first mark. */
-  marketValue(book: Book, mark = this.marks.get(book.instrument) ?? book.averageCost): number {
+  marketValue(book: LedgerBook, mark = lastPrice(book)): number {
     if (book.quantity === 0) {
       return 0;
     }
-    return book.quantity * this.instrument(book.instrument).lotUnit * mark;
+    return book.quantity * book.spec.lotUnit * mark;
   }
 
   /** Market value of one lot of a book's instrument at the last mark; at the book's average cost before the first mark. */
-  valueOfLot({ instrument, averageCost }: Readonly<Book>): number {
-    return this.instrument(instrument).lotUnit * (this.marks.get(instrument) ?? averageCost);
+  valueOfLot(book: LedgerBook): number {
+    return book.spec.lotUnit * lastPrice(book);
   }
 
   /**
    * Capital of a strategy now: base + own P&L since.
    *
    * @param markAt mark of an instrument; undefined for the last one. @default the last ones
+   * @param books its books, for a caller that has them at hand
    */
-  capital(account: StrategyAccount, markAt?: (instrument: string) => number | undefined): number {
+  capital(
+    account: StrategyAccount,
+    markAt?: (instrument: string) => number | undefined,
+    books = this.booksOf(account.world, account.strategy),
+  ): number {
     let value = account.cash;
-    for (const book of this.booksOf(account.world, account.strategy)) {
+    for (const book of books) {
       value += this.marketValue(book, markAt?.(book.instrument));
     }
     return value;
@@ -268,7 +281,13 @@ export class RouterLedger {
   }
 }
 
-function isBefore(a: Book, b: Book): boolean {
+/** Last price of a book's instrument; its average cost before the first. */
+function lastPrice(book: LedgerBook): number {
+  const { mark } = book;
+  return Number.isNaN(mark) ? book.averageCost : mark;
+}
+
+function isBefore(a: BookId, b: BookId): boolean {
   if (a.instrument !== b.instrument) return a.instrument < b.instrument;
   if (a.world !== b.world) return a.world < b.world;
   return a.strategy < b.strategy;
@@ -277,9 +296,9 @@ function isBefore(a: Book, b: Book): boolean {
 /** Account and books of one strategy in one world. */
 interface Line {
   account: StrategyAccount | undefined;
-  readonly books: Map<string, Book>;
+  readonly books: Map<string, LedgerBook>;
   /** By instrument, so that its capital does not depend on which of them was traded first. */
-  readonly list: Book[];
+  readonly list: LedgerBook[];
 }
 
 function bookKey(id: BookId): string {

@@ -20,7 +20,7 @@ export interface RouterOptions {
   readonly limits?: PretradeLimits;
   /** In force until others are set. @default no rule binds */
   readonly money?: AccountMoney;
-  /** Final orders remembered for late fills; the oldest is forgotten first. @default 10000 */
+  /** Final orders remembered for late fills; the oldest is forgotten first; 0: none. @default 10000 */
   readonly closedOrdersMax?: number;
   /** Executions remembered so that each is booked once; beyond them the journal's unique key guards. @default 50000 */
   readonly executionsMax?: number;

@@ -106,19 +106,3 @@ export interface RouterSnapshot {
   readonly fills: readonly BookedFill[];
   readonly batches: readonly string[];
 }
-
-export function newBook(id: BookId): Book {
-  const { world, strategy, instrument } = id;
-  return {
-    world,
-    strategy,
-    instrument,
-    quantity: 0,
-    averageCost: 0,
-    realisedPnl: 0,
-    fees: 0,
-    target: null,
-    orderBucket: -1,
-    orderCount: 0,
-  };
-}

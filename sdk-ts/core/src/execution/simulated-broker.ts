@@ -1,11 +1,14 @@
 import type { AccountMoney } from "./account-money.ts";
+import { appended } from "./appended.ts";
 import { BoundedLog } from "./bounded-log.ts";
+import { BrokerFill } from "./broker-fill.ts";
 import { type BrokerPositions, OwnPositions } from "./broker-positions.ts";
 import {
   type CompiledInstrument,
   compileInstrument,
   type InstrumentSpec,
 } from "./instrument-spec.ts";
+import { OrderIndex } from "./order-index.ts";
 import {
   type AcceptOutcome,
   fillPriceOn,
@@ -36,7 +39,7 @@ export type SimulatedBrokerOptions = CostOptions & {
   readonly sameBarClose?: boolean;
   /** Bars kept per instrument, for orders that arrive after their bar. @default 64 */
   readonly barsMax?: number;
-  /** Finished orders remembered, so that the same id is not taken twice. @default 10000 */
+  /** Finished orders remembered, so that the same id is not taken twice; 0: none. @default 10000 */
   readonly finishedMax?: number;
   /** Positions kept by an account whose only broker this is. @default positions of the broker's own */
   readonly positions?: BrokerPositions;
@@ -86,14 +89,15 @@ export class SimulatedBroker {
   readonly #instruments: ReadonlyMap<string, CompiledInstrument>;
   readonly #sameBarClose: boolean;
   readonly #barsMax: number;
-  readonly #working = new Map<string, SimulatedOrder>();
-  readonly #finished: BoundedLog<OrderOutcome>;
+  readonly #working = new OrderIndex<SimulatedOrder>();
+  readonly #finished: BoundedLog<OrderOutcome> | undefined;
   readonly #own: OwnPositions;
   readonly #positions: BrokerPositions;
-  readonly #bars = new Map<string, SimulatedBar[]>();
-  readonly #cancelled: BrokerCancel[] = [];
-  /** End of the latest bar no longer kept, by instrument. */
-  readonly #forgotten = new Map<string, number>();
+  /** By instrument, in the order of their first bars. */
+  readonly #histories = new Map<string, BarHistory>();
+  /** Those of which a bar is no longer kept, in the order in which that began. */
+  readonly #cutHistories: BarHistory[] = [];
+  #cancelled: BrokerCancel[] | undefined;
 
   constructor(options: SimulatedBrokerOptions, snapshot?: SimulatedBrokerSnapshot) {
     this.costs = options.noCosts === true ? NO_COSTS : checkCosts(options.costs);
@@ -101,7 +105,8 @@ export class SimulatedBroker {
     this.#instruments = new Map(compiled.map((spec) => [spec.symbol, spec]));
     this.#sameBarClose = options.sameBarClose ?? false;
     this.#barsMax = options.barsMax ?? 64;
-    this.#finished = new BoundedLog(options.finishedMax ?? 10_000);
+    const { finishedMax = 10_000 } = options;
+    this.#finished = finishedMax === 0 ? undefined : new BoundedLog(finishedMax);
     this.#own = new OwnPositions(this.#instruments, options.money, {
       working: () => this.#working.values(),
       closeBefore: (instrument, timeMs) => this.#closeBefore(instrument, timeMs),
@@ -117,80 +122,70 @@ export class SimulatedBroker {
     return structuredClone({
       version: 3,
       cash: this.#own.cash,
-      working: [...this.#working.values()],
-      finished: this.#finished.entries(),
+      working: this.#working.list(),
+      finished: this.#finished?.entries() ?? [],
       positions: [...this.#own.lots],
-      bars: [...this.#bars.values()].flat(),
-      cancelled: this.#cancelled,
-      forgotten: [...this.#forgotten],
+      bars: [...this.#histories.values()].flatMap(({ bars }) => bars),
+      cancelled: this.#cancelled ?? [],
+      forgotten: this.#cutHistories.map(({ instrument, cutMs }) => [instrument, cutMs!] as const),
     });
   }
 
   /** Takes an order. Bars it should have seen already are played to it at once. */
   accept(order: SimulatedOrder): AcceptOutcome {
-    if (this.#working.has(order.id) || this.#finished.has(order.id)) {
-      return { accepted: true, duplicate: true, fills: [] };
+    if (this.#working.has(order.id) || this.#finished?.has(order.id) === true) {
+      return { accepted: true, duplicate: true, fills: NONE };
     }
     if (!this.#isSound(order)) {
       return { accepted: false, reason: "BAD_ORDER" };
     }
-    const forgotten = this.#forgotten.get(order.instrument);
-    if (forgotten !== undefined && order.bucket < forgotten) {
+    const history = this.#histories.get(order.instrument);
+    let lastEndMs = history?.cutMs;
+    if (lastEndMs !== undefined && order.bucket < lastEndMs) {
       return { accepted: false, reason: "BUCKET_TOO_OLD" };
     }
     if (order.reduceOnly === true && this.#reducible(order) === 0) {
       return { accepted: false, reason: "REDUCE_ONLY_NOTHING_TO_REDUCE" };
     }
-    this.#working.set(order.id, order);
-    const fills: SimulatedFill[] = [];
-    let lastEndMs = forgotten;
-    for (const bar of this.#bars.get(order.instrument) ?? []) {
+    this.#working.set(order);
+    if (history === undefined) return { accepted: true, duplicate: false, fills: NONE };
+    let fills: SimulatedFill[] | undefined;
+    for (const bar of history.bars) {
       const fill = this.#tryFill(order, bar, lastEndMs);
-      if (fill !== undefined) {
-        fills.push(fill);
-      }
+      if (fill !== undefined) fills = appended(fills, fill);
       lastEndMs = bar.bucketEndMs;
     }
-    return { accepted: true, duplicate: false, fills };
+    return { accepted: true, duplicate: false, fills: fills ?? NONE };
   }
 
   /** Cancels a working order. `finished`: too late, it filled or was cancelled before. `unknown`: never seen. */
   cancel(id: string): "cancelled" | "finished" | "unknown" {
     if (this.#working.delete(id)) {
-      this.#finished.set(id, "cancelled");
+      this.#finished?.set(id, "cancelled");
       return "cancelled";
     }
-    return this.#finished.has(id) ? "finished" : "unknown";
+    return this.#finished?.has(id) === true ? "finished" : "unknown";
   }
 
   /** What became of an order, for a router that looks it up; undefined when it never arrived. */
   lookup(id: string): "working" | OrderOutcome | undefined {
-    return this.#working.has(id) ? "working" : this.#finished.get(id);
+    return this.#working.has(id) ? "working" : this.#finished?.get(id);
   }
 
   /** Plays a bar; one that is not later than the last bar of its instrument does nothing. */
-  onBar(bar: SimulatedBar): SimulatedFill[] {
-    const bars = this.#bars.get(bar.instrument) ?? [];
-    const last = bars.at(-1);
-    if (last !== undefined && bar.bucketEndMs <= last.bucketEndMs) {
-      return [];
-    }
+  onBar(bar: SimulatedBar): readonly SimulatedFill[] {
+    const history = this.#historyOf(bar.instrument);
+    const { bars } = history;
+    const lastEndMs = bars[bars.length - 1]?.bucketEndMs;
+    if (lastEndMs !== undefined && bar.bucketEndMs <= lastEndMs) return NONE;
     bars.push(bar);
-    this.#bars.set(bar.instrument, bars);
-    if (bars.length > this.#barsMax) {
-      const dropped = bars.shift();
-      if (dropped !== undefined) {
-        this.#forgotten.set(bar.instrument, dropped.bucketEndMs);
-      }
+    if (bars.length > this.#barsMax) this.#cut(history, bars.shift()!.bucketEndMs);
+    let fills: SimulatedFill[] | undefined;
+    for (const order of this.#working.list()) {
+      const fill = this.#tryFill(order, bar, lastEndMs);
+      if (fill !== undefined) fills = appended(fills, fill);
     }
-    const fills: SimulatedFill[] = [];
-    for (const order of [...this.#working.values()]) {
-      const fill = this.#tryFill(order, bar, last?.bucketEndMs);
-      if (fill !== undefined) {
-        fills.push(fill);
-      }
-    }
-    return fills;
+    return fills ?? NONE;
   }
 
   /** Cash of the broker's own account: what it began with, less what its fills have cost. */
@@ -204,8 +199,10 @@ export class SimulatedBroker {
   }
 
   /** Orders the broker itself cancelled, in whole or in part, each once. The caller reports them to its router. */
-  drainCancelled(): BrokerCancel[] {
-    return this.#cancelled.splice(0);
+  drainCancelled(): readonly BrokerCancel[] {
+    const cancelled = this.#cancelled;
+    this.#cancelled = undefined;
+    return cancelled ?? NONE;
   }
 
   /** Net lots held of an instrument over all sub-accounts, of the broker's own positions. */
@@ -246,11 +243,14 @@ export class SimulatedBroker {
     }
     const lots = this.#lotsToFill(order, raw, bar);
     this.#working.delete(order.id);
-    this.#finished.set(order.id, lots === 0 ? "cancelled" : "filled");
+    this.#finished?.set(order.id, lots === 0 ? "cancelled" : "filled");
     if (lots !== order.lots) {
-      this.#cancelled.push({ id: order.id, reason: reasonOfCancel(order, raw) });
+      const cancel = { id: order.id, reason: reasonOfCancel(order, raw) };
+      this.#cancelled = appended(this.#cancelled, cancel);
     }
-    return lots === 0 ? undefined : this.#book(order, lots, raw, type !== "limit", bar);
+    return lots === 0
+      ? undefined
+      : this.#book(order, lots, raw, type !== "limit", bar, instrument.lotUnit);
   }
 
   /** Reduce-only orders fill at any price, down to flat; others open at prices above 0, within the account's money. */
@@ -262,8 +262,8 @@ export class SimulatedBroker {
   }
 
   #closeBefore(instrument: string, timeMs: number): number {
-    const bars = this.#bars.get(instrument) ?? [];
-    const last = bars.findLast(
+    const bars = this.#histories.get(instrument)?.bars;
+    const last = bars?.findLast(
       ({ bucketEndMs, close }) => bucketEndMs < timeMs && !Number.isNaN(close),
     );
     return last?.close ?? Number.NaN;
@@ -275,22 +275,12 @@ export class SimulatedBroker {
     raw: number,
     paysSpread: boolean,
     bar: SimulatedBar,
+    lotUnit: number,
   ): SimulatedFill {
-    const { lotUnit } = this.#instruments.get(order.instrument)!;
-    const book = order.book ?? "";
     const price = paysSpread ? priceAcrossSpread(raw, lots, this.costs) : raw;
-    const fill: SimulatedFill = {
-      executionId: `${order.id}:${bar.row}`,
-      orderId: order.id,
-      instrument: order.instrument,
-      book,
-      lots,
-      price,
-      fee: feeOf(lots * lotUnit * raw, this.costs),
-      spreadCost: Math.abs(lots * lotUnit * (price - raw)),
-      row: bar.row,
-      bucketEndMs: bar.bucketEndMs,
-    };
+    const fee = feeOf(lots * lotUnit * raw, this.costs);
+    const spreadCost = Math.abs(lots * lotUnit * (price - raw));
+    const fill = new BrokerFill(order, bar, { lots, price, fee, spreadCost });
     this.#positions.bookFill(fill);
     return fill;
   }
@@ -319,27 +309,47 @@ export class SimulatedBroker {
   }
 
   #load(snapshot: SimulatedBrokerSnapshot): void {
-    this.#cancelled.push(...snapshot.cancelled);
+    this.#cancelled = [...snapshot.cancelled];
     this.#own.cash = snapshot.cash;
     for (const order of snapshot.working) {
-      this.#working.set(order.id, order);
+      this.#working.set(order);
     }
     for (const [id, outcome] of snapshot.finished) {
-      this.#finished.set(id, outcome);
+      this.#finished?.set(id, outcome);
     }
     for (const [key, lots] of snapshot.positions) {
       this.#own.lots.set(key, lots);
     }
-    for (const bar of snapshot.bars) {
-      const bars = this.#bars.get(bar.instrument) ?? [];
-      bars.push(bar);
-      this.#bars.set(bar.instrument, bars);
-    }
-    for (const [instrument, bucketEndMs] of snapshot.forgotten) {
-      this.#forgotten.set(instrument, bucketEndMs);
+    for (const bar of snapshot.bars) this.#historyOf(bar.instrument).bars.push(bar);
+    for (const [instrument, endMs] of snapshot.forgotten) {
+      this.#cut(this.#historyOf(instrument), endMs);
     }
   }
+
+  #historyOf(instrument: string): BarHistory {
+    let history = this.#histories.get(instrument);
+    if (history === undefined) {
+      history = { instrument, bars: [], cutMs: undefined };
+      this.#histories.set(instrument, history);
+    }
+    return history;
+  }
+
+  #cut(history: BarHistory, endMs: number): void {
+    if (history.cutMs === undefined) this.#cutHistories.push(history);
+    history.cutMs = endMs;
+  }
 }
+
+/** The bars kept of an instrument. */
+interface BarHistory {
+  readonly instrument: string;
+  readonly bars: SimulatedBar[];
+  /** End of the latest bar no longer kept; undefined while all are. */
+  cutMs: number | undefined;
+}
+
+const NONE: readonly never[] = [];
 
 function reasonOfCancel(order: SimulatedOrder, raw: number): BrokerCancelReason {
   if (order.reduceOnly === true) return "NOTHING_TO_REDUCE";

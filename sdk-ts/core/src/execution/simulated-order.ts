@@ -56,7 +56,11 @@ export type AcceptRefusal = "BAD_ORDER" | "BUCKET_TOO_OLD" | "REDUCE_ONLY_NOTHIN
 
 /** Fills come at once when a bar after the order's bucket was seen before the order arrived. */
 export type AcceptOutcome =
-  | { readonly accepted: true; readonly duplicate: boolean; readonly fills: SimulatedFill[] }
+  | {
+      readonly accepted: true;
+      readonly duplicate: boolean;
+      readonly fills: readonly SimulatedFill[];
+    }
   | { readonly accepted: false; readonly reason: AcceptRefusal };
 
 /**

@@ -72,11 +72,11 @@ function takingRank({ from, to }: Step): number {
 
 function stepOf(core: RouterCore, target: TargetInput): Step {
   const { instrument, value, mark } = target;
-  const { ledger, orders } = core;
+  const { ledger } = core;
   const account = ledger.strategy(target.world, target.strategy);
   const book = ledger.findBook(target);
   let from = book?.quantity ?? 0;
-  if (book !== undefined) for (const order of orders.openOf(book)) from += remainingLots(order);
+  if (book !== undefined) for (const order of book.working) from += remainingLots(order);
   if (account === undefined || account.demoted !== null || !Number.isFinite(value)) {
     return { instrument, from, kept: from, to: from };
   }
@@ -86,7 +86,7 @@ function stepOf(core: RouterCore, target: TargetInput): Step {
   const lots =
     isAnew && !(mark > 0)
       ? keptLots(from, value)
-      : standingTarget(target, latest, () => ledger.capital(account), lotUnit).lots;
+      : standingTarget(target, latest, target.capital ?? ledger.capital(account), lotUnit).lots;
   const isShort = ledger.money?.kind === "cash" && lots < 0;
   return { instrument, from, kept: keptLots(from, lots), to: isShort ? 0 : lots };
 }

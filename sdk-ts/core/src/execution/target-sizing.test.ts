@@ -80,9 +80,8 @@ describe("a target's quantity", () => {
 });
 
 describe("a held weight", () => {
-  const spec = (made: OrderRouter) => made.core.ledger.instrument("X");
   const strays = (made: OrderRouter, mark: number, capital: number) =>
-    made.hasStrayed(made.core.book(x)!, spec(made), mark, capital);
+    made.hasStrayed(made.core.ledger.book(x), mark, capital);
 
   test("has strayed when it is more than the drift away from the target", () => {
     const made = router();

@@ -7,19 +7,19 @@ import { targetLots } from "./sizing.ts";
  * at which it was to be sized, or if it is to be sized again for its stray; otherwise it stays.
  *
  * @param latest the standing target so far; null for none
- * @param capital the strategy's capital, if the target brings none
+ * @param capital what it is sized with if it is sized anew
  * @param lotUnit money a lot is worth at price 1
  */
 export function standingTarget(
   input: TargetInput,
   latest: BookTarget | null,
-  capital: () => number,
+  capital: number,
   lotUnit: number,
 ): BookTarget {
   const { value, bucket, mark, notionalMin = 0, drift = latest?.drift ?? 0 } = input;
   const sizedRow = Math.max(input.sizedRow ?? -1, latest?.sizedRow ?? -1);
   const isAnew = latest === null || isSizedAnew(input, latest);
-  const anew = isAnew ? targetLots(value, input.capital ?? capital(), mark, lotUnit) : 0;
+  const anew = isAnew ? targetLots(value, capital, mark, lotUnit) : 0;
   // The usual case, without the spreads below.
   if (isAnew && !(notionalMin > 0 || sizedRow >= 0 || drift > 0)) {
     return { lots: anew, value, bucket };

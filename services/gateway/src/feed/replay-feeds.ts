@@ -183,6 +183,14 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     return this.#ports.sources.get(source) === true;
   }
 
+  closedMs(source: string): number {
+    const slice = this.#timelines.stateOf(source)?.slice;
+    if (slice === undefined) return Number.NEGATIVE_INFINITY;
+    // Until its rows are booked a slice has begun: what ends before it has closed.
+    const isBooked = slice.phase !== "append" && slice.phase !== "book";
+    return isBooked ? slice.timeMs : slice.timeMs - 1;
+  }
+
   async end(call: SliceCall, waitMs: number): Promise<void> {
     await this.ready();
     await this.#timelines.end(call, waitMs, this.#isArmed(call));

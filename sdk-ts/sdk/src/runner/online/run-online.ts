@@ -121,6 +121,8 @@ export function checkWorker(names: readonly string[]): void {
   throw new StrategyRunError("WORKER_SIZE", message);
 }
 
+/** Time in which a strategy that was taken out gives up its leases and answers for its swap, milliseconds. */
+const givenUpMs = 2_000;
 /** How long a stop waits for the end of the last rows, milliseconds. */
 const stopWaitMs = 2_000;
 
@@ -308,7 +310,25 @@ class HostedRun implements OngoingRun {
     for (const { reports } of strategies) {
       reports.event("taken_out", `${given.message}; the other strategies go on`);
     }
-    this.#parts?.swap.takeOut(strategies);
+    const parts = this.#parts;
+    if (parts === undefined) return;
+    parts.swap.takeOut(strategies);
+    this.#tasks.track(this.#coverRunning(parts));
+  }
+
+  /**
+   * Has tickets cover the strategies that still run: another session may send the orders of the others. They first give
+   * up, under the present ticket, what they hold.
+   */
+  async #coverRunning({ sets, monitor }: RunParts): Promise<void> {
+    const { signal } = this.#stopping;
+    await pause(this.#clock, givenUpMs, signal);
+    if (signal.aborted || this.#running.length === 0) return;
+    const strategyIds = this.#running.map(({ strategyId }) => strategyId);
+    this.#tickets.coverOnly(strategyIds, () => {
+      monitor.gate.narrow(strategyIds);
+      sets.enterAgain();
+    });
   }
 
   #failed(given: Error): void {

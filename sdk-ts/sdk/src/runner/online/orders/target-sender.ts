@@ -331,7 +331,7 @@ function targetUpdate(
   { slice, ends, stated }: TargetsContent,
 ): MessageInitShape<typeof TargetUpdateSchema> {
   const running = strategies.filter(({ isOut }) => !isOut);
-  const wanted = strategies.map(({ strategyId, state: { wantedOrders: count } }) => {
+  const wanted = running.map(({ strategyId, state: { wantedOrders: count } }) => {
     return { strategyId, count: BigInt(count) };
   });
   const bucketEndTime = timestampFromMs(slice.bucketEndMs);

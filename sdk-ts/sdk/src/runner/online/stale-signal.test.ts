@@ -1,6 +1,7 @@
 import {
   column,
   ProcessingNode,
+  type Rebalance,
   Runner,
   type StaleSignal,
   Strategy,
@@ -14,8 +15,8 @@ import {
   FakeGateway,
   withColumn,
 } from "@qmtl/sdk/testing";
-import { describe, expect, test } from "vitest";
-import { ManualClock } from "../../testing/index.ts";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { ManualClock, waitUntil } from "../../testing/index.ts";
 import { SignalMonitor } from "./orders/signal-monitor.ts";
 import { RunReporter } from "./session/run-reporter.ts";
 
@@ -26,6 +27,7 @@ class Pair extends Strategy {
   static readonly module = import.meta.url;
   static first: "x" | "y" = "x";
   static stale: Partial<StaleSignal> = {};
+  static rebalance: Rebalance | undefined;
   readonly told: [string, number][] = [];
 
   override setup(): void {
@@ -36,8 +38,8 @@ class Pair extends Strategy {
       w.x.latest() > w.y.latest() ? 1 : 0;
     const inputs = Pair.first === "x" ? { x, y } : { y, x };
     const xs = new ProcessingNode({ name: "xs", inputs, period: 1, compute });
-    const { stale } = Pair;
-    this.addNodes([new WeightTargetNode({ signal: xs, instrument: "X", stale })]);
+    const { stale, rebalance } = Pair;
+    this.addNodes([new WeightTargetNode({ signal: xs, instrument: "X", stale, rebalance })]);
   }
 
   override onSignal({ bucketEndMs, target }: { bucketEndMs: number; target: number }): void {
@@ -104,6 +106,39 @@ test("a hole that ends is counted from 0 again", async () => {
 
   expect(silent).toHaveLength(1);
   expect(status.signalStale).toEqual({ X: 0 });
+});
+
+test("a gate that arms while a target has no signal yet states none, and what is held stays", async () => {
+  const late = barsOfCloses(new Array<number>(10).fill(50), { from: "2020-01-31" });
+  Pair.first = "x";
+  Pair.stale = {};
+  Pair.rebalance = { drift: 0.05 };
+  onTestFinished(() => {
+    Pair.rebalance = undefined;
+  });
+  await using project = await barsProject(
+    { x: rising, y: late },
+    { instruments: { X: { source: "x" } } },
+  );
+  const gateway = new FakeGateway();
+  gateway.advance(20);
+  await using session = await Runner.session(new Pair(), {
+    worldId: gateway.worldId,
+    config: project.config,
+    connection: gateway.connection(),
+  });
+  await waitUntil(() => session.status().row === 20, "row 20 decided");
+  gateway.setGate(true, "paper");
+  await waitUntil(() => session.status().armed, "the gate opens");
+  gateway.advance(25);
+  await waitUntil(() => session.status().row === 25, "row 25 decided");
+  const early = gateway.targets.flatMap(({ update }) => update.targets);
+  gateway.advance(Number.POSITIVE_INFINITY);
+  await session.done;
+
+  expect(early).toEqual([]);
+  const stated = gateway.targets.flatMap(({ update }) => update.targets);
+  expect(stated[0]).toMatchObject({ row: 30n, size: { value: 1 } });
 });
 
 test("warming up is not reported, and a source that never had a value is", () => {

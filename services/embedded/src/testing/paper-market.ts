@@ -135,3 +135,43 @@ export class Legs extends Strategy {
     }
   }
 }
+
+/** Trades the instrument of one feed by the closes of another, also once its own feed has ended. */
+export class Follower extends Strategy {
+  static readonly module = import.meta.url;
+  readonly #read: string;
+  readonly #traded: string;
+  readonly #most: number;
+
+  /** @param most largest weight, without sign */
+  constructor(read: string, traded: string, most: number) {
+    super();
+    this.#read = read;
+    this.#traded = traded;
+    this.#most = most;
+  }
+
+  override setup(): void {
+    const close = closesOf(this.#read, "1d");
+    const mean = ema(close, 3, { name: `mean_${this.#read}` });
+    for (const [name, source, sign] of [
+      ["with", this.#traded, 1],
+      ["against", this.#read, -1],
+    ] as const) {
+      const weight = new ProcessingNode({
+        name,
+        inputs: { close, mean },
+        period: 1,
+        params: { most: sign * this.#most },
+        compute: (w, { most }) => {
+          const away = 40 * (w.close.latest() / w.mean.latest() - 1);
+          return most * Math.max(-1, Math.min(1, away));
+        },
+      });
+      const instrument = symbolOf(source);
+      this.addNodes([
+        new WeightTargetNode({ signal: weight, instrument, weightMin: -2, weightMax: 2 }),
+      ]);
+    }
+  }
+}

@@ -361,7 +361,7 @@ function targetUpdate(
     strategyIds: running.map(({ strategyId }) => strategyId),
     wantedOrders: wanted.reduce((sum, { count }) => sum + count, 0n),
     // Of one strategy, they are all its own.
-    wanted: wanted.length > 1 ? wanted : [],
+    wanted: strategies.length > 1 ? wanted : [],
     sharedEvaluations: BigInt(evaluations.shared),
     ownEvaluations: BigInt(evaluations.own),
   };

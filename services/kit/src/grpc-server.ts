@@ -19,7 +19,7 @@ import { type ServerStreamHandler, serverStreamOfGrpcServer } from "./rpc/grpc-s
 import { closeUnusedSessions, http2ServersOf } from "./rpc/half-open.ts";
 import { notServed } from "./rpc/library-refusal.ts";
 import type { LocalServer, UnaryHandler } from "./rpc/local-transport.ts";
-import { isLongPoll } from "./rpc/long-poll.ts";
+import { isLongPoll } from "./rpc/long-wait.ts";
 import { withFieldNamed } from "./rpc/not-found-field.ts";
 import { addReflection } from "./rpc/reflection.ts";
 import { answerBytes, checkCall, compileRules, decodeRequest } from "./rpc/request-check.ts";

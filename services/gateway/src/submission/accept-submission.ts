@@ -164,14 +164,14 @@ async function putAgain(
     if (known !== undefined && known.state !== "completed" && known.state !== "failed") {
       return { stored: known, duplicate: true };
     }
-    if (!(await takeClocks(tx, clocks))) throw new ClocksTaken();
+    if (!(await takeClocks(tx, clocks))) throw new ClockLost();
     await addSourceKeys(tx, sourceKeys);
     const stored = await putSubmission(tx, row, nowMs);
     await appendCountedEvent(tx, "gateway", submissionChange(stored), nowMs);
     return { stored, duplicate: stored.round > 1 };
   });
   const ended = await put.catch((failure: unknown) => {
-    if (failure instanceof ClocksTaken) return undefined;
+    if (failure instanceof ClockLost) return undefined;
     throw failure;
   });
   if (ended === undefined) return undefined;
@@ -180,8 +180,8 @@ async function putAgain(
 }
 
 /** Undoes the transaction of a submission whose worlds are not to be had. */
-class ClocksTaken extends Error {
-  override readonly name = "ClocksTaken";
+class ClockLost extends Error {
+  override readonly name = "ClockLost";
 }
 
 function checkRequest(request: SubmitStrategyRequest): void {

@@ -17,7 +17,7 @@ import { connectErrorFrom, QmtlError } from "@qmtl/sdk/rpc";
 import type { CallContext, CallPrincipal, EncodedMessage } from "../handlers.ts";
 import { type ActiveCall, callCancelled } from "./active-calls.ts";
 import { checkRole } from "./call-access.ts";
-import { isLongPoll } from "./long-poll.ts";
+import { isLongPoll } from "./long-wait.ts";
 import { withFieldNamed } from "./not-found-field.ts";
 import { answerMessage, checkCall } from "./request-check.ts";
 import { checkDecodedSize } from "./request-size.ts";

@@ -5,6 +5,7 @@ import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import { HostedStrategy } from "./orders/hosted-strategy.ts";
 import { type RunCounts, RunParts } from "./run-parts.ts";
 import { ConnectionMonitor } from "./session/connection-monitor.ts";
+import { coverRunning } from "./session/covered-strategies.ts";
 import { FeedCache, loadReplayRows, mergeOnlineGraphs, onlineGraph } from "./session/graph.ts";
 import { type OngoingRun, type RunClock, RunTasks, StartedClock } from "./session/ongoing-run.ts";
 import {
@@ -121,8 +122,6 @@ export function checkWorker(names: readonly string[]): void {
   throw new StrategyRunError("WORKER_SIZE", message);
 }
 
-/** Time in which a strategy that was taken out gives up its leases and answers for its swap, milliseconds. */
-const givenUpMs = 2_000;
 /** How long a stop waits for the end of the last rows, milliseconds. */
 const stopWaitMs = 2_000;
 
@@ -313,22 +312,10 @@ class HostedRun implements OngoingRun {
     const parts = this.#parts;
     if (parts === undefined) return;
     parts.swap.takeOut(strategies);
-    this.#tasks.track(this.#coverRunning(parts));
-  }
-
-  /**
-   * Has tickets cover the strategies that still run: another session may send the orders of the others. They first give
-   * up, under the present ticket, what they hold.
-   */
-  async #coverRunning({ sets, monitor }: RunParts): Promise<void> {
-    const { signal } = this.#stopping;
-    await pause(this.#clock, givenUpMs, signal);
-    if (signal.aborted || this.#running.length === 0) return;
-    const strategyIds = this.#running.map(({ strategyId }) => strategyId);
-    this.#tickets.coverOnly(strategyIds, () => {
-      monitor.gate.narrow(strategyIds);
-      sets.enterAgain();
-    });
+    const [clock, signal] = [this.#clock, this.#stopping.signal];
+    this.#tasks.track(
+      coverRunning(parts, { tickets: this.#tickets, clock, signal }, () => this.#running),
+    );
   }
 
   #failed(given: Error): void {

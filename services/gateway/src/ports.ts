@@ -185,7 +185,7 @@ export interface ExplainedOrders {
   /** The fields of the response that are about orders. */
   readonly fields: Pick<
     MessageInitShape<typeof ExplainStrategyResponseSchema>,
-    "halts" | "emitterSessionId" | "tier" | "capital" | "wantedOrders" | "sentOrders"
+    "halts" | "emitterSessionId" | "tier" | "capital" | "wantedOrders" | "sentOrders" | "signalGaps"
   >;
   /** Orders it wanted while its gate was shut. */
   readonly wantedOrders: number;
@@ -202,4 +202,11 @@ export interface ExplainedOrders {
   }[];
   /** Its capital now, zero before it was given any; undefined when the world trades on no account here. */
   readonly capital: number | undefined;
+  /** Its targets that have had no signal for long. */
+  readonly signalGaps: readonly {
+    readonly instrument: string;
+    readonly buckets: number;
+    /** The nearest source without a value; empty if all have one. */
+    readonly source: string;
+  }[];
 }

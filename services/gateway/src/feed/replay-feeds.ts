@@ -15,7 +15,7 @@ import type {
 import type { Peer } from "../peers/peer.ts";
 import type { BarrierEnds, GateView, SliceCall, SourceValue, WorldUses } from "../ports.ts";
 import { ComputeOnlyWorlds } from "./compute-only.ts";
-import { describeFeed } from "./describe-feed.ts";
+import { describeFeed, feedsWaitedFor } from "./describe-feed.ts";
 import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import type { RecordHub } from "./record-hub.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
@@ -198,6 +198,13 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   whyUnbooked(source: string): string | undefined {
     return this.#ports.booker.whyUnbooked(source);
+  }
+
+  /** See `WaitingFeeds`. */
+  waitsOf(worldId: string): readonly string[] {
+    const own = [...this.#stored.values()].filter(({ worldIds }) => worldIds.includes(worldId));
+    const states = new Set(own.flatMap(({ source }) => this.#timelines.stateOf(source) ?? []));
+    return [...states].flatMap((state) => feedsWaitedFor(state)).sort();
   }
 
   /** Feeds that gave up the place of a session, until it registers again. */

@@ -324,6 +324,7 @@ const noOrders: OpenOrderModule = () => ({
       fields: {},
       wantedOrders: 0,
       sentOrders: 0,
+      signalGaps: [],
       isShutByLateOrder: false,
       halts: [],
       capital: undefined,

@@ -70,17 +70,21 @@ async function pairInWorld(first: "x" | "y", stale: Partial<StaleSignal>, y = fl
   strategy.told.length = 0; // those of the backtest
   await session.done;
   const silent = problems.filter((problem) => problem.startsWith("signal of"));
-  return { told: strategy.told, silent, status: session.status() };
+  const last = gateway.targets.at(-1)!.update;
+  return { told: strategy.told, silent, status: session.status(), last };
 }
 
 describe.each(["x", "y"] as const)("online, with %s as the first input", (first) => {
   test("a target whose second feed ends says so after five buckets, and again when the number has doubled", async () => {
-    const { told, silent, status } = await pairInWorld(first, {});
+    const { told, silent, status, last } = await pairInWorld(first, {});
 
     const text = (missed: number) =>
       `signal of target(xs,X): no value for ${missed} of ${20 + missed} buckets, since 2020-01-20, because source y has none`;
     expect(silent).toEqual([text(5), text(10), text(20)]);
     expect(status.signalStale).toEqual({ X: 20 });
+    expect(last.signalGaps).toMatchObject([
+      { strategyId: "s-Pair", instrument: "X", target: "target(xs,X)", buckets: 20n, source: "y" },
+    ]);
     expect(told).toEqual([["2020-01-02", 1]]); // it holds
   });
 
@@ -102,10 +106,11 @@ describe.each(["x", "y"] as const)("online, with %s as the first input", (first)
 test("a hole that ends is counted from 0 again", async () => {
   const holed = withColumn(flat(40), "close", (row) => (row >= 20 && row < 26 ? Number.NaN : 50));
 
-  const { silent, status } = await pairInWorld("x", {}, holed);
+  const { silent, status, last } = await pairInWorld("x", {}, holed);
 
   expect(silent).toHaveLength(1);
   expect(status.signalStale).toEqual({ X: 0 });
+  expect(last.signalGaps).toEqual([]);
 });
 
 test("a gate that arms while a target has no signal yet states none, and what is held stays", async () => {

@@ -362,6 +362,9 @@ function targetUpdate(
     wantedOrders: wanted.reduce((sum, { count }) => sum + count, 0n),
     // Of one strategy, they are all its own.
     wanted: strategies.length > 1 ? wanted : [],
+    signalGaps: running.flatMap(({ strategyId, signalGaps }) =>
+      signalGaps.map(({ buckets, ...gap }) => ({ ...gap, strategyId, buckets: BigInt(buckets) })),
+    ),
     sharedEvaluations: BigInt(evaluations.shared),
     ownEvaluations: BigInt(evaluations.own),
   };

@@ -2,10 +2,10 @@ import type { ExecutionDomain } from "@qmtl/core/gate";
 import { pause, reconnectDelayMs, systemClock, TicketKeeper } from "../../control/index.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
+import { coverRunning } from "./covered-strategies.ts";
 import { HostedStrategy } from "./orders/hosted-strategy.ts";
 import { type RunCounts, RunParts } from "./run-parts.ts";
 import { ConnectionMonitor } from "./session/connection-monitor.ts";
-import { coverRunning } from "./session/covered-strategies.ts";
 import { FeedCache, loadReplayRows, mergeOnlineGraphs, onlineGraph } from "./session/graph.ts";
 import { type OngoingRun, type RunClock, RunTasks, StartedClock } from "./session/ongoing-run.ts";
 import {

@@ -1,7 +1,7 @@
-import { pause, type TicketKeeper } from "../../../control/index.ts";
-import type { HostedStrategy } from "../orders/hosted-strategy.ts";
-import type { RunParts } from "../run-parts.ts";
-import type { RunClock } from "./ongoing-run.ts";
+import { pause, type TicketKeeper } from "../../control/index.ts";
+import type { HostedStrategy } from "./orders/hosted-strategy.ts";
+import type { RunParts } from "./run-parts.ts";
+import type { RunClock } from "./session/ongoing-run.ts";
 
 /** Time in which a strategy that was taken out gives up its leases and answers for its swap, milliseconds. */
 const givenUpMs = 2_000;

@@ -33,7 +33,7 @@ export interface ExplainPorts {
 }
 
 /** What the feeds of a world wait for. Implemented by `ReplayFeeds`. */
-export interface WaitingFeeds {
+interface WaitingFeeds {
   /** Feeds for whose next row, which nobody has offered, the feeds of a world wait; in the order of their names. */
   waitsOf(worldId: string): readonly string[];
 }

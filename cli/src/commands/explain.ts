@@ -18,7 +18,9 @@ import { withSession } from "../session.ts";
 export function addExplainCommand(program: Command): void {
   program
     .command("explain <world> <strategy>")
-    .description("why a strategy has its present mode: terms, rules, orders held back")
+    .description(
+      "why a strategy has its present mode, and trades or not: terms, rules, orders held back, missing signals and feeds",
+    )
     .addHelpText("after", "\nExample:\n  qmtl explain demo momentum")
     .action(
       withSession(async (session, worldId: string, name: string) => {
@@ -51,6 +53,12 @@ function* linesOf(answer: ExplainStrategyResponse): Generator<string> {
     const text = ruleText({ kind: enumName(RuleKind, rule.kind), text: rule.text });
     yield `  ${verdict} ${text}  (${enumName(ExecutionDomain, rule.domain)}, ${rule.samples} samples)`;
   }
+  for (const { instrument, buckets, target, source } of answer.signalGaps) {
+    const why = source === "" ? "every source has a value" : `source ${source} has none`;
+    yield `no signal: ${instrument} (${target}) for ${buckets} buckets, ${why}`;
+  }
+  for (const source of answer.waitsForSources)
+    yield `waits for feed ${source} (SLICE_WAITS_FOR_FEED): nobody has offered its next row`;
   for (const { kind, reason } of answer.holds) yield `held: ${enumName(HoldKind, kind)} ${reason}`;
   for (const halt of answer.halts) yield haltLine(halt);
 }

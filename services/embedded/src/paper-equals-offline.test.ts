@@ -6,10 +6,12 @@ import { delayed, type LabFeed, PaperLab } from "./testing/paper-lab.ts";
 import {
   Carry,
   dayMs,
+  Follower,
   firstMs,
   historyDays,
   Legs,
   rateWalk,
+  Steps,
   start,
   walk,
   weekly,
@@ -278,3 +280,65 @@ test("each strategy of a world has the returns and figures of its own offline ru
 
   await expectOfflineSeries(lab, new Map(ids.map((id, at) => [id, offline[at]!])));
 }, 300_000);
+
+test.each([
+  ["of a cash account", "kind: cash"],
+  ["of a margin account", "leverage_max: 2, debit_rate: 0.08"],
+])(
+  "an order of an instrument whose feed has ended waits, and counts for what may be bought, as in a backtest: %s",
+  async (_, account) => {
+    const feeds = { a: walk(41, { to: days }), c: walk(42, { to: days - 15 }) };
+    await using lab = await PaperLab.open(feeds, start, { more: account });
+    const { config } = lab;
+    const made = () => new Follower("a", "c", 1);
+    const offline = await Runner.offline(made(), { config, from: start, until: "2100-01-01" });
+    await lab.createWorld("a");
+    await using runner = await Runner.session(made(), { config, worldId: "w" });
+    await lab.promote({ [await computing(runner)]: 1 });
+
+    await lab.advance("a");
+    await runner.done;
+
+    for (const instrument of ["X", "Z"]) {
+      const own = offline.orders.filter((order) => order.instrument === instrument);
+      const told = own.map(({ lots, state, filledLots }) => {
+        return `${lots / 1_000} ${state.toUpperCase()} ${filledLots / 1_000}`;
+      });
+      expect(await lab.ordersOf(instrument)).toEqual(told);
+    }
+    expect(offline.notes.join(" ")).toContain("An order of X waits to the end");
+    expect(Number(await lab.equity())).toBe(offline.equity.at(-1));
+  },
+  300_000,
+);
+
+const grossLimit = "limits: {max_gross_notional: 800000}";
+
+test.each([
+  ["a limit of gross exposure, with a drift", grossLimit, 0.4, { drift: 0.06 }, "OVER_LIMIT"],
+  ["a limit of gross exposure", grossLimit, 0.4, undefined, "OVER_LIMIT"],
+  ["leverage, with a drift", "leverage_max: 1", 0.5, { drift: 0.06 }, "REDUCED_TO_BUYING_POWER"],
+  ["leverage", "leverage_max: 1", 0.5, undefined, "REDUCED_TO_BUYING_POWER"],
+] as const)(
+  "what was cut is made up for at the same bars as in a backtest: %s",
+  async (_, account, weight, rebalance, reason) => {
+    const feeds = { a: walk(51, { to: days }), b: walk(52, { to: days }) };
+    await using lab = await PaperLab.open(feeds, start, { more: account });
+    const { config } = lab;
+    const made = () => new Steps(["a", "b"], weight, rebalance);
+    const offline = await Runner.offline(made(), { config, from: start, until: "2100-01-01" });
+    await lab.createWorld("a");
+    await using runner = await Runner.session(made(), { config, worldId: "w" });
+    await lab.promote({ [await computing(runner)]: 1 });
+
+    await lab.advance("a");
+    await runner.done;
+
+    expect(offline.refusals.map((refusal) => refusal.reason)).toContain(reason);
+    expect(await lab.orders()).toEqual(
+      offline.orders.map(({ instrument, lots }) => `${instrument} ${lots / 1_000}`),
+    );
+    expect(Number(await lab.equity())).toBe(offline.equity.at(-1));
+  },
+  300_000,
+);

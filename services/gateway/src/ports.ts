@@ -148,6 +148,11 @@ export interface BarrierEnds {
   /** Whether rows of a feed are held at a barrier. */
   isReplayed(source: string): boolean;
   /**
+   * The time up to which buckets have closed in the timeline of a feed, milliseconds: also by rows of feeds that nothing is
+   * booked from. −∞ before its first slice, and for a feed that is not replayed.
+   */
+  closedMs(source: string): number;
+  /**
    * Holds a call until its slice has ended and its targets are taken, at most `waitMs`. A call whose rows have ended
    * changes nothing: its targets are refused.
    *
@@ -180,7 +185,7 @@ export interface ExplainedOrders {
   /** The fields of the response that are about orders. */
   readonly fields: Pick<
     MessageInitShape<typeof ExplainStrategyResponseSchema>,
-    "halts" | "emitterSessionId" | "tier" | "capital" | "wantedOrders" | "sentOrders"
+    "halts" | "emitterSessionId" | "tier" | "capital" | "wantedOrders" | "sentOrders" | "signalGaps"
   >;
   /** Orders it wanted while its gate was shut. */
   readonly wantedOrders: number;
@@ -197,4 +202,11 @@ export interface ExplainedOrders {
   }[];
   /** Its capital now, zero before it was given any; undefined when the world trades on no account here. */
   readonly capital: number | undefined;
+  /** Its targets that have had no signal for long. */
+  readonly signalGaps: readonly {
+    readonly instrument: string;
+    readonly buckets: number;
+    /** The nearest source without a value; empty if all have one. */
+    readonly source: string;
+  }[];
 }

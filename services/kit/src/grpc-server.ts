@@ -19,6 +19,7 @@ import { type ServerStreamHandler, serverStreamOfGrpcServer } from "./rpc/grpc-s
 import { closeUnusedSessions, http2ServersOf } from "./rpc/half-open.ts";
 import { notServed } from "./rpc/library-refusal.ts";
 import type { LocalServer, UnaryHandler } from "./rpc/local-transport.ts";
+import { isLongPoll } from "./rpc/long-wait.ts";
 import { withFieldNamed } from "./rpc/not-found-field.ts";
 import { addReflection } from "./rpc/reflection.ts";
 import { answerBytes, checkCall, compileRules, decodeRequest } from "./rpc/request-check.ts";
@@ -248,6 +249,7 @@ function unaryOfGrpcServer(setup: ServerSetup, method: ServedMethod): UnaryHandl
         if (method.call?.kind !== "unary") throw notBuilt(method.feature);
         const request = decodeRequest(method, call.request);
         const checked = checkCall(setup, method, request, principal);
+        if (isLongPoll(request)) active.setLongPoll();
         const context = new GrpcCallContext(setup, call, active, checked);
         method.call
           .invoke(request, context)

@@ -10,6 +10,8 @@ export interface CounterMetric {
 /** Holds the latest value. */
 export interface GaugeMetric {
   set(value: number, labels?: MetricLabels): void;
+  /** Ends the series with these labels; nothing if there is none. */
+  remove(labels: MetricLabels): void;
 }
 
 /** Counts observations by bucket; the unit is part of the name (`_ms`, `_bytes`). */
@@ -65,7 +67,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     const refuse = () => {
       throw new Error(`metric ${name} is a ${kind}`);
     };
-    const metric = { inc: refuse, set: refuse, observe: refuse, ...make() };
+    const metric = { inc: refuse, set: refuse, remove: refuse, observe: refuse, ...make() };
     made.set(name, { kind, metric });
     return metric;
   };
@@ -87,7 +89,10 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     gauge: (name, help, labelNames = []) =>
       once("gauge", name, () => {
         const gauge = new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] });
-        return { set: (value, labels = {}) => gauge.set({ ...labels }, value) };
+        return {
+          set: (value, labels = {}) => gauge.set({ ...labels }, value),
+          remove: (labels) => gauge.remove({ ...labels }),
+        };
       }),
     histogram: (name, help, { buckets, labelNames = [] }) =>
       once("histogram", name, () => {

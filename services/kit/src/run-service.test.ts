@@ -1,5 +1,6 @@
 import { connect, type Socket } from "node:net";
 import { Code } from "@connectrpc/connect";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import {
   PlanRebalanceRequestSchema,
@@ -10,13 +11,24 @@ import { describe, expect, test } from "vitest";
 import { capabilitiesOf } from "./capabilities.ts";
 import { serve } from "./handlers.ts";
 import { createPrincipalCheck } from "./principal.ts";
+import type { TicketCheck } from "./rpc/call-access.ts";
 import { runService } from "./run-service.ts";
+import { waitUntil } from "./testing/wait-until.ts";
 
 const services = [
   serve(GatewayService, {
     getSubmission: async (_, { principal }) => ({ submission: { stateReason: principal.name } }),
   }),
 ];
+
+/** Every ticket is that of a session. */
+const checkTicket: TicketCheck = (sessionId) => ({
+  sessionId,
+  worldId: "w",
+  strategyIds: [],
+  sources: [],
+  rights: ["compute"],
+});
 
 async function refusalOf(work: Promise<unknown>): Promise<QmtlError> {
   const failure = await work.then(
@@ -56,6 +68,75 @@ describe("a running service", () => {
 
     expect(running.state).toBe("stopped");
     expect(seen).toEqual(["let go", "draining"]);
+  });
+
+  test("a stop ends what only waits for a change at once, and lets the caller know", async () => {
+    const signals: AbortSignal[] = [];
+    const queues = serve(QueueService, {
+      acquireLeases: (_, { signal }) => {
+        signals.push(signal);
+        return new Promise(() => {});
+      },
+    });
+    const running = await runService({
+      ...{ name: "demo", services: [queues], checkTicket },
+      web: { port: 0 },
+    });
+    const key = `blake3:${"0".repeat(64)}`;
+    const request = { ticket: "t", keys: [{ computeKey: key, build: "b" }], wait: "30s" };
+    await using connection = connectTo(`http://127.0.0.1:${running.port}`);
+    const overGrpc = refusalOf(
+      connection
+        .client(QueueService)
+        .acquireLeases({ ...request, wait: { seconds: 30n } }, { timeoutMs: 60_000 }),
+    );
+    const overWeb = fetch(
+      `http://127.0.0.1:${running.webPort}/qmtl.dagmanager.v1.QueueService/AcquireLeases`,
+      {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(request),
+      },
+    );
+    await waitUntil(() => signals.length === 2);
+
+    const began = performance.now();
+    await running.stop();
+    const tookMs = performance.now() - began;
+
+    expect(tookMs).toBeLessThan(2_500);
+    expect(signals.map((signal) => signal.reason)).toMatchObject([
+      { reason: "DRAINING" },
+      { reason: "DRAINING" },
+    ]);
+    expect(await (await overWeb).json()).toMatchObject({ code: "unavailable" });
+    expect((await overGrpc).code).toBe(Code.Unavailable);
+  });
+
+  test("a stop waits for a call that works, even one whose contract lets it wait", async () => {
+    let isAsked = false;
+    let finish = () => {};
+    const queues = serve(QueueService, {
+      acquireLeases: ({ wait }, { signal }) => {
+        isAsked = wait === undefined;
+        return new Promise((resolve, reject) => {
+          finish = () => (signal.aborted ? reject(signal.reason) : resolve({ leases: [] }));
+        });
+      },
+    });
+    const running = await runService({ name: "demo", services: [queues], checkTicket });
+    await using connection = connectTo(`http://127.0.0.1:${running.port}`);
+    const key = `blake3:${"0".repeat(64)}`;
+    const answer = connection
+      .client(QueueService)
+      .acquireLeases({ ticket: "t", keys: [{ computeKey: key, build: "b" }] });
+    await waitUntil(() => isAsked);
+
+    const stopped = running.stop();
+    finish();
+
+    expect(await answer).toMatchObject({ leases: [] });
+    await stopped;
   });
 
   test("work that does not stop is abandoned after the bound", async () => {

@@ -23,7 +23,6 @@ import {
 } from "./router-order.ts";
 import type { Book, RouterSnapshot, StrategyAccount } from "./router-state.ts";
 import { planTargets, type TargetMoment } from "./target-moment.ts";
-import { wantedLots } from "./wanted-lots.ts";
 
 /** Result of an operation. */
 export interface AccountOutcome extends RouterResult {
@@ -254,12 +253,10 @@ export class AccountCore {
     return this.openOrders(id).reduce((sum, order) => sum + remainingLots(order), 0);
   }
 
-  /** Signed lots that a book still needs to reach its standing target; 0 without a target. */
+  /** See {@link OrderRouter.missingLots}; 0 without a book. */
   missingLots(id: BookId): number {
     const book = this.book(id);
-    if (book == null || book.target === null) return 0;
-    const expected = book.quantity + this.workingLots(id);
-    return wantedLots(book.target, expected) - expected;
+    return book == null ? 0 : this.#router.missingLots(book);
   }
 
   #cancel(scope: RouterScope, protective: boolean): RouterEffect[] {

@@ -29,7 +29,7 @@ import { planTargets } from "./target-moment.ts";
  *
  * A target is sized at its instrument's last close with the equity of the whole account at that moment, and fills at
  * the open of the instrument's next bar with costs. At each bucket end call `financeBefore`, `bar` for every instrument
- * with a bar there, `fund` for the rates that are due, `financeAt` and `settle`, then for the targets `isStray` and
+ * with a bar there, `fund` for the rates that are due, `financeAt` and `settle`, then for the targets `isStray`, `isShort` and
  * `takeTargets`, then `mark`. With one instrument `step` does all of it but the financing, since it knows no times.
  * Nothing is allocated while targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full
  * exits stay exact. A NaN target keeps the previous target; a NaN close keeps the previous mark.
@@ -110,7 +110,8 @@ export class OfflineAccount {
     const line = this.#lines[0]!;
     const value = Number.isNaN(target) ? line.target : target;
     const resize = this.isStray(0);
-    if (resize || value !== line.target || sizedRow > line.sizedRow) {
+    const isDue = resize || value !== line.target || sizedRow > line.sizedRow;
+    if (isDue || this.isShort(0)) {
       this.#takeOnly(line, row, value, sizedRow, resize);
     }
     this.mark();
@@ -220,6 +221,15 @@ export class OfflineAccount {
   #hasStrayed({ book, mark }: OfflineLine): boolean {
     if (book === undefined) return false;
     return this.#router.hasStrayed(book, mark.price, this.#equityNow());
+  }
+
+  /**
+   * Whether orders of a target with a drift are missing, because a limit of the account refused them: it is taken again,
+   * with the quantity that it has.
+   */
+  isShort(at: number): boolean {
+    const { drift, book } = this.#lines[at]!;
+    return drift !== 0 && book !== undefined && this.#router.missingLots(book) !== 0;
   }
 
   /**

@@ -21,7 +21,7 @@ import { type BookId, type OrderOrigin, type RouterEffect, remainingLots } from 
 import type { Book, OnDemote, RouterSnapshot } from "./router-state.ts";
 import { openedLots } from "./target-moment.ts";
 import { isSizedAnew, standingTarget } from "./target-sizing.ts";
-import { plannedTarget } from "./wanted-lots.ts";
+import { plannedTarget, wantedLots } from "./wanted-lots.ts";
 
 /** A strategy's share of an account. */
 export interface AllocationInput {
@@ -150,6 +150,16 @@ export class OrderRouter {
     const { target } = book;
     if (target?.drift === undefined) return false;
     return hasStrayed(target, this.#expectedLots(book), book.spec, mark, capital);
+  }
+
+  /**
+   * Signed lots that a book still needs to reach its standing target; 0 without a target. What is missing of a target with
+   * a drift is made up for at the end of each bar of its instrument.
+   */
+  missingLots(book: Readonly<Book>): number {
+    if (book.target === null) return 0;
+    const expected = this.#expectedLots(book);
+    return wantedLots(book.target, expected) - expected;
   }
 
   /** Lots held and still to come from working orders. */

@@ -14,7 +14,7 @@ export {
   modeAllowsOrders,
 } from "./modes.ts";
 export * from "./order-permit.ts";
-export { type SessionInput, sessionStep } from "./session.ts";
+export { narrowSession, type SessionInput, sessionStep } from "./session.ts";
 export { makeHeartbeat, makeNack, takeReply } from "./session-lease.ts";
 export * from "./session-state.ts";
 export * from "./timers.ts";

@@ -30,7 +30,7 @@ export interface SentHeartbeat {
   readonly sentAt: ClockReading;
 }
 
-/** What a session is; fixed for its life. */
+/** What a session is; fixed for its life, but for strategies that leave its scope. */
 export interface SessionIdentity {
   /** Fresh and random at each process start. */
   readonly sessionId: string;

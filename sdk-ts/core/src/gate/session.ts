@@ -1,6 +1,12 @@
 import type { ClockReading } from "./elapsed-clock.ts";
 import { applyGateDelta, type GateDelta } from "./gate-delta.ts";
-import { comparePositions, type Gate, type GateState, stateHash } from "./gate-state.ts";
+import {
+  comparePositions,
+  type Gate,
+  type GateState,
+  scopeGateState,
+  stateHash,
+} from "./gate-state.ts";
 import type { GateEvent, HeartbeatReply, NackReason } from "./messages.ts";
 import { takeReply } from "./session-lease.ts";
 import {
@@ -69,6 +75,22 @@ export function sessionStep(
     case "clear_latch":
       return { state: { ...state, latched: null }, effects: [{ kind: "send_heartbeat" }] };
   }
+}
+
+/**
+ * The session with fewer strategies in its scope, as a ticket that covers them alone makes it. What is applied stays
+ * applied, in that scope, and so does the lease. Not while an order is between check and write.
+ */
+export function narrowSession(
+  state: SessionState,
+  strategyIds: readonly string[],
+  { hash }: SessionPorts,
+): SessionState {
+  if (state.inFlight > 0) throw new Error("a session is not narrowed while an order is written");
+  const identity = { ...state.identity, scope: strategyIds };
+  if (state.applied === null) return { ...state, identity };
+  const applied = scopeGateState(state.applied, strategyIds);
+  return { ...state, identity, applied, appliedHash: stateHash(applied, strategyIds, hash) };
 }
 
 /** Applies the events that were deferred; called once no order is between check and write any more. */

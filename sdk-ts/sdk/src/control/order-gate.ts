@@ -7,6 +7,7 @@ import {
   endOrder,
   type GateOrder,
   type GateRefusal,
+  narrowSession,
   type PositionSide,
   type SessionEffect,
   type SessionInput,
@@ -43,7 +44,7 @@ export interface OrderSubject {
  */
 export class OrderGate {
   readonly #clock: SdkClock;
-  readonly #strategyIds: readonly string[];
+  #strategyIds: readonly string[];
   readonly #domainMax: ExecutionDomain | null;
   #state: SessionState;
 
@@ -81,6 +82,12 @@ export class OrderGate {
   /** Stores the state that `makeHeartbeat` returned. */
   set state(state: SessionState) {
     this.#state = state;
+  }
+
+  /** The ticket covers these strategies alone from now on, of those that it covered. The lease stays. */
+  narrow(strategyIds: readonly string[]): void {
+    this.#strategyIds = strategyIds;
+    this.#state = narrowSession(this.#state, strategyIds, { hash: hashText });
   }
 
   /** Gives one input to the machine and returns the effects it asks for. */

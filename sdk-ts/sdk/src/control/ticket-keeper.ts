@@ -47,6 +47,7 @@ export class TicketKeeper implements TicketedCalls {
   /** When the ticket expires, milliseconds since the epoch; 0 if it must be replaced before the next use. */
   #untilMs = 0;
   #isRenewing = false;
+  #onCovered: (() => void) | undefined;
   /** The request for a new ticket that is under way. */
   #asking: Promise<void> | undefined;
   /** Time before which no renewal is tried, wall clock, milliseconds. */
@@ -88,6 +89,15 @@ export class TicketKeeper implements TicketedCalls {
   }
 
   /**
+   * Sets the strategies that tickets cover from the next one on, with the same sources. `onCovered` is called when there is
+   * such a ticket, before anybody uses it; not if others are to be covered by then.
+   */
+  coverOnly(strategyIds: readonly string[], onCovered: () => void): void {
+    this.cover(strategyIds, this.#sources);
+    this.#onCovered = onCovered;
+  }
+
+  /**
    * Makes sure that the ticket is valid for more than 6 s.
    *
    * @throws {QmtlError} what the gateway answered, or that it did not
@@ -125,10 +135,11 @@ export class TicketKeeper implements TicketedCalls {
 
   async #ask(signal: AbortSignal | undefined): Promise<void> {
     const { control, worldId } = this.#options;
+    const covered = this.#strategyIds;
     const feed = this.#sources.length > 0 ? [TicketRight.FEED] : [];
     const asked = {
       worldId,
-      strategyIds: [...this.#strategyIds],
+      strategyIds: [...covered],
       sources: [...this.#sources],
       topics: [Topic.GATE, Topic.QUEUE, Topic.TAG],
       rights: [TicketRight.COMPUTE, TicketRight.TRADE, ...feed],
@@ -141,6 +152,13 @@ export class TicketKeeper implements TicketedCalls {
     });
     if (this.#sessionId === "") this.#sessionId = sessionId;
     this.#keep(ticket, expireTime);
+    // Meanwhile it was to cover others.
+    if (covered !== this.#strategyIds) {
+      this.#untilMs = 0;
+      return;
+    }
+    this.#onCovered?.();
+    this.#onCovered = undefined;
   }
 
   /** Renews the ticket in the background if less than 30 s are left; a dropped ticket is not renewed. */

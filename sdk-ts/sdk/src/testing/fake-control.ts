@@ -5,6 +5,7 @@ import {
   ControlEventSchema,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { GateChange } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { gateInput } from "../control/gate-from-proto.ts";
 import { type FakeGateFacts, fakeGateMessage } from "./fake-gate.ts";
 import type { FakeSwaps } from "./fake-swaps.ts";
 import type { Pulse } from "./pulse.ts";
@@ -14,6 +15,8 @@ const schemaVersion = { version: 1, supported: { min: 1, max: 1 } };
 
 /** The gate, the control stream and the order leases of one world in memory. */
 export class FakeControl {
+  /** Number of leases given so far. */
+  leasesGiven = 0;
   readonly #worldId: string;
   readonly #swaps: FakeSwaps;
   /** Tags of the queues that were added, in order. */
@@ -76,15 +79,21 @@ export class FakeControl {
     }
   }
 
-  /** Answers a heartbeat of a session that runs these strategies. */
+  /**
+   * Answers a heartbeat of a session whose ticket covers these strategies: with a lease only if it states the gate as they
+   * see it.
+   */
   heartbeat(
-    heartbeat: { heartbeatSeq: bigint; revision: bigint },
+    heartbeat: { heartbeatSeq: bigint; revision: bigint; stateHash: string },
     { sessionId, strategyIds }: { sessionId: string; strategyIds: readonly string[] },
     leaseMs: number,
   ) {
     const { heartbeatSeq } = heartbeat;
     const { isOpen, fence, revision } = this.#facts;
-    const granted = isOpen && heartbeat.revision === BigInt(revision);
+    const seen = gateInput(fakeGateMessage(this.#worldId, this.#facts), strategyIds);
+    const isRight = seen.kind === "event" && heartbeat.stateHash === seen.event.stateHash;
+    const granted = isOpen && heartbeat.revision === BigInt(revision) && isRight;
+    if (granted) this.leasesGiven++;
     const emitters = strategyIds.map((strategyId) => ({ strategyId, sessionId }));
     const reply = {
       leaseId: `l-${heartbeatSeq}`,

@@ -111,6 +111,16 @@ export class FakeGateway {
     return { client: (service) => createClient(service, dressed) };
   }
 
+  /** Strategies that the newest ticket of a session covers. */
+  coveredBy(sessionId: string): readonly string[] {
+    return this.#sessions.get(sessionId) ?? [];
+  }
+
+  /** Number of order leases given so far. */
+  get leasesGiven(): number {
+    return this.#control.leasesGiven;
+  }
+
   /** Sessions in the runner set of any feed, with the last row each has finished. */
   get runners(): ReadonlyMap<string, number> {
     return this.barrier.runners;

@@ -99,7 +99,10 @@ function replay({ store, swaps, leader }: QueuePorts): Handlers<typeof QueueServ
     },
     async createReplayRunner(request, context) {
       leader.mustLead();
-      return createReplayRunner(store, sessionOf(context), request.sources);
+      const session = sessionOf(context);
+      const answer = await createReplayRunner(store, session, request.sources);
+      await swaps.loseUncovered(session);
+      return answer;
     },
     async deleteReplayRunner(request, context) {
       leader.mustLead();

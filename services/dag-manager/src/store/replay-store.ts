@@ -152,7 +152,7 @@ export async function runnerSources(db: Queryable, sessionId: string): Promise<s
 
 /**
  * Adds a runner to the set of a locked feed, which waits for it from its next row on. A runner already in the set stays
- * as it is. Resolves to true when it was added.
+ * as it is, but for the strategies that it runs. Resolves to true when it was added or runs others.
  *
  * @throws {QmtlError} SOURCE_NOT_FOUND; TOO_MANY_REQUESTS when the set is full.
  */
@@ -173,8 +173,11 @@ export async function addRunner(
     throw new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 5_000 });
   }
   const added = await tx.query(
-    `insert into dag.replay_runner (source, session_id, world_id, strategy_ids, from_row, created_ms)
-     values ($1, $2, $3, $4, $5, $6) on conflict do nothing returning session_id`,
+    `insert into dag.replay_runner as r (source, session_id, world_id, strategy_ids, from_row, created_ms)
+     values ($1, $2, $3, $4, $5, $6)
+     on conflict (source, session_id) do update set strategy_ids = excluded.strategy_ids
+       where r.strategy_ids is distinct from excluded.strategy_ids
+     returning session_id`,
     [source, runner.sessionId, runner.worldId, runner.strategyIds, fromRow, nowMs],
   );
   return added.length > 0;

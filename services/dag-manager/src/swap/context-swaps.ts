@@ -92,7 +92,8 @@ export class ContextSwaps {
   }
 
   /**
-   * Takes a runner's answer; resolves to the swap as it stands afterwards.
+   * Takes a runner's answer; resolves to the swap as it stands afterwards. A runner whose ticket does not cover the
+   * strategy any more has taken it out: the swap waits for it no longer.
    *
    * @throws {QmtlError} RUN_NOT_FOUND; TICKET_SCOPE when the session does not run the strategy.
    */
@@ -102,6 +103,11 @@ export class ContextSwaps {
       const { sessionId } = session;
       const swap = [...this.#running.values()].find(({ message }) => message.swapId === swapId);
       const message = swap?.message ?? (await this.#stored(swapId));
+      if (swap?.runners.includes(sessionId) === true && !covers(session, message)) {
+        await swap.lose(sessionId);
+        if (swap.isOver) this.#forget(swap);
+        return swap.message;
+      }
       mustCover(session, message);
       if (swap === undefined) return message;
       if (answer.refused) {
@@ -144,6 +150,17 @@ export class ContextSwaps {
     return this.#turns.run(async () => {
       for (const swap of this.#running.values()) {
         if (swap.runners.includes(sessionId)) await swap.lose(sessionId);
+      }
+    });
+  }
+
+  /** Ends the wait of swaps for a session that runs other strategies by now. */
+  loseUncovered(session: SessionScope): Promise<void> {
+    const { sessionId } = session;
+    return this.#turns.run(async () => {
+      for (const swap of this.#running.values()) {
+        const isLost = swap.runners.includes(sessionId) && !covers(session, swap.message);
+        if (isLost) await swap.lose(sessionId);
       }
     });
   }
@@ -243,9 +260,13 @@ function nameOf(strategyId: string, worldId: string): string {
   return JSON.stringify([strategyId, worldId]);
 }
 
+function covers({ worldId, strategyIds }: SessionScope, swap: ContextSwap): boolean {
+  return worldId === swap.worldId && strategyIds.includes(swap.strategyId);
+}
+
 /** @throws {QmtlError} TICKET_SCOPE when the session does not run the strategy of the swap. */
-function mustCover({ worldId, strategyIds }: SessionScope, swap: ContextSwap): void {
-  if (worldId === swap.worldId && strategyIds.includes(swap.strategyId)) return;
+function mustCover(session: SessionScope, swap: ContextSwap): void {
+  if (covers(session, swap)) return;
   const { swapId, strategyId } = swap;
   throw new QmtlError("TICKET_SCOPE", `the ticket does not cover strategy ${strategyId}`, {
     metadata: { swap_id: swapId, strategy_id: strategyId, world_id: swap.worldId },

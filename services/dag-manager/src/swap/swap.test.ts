@@ -214,6 +214,45 @@ describeEachDatabase("change of context", (databases) => {
     expect(phaseOf(await prepared(dag, "r1", swapId, 9))).toBe("COMMIT");
   });
 
+  test("a runner whose ticket does not cover the strategy any more is not waited for", async () => {
+    await using dag = await openDag(databases());
+    await running(dag, "r1", "out");
+    const { swapId } = (await open(dag, dryrun)).swap!;
+    await warm(dag, "r1", swapId, 9);
+    const ticket = ticketOf({ sessionId: "out", strategyIds: ["B"] });
+    const answer = { swapId, phase: SwapPhase.OPENING, warmRow: 9n };
+
+    await dag.queues.answerSwap({ ticket, answer });
+
+    expect(phaseOf(await prepared(dag, "r1", swapId, 9))).toBe("COMMIT");
+    const stranger = ticketOf({ sessionId: "other", strategyIds: ["B"] });
+    await expect(dag.queues.answerSwap({ ticket: stranger, answer })).rejects.toMatchObject({
+      reason: "TICKET_SCOPE",
+    });
+  });
+
+  test("a runner that enters its feeds again with other strategies is asked for those alone", async () => {
+    await using dag = await openDag(databases());
+    await running(dag, "r1");
+    const ticket = ticketOf({ sessionId: "r1", strategyIds: ["B"] });
+
+    await dag.queues.createReplayRunner({ ticket, sources: ["feed"] });
+
+    expect(phaseOf(await open(dag, dryrun))).toBe("COMMIT");
+  });
+
+  test("a runner that enters its feeds again with other strategies is not waited for", async () => {
+    await using dag = await openDag(databases());
+    await running(dag, "r1", "out");
+    const { swapId } = (await open(dag, dryrun)).swap!;
+    await warm(dag, "r1", swapId, 9);
+    const ticket = ticketOf({ sessionId: "out", strategyIds: ["B"] });
+
+    await dag.queues.createReplayRunner({ ticket, sources: ["feed"] });
+
+    expect(phaseOf(await prepared(dag, "r1", swapId, 9))).toBe("COMMIT");
+  });
+
   test("a strategy that was never submitted is not found", async () => {
     await using dag = await openDag(databases());
 

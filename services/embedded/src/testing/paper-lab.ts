@@ -9,6 +9,7 @@ import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_p
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import type { Account } from "@qmtl/contracts/qmtl/order/v1/account_pb";
+import { type Order, OrderState } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import type { StrategyTrace } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
@@ -30,6 +31,10 @@ thresholds:
   drawdown: {metric: max_drawdown_ratio, max: 0.99}
 `;
 const reason = "the test";
+
+const stateNames = new Map<number, string>(
+  Object.entries(OrderState).map(([name, state]) => [state, name]),
+);
 
 /** A feed of the lab: its bars, and the length of one. */
 export interface LabFeed {
@@ -261,13 +266,28 @@ ${listed.join("\n")}
 
   /** Orders of an account that were sent, as text: instrument and signed quantity. */
   async orders(accountId = "main"): Promise<string[]> {
+    const all = await this.#allOrders(accountId);
+    return all.map(({ instrument, quantity }) => `${instrument} ${Number(quantity?.value)}`);
+  }
+
+  /** Orders of an instrument, as text: signed quantity, state, and what of it is filled. */
+  async ordersOf(instrument: string, accountId = "main"): Promise<string[]> {
+    const all = await this.#allOrders(accountId);
+    return all
+      .filter((order) => order.instrument === instrument)
+      .map(({ quantity, state, filledQuantity: filled }) => {
+        const name = stateNames.get(state);
+        return `${Number(quantity?.value)} ${name} ${Number(filled?.value ?? 0)}`;
+      });
+  }
+
+  async #allOrders(accountId: string): Promise<Order[]> {
     const client = this.connection.client(OrderService);
-    const all: string[] = [];
+    const all: Order[] = [];
     let pageToken = "";
     do {
       const answer = await client.listOrders({ filter: { accountId }, pageSize: 500, pageToken });
-      for (const { instrument, quantity } of answer.orders)
-        all.push(`${instrument} ${Number(quantity?.value)}`);
+      all.push(...answer.orders);
       pageToken = answer.nextPageToken;
     } while (pageToken !== "");
     return all;

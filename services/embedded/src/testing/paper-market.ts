@@ -1,4 +1,12 @@
-import { column, ema, ProcessingNode, Strategy, StreamInput, WeightTargetNode } from "@qmtl/sdk";
+import {
+  column,
+  ema,
+  ProcessingNode,
+  type Rebalance,
+  Strategy,
+  StreamInput,
+  WeightTargetNode,
+} from "@qmtl/sdk";
 import { type LabFeed, seededNumbers, symbolOf } from "./paper-lab.ts";
 
 export const dayMs = 86_400_000;
@@ -131,6 +139,82 @@ export class Legs extends Strategy {
       const instrument = symbolOf(source);
       this.addNodes([
         new WeightTargetNode({ signal: weight, instrument, weightMin: -1, weightMax: 1 }),
+      ]);
+    }
+  }
+}
+
+/** Trades the instrument of one feed by the closes of another, also once its own feed has ended. */
+export class Follower extends Strategy {
+  static readonly module = import.meta.url;
+  readonly #read: string;
+  readonly #traded: string;
+  readonly #most: number;
+
+  /** @param most largest weight, without sign */
+  constructor(read: string, traded: string, most: number) {
+    super();
+    this.#read = read;
+    this.#traded = traded;
+    this.#most = most;
+  }
+
+  override setup(): void {
+    const close = closesOf(this.#read, "1d");
+    const mean = ema(close, 3, { name: `mean_${this.#read}` });
+    for (const [name, source, sign] of [
+      ["with", this.#traded, 1],
+      ["against", this.#read, -1],
+    ] as const) {
+      const weight = new ProcessingNode({
+        name,
+        inputs: { close, mean },
+        period: 1,
+        params: { most: sign * this.#most },
+        compute: (w, { most }) => {
+          const away = 40 * (w.close.latest() / w.mean.latest() - 1);
+          return most * Math.max(-1, Math.min(1, away));
+        },
+      });
+      const instrument = symbolOf(source);
+      this.addNodes([
+        new WeightTargetNode({ signal: weight, instrument, weightMin: -2, weightMax: 2 }),
+      ]);
+    }
+  }
+}
+
+/** Holds about the same weight of each feed, a step more while its price is above its mean. */
+export class Steps extends Strategy {
+  static readonly module = import.meta.url;
+  readonly #sources: readonly string[];
+  readonly #weight: number;
+  readonly #rebalance: Rebalance | undefined;
+
+  /** @param weight of each, without the step, which is 0.02 up or down */
+  constructor(sources: readonly string[], weight: number, rebalance?: Rebalance) {
+    super();
+    this.#sources = sources;
+    this.#weight = weight;
+    this.#rebalance = rebalance;
+  }
+
+  override setup(): void {
+    for (const source of this.#sources) {
+      const close = closesOf(source, "1d");
+      const weight = new ProcessingNode({
+        name: `weight_${source}`,
+        inputs: { close, mean: ema(close, 4, { name: `mean_${source}` }) },
+        period: 1,
+        params: { weight: this.#weight },
+        compute: (w, params) =>
+          params.weight + 0.02 * Math.sign(w.close.latest() - w.mean.latest()),
+      });
+      this.addNodes([
+        new WeightTargetNode({
+          ...{ signal: weight, instrument: symbolOf(source), weightMin: -1, weightMax: 1 },
+          rebalance: this.#rebalance,
+        }),
       ]);
     }
   }

@@ -238,7 +238,8 @@ async function changeSubmission(tx: Tx, submissionId: string, a: number, b: numb
   if (known === undefined) {
     const remembered = { requestId: "", contentHash: "", submissionId };
     const at = { nowMs: 0, storeEpoch };
-    await insertSubmission(tx, { ...row, remembered, sourceKeys: [] }, undefined, at);
+    const clock = { isReplay: undefined, worldIds: [], seen: {} };
+    await insertSubmission(tx, { ...row, remembered, sourceKeys: [], clock }, undefined, at);
     return;
   }
   await tell(await putSubmission(tx, row, 0));

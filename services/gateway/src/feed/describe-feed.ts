@@ -32,3 +32,8 @@ export function describeFeed(state: FeedState, timeline: TimelineState): void {
   if (Number.isFinite(nextMs)) state.nextSliceTime = timestampFromMs(Math.trunc(nextMs));
   if (Number.isFinite(slice.timeMs)) state.sliceTime = timestampFromMs(Math.trunc(slice.timeMs));
 }
+
+/** Feeds for whose next row a timeline waits, and for nothing else: a runner that has yet to end a slice may bring it. */
+export function feedsWaitedFor(timeline: TimelineState): readonly string[] {
+  return waitedFor(timeline).length > 0 ? [] : unknownFeeds(timeline);
+}

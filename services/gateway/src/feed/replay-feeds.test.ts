@@ -34,6 +34,7 @@ async function openRig(logger: Logger = silentLogger) {
           {
             source: "day",
             passedRow: 5n,
+            passedBucketEndTime: { seconds: 500n },
             runners: [...runners].map((sessionId) => ({ sessionId, worldId: "w", fromRow: 0n })),
           },
         ],
@@ -244,4 +245,14 @@ test("an end that was sent under the lease of before counts once the runner has 
 
   await held;
   expect(taken).toMatchObject([{ isArmed: true }]);
+});
+
+test("the time up to which buckets have closed is that of the last booked slice, of replayed feeds alone", async () => {
+  await using rig = await openRig();
+  const { feeds } = rig;
+  expect(feeds.closedMs("day")).toBe(Number.NEGATIVE_INFINITY);
+  await feeds.ready();
+
+  expect(feeds.closedMs("wall")).toBe(Number.NEGATIVE_INFINITY);
+  expect(feeds.closedMs("day")).toBe(500_000);
 });

@@ -15,7 +15,7 @@ import type {
 import type { Peer } from "../peers/peer.ts";
 import type { BarrierEnds, GateView, SliceCall, SourceValue, WorldUses } from "../ports.ts";
 import { ComputeOnlyWorlds } from "./compute-only.ts";
-import { describeFeed } from "./describe-feed.ts";
+import { describeFeed, feedsWaitedFor } from "./describe-feed.ts";
 import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import type { RecordHub } from "./record-hub.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
@@ -183,6 +183,14 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     return this.#ports.sources.get(source) === true;
   }
 
+  closedMs(source: string): number {
+    const slice = this.#timelines.stateOf(source)?.slice;
+    if (slice === undefined) return Number.NEGATIVE_INFINITY;
+    // Until its rows are booked a slice has begun: what ends before it has closed.
+    const isBooked = slice.phase !== "append" && slice.phase !== "book";
+    return isBooked ? slice.timeMs : slice.timeMs - 1;
+  }
+
   async end(call: SliceCall, waitMs: number): Promise<void> {
     await this.ready();
     await this.#timelines.end(call, waitMs, this.#isArmed(call));
@@ -190,6 +198,13 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   whyUnbooked(source: string): string | undefined {
     return this.#ports.booker.whyUnbooked(source);
+  }
+
+  /** See `WaitingFeeds`. */
+  waitsOf(worldId: string): readonly string[] {
+    const own = [...this.#stored.values()].filter(({ worldIds }) => worldIds.includes(worldId));
+    const states = new Set(own.flatMap(({ source }) => this.#timelines.stateOf(source) ?? []));
+    return [...states].flatMap((state) => feedsWaitedFor(state)).sort();
   }
 
   /** Feeds that gave up the place of a session, until it registers again. */

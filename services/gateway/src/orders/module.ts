@@ -44,6 +44,7 @@ import { DirectOrderIntake } from "./intake/direct-order-intake.ts";
 import { FeedRows, type FeedSettings, feedsOf } from "./intake/feed-rows.ts";
 import { HaltService } from "./intake/halt-service.ts";
 import { OrderSubjects } from "./intake/order-subjects.ts";
+import { SignalGaps } from "./intake/signal-gaps.ts";
 import { TargetIntake } from "./intake/target-intake.ts";
 import { OrderPath } from "./order-path.ts";
 import { accountRoutes } from "./rpc/account-routes.ts";
@@ -177,6 +178,7 @@ export function wireOrders(deps: OrderPathDeps): OrderPath {
   const haltStore = new HaltStore(orderEvents);
   const journal = new JournalHub(clock);
   const acks = new BucketAcks(db);
+  const signals = new SignalGaps(deps.metrics);
   const leases = new RelayedLeases(deps.leases);
   const accounts = new AccountRegistry({ ...deps, halts, journal, events: orderEvents });
   const gates = new ControlGates(deps.gates);
@@ -188,8 +190,8 @@ export function wireOrders(deps: OrderPathDeps): OrderPath {
     ...{ ...deps, ...shared, halts, haltStore, leases, subjects },
     newId: randomUUID,
   });
-  const targets = new TargetIntake({ ...deps, ...shared });
+  const targets = new TargetIntake({ ...deps, ...shared, signals });
   const directOrders = new DirectOrderIntake({ ...shared, db, clock, answers: directAnswers });
-  const parts = { ...deps, ...shared, leases, halts, haltStore, journal, subjects };
+  const parts = { ...deps, ...shared, signals, leases, halts, haltStore, journal, subjects };
   return new OrderPath({ ...parts, halting, targets, directOrders });
 }

@@ -23,6 +23,7 @@ import type { DirectOrderIntake } from "./intake/direct-order-intake.ts";
 import type { FeedRows } from "./intake/feed-rows.ts";
 import type { HaltService } from "./intake/halt-service.ts";
 import type { OrderSubjects } from "./intake/order-subjects.ts";
+import type { SignalGaps } from "./intake/signal-gaps.ts";
 import type { TargetIntake } from "./intake/target-intake.ts";
 import type { HaltStore } from "./store/halt-store.ts";
 import type { Halts } from "./store/halts.ts";
@@ -42,6 +43,7 @@ interface OrderParts {
   readonly halting: HaltService;
   readonly journal: JournalHub;
   readonly acks: BucketAcks;
+  readonly signals: SignalGaps;
   readonly feeds: FeedRows;
   readonly subjects: OrderSubjects;
   readonly targets: TargetIntake;
@@ -92,6 +94,10 @@ export class OrderPath implements SliceBookings {
 
   get acks(): BucketAcks {
     return this.#parts.acks;
+  }
+
+  get signals(): SignalGaps {
+    return this.#parts.signals;
   }
 
   get subjects(): OrderSubjects {

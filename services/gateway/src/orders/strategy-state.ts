@@ -1,5 +1,6 @@
 import { OrderTier } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { WorldPeer } from "./gate/world-peer.ts";
+import type { SignalGap } from "./intake/signal-gaps.ts";
 import type { OrderPath } from "./order-path.ts";
 import type { Halt } from "./store/halts.ts";
 import { countSent } from "./store/order-table.ts";
@@ -25,6 +26,8 @@ interface StrategyState {
   readonly halts: readonly HaltInForce[];
   /** Its capital now, zero before it was given any; undefined when the world trades on no account here. */
   readonly capital: number | undefined;
+  /** Its targets that have had no signal for long. */
+  readonly signalGaps: readonly SignalGap[];
 }
 
 /**
@@ -53,5 +56,6 @@ export async function readStrategyState(
       .allCovering(subject)
       .map((halt) => ({ ...halt, stored: orders.halts.isStored(halt.haltId) })),
     capital: router?.core.capital(worldId, strategyId),
+    signalGaps: orders.signals.of(worldId, strategyId),
   };
 }

@@ -257,6 +257,16 @@ export async function sourcesReadBy(
   return [...new Set(nodes.flatMap(({ source }) => source?.source ?? []))];
 }
 
+/** Strategies that are being bound to a world: their submission is not completed. */
+export async function strategiesOnTheirWay(db: Queryable, worldId: string): Promise<string[]> {
+  const rows = await db.query<{ strategy_id: string }>(
+    `select distinct strategy_id from gateway.submission
+     where state in ('queued', 'processing') and $1 = any(world_ids)`,
+    [worldId],
+  );
+  return rows.map((row) => row.strategy_id);
+}
+
 /** Submissions of some strategies, newest first, at most 100. */
 export async function submissionsOf(
   db: Queryable,

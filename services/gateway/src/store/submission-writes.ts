@@ -14,12 +14,15 @@ import {
   type SubmissionStateName,
   versionOf,
 } from "./submission-store.ts";
+import { type ClockClaim, clockParams, takeClocksSql } from "./world-clock-store.ts";
 
 /** What is stored beside a new submission. */
 export interface SubmissionExtra {
   /** What the request id stands for. */
   readonly remembered: RememberedRequest;
   readonly sourceKeys: readonly SourceKey[];
+  /** Whether its sources are replayed, as its worlds have to be. */
+  readonly clock: ClockClaim;
 }
 
 /** The process that works on a submission, and until when nobody else may. */
@@ -38,23 +41,26 @@ export interface SubmissionOutcome {
 
 /**
  * Stores a submission that is not known yet and its event, in one statement. False, with nothing stored, when the
- * submission or the request id is known, or the store epoch is not that of the row.
+ * submission or the request id is known, the store epoch is not that of the row, or the clock of a world is not to be had.
  */
 export async function putNewSubmission(
   db: Queryable,
   row: ChangedSubmission,
   claim: SubmissionClaim | undefined,
-  { remembered, sourceKeys }: SubmissionExtra,
+  { remembered, sourceKeys, clock }: SubmissionExtra,
   event: OutboxEvent,
 ): Promise<boolean> {
+  const clocks = clockParams(clock);
   try {
     const written = await db.query(
-      `with written as (
+      `with taken as (
+         ${takeClocksSql(24)}),
+       written as (
          insert into gateway.submission (submission_id, strategy_id, strategy_name, world_ids, principal, request,
            state, attempts, owner, owned_until_ms, created_ms, updated_ms, strategy_version, first_principal)
          select $1, $2, $3, $4::text[], $5::jsonb, $6::bytea, $7, $8::int, $9::text, $10::bigint, $11::bigint,
            $11::bigint, $12, $13
-         where ${epochSql} = $14::bigint
+         where ${epochSql} = $14::bigint and (select count(*) from taken) = cardinality($25::text[])
          on conflict do nothing returning submission_id),
        remembered as (
          insert into gateway.request_id (request_id, content_hash, submission_id, created_ms)
@@ -95,6 +101,7 @@ export async function putNewSubmission(
         event.type,
         event.payload,
         event.revision,
+        ...clocks,
       ],
     );
     return written.length === 1;

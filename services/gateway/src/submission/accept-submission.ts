@@ -16,15 +16,17 @@ import { bindingsOf } from "../peers/bindings-of.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 import type { ControlOutbox } from "../ports.ts";
-import { type RememberedRequest, rememberRequest } from "../store/request-store.ts";
-import { addSourceKeys, type SourceKey } from "../store/source-key-store.ts";
+import { rememberRequest } from "../store/request-store.ts";
+import { addSourceKeys } from "../store/source-key-store.ts";
 import {
   putSubmission,
   readSubmission,
   type SubmissionRow,
   sourcesReadBy,
+  strategiesOnTheirWay,
 } from "../store/submission-store.ts";
-import { checkClocks } from "./check-clocks.ts";
+import { clockRevisions, takeClocks } from "../store/world-clock-store.ts";
+import { checkClocks, isReplayed } from "./check-clocks.ts";
 import { checkGraph, submissionBytesMax } from "./check-graph.ts";
 import { insertSubmission, type NewSubmission } from "./store-submission.ts";
 import { submissionMessage } from "./submission-message.ts";
@@ -33,6 +35,8 @@ import type { SubmissionWorker } from "./submission-worker.ts";
 
 /** Largest number of bytes of a submission's metadata, keys and values together. */
 const metadataBytesMax = 16 * 1024;
+/** How often a submission is checked against the other strategies of its worlds before it is refused. */
+const clockTriesMax = 10;
 
 export interface SubmissionPorts {
   readonly db: Db;
@@ -66,14 +70,8 @@ export async function acceptSubmission(
   const nodes = request.graph!.nodes;
   checkGraph(request.graph!);
   const worlds = await readWorlds(ports.world, request.worldIds, context);
-  const readIn = async (worldId: string) => {
-    const bindings = await bindingsOf(ports.world, worldId, callOf(context));
-    return sourcesReadBy(
-      ports.db,
-      bindings.map((binding) => binding.strategyId),
-    );
-  };
-  await checkClocks({ ...ports, readIn }, nodes, worlds);
+  const check = () => checkClocks({ ...ports, readIn: sourcesIn(ports, context) }, nodes, worlds);
+  await check();
   const { principal } = context;
   const strategyId = strategyIdOf(
     request.strategyName,
@@ -86,17 +84,53 @@ export async function acceptSubmission(
   const sourceKeys = sourceKeysOf(nodes);
   const remembered = { requestId: request.requestId, contentHash, submissionId };
   await failpoints.hit("gw.submit.before_commit");
-  const isNew = await insertAndBegin(ports, { ...row, remembered, sourceKeys });
-  const accepted = isNew ?? (await putAgain(ports, row, { remembered, sourceKeys }));
+  const clock = { isReplay: isReplayed(ports.config, nodes), worldIds: row.worldIds };
+  let accepted = await store(ports, {
+    ...row,
+    remembered,
+    sourceKeys,
+    clock: { ...clock, seen: {} },
+  });
+  // Another submission was stored since the check, or what it checked was stored by another process.
+  for (let tries = 1; accepted === undefined; tries++) {
+    if (tries > clockTriesMax) throw clocksChange();
+    const seen = await clockRevisions(ports.db, row.worldIds);
+    await ports.keys.load();
+    await check();
+    accepted = await store(ports, { ...row, remembered, sourceKeys, clock: { ...clock, seen } });
+  }
   await failpoints.hit("gw.submit.after_commit");
   ports.keys.add(sourceKeys);
   ports.outbox.pokeSoon();
   return accepted;
 }
 
+/** Names the sources that are read in a world, by strategies that are bound to it or about to be. */
+function sourcesIn({ db, world }: SubmissionPorts, context: CallContext) {
+  return async (worldId: string): Promise<string[]> => {
+    // In this order: one that is bound meanwhile is among the bindings.
+    const onTheirWay = await strategiesOnTheirWay(db, worldId);
+    const bindings = await bindingsOf(world, worldId, callOf(context));
+    return sourcesReadBy(db, [...onTheirWay, ...bindings.map(({ strategyId }) => strategyId)]);
+  };
+}
+
+function clocksChange(): QmtlError {
+  const message = "other submissions change the clocks of these worlds at the same time";
+  return new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 500 });
+}
+
+/** Stores a submission, new or known; undefined, with nothing stored, when the clock of a world is not to be had. */
+async function store(
+  ports: SubmissionPorts,
+  submission: NewSubmission,
+): Promise<AcceptedSubmission | undefined> {
+  return (await insertAndBegin(ports, submission)) ?? (await putAgain(ports, submission));
+}
+
 /**
  * Stores a submission that is not known yet, and begins to work on it if there is room: then it is stored as claimed.
- * Undefined when it, or its request id, is known.
+ * Undefined when it, or its request id, is known, or the clock of a world is not to be had.
  */
 async function insertAndBegin(
   { db, clock, storeEpoch, worker }: SubmissionPorts,
@@ -113,28 +147,41 @@ async function insertAndBegin(
   return { submission: submissionMessage(stored), duplicate: false };
 }
 
-/** Begins another round of a submission, unless a repeated call finds its first one still being worked on. */
+/**
+ * Begins another round of a submission, unless a repeated call finds its first one still being worked on. Undefined,
+ * with nothing stored, when the clock of a world is not to be had.
+ */
 async function putAgain(
   { db, clock, worker }: SubmissionPorts,
-  row: Parameters<typeof putSubmission>[1],
-  by: { readonly remembered: RememberedRequest; readonly sourceKeys: readonly SourceKey[] },
-): Promise<AcceptedSubmission> {
+  { remembered, sourceKeys, clock: clocks, ...row }: NewSubmission,
+): Promise<AcceptedSubmission | undefined> {
   const { submissionId } = row;
-  const { stored, duplicate } = await db.transaction(async (tx) => {
+  const put = db.transaction(async (tx) => {
     const nowMs = clock.nowMs();
-    const isRepeat = await rememberRequest(tx, by.remembered, nowMs);
+    const isRepeat = await rememberRequest(tx, remembered, nowMs);
     const known = isRepeat ? await readSubmission(tx, submissionId) : undefined;
     // A repeated call whose first one is still being worked on joins it.
     if (known !== undefined && known.state !== "completed" && known.state !== "failed") {
       return { stored: known, duplicate: true };
     }
-    await addSourceKeys(tx, by.sourceKeys);
-    const put = await putSubmission(tx, row, nowMs);
-    await appendCountedEvent(tx, "gateway", submissionChange(put), nowMs);
-    return { stored: put, duplicate: put.round > 1 };
+    if (!(await takeClocks(tx, clocks))) throw new ClockLost();
+    await addSourceKeys(tx, sourceKeys);
+    const stored = await putSubmission(tx, row, nowMs);
+    await appendCountedEvent(tx, "gateway", submissionChange(stored), nowMs);
+    return { stored, duplicate: stored.round > 1 };
   });
+  const ended = await put.catch((failure: unknown) => {
+    if (failure instanceof ClockLost) return undefined;
+    throw failure;
+  });
+  if (ended === undefined) return undefined;
   worker.take(submissionId);
-  return { submission: submissionMessage(stored), duplicate };
+  return { submission: submissionMessage(ended.stored), duplicate: ended.duplicate };
+}
+
+/** Undoes the transaction of a submission whose worlds are not to be had. */
+class ClockLost extends Error {
+  override readonly name = "ClockLost";
 }
 
 function checkRequest(request: SubmitStrategyRequest): void {

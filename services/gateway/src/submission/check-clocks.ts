@@ -8,7 +8,7 @@ interface ClockPorts {
   readonly config: Pick<QmtlConfig, "sources" | "accounts" | "instruments">;
   /** Source queues that were submitted before. */
   readonly keys: Pick<SourceKeys, "isReplay" | "hasKind">;
-  /** Sources that the strategies bound to a world read. */
+  /** Sources that the strategies bound to a world read, and those that are being bound to it. */
   readonly readIn: (worldId: string) => Promise<readonly string[]>;
 }
 
@@ -49,6 +49,14 @@ export async function checkClocks(
     const met = are(first, { source: other, isReplay: !first.isReplay });
     throw mixed(`world_ids[${at}]`, `${met} in world ${worldId}; use another world and account`);
   }
+}
+
+/** Whether a graph that passed `checkClocks` reads replayed sources; undefined without any source of a known kind. */
+export function isReplayed(
+  config: ClockPorts["config"],
+  nodes: readonly Node[],
+): boolean | undefined {
+  return checkGraphClocks(nodes, (source) => configured(config, source))?.isReplay;
 }
 
 /** The first source of a graph whose sources are all of one kind; undefined for a graph without any. */

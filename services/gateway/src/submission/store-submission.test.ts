@@ -14,6 +14,7 @@ import {
   readSubmission,
 } from "../store/submission-store.ts";
 import { isOneStatement } from "../store/submission-writes.ts";
+import { clockRevisions } from "../store/world-clock-store.ts";
 import { describeEachDatabase } from "../testing/each-database.ts";
 import { node, submission } from "../testing/gateway-rig.ts";
 import { insertSubmission, type NewSubmission, writeOutcome } from "./store-submission.ts";
@@ -28,7 +29,8 @@ function newSubmission(submissionId: string, requestId = submissionId): NewSubmi
   const request = create(SubmitStrategyRequestSchema, submission([source]));
   const remembered = { requestId, contentHash: "h", submissionId };
   const row = { submissionId, strategyId: "s-1", worldIds: ["w1"], principal, request };
-  return { ...row, remembered, sourceKeys: [sourceKey] };
+  const clock = { isReplay: true, worldIds: row.worldIds, seen: {} };
+  return { ...row, remembered, sourceKeys: [sourceKey], clock };
 }
 
 function outcomeOf(queues: number) {
@@ -84,6 +86,36 @@ describeEachDatabase("what a submission stores", (database) => {
 
     expect(await counts()).toEqual(before);
     expect((await readSubmission(db(), "a"))?.state).toBe("queued");
+  });
+
+  test("of two at the same moment, one on replayed and one on live sources, one world takes one", async () => {
+    const replayed = newSubmission("a");
+    const live = newSubmission("b");
+    const clock = { ...live.clock, isReplay: false };
+
+    const stored = await Promise.all([
+      insertSubmission(db(), replayed, undefined, at),
+      insertSubmission(db(), { ...live, clock }, undefined, at),
+    ]);
+
+    expect(stored.filter((row) => row !== undefined)).toHaveLength(1);
+    expect(await counts()).toEqual([1, 1, 1, 1]);
+  });
+
+  test("the clock of a world changes for a submission that has seen it, and for no other", async () => {
+    await insertSubmission(db(), newSubmission("a"), undefined, at);
+    const seen = await clockRevisions(db(), ["w1", "w2"]);
+    expect(seen).toEqual({ w1: 1 });
+    const live = { isReplay: false, worldIds: ["w2", "w1"], seen };
+    const tries = (submissionId: string) =>
+      insertSubmission(db(), { ...newSubmission(submissionId), clock: live }, undefined, at);
+
+    expect(await tries("b")).toBeDefined();
+    await insertSubmission(db(), { ...newSubmission("c"), clock: { ...live, seen: {} } }, own, at);
+    const replayed = { ...newSubmission("d"), clock: { ...live, isReplay: true } };
+
+    expect(await insertSubmission(db(), replayed, own, at)).toBeUndefined();
+    expect(await readSubmission(db(), "c")).toBeDefined();
   });
 
   test("a request id of the day before is forgotten", async () => {

@@ -17,14 +17,14 @@ export interface NewSubmission
 
 /**
  * Stores a submission that is not known yet, with its request id, its source keys and its event, in one statement.
- * Undefined, with nothing stored, when the submission or the request id is known, or the store epoch is another one:
- * then a transaction has to find out.
+ * Undefined, with nothing stored, when the submission or the request id is known, the store epoch is another one, or the
+ * clock of a world is not to be had: then a transaction has to find out.
  *
  * @param claim of the process that works on it from now on; undefined: it waits for one.
  */
 export async function insertSubmission(
   db: Queryable,
-  { remembered, sourceKeys, ...given }: NewSubmission,
+  { remembered, sourceKeys, clock, ...given }: NewSubmission,
   claim: SubmissionClaim | undefined,
   { nowMs, storeEpoch }: { readonly nowMs: number; readonly storeEpoch: number },
 ): Promise<ChangedSubmission | undefined> {
@@ -40,7 +40,7 @@ export async function insertSubmission(
     storeEpoch,
   };
   const event = countedEvent("gateway", submissionChange(row), nowMs);
-  const isStored = await putNewSubmission(db, row, claim, { remembered, sourceKeys }, event);
+  const isStored = await putNewSubmission(db, row, claim, { remembered, sourceKeys, clock }, event);
   return isStored ? row : undefined;
 }
 

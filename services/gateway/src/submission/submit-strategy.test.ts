@@ -319,3 +319,23 @@ test("the gateway binds, in the submitter's name", async () => {
   await completed(taken!.submissionId);
   expect(rig.world.binders.at(-1)).toEqual({ name: "local", role: "gateway" });
 });
+
+test("of two submissions at the same moment, on replayed and on live sources, the world refuses one as CLOCK_MIXED", async () => {
+  rig.dag.isDown = true;
+  const schedule = Schedule.OBSERVED;
+  const hand = (strategyName: string, adapter: string) => {
+    const stream = { ...source, source: { source: strategyName, schedule, adapter } };
+    return gatewayOf().submitStrategy(submission([stream], { strategyName }));
+  };
+
+  const ends = await Promise.allSettled([
+    hand("recorded", "csv-replay"),
+    hand("current", "socket"),
+  ]);
+
+  const refused = ends.flatMap((end): unknown[] => (end.status === "rejected" ? [end.reason] : []));
+  expect(refused).toMatchObject([{ reason: "CLOCK_MIXED", fields: [{ field: "world_ids[0]" }] }]);
+  rig.dag.isDown = false;
+  for (const end of ends)
+    if (end.status === "fulfilled") await completed(end.value.submission!.submissionId);
+}, 40_000);

@@ -49,7 +49,7 @@ export interface TestNode {
   readonly codeHash: string;
   readonly name: string;
   readonly columns: { name: string; kind: ColumnKind }[];
-  readonly source?: { source: string; schedule: Schedule };
+  readonly source?: { source: string; schedule: Schedule; adapter?: string };
 }
 
 /** A submission as a test writes it. */
@@ -324,6 +324,7 @@ const noOrders: OpenOrderModule = () => ({
       fields: {},
       wantedOrders: 0,
       sentOrders: 0,
+      signalGaps: [],
       isShutByLateOrder: false,
       halts: [],
       capital: undefined,

@@ -29,6 +29,13 @@ export interface ExplainPorts {
   readonly gateway: CallPrincipal;
   readonly gates: GateView;
   readonly orders: StrategyOrders;
+  readonly feeds: WaitingFeeds;
+}
+
+/** What the feeds of a world wait for. Implemented by `ReplayFeeds`. */
+interface WaitingFeeds {
+  /** Feeds for whose next row, which nobody has offered, the feeds of a world wait; in the order of their names. */
+  waitsOf(worldId: string): readonly string[];
 }
 
 const GATE_NAMES: Readonly<Record<number, string>> = {
@@ -66,6 +73,7 @@ export async function explainStrategy(
     });
   }
   const mode = strategy?.effectiveMode ?? binding?.effectiveMode ?? EffectiveMode.VALIDATE;
+  const waits = ports.feeds.waitsOf(worldId);
   const rules = evaluation?.strategies.find((each) => each.strategyId === strategyId)?.rules ?? [];
   return create(ExplainStrategyResponseSchema, {
     effectiveMode: mode,
@@ -76,7 +84,11 @@ export async function explainStrategy(
     gate: gate.gate,
     holds: gate.holds,
     ...orders.fields,
-    summary: summaryOf(mode, strategy, { gate: gate.gate, orders, failed: failedRule(rules) }),
+    waitsForSources: [...waits],
+    summary: summaryOf(mode, strategy, {
+      ...{ gate: gate.gate, orders, waits },
+      failed: failedRule(rules),
+    }),
   });
 }
 
@@ -127,9 +139,14 @@ function nameOf(values: Readonly<Record<string, number>>, value: number): string
 function summaryOf(
   mode: EffectiveMode,
   strategy: StrategyDecision | undefined,
-  about: { gate: Gate; orders: ExplainedOrders; failed: string | undefined },
+  about: {
+    gate: Gate;
+    orders: ExplainedOrders;
+    failed: string | undefined;
+    waits: readonly string[];
+  },
 ): string {
-  const { orders, failed } = about;
+  const { orders, failed, waits } = about;
   const name = modeName(mode);
   const bound = strategy?.terms.filter((term) => term.binding).map(termText) ?? [];
   const why = failed ?? (bound.length > 0 ? bound.join(" and ") : "it is not selected");
@@ -141,6 +158,8 @@ function summaryOf(
     orders.halts.length === 0 ? "" : `Halted: ${orders.halts.map(haltText).join(", ")}.`,
     `${orders.sentOrders} orders were sent, ${orders.wantedOrders} were wanted while the gate was shut.`,
     capitalText(orders.capital),
+    ...orders.signalGaps.map(gapText),
+    waitsText(waits),
   ];
   return sentences.filter(Boolean).join(" ");
 }
@@ -152,6 +171,20 @@ const lateText =
 function capitalText(capital: number | undefined): string {
   if (capital === undefined) return "Its world trades on no account of this gateway.";
   return capital > 0 ? "" : "It has no capital: its targets cannot lead to orders.";
+}
+
+/** Why a target stands as it is. */
+function gapText({ instrument, buckets, source }: ExplainedOrders["signalGaps"][number]): string {
+  const why =
+    source === "" ? "although every source has a value" : `because source ${source} has none`;
+  return `Its target of ${instrument} has had no signal for ${buckets} buckets, ${why}.`;
+}
+
+/** Which feeds hold up the next row; empty for none. */
+function waitsText(sources: readonly string[]): string {
+  if (sources.length === 0) return "";
+  const names = sources.join(", ");
+  return `The feeds of its world wait for the next row of ${names}, which nobody has offered: run a strategy that reads it, or unbind those that do.`;
 }
 
 function haltText({ haltId, scope, target, reason }: ExplainedOrders["halts"][number]): string {

@@ -18,14 +18,24 @@ function serverDrains(): QmtlError {
 export class ActiveCall {
   readonly #calls: ActiveCalls;
   readonly #onInterrupt: (reason: QmtlError) => void;
-  readonly isStream: boolean;
+  #endsAtDrain: boolean;
   #controller: AbortController | undefined;
   #over: QmtlError | true | undefined;
 
   constructor(calls: ActiveCalls, isStream: boolean, onInterrupt: (reason: QmtlError) => void) {
     this.#calls = calls;
-    this.isStream = isStream;
+    this.#endsAtDrain = isStream;
     this.#onInterrupt = onInterrupt;
+  }
+
+  /** True for what a drain interrupts instead of waiting for its end: a stream, a long poll. */
+  get endsAtDrain(): boolean {
+    return this.#endsAtDrain;
+  }
+
+  /** Says of a unary call that it waits for a change; before its handler is called. */
+  setLongPoll(): void {
+    this.#endsAtDrain = true;
   }
 
   /** True after `finish` or `interrupt`. */
@@ -93,10 +103,10 @@ export class ActiveCalls {
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
-  /** Refuses further calls and ends the streams; resolves when the unary calls are done, too. */
+  /** Refuses further calls and ends the streams and long polls; resolves when the other unary calls are done, too. */
   drain(): Promise<void> {
     this.#draining = true;
-    for (const call of [...this.#active]) if (call.isStream) call.interrupt(serverDrains());
+    for (const call of [...this.#active]) if (call.endsAtDrain) call.interrupt(serverDrains());
     if (this.#active.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenIdle.push(resolve));
   }

@@ -69,7 +69,7 @@ export interface OpenServer extends AsyncDisposable {
   readonly port: number;
   /** Calls in progress. */
   readonly calls: number;
-  /** Refuses further calls, ends streams with DRAINING, and waits for unary calls, at most `closeMsMax`. */
+  /** Refuses further calls, ends streams and long polls with DRAINING, waits for unary calls, at most `closeMsMax`. */
   drain(): Promise<void>;
   /** Drains, closes the connections, and cuts those that remain. May be called twice. */
   close(): Promise<void>;

@@ -17,6 +17,7 @@ import { connectErrorFrom, QmtlError } from "@qmtl/sdk/rpc";
 import type { CallContext, CallPrincipal, EncodedMessage } from "../handlers.ts";
 import { type ActiveCall, callCancelled } from "./active-calls.ts";
 import { checkRole } from "./call-access.ts";
+import { isLongPoll } from "./long-wait.ts";
 import { withFieldNamed } from "./not-found-field.ts";
 import { answerMessage, checkCall } from "./request-check.ts";
 import { checkDecodedSize } from "./request-size.ts";
@@ -167,6 +168,7 @@ class WebCall {
     checkDecodedSize(method.desc.input, request);
     const { session, version } = checkCall(this.#setup, method, request, principal);
     const active = this.#active;
+    if (isLongPoll(request)) active.setLongPoll();
     return {
       principal,
       session,

@@ -1126,6 +1126,90 @@ func (x *WantedOrders) GetCount() uint64 {
 	return 0
 }
 
+// Buckets in a row at which a target has had no signal, at least as many as its strategy counts as stale. It holds what is
+// held meanwhile, or has been set to 0, as its strategy says.
+type SignalGap struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Strategy.
+	StrategyId string `protobuf:"bytes,1,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
+	// Instrument.
+	Instrument string `protobuf:"bytes,2,opt,name=instrument,proto3" json:"instrument,omitempty"`
+	// Number of these buckets, up to the last one that its runner ended.
+	Buckets uint64 `protobuf:"varint,3,opt,name=buckets,proto3" json:"buckets,omitempty"`
+	// Name of the target node.
+	Target string `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
+	// Entry under `sources:` that has no value, the nearest to the target. Empty: every source has one, and a node between
+	// gives none.
+	Source        string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignalGap) Reset() {
+	*x = SignalGap{}
+	mi := &file_qmtl_order_v1_target_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignalGap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignalGap) ProtoMessage() {}
+
+func (x *SignalGap) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_order_v1_target_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignalGap.ProtoReflect.Descriptor instead.
+func (*SignalGap) Descriptor() ([]byte, []int) {
+	return file_qmtl_order_v1_target_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SignalGap) GetStrategyId() string {
+	if x != nil {
+		return x.StrategyId
+	}
+	return ""
+}
+
+func (x *SignalGap) GetInstrument() string {
+	if x != nil {
+		return x.Instrument
+	}
+	return ""
+}
+
+func (x *SignalGap) GetBuckets() uint64 {
+	if x != nil {
+		return x.Buckets
+	}
+	return 0
+}
+
+func (x *SignalGap) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *SignalGap) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
 // What a runner sends at the end of a bucket, on a change, and each time its gate arms.
 type TargetUpdate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1145,14 +1229,16 @@ type TargetUpdate struct {
 	OwnEvaluations uint64 `protobuf:"varint,7,opt,name=own_evaluations,json=ownEvaluations,proto3" json:"own_evaluations,omitempty"`
 	// What of `wanted_orders` is each strategy's. A runner of one strategy may leave it out; one with several names them all,
 	// otherwise none of them is counted as any strategy's.
-	Wanted        []*WantedOrders `protobuf:"bytes,8,rep,name=wanted,proto3" json:"wanted,omitempty"`
+	Wanted []*WantedOrders `protobuf:"bytes,8,rep,name=wanted,proto3" json:"wanted,omitempty"`
+	// Targets of `strategy_ids` without a signal. One that is not named has a signal, or has lacked it for less long.
+	SignalGaps    []*SignalGap `protobuf:"bytes,9,rep,name=signal_gaps,json=signalGaps,proto3" json:"signal_gaps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TargetUpdate) Reset() {
 	*x = TargetUpdate{}
-	mi := &file_qmtl_order_v1_target_proto_msgTypes[11]
+	mi := &file_qmtl_order_v1_target_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1250,7 @@ func (x *TargetUpdate) String() string {
 func (*TargetUpdate) ProtoMessage() {}
 
 func (x *TargetUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_order_v1_target_proto_msgTypes[11]
+	mi := &file_qmtl_order_v1_target_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1263,7 @@ func (x *TargetUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetUpdate.ProtoReflect.Descriptor instead.
 func (*TargetUpdate) Descriptor() ([]byte, []int) {
-	return file_qmtl_order_v1_target_proto_rawDescGZIP(), []int{11}
+	return file_qmtl_order_v1_target_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TargetUpdate) GetClaim() *GateClaim {
@@ -1236,6 +1322,13 @@ func (x *TargetUpdate) GetWanted() []*WantedOrders {
 	return nil
 }
 
+func (x *TargetUpdate) GetSignalGaps() []*SignalGap {
+	if x != nil {
+		return x.SignalGaps
+	}
+	return nil
+}
+
 // Outcome of one target.
 type TargetResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1260,7 +1353,7 @@ type TargetResult struct {
 
 func (x *TargetResult) Reset() {
 	*x = TargetResult{}
-	mi := &file_qmtl_order_v1_target_proto_msgTypes[12]
+	mi := &file_qmtl_order_v1_target_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1365,7 @@ func (x *TargetResult) String() string {
 func (*TargetResult) ProtoMessage() {}
 
 func (x *TargetResult) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_order_v1_target_proto_msgTypes[12]
+	mi := &file_qmtl_order_v1_target_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1378,7 @@ func (x *TargetResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetResult.ProtoReflect.Descriptor instead.
 func (*TargetResult) Descriptor() ([]byte, []int) {
-	return file_qmtl_order_v1_target_proto_rawDescGZIP(), []int{12}
+	return file_qmtl_order_v1_target_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TargetResult) GetStrategyId() string {
@@ -1421,7 +1514,17 @@ const file_qmtl_order_v1_target_proto_rawDesc = "" +
 	"\fWantedOrders\x12*\n" +
 	"\vstrategy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"strategyId\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x04R\x05count\"\xa9\x03\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\"\xc1\x01\n" +
+	"\tSignalGap\x12*\n" +
+	"\vstrategy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
+	"strategyId\x12*\n" +
+	"\n" +
+	"instrument\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\n" +
+	"instrument\x12\x18\n" +
+	"\abuckets\x18\x03 \x01(\x04R\abuckets\x12 \n" +
+	"\x06target\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06target\x12 \n" +
+	"\x06source\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x06source\"\xef\x03\n" +
 	"\fTargetUpdate\x126\n" +
 	"\x05claim\x18\x01 \x01(\v2\x18.qmtl.order.v1.GateClaimB\x06\xbaH\x03\xc8\x01\x01R\x05claim\x12:\n" +
 	"\atargets\x18\x02 \x03(\v2\x15.qmtl.order.v1.TargetB\t\xbaH\x06\x92\x01\x03\x10\x80 R\atargets\x124\n" +
@@ -1430,7 +1533,9 @@ const file_qmtl_order_v1_target_proto_rawDesc = "" +
 	"\rwanted_orders\x18\x05 \x01(\x04R\fwantedOrders\x12-\n" +
 	"\x12shared_evaluations\x18\x06 \x01(\x04R\x11sharedEvaluations\x12'\n" +
 	"\x0fown_evaluations\x18\a \x01(\x04R\x0eownEvaluations\x12>\n" +
-	"\x06wanted\x18\b \x03(\v2\x1b.qmtl.order.v1.WantedOrdersB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x06wanted\"\x94\x02\n" +
+	"\x06wanted\x18\b \x03(\v2\x1b.qmtl.order.v1.WantedOrdersB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x06wanted\x12D\n" +
+	"\vsignal_gaps\x18\t \x03(\v2\x18.qmtl.order.v1.SignalGapB\t\xbaH\x06\x92\x01\x03\x10\x80 R\n" +
+	"signalGaps\"\x94\x02\n" +
 	"\fTargetResult\x12\x1f\n" +
 	"\vstrategy_id\x18\x01 \x01(\tR\n" +
 	"strategyId\x12\x1e\n" +
@@ -1472,7 +1577,7 @@ func file_qmtl_order_v1_target_proto_rawDescGZIP() []byte {
 }
 
 var file_qmtl_order_v1_target_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_qmtl_order_v1_target_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_qmtl_order_v1_target_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_qmtl_order_v1_target_proto_goTypes = []any{
 	(BestPrice)(0),                // 0: qmtl.order.v1.BestPrice
 	(EntryOtherwise)(0),           // 1: qmtl.order.v1.EntryOtherwise
@@ -1488,54 +1593,56 @@ var file_qmtl_order_v1_target_proto_goTypes = []any{
 	(*Target)(nil),                // 11: qmtl.order.v1.Target
 	(*FeedRow)(nil),               // 12: qmtl.order.v1.FeedRow
 	(*WantedOrders)(nil),          // 13: qmtl.order.v1.WantedOrders
-	(*TargetUpdate)(nil),          // 14: qmtl.order.v1.TargetUpdate
-	(*TargetResult)(nil),          // 15: qmtl.order.v1.TargetResult
-	(*v1.Decimal)(nil),            // 16: qmtl.type.v1.Decimal
-	(*TrailingDistance)(nil),      // 17: qmtl.order.v1.TrailingDistance
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(TriggerPrice)(0),             // 20: qmtl.order.v1.TriggerPrice
-	(OrderType)(0),                // 21: qmtl.order.v1.OrderType
-	(*GateClaim)(nil),             // 22: qmtl.order.v1.GateClaim
-	(v1.Reason)(0),                // 23: qmtl.type.v1.Reason
+	(*SignalGap)(nil),             // 14: qmtl.order.v1.SignalGap
+	(*TargetUpdate)(nil),          // 15: qmtl.order.v1.TargetUpdate
+	(*TargetResult)(nil),          // 16: qmtl.order.v1.TargetResult
+	(*v1.Decimal)(nil),            // 17: qmtl.type.v1.Decimal
+	(*TrailingDistance)(nil),      // 18: qmtl.order.v1.TrailingDistance
+	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(TriggerPrice)(0),             // 21: qmtl.order.v1.TriggerPrice
+	(OrderType)(0),                // 22: qmtl.order.v1.OrderType
+	(*GateClaim)(nil),             // 23: qmtl.order.v1.GateClaim
+	(v1.Reason)(0),                // 24: qmtl.type.v1.Reason
 }
 var file_qmtl_order_v1_target_proto_depIdxs = []int32{
-	16, // 0: qmtl.order.v1.PriceLevel.price:type_name -> qmtl.type.v1.Decimal
-	16, // 1: qmtl.order.v1.PriceLevel.offset:type_name -> qmtl.type.v1.Decimal
+	17, // 0: qmtl.order.v1.PriceLevel.price:type_name -> qmtl.type.v1.Decimal
+	17, // 1: qmtl.order.v1.PriceLevel.offset:type_name -> qmtl.type.v1.Decimal
 	3,  // 2: qmtl.order.v1.ExitLeg.level:type_name -> qmtl.order.v1.PriceLevel
-	17, // 3: qmtl.order.v1.TrailingStop.distance:type_name -> qmtl.order.v1.TrailingDistance
+	18, // 3: qmtl.order.v1.TrailingStop.distance:type_name -> qmtl.order.v1.TrailingDistance
 	0,  // 4: qmtl.order.v1.TrailingStop.best:type_name -> qmtl.order.v1.BestPrice
-	18, // 5: qmtl.order.v1.TimeExit.duration:type_name -> google.protobuf.Duration
-	19, // 6: qmtl.order.v1.TimeExit.time:type_name -> google.protobuf.Timestamp
+	19, // 5: qmtl.order.v1.TimeExit.duration:type_name -> google.protobuf.Duration
+	20, // 6: qmtl.order.v1.TimeExit.time:type_name -> google.protobuf.Timestamp
 	4,  // 7: qmtl.order.v1.ExitRules.stop_losses:type_name -> qmtl.order.v1.ExitLeg
 	4,  // 8: qmtl.order.v1.ExitRules.take_profits:type_name -> qmtl.order.v1.ExitLeg
 	5,  // 9: qmtl.order.v1.ExitRules.trailing_stop:type_name -> qmtl.order.v1.TrailingStop
 	6,  // 10: qmtl.order.v1.ExitRules.time_exit:type_name -> qmtl.order.v1.TimeExit
-	20, // 11: qmtl.order.v1.ExitRules.trigger:type_name -> qmtl.order.v1.TriggerPrice
-	21, // 12: qmtl.order.v1.EntryLevel.type:type_name -> qmtl.order.v1.OrderType
-	16, // 13: qmtl.order.v1.EntryLevel.price:type_name -> qmtl.type.v1.Decimal
+	21, // 11: qmtl.order.v1.ExitRules.trigger:type_name -> qmtl.order.v1.TriggerPrice
+	22, // 12: qmtl.order.v1.EntryLevel.type:type_name -> qmtl.order.v1.OrderType
+	17, // 13: qmtl.order.v1.EntryLevel.price:type_name -> qmtl.type.v1.Decimal
 	1,  // 14: qmtl.order.v1.EntryLevel.otherwise:type_name -> qmtl.order.v1.EntryOtherwise
 	8,  // 15: qmtl.order.v1.EntryRule.levels:type_name -> qmtl.order.v1.EntryLevel
-	16, // 16: qmtl.order.v1.RebalanceRule.min_notional:type_name -> qmtl.type.v1.Decimal
-	16, // 17: qmtl.order.v1.Target.quantity:type_name -> qmtl.type.v1.Decimal
-	16, // 18: qmtl.order.v1.Target.notional:type_name -> qmtl.type.v1.Decimal
-	19, // 19: qmtl.order.v1.Target.bucket_end_time:type_name -> google.protobuf.Timestamp
-	19, // 20: qmtl.order.v1.Target.input_watermark_time:type_name -> google.protobuf.Timestamp
+	17, // 16: qmtl.order.v1.RebalanceRule.min_notional:type_name -> qmtl.type.v1.Decimal
+	17, // 17: qmtl.order.v1.Target.quantity:type_name -> qmtl.type.v1.Decimal
+	17, // 18: qmtl.order.v1.Target.notional:type_name -> qmtl.type.v1.Decimal
+	20, // 19: qmtl.order.v1.Target.bucket_end_time:type_name -> google.protobuf.Timestamp
+	20, // 20: qmtl.order.v1.Target.input_watermark_time:type_name -> google.protobuf.Timestamp
 	9,  // 21: qmtl.order.v1.Target.entry:type_name -> qmtl.order.v1.EntryRule
 	7,  // 22: qmtl.order.v1.Target.exits:type_name -> qmtl.order.v1.ExitRules
 	10, // 23: qmtl.order.v1.Target.rebalance:type_name -> qmtl.order.v1.RebalanceRule
 	2,  // 24: qmtl.order.v1.Target.clear_terms:type_name -> qmtl.order.v1.TargetTerm
-	22, // 25: qmtl.order.v1.TargetUpdate.claim:type_name -> qmtl.order.v1.GateClaim
+	23, // 25: qmtl.order.v1.TargetUpdate.claim:type_name -> qmtl.order.v1.GateClaim
 	11, // 26: qmtl.order.v1.TargetUpdate.targets:type_name -> qmtl.order.v1.Target
 	12, // 27: qmtl.order.v1.TargetUpdate.ends:type_name -> qmtl.order.v1.FeedRow
 	13, // 28: qmtl.order.v1.TargetUpdate.wanted:type_name -> qmtl.order.v1.WantedOrders
-	23, // 29: qmtl.order.v1.TargetResult.reason:type_name -> qmtl.type.v1.Reason
-	16, // 30: qmtl.order.v1.TargetResult.reduced_to:type_name -> qmtl.type.v1.Decimal
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	14, // 29: qmtl.order.v1.TargetUpdate.signal_gaps:type_name -> qmtl.order.v1.SignalGap
+	24, // 30: qmtl.order.v1.TargetResult.reason:type_name -> qmtl.type.v1.Reason
+	17, // 31: qmtl.order.v1.TargetResult.reduced_to:type_name -> qmtl.type.v1.Decimal
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_order_v1_target_proto_init() }
@@ -1567,7 +1674,7 @@ func file_qmtl_order_v1_target_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_order_v1_target_proto_rawDesc), len(file_qmtl_order_v1_target_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

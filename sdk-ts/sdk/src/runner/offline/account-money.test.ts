@@ -1,4 +1,4 @@
-import { column, Runner, Strategy, StreamInput, WeightTargetNode } from "@qmtl/sdk"; // as a strategy's file has it
+import { column, type Rebalance, Runner, Strategy, StreamInput, WeightTargetNode } from "@qmtl/sdk"; // as a strategy's file has it
 import { type BuiltBars, barsProject, constantBars, withColumn } from "@qmtl/sdk/testing";
 import { describe, expect, test } from "vitest";
 import { accountSchema, instrumentSchema } from "../../config/data-sections.ts";
@@ -7,12 +7,18 @@ const day = { interval: "1d", period: 1 } as const;
 
 /** Column w of the file as its target. */
 class Hold extends Strategy {
+  readonly #rebalance: Rebalance | undefined;
+  constructor(rebalance?: Rebalance) {
+    super();
+    this.#rebalance = rebalance;
+  }
   override setup(): void {
     const columns = ["open", "high", "low", "close", "w"];
     const bars = new StreamInput({ source: "x", columns, ...day });
     const bounds = { weightMin: -10, weightMax: 10, step: 0 };
+    const rebalance = this.#rebalance;
     this.addNodes([
-      new WeightTargetNode({ signal: column(bars, "w"), instrument: "X", ...bounds }),
+      new WeightTargetNode({ signal: column(bars, "w"), instrument: "X", ...bounds, rebalance }),
     ]);
   }
 }
@@ -41,13 +47,18 @@ function closes(values: readonly number[], weights: readonly number[]): BuiltBar
 type Section = Readonly<Record<string, unknown>>;
 
 /** A run on an account that pays no costs and begins with 1,000, unless `account` says otherwise. */
-async function run(bars: BuiltBars, account: Section = {}, instrument: Section = {}) {
+async function run(
+  bars: BuiltBars,
+  account: Section = {},
+  instrument: Section = {},
+  rebalance?: Rebalance,
+) {
   await using project = await barsProject({ x: bars }, { instruments: { X: {} } });
   const { config } = project;
   const X = instrumentSchema.parse({ mark_source: "x", ...instrument });
   const free = { initial_cash: "1000", fee_bps: 0, half_spread_bps: 0, instruments: ["X"] };
   const main = accountSchema.parse({ ...free, ...account });
-  return await Runner.offline(Hold, {
+  return await Runner.offline(new Hold(rebalance), {
     config: { ...config, instruments: { X }, accounts: { main } },
   });
 }
@@ -243,6 +254,25 @@ describe("the limits of an account hold in a backtest", () => {
       ["sell", 4, 100],
     ]);
   });
+});
+
+test("a target with a drift is made up for once the limits of the account allow it, any other when it changes", async () => {
+  // 7 units at first; the 8th is above the limit until the price has fallen.
+  const bars = closes([100, 100, 100, 90, 90], [0.7, 0.8, 0.8, 0.8, 0.8]);
+  const account = { limits: { max_gross_notional: "750" } };
+
+  const kept = await run(bars, account);
+  const drifting = await run(bars, account, {}, { drift: 0.3 });
+
+  expect(traded(kept)).toEqual([["buy", 7, 100]]);
+  expect(traded(drifting)).toEqual([
+    ["buy", 7, 100],
+    ["buy", 1, 90],
+  ]);
+  expect(refused(drifting)).toEqual([
+    [1, "OVER_LIMIT"],
+    [1, "OVER_LIMIT"],
+  ]);
 });
 
 describe("prices of 0 and below", () => {

@@ -61,7 +61,7 @@ export interface OfflineTrading {
  * Midnights since the bars before are charged before that, on what was held until then, and funding and a midnight of
  * this very moment after it, in this order. A row of funding that ends between bars is such a moment, too.
  * Then the targets are taken that changed, are to be sized again or, where a bar of their instrument ended, have strayed
- * from what is held. Each is sized at its instrument's last close with the equity that the whole account has at this
+ * from what is held or, with a drift, miss orders that a limit refused. Each is sized at its instrument's last close with the equity that the whole account has at this
  * moment, those that reduce first, then in the order of the market, and its order fills at the open of the first bar of
  * the instrument that begins from then on. Then equity and exposure are recorded, if a bar ended. Target rows that end
  * before the first bar are taken at its end. Once the equity is 0 or less nothing trades any more.
@@ -279,8 +279,10 @@ class TradingRun {
         this.#events.push({ kind: "signal", signal: signalOf(target) });
       }
     }
-    target.isStray = target.replay.endedAt(nowMs) && this.#account.isStray(target.place);
-    if (!target.isTaken || target.isStray) this.#open.push(target);
+    const isMarked = target.replay.endedAt(nowMs);
+    target.isStray = isMarked && this.#account.isStray(target.place);
+    const isShort = isMarked && this.#account.isShort(target.place);
+    if (!target.isTaken || target.isStray || isShort) this.#open.push(target);
   }
 
   /** Takes the targets of a moment. A value that could not be sized, for lack of a mark, is tried again. */

@@ -2,6 +2,7 @@ import type { ExecutionDomain } from "@qmtl/core/gate";
 import { pause, reconnectDelayMs, systemClock, TicketKeeper } from "../../control/index.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
+import { coverRunning } from "./covered-strategies.ts";
 import { HostedStrategy } from "./orders/hosted-strategy.ts";
 import { type RunCounts, RunParts } from "./run-parts.ts";
 import { ConnectionMonitor } from "./session/connection-monitor.ts";
@@ -308,7 +309,13 @@ class HostedRun implements OngoingRun {
     for (const { reports } of strategies) {
       reports.event("taken_out", `${given.message}; the other strategies go on`);
     }
-    this.#parts?.swap.takeOut(strategies);
+    const parts = this.#parts;
+    if (parts === undefined) return;
+    parts.swap.takeOut(strategies);
+    const [clock, signal] = [this.#clock, this.#stopping.signal];
+    this.#tasks.track(
+      coverRunning(parts, { tickets: this.#tickets, clock, signal }, () => this.#running),
+    );
   }
 
   #failed(given: Error): void {

@@ -1,6 +1,7 @@
 import {
   column,
   ProcessingNode,
+  type Rebalance,
   Runner,
   type StaleSignal,
   Strategy,
@@ -14,8 +15,8 @@ import {
   FakeGateway,
   withColumn,
 } from "@qmtl/sdk/testing";
-import { describe, expect, test } from "vitest";
-import { ManualClock } from "../../testing/index.ts";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { ManualClock, waitUntil } from "../../testing/index.ts";
 import { SignalMonitor } from "./orders/signal-monitor.ts";
 import { RunReporter } from "./session/run-reporter.ts";
 
@@ -26,6 +27,7 @@ class Pair extends Strategy {
   static readonly module = import.meta.url;
   static first: "x" | "y" = "x";
   static stale: Partial<StaleSignal> = {};
+  static rebalance: Rebalance | undefined;
   readonly told: [string, number][] = [];
 
   override setup(): void {
@@ -36,8 +38,8 @@ class Pair extends Strategy {
       w.x.latest() > w.y.latest() ? 1 : 0;
     const inputs = Pair.first === "x" ? { x, y } : { y, x };
     const xs = new ProcessingNode({ name: "xs", inputs, period: 1, compute });
-    const { stale } = Pair;
-    this.addNodes([new WeightTargetNode({ signal: xs, instrument: "X", stale })]);
+    const { stale, rebalance } = Pair;
+    this.addNodes([new WeightTargetNode({ signal: xs, instrument: "X", stale, rebalance })]);
   }
 
   override onSignal({ bucketEndMs, target }: { bucketEndMs: number; target: number }): void {
@@ -68,17 +70,21 @@ async function pairInWorld(first: "x" | "y", stale: Partial<StaleSignal>, y = fl
   strategy.told.length = 0; // those of the backtest
   await session.done;
   const silent = problems.filter((problem) => problem.startsWith("signal of"));
-  return { told: strategy.told, silent, status: session.status() };
+  const last = gateway.targets.at(-1)!.update;
+  return { told: strategy.told, silent, status: session.status(), last };
 }
 
 describe.each(["x", "y"] as const)("online, with %s as the first input", (first) => {
   test("a target whose second feed ends says so after five buckets, and again when the number has doubled", async () => {
-    const { told, silent, status } = await pairInWorld(first, {});
+    const { told, silent, status, last } = await pairInWorld(first, {});
 
     const text = (missed: number) =>
       `signal of target(xs,X): no value for ${missed} of ${20 + missed} buckets, since 2020-01-20, because source y has none`;
     expect(silent).toEqual([text(5), text(10), text(20)]);
     expect(status.signalStale).toEqual({ X: 20 });
+    expect(last.signalGaps).toMatchObject([
+      { strategyId: "s-Pair", instrument: "X", target: "target(xs,X)", buckets: 20n, source: "y" },
+    ]);
     expect(told).toEqual([["2020-01-02", 1]]); // it holds
   });
 
@@ -100,10 +106,44 @@ describe.each(["x", "y"] as const)("online, with %s as the first input", (first)
 test("a hole that ends is counted from 0 again", async () => {
   const holed = withColumn(flat(40), "close", (row) => (row >= 20 && row < 26 ? Number.NaN : 50));
 
-  const { silent, status } = await pairInWorld("x", {}, holed);
+  const { silent, status, last } = await pairInWorld("x", {}, holed);
 
   expect(silent).toHaveLength(1);
   expect(status.signalStale).toEqual({ X: 0 });
+  expect(last.signalGaps).toEqual([]);
+});
+
+test("a gate that arms while a target has no signal yet states none, and what is held stays", async () => {
+  const late = barsOfCloses(new Array<number>(10).fill(50), { from: "2020-01-31" });
+  Pair.first = "x";
+  Pair.stale = {};
+  Pair.rebalance = { drift: 0.05 };
+  onTestFinished(() => {
+    Pair.rebalance = undefined;
+  });
+  await using project = await barsProject(
+    { x: rising, y: late },
+    { instruments: { X: { source: "x" } } },
+  );
+  const gateway = new FakeGateway();
+  gateway.advance(20);
+  await using session = await Runner.session(new Pair(), {
+    worldId: gateway.worldId,
+    config: project.config,
+    connection: gateway.connection(),
+  });
+  await waitUntil(() => session.status().row === 20, "row 20 decided");
+  gateway.setGate(true, "paper");
+  await waitUntil(() => session.status().armed, "the gate opens");
+  gateway.advance(25);
+  await waitUntil(() => session.status().row === 25, "row 25 decided");
+  const early = gateway.targets.flatMap(({ update }) => update.targets);
+  gateway.advance(Number.POSITIVE_INFINITY);
+  await session.done;
+
+  expect(early).toEqual([]);
+  const stated = gateway.targets.flatMap(({ update }) => update.targets);
+  expect(stated[0]).toMatchObject({ row: 30n, size: { value: 1 } });
 });
 
 test("warming up is not reported, and a source that never had a value is", () => {

@@ -262,6 +262,41 @@ describe("a worker", () => {
     expect(last.strategyIds).toEqual(["s-A", "s-B"]);
   });
 
+  test("its next ticket does not cover a strategy that was taken out, and it does not speak of it any more", async () => {
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows - 1);
+    const strategies = [...waves("A", "B"), new Wave("odd", 60, "own")];
+    const { worker, events, problems } = await work(gateway, strategies);
+    await waitUntil(() => gateway.runners.size === 1, "the worker in the runner set");
+    gateway.setGate(true, "paper");
+    await waitUntil(() => worker.status().strategies.every(({ armed }) => armed), "the gates open");
+    expect(gateway.coveredBy("worker")).toEqual(["s-A", "s-B", "s-odd"]);
+
+    gateway.advance(historyRows + 25);
+    await waitUntil(
+      () => gateway.coveredBy("worker").join() === "s-A,s-B",
+      "a ticket for those that run",
+    );
+    const leases = gateway.leasesGiven;
+    await waitUntil(() => gateway.leasesGiven > leases + 1, "leases under it");
+    const before = gateway.targets.length;
+    gateway.advance(Number.POSITIVE_INFINITY);
+    await worker.done;
+
+    const after = gateway.targets.slice(before).map(({ update }) => update);
+    expect(after.length).toBeGreaterThan(3);
+    for (const { strategyIds, wanted } of after) {
+      expect(strategyIds).toEqual(["s-A", "s-B"]);
+      expect(wanted.map(({ strategyId }) => strategyId)).toEqual(["s-A", "s-B"]);
+    }
+    expect(endedRows(gateway)).toEqual(feedRowNumbers);
+    for (const name of ["A", "B"]) {
+      const own = events.filter(({ strategy }) => strategy === name).map(({ kind }) => kind);
+      expect(own.filter((kind) => kind === "gate_shut")).toEqual([]);
+    }
+    expect(problems).toEqual([]);
+  });
+
   test("takes out every strategy that has the node that throws, and fails when none is left", async () => {
     const gateway = new FakeGateway();
     const strategies = [new Wave("A", 60, "shared"), new Wave("B", 70, "shared")];

@@ -92,6 +92,12 @@ export class BookedMarks {
     return Math.max(...[...this.#rows.values()].map(({ bucket }) => bucket));
   }
 
+  /** Latest end of a row of any source, of bars or of funding; −∞ before the first. */
+  get lastRowMs(): number {
+    const funded = [...this.#funded.values()].map(({ bucket }) => bucket);
+    return Math.max(this.lastEndMs, ...funded);
+  }
+
   sources(): ReadonlySet<string> {
     return new Set([...this.#rows.keys(), ...this.#funded.keys()]);
   }

@@ -17,6 +17,10 @@ test("of a session with several strategies each one's wanted orders are its own,
   acks.plan(end("worker", { strategies: ["A"], wanted: 8, wantedBy: { A: 3, B: 5, C: 0 } }));
 
   expect(["A", "B", "C"].map((id) => acks.wantedOf("w", id).wanted)).toEqual([6, 5, 0]);
+
+  acks.plan(end("worker", { strategies: ["A"], wanted: 4, wantedBy: { A: 4 } }));
+
+  expect(["A", "B", "C"].map((id) => acks.wantedOf("w", id).wanted)).toEqual([7, 5, 0]);
 });
 
 test("orders that a session with several strategies does not divide are counted as none of them", () => {

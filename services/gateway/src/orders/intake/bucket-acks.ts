@@ -29,10 +29,13 @@ export class BucketAcks implements StatedTimes {
   plan(end: StatedEnd): ((tx: Tx) => Promise<void>) | undefined {
     const key = `${end.world}\n${end.sessionId}`;
     const before = this.#stated.get(key);
-    const { world, sessionId, strategies, wanted, wantedBy, evaluations } = end;
-    this.#stated.set(key, { world, sessionId, strategies, wanted, wantedBy, evaluations });
+    const { world, sessionId, strategies, wanted, evaluations } = end;
+    // A strategy that was taken out of its runner may be left out of what comes later: what it wanted stays.
+    const wantedBy = { ...before?.wantedBy, ...end.wantedBy };
+    const next = { world, sessionId, strategies, wanted, wantedBy, evaluations };
+    this.#stated.set(key, next);
     if (before?.wanted === wanted || (before === undefined && wanted === 0)) return undefined;
-    return (tx) => writeWantedOrders(tx, end);
+    return (tx) => writeWantedOrders(tx, next);
   }
 
   /** A strategy's runner ended a bucket. */
@@ -65,7 +68,6 @@ export class BucketAcks implements StatedTimes {
     let evaluations: Readonly<Record<string, number>> = {};
     for (const end of this.#stated.values()) {
       const own = end.wantedBy[strategy];
-      // A strategy that was taken out of its runner is in no later report of it but for what it wanted before.
       if (end.world !== world || (own === undefined && !end.strategies.includes(strategy)))
         continue;
       wanted += own ?? (end.strategies.length > 1 ? 0 : end.wanted);

@@ -80,9 +80,11 @@ export class DirectOrderIntake {
       const before = await this.#kept(call);
       if (before !== undefined) return before;
       const world = await worlds.open(call.world);
+      const closed = [source, ...router.market.sources()].map((name) => barrier.closedMs(name));
       return takeDirectOrders(router, {
         ...call,
         world,
+        closedMs: Math.max(...closed),
         keep: (verdicts) => this.#keep(call, verdicts),
       });
     });

@@ -170,6 +170,32 @@ test("a bucket that closed before the gate opened, or has not closed yet, gives 
   expect(await reasonAt(2)).toBe("");
 });
 
+test("in a slice of funding alone an order is taken at the last mark, as a target is", async () => {
+  const [spx] = paperAccount.instruments;
+  await open({ ...paperAccount, instruments: [{ ...spx!, fundingSource: "rates" }] });
+  const bucket = bucketOf(1) + 8 * 3_600_000;
+  const rate = { source: "rates", instrument: "SPX", row: 0, bucketEndMs: bucket, rate: 0.001 };
+  const early = await only({ quantity: "1" }, { bucket });
+  await bench.orders.onBars([rate]);
+
+  const taken = await only({ quantity: "1" }, { bucket });
+  const target = await bench.end("A", 1, 0.5, { bucket });
+
+  expect(early).toMatchObject({ accepted: false, reason: "MARK_INVALID" });
+  expect(taken).toMatchObject({ accepted: true, reason: "" });
+  expect(target.results).toMatchObject([{ accepted: true, reason: "" }]);
+});
+
+test("in a slice of a feed that nothing is booked from an order is taken at the last mark", async () => {
+  await open();
+  const bucket = bucketOf(1) + 3_600_000;
+  const early = await only({ quantity: "1" }, { bucket });
+  bench.closedMs = bucket;
+
+  expect(early).toMatchObject({ accepted: false, reason: "MARK_INVALID" });
+  expect(await only({ quantity: "1" }, { bucket })).toMatchObject({ accepted: true, reason: "" });
+});
+
 test("a halt refuses, and what it refused is not sent when it is cleared", async () => {
   await open();
   const scope = { scope: "strategy", target: "A" } as const;

@@ -63,6 +63,8 @@ interface DirectOrderTurn {
   readonly isArmed: boolean;
   readonly orders: readonly StatedOrder[];
   readonly requestId: string;
+  /** Up to when buckets have closed in the timeline of the account's feeds, milliseconds; see `BarrierEnds.closedMs`. */
+  readonly closedMs: number;
   /** Stores the verdicts in the transaction that journals the orders. */
   readonly keep: (verdicts: readonly DirectOrderVerdict[]) => (tx: Tx) => Promise<void>;
 }
@@ -169,12 +171,13 @@ function refuse(
 
 /**
  * A bucket must have closed within `max_lag`, have a mark and, if its order needs the gate, have closed after the gate
- * opened.
+ * opened. The mark may be that of an earlier bucket, as for a target: in a slice of other feeds, or of funding alone, the
+ * instrument has no bar.
  */
 function refuseBucket(
   router: AccountRouter,
   gate: WorldGate,
-  { world }: DirectOrderTurn,
+  { world, closedMs }: DirectOrderTurn,
   order: StatedOrder,
 ): string | undefined {
   const { instrument, bucket } = order;
@@ -185,7 +188,7 @@ function refuseBucket(
   }
   if (now - bucket > world.maxLagMs) return "BUCKET_STALE";
   const hasMark =
-    bucket <= Math.max(now, router.market.lastEndMs) &&
+    bucket <= Math.max(now, closedMs, router.market.lastRowMs) &&
     router.market.closeAt(instrument, bucket) !== undefined;
   return hasMark ? undefined : "MARK_INVALID";
 }

@@ -9,6 +9,7 @@ import type { BucketAcks } from "./bucket-acks.ts";
 import { DeclaredWeights, type SubmittedStrategies } from "./declared-weights.ts";
 import type { FeedRows } from "./feed-rows.ts";
 import { checkKnownRow } from "./known-row.ts";
+import type { SignalGap, SignalGaps } from "./signal-gaps.ts";
 import {
   type StatedTarget,
   type TargetsTurn,
@@ -31,12 +32,15 @@ export interface TargetsCall {
   readonly wantedBy: Readonly<Record<string, number>>;
   readonly strategies: readonly string[];
   readonly evaluations: Readonly<Record<string, number>>;
+  /** Targets of `strategies` that have had no signal for long. */
+  readonly signalGaps: readonly SignalGap[];
 }
 
 interface TargetIntakePorts {
   readonly worlds: WorldRegistry;
   readonly feeds: FeedRows;
   readonly acks: BucketAcks;
+  readonly signals: Pick<SignalGaps, "stated">;
   readonly barrier: BarrierEnds;
   readonly logger: Logger;
   readonly strategies: Pick<SubmittedStrategies, "weightBounds">;
@@ -131,7 +135,8 @@ export class TargetIntake {
   async set(call: TargetsCall, session: SessionScope, waitMs: number): Promise<TakenTargets> {
     const { barrier, feeds } = this.#ports;
     const stated = call.targets.map((one) => one.strategy);
-    const strategies = [...call.strategies, ...stated, ...Object.keys(call.wantedBy)];
+    const silent = call.signalGaps.map((gap) => gap.strategy);
+    const strategies = [...call.strategies, ...stated, ...Object.keys(call.wantedBy), ...silent];
     checkTicketCovers(session, call.targets.length > 0 ? "trade" : "compute", strategies);
     const checks = call.ends.map((end, at) => {
       const field = `update.ends[${at}]`;
@@ -142,6 +147,7 @@ export class TargetIntake {
     if (call.ends.some(({ source }) => barrier.isReplayed(source)))
       await barrier.end(ending, waitMs);
     else await this.#takeAlone(ending, waitMs);
+    this.#ports.signals.stated(call.world, call.strategies, call.signalGaps);
     const booked = call.ends.map(({ source }) => ({ source, row: feeds.bookedRow(source) }));
     return { verdicts: ending.verdicts, booked };
   }

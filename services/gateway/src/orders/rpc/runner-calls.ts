@@ -134,6 +134,9 @@ export function targetsCallFrom(
       shared: Number(update.sharedEvaluations),
       own: Number(update.ownEvaluations),
     },
+    signalGaps: update.signalGaps.map(({ strategyId, instrument, buckets, target, source }) => {
+      return { strategy: strategyId, instrument, buckets: Number(buckets), target, source };
+    }),
   };
 }
 

@@ -17,7 +17,7 @@ export class StrategyOrderReader implements StrategyOrders {
 
   async read(worldId: string, strategyId: string): Promise<ExplainedOrders> {
     const state = await readStrategyState(this.#orders, this.#peer, worldId, strategyId);
-    const { halts, emitterSessionId, tier, capital, wantedOrders, sentOrders } = state;
+    const { halts, emitterSessionId, tier, capital, wantedOrders, sentOrders, signalGaps } = state;
     return {
       ...state,
       fields: {
@@ -27,6 +27,9 @@ export class StrategyOrderReader implements StrategyOrders {
         ...(capital === undefined ? {} : { capital: decimalOf(capital) }),
         wantedOrders: BigInt(wantedOrders),
         sentOrders: BigInt(sentOrders),
+        signalGaps: signalGaps.map(({ strategy, buckets, ...gap }) => {
+          return { ...gap, strategyId: strategy, buckets: BigInt(buckets) };
+        }),
       },
     };
   }

@@ -119,6 +119,8 @@ export class OrderBench {
   declared: ReadonlyMap<string, readonly string[]> = new Map();
   /** Strategies whose bounds were read, in order. */
   readonly boundsRead: string[] = [];
+  /** Up to when buckets have closed, as the barrier knows it. */
+  closedMs = Number.NEGATIVE_INFINITY;
   /** Last row of the log, as the barrier knows it. */
   logRow = Number.POSITIVE_INFINITY;
   orders: OrderPath;
@@ -449,6 +451,7 @@ export class OrderBench {
           for (const { source, row } of call.ends)
             this.ended.push(`${source} ${call.sessionId} ${row}`);
         },
+        closedMs: () => this.closedMs,
         whyUnbooked: () => this.unbooked,
       },
       ...(this.#options.entriesPerSnapshot === undefined

@@ -13,6 +13,7 @@ from qmtl.control.v1 import gate_pb2 as _gate_pb2
 from qmtl.graph.v1 import graph_pb2 as _graph_pb2
 from qmtl.graph.v1 import submission_pb2 as _submission_pb2
 from qmtl.order.v1 import halt_pb2 as _halt_pb2
+from qmtl.order.v1 import target_pb2 as _target_pb2
 from qmtl.type.v1 import execution_pb2 as _execution_pb2
 from qmtl.type.v1 import schema_version_pb2 as _schema_version_pb2
 from qmtl.type.v1 import value_pb2 as _value_pb2
@@ -537,6 +538,8 @@ class ExplainStrategyResponse(_message.Message):
     WANTED_ORDERS_FIELD_NUMBER: _builtins.int
     SENT_ORDERS_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    SIGNAL_GAPS_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_SOURCES_FIELD_NUMBER: _builtins.int
     effective_mode: _execution_pb2.EffectiveMode.ValueType
     """Mode in force."""
     execution_domain: _execution_pb2.ExecutionDomain.ValueType
@@ -581,6 +584,16 @@ class ExplainStrategyResponse(_message.Message):
         on no account here.
         """
 
+    @_builtins.property
+    def signal_gaps(self) -> _containers.RepeatedCompositeFieldContainer[_target_pb2.SignalGap]:
+        """Targets of the strategy that have had no signal for long, as its runner reported last, since this gateway started."""
+
+    @_builtins.property
+    def waits_for_sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SLICE_WAITS_FOR_FEED: feeds for whose next row the feeds of the world wait, because nobody has offered it. If nobody
+        publishes them, no strategy of the world gets a further row until one that reads them is run.
+        """
+
     def __init__(
         self,
         *,
@@ -599,10 +612,12 @@ class ExplainStrategyResponse(_message.Message):
         wanted_orders: _builtins.int = ...,
         sent_orders: _builtins.int = ...,
         summary: _builtins.str = ...,
+        signal_gaps: _abc.Iterable[_target_pb2.SignalGap] | None = ...,
+        waits_for_sources: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capital", b"capital", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capital", b"capital", "effective_mode", b"effective_mode", "emitter_session_id", b"emitter_session_id", "evaluation_id", b"evaluation_id", "execution_domain", b"execution_domain", "gate", b"gate", "halts", b"halts", "holds", b"holds", "rules", b"rules", "schema_version", b"schema_version", "sent_orders", b"sent_orders", "summary", b"summary", "terms", b"terms", "tier", b"tier", "wanted_orders", b"wanted_orders"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capital", b"capital", "effective_mode", b"effective_mode", "emitter_session_id", b"emitter_session_id", "evaluation_id", b"evaluation_id", "execution_domain", b"execution_domain", "gate", b"gate", "halts", b"halts", "holds", b"holds", "rules", b"rules", "schema_version", b"schema_version", "sent_orders", b"sent_orders", "signal_gaps", b"signal_gaps", "summary", b"summary", "terms", b"terms", "tier", b"tier", "waits_for_sources", b"waits_for_sources", "wanted_orders", b"wanted_orders"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

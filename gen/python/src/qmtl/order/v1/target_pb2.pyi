@@ -564,6 +564,48 @@ class WantedOrders(_message.Message):
 Global___WantedOrders: _TypeAlias = WantedOrders  # noqa: Y015
 
 @_typing.final
+class SignalGap(_message.Message):
+    """Buckets in a row at which a target has had no signal, at least as many as its strategy counts as stale. It holds what is
+    held meanwhile, or has been set to 0, as its strategy says.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRATEGY_ID_FIELD_NUMBER: _builtins.int
+    INSTRUMENT_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    strategy_id: _builtins.str
+    """Strategy."""
+    instrument: _builtins.str
+    """Instrument."""
+    buckets: _builtins.int
+    """Number of these buckets, up to the last one that its runner ended."""
+    target: _builtins.str
+    """Name of the target node."""
+    source: _builtins.str
+    """Entry under `sources:` that has no value, the nearest to the target. Empty: every source has one, and a node between
+    gives none.
+    """
+    def __init__(
+        self,
+        *,
+        strategy_id: _builtins.str = ...,
+        instrument: _builtins.str = ...,
+        buckets: _builtins.int = ...,
+        target: _builtins.str = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "instrument", b"instrument", "source", b"source", "strategy_id", b"strategy_id", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignalGap: _TypeAlias = SignalGap  # noqa: Y015
+
+@_typing.final
 class TargetUpdate(_message.Message):
     """What a runner sends at the end of a bucket, on a change, and each time its gate arms."""
 
@@ -577,6 +619,7 @@ class TargetUpdate(_message.Message):
     SHARED_EVALUATIONS_FIELD_NUMBER: _builtins.int
     OWN_EVALUATIONS_FIELD_NUMBER: _builtins.int
     WANTED_FIELD_NUMBER: _builtins.int
+    SIGNAL_GAPS_FIELD_NUMBER: _builtins.int
     wanted_orders: _builtins.int
     """Orders this runner wanted while its gate was shut, since its start: of all its strategies."""
     shared_evaluations: _builtins.int
@@ -605,6 +648,10 @@ class TargetUpdate(_message.Message):
         otherwise none of them is counted as any strategy's.
         """
 
+    @_builtins.property
+    def signal_gaps(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignalGap]:
+        """Targets of `strategy_ids` without a signal. One that is not named has a signal, or has lacked it for less long."""
+
     def __init__(
         self,
         *,
@@ -616,10 +663,11 @@ class TargetUpdate(_message.Message):
         shared_evaluations: _builtins.int = ...,
         own_evaluations: _builtins.int = ...,
         wanted: _abc.Iterable[Global___WantedOrders] | None = ...,
+        signal_gaps: _abc.Iterable[Global___SignalGap] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "ends", b"ends", "own_evaluations", b"own_evaluations", "shared_evaluations", b"shared_evaluations", "strategy_ids", b"strategy_ids", "targets", b"targets", "wanted", b"wanted", "wanted_orders", b"wanted_orders"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "ends", b"ends", "own_evaluations", b"own_evaluations", "shared_evaluations", b"shared_evaluations", "signal_gaps", b"signal_gaps", "strategy_ids", b"strategy_ids", "targets", b"targets", "wanted", b"wanted", "wanted_orders", b"wanted_orders"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -176,6 +176,11 @@ export class RunnerSets {
     }
   }
 
+  /** Enters again every set that was entered, for the strategies that the ticket covers by now. */
+  enterAgain(): void {
+    this.dropped([...this.#entering.keys()]);
+  }
+
   /** Leaves all sets. */
   async leave(): Promise<void> {
     this.#stop.abort();

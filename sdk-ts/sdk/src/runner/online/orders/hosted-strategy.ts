@@ -113,6 +113,11 @@ export class HostedStrategy {
     this.#signals.take(bucket);
   }
 
+  /** Its targets that have had no signal for long. */
+  get signalGaps(): SignalMonitor["gaps"] {
+    return this.#signals.gaps;
+  }
+
   /** What is its own of the status of a run. */
   status(): Pick<
     RunStatus,

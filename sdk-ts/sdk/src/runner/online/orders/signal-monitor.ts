@@ -12,8 +12,24 @@ interface WatchedSignal {
   missed: number;
   /** End of the last bucket with a signal; NaN before the first in this run. */
   sinceMs: number;
+  /** The nearest source without a value at the last bucket; undefined if all had one. */
+  source: string | undefined;
   /** Number of `missed` at which it is reported next. */
   reportAt: number;
+}
+
+/** A target that is stale, and the nearest source without a value; empty if all have one. */
+interface StaleTarget {
+  readonly instrument: string;
+  /** Name of the target node. */
+  readonly target: string;
+  readonly buckets: number;
+  readonly source: string;
+}
+
+/** Until its first value in a run a target without one is stale only if a source has none. */
+function isWarmUp({ sinceMs, source }: WatchedSignal): boolean {
+  return Number.isNaN(sinceMs) && source === undefined;
 }
 
 /**
@@ -29,7 +45,8 @@ export class SignalMonitor {
     this.#reports = reports;
     this.#signals = targets.map((target) => {
       const reportAt = target.stale.after;
-      return { target, buckets: 0, missed: 0, sinceMs: Number.NaN, reportAt };
+      const counts = { buckets: 0, missed: 0, sinceMs: Number.NaN, source: undefined };
+      return { target, ...counts, reportAt };
     });
   }
 
@@ -38,6 +55,15 @@ export class SignalMonitor {
     return Object.fromEntries(
       this.#signals.map(({ target, missed }) => [target.instrument, missed]),
     );
+  }
+
+  /** Targets that are stale now, for the platform. Warm-up is not. */
+  get gaps(): readonly StaleTarget[] {
+    return this.#signals
+      .filter((each) => each.missed >= each.target.stale.after && !isWarmUp(each))
+      .map(({ target, missed, source = "" }) => {
+        return { instrument: target.instrument, target: target.name, buckets: missed, source };
+      });
   }
 
   /** Takes the next bucket. */
@@ -53,8 +79,8 @@ export class SignalMonitor {
         return;
       }
       each.missed++;
-      const isWarmUp = Number.isNaN(each.sinceMs) && state.source === undefined;
-      if (each.missed < each.reportAt || isWarmUp) return;
+      each.source = state.source;
+      if (each.missed < each.reportAt || isWarmUp(each)) return;
       each.reportAt = each.missed * 2;
       const { name, intervalMs, stale } = each.target;
       const { missed, buckets, sinceMs } = each;

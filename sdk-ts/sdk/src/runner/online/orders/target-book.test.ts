@@ -87,3 +87,15 @@ test("the first value is stated even if it is flat: the router may have that of 
 
   expect(targets.unsent().targets).toEqual([]);
 });
+
+test("without a signal nothing is stated, neither when the gate arms nor with the rows of a drift", () => {
+  const targets = decided(Number.NaN, { drift: 0.05 });
+  targets.restate();
+  expect(targets.unsent().targets).toEqual([]);
+
+  targets.decide(bucket(Number.NaN, 7));
+  expect(targets.unsent().targets).toEqual([]);
+  targets.decide(bucket(0.5, 8));
+
+  expect(targets.unsent()).toMatchObject({ values: [0.5], sizedRows: [8] });
+});

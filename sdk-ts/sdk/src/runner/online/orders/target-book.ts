@@ -46,8 +46,9 @@ export class TargetBook {
   }
 
   /**
-   * Takes the values and sized rows of a bucket; NaN keeps the previous one. The first value is stated in any case. A target with a drift is stated again with
-   * each row of its feed, because it is then that the router compares what is held with it.
+   * Takes the values and sized rows of a bucket; NaN keeps the previous one. The first value is stated in any case, and
+   * nothing before it: without a signal, what is held is held. A target with a drift is stated again with each row of its
+   * feed, because it is then that the router compares what is held with it.
    */
   decide({
     targets: values,
@@ -58,13 +59,18 @@ export class TargetBook {
       const value = standing(values[at], each.value);
       const sizedRow = standing(sizedRows[at], each.sizedRow);
       const isFirst = !each.isKnown && !Number.isNaN(values[at] ?? Number.NaN);
+      each.isKnown ||= isFirst;
       if (isFirst || value !== each.value || sizedRow !== each.sizedRow) {
-        each.isUnsent = true;
+        each.isUnsent = each.isKnown;
         each.isCheck = false;
       }
-      each.isKnown ||= isFirst;
       const { drift, markSource } = each.target;
-      if (drift > 0 && !each.isUnsent && ends.some(({ source }) => source === markSource)) {
+      if (
+        drift > 0 &&
+        each.isKnown &&
+        !each.isUnsent &&
+        ends.some(({ source }) => source === markSource)
+      ) {
         each.isUnsent = true;
         each.isCheck = true;
       }
@@ -74,11 +80,11 @@ export class TargetBook {
     });
   }
 
-  /** Marks all targets to be stated again. */
+  /** Marks all targets that have had a value to be stated again. */
   restate(): void {
     this.#restated++;
     for (const each of this.all) {
-      each.isUnsent = true;
+      each.isUnsent = each.isKnown;
       each.isCheck = false;
     }
   }

@@ -331,7 +331,7 @@ function targetUpdate(
   { slice, ends, stated }: TargetsContent,
 ): MessageInitShape<typeof TargetUpdateSchema> {
   const running = strategies.filter(({ isOut }) => !isOut);
-  const wanted = strategies.map(({ strategyId, state: { wantedOrders: count } }) => {
+  const wanted = running.map(({ strategyId, state: { wantedOrders: count } }) => {
     return { strategyId, count: BigInt(count) };
   });
   const bucketEndTime = timestampFromMs(slice.bucketEndMs);
@@ -361,7 +361,10 @@ function targetUpdate(
     strategyIds: running.map(({ strategyId }) => strategyId),
     wantedOrders: wanted.reduce((sum, { count }) => sum + count, 0n),
     // Of one strategy, they are all its own.
-    wanted: wanted.length > 1 ? wanted : [],
+    wanted: strategies.length > 1 ? wanted : [],
+    signalGaps: running.flatMap(({ strategyId, signalGaps }) =>
+      signalGaps.map(({ buckets, ...gap }) => ({ ...gap, strategyId, buckets: BigInt(buckets) })),
+    ),
     sharedEvaluations: BigInt(evaluations.shared),
     ownEvaluations: BigInt(evaluations.own),
   };

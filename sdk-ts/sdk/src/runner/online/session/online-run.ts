@@ -56,7 +56,7 @@ interface StrategyStatus {
   readonly target: number;
   /** Weight of every target, by instrument. */
   readonly targets: Readonly<Record<string, number>>;
-  /** Metric `signal_stale`: buckets in a row at which a target has had no signal, by instrument; 0 while it has one. */
+  /** Buckets in a row at which a target has had no signal, by instrument; 0 while it has one. */
   readonly signalStale: Readonly<Record<string, number>>;
   /** Number of orders that the strategy wanted while its gate was shut. */
   readonly wantedOrders: number;

@@ -70,19 +70,14 @@ class FrameWatch {
     this.#times = times;
   }
 
-  async *sent(frames: Parameters<Attach>[0]): AsyncGenerator<Frame> {
-    for await (const frame of frames) {
-      const { body } = frame;
+  sent(frames: Parameters<Attach>[0]): AsyncIterable<Frame> {
+    return noting(frames, ({ body }) => {
       if (body?.case === "end") this.#ending(body.value);
-      yield frame;
-    }
+    });
   }
 
-  async *received(frames: AsyncIterable<OwnerFrame>): AsyncGenerator<OwnerFrame> {
-    for await (const frame of frames) {
-      this.#take(frame);
-      yield frame;
-    }
+  received(frames: AsyncIterable<OwnerFrame>): AsyncIterable<OwnerFrame> {
+    return noting(frames, (frame) => this.#take(frame));
   }
 
   #ending({ number = 0n, update }: FrameEnd): void {
@@ -106,4 +101,24 @@ class FrameWatch {
     this.#times.targetToAccepted.push(nowMs - sent.startMs);
     if (sent.cameMs !== undefined) this.#times.barToAccepted.push(nowMs - sent.cameMs);
   }
+}
+
+/** The same items, noted as they pass: without a generator, which would cost more than what it notes. */
+function noting<T>(items: AsyncIterable<T>, note: (item: T) => void): AsyncIterable<T> {
+  const noted = (result: IteratorResult<T, unknown>): IteratorResult<T, void> => {
+    if (result.done === true) return { done: true, value: undefined };
+    note(result.value);
+    return result;
+  };
+  const begin = (): AsyncIterator<T, void> => {
+    const inner = items[Symbol.asyncIterator]();
+    return {
+      next: () => inner.next().then(noted),
+      return: async () => {
+        await inner.return?.();
+        return { done: true, value: undefined };
+      },
+    };
+  };
+  return { [Symbol.asyncIterator]: begin };
 }

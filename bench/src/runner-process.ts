@@ -16,7 +16,7 @@ export interface RunnerSetup {
 /** What a runner process has done and used since it started. */
 export interface RunnerReport {
   readonly times: OrderTimes;
-  /** Processor time, milliseconds. */
+  /** Processor time without the garbage collections that reports ask for, milliseconds. */
   readonly cpuMs: number;
   /** Resident memory of the process, bytes. */
   readonly rssBytes: number;

@@ -1,5 +1,5 @@
 import { uptime } from "node:os";
-import { readClocks } from "@qmtl/core/gate";
+import { clockReader } from "@qmtl/core/gate";
 import type { RunOptions } from "@qmtl/sdk";
 
 /** Waits in this range are a strategy's pauses before it reconnects, and its renewals of node leases, milliseconds. */
@@ -13,12 +13,11 @@ const CUT_MS = 300;
  */
 export const quickClock: NonNullable<RunOptions["clock"]> = {
   nowMs: () => Date.now(),
-  reading: () =>
-    readClocks({
-      monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
-      uptimeMs: () => uptime() * 1000,
-      wallMs: () => Date.now(),
-    }),
+  reading: clockReader({
+    monotonicMs: () => performance.now(),
+    uptimeMs: () => uptime() * 1000,
+    wallMs: () => Date.now(),
+  }),
   setTimer(callback, delayMs) {
     const isLong = delayMs >= LONG_MS_MIN && delayMs <= LONG_MS_MAX;
     const timer = setTimeout(callback, isLong ? CUT_MS : delayMs);

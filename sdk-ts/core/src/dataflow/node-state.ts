@@ -12,8 +12,9 @@ export function saveNode(engine: Engine, node: number): Uint8Array {
   for (const each of [...served, lane]) {
     const state = engine.kernel(each)?.save();
     if (state !== undefined) for (const value of state) numbers.push(value);
-    numbers.push(...guardedTail(engine, each));
+    for (const value of guardedTail(engine, each)) numbers.push(value);
   }
+  if (numbers.length === 0) return new Uint8Array();
   const bytes = new Uint8Array(numbers.length * BYTES);
   const view = new DataView(bytes.buffer);
   numbers.forEach((value, k) => {

@@ -255,8 +255,8 @@ export class AccountCore {
 
   /** See {@link OrderRouter.missingLots}; 0 without a book. */
   missingLots(id: BookId): number {
-    const book = this.book(id);
-    return book == null ? 0 : this.#router.missingLots(book);
+    const book = this.#core.ledger.findBook(id);
+    return book === undefined ? 0 : this.#router.missingLots(book);
   }
 
   #cancel(scope: RouterScope, protective: boolean): RouterEffect[] {

@@ -104,7 +104,9 @@ function onRecord(
       effects: [{ kind: "restore", seq: fold.seq, nextRow: fold.nextRow }],
     };
   }
-  const window = state.window.filter((sent) => (sent.seq ?? -1) >= fold.seq);
+  // Seqs in the window follow one another.
+  const first = state.window.findIndex((sent) => (sent.seq ?? -1) >= fold.seq);
+  const window = first < 0 ? [] : state.window.slice(first);
   return finishRelease({ ...next, window, lastSendMs: nowMs });
 }
 

@@ -1,5 +1,5 @@
 import { uptime } from "node:os";
-import { type ClockReading, elapsedMs, readClocks } from "@qmtl/core/gate";
+import { type ClockReading, clockReader, elapsedMs } from "@qmtl/core/gate";
 
 /** A timer that has been set. */
 export interface SdkTimer {
@@ -19,12 +19,11 @@ export interface SdkClock {
 /** The clocks of this machine. */
 export const systemClock: SdkClock = {
   nowMs: () => Date.now(),
-  reading: () =>
-    readClocks({
-      monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
-      uptimeMs: () => uptime() * 1000,
-      wallMs: () => Date.now(),
-    }),
+  reading: clockReader({
+    monotonicMs: () => performance.now(),
+    uptimeMs: () => uptime() * 1000,
+    wallMs: () => Date.now(),
+  }),
   setTimer(callback, delayMs) {
     const timer = setTimeout(callback, delayMs);
     return { cancel: () => clearTimeout(timer) };

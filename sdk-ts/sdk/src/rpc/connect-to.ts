@@ -12,6 +12,7 @@ import { clientOf } from "./client-of.ts";
 import { qmtlErrorFrom } from "./error-details.ts";
 import type { HeadersInit } from "./grpc-metadata.ts";
 import { createGrpcTransport } from "./leader-transport.ts";
+import { relay } from "./relay.ts";
 import { FIRST_VERSION, type VersionRange } from "./schema-version.ts";
 import type { GrpcTransport } from "./transport.ts";
 
@@ -100,9 +101,10 @@ export function dressTransport(inner: Transport, dressing: CallDressing): Transp
       input: AsyncIterable<MessageInitShape<I>>,
     ) {
       try {
-        const stated = eachWithRange(method.input, input, rangeOf(method));
+        const range = rangeOf(method);
+        const stated = relay(input, (each) => withRange(method.input, each, range));
         const answer = await inner.stream(method, signal, timeoutMs, headersOf(header), stated);
-        return { ...answer, message: refusing(answer.message) };
+        return { ...answer, message: relay(answer.message, (each) => each, refuse) };
       } catch (failure) {
         throw qmtlErrorFrom(failure);
       }
@@ -140,18 +142,6 @@ function withRange<I extends DescMessage>(
   return Object.assign({}, input, { schemaVersion });
 }
 
-async function* eachWithRange<I extends DescMessage>(
-  desc: I,
-  inputs: AsyncIterable<MessageInitShape<I>>,
-  range: VersionRange,
-): AsyncGenerator<MessageInitShape<I>> {
-  for await (const input of inputs) yield withRange(desc, input, range);
-}
-
-async function* refusing<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
-  try {
-    yield* messages;
-  } catch (failure) {
-    throw qmtlErrorFrom(failure);
-  }
+function refuse(failure: unknown): never {
+  throw qmtlErrorFrom(failure);
 }

@@ -114,36 +114,59 @@ export class StreamCall<I, O> implements AsyncIterable<O> {
     this.#writable = undefined;
   }
 
-  async #next(): Promise<O | undefined> {
-    for (;;) {
-      if (this.#signal?.aborted) throw ConnectError.from(this.#signal.reason, Code.Canceled);
-      if (this.#sendFailure !== undefined) throw this.#sendFailure;
-      const message = this.#ready.shift();
-      if (message !== undefined) {
-        if (this.#ready.length < READ_AHEAD_MAX / 2 && this.#wire.isPaused()) this.#wire.resume();
-        return message;
+  /** Reads the next message; one that is there already costs one promise. One read at a time. */
+  #next(): Promise<IteratorResult<O, void>> {
+    if (this.#stopped) return Promise.resolve(over);
+    const isFailed = this.#signal?.aborted === true || this.#sendFailure !== undefined;
+    const message = isFailed ? undefined : this.#shift();
+    return message === undefined ? this.#wait() : Promise.resolve({ done: false, value: message });
+  }
+
+  #shift(): O | undefined {
+    const message = this.#ready.shift();
+    if (message !== undefined && this.#ready.length < READ_AHEAD_MAX / 2 && this.#wire.isPaused())
+      this.#wire.resume();
+    return message;
+  }
+
+  async #wait(): Promise<IteratorResult<O, void>> {
+    try {
+      for (;;) {
+        if (this.#signal?.aborted) throw ConnectError.from(this.#signal.reason, Code.Canceled);
+        if (this.#sendFailure !== undefined) throw this.#sendFailure;
+        const message = this.#shift();
+        if (message !== undefined) return { done: false, value: message };
+        if (this.#ended && this.#status !== undefined) {
+          if (this.#status.code !== GrpcCode.OK) throw connectErrorFromGrpc(this.#status);
+          this.#leave();
+          return over;
+        }
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
       }
-      if (this.#ended && this.#status !== undefined) {
-        if (this.#status.code === GrpcCode.OK) return undefined;
-        throw connectErrorFromGrpc(this.#status);
-      }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+    } catch (failure) {
+      this.#leave();
+      throw failure;
     }
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<O, void, void> {
-    try {
-      for (;;) {
-        const message = await this.#next();
-        if (message === undefined) return;
-        yield message;
-      }
-    } finally {
-      this.#stopped = true;
-      if (this.#status === undefined) this.#wire.cancel();
-      this.#signalled();
-    }
+  /** Nobody reads any more. */
+  #leave(): void {
+    this.#stopped = true;
+    if (this.#status === undefined) this.#wire.cancel();
+    this.#signalled();
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<O, void, void> {
+    return {
+      next: () => this.#next(),
+      return: () => {
+        this.#leave();
+        return Promise.resolve(over);
+      },
+    };
   }
 }
+
+const over = { done: true, value: undefined } as const;

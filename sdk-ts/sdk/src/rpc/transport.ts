@@ -54,7 +54,9 @@ function codec<I extends DescMessage, O extends DescMessage>(method: { input: I;
       const bytes = toBinary(method.input, message);
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     },
-    decode: (bytes: Buffer): MessageShape<O> => fromBinary(method.output, bytes),
+    // A part of a Buffer costs more to make than one of a plain array, and its `slice` would keep the whole message.
+    decode: ({ buffer, byteOffset, byteLength }: Buffer): MessageShape<O> =>
+      fromBinary(method.output, new Uint8Array(buffer, byteOffset, byteLength)),
   };
 }
 

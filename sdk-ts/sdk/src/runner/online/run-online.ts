@@ -473,6 +473,8 @@ class HostedRun implements OngoingRun {
 function feedsReached({ swap }: RunParts): ReadonlySet<string> {
   const contexts = swap.current;
   if (!contexts.every(({ isWarm }) => isWarm)) return new Set();
+  const [first] = contexts;
+  if (first !== undefined && contexts.length === 1) return first.feedsReached();
   return new Set(contexts.flatMap((context) => [...context.feedsReached()]));
 }
 

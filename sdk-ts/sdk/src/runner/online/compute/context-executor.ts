@@ -56,6 +56,8 @@ export interface ExecutorListener {
 export class ContextExecutor {
   readonly #options: ContextExecutorOptions;
   #graph: MergedGraph;
+  /** Rows that others may be ahead before a source is reported as late. */
+  #staleRows: number;
   #rows: RowExchange;
   #wiring: OnlineWiring;
   #clocks: OnlineClocks;
@@ -76,6 +78,7 @@ export class ContextExecutor {
   constructor(options: ContextExecutorOptions) {
     this.#options = options;
     this.#graph = options.graph;
+    this.#staleRows = staleRowsOf(options.graph);
     this.#wiring = options.wiring;
     this.#clocks = new OnlineClocks(options.wiring.inputs);
     this.#rows = new RowExchange(options);
@@ -137,6 +140,7 @@ export class ContextExecutor {
     this.#rewired = wiring;
     if (graph === this.#graph) return;
     this.#graph = graph;
+    this.#staleRows = staleRowsOf(graph);
     this.#rows = new RowExchange({ ...this.#options, graph });
   }
 
@@ -159,8 +163,7 @@ export class ContextExecutor {
   /** No strategy stops in silence: says which source it waits for, once others have gone on without it. */
   #reportWait(): void {
     const { reports } = this.#options;
-    const targets = this.#graph.members.flatMap((member) => member.targets);
-    const rows = Math.min(...targets.map(({ stale }) => stale.after));
+    const rows = this.#staleRows;
     const late = this.#clocks.waitsFor(rows);
     if (late.length === 0) return;
     const names = late.join(", ");
@@ -183,9 +186,17 @@ export class ContextExecutor {
 
   /** Makes the executor fit the held nodes and the wiring; false while a claim, a window or rows must be waited for. */
   #prepare(): boolean {
-    const replicas = [...this.#options.replicas.values()];
-    if (replicas.some((replica) => replica.phase === "CLAIMED")) return false;
-    const held = replicas.filter((replica) => replica.isHeld);
+    const { replicas } = this.#options;
+    let heldCount = 0;
+    let isSame = !this.#mustRebuild && this.#executor !== undefined && this.#rewired === undefined;
+    for (const { phase, identity } of replicas.values()) {
+      if (phase === "CLAIMED") return false;
+      if (phase !== "RESTORING" && phase !== "HOLDING") continue;
+      heldCount++;
+      isSame &&= phase === "HOLDING" && this.#held.has(identity.nodeId);
+    }
+    if (isSame && heldCount === this.#held.size && !this.#isPrivateDone()) return true;
+    const held = [...replicas.values()].filter((replica) => replica.isHeld);
     if (this.#rewired !== undefined) {
       // Rows sent under the old wiring must be in the log first: the past is taken from there.
       if (held.some((replica) => replica.inWindow > 0)) return false;
@@ -194,16 +205,7 @@ export class ContextExecutor {
       this.#mustRebuild = true;
       this.#clocks = new OnlineClocks(this.#wiring.inputs);
       if (this.isWarm) this.#clocks.standAt(this.#endMs);
-      return this.#rebuild(held);
     }
-    const isSame =
-      !this.#mustRebuild &&
-      this.#executor !== undefined &&
-      held.length === this.#held.size &&
-      held.every(
-        (replica) => this.#held.has(replica.identity.nodeId) && replica.phase === "HOLDING",
-      );
-    if (isSame && !this.#isPrivateDone()) return true;
     return this.#rebuild(held);
   }
 
@@ -416,3 +418,8 @@ export class ContextExecutor {
 
 const noBucket: SignalState = { kind: "none" };
 const hasValue: SignalState = { kind: "value" };
+
+function staleRowsOf({ members }: MergedGraph): number {
+  const targets = members.flatMap((member) => member.targets);
+  return Math.min(...targets.map(({ stale }) => stale.after));
+}

@@ -131,12 +131,14 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   feedsReached(): ReadonlySet<string> {
     const compute = this.#compute;
     if (compute?.isWarm !== true) return new Set();
-    const found = this.#options.tags.inputs.filter((input) => {
+    const { sources, tags } = this.#options;
+    if (tags.inputs.length === 0) return sources.entries;
+    const found = tags.inputs.filter((input) => {
       const reached = inputRowEndMs(input, lastInputRow(input));
       return compute.endMs === Number.NEGATIVE_INFINITY || reached >= compute.endMs;
     });
-    const sources = [...this.#options.sources.inputs, ...found].map(({ source }) => source);
-    return new Set(sources.filter((source) => source !== ""));
+    const names = found.map(({ source }) => source).filter((source) => source !== "");
+    return new Set([...sources.entries, ...names]);
   }
 
   /** Finds the queues of the tag queries and the snapshots to begin at. */

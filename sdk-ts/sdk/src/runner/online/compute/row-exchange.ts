@@ -22,6 +22,7 @@ export class RowExchange {
   readonly #options: RowExchangeOptions;
   /** Seq of the last row of each node. */
   readonly #seqs = new Map<string, number>();
+  #wired: WiredQueues | undefined;
 
   constructor(options: RowExchangeOptions) {
     this.#options = options;
@@ -30,12 +31,12 @@ export class RowExchange {
   /** Pushes the rows others wrote; false when the plan has none on the clocks of this bucket. */
   push(executor: StepExecutor, wiring: OnlineWiring, bucket: OnlineBucket): boolean {
     const { plan } = executor;
+    const { queues } = this.#wiredBy(wiring);
     let isPushed = false;
     for (const [handle, node] of plan.nodes.entries()) {
       const row = node.supplied ? bucket.rows.get(clockKeyOf(plan, handle)) : undefined;
       if (row === undefined) continue;
-      const input = wiring.inputs.find(({ nodeId }) => nodeId === node.id);
-      const found = (input?.replica ?? this.#options.replicas.get(node.id))?.row(row);
+      const found = (queues.get(node.id) ?? this.#options.replicas.get(node.id))?.row(row);
       this.#seqs.set(node.id, found?.seq ?? 0);
       isPushed = true;
       if (found?.content === undefined) executor.pushMissing(handle, row, bucket.endMs);
@@ -73,6 +74,17 @@ export class RowExchange {
     }
   }
 
+  #wiredBy(wiring: OnlineWiring): WiredQueues {
+    if (this.#wired?.wiring !== wiring) {
+      const queues = new Map(wiring.inputs.map(({ nodeId, replica }) => [nodeId, replica]));
+      const inputs = new Map(
+        wiring.runtime.nodes.map(({ id, inputs: read }) => [id, read.map(({ node }) => node)]),
+      );
+      this.#wired = { wiring, queues, inputs };
+    }
+    return this.#wired;
+  }
+
   #content(
     executor: StepExecutor,
     wiring: OnlineWiring,
@@ -84,15 +96,27 @@ export class RowExchange {
     const { slots } = executor.plan.nodes[handle]!;
     const state = executor.save(handle);
     const isWindowShown = state.length === 0 && row % windowHashRows === 0;
-    const inputs = wiring.runtime.nodes.find((node) => node.id === id)?.inputs ?? [];
+    const inputs = this.#wiredBy(wiring).inputs.get(id) ?? [];
+    const values = new Float64Array(slots.length);
+    for (let output = 0; output < slots.length; output++)
+      values[output] = executor.value(handle, output);
     return {
       bucketEndMs,
-      values: Float64Array.from(slots, (_, output) => executor.value(handle, output)),
-      inputSeq: inputs.map((input) => this.#seqs.get(input.node) ?? 0),
+      values,
+      inputSeq: inputs.map((node) => this.#seqs.get(node) ?? 0),
       stateHash: state.length === 0 ? new Uint8Array() : shortHash(state),
       windowHash: isWindowShown ? windowHash(executor, handle) : new Uint8Array(),
     };
   }
+}
+
+/** What a wiring says of single nodes. */
+interface WiredQueues {
+  readonly wiring: OnlineWiring;
+  /** Queue of each input, by its node's id. */
+  readonly queues: ReadonlyMap<string, QueueReplica>;
+  /** Ids of the nodes that each node reads, one per port. */
+  readonly inputs: ReadonlyMap<string, readonly string[]>;
 }
 
 /** Row evaluations of an executor so far. */

@@ -65,7 +65,12 @@ export class FrameQueue implements AsyncIterable<RunnerFrame> {
     this.#signalled();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<RunnerFrame, void, void> {
+  [Symbol.asyncIterator](): AsyncIterator<RunnerFrame, void, void> {
+    return { next: () => this.#next() };
+  }
+
+  /** The next frame. One that has to be waited for comes after everything that is pushed at the same moment. */
+  async #next(): Promise<IteratorResult<RunnerFrame, void>> {
     for (;;) {
       if (this.#bodies.length === 0 && this.#computed.length > 0) this.#flush();
       const body = this.#bodies.shift();
@@ -73,12 +78,12 @@ export class FrameQueue implements AsyncIterable<RunnerFrame> {
         const ticket = this.#ticket();
         const isNew = ticket !== this.#sentTicket;
         this.#sentTicket = ticket;
-        yield isNew ? { ticket, body } : { body };
-      } else if (this.#isEnded) return;
-      else
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
+        return { done: false, value: isNew ? { ticket, body } : { body } };
+      }
+      if (this.#isEnded) return { done: true, value: undefined };
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
     }
   }
 

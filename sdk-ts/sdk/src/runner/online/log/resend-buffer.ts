@@ -64,14 +64,16 @@ export class ResendBuffer {
   read({ computeKey, leaseEpoch, seq, body }: WireRecord): void {
     const queue = this.#queues.get(computeKey);
     if (queue === undefined) return;
-    const count = body.case === "rows" ? body.value.count : 1;
+    const nextSeq = seq + BigInt(body.case === "rows" ? body.value.count : 1);
     for (const [name, own] of queue.records) {
       const isStart = own.body.case === "start";
       const isDone =
         own.leaseEpoch < leaseEpoch ||
         (own.leaseEpoch === leaseEpoch &&
-          (isStart || (body.case !== "start" && own.seq < seq + BigInt(count))));
-      if (isDone) queue.records.delete(name);
+          (isStart || (body.case !== "start" && own.seq < nextSeq)));
+      // They were sent in order: what follows is later.
+      if (!isDone) break;
+      queue.records.delete(name);
     }
     if (queue.records.size === 0) this.#queues.delete(computeKey);
   }

@@ -25,6 +25,8 @@ interface OnlineSourcesOptions {
 export class OnlineSources {
   readonly replicas: ReadonlyMap<string, QueueReplica>;
   readonly inputs: readonly OnlineInput[];
+  /** Entries of `sources:` that they read. */
+  readonly entries: ReadonlySet<string>;
   readonly #options: OnlineSourcesOptions;
   readonly #holders: readonly ReplaySender[];
   readonly #reader: QueueReader;
@@ -43,6 +45,8 @@ export class OnlineSources {
     this.inputs = graph.sources.map(({ nodeId, node, clock, feed }) => {
       return { nodeId, source: node.source, clock, replica: this.replicas.get(nodeId)!, feed };
     });
+    const names = this.inputs.map(({ source }) => source);
+    this.entries = new Set(names.filter((name) => name !== ""));
     this.#holders = graph.sources.map(({ nodeId, node, feed }) => {
       const claim = this.replicas.get(nodeId)!;
       const speed = entries[node.source]?.speed ?? "max";

@@ -83,19 +83,21 @@ function startRecord(start: Start, epoch: number): CarriedRecord {
 }
 
 function* rowRecords(run: Rows, epoch: number, firstSeq: number): Generator<CarriedRecord> {
-  const { count, revision } = run;
-  const columns = run.columns.map(float64Column);
-  const ends = float64Column(run.bucketEndMs);
-  const known = float64Column(run.knownAtMs);
+  const { count, revision, columns } = run;
+  // A part of the message would keep all of it: rows are kept longer.
+  const windowHash = run.windowHash.length === 0 ? none : run.windowHash.slice();
   const firstRow = Number(run.row);
   const ports = run.inputSeq.length / count;
   for (let at = 0; at < count; at++) {
+    const values = new Float64Array(columns.length);
+    for (let output = 0; output < columns.length; output++)
+      values[output] = float64At(columns[output]!, at);
     const content: RowContent = {
-      bucketEndMs: ends[at] ?? Number.NaN,
-      values: Float64Array.from(columns, (column) => column[at] ?? Number.NaN),
+      bucketEndMs: float64At(run.bucketEndMs, at),
+      values,
       inputSeq: run.inputSeq.slice(ports * at, ports * (at + 1)).map(Number),
-      stateHash: run.stateHash.slice(8 * at, 8 * (at + 1)),
-      windowHash: run.windowHash,
+      stateHash: run.stateHash.length === 0 ? none : run.stateHash.slice(8 * at, 8 * (at + 1)),
+      windowHash,
     };
     yield {
       kind: revision === 0 ? "ROW" : "REV",
@@ -103,7 +105,7 @@ function* rowRecords(run: Rows, epoch: number, firstSeq: number): Generator<Carr
       seq: firstSeq + at,
       row: firstRow + at,
       rev: revision,
-      knownAtMs: known[at] ?? Number.NaN,
+      knownAtMs: float64At(run.knownAtMs, at),
       content,
     };
   }
@@ -162,21 +164,25 @@ function wireOrigin(origin: QueueOrigin | undefined) {
   };
 }
 
+/** One number, and its bytes: a view of each small array would cost more than copying them. */
+const number = new DataView(new ArrayBuffer(8));
+const numberBytes = new Uint8Array(number.buffer);
+
 /** Numbers as little-endian float64; every NaN has the same bytes. */
 export function float64Bytes(values: ArrayLike<number>): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(8 * values.length);
-  const view = new DataView(bytes.buffer);
   for (let at = 0; at < values.length; at++) {
     const value = values[at]!;
-    if (Number.isNaN(value)) view.setBigUint64(8 * at, 0x7ff8000000000000n, true);
-    else view.setFloat64(8 * at, value, true);
+    if (Number.isNaN(value)) number.setBigUint64(0, 0x7ff8000000000000n, true);
+    else number.setFloat64(0, value, true);
+    for (let byte = 0; byte < 8; byte++) bytes[8 * at + byte] = numberBytes[byte]!;
   }
   return bytes;
 }
 
-function float64Column(bytes: Uint8Array): Float64Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Float64Array.from({ length: Math.floor(bytes.byteLength / 8) }, (_, at) =>
-    view.getFloat64(8 * at, true),
-  );
+/** A number of a column of little-endian float64, by its index; NaN beyond the end. */
+function float64At(bytes: Uint8Array, at: number): number {
+  if (8 * at + 8 > bytes.length) return Number.NaN;
+  for (let byte = 0; byte < 8; byte++) numberBytes[byte] = bytes[8 * at + byte]!;
+  return number.getFloat64(0, true);
 }

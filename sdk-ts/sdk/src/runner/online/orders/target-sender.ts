@@ -69,7 +69,7 @@ export class TargetSender implements SliceTaker {
   #mustRepeat = false;
   #isRunning = false;
   #retryNow: (() => void) | undefined;
-  /** Gives up the calls of one attempt to end a slice. */
+  /** Gives up the calls of an attempt to end a slice; used for the next one as well if it was not. */
   #attempt = new AbortController();
   #done: Promise<void> = Promise.resolve();
 
@@ -190,8 +190,8 @@ export class TargetSender implements SliceTaker {
     const { clock, reports } = this.#options;
     const signal = this.#stop.signal;
     for (let failures = 0; !signal.aborted; failures++) {
-      const attempt = new AbortController();
-      this.#attempt = attempt;
+      if (this.#attempt.signal.aborted) this.#attempt = new AbortController();
+      const attempt = this.#attempt;
       try {
         await this.#call(slice);
         return;
@@ -239,11 +239,14 @@ export class TargetSender implements SliceTaker {
    */
   async #emit(call: TargetsContent, domain: ExecutionDomain): Promise<string[] | undefined> {
     const { gate, session } = this.#options;
+    const { applied, lease, latched } = gate.state;
     const emitted = gate.emit(call.stated, domain, (claim, passed) => {
       return { passed, response: this.#send(claim, { ...call, stated: passed }) };
     });
     if (typeof emitted === "string") return undefined;
-    session.follow(emitted.effects, "");
+    const { state } = gate;
+    const isOther = state.applied !== applied || state.lease !== lease || state.latched !== latched;
+    if (isOther || emitted.effects.length > 0) session.follow(emitted.effects, "");
     const { passed, response } = emitted.result;
     return answered(passed, await response);
   }

@@ -30,8 +30,14 @@ export function addRunCommands(program: Command): void {
     )
     .option("--world <world>", "world to run in")
     .option("--export <name>", "which export of the file, when there are several")
-    .option("--from <date>", "offline: first bar traded: a date, or a time with its zone")
-    .option("--until <date>", "offline: last bar; a date means its whole day")
+    .option(
+      "--from <date>",
+      "offline: the first bar traded opens then or later: a date, or a time with its zone",
+    )
+    .option(
+      "--until <date>",
+      "offline: bars that have ended by then; a date means the end of its day",
+    )
     .option("--no-costs", "offline: leave fees and spread out; the report says so")
     .option("--report <file>", "offline: write an HTML report")
     .option("--record <file>", "online: record the session, to be replayed offline")

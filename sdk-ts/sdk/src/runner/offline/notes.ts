@@ -159,7 +159,7 @@ function leftNote({ name, rowsLeft }: SourceRows): string[] {
   if (rowsLeft === 0) return [];
   const rows = rowsLeft === 1 ? "1 row" : `${rowsLeft} rows`;
   return [
-    `The ${rows} of source ${name} from its "start" on belong to a world and were left out: give "until" to include them.`,
+    `The ${rows} of source ${name} that had not ended at its "start" belong to a world and were left out: give "until" to include them.`,
   ];
 }
 

@@ -171,7 +171,7 @@ async function loadFeeds(
   names: readonly string[],
   options: CompiledOfflineOptions,
 ): Promise<Map<string, SourceRows>> {
-  const { config, untilMs, sources } = options;
+  const { config, until, sources } = options;
   const feeds = new Map<string, SourceRows>();
   for (const name of sources.keys()) {
     if (config.sources[name] !== undefined) continue;
@@ -179,7 +179,7 @@ async function loadFeeds(
     throw new StrategyRunError("SOURCE_UNKNOWN", message);
   }
   for (const name of new Set(names)) {
-    feeds.set(name, await loadSourceRows(config, name, untilMs, sources.get(name)));
+    feeds.set(name, await loadSourceRows(config, name, until, sources.get(name)));
   }
   return feeds;
 }
@@ -270,13 +270,13 @@ function whyUnlisted({ name, table }: SourceRows, options: CompiledOfflineOption
   const { openTimeMs, rows } = table;
   const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
   const { start } = options.config.sources[name]!;
-  const isHeld = options.untilMs === undefined && start !== null;
+  const isHeld = options.until === undefined && start !== null;
   const why =
     rows > 0
       ? `the last bar up to until is of ${day(openTimeMs[rows - 1]!)}`
       : isHeld
-        ? `all its bars are at or after its "start" (${start}), and a backtest uses those before it: move start, or give until`
-        : "its first bar is later than until";
+        ? `none of its bars has ended at its "start" (${start}), and a backtest uses those that have: move start, or give until`
+        : "its first bar ends after until";
   return `source "${name}" has no bar between from and until: ${why}`;
 }
 

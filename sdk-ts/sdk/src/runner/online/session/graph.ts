@@ -302,7 +302,7 @@ function targetsOf(
 
 /** Rows of a `sources:` entry: its history before `start`, its feed from there on. */
 export async function loadReplayRows(config: QmtlConfig, source: string): Promise<ReplayRows> {
-  const feed = await loadSourceRows(config, source, Number.POSITIVE_INFINITY);
+  const feed = await loadSourceRows(config, source, "all");
   const start = config.sources[source]?.start ?? null;
   const before = start === null ? 0 : rowsUntil(feed.table.openTimeMs, parseTimeText(start) - 1);
   return {

@@ -54,6 +54,11 @@ export interface OfflineOptions {
    * Initial cash, above 0. @default that of the node sets, otherwise of the account in the configuration (1,000,000)
    */
   readonly initialCash?: number | undefined;
+  /**
+   * Account of the configuration whose costs, cash, limits and money rules hold. @default the only one that lists all
+   * instruments of the strategy; of several it must be named
+   */
+  readonly accountId?: string | undefined;
   /** Money rules that replace those of the account in the configuration, one by one. @default none */
   readonly account?: OfflineAccountRules | undefined;
   /** Leaves out fees and spread; the result and the report say so. @default false */
@@ -84,6 +89,7 @@ export const offlineKeys: OptionKeys<OfflineOptions> = {
   from: true,
   until: true,
   initialCash: true,
+  accountId: true,
   account: true,
   noCosts: true,
   costs: true,
@@ -105,6 +111,7 @@ export interface CompiledOfflineOptions {
   /** The bars before it are used; undefined: those before the feed's `start`. */
   readonly until: RowsLimit | undefined;
   readonly initialCash: number | undefined;
+  readonly accountId: string | undefined;
   readonly account: OfflineAccountRules;
   readonly noCosts: boolean;
   readonly costs: TradingCosts | undefined;
@@ -134,6 +141,7 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
     fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOption("from", from),
     until: until === undefined ? undefined : limitOption("until", until),
     initialCash,
+    accountId: options.accountId,
     account: checkedRules(options.account ?? {}),
     noCosts: options.noCosts ?? false,
     costs: options.costs,

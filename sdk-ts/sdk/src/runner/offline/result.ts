@@ -135,6 +135,8 @@ export interface OfflineResult {
   readonly orders: readonly Readonly<RouterOrder>[];
   /** What was wanted and not traded, in the order it happened. */
   readonly refusals: readonly ResultRefusal[];
+  /** Account of the configuration whose costs, cash and rules held; undefined in a configuration without accounts. */
+  readonly accountId: string | undefined;
   /** Total paid. */
   readonly costs: ResultCosts;
   /** Charged for holding positions, by kind; all 0 without rates and funding. */

@@ -141,6 +141,7 @@ async function backtest(
     fills: trading.fills,
     orders: trading.orders,
     refusals: trading.refusals,
+    accountId: market.accountId,
     costs: { fees: trading.fees, spread: trading.spreadCosts },
     financing: trading.financed,
     currency: market.currency,

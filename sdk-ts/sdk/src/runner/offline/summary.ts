@@ -25,6 +25,7 @@ export function offlineSummary(result: OfflineResult): readonly string[] {
     `${strategyName}: ${returns.samples} returns, ${orders.length} orders`,
     ...metricLines(metrics, returns),
     line("buy and hold", held.length === 0 ? "no figures" : held.join(", ")),
+    ...(result.accountId === undefined ? [] : [line("account", result.accountId)]),
     line("equity", equityText(result)),
     ...financingLines(result),
     line("exposure", exposureText(result)),

@@ -196,7 +196,7 @@ describe("against a platform", () => {
     ["policy show", "demo"],
     ["policy set-default", "demo 1"],
     ["submit", "$/strategy.ts --world demo"],
-    ["run", "$/strategy.ts --offline"],
+    ["run", "$/strategy.ts --offline --account main"],
     ["worker", "$/strategy.ts $/strategy.ts --world demo", 2],
     ["replay", "$/strategy.ts $/no-record.jsonl", 2],
     ["taglint", "$/strategy.ts", 1],

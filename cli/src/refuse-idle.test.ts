@@ -18,6 +18,7 @@ describe("an option that would do nothing is refused before anything is done", (
   test.each([
     ["run s.ts --record r.jsonl", "--record"],
     ["run s.ts --world w --from 2020-01-01 --no-costs", "--from, --no-costs"],
+    ["run s.ts --world w --account main", "--account"],
     ["run s.ts --world w --watch --report r.html", "--report"],
     ["backup --verify b.tgz --force", "--force"],
     ["restore b.tgz --verify --force --reason why", "--force, --reason"],

@@ -34,7 +34,8 @@ export async function submitStrategy(
 ): Promise<SubmittedStrategy> {
   const strategy = await loadStrategy(file, options.export);
   const { config } = session;
-  const request = await buildSubmission(strategy, { worldId: options.world, config });
+  const asked = { worldId: options.world, config, connection: session };
+  const request = await buildSubmission(strategy, asked);
   const nodeNames = new Map(request.graph?.nodes.map(({ nodeId, name }) => [nodeId, name]));
   const gateway = session.client(GatewayService);
   const { submission, duplicate } = await gateway.submitStrategy(request, { timeoutMs: 30_000 });

@@ -92,8 +92,12 @@ async function requestFor(
     const { loadStrategy } = await import("@qmtl/sdk");
     const { buildSubmission } = await import("@qmtl/sdk/platform");
     const strategy = await loadStrategy(file, options.export);
-    const { config } = session;
-    const made = await buildSubmission(strategy, { worldId: world ?? "offline", config });
+    // Outside a world no account is meant, and nothing reads the figures of the backtest.
+    const asked =
+      world === undefined
+        ? { worldId: "offline", config: { ...session.config, accounts: {} } }
+        : { worldId: world, config: session.config, connection: session };
+    const made = await buildSubmission(strategy, asked);
     return { ...made, worldIds, validateOnly: true };
   }
   refuseIdle({ "--export": options.export }, "with a graph in JSON");

@@ -14,6 +14,7 @@ export interface OfflineCommandOptions {
   export?: string;
   from?: string;
   until?: string;
+  account?: string;
   noCosts?: boolean;
   report?: string;
 }
@@ -34,6 +35,7 @@ export async function runOffline(
     onProblem: (problem) => problems.report(problem),
     ...(options.from === undefined ? {} : { from: options.from }),
     ...(options.until === undefined ? {} : { until: options.until }),
+    ...(options.account === undefined ? {} : { accountId: options.account }),
     ...(options.report === undefined ? {} : { report: options.report }),
   }).finally(bar.end);
   if (settings.asJson) printJson(summaryOf(result));
@@ -49,6 +51,7 @@ function summaryOf(result: OfflineResult): Record<string, unknown> {
     orders: result.orders.length,
     fills: result.fills.length,
     instruments: result.instruments.map(instrumentOf),
+    account: result.accountId ?? null,
     costs: result.costs,
     financing: {
       interest: result.financing.interest,

@@ -7,7 +7,7 @@ function told(asJson: boolean): { problems: RunProblems; lines: string[] } {
 }
 
 describe("the problems of a run", () => {
-  test("each kind is printed once when it first occurs, and at the end with its count if it recurred", () => {
+  test("each kind is printed once when it first occurs, and at the end, if it recurred, as it was last and with its count", () => {
     const { problems, lines } = told(false);
 
     problems.report("connect ECONNREFUSED 127.0.0.1:7700");
@@ -21,7 +21,20 @@ describe("the problems of a run", () => {
 
     problems.end();
     expect(lines.slice(2)).toEqual([
-      "problem: lease of blake3:0a1b2c3d4e5f is lost at row 5 (3 times)",
+      "problem: lease of blake3:ffeeddccbbaa is lost at row 18 (3 times, this is the last)",
+    ]);
+  });
+
+  test("a number that grows is not told at the end as it was at first", () => {
+    const { problems, lines } = told(true);
+
+    for (const missed of [5, 10, 20, 40])
+      problems.report(`signal of t: no value for ${missed} of 140 buckets`);
+    problems.end();
+
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      { event: "problem", problem: "signal of t: no value for 5 of 140 buckets", count: 1 },
+      { event: "problem", problem: "signal of t: no value for 40 of 140 buckets", count: 4 },
     ]);
   });
 

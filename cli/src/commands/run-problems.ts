@@ -2,7 +2,7 @@
 const kindsMax = 50;
 const otherKind = "other problems";
 
-/** One kind of problem of a run: its first text, and how often it occurred. */
+/** One kind of problem of a run: its newest text, and how often it occurred. */
 export interface ProblemKind {
   readonly problem: string;
   readonly count: number;
@@ -16,13 +16,13 @@ export interface RunProblemsOptions {
 
 /**
  * Reports the problems of a run: each kind once when it first occurs, and at the end those that recurred, with their
- * count. Two texts are of one kind when only numbers and ids differ. Writes one line each; with `asJson` an object
+ * newest text, which has the newest numbers, and their count. Two texts are of one kind when only numbers and ids differ. Writes one line each; with `asJson` an object
  * `{event: "problem", problem, count}`.
  */
 export class RunProblems {
   readonly #asJson: boolean;
   readonly #write: (line: string) => void;
-  readonly #kinds = new Map<string, { readonly problem: string; count: number }>();
+  readonly #kinds = new Map<string, { problem: string; count: number }>();
 
   constructor(options: RunProblemsOptions) {
     this.#asJson = options.asJson;
@@ -42,6 +42,7 @@ export class RunProblems {
     const known = this.#kinds.get(kind);
     if (known !== undefined) {
       known.count++;
+      if (isRoom) known.problem = problem;
       return;
     }
     const first = { problem: isRoom ? problem : otherKind, count: 1 };
@@ -56,7 +57,8 @@ export class RunProblems {
 
   #print({ problem, count }: ProblemKind): void {
     if (this.#asJson) this.#write(JSON.stringify({ event: "problem", problem, count }));
-    else this.#write(`problem: ${problem}${count === 1 ? "" : ` (${count} times)`}`);
+    else
+      this.#write(`problem: ${problem}${count === 1 ? "" : ` (${count} times, this is the last)`}`);
   }
 }
 

@@ -30,8 +30,18 @@ export function addRunCommands(program: Command): void {
     )
     .option("--world <world>", "world to run in")
     .option("--export <name>", "which export of the file, when there are several")
-    .option("--from <date>", "offline: first bar traded: a date, or a time with its zone")
-    .option("--until <date>", "offline: last bar; a date means its whole day")
+    .option(
+      "--from <date>",
+      "offline: the first bar traded opens then or later: a date, or a time with its zone",
+    )
+    .option(
+      "--until <date>",
+      "offline: bars that have ended by then; a date means the end of its day",
+    )
+    .option(
+      "--account <account>",
+      "offline: account of qmtl.yml, where several list the instruments",
+    )
     .option("--no-costs", "offline: leave fees and spread out; the report says so")
     .option("--report <file>", "offline: write an HTML report")
     .option("--record <file>", "online: record the session, to be replayed offline")
@@ -40,11 +50,16 @@ export function addRunCommands(program: Command): void {
     .action(async (file: string, options: RunOptions, command: Command) => {
       if (options.offline && options.world !== undefined)
         throw new CommandError("--offline and --world exclude each other");
-      const { record, from, until, report } = options;
+      const { record, from, until, report, account } = options;
       if (options.world === undefined) refuseIdle({ "--record": record }, "without --world");
       else {
         const noCosts = options.costs === false;
-        const offline = { "--from": from, "--until": until, "--no-costs": noCosts };
+        const offline = {
+          "--from": from,
+          "--until": until,
+          "--account": account,
+          "--no-costs": noCosts,
+        };
         refuseIdle({ ...offline, "--report": report }, "with --world");
       }
       if (!options.watch) return runOnce(file, options, command);

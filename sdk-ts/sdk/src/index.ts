@@ -25,6 +25,7 @@ export type {
   ResultRefusal,
   ResultRuin,
   StepsAfterTarget,
+  Unbought,
 } from "./runner/offline/result.ts";
 export { offlineSummary } from "./runner/offline/summary.ts";
 export type { PlatformReach, ReachState } from "./runner/online/session/connection-monitor.ts";

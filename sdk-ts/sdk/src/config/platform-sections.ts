@@ -126,9 +126,11 @@ export const testSchema = z.strictObject({
   history_start: timeText
     .nullable()
     .default(null)
-    .describe("First bar of an offline run; null: the first row."),
+    .describe("The first bar of an offline run opens then or later; null: the first row."),
   history_end: timeText
     .nullable()
     .default(null)
-    .describe("Last bar of an offline run; null: the last row."),
+    .describe(
+      "Bars that have ended by then are those of an offline run, a date means the end of its day; null: the last row.",
+    ),
 });

@@ -7,6 +7,7 @@ import { column, PositionTargetNode, Runner, Strategy, StreamInput, sma } from "
 import { buildSubmission } from "@qmtl/sdk/platform";
 import { barsProject, FakeGateway, randomWalkBars, waitUntil, withColumn } from "@qmtl/sdk/testing";
 import { expect, onTestFinished, test } from "vitest";
+import { accountSchema } from "../config/data-sections.ts";
 
 class Above extends Strategy {
   static calls: string[] = [];
@@ -66,6 +67,27 @@ test("a submission is built as a run hands it in, under an id of its own", async
   expect(built.backtest?.returns).toHaveLength(29);
   expect(built.requestId).not.toBe("");
   expect(built.requestId).not.toBe(requestId);
+});
+
+test("of several accounts that list the instruments, the backtest that is handed in has that of the world", async () => {
+  const { config } = await project();
+  const rules = accountSchema.parse({ instruments: ["X"] });
+  const dear = { ...rules, initial_cash: "50", fee_bps: 900 };
+  const accounts = { another: dear, main: rules }; // the world of the fake gateway trades on main
+  const [shared, alone] = [
+    { ...config, accounts },
+    { ...config, accounts: { main: rules } },
+  ];
+
+  const asked = await handedIn(shared);
+  const named = await buildSubmission(Above, { worldId: "w1", config: shared, accountId: "main" });
+  const only = await buildSubmission(Above, { worldId: "w1", config: alone });
+
+  expect(asked.backtest?.returns).toEqual(only.backtest?.returns);
+  expect(named.backtest?.returns).toEqual(only.backtest?.returns);
+  await expect(buildSubmission(Above, { worldId: "w1", config: shared })).rejects.toMatchObject({
+    reason: "ACCOUNT_AMBIGUOUS",
+  });
 });
 
 test("the bars that mark what a strategy trades are handed in with it, unless it reads them itself", async () => {

@@ -5,14 +5,21 @@ import {
   SubmitStrategyRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
-import { DeclarationError, type Strategy } from "../strategy/index.ts";
+import type { Connection } from "../rpc/index.ts";
+import { DeclarationError, type Strategy, TargetNode } from "../strategy/index.ts";
 import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
+import { accountsListing } from "./offline/market.ts";
 import type { OfflineResult } from "./offline/result.ts";
 import { runOffline } from "./offline/run-offline.ts";
 import { FeedCache, loadReplayRows, onlineGraph } from "./online/session/graph.ts";
 import { type BacktestSeries, submissionRequest } from "./online/session/submission.ts";
-import { type IdentifiedStrategy, identifyStrategy } from "./strategy-loading/identify-strategy.ts";
+import {
+  declareStrategy,
+  type IdentifiedStrategy,
+  identifyStrategy,
+} from "./strategy-loading/identify-strategy.ts";
 import type { StrategyClass } from "./strategy-loading/strategy-module.ts";
 
 /** Options for preparing a submission. */
@@ -23,6 +30,13 @@ export interface SubmissionOptions {
   readonly configPath?: string | undefined;
   /** A configuration that is already loaded; takes precedence over `configPath`. */
   readonly config?: QmtlConfig | undefined;
+  /**
+   * Account of the configuration whose costs, cash and rules the backtest has. @default the only one that lists all
+   * instruments of the strategy; where several do, that of the world, which is asked over `connection`
+   */
+  readonly accountId?: string | undefined;
+  /** Connection to the gateway over which the world is asked. @default none here; `Runner.run` and the like make one */
+  readonly connection?: Pick<Connection, "client"> | undefined;
   /** File in which the strategy is written: a path or `import.meta.url`. @default the `module` of its class */
   readonly module?: string | undefined;
   /** Called with the number of rows done and in total while the declared history is backtested. @default none */
@@ -36,6 +50,8 @@ export const submissionKeys: OptionKeys<SubmissionOptions> = {
   worldId: true,
   configPath: true,
   config: true,
+  accountId: true,
+  connection: true,
   module: true,
   onProgress: true,
   onProblem: true,
@@ -74,7 +90,10 @@ export async function prepareSubmission(
   readonly backtest: BacktestSeries | undefined;
 }> {
   const { worldId, module } = options;
-  const history = await backtestOf(given, options);
+  const history = await backtestOf(given, {
+    ...options,
+    accountId: await accountFor(given, options),
+  });
   const identified = identifyStrategy(given, {
     worldId,
     ...(module === undefined ? {} : { module }),
@@ -82,15 +101,34 @@ export async function prepareSubmission(
   return { identified, backtest: history && seriesOf(history) };
 }
 
+/** The account of the backtest: the one named, or that of the world where several list the instruments. */
+async function accountFor(
+  given: StrategyClass | Strategy,
+  { config, worldId, accountId, connection, module }: SubmissionOptions & { config: QmtlConfig },
+): Promise<string | undefined> {
+  const isOnly = Object.keys(config.accounts).length < 2;
+  if (accountId !== undefined || isOnly || connection === undefined) return accountId;
+  const { compiled } = declareStrategy(given, { worldId, module });
+  const symbols = compiled.nodes.flatMap(({ node }) =>
+    node instanceof TargetNode ? [node.instrument] : [],
+  );
+  const listing = accountsListing(symbols, config);
+  if (listing.length < 2) return undefined;
+  const timeoutMs = config.sdk.request_timeout_ms;
+  const { world } = await connection.client(WorldService).getWorld({ worldId }, { timeoutMs });
+  return listing.find((id) => id === world?.accountId);
+}
+
 /** The backtest of the declared history; undefined for a tag query whose queues are known only online. */
 async function backtestOf(
   given: StrategyClass | Strategy,
-  { config, worldId, module, onProgress, onProblem }: SubmissionOptions,
+  { config, worldId, accountId, module, onProgress, onProblem }: SubmissionOptions,
 ): Promise<OfflineResult | undefined> {
   try {
     return await runOffline(given, {
       config,
       worldId,
+      ...(accountId === undefined ? {} : { accountId }),
       ...(module === undefined ? {} : { module }),
       ...(onProgress === undefined ? {} : { onProgress }),
       ...(onProblem === undefined ? {} : { onProblem }),

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { clientTls, loadConfig, type QmtlConfig } from "../config/index.ts";
 import { systemClock } from "../control/index.ts";
-import { connectTo } from "../rpc/index.ts";
+import { type Connection, connectTo } from "../rpc/index.ts";
 import { Strategy } from "../strategy/index.ts";
 import { checkOptions, type OptionKeys } from "../strategy/option-keys.ts";
 import { prepareSubmission, type SubmissionOptions, submissionKeys } from "./build-submission.ts";
@@ -63,9 +63,18 @@ export async function runInWorld(
   options: RunOptions,
 ): Promise<OnlineSession> {
   checkOptions("Runner.run", options, runKeys);
-  const { configPath: _, module: __, onProgress: ___, record, ...online } = options;
+  const {
+    configPath: _,
+    module: __,
+    onProgress: ___,
+    accountId: ____,
+    record,
+    ...online
+  } = options;
   const config = configOf(options);
-  const { identified, backtest } = await prepareSubmission(given, { ...options, config });
+  const { identified, backtest } = await withConnection(options, config, (connection) =>
+    prepareSubmission(given, { ...options, config, connection }),
+  );
   const how = { ...online, config, ...(backtest && { backtest }) };
   const run =
     record === undefined
@@ -90,14 +99,18 @@ export async function runStrategies(
   options: WorkerOptions,
 ): Promise<WorkerSession> {
   checkOptions("Runner.worker", options, workerKeys);
-  const { configPath: _, onProgress: __, ...online } = options;
+  const { configPath: _, onProgress: __, accountId: ___, ...online } = options;
   const config = configOf(options);
   const { worldId } = options;
   checkWorker(await Promise.all(given.map((one) => naming(one, () => nameOf(one, worldId)))));
-  const prepared: PreparedStrategy[] = [];
-  for (const one of given) {
-    prepared.push(await naming(one, () => prepareSubmission(one, { ...options, config })));
-  }
+  const prepared = await withConnection(options, config, async (connection) => {
+    const all: PreparedStrategy[] = [];
+    for (const one of given) {
+      const how = { ...options, config, connection };
+      all.push(await naming(one, () => prepareSubmission(one, how)));
+    }
+    return all;
+  });
   const worker = await runWorker(prepared, { ...online, config });
   return endingWithScope(worker);
 }
@@ -151,19 +164,38 @@ function configOf(options: SubmissionOptions): QmtlConfig {
   return config;
 }
 
+type Reached = Pick<OnlineOptions, "gatewayUrl" | "apiKey" | "connection">;
+
+/** A new connection to the gateway of a run, without I/O yet. */
+function connectionOf({ gatewayUrl, apiKey }: Reached, config: QmtlConfig): Connection {
+  const call = { ...clientTls(config), timeoutMs: config.sdk.request_timeout_ms };
+  const key = apiKey === undefined ? {} : { apiKey };
+  return connectTo(gatewayUrl ?? config.sdk.gateway_url, { ...call, ...key });
+}
+
+/** Does something with the connection that was given, or with one that is closed after it. */
+async function withConnection<T>(
+  options: Reached,
+  config: QmtlConfig,
+  work: (connection: Pick<Connection, "client">) => Promise<T>,
+): Promise<T> {
+  if (options.connection !== undefined) return work(options.connection);
+  const made = connectionOf(options, config);
+  try {
+    return await work(made);
+  } finally {
+    made.close();
+  }
+}
+
 /** An online run that is recorded: its end also completes the record. */
 async function runRecorded(
   identified: IdentifiedStrategy,
   options: OnlineOptions,
   file: string,
 ): Promise<OnlineRun> {
-  const { config, worldId, apiKey, clock = systemClock } = options;
-  const url = options.gatewayUrl ?? config.sdk.gateway_url;
-  const call = { ...clientTls(config), timeoutMs: config.sdk.request_timeout_ms };
-  const made =
-    options.connection === undefined
-      ? connectTo(url, { ...call, ...(apiKey === undefined ? {} : { apiKey }) })
-      : undefined;
+  const { config, worldId, clock = systemClock } = options;
+  const made = options.connection === undefined ? connectionOf(options, config) : undefined;
   let run: OnlineRun | undefined;
   let recorder: FileSessionRecorder;
   try {

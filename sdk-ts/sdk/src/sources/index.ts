@@ -2,4 +2,11 @@ export type { BarSource, BarTable } from "./bar-source.ts";
 export { CsvError, type CsvErrorReason } from "./csv-error.ts";
 export { CsvSource, type CsvSourceOptions } from "./csv-source.ts";
 export { parseInterval } from "./parse-interval.ts";
-export { lastMsOption, parseTimeText, timeOption } from "./parse-time.ts";
+export {
+  lastMsOption,
+  limitOption,
+  parseTimeText,
+  type RowsLimit,
+  rowsBefore,
+  timeOption,
+} from "./parse-time.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { lastMsOption, parseTimeText, timeOption } from "./parse-time.ts";
+import { lastMsOption, limitOption, parseTimeText, rowsBefore, timeOption } from "./parse-time.ts";
 
 const march5 = Date.UTC(2024, 2, 5);
 
@@ -36,6 +36,32 @@ describe("a time that a person writes", () => {
       );
     },
   );
+
+  test("a date as a limit is the end of its day, any other time is that moment", () => {
+    expect(limitOption("until", "2024-03-05")).toEqual({ ms: march5 + 86_400_000, isDayEnd: true });
+    expect(limitOption("until", "1709596800")).toEqual({ ms: march5, isDayEnd: false });
+  });
+
+  test.each([
+    ["a daily bar of that day", { openMs: 0, lengthMs: 86_400_000 }, true, true],
+    [
+      "a daily bar of that day in another zone",
+      { openMs: 3_600_000, lengthMs: 86_400_000 },
+      true,
+      false,
+    ],
+    ["the last hour of that day", { openMs: 82_800_000, lengthMs: 3_600_000 }, true, true],
+    ["the first hour of the next day", { openMs: 86_400_000, lengthMs: 3_600_000 }, false, false],
+    ["a week that ends with that day", { openMs: -518_400_000, lengthMs: 604_800_000 }, true, true],
+    ["a week that ends after that day", { openMs: 0, lengthMs: 604_800_000 }, false, false],
+  ])("by the end of a day: %s", (_what, { openMs, lengthMs }, ofDay, byThen) => {
+    const open = Float64Array.of(-900_000_000, march5 + openMs);
+    const ends = Float64Array.of(-800_000_000, march5 + openMs + lengthMs);
+    const ms = march5 + 86_400_000;
+
+    expect(rowsBefore(open, ends, { ms, isDayEnd: true })).toBe(ofDay ? 2 : 1);
+    expect(rowsBefore(open, ends, { ms, isDayEnd: false })).toBe(byThen ? 2 : 1);
+  });
 
   test("a date as the last time means its whole day", () => {
     expect(lastMsOption("until", "2024-03-05")).toBe(march5 + 86_400_000 - 1);

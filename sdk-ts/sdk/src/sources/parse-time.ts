@@ -48,6 +48,39 @@ export function timeOption(name: string, text: string): number {
   throw new RangeError(`${name} is not a date or time: "${text}"; write ${timeForms}`);
 }
 
+/** A moment up to which the rows of a run go. */
+export interface RowsLimit {
+  /** Milliseconds since 1970: a row that has ended by then is before it. */
+  readonly ms: number;
+  /** It is the end of a day: a bar of at most a day that opens before it belongs to that day, though it may end later. */
+  readonly isDayEnd: boolean;
+}
+
+/** The limit that `until` names: the end of a day, or a moment. */
+export function limitOption(name: string, text: string): RowsLimit {
+  const ms = timeOption(name, text);
+  const isDayEnd = isDateText(text);
+  return { ms: isDayEnd ? ms + dayMs : ms, isDayEnd };
+}
+
+/**
+ * Number of rows that are before a limit.
+ *
+ * @param openTimeMs when each bar opened, increasing
+ * @param bucketEndMs when each bar ended
+ */
+export function rowsBefore(
+  openTimeMs: Float64Array,
+  bucketEndMs: Float64Array,
+  { ms, isDayEnd }: RowsLimit,
+): number {
+  const after = bucketEndMs.findIndex((endMs) => endMs > ms);
+  if (after < 0) return bucketEndMs.length;
+  const openMs = openTimeMs[after]!;
+  const isOfDay = isDayEnd && openMs < ms && bucketEndMs[after]! - openMs <= dayMs;
+  return isOfDay ? after + 1 : after;
+}
+
 /** The last millisecond of a bar's open time that an inclusive limit lets pass: a date means its whole day. */
 export function lastMsOption(name: string, text: string): number {
   return timeOption(name, text) + (isDateText(text) ? dayMs - 1 : 0);

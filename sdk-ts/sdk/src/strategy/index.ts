@@ -37,5 +37,10 @@ export type { NodeCode, NodeOptions } from "./strategy-node.ts";
 export { StrategyNode } from "./strategy-node.ts";
 export { StreamInput, type StreamInputOptions } from "./stream-input.ts";
 export { TagQueryNode, type TagQueryNodeOptions } from "./tag-query-node.ts";
-export { type StaleSignal, TargetNode, type TargetOptions } from "./target-node.ts";
+export {
+  type StaleSignal,
+  TargetNode,
+  type TargetOptions,
+  type WeightBounds,
+} from "./target-node.ts";
 export { WeightTargetNode, type WeightTargetNodeOptions } from "./weight-target-node.ts";

@@ -20,6 +20,12 @@ export interface StaleSignal {
   readonly then: "hold" | "flat";
 }
 
+/** What a target may be, as fractions of the capital; signals beyond are held there. */
+export interface WeightBounds {
+  readonly min: number;
+  readonly max: number;
+}
+
 /** Options that every target takes. */
 export interface TargetOptions extends BuiltinOptions {
   /** Node of one column from which the target is made. */
@@ -56,6 +62,8 @@ export abstract class TargetNode<P = unknown> extends BuiltinNode<TargetParams<P
   readonly instrument: string;
   /** Largest absolute value of the target. */
   abstract readonly largestWeight: number;
+  /** Bounds at which its signal is held; undefined: its values are not those of the signal. */
+  readonly bounds: WeightBounds | undefined = undefined;
   /** When it counts as without a signal, and what is done then. */
   readonly stale: StaleSignal;
   /** The target is sized again when its held weight strays by more than this; 0: never. */

@@ -3,15 +3,20 @@ import { invalid } from "./declaration-error.ts";
 import { checkFinite } from "./fields.ts";
 import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import type { StrategyNode } from "./strategy-node.ts";
-import { TargetNode, type TargetOptions, targetOptionKeys } from "./target-node.ts";
+import {
+  TargetNode,
+  type TargetOptions,
+  targetOptionKeys,
+  type WeightBounds,
+} from "./target-node.ts";
 
 /** Declaration of a {@link WeightTargetNode}. */
 export interface WeightTargetNodeOptions extends TargetOptions {
   /** Node of one column whose value is the target: 0.25 = a quarter of the capital long, −0.1 = a tenth short. */
   readonly signal: StrategyNode;
-  /** Smallest target; a lower signal gives this one. @default -1 */
+  /** Smallest target, 0 or below; a lower signal gives this one, and a note of the run says so. @default -1 */
   readonly weightMin?: number | undefined;
-  /** Largest target; a higher signal gives this one. @default 1 */
+  /** Largest target, 0 or above; a higher signal gives this one, and a note of the run says so. @default 1 */
   readonly weightMax?: number | undefined;
   /** Smallest change of the target that takes effect, 0 or above; a signal of 0 always does. @default 0.01 */
   readonly step?: number | undefined;
@@ -26,12 +31,15 @@ const optionKeys: OptionKeys<WeightTargetNodeOptions> = {
 
 /**
  * Takes a signal as the target position itself, for strategies that size by it: a volatility target, a forecast. The
+ * target is held within `weightMin` and `weightMax`, −1 and 1 unless given: a signal of −4 with `weightMax: 5` alone is a
+ * target of −1. A backtest notes on how many bars it was held there; a run in a world reports it as a problem. The
  * target starts at 0; a NaN signal keeps the previous target. Every change leads to an order, so choose `step` with
  * care. A target that does not change is not sized again, so what is held drifts away from it with prices, unless
  * `rebalance` says otherwise.
  */
 export class WeightTargetNode extends TargetNode<WeightTargetParams> {
   readonly largestWeight: number;
+  override readonly bounds: WeightBounds;
 
   /**
    * @param options signal, instrument and limits of the target
@@ -58,6 +66,7 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
       step,
     };
     super(at, catalogue.weight_target, { weightMin, weightMax, step }, params, options);
+    this.bounds = { min: weightMin, max: weightMax };
     this.largestWeight = Math.max(-weightMin, weightMax);
   }
 

@@ -179,6 +179,84 @@ test("a monthly bar's close is known at the end of its month", async () => {
   expect(growth).toBeCloseTo(growthByHand(monthOf, endOf), 3);
 });
 
+describe("a run until a day does not end later", () => {
+  /** Four days of every week and its bars, in one account; the file of weeks has the four prices, too. */
+  const rows = (every: number): string =>
+    Array.from({ length: 364 / every }, (_, k) => {
+      const day = new Date(Date.UTC(2024, 0, 1) + k * every * 86_400_000);
+      return `${day.toISOString().slice(0, 10)},10,10,10,${10 + (k % 3)}\n`;
+    }).join("");
+  writeFileSync(join(folder, "days.csv"), `date,open,high,low,close\n${rows(1)}`);
+  writeFileSync(join(folder, "weeks.csv"), `date,open,high,low,close\n${rows(7)}`);
+
+  class Both extends Strategy {
+    static readonly module = import.meta.url;
+    readonly #weekly: string;
+    constructor(weekly: string) {
+      super();
+      this.#weekly = weekly;
+    }
+    override setup(): void {
+      for (const [source, interval] of [
+        ["days", "1d"],
+        ["weeks", this.#weekly],
+      ] as const) {
+        const bars = new StreamInput({ source, columns: ["close"], interval, period: 1 });
+        const signal = column(bars, "close");
+        const half = new ProcessingNode({
+          name: `half ${source}`,
+          inputs: { signal },
+          period: 1,
+          compute: () => 0.5,
+        });
+        this.addNodes([new WeightTargetNode({ signal: half, instrument: source })]);
+      }
+    }
+  }
+
+  const endOf = async (
+    weekly: string,
+    range: { readonly from?: string; readonly until?: string },
+    start?: string,
+  ) => {
+    const path = join(folder, "both.yml");
+    const more = start === undefined ? "" : `, start: ${start}`;
+    writeFileSync(
+      path,
+      `sources:\n  days: {file: days.csv, interval: 1d${more}}\n  weeks: {file: weeks.csv, interval: ${weekly}${more}}\ninstruments:\n  days: {mark_source: days}\n  weeks: {mark_source: weeks}\n`,
+    );
+    const config = loadConfig({ path, env: {} });
+    const result = await Runner.offline(new Both(weekly), { config, ...range });
+    const bars = Object.fromEntries(result.instruments.map((one) => [one.instrument, one.bars]));
+    return { end: new Date(result.timesMs.at(-1)!).toISOString(), ...bars };
+  };
+
+  // 2024-01-01 is a Monday.
+  test.each([
+    ["1w", "2024-02-05", "2024-02-06T00:00:00.000Z", 36, 5], // a Monday, on which a week opens
+    ["1w", "2024-02-10", "2024-02-11T00:00:00.000Z", 41, 5], // a Saturday
+    ["1w", "2024-02-11", "2024-02-12T00:00:00.000Z", 42, 6], // a Sunday, with which a week ends
+    ["5d", "2024-02-08", "2024-02-09T00:00:00.000Z", 39, 5], // a Thursday
+    ["5d", "2024-02-09", "2024-02-10T00:00:00.000Z", 40, 6], // a Friday, with which it ends here
+    ["1w", "2024-02-12T00:00:00Z", "2024-02-12T00:00:00.000Z", 42, 6],
+    ["1w", "2024-02-11T23:59:59Z", "2024-02-11T00:00:00.000Z", 41, 5],
+  ])("bars of %s, until %s", async (weekly, until, end, days, weeks) => {
+    expect(await endOf(weekly, { until })).toEqual({ end, days, weeks });
+  });
+
+  test("nor does a backtest go beyond the start of its feeds with a week that had begun before", async () => {
+    expect(await endOf("1w", {}, "2024-02-07")).toEqual({
+      ...{ end: "2024-02-07T00:00:00.000Z", days: 37, weeks: 5 },
+    });
+  });
+
+  test("from a day the first week traded is the first that opens then or later, as that of a world", async () => {
+    expect(await endOf("1w", { from: "2024-02-07", until: "2024-02-25" })).toEqual({
+      ...{ end: "2024-02-26T00:00:00.000Z", days: 19, weeks: 2 },
+    });
+  });
+});
+
 test("an author's source that states ends long before the next bar is refused", async () => {
   const openTimeMs = Float64Array.from({ length: 8 }, (_, k) => Date.UTC(2024, 0, 1) + k * weekMs);
   const values = openTimeMs.map((_, k) => 100 + k);

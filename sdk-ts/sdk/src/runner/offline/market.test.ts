@@ -50,15 +50,40 @@ function market(wanted: readonly Wanted[], options: OfflineOptions = {}): Offlin
 }
 
 describe("the market of several targets", () => {
-  test("is the first account that lists all instruments, each at its own mark source", () => {
+  test("is the only account that lists all instruments, each at its own mark source", () => {
     const found = market([{ instrument: "X" }, { instrument: "Y" }]);
 
-    expect(found).toMatchObject({ initialCash: 700, currency: "USD" });
+    expect(found).toMatchObject({ accountId: "both", initialCash: 700, currency: "USD" });
     expect(found.instruments).toMatchObject([
       { traded: { symbol: "X", costs: { feeBps: 5, halfSpreadBps: 6 } }, markSource: "day" },
       { traded: { symbol: "Y", costs: { feeBps: 5, halfSpreadBps: 6 } }, markSource: "night" },
     ]);
-    expect(market([{ instrument: "X" }])).toMatchObject({ initialCash: 500 });
+  });
+
+  test("is never the first of several accounts in the file: one is named, or the run is refused", () => {
+    const { first, both } = config.accounts;
+    const orders = [
+      { first: first!, both: both! },
+      { both: both!, first: first! },
+    ];
+    for (const accounts of orders) {
+      const of = (accountId?: string) =>
+        market([{ instrument: "X" }], { config: { ...config, accounts }, accountId });
+      expect(() => of()).toThrow(expect.objectContaining({ reason: "ACCOUNT_AMBIGUOUS" }));
+      expect(() => of()).toThrow(
+        "the accounts both, first list X, and costs, cash and limits are those of one: name it with accountId, or --account on the command line",
+      );
+      expect(of("first")).toMatchObject({ accountId: "first", initialCash: 500 });
+      expect(of("both")).toMatchObject({ accountId: "both", initialCash: 700 });
+    }
+  });
+
+  test("is refused for a named account that does not exist or does not list all instruments", () => {
+    const of = (accountId: string) => market([{ instrument: "Y" }], { accountId });
+
+    expect(() => of("third")).toThrow(expect.objectContaining({ reason: "ACCOUNT_UNKNOWN" }));
+    expect(() => of("third")).toThrow('no account "third"; it has first, both');
+    expect(() => of("first")).toThrow("the account first does not list Y; first lists X");
   });
 
   test("takes costs and fill rule from each node set, and cash from the one that gives it", () => {

@@ -30,6 +30,8 @@ export interface MarketInstrument {
 export interface OfflineMarket {
   /** One per target, sorted by symbol: nodes of a graph are sorted by ids, which change with every param. */
   readonly instruments: readonly MarketInstrument[];
+  /** Account of the configuration on which it trades; undefined in a configuration without accounts. */
+  readonly accountId: string | undefined;
   readonly initialCash: number;
   readonly currency: string;
   /** Limits of the account. */
@@ -45,7 +47,8 @@ type AccountConfig = QmtlConfig["accounts"][string];
 type InstrumentConfig = QmtlConfig["instruments"][string];
 
 /**
- * Finds the market of a strategy's targets in the configuration. Costs, fill rule and cash are those of the run, else
+ * Finds the market of a strategy's targets in the configuration. The account is the one that the run names, else the only
+ * one that lists all instruments. Costs, fill rule and cash are those of the run, else
  * of the target's node set, else of the account. In a configuration without accounts, fee and half spread are 1 bp each.
  *
  * @throws {StrategyRunError} without a target, for two of one instrument, for instruments that no one account lists or
@@ -65,8 +68,10 @@ export function findMarket(
     const message = `an offline run adds up money of one currency; the instruments are quoted ${each}`;
     throw new StrategyRunError("INSTRUMENTS_MIXED", message);
   }
-  const account = accountOf(symbols, config);
+  const accountId = accountOf(symbols, config, options.accountId);
+  const account = accountId === undefined ? undefined : config.accounts[accountId];
   return {
+    accountId,
     instruments: targets.map((target, at) => instrumentOf(target, specs[at]!, account, options)),
     initialCash:
       options.initialCash ?? nodesetCash(targets) ?? Number(account?.initial_cash ?? 1_000_000),
@@ -132,22 +137,50 @@ function specOf(symbol: string, config: Config): InstrumentConfig {
   throw new StrategyRunError("INSTRUMENT_UNKNOWN", message);
 }
 
+/** Ids of the accounts that list all of some symbols, in the order of their names. */
+export function accountsListing(
+  symbols: readonly string[],
+  { accounts }: Pick<Config, "accounts">,
+): readonly string[] {
+  const lists = ([, { instruments }]: [string, AccountConfig]): boolean =>
+    symbols.every((symbol) => instruments.includes(symbol));
+  return Object.entries(accounts)
+    .filter(lists)
+    .map(([id]) => id)
+    .sort();
+}
+
 /**
- * The first account that lists all symbols; undefined in a configuration without accounts.
+ * The account that is named, or else the only one that lists all symbols; undefined in a configuration without accounts.
  *
- * @throws {StrategyRunError} if there are accounts and none lists them all: online nothing could be traded either.
+ * @throws {StrategyRunError} if there are accounts and none lists them all: online nothing could be traded either; if
+ * several do and none is named; if the one named does not exist.
  */
-function accountOf(symbols: readonly string[], config: Config): AccountConfig | undefined {
-  const accounts = Object.entries(config.accounts);
-  const found = accounts.find(([, { instruments }]) =>
-    symbols.every((symbol) => instruments.includes(symbol)),
-  );
-  if (found !== undefined || accounts.length === 0) return found?.[1];
-  const lists = accounts.map(
-    ([name, { instruments }]) => `${name} lists ${instruments.join(", ")}`,
-  );
+function accountOf(
+  symbols: readonly string[],
+  { accounts }: Config,
+  named: string | undefined,
+): string | undefined {
   const all = symbols.length === 1 ? symbols[0] : `all of ${symbols.join(", ")}`;
-  const message = `a strategy trades on one account, and none of accounts: lists ${all}; ${lists.join("; ")}`;
+  const ids = Object.keys(accounts);
+  const found = accountsListing(symbols, { accounts });
+  const told = (these: readonly string[]): string =>
+    these.map((id) => `${id} lists ${accounts[id]!.instruments.join(", ")}`).join("; ");
+  if (named !== undefined) {
+    if (!ids.includes(named)) {
+      const message = `the configuration has no account "${named}"; it has ${ids.join(", ") || "none"}`;
+      throw new StrategyRunError("ACCOUNT_UNKNOWN", message);
+    }
+    if (found.includes(named)) return named;
+    const message = `the account ${named} does not list ${all}; ${told([named])}`;
+    throw new StrategyRunError("INSTRUMENTS_MIXED", message);
+  }
+  if (found.length > 1) {
+    const message = `the accounts ${found.join(", ")} list ${all}, and costs, cash and limits are those of one: name it with accountId, or --account on the command line`;
+    throw new StrategyRunError("ACCOUNT_AMBIGUOUS", message);
+  }
+  if (found.length === 1 || ids.length === 0) return found[0];
+  const message = `a strategy trades on one account, and none of accounts: lists ${all}; ${told(ids)}`;
   throw new StrategyRunError("INSTRUMENTS_MIXED", message);
 }
 

@@ -2,6 +2,7 @@ import { intervalText } from "@qmtl/core/dataflow";
 import { isFinal, quantityFromLots } from "@qmtl/core/execution";
 import { laterBucketEnd } from "@qmtl/core/intervals";
 import type { ReturnSeries } from "@qmtl/core/metrics";
+import { HeldSignalCount } from "../signals/held-signal.ts";
 import type { SourceRows } from "../source-files/source-rows.ts";
 import { barNotes } from "./bar-notes.ts";
 import type { TradedRows } from "./bar-replay.ts";
@@ -9,6 +10,7 @@ import type { ComputedColumn } from "./compute.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
 import type { ResultInstrument, ResultRuin } from "./result.ts";
 import type { OfflineTrading } from "./trade.ts";
+import { whyNoOrder } from "./why-no-order.ts";
 
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
@@ -159,7 +161,7 @@ function leftNote({ name, rowsLeft }: SourceRows): string[] {
   if (rowsLeft === 0) return [];
   const rows = rowsLeft === 1 ? "1 row" : `${rowsLeft} rows`;
   return [
-    `The ${rows} of source ${name} from its "start" on belong to a world and were left out: give "until" to include them.`,
+    `The ${rows} of source ${name} that had not ended at its "start" belong to a world and were left out: give "until" to include them.`,
   ];
 }
 
@@ -222,9 +224,13 @@ interface SignalRange {
 
 /**
  * The row of a signal's first value, or why its target led to no order: the signal never had a value or never reached a
- * threshold, or no order was as large as a lot. Empty if there is nothing to explain.
+ * threshold, or its orders were refused or smaller than a lot. Empty if there is nothing to explain.
  */
-export function signalNote(judged: JudgedTarget, waitsFor: string): string[] {
+export function signalNote(
+  judged: JudgedTarget,
+  waitsFor: string,
+  trading: Pick<OfflineTrading, "orders" | "refusals">,
+): string[] {
   const { instrument, result, targetChanges } = judged;
   const { target, traded } = instrument;
   const signal = `signal "${target.signalName}" of ${traded.symbol}`;
@@ -244,14 +250,34 @@ export function signalNote(judged: JudgedTarget, waitsFor: string): string[] {
     const when = isTakenAtTimes ? " at a bucket at which its rebalance takes it" : "";
     return [`No order: the ${signal} ${between}, never ${target.node.whatMoves()}${when}.`];
   }
-  return [`No order: the target of ${traded.symbol} changed, but ${sizeOf(judged)}.`];
+  return [`No order: the target of ${traded.symbol} changed, but ${sizeOf(judged, trading)}.`];
 }
 
-function rangeOf({ signal, rows: { feed, first, end } }: JudgedTarget): SignalRange {
-  const { endMs, values } = signal;
+/** Notes on how many of the bars traded a target held its signal at one of its bounds. */
+export function heldNotes({
+  instrument: { target, traded },
+  signal,
+  rows,
+}: JudgedTarget): string[] {
+  const { bounds } = target.node;
+  if (bounds === undefined) return [];
+  const count = new HeldSignalCount(bounds);
+  const { fromMs, untilMs } = spanOf(rows);
+  for (let i = 0; i < signal.values.length; i++) {
+    if (signal.endMs[i]! >= fromMs && signal.endMs[i]! <= untilMs) count.take(signal.values[i]!);
+  }
+  return count.texts().map((text) => `Signal "${target.signalName}" of ${traded.symbol}: ${text}.`);
+}
+
+/** Ends of the first and of the last bar traded. */
+function spanOf({ feed, first, end }: TradedRows): { fromMs: number; untilMs: number } {
   const { bucketEndMs } = feed.table;
-  const fromMs = bucketEndMs[first]!;
-  const untilMs = bucketEndMs[end - 1]!;
+  return { fromMs: bucketEndMs[first]!, untilMs: bucketEndMs[end - 1]! };
+}
+
+function rangeOf({ signal, rows: traded }: JudgedTarget): SignalRange {
+  const { endMs, values } = signal;
+  const { fromMs, untilMs } = spanOf(traded);
   let [rows, before, lowest, highest] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (let i = 0; i < values.length; i++) {
     if (endMs[i]! < fromMs || endMs[i]! > untilMs) continue;
@@ -267,13 +293,11 @@ function rangeOf({ signal, rows: { feed, first, end } }: JudgedTarget): SignalRa
   return { rows, before, lowest, highest };
 }
 
-function sizeOf({ instrument, result, initialCash, currency }: JudgedTarget): string {
-  const { lotSize, multiplier = 1 } = instrument.traded;
-  const lotPrice = Number(lotSize) * multiplier * result.mark;
-  if (lotPrice > initialCash) {
-    return `a lot of ${lotSize} costs ${shown(lotPrice)} ${currency}, but the strategy has ${shown(initialCash)}`;
-  }
-  return "no order could be made of it: too small for a lot, or on the last bar only";
+function sizeOf(
+  { instrument, result: { mark }, initialCash: money, currency }: JudgedTarget,
+  trading: Pick<OfflineTrading, "orders" | "refusals">,
+): string {
+  return whyNoOrder({ instrument, mark, money, currency }, trading);
 }
 
 function shown(value: number): string {

@@ -2,7 +2,7 @@ import { isZone, type TradingCosts } from "@qmtl/core/execution";
 import { loadConfig, type QmtlConfig } from "../../config/index.ts";
 import { costKeys } from "../../nodesets/nodeset-execution.ts";
 import { wallClockMs } from "../../rpc/system-clock.ts";
-import { type BarSource, lastMsOption, timeOption } from "../../sources/index.ts";
+import { type BarSource, limitOption, type RowsLimit, timeOption } from "../../sources/index.ts";
 import { checkOptions, type OptionKeys } from "../../strategy/option-keys.ts";
 
 /** Money rules and rates of the account of an offline run. */
@@ -38,12 +38,15 @@ export interface OfflineOptions {
    */
   readonly sources?: Readonly<Record<string, BarSource>> | undefined;
   /**
-   * Open time of the first bar traded: ISO date, RFC 3339 time with zone, or epoch seconds (10 digits) or milliseconds
-   * (13 digits). Earlier rows warm the nodes. @default the first row
+   * The first bar traded opens then or later: ISO date, RFC 3339 time with zone, or epoch seconds (10 digits) or milliseconds
+   * (13 digits). Earlier rows warm the nodes. Of a weekly or monthly feed it is the first bar that opens then or later,
+   * as the first of a world is by the `start` of its source. @default the first row
    */
   readonly from?: string | undefined;
   /**
-   * Open time of the last bar; a date means its whole day. Later rows are not read into any node.
+   * Bars that have ended by then are used, and no other is read into any node: ISO date, RFC 3339 time with zone, or
+   * epoch seconds or milliseconds. A date means the end of its day, by UTC, and all bars of at most a day that open on
+   * it; a weekly or monthly bar that ends later is left out, as `qmtl queues advance --to` leaves it out of a world.
    * @default the row before the feed's `start`, otherwise the last row
    */
   readonly until?: string | undefined;
@@ -51,6 +54,11 @@ export interface OfflineOptions {
    * Initial cash, above 0. @default that of the node sets, otherwise of the account in the configuration (1,000,000)
    */
   readonly initialCash?: number | undefined;
+  /**
+   * Account of the configuration whose costs, cash, limits and money rules hold. @default the only one that lists all
+   * instruments of the strategy; of several it must be named
+   */
+  readonly accountId?: string | undefined;
   /** Money rules that replace those of the account in the configuration, one by one. @default none */
   readonly account?: OfflineAccountRules | undefined;
   /** Leaves out fees and spread; the result and the report say so. @default false */
@@ -81,6 +89,7 @@ export const offlineKeys: OptionKeys<OfflineOptions> = {
   from: true,
   until: true,
   initialCash: true,
+  accountId: true,
   account: true,
   noCosts: true,
   costs: true,
@@ -93,14 +102,16 @@ export const offlineKeys: OptionKeys<OfflineOptions> = {
   now: true,
 };
 
-/** Options, checked and with defaults filled in. Times are open times of bars, both ends included. */
+/** Options, checked and with defaults filled in. */
 export interface CompiledOfflineOptions {
   readonly config: QmtlConfig;
   readonly sources: ReadonlyMap<string, BarSource>;
+  /** The first bar traded opens then or later, milliseconds. */
   readonly fromMs: number;
-  /** Undefined: up to the feed's `start`. */
-  readonly untilMs: number | undefined;
+  /** The bars before it are used; undefined: those before the feed's `start`. */
+  readonly until: RowsLimit | undefined;
   readonly initialCash: number | undefined;
+  readonly accountId: string | undefined;
   readonly account: OfflineAccountRules;
   readonly noCosts: boolean;
   readonly costs: TradingCosts | undefined;
@@ -128,8 +139,9 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
     config,
     sources: new Map(Object.entries(options.sources ?? {})),
     fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOption("from", from),
-    untilMs: until === undefined ? undefined : lastMsOption("until", until),
+    until: until === undefined ? undefined : limitOption("until", until),
     initialCash,
+    accountId: options.accountId,
     account: checkedRules(options.account ?? {}),
     noCosts: options.noCosts ?? false,
     costs: options.costs,

@@ -28,6 +28,7 @@ export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
     result;
   const { gross, net, largestWeight } = result;
   const holdName = instruments.length > 1 ? "buy and hold, equal weights" : "buy and hold";
+  const isHeld = buyAndHold.unbought.length === 0 || buyAndHold.metrics.size > 0;
   const place = { world: "offline", strategy: strategyName };
   const evaluations = [...result.evaluations.values()].reduce((sum, rows) => sum + rows, 0);
   return {
@@ -40,7 +41,7 @@ export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
         name: strategyName,
         domain: "backtest",
         curve: { name: strategyName, timesMs, equity },
-        hold: { name: holdName, timesMs, equity: buyAndHold.equity },
+        ...(isHeld ? { hold: { name: holdName, timesMs, equity: buyAndHold.equity } } : {}),
         exposure: { timesMs, gross, net, largestWeight },
         figures: figuresOf(result),
       },

@@ -135,6 +135,8 @@ export interface OfflineResult {
   readonly orders: readonly Readonly<RouterOrder>[];
   /** What was wanted and not traded, in the order it happened. */
   readonly refusals: readonly ResultRefusal[];
+  /** Account of the configuration whose costs, cash and rules held; undefined in a configuration without accounts. */
+  readonly accountId: string | undefined;
   /** Total paid. */
   readonly costs: ResultCosts;
   /** Charged for holding positions, by kind; all 0 without rates and funding. */
@@ -153,12 +155,21 @@ export interface OfflineResult {
   readonly datasetFingerprint: string;
 }
 
+/** An instrument that buy and hold could not buy. */
+export interface Unbought {
+  readonly instrument: string;
+  /** For a reader: `the limits of the account forbid it (OVER_LIMIT)`. */
+  readonly why: string;
+}
+
 /** Result of buying and holding the instruments, for comparison. */
 export interface BuyAndHoldResult {
   /** Sampled as the strategy's returns are. */
   readonly returns: ReturnSeries;
-  /** Every metric of the registry that has a value. */
+  /** Every metric of the registry that has a value; none if nothing could be bought. */
   readonly metrics: MetricValues;
+  /** Instruments that it could not buy, sorted by symbol. */
+  readonly unbought: readonly Unbought[];
   /** Equity at the times of the strategy's equity, in the account's currency. */
   readonly equity: Float64Array;
   /** Number of orders. */

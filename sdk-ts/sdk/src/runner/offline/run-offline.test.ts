@@ -93,7 +93,9 @@ describe("an offline run", () => {
     expect(result.timesMs).toHaveLength(20);
     expect(result.returns).toMatchObject({ samples: 19, source: "backtest", periodsPerYear: 252 });
     expect(result.notes.join()).toContain("2020-01-01 to 2020-01-20");
-    expect(result.notes.join()).toContain('The 10 rows of source day from its "start" on');
+    expect(result.notes.join()).toContain(
+      'The 10 rows of source day that had not ended at its "start"',
+    );
     expect(result.afterTarget).toMatchObject({ bars: 20, orders: result.orders.length });
     expect([...result.evaluations.values()]).toEqual([20, 20, 20]);
     expect(result.costs.fees).toBeGreaterThan(0);
@@ -238,7 +240,7 @@ describe("an offline run refuses, and says what to change:", () => {
     const run = Runner.offline(Threshold, { config: { ...config, sources: { day: own } } });
 
     await expect(run).rejects.toThrow(
-      'at or after its "start" (2019-06-01), and a backtest uses those',
+      'none of its bars has ended at its "start" (2019-06-01), and a backtest uses those',
     );
   });
 

@@ -18,14 +18,16 @@ import {
 import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
 import { lineIn, StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import type { TradedRows } from "./bar-replay.ts";
+import { buyAndHoldOf, unboughtNotes } from "./buy-and-hold.ts";
 import { type ComputedColumn, computeOffline, sourcesOf } from "./compute.ts";
 import { fillNotes } from "./fill-notes.ts";
 import { fundingNotes } from "./funding-notes.ts";
-import { type FundingRows, fundingRowsOf } from "./funding-replay.ts";
+import { fundingRowsOf } from "./funding-replay.ts";
 import { findMarket, type MarketInstrument, type OfflineMarket } from "./market.ts";
 import {
   endedNotes,
   growthNote,
+  heldNotes,
   type JudgedTarget,
   offlineNotes,
   ruinNote,
@@ -39,7 +41,7 @@ import {
 } from "./offline-options.ts";
 import { marginNotes, refusalNotes } from "./refusal-notes.ts";
 import { writeOfflineReport } from "./report.ts";
-import type { BuyAndHoldResult, OfflineResult, ResultInstrument, ResultNode } from "./result.ts";
+import type { OfflineResult, ResultInstrument, ResultNode } from "./result.ts";
 import { firstValueWait, staleNotes } from "./stale-notes.ts";
 import { findOfflineTags } from "./tags.ts";
 import { type OfflineTrading, type TradeEvent, tradeOffline } from "./trade.ts";
@@ -123,6 +125,7 @@ async function backtest(
   const metrics = computeMetrics(returns);
   const instruments = resultInstruments(market, trading, rows);
   const judged = judgedTargets(market, instruments, trading, computed.columns, rows);
+  const buyAndHold = buyAndHoldOf(listed, rows, funding, (of) => markReturnsOf(of, rows));
   const result: OfflineResult = {
     strategyName: identified.strategy.name,
     nodes: identified.graph.nodes.map(nodeOf),
@@ -141,16 +144,19 @@ async function backtest(
     fills: trading.fills,
     orders: trading.orders,
     refusals: trading.refusals,
+    accountId: market.accountId,
     costs: { fees: trading.fees, spread: trading.spreadCosts },
     financing: trading.financed,
     currency: market.currency,
     noCosts: market.instruments.some((one) => one.traded.noCosts === true),
     turnover: metrics.get("turnover") ?? 0,
-    buyAndHold: buyAndHoldOf(listed, rows, funding),
+    buyAndHold,
     notes: [
       ...offlineNotes(listed, rows, returns),
+      ...unboughtNotes(buyAndHold, listed.instruments.length),
       ...unlistedNotes(market, rows, options),
-      ...judged.flatMap((one) => signalNote(one, firstValueWait(identified, one, feeds))),
+      ...judged.flatMap((one) => signalNote(one, firstValueWait(identified, one, feeds), trading)),
+      ...judged.flatMap(heldNotes),
       ...staleNotes(identified, judged, feeds, trading.timesMs),
       ...endedNotes(market, rows, trading),
       ...refusalNotes(market, trading.refusals),
@@ -171,7 +177,7 @@ async function loadFeeds(
   names: readonly string[],
   options: CompiledOfflineOptions,
 ): Promise<Map<string, SourceRows>> {
-  const { config, untilMs, sources } = options;
+  const { config, until, sources } = options;
   const feeds = new Map<string, SourceRows>();
   for (const name of sources.keys()) {
     if (config.sources[name] !== undefined) continue;
@@ -179,7 +185,7 @@ async function loadFeeds(
     throw new StrategyRunError("SOURCE_UNKNOWN", message);
   }
   for (const name of new Set(names)) {
-    feeds.set(name, await loadSourceRows(config, name, untilMs, sources.get(name)));
+    feeds.set(name, await loadSourceRows(config, name, until, sources.get(name)));
   }
   return feeds;
 }
@@ -270,13 +276,13 @@ function whyUnlisted({ name, table }: SourceRows, options: CompiledOfflineOption
   const { openTimeMs, rows } = table;
   const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
   const { start } = options.config.sources[name]!;
-  const isHeld = options.untilMs === undefined && start !== null;
+  const isHeld = options.until === undefined && start !== null;
   const why =
     rows > 0
       ? `the last bar up to until is of ${day(openTimeMs[rows - 1]!)}`
       : isHeld
-        ? `all its bars are at or after its "start" (${start}), and a backtest uses those before it: move start, or give until`
-        : "its first bar is later than until";
+        ? `none of its bars has ended at its "start" (${start}), and a backtest uses those that have: move start, or give until`
+        : "its first bar ends after until";
   return `source "${name}" has no bar between from and until: ${why}`;
 }
 
@@ -295,29 +301,6 @@ function markReturnsOf(
 function afterTarget(trading: OfflineTrading): OfflineResult["afterTarget"] {
   const { targetChanges, orders, fills, timesMs } = trading;
   return { targetChanges, orders: orders.length, fills: fills.length, bars: timesMs.length };
-}
-
-/** Buy-and-hold: each instrument is bought once, at equal weights. */
-function buyAndHoldOf(
-  market: OfflineMarket,
-  rows: ReadonlyMap<string, TradedRows>,
-  funding: readonly FundingRows[],
-): BuyAndHoldResult {
-  const weight = 1 / market.instruments.length;
-  const always = {
-    endMs: Float64Array.of(Number.NEGATIVE_INFINITY),
-    values: Float64Array.of(weight),
-    firstRow: 0,
-  };
-  const instruments = market.instruments.map((one) => ({
-    ...one,
-    traded: { ...one.traded, drift: 0 },
-  }));
-  const targets = instruments.map(() => always);
-  const trading = tradeOffline({ ...market, instruments }, targets, rows, funding);
-  const returns = makeReturnSeries(markReturnsOf(trading, rows));
-  const { equity, orders } = trading;
-  return { returns, metrics: computeMetrics(returns), equity, orders: orders.length };
 }
 
 function fingerprintOf(feeds: readonly SourceRows[]): string {

@@ -171,7 +171,7 @@ describe("an offline run of several targets", () => {
     const [note, ...others] = early.notes.filter((one) => one.includes("Y"));
     expect(others).toEqual([]);
     expect(note).toBe(
-      'Y is not traded in this run: source "half" has no bar between from and until: its first bar is later than until.',
+      'Y is not traded in this run: source "half" has no bar between from and until: its first bar ends after until.',
     );
     await expect(of({ from: "2021-01-01", until: "2021-02-01" })).rejects.toMatchObject({
       reason: "RANGE_EMPTY",

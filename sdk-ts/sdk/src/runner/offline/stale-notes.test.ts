@@ -92,6 +92,16 @@ test("a short hole is no fact, and one in the middle of the run says when it end
   ]);
 });
 
+test("several holes are told with the number of all buckets in them, and the longest of them", async () => {
+  const isHole = (row: number): boolean =>
+    (row >= 5 && row < 8) || (row >= 12 && row < 18) || (row >= 30 && row < 32);
+  const holed = withColumn(flat(40), "close", (row) => (isHole(row) ? Number.NaN : 50));
+
+  expect(notesOf(await pair("x", {}, holed))).toEqual([
+    "signal of target(xs,X): no value for 11 of 40 buckets, 6 of them in a row since 2020-01-12 until 2020-01-19, because source y has none",
+  ]);
+});
+
 test("the note of the first value names the source that had none until then, else the longest window", async () => {
   class Signal extends Strategy {
     readonly #rows: number;

@@ -32,7 +32,7 @@ interface Gap {
 
 /**
  * Notes that a target had no signal for as many buckets in a row as its `stale.after` says, after it had had one; of
- * several such gaps the longest. The rows before the first value are warm-up, which another note tells. Notes, too, each
+ * several such gaps the longest, with the number of all buckets without one. The rows before the first value are warm-up, which another note tells. Notes, too, each
  * stream whose bars end long before the run does.
  *
  * @param feeds sources that were read, by name
@@ -95,13 +95,14 @@ function staleNote(run: SignalRun): string[] {
   const { stale } = target.node;
   const endMs = [...signal.endMs, ...endsAfter(run)].filter((each) => each <= untilMs);
   const valueAt = (at: number): number => signal.values[at] ?? Number.NaN;
-  const gap = longestGap(endMs, valueAt, fromMs);
+  const { longest: gap, missed } = gapsOf(endMs, valueAt, fromMs);
   if (gap === undefined || gap.end - gap.first < stale.after) return [];
   const sources = signalSources(run.graph, target.signalId);
   return [
     gapText({
       target: target.name,
-      missed: gap.end - gap.first,
+      missed,
+      stretch: gap.end - gap.first,
       buckets: endMs.filter((each) => each >= fromMs).length,
       sinceMs: endMs[gap.first - 1]!,
       untilMs: endMs[gap.end] ?? Number.NaN,
@@ -143,17 +144,20 @@ function endsAfter({ signal, target: { intervalMs }, feeds, untilMs }: SignalRun
   return counted;
 }
 
-function longestGap(
+/** The longest gap after the first value, and the number of buckets in all of them. */
+function gapsOf(
   endMs: readonly number[],
   valueAt: (at: number) => number,
   fromMs: number,
-): Gap | undefined {
+): { longest: Gap | undefined; missed: number } {
   let longest: Gap | undefined;
+  let missed = 0;
   let first = -1; // of the gap under way
   let hasBegun = false;
   for (let at = 0; at <= endMs.length; at++) {
     const isSilent = at < endMs.length && Number.isNaN(valueAt(at));
     if (isSilent && hasBegun && first < 0 && endMs[at]! >= fromMs) first = at;
+    if (isSilent && first >= 0) missed++;
     if (isSilent) continue;
     if (first >= 0 && at - first > (longest === undefined ? 0 : longest.end - longest.first)) {
       longest = { first, end: at };
@@ -161,7 +165,7 @@ function longestGap(
     first = -1;
     hasBegun = true;
   }
-  return longest;
+  return { longest, missed };
 }
 
 /** Reads what sources had at a bucket from their rows. */

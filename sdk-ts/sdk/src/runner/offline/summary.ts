@@ -1,6 +1,6 @@
 import { intervalText } from "@qmtl/core/dataflow";
 import { listMetrics, type MetricValues, type ReturnSeries } from "@qmtl/core/metrics";
-import type { OfflineResult, ResultInstrument } from "./result.ts";
+import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
 
 /** Metrics not shown: the first line states the number of returns, and a backtest has no shortfall against itself. */
 const NOT_SHOWN: ReadonlySet<string> = new Set(["samples", "sharpe_shortfall"]);
@@ -24,7 +24,8 @@ export function offlineSummary(result: OfflineResult): readonly string[] {
   return [
     `${strategyName}: ${returns.samples} returns, ${orders.length} orders`,
     ...metricLines(metrics, returns),
-    line("buy and hold", held.length === 0 ? "no figures" : held.join(", ")),
+    line("buy and hold", held.length === 0 ? whyNotHeld(buyAndHold) : held.join(", ")),
+    ...(result.accountId === undefined ? [] : [line("account", result.accountId)]),
     line("equity", equityText(result)),
     ...financingLines(result),
     line("exposure", exposureText(result)),
@@ -77,6 +78,11 @@ function meaningOf(name: string, value: number, returns: ReturnSeries): string |
     default:
       return undefined;
   }
+}
+
+function whyNotHeld({ unbought }: BuyAndHoldResult): string {
+  if (unbought.length === 0) return "no figures";
+  return `none: ${unbought.map(({ instrument, why }) => `${instrument} could not be bought: ${why}`).join("; ")}`;
 }
 
 function whyNone(name: string, { samples, returns, isRuined }: ReturnSeries): string {

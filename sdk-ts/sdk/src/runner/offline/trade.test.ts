@@ -83,6 +83,7 @@ function marketOf(traded: readonly Traded[]): OfflineMarket {
         };
       },
     ),
+    accountId: undefined,
     initialCash: capital,
     currency: "USD",
     limits: {},

@@ -83,6 +83,39 @@ test("the signal is the target: what is held follows it in steps", async () => {
   ]);
 });
 
+test("a signal beyond the bounds of its target is held there, and a note says on how many bars", async () => {
+  class Bounded extends Strategy {
+    readonly #bounds: { readonly weightMin?: number; readonly weightMax?: number };
+    constructor(bounds: { readonly weightMin?: number; readonly weightMax?: number }) {
+      super();
+      this.#bounds = bounds;
+    }
+    override setup(): void {
+      const columns = ["open", "high", "low", "close", "weight"];
+      const signal = column(new StreamInput({ source: "x", columns, ...day }), "weight");
+      this.addNodes([new WeightTargetNode({ signal, instrument: "X", ...this.#bounds })]);
+    }
+  }
+  const held = async (bounds: { weightMin?: number; weightMax?: number }, values: number[]) => {
+    const bars = withColumn(
+      constantBars({ count: values.length }),
+      "weight",
+      (row) => values[row]!,
+    );
+    const { notes } = await runOnBars(new Bounded(bounds), bars, { noCosts: true });
+    return notes.filter((note) => note.startsWith("Signal "));
+  };
+
+  expect(await held({ weightMax: 5 }, [-4, -4, -4])).toEqual([
+    'Signal "column(x,weight)" of X: -4 was held at -1 on 3 bars (weightMin).',
+  ]);
+  expect(await held({}, [0.5, 1.5, -2, 3])).toEqual([
+    'Signal "column(x,weight)" of X: -2 was held at -1 on 1 bar (weightMin).',
+    'Signal "column(x,weight)" of X: values up to 3 were held at 1 on 2 bars (weightMax).',
+  ]);
+  expect(await held({ weightMin: -4, weightMax: 3 }, [-4, 3, 3 + 1e-12])).toEqual([]);
+});
+
 test("a volatility target comes near the volatility it aims at", async () => {
   const bars = randomWalkBars({ count: 2_000, seed: 11, volatility: 0.02 });
 

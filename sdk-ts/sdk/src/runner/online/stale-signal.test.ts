@@ -146,13 +146,22 @@ test("a gate that arms while a target has no signal yet states none, and what is
   expect(stated[0]).toMatchObject({ row: 30n, size: { value: 1 } });
 });
 
+test("of a second hole both its buckets and those of all holes are told", async () => {
+  const isHole = (row: number): boolean => (row >= 5 && row < 8) || (row >= 12 && row < 18);
+  const holed = withColumn(flat(40), "close", (row) => (isHole(row) ? Number.NaN : 50));
+
+  expect((await pairInWorld("x", {}, holed)).silent).toEqual([
+    "signal of target(xs,X): no value for 8 of 17 buckets, 5 of them in a row since 2020-01-12, because source y has none",
+  ]);
+});
+
 test("warming up is not reported, and a source that never had a value is", () => {
   const problems: string[] = [];
   const reports = new RunReporter({ onProblem: (text) => problems.push(text) }, new ManualClock());
   const target = {
     ...{ nodeId: "n", name: "target(xs,X)", instrument: "X", markSource: "x", max: 1 },
     ...{ signalId: "s", signalSources: [], intervalMs: 86_400_000 },
-    ...{ drift: 0, sizedRowOutput: -1 },
+    ...{ drift: 0, sizedRowOutput: -1, bounds: undefined },
     // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text
     stale: { after: 2, then: "hold" },
   } as const;
@@ -168,5 +177,35 @@ test("warming up is not reported, and a source that never had a value is", () =>
   take("x");
   expect(problems).toEqual([
     "signal of target(xs,X): no value for 2 of 2 buckets, since the run began, because source x has none",
+  ]);
+});
+
+test("a signal beyond the bounds of its target is reported once, and again when the number has doubled", async () => {
+  class Short extends Strategy {
+    static readonly module = import.meta.url;
+
+    override setup(): void {
+      const columns = ["open", "high", "low", "close", "weight"];
+      const signal = column(new StreamInput({ source: "x", columns, ...day }), "weight");
+      this.addNodes([new WeightTargetNode({ name: "t", signal, instrument: "X", weightMax: 5 })]);
+    }
+  }
+  const bars = withColumn(flat(6), "weight", (row) => (row === 2 ? 4 : -4));
+  await using project = await barsProject({ x: bars }, { instruments: { X: {} } });
+  const gateway = new FakeGateway();
+  const problems: string[] = [];
+  await using session = await Runner.session(Short, {
+    worldId: gateway.worldId,
+    config: project.config,
+    connection: gateway.connection(),
+    onProblem: (problem) => problems.push(problem),
+  });
+  await session.done;
+
+  const held = problems.filter((problem) => problem.includes("was held at"));
+  expect(held).toEqual([
+    "signal of t: -4 was held at -1 on 1 bar (weightMin)",
+    "signal of t: -4 was held at -1 on 2 bars (weightMin)",
+    "signal of t: -4 was held at -1 on 4 bars (weightMin)",
   ]);
 });

@@ -66,7 +66,7 @@ export async function replaySession(
   const identified = identifyStrategy(given, { worldId, module: compiled.module });
   const feeds = new Map<string, SourceRows>();
   for (const name of sourcesOf(identified)) {
-    feeds.set(name, await loadSourceRows(compiled.config, name, Number.POSITIVE_INFINITY));
+    feeds.set(name, await loadSourceRows(compiled.config, name, "all"));
   }
   const targets = recomputeTargets(identified, feeds, record.rows);
   const journal = record.journal.map(({ entry, body }) => readOp(entry, body));

@@ -8,6 +8,8 @@ import {
   CsvSource,
   parseInterval,
   parseTimeText,
+  type RowsLimit,
+  rowsBefore,
 } from "../../sources/index.ts";
 import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 
@@ -34,15 +36,15 @@ type SourceConfig = QmtlConfig["sources"][string];
  * Reads a source for an offline run: without `history_file` all rows from `file`; with one and a `start`, rows before
  * `start` from the history and the others from `file`; with one and no `start`, the history alone.
  *
- * @param untilMs open time of the last row kept, milliseconds; undefined: the last row before `start`, or the last of
- * all
+ * @param until the rows before it are kept. Without one, of a source with a `start`, the rows that open before that are
+ * kept, except a bar longer than a day that ends later: a world at `start` does not know it yet. "all": all rows
  * @param given source that is read instead of the files
  * @throws {CsvError | FeedError | StrategyRunError}
  */
 export async function loadSourceRows(
   config: QmtlConfig,
   name: string,
-  untilMs: number | undefined,
+  until: RowsLimit | "all" | undefined,
   given?: BarSource,
 ): Promise<SourceRows> {
   const source = config.sources[name];
@@ -53,8 +55,11 @@ export async function loadSourceRows(
   }
   const { table, firstRow, fingerprint, files } =
     given === undefined ? await readRows(source) : await readGiven(name, given, source.sparse);
-  const startMs = source.start === null ? Number.POSITIVE_INFINITY : parseTimeText(source.start);
-  const kept = firstRows(table, rowsUntil(table.openTimeMs, untilMs ?? startMs - 1));
+  const limit = until ?? startLimit(source.start);
+  const kept =
+    limit === "all"
+      ? table
+      : firstRows(table, rowsBefore(table.openTimeMs, table.bucketEndMs, limit));
   return {
     name,
     table: kept,
@@ -62,10 +67,14 @@ export async function loadSourceRows(
     intervalMs: given?.intervalMs ?? parseInterval(source.interval) * 1_000,
     periodsPerYear: periodsPerYearOf(source),
     datasetFingerprint: fingerprint,
-    rowsLeft: untilMs === undefined ? table.rows - kept.rows : 0,
+    rowsLeft: until === undefined ? table.rows - kept.rows : 0,
     files,
     column: (wanted) => columnOf(name, kept, wanted),
   };
+}
+
+function startLimit(start: string | null): RowsLimit | "all" {
+  return start === null ? "all" : { ms: parseTimeText(start), isDayEnd: true };
 }
 
 interface ReadRows {

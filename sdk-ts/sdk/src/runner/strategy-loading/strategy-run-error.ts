@@ -17,6 +17,8 @@ import { pathToFileURL } from "node:url";
  * - `INSTRUMENT_UNKNOWN`: the target's instrument is not in the configuration.
  * - `INSTRUMENTS_MIXED`: no single account lists all its instruments, or they are quoted in several currencies.
  * - `CASH_AMBIGUOUS`: its node sets start with different cash.
+ * - `ACCOUNT_AMBIGUOUS`: several accounts list all its instruments, and none of them was named.
+ * - `ACCOUNT_UNKNOWN`: the account that was named is not in the configuration.
  * - `ACCOUNT_INVALID`: the money rules of the run contradict each other.
  * - `RANGE_EMPTY`: no bar of any traded feed lies between `from` and `until`.
  * - `STRATEGY_NAME_TAKEN`: two strategies of a worker have one name.
@@ -37,6 +39,8 @@ export type StrategyRunReason =
   | "INSTRUMENT_UNKNOWN"
   | "INSTRUMENTS_MIXED"
   | "CASH_AMBIGUOUS"
+  | "ACCOUNT_AMBIGUOUS"
+  | "ACCOUNT_UNKNOWN"
   | "ACCOUNT_INVALID"
   | "RANGE_EMPTY"
   | "STRATEGY_NAME_TAKEN"

@@ -27,7 +27,8 @@ export interface FeedEnd {
 export type SignalState =
   /** `none`: the clock of the target has no bucket there. */
   | { readonly kind: "none" }
-  | { readonly kind: "value" }
+  /** It has a value. `beyond`: the value, if it is beyond the bounds of the target, which holds it there. */
+  | { readonly kind: "value"; readonly beyond?: number }
   /** It has no value. `source`: the nearest that has none; undefined if all have one. */
   | { readonly kind: "missing"; readonly source: string | undefined };
 

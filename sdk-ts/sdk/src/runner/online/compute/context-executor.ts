@@ -1,5 +1,6 @@
 import { compilePlan, type StepExecutor } from "@qmtl/core/dataflow";
 import { isFlatByNow } from "../../signals/ended-signal.ts";
+import { isBeyond } from "../../signals/held-signal.ts";
 import { missingSource } from "../../signals/signal-source.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
 import type { MergedGraph, OnlineGraph, OnlineTarget } from "../session/graph.ts";
@@ -406,11 +407,15 @@ export class ContextExecutor {
   }
 
   #signalState(target: OnlineTarget, bucket: OnlineBucket): SignalState {
-    const { nodeId, signalId, signalSources, intervalMs } = target;
+    const { nodeId, signalId, signalSources, intervalMs, bounds } = target;
     const clock = this.#wiring.clockOf.get(nodeId) ?? "";
     const isOpen = bucket.rows.has(clock);
     if (!isOpen && !this.#clocks.isEnded(clock)) return noBucket;
-    if (isOpen && !Number.isNaN(this.#valueOf(signalId))) return hasValue;
+    const value = isOpen ? this.#valueOf(signalId) : Number.NaN;
+    if (!Number.isNaN(value)) {
+      const isHeld = bounds !== undefined && isBeyond(bounds, value);
+      return isHeld ? { kind: "value", beyond: value } : hasValue;
+    }
     const values = new InputValues(this.#wiring.inputs, this.#clocks, bucket, intervalMs);
     return { kind: "missing", source: missingSource(signalSources, bucket.endMs, values) };
   }

@@ -1,3 +1,4 @@
+import { HeldSignalCount } from "../../signals/held-signal.ts";
 import { gapText } from "../../signals/signal-gap.ts";
 import type { ComputedBucket } from "../compute/clocks.ts";
 import type { OnlineTarget } from "../session/graph.ts";
@@ -10,12 +11,17 @@ interface WatchedSignal {
   buckets: number;
   /** Buckets in a row without a signal. */
   missed: number;
+  /** All buckets without a signal since the first one that had one. */
+  missedInAll: number;
   /** End of the last bucket with a signal; NaN before the first in this run. */
   sinceMs: number;
   /** The nearest source without a value at the last bucket; undefined if all had one. */
   source: string | undefined;
   /** Number of `missed` at which it is reported next. */
   reportAt: number;
+  /** Signals beyond the bounds of the target, and the number of them at which they are reported next. */
+  readonly held: HeldSignalCount | undefined;
+  heldReportAt: number;
 }
 
 /** A target that is stale, and the nearest source without a value; empty if all have one. */
@@ -35,7 +41,8 @@ function isWarmUp({ sinceMs, source }: WatchedSignal): boolean {
 /**
  * Counts the buckets in a row at which a target has no signal, and reports a target that is stale: at `stale.after`,
  * and again each time the number has doubled. Until its first value in a run it is reported only if a source has none:
- * everything else is warm-up.
+ * everything else is warm-up. Reports, too, a signal that is beyond the bounds of its target: once, and again each time
+ * the number of such buckets has doubled.
  */
 export class SignalMonitor {
   readonly #reports: RunReports;
@@ -45,8 +52,9 @@ export class SignalMonitor {
     this.#reports = reports;
     this.#signals = targets.map((target) => {
       const reportAt = target.stale.after;
-      const counts = { buckets: 0, missed: 0, sinceMs: Number.NaN, source: undefined };
-      return { target, ...counts, reportAt };
+      const held = target.bounds === undefined ? undefined : new HeldSignalCount(target.bounds);
+      const counts = { buckets: 0, missed: 0, missedInAll: 0, reportAt, heldReportAt: 1 };
+      return { target, ...counts, sinceMs: Number.NaN, source: undefined, held };
     });
   }
 
@@ -74,20 +82,33 @@ export class SignalMonitor {
       each.buckets++;
       if (state.kind === "value") {
         each.missed = 0;
+        if (Number.isNaN(each.sinceMs)) each.missedInAll = 0;
         each.sinceMs = bucketEndMs;
         each.reportAt = each.target.stale.after;
+        if (state.beyond !== undefined) this.#takeBeyond(each, state.beyond);
         return;
       }
       each.missed++;
+      each.missedInAll++;
       each.source = state.source;
       if (each.missed < each.reportAt || isWarmUp(each)) return;
       each.reportAt = each.missed * 2;
       const { name, intervalMs, stale } = each.target;
-      const { missed, buckets, sinceMs } = each;
+      const { missed: stretch, missedInAll: missed, buckets, sinceMs } = each;
       const isFlat = stale.then === "flat";
       const when = { sinceMs, untilMs: Number.NaN, intervalMs };
-      const gap = { target: name, missed, buckets, ...when, source: state.source, isFlat };
+      const gap = { target: name, missed, stretch, buckets, ...when, source: state.source, isFlat };
       this.#reports.problem(gapText(gap));
     });
+  }
+
+  /** Counts a signal that its target held at a bound: reported once, and again each time the number has doubled. */
+  #takeBeyond(signal: WatchedSignal, value: number): void {
+    const { held, target } = signal;
+    if (held === undefined) return;
+    held.take(value);
+    if (held.bars < signal.heldReportAt) return;
+    signal.heldReportAt = held.bars * 2;
+    for (const text of held.texts()) this.#reports.problem(`signal of ${target.name}: ${text}`);
   }
 }

@@ -10,6 +10,7 @@ const target: OnlineTarget = {
   max: 1,
   drift: 0,
   sizedRowOutput: -1,
+  bounds: undefined,
   signalId: "s",
   signalSources: [],
   // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text

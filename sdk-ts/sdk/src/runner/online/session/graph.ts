@@ -7,7 +7,13 @@ import {
   type IdentifiedNode,
   streamClock,
 } from "../../../strategy/graphs.ts";
-import { type StaleSignal, Strategy, StreamInput, TagQueryNode } from "../../../strategy/index.ts";
+import {
+  type StaleSignal,
+  Strategy,
+  StreamInput,
+  TagQueryNode,
+  type WeightBounds,
+} from "../../../strategy/index.ts";
 import { type SignalSource, signalSources } from "../../signals/signal-source.ts";
 import { fundingColumn } from "../../source-files/funding-column.ts";
 import { checkInterval, loadSourceRows, rowsUntil } from "../../source-files/source-rows.ts";
@@ -42,6 +48,8 @@ export interface OnlineTarget {
   readonly signalId: string;
   /** Columns of sources on which that depends, the nearest first. */
   readonly signalSources: readonly SignalSource[];
+  /** Bounds at which its signal is held; undefined for a target of other values than its signal's. */
+  readonly bounds: WeightBounds | undefined;
   /** When it counts as without a signal, and what is done then. */
   readonly stale: StaleSignal;
   /** Length of its buckets, milliseconds. */
@@ -290,6 +298,7 @@ function targetsOf(
     markSource: config.instruments[node.instrument]?.mark_source,
     signalId,
     signalSources: signalSources(graph, signalId),
+    bounds: node.bounds,
     stale: node.stale,
     intervalMs,
   }));
@@ -302,7 +311,7 @@ function targetsOf(
 
 /** Rows of a `sources:` entry: its history before `start`, its feed from there on. */
 export async function loadReplayRows(config: QmtlConfig, source: string): Promise<ReplayRows> {
-  const feed = await loadSourceRows(config, source, Number.POSITIVE_INFINITY);
+  const feed = await loadSourceRows(config, source, "all");
   const start = config.sources[source]?.start ?? null;
   const before = start === null ? 0 : rowsUntil(feed.table.openTimeMs, parseTimeText(start) - 1);
   return {

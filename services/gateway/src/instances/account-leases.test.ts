@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
-import { silentLogger, systemClock } from "@qmtl/service-kit";
-import { type Db, openPostgres } from "@qmtl/service-kit/db";
+import { silentLogger, sleep, systemClock } from "@qmtl/service-kit";
+import { type Db, DbUnavailable, openPostgres, type SqlParam, type Tx } from "@qmtl/service-kit/db";
 import { describePostgres, openTestPglite } from "@qmtl/service-kit/testing";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import {
@@ -17,6 +17,36 @@ const longMs = 600_000;
 const elsewhere: GatewayProcess = {
   ...{ holder: "elsewhere", gatewayId: "gateway-2", host: "other", pid: 7, startTimeMs: 0 },
 };
+
+/** The database of a process that is cut off from it at times. */
+class CutDb implements Db {
+  isCut = false;
+  readonly kind = "postgres";
+  readonly schema = "gateway";
+  readonly #db: Db;
+
+  constructor(db: Db) {
+    this.#db = db;
+  }
+
+  async query<Row extends object>(sql: string, params: readonly SqlParam[] = []): Promise<Row[]> {
+    if (this.isCut) throw new DbUnavailable("cut off by the test");
+    return this.#db.query<Row>(sql, params);
+  }
+
+  script(sql: string): Promise<void> {
+    return this.#db.script(sql);
+  }
+
+  async transaction<T>(fn: (tx: Tx) => Promise<T>): Promise<T> {
+    if (this.isCut) throw new DbUnavailable("cut off by the test");
+    return this.#db.transaction(fn);
+  }
+
+  async close(): Promise<void> {}
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
 
 async function open(db: Db, accountId: string, leaseMs = longMs): Promise<AccountLeases> {
   const options = { ...common, db, accountIds: [accountId], leaseMs, renewMs: 20 };
@@ -49,7 +79,7 @@ describePostgres("the accounts of a gateway", (server) => {
 
   test("accounts of a gateway that died are taken when their leases end", async () => {
     await takeAccounts(db, ["left"], elsewhere, { leaseMs: 250 });
-    const next = await open(db, "left");
+    const next = await open(db, "left", 250);
 
     expect(await next.take()).toBeUndefined();
 
@@ -66,6 +96,42 @@ describePostgres("the accounts of a gateway", (server) => {
 
     expect(await taking).toBe(true);
     expect(second.isHeld).toBe(true);
+  });
+
+  test("a gateway that lives keeps its accounts over an outage longer than its lease, though a standby waits", async () => {
+    const [own, others] = [new CutDb(db), new CutDb(db)];
+    const first = await open(own, "outage", 400);
+    await first.take();
+    const second = await open(others, "outage", 400);
+    const taking = second.takeWhenFree();
+
+    own.isCut = true;
+    others.isCut = true;
+    await sleep(systemClock, 800);
+    others.isCut = false;
+    await sleep(systemClock, 150); // the standby is back first
+    own.isCut = false;
+    await sleep(systemClock, 600);
+
+    expect([first.isHeld, second.isHeld]).toEqual([true, false]);
+    await first.stop();
+    expect(await taking).toBe(true);
+  });
+
+  test("a gateway that starts right after an outage does not take the accounts of one that lives", async () => {
+    const own = new CutDb(db);
+    const first = await open(own, "restarted", 400);
+    await first.take();
+    own.isCut = true;
+    await sleep(systemClock, 500);
+    const second = await open(db, "restarted", 400);
+    const taking = second.take();
+    await sleep(systemClock, 150);
+
+    own.isCut = false;
+
+    expect(await taking).toMatchObject({ gatewayId: "gateway-1" });
+    expect([first.isHeld, second.isHeld]).toEqual([true, false]);
   });
 
   test("a standby that is stopped takes nothing", async () => {

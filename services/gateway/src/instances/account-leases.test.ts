@@ -1,8 +1,9 @@
 import { hostname } from "node:os";
 import { silentLogger, sleep, systemClock } from "@qmtl/service-kit";
-import { type Db, DbUnavailable, openPostgres, type SqlParam, type Tx } from "@qmtl/service-kit/db";
+import { type Db, openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, openTestPglite } from "@qmtl/service-kit/testing";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
+import { OutageDb } from "../orders/testing/outage-db.ts";
 import {
   type GatewayProcess,
   migrateAccountLeases,
@@ -17,36 +18,6 @@ const longMs = 600_000;
 const elsewhere: GatewayProcess = {
   ...{ holder: "elsewhere", gatewayId: "gateway-2", host: "other", pid: 7, startTimeMs: 0 },
 };
-
-/** The database of a process that is cut off from it at times. */
-class CutDb implements Db {
-  isCut = false;
-  readonly kind = "postgres";
-  readonly schema = "gateway";
-  readonly #db: Db;
-
-  constructor(db: Db) {
-    this.#db = db;
-  }
-
-  async query<Row extends object>(sql: string, params: readonly SqlParam[] = []): Promise<Row[]> {
-    if (this.isCut) throw new DbUnavailable("cut off by the test");
-    return this.#db.query<Row>(sql, params);
-  }
-
-  script(sql: string): Promise<void> {
-    return this.#db.script(sql);
-  }
-
-  async transaction<T>(fn: (tx: Tx) => Promise<T>): Promise<T> {
-    if (this.isCut) throw new DbUnavailable("cut off by the test");
-    return this.#db.transaction(fn);
-  }
-
-  async close(): Promise<void> {}
-
-  async [Symbol.asyncDispose](): Promise<void> {}
-}
 
 async function open(db: Db, accountId: string, leaseMs = longMs): Promise<AccountLeases> {
   const options = { ...common, db, accountIds: [accountId], leaseMs, renewMs: 20 };
@@ -99,18 +70,18 @@ describePostgres("the accounts of a gateway", (server) => {
   });
 
   test("a gateway that lives keeps its accounts over an outage longer than its lease, though a standby waits", async () => {
-    const [own, others] = [new CutDb(db), new CutDb(db)];
+    const [own, others] = [new OutageDb(db), new OutageDb(db)];
     const first = await open(own, "outage", 400);
     await first.take();
     const second = await open(others, "outage", 400);
     const taking = second.takeWhenFree();
 
-    own.isCut = true;
-    others.isCut = true;
+    own.isDown = true;
+    others.isDown = true;
     await sleep(systemClock, 800);
-    others.isCut = false;
+    others.isDown = false;
     await sleep(systemClock, 150); // the standby is back first
-    own.isCut = false;
+    own.isDown = false;
     await sleep(systemClock, 600);
 
     expect([first.isHeld, second.isHeld]).toEqual([true, false]);
@@ -119,16 +90,16 @@ describePostgres("the accounts of a gateway", (server) => {
   });
 
   test("a gateway that starts right after an outage does not take the accounts of one that lives", async () => {
-    const own = new CutDb(db);
+    const own = new OutageDb(db);
     const first = await open(own, "restarted", 400);
     await first.take();
-    own.isCut = true;
+    own.isDown = true;
     await sleep(systemClock, 500);
     const second = await open(db, "restarted", 400);
     const taking = second.take();
     await sleep(systemClock, 150);
 
-    own.isCut = false;
+    own.isDown = false;
 
     expect(await taking).toMatchObject({ gatewayId: "gateway-1" });
     expect([first.isHeld, second.isHeld]).toEqual([true, false]);

@@ -15,8 +15,8 @@ import {
   renewAccounts,
   takeAccounts,
 } from "./account-lease-store.ts";
-import { LeasedDb } from "./leased-db.ts";
 import { LeaseWatch } from "./lease-watch.ts";
+import { LeasedDb } from "./leased-db.ts";
 
 interface AccountLeasesOptions {
   /** Database with schema `gateway`. */

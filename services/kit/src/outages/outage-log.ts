@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from "../clock.ts";
 import type { DependencyMonitor } from "../dependency-monitor.ts";
 import type { LogFields, Logger } from "../logger.ts";
+import { DisabledDatabase, isDisabled } from "./disabled-database.ts";
 import { DATABASE, outageOf } from "./outage-of.ts";
 
 /** Largest number of different log lines of one outage that are counted separately; others are counted together. */
@@ -130,10 +131,12 @@ export class OutageLog {
   readonly logger: Logger;
   readonly #dependencies = new Map<string, Dependency>();
   readonly #listeners = new Set<() => void>();
+  readonly #disabled: DisabledDatabase;
 
   constructor(logger: Logger, clock: Clock = systemClock) {
     this.logger = logger;
     this.clock = clock;
+    this.#disabled = new DisabledDatabase(logger, clock);
   }
 
   /** The monitor of a dependency; the same one for the same name. */
@@ -188,14 +191,18 @@ export class OutageLog {
   /**
    * A logger that passes lines to `inner`, except warnings and errors whose `error` or `failure` is an outage: if that
    * is logged already, the line is counted and passed on as debug; otherwise it is passed on with the reason and a
-   * short text, since a stack says nothing about what is down.
+   * short text, since a stack says nothing about what is down. A database that answers and cannot do its work, as with
+   * a full disk, is logged once when it begins, whichever line shows it.
    */
   quiet(inner: Logger = this.logger): Logger {
     const log = (level: "warn" | "error", message: string, fields: LogFields | undefined): void => {
       const outage = outageOf(fields?.error ?? fields?.failure);
       if (outage === undefined) inner[level](message, fields);
       else if (this.#isLogged(outage.subject, message)) inner.debug(message, fields);
-      else {
+      else if (isDisabled(outage.failure)) {
+        this.#disabled.cover(message, outage.failure);
+        inner.debug(message, fields);
+      } else {
         const { error: _error, failure: _failure, ...others } = fields ?? {};
         inner[level](message, { ...others, ...shortCause(outage.failure) });
       }

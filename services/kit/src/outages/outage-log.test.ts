@@ -182,3 +182,19 @@ test("a full disk is one error that names it, whatever fails of it, and one line
     },
   ]);
 });
+
+test("what fails in a takeover is one plain line each, not errors with stacks", () => {
+  const clock = new ManualClock();
+  const { logger, lines } = recorded();
+  const quiet = new OutageLog(logger, clock).quiet();
+  const lead = new QmtlError("NOT_LEADER", "this DAG Manager no longer leads");
+
+  for (let at = 0; at < 6; at += 1) quiet.warn("feed not advanced", { error: lead, source: "s" });
+  quiet.error("snapshot of an account not stored", { error: lead });
+
+  const fields = { reason: "NOT_LEADER", why: "this DAG Manager no longer leads" };
+  expect(lines).toEqual([
+    { level: "info", message: "feed not advanced", fields: { source: "s", ...fields } },
+    { level: "info", message: "snapshot of an account not stored", fields },
+  ]);
+});

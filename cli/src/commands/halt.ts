@@ -66,8 +66,8 @@ async function halt(session: CommandSession, options: HaltOptions): Promise<void
   });
   if (answer.halt?.stored === false) {
     printNote(
-      "the database does not answer: the halt is in force in the gateway, and stored as soon as it does; " +
-        "a restart before that loses it",
+      "the database does not store it now: the halt is in force in the gateway, and stored as soon as it can be " +
+        "(column STORED of `qmtl halts`); a gateway that ends before that loses it",
       session.asJson,
     );
   }

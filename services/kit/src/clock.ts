@@ -2,6 +2,8 @@
 export interface ClockTimer {
   /** Stops the timer; its callback will not run. May be called twice. */
   cancel(): void;
+  /** Lets the process end while it waits. */
+  unref?(): void;
 }
 
 /** The service clock: TTLs, leases, timeouts. Event time comes from the data, never from here. */
@@ -20,7 +22,7 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   setTimer(callback, delayMs) {
     const timer = setTimeout(callback, delayMs);
-    return { cancel: () => clearTimeout(timer) };
+    return { cancel: () => clearTimeout(timer), unref: () => void timer.unref() };
   },
 };
 

@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { applyMigrations, type Db, type Queryable, readMigrations } from "@qmtl/service-kit/db";
 import type { SqlWrite } from "../store/writes.ts";
+import type { WatchedLeases } from "./lease-watch.ts";
 
 /** The process that takes accounts. */
 export interface GatewayProcess {
@@ -21,6 +22,10 @@ export interface AccountHolder extends GatewayProcess {
   readonly epoch: number;
   /** Milliseconds until its lease ends unless it renews; 0 or less when it has ended. */
   readonly remainingMs: number;
+  /** When its lease ends, as text that every renewal changes. */
+  readonly expireTime: string;
+  /** Its holder has given it back: nobody need wait for it. */
+  readonly isGivenBack: boolean;
 }
 
 /** Epochs of the accounts a gateway holds. */
@@ -31,7 +36,15 @@ interface TakeOptions {
   readonly leaseMs: number;
   /** Take it from whoever holds it; only where no other process can be alive. @default false */
   readonly force?: boolean;
+  /**
+   * Of leases that were not given back only these are taken, and only as they were seen: account → epoch and
+   * `expireTime`. @default every lease that has ended
+   */
+  readonly silent?: WatchedLeases;
 }
+
+/** End of a lease that its holder has given back. */
+const givenBack = "to_timestamp(0)";
 
 const migrations = fileURLToPath(new URL("../../migrations-leases", import.meta.url));
 
@@ -61,7 +74,9 @@ export async function takeAccounts(
            ON CONFLICT (account_id) DO UPDATE SET epoch = l.epoch + 1, holder = excluded.holder,
              gateway_id = excluded.gateway_id, host = excluded.host, pid = excluded.pid,
              start_time_ms = excluded.start_time_ms, expire_time = excluded.expire_time
-           WHERE l.expire_time <= now() OR $8::boolean RETURNING epoch`,
+           WHERE $8::boolean OR l.expire_time <= now()
+             AND ($9::text IS NULL OR l.expire_time = ${givenBack} OR l.epoch || ' ' || l.expire_time = $9)
+           RETURNING epoch`,
           [
             accountId,
             holder,
@@ -71,6 +86,7 @@ export async function takeAccounts(
             startTimeMs,
             options.leaseMs,
             options.force === true,
+            options.silent === undefined ? null : (options.silent.get(accountId) ?? ""),
           ],
         );
         if (row === undefined) throw new AccountHeldError();
@@ -109,7 +125,7 @@ export async function renewAccounts(
 /** Ends the leases at once; what another has taken meanwhile stays its own. Rows stay, for their epochs. */
 export async function releaseAccounts(db: Queryable, epochs: AccountEpochs): Promise<void> {
   await db.query(
-    `UPDATE gateway.account_lease AS l SET expire_time = now()
+    `UPDATE gateway.account_lease AS l SET expire_time = ${givenBack}
      FROM unnest($1::text[], $2::bigint[]) AS held (account_id, epoch)
      WHERE l.account_id = held.account_id AND l.epoch = held.epoch`,
     [[...epochs.keys()], [...epochs.values()]],
@@ -124,7 +140,8 @@ export async function readAccountHolders(
   return db.query<AccountHolder>(
     `SELECT account_id AS "accountId", epoch, holder, gateway_id AS "gatewayId", host, pid,
        start_time_ms AS "startTimeMs",
-       ceil(extract(epoch FROM expire_time - now()) * 1000)::bigint AS "remainingMs"
+       ceil(extract(epoch FROM expire_time - now()) * 1000)::bigint AS "remainingMs",
+       expire_time::text AS "expireTime", expire_time = ${givenBack} AS "isGivenBack"
      FROM gateway.account_lease WHERE account_id = ANY($1::text[]) ORDER BY account_id`,
     [[...accountIds]],
   );

@@ -1,8 +1,9 @@
 import { hostname } from "node:os";
-import { silentLogger, systemClock } from "@qmtl/service-kit";
+import { silentLogger, sleep, systemClock } from "@qmtl/service-kit";
 import { type Db, openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, openTestPglite } from "@qmtl/service-kit/testing";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
+import { OutageDb } from "../orders/testing/outage-db.ts";
 import {
   type GatewayProcess,
   migrateAccountLeases,
@@ -49,7 +50,7 @@ describePostgres("the accounts of a gateway", (server) => {
 
   test("accounts of a gateway that died are taken when their leases end", async () => {
     await takeAccounts(db, ["left"], elsewhere, { leaseMs: 250 });
-    const next = await open(db, "left");
+    const next = await open(db, "left", 250);
 
     expect(await next.take()).toBeUndefined();
 
@@ -66,6 +67,42 @@ describePostgres("the accounts of a gateway", (server) => {
 
     expect(await taking).toBe(true);
     expect(second.isHeld).toBe(true);
+  });
+
+  test("a gateway that lives keeps its accounts over an outage longer than its lease, though a standby waits", async () => {
+    const [own, others] = [new OutageDb(db), new OutageDb(db)];
+    const first = await open(own, "outage", 400);
+    await first.take();
+    const second = await open(others, "outage", 400);
+    const taking = second.takeWhenFree();
+
+    own.isDown = true;
+    others.isDown = true;
+    await sleep(systemClock, 800);
+    others.isDown = false;
+    await sleep(systemClock, 150); // the standby is back first
+    own.isDown = false;
+    await sleep(systemClock, 600);
+
+    expect([first.isHeld, second.isHeld]).toEqual([true, false]);
+    await first.stop();
+    expect(await taking).toBe(true);
+  });
+
+  test("a gateway that starts right after an outage does not take the accounts of one that lives", async () => {
+    const own = new OutageDb(db);
+    const first = await open(own, "restarted", 400);
+    await first.take();
+    own.isDown = true;
+    await sleep(systemClock, 500);
+    const second = await open(db, "restarted", 400);
+    const taking = second.take();
+    await sleep(systemClock, 150);
+
+    own.isDown = false;
+
+    expect(await taking).toMatchObject({ gatewayId: "gateway-1" });
+    expect([first.isHeld, second.isHeld]).toEqual([true, false]);
   });
 
   test("a standby that is stopped takes nothing", async () => {

@@ -15,6 +15,7 @@ import {
   renewAccounts,
   takeAccounts,
 } from "./account-lease-store.ts";
+import { LeaseWatch } from "./lease-watch.ts";
 import { LeasedDb } from "./leased-db.ts";
 
 interface AccountLeasesOptions {
@@ -36,7 +37,7 @@ const accountLeaseMsDefault = 2_000;
 const renewMsDefault = 500;
 /** Nothing is written before the accounts are taken. */
 const neverHeld: SqlWrite = { sql: "false", params: [] };
-/** How often a holder that may be dead is checked, milliseconds. */
+/** How often, at most, a holder that may be dead is checked, milliseconds. */
 const lookMs = 100;
 
 /**
@@ -91,50 +92,62 @@ export class AccountLeases {
   }
 
   /**
-   * Takes all accounts, and renews them from then on. Where a dead process left an account, it waits until that lease
-   * ends. Resolves to the holder of one whose process is alive, as its renewal shows, or to undefined once all are
-   * taken.
+   * Takes all accounts, and renews them from then on. Of a silent holder it waits until its lease has ended and was
+   * watched for its whole time. Resolves to the holder of an account whose process is alive, as its renewal shows, or to
+   * undefined once all are taken.
    */
   async take(): Promise<AccountHolder | undefined> {
-    const { clock, accountIds, db } = this.#options;
-    let seen: ReadonlyMap<string, number> | undefined;
-    const beganMs = clock.monotonicMs();
-    while (!(await this.#tryToTake())) {
-      const holders = await readAccountHolders(db, accountIds);
-      // When each of the leases would end, by a clock that both looks share.
-      const passedMs = clock.monotonicMs() - beganMs;
-      const ends = new Map(
-        holders.map((one) => [`${one.accountId} ${one.holder}`, passedMs + one.remainingMs]),
-      );
-      const alive = holders.find((one) => {
-        const endedBefore = seen?.get(`${one.accountId} ${one.holder}`);
-        return endedBefore !== undefined && isLater(ends, one, endedBefore);
-      });
+    const { clock } = this.#options;
+    const { signal } = this.#stopping;
+    const watch = this.#newWatch();
+    for (;;) {
+      if (await this.#tryToTake(watch)) return undefined;
+      const holders = await this.#look(watch);
+      const alive = holders.find((one) => !one.isGivenBack && watch.hasChanged(one));
       if (alive !== undefined) return alive;
-      seen = seen ?? ends;
-      await sleep(clock, lookMs, this.#stopping.signal);
-      if (this.#stopping.signal.aborted) return holders[0];
+      await sleep(clock, this.#lookMs, signal);
+      if (signal.aborted) return holders[0];
     }
-    return undefined;
   }
 
   /** Waits until all accounts are free, and takes and renews them; false when it was stopped before. */
   async takeWhenFree(): Promise<boolean> {
-    const { clock, renewMs, db, accountIds, logger } = this.#options;
+    const { clock, renewMs, logger } = this.#options;
     const { signal } = this.#stopping;
+    const watch = this.#newWatch();
     while (!signal.aborted) {
       let waitMs = renewMs;
       try {
-        if (await this.#tryToTake()) return true;
-        const holders = await readAccountHolders(db, accountIds);
-        // As soon as the last of them ends, unless they renew.
-        waitMs = Math.min(renewMs, Math.max(0, ...holders.map((one) => one.remainingMs)) + 1);
+        if (await this.#tryToTake(watch)) return true;
+        const holders = await this.#look(watch);
+        // Often once a holder is late: its lease may be taken as soon as it was watched for long enough.
+        const isLate = holders.some((one) => one.remainingMs < this.#options.leaseMs - 2 * renewMs);
+        if (isLate) waitMs = Math.min(renewMs, this.#lookMs);
       } catch (error) {
+        watch.sawNothing();
         logger.warn("the leases of the accounts could not be read", { error });
       }
       await sleep(clock, waitMs, signal);
     }
     return false;
+  }
+
+  #newWatch(): LeaseWatch {
+    const { leaseMs, renewMs } = this.#options;
+    return new LeaseWatch(leaseMs, Math.max(renewMs, this.#lookMs));
+  }
+
+  /** How often a holder that may be dead is checked, milliseconds. */
+  get #lookMs(): number {
+    return Math.min(lookMs, this.#options.leaseMs / 10);
+  }
+
+  async #look(watch: LeaseWatch): Promise<AccountHolder[]> {
+    const { clock, db, accountIds } = this.#options;
+    const sentMs = clock.monotonicMs();
+    const holders = await readAccountHolders(db, accountIds);
+    watch.saw(holders, sentMs, clock.monotonicMs());
+    return holders;
   }
 
   /** The database with writes that are stored only while the accounts are held. */
@@ -162,10 +175,10 @@ export class AccountLeases {
     });
   }
 
-  async #tryToTake(): Promise<boolean> {
+  async #tryToTake({ silent }: LeaseWatch): Promise<boolean> {
     const { db, accountIds, leaseMs } = this.#options;
     const force = db.kind === "pglite";
-    const epochs = await takeAccounts(db, accountIds, this.#process, { leaseMs, force });
+    const epochs = await takeAccounts(db, accountIds, this.#process, { leaseMs, force, silent });
     if (epochs === undefined) return false;
     this.#epochs = epochs;
     this.#guard = epochsStand(epochs);
@@ -185,7 +198,8 @@ export class AccountLeases {
         if (!(await renewAccounts(db, this.#epochs, leaseMs))) break;
         hasFailed = false;
       } catch (error) {
-        // Nobody else can take them while the database is away; whether somebody did is seen at the next renewal.
+        // Nobody else can take them while the database is away, nor right after; whether somebody did is seen at the
+        // next renewal.
         if (!hasFailed) logger.warn("the leases of the accounts could not be renewed", { error });
         hasFailed = true;
       }
@@ -193,17 +207,6 @@ export class AccountLeases {
     this.#isHeld = false;
     this.#onLost(await this.refusal());
   }
-}
-
-/** Allowance for the rounding of two looks, milliseconds. */
-const roundingMs = 20;
-
-function isLater(
-  ends: ReadonlyMap<string, number>,
-  { accountId, holder }: AccountHolder,
-  endedBefore: number,
-): boolean {
-  return (ends.get(`${accountId} ${holder}`) ?? 0) > endedBefore + roundingMs;
 }
 
 /** NOT_LEADER, naming the holder of the account. */

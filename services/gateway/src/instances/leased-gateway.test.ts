@@ -1,4 +1,5 @@
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
 import { loadConfig } from "@qmtl/sdk/config";
 import { ChannelTransport, connectTo } from "@qmtl/sdk/rpc";
@@ -7,6 +8,7 @@ import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, freePorts } from "@qmtl/service-kit/testing";
 import { expect, onTestFinished, test } from "vitest";
+import { OutageDb } from "../orders/testing/outage-db.ts";
 import { takeAccounts } from "./account-lease-store.ts";
 import { createLeasedGateway, type LeasedGateway } from "./leased-gateway.ts";
 
@@ -22,7 +24,7 @@ async function openGateway(dsn: string, standby: boolean) {
   onTestFinished(() => opened.disposeAsync());
   const open = async (schema: string) =>
     opened.use(await openPostgres({ dsn, schema, connectionsMax: 4 }));
-  const db = await open("gateway");
+  const db = new OutageDb(await open("gateway"));
   const bus = await openEmbeddedBus({ db: await open("bus"), pollMs: 50 });
   opened.defer(() => bus.close());
   const [dag, world] = await freePorts(2);
@@ -56,6 +58,11 @@ function until(gateway: LeasedGateway, isLeading: boolean): Promise<void> {
     look();
   });
 }
+
+const haltAll = {
+  target: { target: { case: "everything" as const, value: {} } },
+  reason: "db down",
+};
 
 describePostgres("two gateways on one account", (server) => {
   test("the second is refused at start, naming the first", async () => {
@@ -109,5 +116,27 @@ describePostgres("two gateways on one account", (server) => {
     await until(second.gateway, true);
 
     expect(await second.health()).toBe("serving");
+  }, 60_000);
+
+  test("a halt that a gateway cut off from its database took is in force in the one that takes over, and is carried out", async () => {
+    const dsn = await server().createDatabase();
+    const first = await openGateway(dsn, true);
+    await first.gateway.start();
+    const second = await openGateway(dsn, true);
+    await second.gateway.start();
+    const at = (one: typeof first) => one.connection.client(OrderService);
+    first.db.isDown = true;
+    const { halt } = await at(first).halt(haltAll);
+    expect(halt?.stored).toBe(false);
+    await until(second.gateway, true);
+    const lost = until(first.gateway, false);
+
+    first.db.isDown = false;
+    await lost;
+
+    const inForce = async () => (await at(second).listHalts({})).halts.map(({ haltId }) => haltId);
+    await expect.poll(inForce, { timeout: 10_000 }).toEqual([halt?.haltId]);
+    await at(second).resume({ which: { case: "haltId", value: halt!.haltId }, reason: "up" });
+    expect(await inForce()).toEqual([]);
   }, 60_000);
 });

@@ -154,7 +154,10 @@ class GatewayUnderLease implements LeasedGateway {
   async #deposed(refusal: QmtlError): Promise<void> {
     const { logger, standby } = this.#deps;
     this.leading?.set("standby", refusal.message);
-    logger.error("another gateway has taken the accounts", { error: refusal });
+    const next = standby === true ? "stands by" : "ends";
+    logger.warn(`another gateway has taken the accounts, so this one ${next}`, {
+      why: refusal.message,
+    });
     await this.#gateway?.stop().catch((error: unknown) => {
       logger.warn("the gateway did not end cleanly", { error });
     });

@@ -114,7 +114,7 @@ export class OrderPath implements SliceBookings {
 
   /** Rebuilds all accounts from their journals and reconciles them, before any order; then follows the gates. */
   async start(): Promise<void> {
-    const { db, clock, logger, accounts, worlds, leases, halts, haltStore, acks, feeds } =
+    const { db, clock, logger, accounts, worlds, leases, halts, haltStore, halting, acks, feeds } =
       this.#parts;
     const folder = fileURLToPath(new URL("../../migrations-orders", import.meta.url));
     await applyMigrations(db, "orders", await readMigrations(folder));
@@ -124,6 +124,7 @@ export class OrderPath implements SliceBookings {
     await worlds.load();
     leases.setStopped(halts.isAllStopped);
     await accounts.open(worlds);
+    await halting.start();
     feeds.resume();
     worlds.follow();
     this.#loops = [...accounts.all()].map((router) => this.#reconcileForever(router));

@@ -146,3 +146,55 @@ test("the loss of the database in a folder is one error that names it, whatever 
   ]);
   expect(outages.states().map(({ isUp }) => isUp)).toEqual([false, false]);
 });
+
+test("a full disk is one error that names it, whatever fails of it, and one line once nothing fails any more", () => {
+  const clock = new ManualClock();
+  const { logger, lines } = recorded();
+  const quiet = new OutageLog(logger, clock).quiet();
+  const full = () => new DbError("SQL_ERROR", "could not extend file", { sqlState: "53100" });
+
+  for (let at = 0; at < 10; at += 1) {
+    quiet.warn("control events could not be written; trying again", { error: full() });
+    quiet.warn("the bars of a slice are not booked yet", { error: full() });
+    clock.advance(1_000);
+  }
+  clock.advance(10_000);
+
+  expect(lines).toEqual([
+    {
+      level: "error",
+      message:
+        "the database cannot do its work: no space left on device (could not extend file); failures are counted until it can",
+      fields: { dependency: "database", reason: "SQL_ERROR" },
+    },
+    {
+      level: "info",
+      message: "the database can do its work again",
+      fields: {
+        dependency: "database",
+        failedCalls: 20,
+        downMs: 9_000,
+        linesNotWritten: {
+          "control events could not be written; trying again": 10,
+          "the bars of a slice are not booked yet": 10,
+        },
+      },
+    },
+  ]);
+});
+
+test("what fails in a takeover is one plain line each, not errors with stacks", () => {
+  const clock = new ManualClock();
+  const { logger, lines } = recorded();
+  const quiet = new OutageLog(logger, clock).quiet();
+  const lead = new QmtlError("NOT_LEADER", "this DAG Manager no longer leads");
+
+  for (let at = 0; at < 6; at += 1) quiet.warn("feed not advanced", { error: lead, source: "s" });
+  quiet.error("snapshot of an account not stored", { error: lead });
+
+  const fields = { reason: "NOT_LEADER", why: "this DAG Manager no longer leads" };
+  expect(lines).toEqual([
+    { level: "info", message: "feed not advanced", fields: { source: "s", ...fields } },
+    { level: "info", message: "snapshot of an account not stored", fields },
+  ]);
+});

@@ -1,11 +1,15 @@
+import { QmtlError } from "@qmtl/sdk/rpc";
 import { type Clock, systemClock } from "../clock.ts";
 import type { DependencyMonitor } from "../dependency-monitor.ts";
 import type { LogFields, Logger } from "../logger.ts";
+import { DisabledDatabase, isDisabled } from "./disabled-database.ts";
 import { DATABASE, outageOf } from "./outage-of.ts";
 
 /** Largest number of different log lines of one outage that are counted separately; others are counted together. */
 const LINES_MAX = 20;
 const OTHER_LINES = "other";
+/** How long the same line of a process that leads no more is not repeated, milliseconds. */
+const LEAD_LOST_QUIET_MS = 10_000;
 
 /** Something this process depends on. */
 export interface DependencyState {
@@ -130,10 +134,14 @@ export class OutageLog {
   readonly logger: Logger;
   readonly #dependencies = new Map<string, Dependency>();
   readonly #listeners = new Set<() => void>();
+  readonly #disabled: DisabledDatabase;
+  /** When a line was last due because this process leads no more, monotonic milliseconds. */
+  readonly #leadLost = new Map<string, number>();
 
   constructor(logger: Logger, clock: Clock = systemClock) {
     this.logger = logger;
     this.clock = clock;
+    this.#disabled = new DisabledDatabase(logger, clock);
   }
 
   /** The monitor of a dependency; the same one for the same name. */
@@ -188,16 +196,22 @@ export class OutageLog {
   /**
    * A logger that passes lines to `inner`, except warnings and errors whose `error` or `failure` is an outage: if that
    * is logged already, the line is counted and passed on as debug; otherwise it is passed on with the reason and a
-   * short text, since a stack says nothing about what is down.
+   * short text, since a stack says nothing about what is down. A database that answers and cannot do its work, as with
+   * a full disk, is logged once when it begins, whichever line shows it. What fails because another process leads by now
+   * is an info, without a stack.
    */
   quiet(inner: Logger = this.logger): Logger {
     const log = (level: "warn" | "error", message: string, fields: LogFields | undefined): void => {
-      const outage = outageOf(fields?.error ?? fields?.failure);
-      if (outage === undefined) inner[level](message, fields);
+      const cause = fields?.error ?? fields?.failure;
+      const outage = outageOf(cause);
+      if (isLeadLost(cause)) this.#logLeadLost(inner, message, fields ?? {}, cause);
+      else if (outage === undefined) inner[level](message, fields);
       else if (this.#isLogged(outage.subject, message)) inner.debug(message, fields);
-      else {
-        const { error: _error, failure: _failure, ...others } = fields ?? {};
-        inner[level](message, { ...others, ...shortCause(outage.failure) });
+      else if (isDisabled(outage.failure)) {
+        this.#disabled.cover(message, outage.failure);
+        inner.debug(message, fields);
+      } else {
+        inner[level](message, { ...withoutCause(fields ?? {}), ...shortCause(outage.failure) });
       }
     };
     return {
@@ -209,6 +223,15 @@ export class OutageLog {
     };
   }
 
+  /** What fails because another process leads by now is as it should be: no error, no stack, and once per takeover. */
+  #logLeadLost(inner: Logger, message: string, fields: LogFields, cause: Error): void {
+    const nowMs = this.clock.monotonicMs();
+    const lastMs = this.#leadLost.get(message) ?? Number.NEGATIVE_INFINITY;
+    this.#leadLost.set(message, nowMs);
+    const level = nowMs - lastMs > LEAD_LOST_QUIET_MS ? "info" : "debug";
+    inner[level](message, { ...withoutCause(fields), ...shortCause(cause) });
+  }
+
   #isLogged(subject: string, message: string): boolean {
     const names = [subject, workOf(subject)];
     return names.some((name) => this.#dependencies.get(name)?.cover(message) ?? false);
@@ -218,6 +241,19 @@ export class OutageLog {
   changed(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+function withoutCause({ error: _error, failure: _failure, ...others }: LogFields): LogFields {
+  return others;
+}
+
+/** True for the refusal of a process that does not lead any more, not that of a service behind it. */
+function isLeadLost(failure: unknown): failure is QmtlError {
+  return (
+    failure instanceof QmtlError &&
+    failure.reason === "NOT_LEADER" &&
+    failure.metadata.peer === undefined
+  );
 }
 
 /** Longest text of a failure in a line, characters. */

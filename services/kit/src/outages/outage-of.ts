@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { BusError } from "../bus/event-bus.ts";
 import { DbError } from "../db/db-errors.ts";
+import { isDisabled } from "./disabled-database.ts";
 
 /** Names under which the two things every service depends on are reported; a peer is reported by its own name. */
 export const DATABASE = "database";
@@ -9,9 +10,6 @@ export const EVENT_BUS = "event bus";
 
 /** How many causes of a failure are examined: what wraps an outage need not know of outages. */
 const CAUSES_MAX = 8;
-
-/** SQLSTATEs of a server that cannot do its work now: out of resources, its disk fails, it is a read-only standby. */
-const UNABLE = /^(53|58|25006)/;
 
 const DB_OUTAGES: ReadonlySet<string> = new Set([
   "DB_UNAVAILABLE",
@@ -24,7 +22,7 @@ const DB_OUTAGES: ReadonlySet<string> = new Set([
 /** True when the database failed, as opposed to refusing: the same call may succeed a little later. */
 export function isDatabaseOutage(failure: unknown): failure is DbError {
   if (!(failure instanceof DbError)) return false;
-  return DB_OUTAGES.has(failure.reason) || UNABLE.test(failure.sqlState ?? "");
+  return DB_OUTAGES.has(failure.reason) || isDisabled(failure);
 }
 
 /** True when a peer did not do its work, as opposed to refusing. */

@@ -31,6 +31,14 @@ test.each<[string, unknown]>([
   });
 });
 
+test("a full disk is named to the caller", () => {
+  const full = new DbError("SQL_ERROR", 'could not extend file "base/5/1"', { sqlState: "53100" });
+
+  expect(refusalFrom(full, true).message).toBe(
+    'the database cannot do its work: no space left on device (could not extend file "base/5/1"); try again',
+  );
+});
+
 test("what may have been stored, and must not be done twice, is an unknown outcome", () => {
   const error = refusalFrom(new UnknownOutcome("connection lost during commit"), false);
 

@@ -1,5 +1,6 @@
 import { QmtlError, qmtlErrorFrom } from "@qmtl/sdk/rpc";
 import { DbError } from "../db/db-errors.ts";
+import { isDisabled, whyDisabled } from "./disabled-database.ts";
 import { DATABASE, outageOf } from "./outage-of.ts";
 
 /** When a caller should try again, milliseconds: a server that restarts takes about this long. */
@@ -24,12 +25,18 @@ export function refusalFrom(failure: unknown, canRepeat: boolean): QmtlError {
     return new QmtlError("OUTCOME_UNKNOWN", "it is not known whether it was stored", options);
   }
   return outage.subject === DATABASE
-    ? new QmtlError("STORE_UNAVAILABLE", "the database does not answer; try again", options)
+    ? new QmtlError("STORE_UNAVAILABLE", databaseText(outage.failure), options)
     : new QmtlError(
         "PEER_UNAVAILABLE",
         `the ${outage.subject} does not answer; try again`,
         options,
       );
+}
+
+function databaseText(failure: Error): string {
+  return isDisabled(failure)
+    ? `the database cannot do its work: ${whyDisabled(failure)}; try again`
+    : "the database does not answer; try again";
 }
 
 /** False for an error that may hide an outage: a bug, or an unknown outcome of a call that can be repeated. */

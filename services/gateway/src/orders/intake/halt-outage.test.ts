@@ -1,8 +1,10 @@
 import { hasReason } from "@qmtl/sdk/rpc";
-import type { PgliteHost } from "@qmtl/service-kit/db";
+import { DbError, type PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { Halts } from "../store/halts.ts";
+import { orderEvents } from "../rpc/order-events.ts";
+import { HaltStore } from "../store/halt-store.ts";
+import { type Halt, Halts } from "../store/halts.ts";
 import { emittedTopic } from "../testing/emitted-topics.ts";
 import { OrderBench } from "../testing/order-bench.ts";
 
@@ -27,6 +29,9 @@ async function openWorking(): Promise<void> {
   await bench.promote({ A: 0.4 });
   await bench.end("A", 0, 1);
 }
+
+const haltErrors = () =>
+  bench.errors.map(({ text }) => text).filter((text) => text.startsWith("halt"));
 
 const isStored = (haltId: string): boolean => bench.orders.halts.isStored(haltId);
 
@@ -74,11 +79,73 @@ test("a halt that is not stored when the gateway stops is named as lost at error
   expect(lost).toMatchObject([
     {
       text: "halt lost: it was never stored and ends with this process; halt again after the start",
-      fields: { haltId, scope, reason, principal },
+      fields: { haltId, scope, reason, principal, again: 'qmtl halt --reason "test"' },
     },
   ]);
   bench.db.isDown = false;
   expect((await Halts.load(bench.db)).list()).toEqual([kept.halt]);
+});
+
+test("a halt that is not stored when the gateway stops is stored as soon as the database answers, and carried out by the next", async () => {
+  await openWorking();
+  bench.db.isDown = true;
+  const { halt } = await bench.halt(world, { cancel: true });
+
+  const stopping = bench.orders.stop();
+  bench.db.isDown = false;
+  await stopping;
+
+  expect(haltErrors()).toEqual([]);
+  expect((await Halts.load(bench.db)).list()).toEqual([halt]);
+  await bench.restart();
+  expect(bench.orders.halts.list()).toEqual([halt]);
+  expect((await bench.list()).map(({ state }) => state)).toEqual(["cancelled"]);
+});
+
+test("a halt that another gateway stored is in force within a look, and ends when that gateway ends it", async () => {
+  await openWorking();
+  const store = new HaltStore(orderEvents);
+  const halt: Halt = {
+    ...{ ...world, haltId: "h-other", reason: "deposed", principal: "operator", timeMs: 5 },
+  };
+  const leftToDo = { cancel: true, flatten: false, accounts: ["paper"] };
+  await store.leave(bench.db, halt, leftToDo, 5);
+
+  await bench.orders.halting.takeOverStored();
+
+  expect(bench.orders.halts.list()).toEqual([halt]);
+  expect((await bench.list()).map(({ state }) => state)).toEqual(["cancelled"]);
+  await bench.orders.halting.takeOverStored();
+  await bench.db.transaction((tx) => store.remove(tx, world, 6));
+  await bench.orders.halting.takeOverStored();
+  expect(bench.orders.halts.list()).toEqual([]);
+});
+
+test("a database that cannot write, as on a full disk, does not keep a halt from being in force, or from being stored later", async () => {
+  await openWorking();
+  bench.db.failure = new DbError("SQL_ERROR", "could not extend file: No space left on device", {
+    sqlState: "53100",
+  });
+  bench.db.isDown = true;
+
+  const { halt } = await bench.halt(world);
+
+  expect(isStored(halt.haltId)).toBe(false);
+  expect(haltErrors()).toEqual([]);
+  bench.db.isDown = false;
+  await waitUntil(() => isStored(halt.haltId), { what: "the halt is stored" });
+  expect((await Halts.load(bench.db)).list()).toEqual([halt]);
+});
+
+test("a halt that fails for any other reason is in force all the same, and is not said to be stored", async () => {
+  await openWorking();
+  bench.db.failure = new DbError("SQL_ERROR", "division by zero", { sqlState: "22012" });
+  bench.db.isDown = true;
+
+  const { halt } = await bench.halt(world);
+
+  expect(isStored(halt.haltId)).toBe(false);
+  expect(haltErrors()).toEqual(["halt not stored; trying again"]);
 });
 
 test("a halt that is not stored is not ended either until the database is back", async () => {

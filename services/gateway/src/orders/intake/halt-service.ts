@@ -1,7 +1,6 @@
-import type { RouterScope } from "@qmtl/core/execution";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
-import { type Db, DbUnavailable, type Tx, UnknownOutcome } from "@qmtl/service-kit/db";
+import { type Clock, DATABASE, type Logger, outageOf, sleep } from "@qmtl/service-kit";
+import type { Db, Tx } from "@qmtl/service-kit/db";
 import type { ControlOutbox } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
@@ -9,8 +8,16 @@ import { catchUp, type StatedTimes } from "../account/catch-up.ts";
 import type { RouterLeases } from "../gate/router-gate.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { HaltStore } from "../store/halt-store.ts";
-import type { Halt, HaltCoverage, Halts } from "../store/halts.ts";
+import {
+  clearLeftToDo,
+  type Halt,
+  type HaltActions,
+  type HaltCoverage,
+  type Halts,
+  readHalts,
+} from "../store/halts.ts";
 import { lastOrderPosition, rearmedAfter } from "../store/order-table.ts";
+import { haltAccount, haltCommand, resumeAccount } from "./halt-account.ts";
 import type { OrderSubjects } from "./order-subjects.ts";
 
 interface HaltServicePorts {
@@ -28,14 +35,6 @@ interface HaltServicePorts {
   readonly outbox: Pick<ControlOutbox, "poke">;
 }
 
-/** What a halt does besides keeping new orders from leaving. */
-export interface HaltActions {
-  /** Cancel working opening orders. */
-  readonly cancel: boolean;
-  /** Close positions with reduce-only orders. */
-  readonly flatten: boolean;
-}
-
 /** Why and by whom. */
 interface HaltCause {
   readonly reason: string;
@@ -50,8 +49,13 @@ interface HaltOutcome {
 }
 
 const nothing = { cancelled: [], flattened: [] };
+const noActions: HaltActions = { cancel: false, flatten: false };
 /** Pause before a halt that could not be stored is tried again, in milliseconds. */
 const storeAgainMs = 1_000;
+/** How often a gateway that stops tries to store a halt that is not. */
+const lastTriesMax = 3;
+/** How often halts that another gateway stored are looked for, where there may be one, in milliseconds. */
+const lookMs = 500;
 
 /** Sets and ends halts on all accounts that they concern. */
 export class HaltService {
@@ -60,9 +64,23 @@ export class HaltService {
   readonly #unstored = new Map<string, HaltActions>();
   readonly #storing = new Set<Promise<void>>();
   readonly #stopped = new AbortController();
+  #looking: Promise<void> | undefined;
+  /** Changes of halts that this gateway began or ended. */
+  #changes = 0;
+  /** Halts that were stored at the last look, by id. */
+  #seen: ReadonlyMap<string, Halt> = new Map();
 
   constructor(ports: HaltServicePorts) {
     this.#ports = ports;
+  }
+
+  /**
+   * Does what halts that are stored were asked to do and nobody has done yet; where another gateway may store halts, a
+   * deposed one for example, it takes over and carries out those as well, from now on.
+   */
+  async start(): Promise<void> {
+    await this.takeOverStored();
+    if (this.#ports.db.kind === "postgres") this.#looking = this.#lookForStored();
   }
 
   /**
@@ -73,7 +91,7 @@ export class HaltService {
    * @throws {QmtlError} as `OrderSubjects.check`; STORE_UNAVAILABLE when the store does not answer that check
    */
   async halt(place: HaltCoverage, actions: HaltActions, cause: HaltCause): Promise<HaltOutcome> {
-    const { clock, newId, leases, halts, worlds, subjects } = this.#ports;
+    const { clock, newId, halts, subjects, logger } = this.#ports;
     await subjects.check(place).catch((failure: unknown) => {
       if (!isStoreOutage(failure)) throw failure;
       const message = `cannot look up now whether there is a ${place.scope} ${place.target}`;
@@ -88,41 +106,145 @@ export class HaltService {
       principal: before?.principal ?? cause.principal,
       timeMs: before?.timeMs ?? clock.nowMs(),
     };
-    halts.set(halt);
-    if (place.scope === "all") {
-      leases.setStopped(true);
-      for (const gate of worlds.gates.values()) gate.halt();
-    }
+    this.#changes += 1;
+    this.#putInForce(halt);
     try {
       const done = await this.#carryOut(halt, actions);
       halts.stored(halt.haltId);
       return { halt, ...done };
     } catch (failure) {
-      if (!isStoreOutage(failure)) throw failure;
+      // The caller goes on to the gateway that leads, unless nobody does.
+      if (isDeposed(failure)) throw failure;
+      if (!isStoreOutage(failure)) {
+        logger.error("halt not stored; trying again", { haltId: halt.haltId, error: failure });
+      }
       this.#keepUntilStored(halt, actions);
       return { halt, cancelled: [], flattened: [] };
     }
   }
 
-  /** Stops trying to store halts, and logs as lost those that are not stored. */
+  /** Tries a last time to store halts that are not; logs each, and as lost what could not be stored. */
   async stop(): Promise<void> {
     this.#stopped.abort();
+    // What each was asked to do, before the tries under way end.
+    const unstored = new Map(this.#unstored);
     await Promise.all(this.#storing);
-    const { halts, logger } = this.#ports;
-    for (const halt of halts.list()) {
-      if (halts.isStored(halt.haltId)) continue;
-      const { haltId, scope, target, reason, principal } = halt;
-      logger.error(
-        "halt lost: it was never stored and ends with this process; halt again after the start",
-        {
-          haltId,
-          scope,
-          target,
-          reason,
-          principal,
-        },
-      );
+    await this.#looking;
+    const { halts } = this.#ports;
+    await Promise.all(
+      halts.list().map(async (halt) => {
+        if (halts.isStored(halt.haltId)) return;
+        await this.#storeAtLast(halt, unstored.get(halt.haltId) ?? noActions);
+      }),
+    );
+  }
+
+  /**
+   * Takes over halts that another gateway stored, and does what is left to do of any; what another gateway has ended ends
+   * here as well.
+   */
+  async takeOverStored(): Promise<void> {
+    const { db, halts, accounts } = this.#ports;
+    const changes = this.#changes;
+    const own = [...accounts.all()].map(({ account }) => account);
+    const stored = await readHalts(db, own);
+    // What was read may be older than a change of this gateway.
+    if (changes !== this.#changes) return;
+    const gone = [...this.#seen.values()].filter(
+      (halt) =>
+        halts.byId(halt.haltId) !== undefined &&
+        halts.isStored(halt.haltId) &&
+        !stored.some((one) => one.halt.haltId === halt.haltId),
+    );
+    for (const { halt, leftToDo } of stored) {
+      if (changes !== this.#changes) return;
+      await this.#takeOver(halt, leftToDo, own);
     }
+    for (const halt of gone) {
+      if (changes !== this.#changes) return;
+      await this.#endElsewhere(halt);
+    }
+    this.#seen = new Map(stored.map(({ halt }) => [halt.haltId, halt]));
+  }
+
+  async #takeOver(stored: Halt, leftToDo: HaltActions, own: readonly string[]): Promise<void> {
+    const { db, halts, logger } = this.#ports;
+    const known = halts.at(stored);
+    const isLeft = leftToDo.cancel || leftToDo.flatten;
+    if (known !== undefined && !isLeft) return;
+    const halt = known ?? stored;
+    if (known === undefined) this.#putInForce(halt);
+    const { cancelled, flattened } = await this.#carryOut(halt, leftToDo);
+    if (isLeft) await clearLeftToDo(db, halt, own);
+    const { haltId, scope, target } = halt;
+    const counts = { cancelled: cancelled.length, flattened: flattened.length };
+    logger.info("halt that another gateway stored is in force here", {
+      ...{ haltId, scope, target, ...counts },
+    });
+  }
+
+  /** Another gateway has ended a halt: it ends here as well. */
+  async #endElsewhere(halt: Halt): Promise<void> {
+    this.#ports.logger.info("halt ended by another gateway", { haltId: halt.haltId });
+    this.#ports.halts.delete(halt);
+    await this.#goOn(halt, { reason: "ended by another gateway", principal: "" });
+  }
+
+  async #lookForStored(): Promise<void> {
+    const { clock, logger } = this.#ports;
+    const { signal: stopped } = this.#stopped;
+    for (;;) {
+      await sleep(clock, lookMs, stopped);
+      if (stopped.aborted) return;
+      await this.takeOverStored().catch((error: unknown) => {
+        if (!isStoreOutage(error) && !isDeposed(error)) {
+          logger.error("halts that another gateway stored were not taken over", { error });
+        }
+      });
+    }
+  }
+
+  #putInForce(halt: Halt): void {
+    const { halts, leases, worlds } = this.#ports;
+    halts.set(halt);
+    if (halt.scope !== "all") return;
+    leases.setStopped(true);
+    for (const gate of worlds.gates.values()) gate.halt();
+  }
+
+  async #storeAtLast(halt: Halt, actions: HaltActions): Promise<void> {
+    const { clock, logger } = this.#ports;
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#leave(halt, actions);
+      } catch (error) {
+        if (tries === lastTriesMax) {
+          const { haltId, scope, target, reason, principal } = halt;
+          logger.error(
+            "halt lost: it was never stored and ends with this process; halt again after the start",
+            {
+              ...{ haltId, scope, target, reason, principal },
+              again: haltCommand(halt, actions),
+              ...(isStoreOutage(error) ? {} : { error }),
+            },
+          );
+          return;
+        }
+      }
+      await sleep(clock, storeAgainMs);
+    }
+  }
+
+  /** Stores a halt that this gateway cannot carry out itself any more. */
+  async #leave(halt: Halt, actions: HaltActions): Promise<void> {
+    const { db, clock, logger, haltStore, halts } = this.#ports;
+    const accounts = this.#accountsOf(halt).map(({ account }) => account);
+    await haltStore.leave(db, halt, { ...actions, accounts }, clock.nowMs());
+    halts.stored(halt.haltId);
+    const { haltId, scope, target } = halt;
+    logger.warn("halt stored by a gateway that ends or leads no more, for the one that leads", {
+      ...{ haltId, scope, target, ...actions },
+    });
   }
 
   async #carryOut(halt: Halt, actions: HaltActions): Promise<Omit<HaltOutcome, "halt">> {
@@ -186,17 +308,43 @@ export class HaltService {
         logger.info("halt stored", { haltId, ...counts });
         return;
       } catch (error) {
-        if (!isStoreOutage(error)) logger.error("halt not stored", { haltId, error });
+        if (isDeposed(error) && (await this.#hasLeft(halt, actions))) return;
+        if (!isStoreOutage(error) && !isDeposed(error)) {
+          logger.error("halt not stored; trying again", { haltId, error });
+        }
       }
     }
   }
 
+  async #hasLeft(halt: Halt, actions: HaltActions): Promise<boolean> {
+    return this.#leave(halt, actions).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Ends a halt and catches up with the standing targets; resolves to the ids of the orders that this made. */
   async resume(halt: Halt, cause: HaltCause): Promise<string[]> {
-    const { db, leases, halts, worlds, acks, outbox } = this.#ports;
+    const { db, halts } = this.#ports;
     const before = await lastOrderPosition(db);
-    await db.transaction((tx) => this.#remove(tx, halt));
+    this.#changes += 1;
+    await db
+      .transaction((tx) => this.#remove(tx, halt))
+      .finally(() => {
+        this.#changes += 1;
+      });
     halts.delete(halt);
+    await this.#goOn(halt, cause, (tx) => this.#remove(tx, halt));
+    return rearmedAfter(db, before);
+  }
+
+  /** What a halt held back goes on, and catches up with the standing targets. */
+  async #goOn(
+    halt: Halt,
+    cause: HaltCause,
+    alongside: (tx: Tx) => Promise<void> = async () => {},
+  ): Promise<void> {
+    const { leases, worlds, acks, outbox } = this.#ports;
     if (halt.scope === "all") {
       leases.setStopped(false);
       const gates = [...worlds.gates.values()];
@@ -206,13 +354,12 @@ export class HaltService {
     await Promise.all(
       this.#accountsOf(halt).map((router) =>
         router.exclusive(async () => {
-          await resumeAccount(router, halt, cause, (tx) => this.#remove(tx, halt));
+          await resumeAccount(router, halt, cause, alongside);
           await catchUp(router, acks);
         }),
       ),
     );
     outbox.poke();
-    return rearmedAfter(db, before);
   }
 
   /** The halt to end. Throws HALT_NOT_FOUND, with the ids in force in the metadata. */
@@ -236,64 +383,15 @@ export class HaltService {
   }
 }
 
-/** Halts one account's part of a scope; `alongside` stores the halt in the same transaction. */
-async function haltAccount(
-  router: AccountRouter,
-  halt: Halt,
-  actions: HaltActions,
-  alongside: (tx: Tx) => Promise<void>,
-): Promise<{ cancelled: string[]; flattened: string[] }> {
-  const booking = router.booking();
-  const scope = scopeOf(halt);
-  const place = router.journalPlace(scope.world ?? "", scope.strategy ?? "");
-  const { haltId, scope: covers, target, reason, principal } = halt;
-  booking.note("halt", place, { haltId, scope: covers, target, reason, principal, ...actions });
-  if (actions.cancel) {
-    booking.apply("halt", { op: "cancel", scope, protective: false }, place, router.permission);
-  }
-  if (actions.flatten) {
-    for (const world of worldsOf(router, scope)) {
-      const bucket = router.bucketOf(world);
-      const part = { ...scope, world };
-      const op = { op: "flatten", scope: part, bucket, origin: "halt_flatten" } as const;
-      booking.apply("halt", op, router.journalPlace(world), router.permission);
-    }
-  }
-  await router.commitAndSend(booking, alongside);
-  const cancelled = booking.cancels.filter((id) => router.core.order(id)?.state === "cancelled");
-  return { cancelled, flattened: booking.sends.map(({ order }) => order.id) };
-}
-
-/** Journals that a halt ended. */
-async function resumeAccount(
-  router: AccountRouter,
-  halt: Halt,
-  { reason, principal }: { readonly reason: string; readonly principal: string },
-  alongside: (tx: Tx) => Promise<void>,
-): Promise<void> {
-  const booking = router.booking();
-  const { haltId, scope, target } = halt;
-  booking.note("resume", router.journalPlace(""), { haltId, scope, target, reason, principal });
-  await router.commit(booking, alongside);
-}
-
-function scopeOf(halt: HaltCoverage): RouterScope {
-  if (halt.scope === "world") return { world: halt.target };
-  return halt.scope === "strategy" ? { strategy: halt.target } : {};
-}
-
-function worldsOf(router: AccountRouter, scope: RouterScope): string[] {
-  if (scope.world !== undefined) return [scope.world];
-  return [...new Set(router.core.books().map((book) => book.world))].filter(
-    (world) => world !== "",
-  );
-}
-
-/** True when the database gave no answer: the write was not made, or it is not known whether it was. */
+/** True when the database gave no answer or cannot work: the write was not made, or it is not known whether it was. */
 function isStoreOutage(failure: unknown): boolean {
   return (
-    failure instanceof DbUnavailable ||
-    failure instanceof UnknownOutcome ||
+    outageOf(failure)?.subject === DATABASE ||
     hasReason(failure, "STORE_UNAVAILABLE", "OUTCOME_UNKNOWN")
   );
+}
+
+/** True when another gateway has taken the accounts. */
+function isDeposed(failure: unknown): boolean {
+  return hasReason(failure, "NOT_LEADER");
 }

@@ -1,6 +1,15 @@
 import { appendControlEvent, haltTopicKey, readTopic } from "@qmtl/service-kit/control";
 import type { Db, Tx } from "@qmtl/service-kit/db";
-import { deleteHalt, type Halt, type HaltCoverage, Halts, insertHalt } from "./halts.ts";
+import { unguarded } from "../../store/writes.ts";
+import {
+  deleteHalt,
+  type Halt,
+  type HaltActions,
+  type HaltCoverage,
+  Halts,
+  insertHalt,
+  writeLeftToDo,
+} from "./halts.ts";
 import type { OrderEvents } from "./order-events.ts";
 
 /** The halts that are stored, and topic HALT, which has an event for each change of them. */
@@ -15,6 +24,23 @@ export class HaltStore {
   async store(tx: Tx, halt: Halt, nowMs: number): Promise<void> {
     await lockHalts(tx);
     if (await insertHalt(tx, halt)) await this.#emit(tx, nowMs);
+  }
+
+  /**
+   * Stores a halt for the gateway that leads, whichever that is: a halt takes permission away and never gives any, so
+   * nobody need hold the accounts for it. What it was asked to do on
+   * these accounts is left to that gateway.
+   */
+  async leave(
+    db: Db,
+    halt: Halt,
+    leftToDo: HaltActions & { readonly accounts: readonly string[] },
+    nowMs: number,
+  ): Promise<void> {
+    await unguarded(db).transaction(async (tx) => {
+      await this.store(tx, halt, nowMs);
+      await writeLeftToDo(tx, halt, leftToDo, leftToDo.accounts);
+    });
   }
 
   /** Removes a halt, and emits an event if there was one. */

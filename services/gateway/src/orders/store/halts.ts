@@ -12,6 +12,14 @@ export interface Halt extends HaltCoverage {
   readonly timeMs: number;
 }
 
+/** What a halt does besides keeping new orders from leaving. */
+export interface HaltActions {
+  /** Cancel working opening orders. */
+  readonly cancel: boolean;
+  /** Close positions with reduce-only orders. */
+  readonly flatten: boolean;
+}
+
 /** What a halt covers: at most one halt is in force for each. */
 export interface HaltCoverage {
   readonly scope: HaltScope;
@@ -43,10 +51,7 @@ export class Halts {
 
   /** Adds the halts that are stored. */
   async load(db: Queryable): Promise<void> {
-    const rows = await db.query<Halt>(
-      `SELECT halt_id AS "haltId", scope, target, reason, principal, time_ms AS "timeMs" FROM gateway.halt`,
-    );
-    for (const row of rows) this.set(row);
+    for (const { halt } of await readHalts(db, [])) this.set(halt);
   }
 
   get isAllStopped(): boolean {
@@ -100,6 +105,50 @@ export class Halts {
   isStored(haltId: string): boolean {
     return !this.#unstored.has(haltId);
   }
+}
+
+/** A halt as it is stored, with what it was asked to do on some accounts and nobody has done yet. */
+interface StoredHalt {
+  readonly halt: Halt;
+  readonly leftToDo: HaltActions;
+}
+
+/** All halts that are stored, and what is left to do of each on any of the accounts. */
+export async function readHalts(db: Queryable, accounts: readonly string[]): Promise<StoredHalt[]> {
+  const rows = await db.query<Halt & HaltActions>(
+    `SELECT halt_id AS "haltId", scope, target, reason, principal, time_ms AS "timeMs",
+       to_cancel && $1::text[] AS cancel, to_flatten && $1::text[] AS flatten FROM gateway.halt`,
+    [[...accounts]],
+  );
+  return rows.map(({ cancel, flatten, ...halt }) => ({ halt, leftToDo: { cancel, flatten } }));
+}
+
+/** Adds what is left to do of a stored halt on these accounts. */
+export async function writeLeftToDo(
+  db: Queryable,
+  { scope, target }: HaltCoverage,
+  { cancel, flatten }: HaltActions,
+  accounts: readonly string[],
+): Promise<void> {
+  await db.query(
+    `UPDATE gateway.halt SET to_cancel = to_cancel || $3::text[], to_flatten = to_flatten || $4::text[]
+     WHERE scope = $1 AND target = $2`,
+    [scope, target, cancel ? [...accounts] : [], flatten ? [...accounts] : []],
+  );
+}
+
+/** Nothing is left to do of a stored halt on these accounts. */
+export async function clearLeftToDo(
+  db: Queryable,
+  { scope, target }: HaltCoverage,
+  accounts: readonly string[],
+): Promise<void> {
+  await db.query(
+    `UPDATE gateway.halt SET to_cancel = ARRAY(SELECT unnest(to_cancel) EXCEPT SELECT unnest($3::text[])),
+       to_flatten = ARRAY(SELECT unnest(to_flatten) EXCEPT SELECT unnest($3::text[]))
+     WHERE scope = $1 AND target = $2`,
+    [scope, target, [...accounts]],
+  );
 }
 
 /** Resolves to false when it was stored with the same reason already. */

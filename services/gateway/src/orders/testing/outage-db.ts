@@ -1,5 +1,6 @@
 import {
   type Db,
+  type DbError,
   DbUnavailable,
   type SqlParam,
   type TransactionOptions,
@@ -10,6 +11,8 @@ import {
 export class OutageDb implements Db {
   readonly #db: Db;
   isDown = false;
+  /** What every call fails with while it is down. */
+  failure: DbError = new DbUnavailable("the test has taken the database away");
 
   constructor(db: Db) {
     this.#db = db;
@@ -47,6 +50,6 @@ export class OutageDb implements Db {
   }
 
   #check(): void {
-    if (this.isDown) throw new DbUnavailable("the test has taken the database away");
+    if (this.isDown) throw this.failure;
   }
 }

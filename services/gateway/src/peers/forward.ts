@@ -26,7 +26,9 @@ import type { Peer, PeerCall } from "./peer.ts";
 type AnyHandler = (request: MessageShape<DescMessage>, context: CallContext) => unknown;
 
 /** What has to be done before a method is passed on, by its name. */
-type Before<S extends DescService> = { readonly [M in keyof Handlers<S>]?: () => Promise<void> };
+type PrecedingCalls<S extends DescService> = {
+  readonly [M in keyof Handlers<S>]?: () => Promise<void>;
+};
 
 /**
  * A service whose methods are passed on to a peer, with the caller's principal and deadline, except those in `own`.
@@ -37,7 +39,7 @@ export function forwardService<S extends DescService>(
   service: S,
   peer: Peer,
   own: Handlers<S> = {},
-  before: Before<S> = {},
+  before: PrecedingCalls<S> = {},
 ): ServedService {
   const first: Readonly<Record<string, (() => Promise<void>) | undefined>> = { ...before };
   const forwarded: Record<string, AnyHandler> = {};

@@ -341,6 +341,7 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
       apply: { ...parts, enforceLiveGuard },
       decisions: new DecisionCache(world, metrics),
       unbound: parts.unbound,
+      reported: () => orders.path.reported(),
     }),
     ...orders.services,
   ];
@@ -362,6 +363,8 @@ const unopened: SliceBookings = {
   rowsPassed: () => {},
   bookedRow: () => -1,
   takeSlice: () => Promise.reject(new Error("targets before the order path was opened")),
+  isReported: () => true,
+  reported: async () => {},
   usesOf: async () => undefined,
   sharing: (worldIds) => ({ isIdle: () => false, worldIds }),
 };

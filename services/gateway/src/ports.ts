@@ -85,10 +85,14 @@ export interface SliceBookings {
   /** The last booked row of a feed, -1 for none. */
   bookedRow(source: string): number;
   /**
-   * Takes the targets of calls that end one slice, in the order of world, strategy and instrument, once the report of
-   * the slice's returns was answered. The calls then have their verdicts.
+   * Takes the targets of calls that end one slice, in the order of world, strategy and instrument; unless the feeds go on
+   * at once (`goesOn`), after the report of the slice's returns was answered. The calls then have their verdicts.
    */
-  takeSlice(calls: readonly SliceCall[]): Promise<void>;
+  takeSlice(calls: readonly SliceCall[], goesOn: boolean): Promise<void>;
+  /** Whether the returns of all rows of a feed that are booked were reported, and that was answered. */
+  isReported(source: string): boolean;
+  /** Resolves once the returns of everything that is booked now were answered, after 2 s at the latest. */
+  reported(): Promise<void>;
   /** What joins a world's feeds to others; undefined while the world cannot be read. */
   usesOf(worldId: string): Promise<WorldUses | undefined>;
   /** The accounts that worlds trade on, as they are now. */

@@ -181,6 +181,12 @@ export function nextBatchMs(state: TimelineState): number | undefined {
   return batch.slice(0, batchSlicesMax).at(-1) ?? next;
 }
 
+/** Whether the next slice is known, and passes as soon as the last one has ended. */
+export function goesOn(state: TimelineState): boolean {
+  const next = nextSliceMs(state) ?? Number.POSITIVE_INFINITY;
+  return !state.isPaused && next < Number.POSITIVE_INFINITY && next <= limitMs(state);
+}
+
 /** Runners that the last slice waits for. */
 export function waitedFor(state: TimelineState): string[] {
   const { phase } = state.slice;

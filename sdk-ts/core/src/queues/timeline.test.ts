@@ -3,6 +3,7 @@ import { isQuiet, joinTimelines, type StoredTimelineFeed, takeTimeline } from ".
 import { timelineStep } from "./timeline.ts";
 import {
   forgetMs,
+  goesOn,
   isTimelineSettled,
   nextSliceMs,
   type OfferedRow,
@@ -79,6 +80,14 @@ describe("one feed", () => {
     expect(waitedFor(state)).toEqual(["x", "y"]);
   });
 
+  test("it goes on while the next row is offered and may pass", () => {
+    const { state } = play(one("x"), [offered("a", 5)]);
+    expect(goesOn(state)).toBe(true);
+    expect(goesOn(play(state, [{ kind: "paused", isPaused: true }]).state)).toBe(false);
+    expect(goesOn(play(state, [{ kind: "withdrawn", source: "a" }]).state)).toBe(false);
+    expect(goesOn(play(state, [{ kind: "feed_ended", source: "a" }]).state)).toBe(false);
+  });
+
   test("a new owner knows no ends: it waits for each runner to speak or to be silent", () => {
     const heard: TimelineInput = { kind: "heard", sessionId: "x", nowMs: 1_500 };
     const first = play(one("x", "y"), [offered("a", 5), heard, tick(2_000)]);
@@ -97,6 +106,7 @@ describe("one feed", () => {
     const { state, out } = play(held, [offered("a", 5), back]);
     expect(out).toEqual(["take 40"]);
     expect(isTimelineSettled(state)).toBe(true);
+    expect(goesOn(state)).toBe(false);
 
     const on: TimelineInput = { kind: "advance", source: "a", untilMs: 50 };
     expect(play(state, [on]).out).toEqual(["pass a 5", "book 50", "take 50"]);

@@ -8,6 +8,7 @@ import {
 import type { CallContext, EncodedMessage } from "@qmtl/service-kit";
 import { forwardEncoded } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
+import type { LiveReader, RecordHub } from "./record-hub.ts";
 import type { ReplayFeeds } from "./replay-feeds.ts";
 import type { SourceKeys } from "./source-keys.ts";
 import type { Watermark } from "./watermark-registry.ts";
@@ -16,6 +17,7 @@ export interface ConsumePorts {
   readonly dag: Peer;
   readonly keys: SourceKeys;
   readonly feeds: ReplayFeeds;
+  readonly live: Pick<RecordHub, "follow" | "unfollow">;
 }
 
 type Answer = EncodedMessage | MessageInitShape<typeof ConsumeResponseSchema>;
@@ -25,6 +27,25 @@ type Answer = EncodedMessage | MessageInitShape<typeof ConsumeResponseSchema>;
  * move with them.
  */
 export async function* consumeRows(
+  ports: ConsumePorts,
+  request: ConsumeRequest,
+  context: CallContext,
+): AsyncGenerator<Answer> {
+  if (request.historyOnly) {
+    yield* readRows(ports, request, context);
+    return;
+  }
+  // It reads the log for itself; that it waits for what comes is for others to know.
+  const reader: LiveReader = { takeRecords: () => {}, takeSlice: () => {}, lookAgain: () => {} };
+  for (const { computeKey } of request.keys) ports.live.follow(computeKey, reader);
+  try {
+    yield* readRows(ports, request, context);
+  } finally {
+    for (const { computeKey } of request.keys) ports.live.unfollow(computeKey, reader);
+  }
+}
+
+async function* readRows(
   { dag, keys, feeds }: ConsumePorts,
   request: ConsumeRequest,
   context: CallContext,

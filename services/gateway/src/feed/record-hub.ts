@@ -44,6 +44,14 @@ export class RecordHub {
     if (readers?.size === 0) this.#readers.delete(computeKey);
   }
 
+  /** Whether anybody but this reader follows one of the queues. */
+  isAwaited(computeKeys: readonly string[], by: LiveReader): boolean {
+    return computeKeys.some((key) => {
+      const readers = this.#readers.get(key);
+      return readers !== undefined && readers.size > (readers.has(by) ? 1 : 0);
+    });
+  }
+
   /** Records became effective. */
   appended(records: readonly LiveRecord[]): void {
     for (const [reader, own] of this.#byReader(records)) reader.takeRecords(own);

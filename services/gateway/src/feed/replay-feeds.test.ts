@@ -52,6 +52,7 @@ async function openRig(logger: Logger = silentLogger) {
   opened.defer(() => dag.close());
   const clock = new ManualClock();
   const taken: SliceCall[] = [];
+  const returns = { areReported: true };
   let applied: GateChangeListener = () => {};
   const feeds = new ReplayFeeds({
     dag,
@@ -66,6 +67,7 @@ async function openRig(logger: Logger = silentLogger) {
       mustBook: () => false,
       missed: async () => [],
       isBooked: () => true,
+      isReported: () => returns.areReported,
       whyUnbooked: () => undefined,
       usesOf: async () => undefined,
       sharing: (worldIds) => ({ isIdle: () => false, worldIds }),
@@ -90,7 +92,7 @@ async function openRig(logger: Logger = silentLogger) {
   const openGate = () => applied("w", create(GateStateSchema, { gate: Gate.OPEN }), "snapshot");
   const all = opened.move();
   return {
-    ...{ feeds, dag, runners, clock, taken, openGate },
+    ...{ feeds, dag, runners, clock, taken, returns, openGate },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
@@ -145,6 +147,21 @@ test("a runner that fell silent keeps its place, and is told to register again o
   runners.add("silent");
   await feeds.refresh();
   expect(feeds.unregistered("silent")).toEqual([]);
+});
+
+test("a feed is settled once its returns are reported", async () => {
+  await using rig = await openRig();
+  const { feeds, returns } = rig;
+  const isSettled = async () => {
+    const state = create(FeedStateSchema, { source: "day", passedRow: 5n });
+    return (await feeds.describe(state)).settled;
+  };
+  await feeds.feedEnded("day");
+  returns.areReported = false;
+  const before = await isSettled();
+  returns.areReported = true;
+
+  expect([before, await isSettled()]).toEqual([false, true]);
 });
 
 test("an end of a row that the log does not have is refused, of the next one it is not looked up", async () => {

@@ -59,6 +59,7 @@ interface ReplayFeedsPorts {
     | "mustBook"
     | "missed"
     | "isBooked"
+    | "isReported"
     | "whyUnbooked"
     | "usesOf"
     | "sharing"
@@ -217,7 +218,10 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     const { source } = state;
     state.droppedSessionIds = this.#places.droppedBy(source);
     const timeline = this.#timelines.stateOf(source);
-    if (timeline !== undefined) describeFeed(state, timeline);
+    if (timeline === undefined) return;
+    describeFeed(state, timeline);
+    const { booker } = this.#ports;
+    state.settled &&= [...timeline.feeds.keys()].every((each) => booker.isReported(each));
   }
 
   /** A session sent a heartbeat. */

@@ -32,6 +32,8 @@ test("a gateway that starts again reads the rows it missed in its own name", asy
     rowsPassed: () => {},
     bookedRow: () => 4,
     takeSlice: async () => {},
+    isReported: () => true,
+    reported: async () => {},
     usesOf: async () => undefined,
     sharing: (worldIds: readonly string[]) => ({ isIdle: () => false, worldIds }),
   });

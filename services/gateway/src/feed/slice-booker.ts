@@ -39,9 +39,14 @@ export class SliceBooker {
     this.#ports.orders().rowsPassed(rows);
   }
 
-  /** Takes the targets of the calls that end a slice. */
-  take(calls: readonly SliceCall[]): Promise<void> {
-    return this.#ports.orders().takeSlice(calls);
+  /** Takes the targets of the calls that end a slice; see `SliceBookings.takeSlice`. */
+  take(calls: readonly SliceCall[], goesOn: boolean): Promise<void> {
+    return this.#ports.orders().takeSlice(calls, goesOn);
+  }
+
+  /** See `SliceBookings.isReported`. */
+  isReported(source: string): boolean {
+    return this.#ports.orders().isReported(source);
   }
 
   /** See `SliceBookings.usesOf`. */

@@ -1,4 +1,5 @@
 import {
+  goesOn,
   isLastRow,
   isQuiet,
   joinTimelines,
@@ -175,7 +176,7 @@ export class Timelines implements OfferListener {
     if (this.#owesMore(call)) {
       // Its sender ends the feeds of a slice one by one, and waits for each answer before it goes on.
       this.#ended(call, isArmed);
-      await this.#ports.booker.take([call]);
+      await this.#ports.booker.take([call], false);
       return;
     }
     const taken = this.#calls.hold(call, waitMs, () =>
@@ -374,7 +375,8 @@ export class Timelines implements OfferListener {
   async #takeTargets(owned: OwnedTimeline): Promise<void> {
     const calls = this.#calls.collect(new Set(owned.state.feeds.keys()));
     try {
-      if (calls.length > 0) await this.#ports.booker.take(calls.map(({ call }) => call));
+      const ending = calls.map(({ call }) => call);
+      if (calls.length > 0) await this.#ports.booker.take(ending, goesOn(owned.state));
     } catch (failure) {
       for (const one of calls) one.failed(failure);
       const sessionIds = calls.map(({ call }) => call.sessionId);

@@ -18,8 +18,8 @@ const leaseMs = 600_000;
 const insert = "INSERT INTO gateway.note (id, text) VALUES ($1, $2)";
 const insertRows = rowsStatement(
   ["bigint", "text"],
-  (list) =>
-    `INSERT INTO gateway.note (id, text) SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
+  (rows) =>
+    `INSERT INTO gateway.note (id, text) SELECT * FROM (${rows}) AS r WHERE r.column1 IS NOT NULL`,
 );
 
 describeEachDatabase("a database under leases", (at) => {

@@ -158,8 +158,16 @@ export class OrderPath implements SliceBookings {
     return this.#parts.feeds.onBars(values);
   }
 
-  takeSlice(calls: readonly SliceCall[]): Promise<void> {
-    return this.#parts.targets.takeSlice(calls);
+  takeSlice(calls: readonly SliceCall[], goesOn: boolean): Promise<void> {
+    return this.#parts.targets.takeSlice(calls, goesOn);
+  }
+
+  isReported(source: string): boolean {
+    return this.#parts.feeds.isReported(source);
+  }
+
+  reported(): Promise<void> {
+    return this.#parts.feeds.reported();
   }
 
   async usesOf(worldId: string): Promise<WorldUses | undefined> {

@@ -21,10 +21,17 @@ let peer: Peer;
 let caller: ReturnType<typeof connectTo>;
 let behind: OpenServer;
 let opened = 0;
+/** What happened, in order. */
+const happened: string[] = [];
 
 beforeAll(async () => {
   const own = [
-    serve(RebalancingService, { listAllocations: async () => ({}) }),
+    serve(RebalancingService, {
+      listAllocations: async () => {
+        happened.push("listed");
+        return {};
+      },
+    }),
     serve(QueueService, {
       openContext: async () => {
         opened += 1;
@@ -45,7 +52,11 @@ beforeAll(async () => {
   );
   peer = new Peer("peer", `http://127.0.0.1:${behind.port}`, { clock: systemClock, gatewayKey });
   open.defer(() => peer.close());
-  const forwarded = [forwardService(RebalancingService, peer), forwardService(QueueService, peer)];
+  const listAllocations = async () => void happened.push("before");
+  const forwarded = [
+    forwardService(RebalancingService, peer, {}, { listAllocations }),
+    forwardService(QueueService, peer),
+  ];
   const front = open.use(
     await openGrpcServer({
       services: [
@@ -69,6 +80,13 @@ test("a proxy lets the server behind agree on the version, and tells that server
     .listAllocations({ schemaVersion: { min: 2, max: 2 } });
 
   expect(schemaVersion).toMatchObject({ version: 2, supported: { min: 1, max: 2 } });
+});
+
+test("what has to be done before a method is passed on is done by then", async () => {
+  happened.length = 0;
+  await caller.client(RebalancingService).listAllocations({});
+
+  expect(happened).toEqual(["before", "listed"]);
 });
 
 test("a version nobody behind the proxy speaks is refused with the ranges of the server behind", async () => {

@@ -25,6 +25,11 @@ import type { Peer, PeerCall } from "./peer.ts";
 
 type AnyHandler = (request: MessageShape<DescMessage>, context: CallContext) => unknown;
 
+/** What has to be done before a method is passed on, by its name. */
+type PrecedingCalls<S extends DescService> = {
+  readonly [M in keyof Handlers<S>]?: () => Promise<void>;
+};
+
 /**
  * A service whose methods are passed on to a peer, with the caller's principal and deadline, except those in `own`.
  * Internal methods are not passed on: they are served on the peer's own port. Unknown fields of requests and answers
@@ -34,11 +39,13 @@ export function forwardService<S extends DescService>(
   service: S,
   peer: Peer,
   own: Handlers<S> = {},
+  before: PrecedingCalls<S> = {},
 ): ServedService {
+  const first: Readonly<Record<string, (() => Promise<void>) | undefined>> = { ...before };
   const forwarded: Record<string, AnyHandler> = {};
   for (const method of service.methods) {
     if (accessOf(method).isInternal) continue;
-    const handler = forwardMethod(method, peer);
+    const handler = forwardMethod(method, peer, first[method.localName]);
     if (handler !== undefined) forwarded[method.localName] = handler;
   }
   const handlers = { ...forwarded, ...serve(service, own).handlers };
@@ -46,10 +53,20 @@ export function forwardService<S extends DescService>(
   return { service, handlers: handlers as Handlers<DescService>, relayed };
 }
 
-function forwardMethod(method: DescMethod, peer: Peer): AnyHandler | undefined {
+function forwardMethod(
+  method: DescMethod,
+  peer: Peer,
+  before: (() => Promise<void>) | undefined,
+): AnyHandler | undefined {
   switch (method.methodKind) {
-    case "unary":
-      return forwardUnary({ ...method, methodKind: "unary" }, peer);
+    case "unary": {
+      const forward = forwardUnary({ ...method, methodKind: "unary" }, peer);
+      if (before === undefined) return forward;
+      return async (request, context) => {
+        await before();
+        return forward(request, context);
+      };
+    }
     case "server_streaming":
       return (request, context) =>
         peer.stream({ ...method, methodKind: "server_streaming" }, request, callOf(context));

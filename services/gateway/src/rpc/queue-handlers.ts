@@ -9,6 +9,7 @@ import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { type CallContext, type Handlers, type ServedService, serve } from "@qmtl/service-kit";
 import { consumeRows } from "../feed/consume-rows.ts";
 import { type PublishPorts, publishRows } from "../feed/publish-rows.ts";
+import type { RecordHub } from "../feed/record-hub.ts";
 import type { ReplayFeeds } from "../feed/replay-feeds.ts";
 import type { SourceKeys } from "../feed/source-keys.ts";
 import { callOf, forwardService, forwardUnary } from "../peers/forward.ts";
@@ -18,6 +19,7 @@ interface QueueServicePorts extends PublishPorts {
   readonly dag: Peer;
   readonly keys: SourceKeys;
   readonly feeds: ReplayFeeds;
+  readonly live: RecordHub;
   readonly world: Peer;
   readonly runnerSets: RunnerSetHandlers;
 }

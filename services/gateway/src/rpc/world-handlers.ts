@@ -25,19 +25,22 @@ interface WorldHandlerPorts {
   readonly decisions: DecisionCache;
   /** Compute contexts follow what is bound. */
   readonly unbound: UnboundContexts;
+  /** See `SliceBookings.reported`. */
+  readonly reported: () => Promise<void>;
 }
 
 /**
  * WorldService's contracts at the gateway's address: passed on, with execution domains filled in. While it does not
- * answer, its last decisions are given, lowered.
+ * answer, its last decisions are given, lowered. What judges returns has those of all slices that are booked here.
  */
 export function worldServices(ports: WorldHandlerPorts): ServedService[] {
-  const { world } = ports;
+  const { world, reported } = ports;
+  const judging = { evaluate: reported, listMetrics: reported };
   return [
     forwardService(WorldService, world, worlds(ports)),
     forwardService(PolicyService, world),
-    forwardService(DecisionService, world, decisions(ports)),
-    forwardService(ActivationService, world, activations(ports)),
+    forwardService(DecisionService, world, decisions(ports), judging),
+    forwardService(ActivationService, world, activations(ports), { planApply: reported }),
     forwardService(RebalancingService, world),
   ];
 }
@@ -141,6 +144,9 @@ function activations(ports: WorldHandlerPorts): Handlers<typeof ActivationServic
       fillActivations(answer.activations);
       return answer;
     },
-    apply: (request, context) => applyWithContexts(ports.apply, request, context),
+    async *apply(request, context) {
+      await ports.reported();
+      yield* applyWithContexts(ports.apply, request, context);
+    },
   };
 }

@@ -12,6 +12,7 @@ const feedKey = "blake3:feed";
 function openRig() {
   const offered: (readonly OfferedRow[])[] = [];
   const appended: number[] = [];
+  const clock = new ManualClock();
   const answers: (() => void)[] = [];
   const publish: PublishPorts = {
     dag: {
@@ -67,14 +68,14 @@ function openRig() {
       metadata: new Map(),
     },
     ticket: () => "t",
-    clock: new ManualClock(),
+    clock,
     voided: () => {},
   });
   const answer = async () => {
     await waitUntil(() => answers.length > 0, { what: "an append" });
     answers.shift()?.();
   };
-  return { intake, offered, appended, answer };
+  return { intake, offered, appended, answer, clock };
 }
 
 const computed = (count: number) =>
@@ -115,6 +116,34 @@ test("a stream that ends does not wait for room", async () => {
   const taken = intake.compute(computed(30_000));
   intake.stop();
   await taken;
+});
+
+test("records that nobody waits for are appended once their slice is over, whether it was taken or not", async () => {
+  for (const end of [async () => {}, () => Promise.reject(new Error("held for too long"))]) {
+    const { intake, appended } = openRig();
+    await intake.computeAfter(computed(2), end());
+    expect(appended).toEqual([]);
+    await waitUntil(() => appended.length === 1, { what: "the append" });
+    expect(appended).toEqual([2]);
+    intake.stop();
+  }
+});
+
+test("records that are held back are not passed by later ones, and for 100 ms at most", async () => {
+  const { intake, appended, answer, clock } = openRig();
+  const over = new Promise(() => {});
+  await intake.computeAfter(computed(2), over);
+  await intake.compute(computed(3));
+  await answer();
+  await intake.computeAfter(computed(4), over);
+  clock.advance(99);
+  await new Promise((resolve) => setImmediate(resolve));
+  const before = [...appended];
+  clock.advance(1);
+  await waitUntil(() => appended.length === 2, { what: "the append" });
+
+  expect([before, appended]).toEqual([[5], [5, 4]]);
+  intake.stop();
 });
 
 test("of a feed 256 records wait at most, of which 64 are offered together", async () => {

@@ -1,7 +1,7 @@
 import type { PublishResult } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { type QueueRecord, RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import { type CallContext, type Clock, sleep } from "@qmtl/service-kit";
+import { type CallContext, type Clock, type ClockTimer, sleep } from "@qmtl/service-kit";
 import { type PublishPorts, publishRows, type TicketedBatch } from "../feed/publish-rows.ts";
 
 /** Largest number of records of one feed that wait, and of these that are offered together. */
@@ -11,6 +11,8 @@ const offeredTogetherMax = 64;
 const computedMax = 20_000;
 /** Largest number of these that go to the log together. */
 const togetherMax = 1_000;
+/** Longest time that records are held back from the log, milliseconds. */
+const heldBackMsMax = 100;
 /** Pause before a record that the log holds is sent to it again, milliseconds. */
 const heldPauseMs = 250;
 
@@ -152,6 +154,9 @@ export class OfferIntake {
   readonly #feeds = new Map<string, OfferedFeed>();
   readonly #stop = new AbortController();
   #computed: QueueRecord[] = [];
+  /** Those after them that are held back. */
+  #heldBack: QueueRecord[] = [];
+  #heldBackTimer: ClockTimer | undefined;
   #hasTaken: () => void = () => {};
   #isRunning = false;
 
@@ -178,13 +183,35 @@ export class OfferIntake {
   /** Appends records of computed nodes, in the order in which they come. Resolves once fewer than `computedMax` wait. */
   async compute(records: readonly QueueRecord[]): Promise<void> {
     if (records.length === 0) return;
-    this.#computed.push(...records);
-    this.#appendSoon();
+    this.#heldBack.push(...records);
+    this.#release();
     while (this.#computed.length >= computedMax && !this.#stop.signal.aborted) {
       await new Promise<void>((resolve) => {
         this.#hasTaken = resolve;
       });
     }
+  }
+
+  /**
+   * The same for records of a slice that nobody waits for. They go to the log once `over` has settled, so that they do not
+   * come before the orders of the slice and are appended with the rows of the next; or with what comes first: later
+   * records of the stream, or 100 ms.
+   */
+  async computeAfter(records: readonly QueueRecord[], over: Promise<unknown>): Promise<void> {
+    if (this.#heldBack.length + records.length >= togetherMax) return this.compute(records);
+    if (records.length === 0) return;
+    this.#heldBack.push(...records);
+    const release = (): void => this.#release();
+    this.#heldBackTimer ??= this.#ports.clock.setTimer(release, heldBackMsMax);
+    over.then(release, release);
+  }
+
+  #release(): void {
+    this.#heldBackTimer?.cancel();
+    this.#heldBackTimer = undefined;
+    if (this.#heldBack.length === 0) return;
+    this.#computed.push(...this.#heldBack.splice(0));
+    this.#appendSoon();
   }
 
   #appendSoon(): void {
@@ -195,6 +222,7 @@ export class OfferIntake {
 
   stop(): void {
     this.#stop.abort();
+    this.#heldBackTimer?.cancel();
     this.#hasTaken();
     this.withdraw();
   }

@@ -39,7 +39,7 @@ function openRig({ setTargets }: { readonly setTargets?: () => Promise<object> }
       heard: (sessionId) => void heard.push(sessionId),
       follow: (sources, changed) => new WatermarkRegistry().follow(sources, [], changed),
     },
-    live: { follow: () => {}, unfollow: () => {} },
+    live: { follow: () => {}, unfollow: () => {}, isAwaited: () => false },
     calls: {
       setTargets: setTargets ?? (() => new Promise(() => {})),
       enter: async () => {},

@@ -45,7 +45,7 @@ interface RunnerCalls {
 export interface StreamPorts {
   readonly publish: PublishPorts;
   readonly feeds: Pick<ReplayFeeds, "heard" | "follow">;
-  readonly live: Pick<RecordHub, "follow" | "unfollow">;
+  readonly live: Pick<RecordHub, "follow" | "unfollow" | "isAwaited">;
   readonly calls: RunnerCalls;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -230,14 +230,18 @@ export class RunnerStream implements LiveReader {
   }
 
   async #end({ number, update, computed }: SliceEnd): Promise<void> {
-    await this.#offered.compute(computed);
+    const isAwaited = this.#ports.live.isAwaited(
+      computed.map(({ computeKey }) => computeKey),
+      this,
+    );
+    if (isAwaited) await this.#offered.compute(computed);
     if (this.#ends >= endsMax) {
       const message = `${endsMax} slice ends of one session wait`;
       throw new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 100 });
     }
     this.#ends += 1;
-    this.#ports.calls
-      .setTargets(update!, sessionOf(this.#context))
+    const taken = this.#ports.calls.setTargets(update!, sessionOf(this.#context));
+    taken
       .then(
         ({ results = [], booked = [] }) =>
           this.#send({ case: "taken", value: { number, results, booked } }),
@@ -247,6 +251,7 @@ export class RunnerStream implements LiveReader {
       .finally(() => {
         this.#ends -= 1;
       });
+    if (!isAwaited) await this.#offered.computeAfter(computed, taken);
   }
 
   #voided(

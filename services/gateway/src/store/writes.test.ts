@@ -38,11 +38,11 @@ afterAll(() => host.close());
 const types = ["bigint", "text"];
 const insertLines = rowsStatement(
   types,
-  (list) => `INSERT INTO w.line SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
+  (rows) => `INSERT INTO w.line SELECT * FROM (${rows}) AS r WHERE r.column1 IS NOT NULL`,
 );
 const insertOthers = rowsStatement(
   types,
-  (list) => `INSERT INTO w.other SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
+  (rows) => `INSERT INTO w.other SELECT * FROM (${rows}) AS r WHERE r.column1 IS NOT NULL`,
 );
 const rowsOf = (from: number, count: number) =>
   Array.from({ length: count }, (_, at) => [from + at, `t${from + at}`]);

@@ -2,7 +2,9 @@ import type { QmtlError } from "@qmtl/sdk/rpc";
 import { type Db, DbError, type Queryable, type SqlParam } from "@qmtl/service-kit/db";
 
 /** Largest number of rows of one part that still go into one statement with others. */
-export const rowsTogetherMax = 16;
+export const rowsTogetherMax = 256;
+/** Largest number of rows that are values of their own, which costs less for few; more are arrays. */
+const valuesMax = 16;
 /** Largest number of parts of one statement; more go in a transaction. */
 export const partsTogetherMax = 16;
 /** Largest number of texts remembered, of parts and of statements; beyond it all are forgotten. */
@@ -25,28 +27,30 @@ export interface GuardedDb extends Db {
 }
 
 /**
- * A statement over rows: its text for 1, 2, 4, 8 or 16 of them. Rows that only fill up are NULL and must change
- * nothing.
+ * A statement over rows: its text for 1, 2, 4, 8 or 16 of them, and one for any number. Rows that only fill up are NULL
+ * and must change nothing.
  */
 interface RowsStatement {
   readonly width: number;
-  readonly textOf: (rows: number) => string;
+  /** `size`: the number of rows, or `"any"`. */
+  readonly textOf: (size: number | "any") => string;
 }
 
 /**
- * Defines a statement over rows. `sql` is given the list `($1::type, …), …` to put behind VALUES, where a first column
- * that is NULL marks a row to skip. There are few sizes, so that each keeps a prepared statement.
+ * Defines a statement over rows. `sql` is given a query of them, `VALUES ($1::type, …), …` or one over an array for each
+ * column, with the columns `column1`, `column2`, …; a first column that is NULL marks a row to skip. There are few texts,
+ * so that each keeps a prepared statement.
  */
 export function rowsStatement(
   types: readonly string[],
-  sql: (list: string) => string,
+  sql: (rows: string) => string,
 ): RowsStatement {
-  const texts = new Map<number, string>();
-  const textOf = (rows: number): string => {
-    const known = texts.get(rows);
+  const texts = new Map<number | "any", string>();
+  const textOf = (size: number | "any"): string => {
+    const known = texts.get(size);
     if (known !== undefined) return known;
-    const text = sql(placeholders(types, rows));
-    texts.set(rows, text);
+    const text = sql(size === "any" ? arraysOf(types) : `VALUES ${placeholders(types, size)}`);
+    texts.set(size, text);
     return text;
   };
   return { width: types.length, textOf };
@@ -54,10 +58,15 @@ export function rowsStatement(
 
 /** A statement over 1 to `rowsTogetherMax` rows. */
 function overRows(statement: RowsStatement, rows: readonly (readonly SqlParam[])[]): SqlWrite {
+  const { width, textOf } = statement;
+  if (rows.length > valuesMax) {
+    const columns = Array.from({ length: width }, (_, column) => rows.map((row) => row[column]!));
+    return { sql: textOf("any"), params: columns };
+  }
   const size = 2 ** Math.ceil(Math.log2(rows.length));
   const params = rows.flat();
-  while (params.length < size * statement.width) params.push(null);
-  return { sql: statement.textOf(size), params };
+  while (params.length < size * width) params.push(null);
+  return { sql: textOf(size), params };
 }
 
 /**
@@ -211,6 +220,12 @@ export function overParams({ sql, params }: SqlWrite, count: number): SqlWrite {
 
 function shifted(sql: string, by: number): string {
   return sql.replace(/\$(\d+)/g, (_, number: string) => `$${Number(number) + by}`);
+}
+
+function arraysOf(types: readonly string[]): string {
+  const arrays = types.map((type, column) => `$${column + 1}::${type}[]`);
+  const names = types.map((_, column) => `column${column + 1}`);
+  return `SELECT * FROM unnest(${arrays.join(", ")}) AS u (${names.join(", ")})`;
 }
 
 function placeholders(types: readonly string[], rows: number): string {

@@ -314,6 +314,8 @@ const noOrders: OpenOrderModule = () => ({
     rowsPassed: () => {},
     bookedRow: () => -1,
     takeSlice: async () => {},
+    isReported: () => true,
+    reported: async () => {},
     usesOf: async () => undefined,
     sharing: (worldIds) => ({ isIdle: () => false, worldIds }),
   },

@@ -139,12 +139,12 @@ const insertOrders = rowsStatement(
     ...["text", "text", "text", "text", "text", "bigint", "bigint", "boolean", "bigint", "text"],
     ...["text", "bigint", "boolean", "text", "double precision", "text", "integer"],
   ],
-  (list) =>
+  (rows) =>
     `INSERT INTO paper.accepted_order (account_id, order_id, world_id, strategy_id, instrument, lots,
        bucket_end_ms, reduce_only, fence, decision_id, origin, accepted_ms, report_lost, order_type, price, outcome)
      SELECT r.column1, r.column2, r.column3, r.column4, r.column5, r.column6, r.column7, r.column8, r.column9,
        r.column10, r.column11, r.column12, r.column13, r.column14, r.column15, r.column16
-     FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL ORDER BY r.column17`,
+     FROM (${rows}) AS r WHERE r.column1 IS NOT NULL ORDER BY r.column17`,
 );
 
 /** Stores orders that were taken in, in order. */
@@ -176,9 +176,9 @@ const insertExecutions = rowsStatement(
     ...["text", "bigint", "text", "text", "text", "bigint"],
     ...["double precision", "double precision", "bigint", "bigint"],
   ],
-  (list) =>
+  (rows) =>
     `INSERT INTO paper.execution (account_id, sequence, execution_id, order_id, instrument, lots, price, fee,
-       source_row, bucket_end_ms) SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
+       source_row, bucket_end_ms) SELECT * FROM (${rows}) AS r WHERE r.column1 IS NOT NULL`,
 );
 
 /** Stores fills with their effect on positions and cash. */
@@ -218,9 +218,9 @@ export function movesOf(moves: readonly HoldingMove[]): HoldingMove[] {
 
 const moveHoldings = rowsStatement(
   ["text", "text", "text", "bigint"],
-  (list) =>
+  (rows) =>
     `INSERT INTO paper.holding AS h (account_id, instrument, book, lots)
-     SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL
+     SELECT * FROM (${rows}) AS r WHERE r.column1 IS NOT NULL
      ON CONFLICT (account_id, instrument, book) DO UPDATE SET lots = h.lots + excluded.lots`,
 );
 
@@ -230,10 +230,14 @@ export function addMoves(writes: Writes, account: string, moves: readonly Holdin
   writes.addRows(moveHoldings, rows);
 }
 
-/** Subtracts costs one after the other, as memory does, so that the remaining cash is the same to the last bit. */
+/**
+ * Subtracts costs one after the other, as memory does, so that the remaining cash is the same to the last bit. Costs of 0
+ * fill up, so that there are few statements.
+ */
 function addCosts(writes: Writes, account: string, costs: readonly number[]): void {
   for (let at = 0; at < costs.length; at += rowsTogetherMax) {
     const part = costs.slice(at, at + rowsTogetherMax);
+    while (!Number.isInteger(Math.log2(part.length))) part.push(0);
     const terms = part.map((_, index) => ` - $${index + 2}::double precision`).join("");
     writes.add(`UPDATE paper.cash SET cash = cash${terms} WHERE account_id = $1`, [
       account,
@@ -258,9 +262,9 @@ export function addOutcomes(
 
 const insertBars = rowsStatement(
   ["text", "text", "bigint", "bigint", "bigint", ...Array<string>(4).fill("double precision")],
-  (list) =>
+  (rows) =>
     `INSERT INTO paper.bar (account_id, instrument, source_row, open_time_ms, bucket_end_ms, open, high, low, close)
-     SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL ON CONFLICT DO NOTHING`,
+     SELECT * FROM (${rows}) AS r WHERE r.column1 IS NOT NULL ON CONFLICT DO NOTHING`,
 );
 
 /** Stores bars; one that is there already stays as it is. */
@@ -280,14 +284,14 @@ export function addForgetting(
   account: string,
   instruments: readonly string[],
 ): void {
-  for (const instrument of instruments) {
-    writes.add(
-      `DELETE FROM paper.bar WHERE account_id = $1 AND instrument = $2 AND bucket_end_ms <
-         (SELECT bucket_end_ms FROM paper.bar WHERE account_id = $1 AND instrument = $2
-          ORDER BY bucket_end_ms DESC OFFSET ${storedBarsMax - 1} LIMIT 1)`,
-      [account, instrument],
-    );
-  }
+  writes.add(
+    `DELETE FROM paper.bar b USING (SELECT i.instrument, (SELECT bucket_end_ms FROM paper.bar
+         WHERE account_id = $1 AND instrument = i.instrument
+         ORDER BY bucket_end_ms DESC OFFSET ${storedBarsMax - 1} LIMIT 1) AS kept_ms
+       FROM unnest($2::text[]) AS i (instrument)) AS k
+     WHERE b.account_id = $1 AND b.instrument = k.instrument AND b.bucket_end_ms < k.kept_ms`,
+    [account, [...instruments]],
+  );
 }
 
 /** Executions after a sequence number. */

@@ -21,6 +21,8 @@ import { RowWaiters } from "./row-waiters.ts";
  * together, in milliseconds.
  */
 const rowWaitMsMax = 20_000;
+/** Longest time that a call waits until what is booked when it comes is reported, milliseconds. */
+const reportedMsMax = 2_000;
 /** The same before the first bar of a feed, which may have no bars for any account; the call then continues. */
 const firstRowWaitMsMax = 2_000;
 
@@ -120,28 +122,62 @@ export class FeedRows {
   }
 
   /**
-   * Resolves when a row is booked and the report of its returns was answered: a target never meets older books, and
-   * what follows the end of a row finds its returns. Throws BARRIER_HELD when that takes more than 20 s, or
-   * `waitMsMax` if that is less.
+   * Resolves when a row is booked: a target never meets older books. Throws BARRIER_HELD when that takes more than 20 s,
+   * or `waitMsMax` if that is less.
    */
   async untilBooked(source: string, row: number, waitMsMax: number): Promise<void> {
-    if (row < 0 || !this.isUsed(source)) return;
+    await this.#untilBooked(source, row, waitMsMax);
+  }
+
+  /**
+   * The same once the report of the row's returns was answered, too, which is sent at once: what follows the end of a row
+   * finds its returns.
+   */
+  async untilReported(source: string, row: number, waitMsMax: number): Promise<void> {
     const { clock, routers } = this.#ports;
+    const beganMs = clock.nowMs();
+    if (!(await this.#untilBooked(source, row, waitMsMax))) return;
+    const leftMs = Math.min(rowWaitMsMax, waitMsMax) - (clock.nowMs() - beganMs);
+    const reported = [...routers.all()]
+      .filter((router) => uses(router, source))
+      .map((router) => {
+        const reporter = this.#reporterOf(router);
+        const rows = reporter.reported(source);
+        if (rows.row < row) reporter.send();
+        return rows.reached(row, clock, Math.max(0, leftMs));
+      });
+    if (!(await Promise.all(reported)).every((isReported) => isReported))
+      throw notYet(source, row, "report of returns was not answered");
+  }
+
+  /** Whether the returns of all rows of a feed that are booked were reported, and that was answered. */
+  isReported(source: string): boolean {
+    const own = [...this.#ports.routers.all()].filter((router) => uses(router, source));
+    return own.every((router) => this.#reporterOf(router).isDone);
+  }
+
+  /** See `SliceBookings.reported`. */
+  async reported(): Promise<void> {
+    const { clock } = this.#ports;
+    const waiting = [...this.#reporters.values()].flatMap((reporter) => {
+      if (reporter.isDone) return [];
+      reporter.send();
+      return reporter
+        .rowsTaken()
+        .map(({ source, row }) => reporter.reported(source).reached(row, clock, reportedMsMax));
+    });
+    await Promise.all(waiting);
+  }
+
+  /** False where nothing is waited for: the row is of no account, or of a feed that may have no bars for any. */
+  async #untilBooked(source: string, row: number, waitMsMax: number): Promise<boolean> {
+    if (row < 0 || !this.isUsed(source)) return false;
     const booked = this.#bookedOf(source);
     const longestMs = Math.min(rowWaitMsMax, waitMsMax);
     const waitMs = booked.row < 0 ? Math.min(firstRowWaitMsMax, longestMs) : longestMs;
-    const beganMs = clock.nowMs();
-    const isBooked = await booked.reached(row, clock, waitMs);
-    if (!isBooked && booked.row < 0) return;
-    const leftMs = Math.max(0, longestMs - (clock.nowMs() - beganMs));
-    const reported = [...routers.all()]
-      .filter((router) => isBooked && uses(router, source))
-      .map((router) => this.#reporterOf(router).reported(source).reached(row, clock, leftMs));
-    if (isBooked && (await Promise.all(reported)).every((isReported) => isReported)) return;
-    const what = isBooked ? "report of returns was not answered" : "bars are not booked";
-    throw new QmtlError("BARRIER_HELD", `row ${row} of ${source}: its ${what} yet`, {
-      retryAfterMs: 200,
-    });
+    if (await booked.reached(row, this.#ports.clock, waitMs)) return true;
+    if (booked.row < 0) return false;
+    throw notYet(source, row, "bars are not booked");
   }
 
   /** True when an instrument of an account takes its mark or its funding from a feed. */
@@ -237,6 +273,11 @@ export class FeedRows {
     this.#reporters.set(router.account, reporter);
     return reporter;
   }
+}
+
+function notYet(source: string, row: number, what: string): QmtlError {
+  const message = `row ${row} of ${source}: its ${what} yet`;
+  return new QmtlError("BARRIER_HELD", message, { retryAfterMs: 200 });
 }
 
 /** Where a report has no returns, the clock it states is not kept. */

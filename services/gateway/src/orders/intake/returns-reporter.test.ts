@@ -17,9 +17,10 @@ function rig(strategies: readonly string[] = ["s"]) {
       return isOpen.value ? Promise.resolve() : new Promise((resolve) => answers.push(resolve));
     },
   };
+  const clock = new ManualClock();
   const reporter = new ReturnsReporter({
     peer: peer as WorldPeer,
-    clock: new ManualClock(),
+    clock,
     logger: silentLogger,
     clockOf: (_world, strategy) => ({ intervalSeconds: strategy.length * 60, periodsPerYear: 252 }),
     worlds: { gates: new Map() },
@@ -37,7 +38,7 @@ function rig(strategies: readonly string[] = ["s"]) {
     return { rows, watermarks: new Map(watermarks), sealed: { bucket, sealed } };
   };
   return {
-    ...{ reports, reporter, slice },
+    ...{ clock, reports, reporter, slice },
     answerAll: () => {
       isOpen.value = true;
       for (const answer of answers.splice(0)) answer();
@@ -54,8 +55,41 @@ test("slices that piled up while WorldService was silent are all reported togeth
 
   const rows = Array.from({ length: 60 }, (_, row) => row);
   const returns = reports.map((report) => report.returns[0]?.returns);
-  expect(returns).toEqual([rows.slice(0, 1), rows.slice(1)]);
+  expect(returns).toEqual([rows.slice(0, 16), rows.slice(16)]);
   expect(reporter.lastMs).toBe(59 * 60_000);
+});
+
+test("slices that nobody asks for are gathered for 100 ms, and reported at once when somebody does", async () => {
+  const { clock, reporter, reports, slice, answerAll } = rig();
+  answerAll();
+  reporter.push(slice(0));
+  reporter.push(slice(1));
+  const gathered = reports.length;
+
+  reporter.send();
+  await waitUntil(() => reporter.isDone);
+  reporter.push(slice(2));
+  clock.advance(99);
+  const before = reports.length;
+  clock.advance(1);
+  await waitUntil(() => reporter.reported("feed").row === 2);
+
+  expect([gathered, before]).toEqual([0, 1]);
+  expect(reports.map((report) => report.returns[0]?.returns)).toEqual([[0, 1], [2]]);
+});
+
+test("what is asked for while a report is under way goes with the next one", async () => {
+  const { reporter, reports, slice, answerAll } = rig();
+  reporter.push(slice(0));
+  reporter.send();
+  await waitUntil(() => reports.length === 1);
+  reporter.push(slice(1));
+  reporter.send();
+
+  answerAll();
+  await waitUntil(() => reporter.isDone);
+
+  expect(reports.map((report) => report.returns[0]?.returns)).toEqual([[0], [1]]);
 });
 
 test("there is room until 64 slices wait for an answer, and again when they have it", async () => {
@@ -96,8 +130,10 @@ test("each strategy has a clock of its own; those only heard of come with the wa
   answerAll();
 
   reporter.push(slice(1));
+  reporter.send();
   await waitUntil(() => reporter.reported("feed").row === 1);
   reporter.push(slice(2, [["w", 5]]));
+  reporter.send();
   await waitUntil(() => reporter.reported("feed").row === 2);
 
   const told = reports.map(({ watermarkMs, returns }) => [
@@ -118,6 +154,7 @@ test("strategies beyond the contract's 1,000 go in further reports", async () =>
   answerAll();
 
   reporter.push(slice(0));
+  reporter.send();
   await waitUntil(() => reporter.reported("feed").row === 0);
 
   expect(reports.map(({ returns }) => returns.length)).toEqual([1_000, 1_000, 1]);

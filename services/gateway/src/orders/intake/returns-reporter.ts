@@ -1,6 +1,6 @@
 import type { ReturnsClock } from "@qmtl/core/metrics";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
+import { type Clock, type ClockTimer, type Logger, sleep } from "@qmtl/service-kit";
 import { type SealedSlice, sealedSlicesMax } from "../account/rebuild-books.ts";
 import type { ReturnsReport, WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
@@ -30,10 +30,14 @@ export interface BookedSlice {
 /** Largest number of strategies in one report (the contract's limit). */
 const reportStrategiesMax = 1_000;
 const retryMs = 250;
+/** Slices are gathered for one report until there are so many of them, or for so many milliseconds. */
+const gatheredMax = 16;
+const gatherMs = 100;
 
 /**
- * Reports the sealed returns of one account, slice by slice and in order, and again until WorldService answers. What
- * piles up while it is down goes together. No slice is to be booked while 64 are not answered: see `untilRoom`.
+ * Reports the sealed returns of one account, in order, and again until WorldService answers. Slices that nobody waits for
+ * are gathered: see `send`. What piles up while it is down goes together. No slice is to be booked while 64 are not
+ * answered: see `untilRoom`.
  */
 export class ReturnsReporter {
   readonly #deps: ReturnsReporterDeps;
@@ -43,6 +47,10 @@ export class ReturnsReporter {
   /** Bookings that wait for room. */
   readonly #crowded: (() => void)[] = [];
   #loop: Promise<void> | undefined;
+  /** What waits is to be sent. */
+  #isDue = false;
+  /** Runs while slices are gathered. */
+  #gathering: ClockTimer | undefined;
   #lastMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: ReturnsReporterDeps) {
@@ -66,6 +74,26 @@ export class ReturnsReporter {
     this.#waiting.push(...slices);
     for (const { sealed } of slices)
       this.#lastMs = Math.max(this.#lastMs, sealed?.bucket ?? this.#lastMs);
+    if (this.#waiting.length >= gatheredMax) this.send();
+    else if (!this.#stopped.signal.aborted)
+      this.#gathering ??= this.#deps.clock.setTimer(() => this.send(), gatherMs);
+  }
+
+  /** Whether all that was taken was answered. */
+  get isDone(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  /** The rows of what was taken and not answered. */
+  rowsTaken(): BookedSlice["rows"] {
+    return this.#waiting.flatMap(({ rows }) => rows);
+  }
+
+  /** Reports what waits without gathering more. Call it once somebody needs the answer. */
+  send(): void {
+    this.#gathering?.cancel();
+    this.#gathering = undefined;
+    this.#isDue = true;
     this.#start();
   }
 
@@ -87,12 +115,13 @@ export class ReturnsReporter {
 
   async stop(): Promise<void> {
     this.#stopped.abort();
+    this.#gathering?.cancel();
     this.#makeRoom();
     await this.#loop;
   }
 
   #start(): void {
-    if (this.#waiting.length === 0 || this.#stopped.signal.aborted) return;
+    if (!this.#isDue || this.#waiting.length === 0 || this.#stopped.signal.aborted) return;
     this.#loop ??= this.#run().finally(() => {
       this.#loop = undefined;
       this.#start();
@@ -100,12 +129,14 @@ export class ReturnsReporter {
   }
 
   async #run(): Promise<void> {
-    while (this.#waiting.length > 0 && !this.#stopped.signal.aborted) {
+    while (this.#isDue && this.#waiting.length > 0 && !this.#stopped.signal.aborted) {
       const slices = [...this.#waiting];
+      this.#isDue = false;
       try {
         for (const world of worldsOf(slices)) await this.#report(world, slices);
       } catch (failure) {
         this.#deps.logger.warn("returns not answered", { error: failure });
+        this.#isDue = true;
         await sleep(this.#deps.clock, retryMs, this.#stopped.signal);
         continue;
       }

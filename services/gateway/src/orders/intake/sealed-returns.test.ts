@@ -158,6 +158,24 @@ test("64 slices are booked while WorldService is down, and the next one when it 
   expect(ends).toEqual(Array.from({ length: 65 }, (_, at) => hourEnd(3 + at)));
 });
 
+test("while the feeds go on targets do not wait for the report, and whoever judges the returns has all of them", async () => {
+  await bench.promote({ H: 0.5 });
+  await bench.end("H", 1, 1, { source: "hours", bucket: hourEnd(1), instrument: "BTC" });
+  bench.goesOn = true;
+  bench.world.isDown = true;
+  for (let n = 2; n <= 5; n += 1) {
+    await hour(n, 50);
+    await bench.end("H", n, 1, { source: "hours", bucket: hourEnd(n), instrument: "BTC" });
+  }
+  const before = [bench.orders.isReported("hours"), seriesOf("H").endsMs];
+  bench.world.isDown = false;
+  await bench.orders.reported();
+
+  expect(before).toEqual([false, []]);
+  expect(bench.orders.isReported("hours")).toBe(true);
+  expect(seriesOf("H").endsMs).toEqual([2, 3, 4, 5].map(hourEnd));
+});
+
 test("returns that were not answered when the gateway ended are reported by the next, each once and in order", async () => {
   await bench.promote({ H: 0.5 });
   await bench.end("H", 1, 1, { source: "hours", bucket: hourEnd(1), instrument: "BTC" });

@@ -153,7 +153,7 @@ export class TargetIntake {
   }
 
   /** See `SliceBookings.takeSlice`. */
-  async takeSlice(calls: readonly SliceCall[]): Promise<void> {
+  async takeSlice(calls: readonly SliceCall[], goesOn: boolean): Promise<void> {
     const { feeds } = this.#ports;
     const own = calls.filter((call) => call instanceof EndingCall);
     const rows = new Map(
@@ -163,7 +163,9 @@ export class TargetIntake {
     );
     const longMs = Number.POSITIVE_INFINITY;
     await Promise.all(
-      [...rows.values()].map((end) => feeds.untilBooked(end.source, end.row, longMs)),
+      [...rows.values()].map(({ source, row }) =>
+        goesOn ? feeds.untilBooked(source, row, longMs) : feeds.untilReported(source, row, longMs),
+      ),
     );
     const readied = await Promise.all(own.map((ending) => this.#ready(ending)));
     const ready = readied.filter((one) => one !== undefined);
@@ -184,7 +186,9 @@ export class TargetIntake {
     const { feeds } = this.#ports;
     const { call } = ending;
     if (!this.#isUnbooked(call))
-      await Promise.all(call.ends.map(({ source, row }) => feeds.untilBooked(source, row, waitMs)));
+      await Promise.all(
+        call.ends.map(({ source, row }) => feeds.untilReported(source, row, waitMs)),
+      );
     const ready = await this.#ready(ending);
     if (ready === undefined) return;
     const { router, turn } = ready;

@@ -54,9 +54,9 @@ function textOf(value: unknown, key: string): string[] {
 
 const insertEntries = rowsStatement(
   ["text", "bigint", "text", "text", "text", "bigint", "text", "bigint"],
-  (list) =>
+  (rows) =>
     `INSERT INTO gateway.journal (account_id, entry, kind, world_id, strategy_id, source_row, body, time_ms)
-     SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
+     SELECT * FROM (${rows}) AS r WHERE r.column1 IS NOT NULL`,
 );
 
 const insertOrders = rowsStatement(
@@ -65,11 +65,11 @@ const insertOrders = rowsStatement(
     ...["boolean", "bigint", "bigint", "bigint", "text", "text", "text", "text", "bigint", "text"],
     ...["double precision", "double precision", "bigint", "bigint", "bigint", "double precision"],
   ],
-  (list) =>
+  (rows) =>
     `INSERT INTO gateway.client_order (client_order_id, account_id, world_id, strategy_id, instrument, lots,
        state, origin, reduce_only, side, opening, source_row, bucket_end_ms, fence, decision_id, session_id, domain,
        reason, create_time_ms, order_type, limit_price, stop_price, update_time_ms, entry, filled_lots, filled_value)
-     SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
+     SELECT * FROM (${rows}) AS r WHERE r.column1 IS NOT NULL`,
 );
 
 function madeRow(order: OrderAfter): SqlParam[] {
@@ -84,10 +84,10 @@ function madeRow(order: OrderAfter): SqlParam[] {
 
 const updateOrders = rowsStatement(
   ["text", "text", "bigint", "text", "double precision", "bigint", "bigint"],
-  (list) =>
+  (rows) =>
     `UPDATE gateway.client_order o SET state = r.state, filled_lots = r.filled_lots, reason = r.reason,
        filled_value = o.filled_value + r.filled_value, update_time_ms = r.update_time_ms, entry = r.entry
-     FROM (VALUES ${list}) AS r (id, state, filled_lots, reason, filled_value, update_time_ms, entry)
+     FROM (${rows}) AS r (id, state, filled_lots, reason, filled_value, update_time_ms, entry)
      WHERE o.client_order_id = r.id`,
 );
 

@@ -113,6 +113,8 @@ export class OrderBench {
   readonly errors: { readonly text: string; readonly fields: LogFields }[] = [];
   /** Why rows of the feed cannot be booked; undefined when they can. */
   unbooked: string | undefined;
+  /** The feeds go on once a slice has ended. */
+  goesOn = false;
   /** Largest targets that submissions declare: strategy → instrument → weight. */
   bounds: WeightBounds = new Map();
   /** Instruments of the targets that submissions declare, by strategy. */
@@ -445,7 +447,7 @@ export class OrderBench {
           this.#together.push(call);
           this.#taking ??= new Promise((resolve) => setImmediate(resolve)).then(() => {
             this.#taking = undefined;
-            return this.orders.takeSlice(this.#together.splice(0));
+            return this.orders.takeSlice(this.#together.splice(0), this.goesOn);
           });
           await this.#taking;
           for (const { source, row } of call.ends)

@@ -38,13 +38,13 @@ export interface OfflineOptions {
    */
   readonly sources?: Readonly<Record<string, BarSource>> | undefined;
   /**
-   * Open time of the first bar traded: ISO date, RFC 3339 time with zone, or epoch seconds (10 digits) or milliseconds
-   * (13 digits). Earlier rows warm the nodes. @default the first row
+   * Beginning of the run: the first bar traded is the first that ends after it. ISO date, RFC 3339 time with zone, or
+   * epoch seconds (10 digits) or milliseconds (13 digits). Earlier rows warm the nodes. @default the first row
    */
   readonly from?: string | undefined;
   /**
    * Open time of the last bar; a date means its whole day. Later rows are not read into any node.
-   * @default the row before the feed's `start`, otherwise the last row
+   * @default the last row that has ended by the feed's `start`, otherwise the last row
    */
   readonly until?: string | undefined;
   /**

@@ -21,7 +21,7 @@ export interface SourceRows {
   readonly periodsPerYear: number;
   /** Fingerprint of what was read: the as-of of a backtest. */
   readonly datasetFingerprint: string;
-  /** Number of rows from `start` on that were left out because no `until` was given. */
+  /** Number of rows that end after `start` and were left out because no `until` was given. */
   readonly rowsLeft: number;
   /** Files read, in the order of their rows. */
   readonly files: readonly string[];
@@ -34,8 +34,8 @@ type SourceConfig = QmtlConfig["sources"][string];
  * Reads a source for an offline run: without `history_file` all rows from `file`; with one and a `start`, rows before
  * `start` from the history and the others from `file`; with one and no `start`, the history alone.
  *
- * @param untilMs open time of the last row kept, milliseconds; undefined: the last row before `start`, or the last of
- * all
+ * @param untilMs open time of the last row kept, milliseconds; undefined: the last row that has ended by `start`, or the
+ * last of all
  * @param given source that is read instead of the files
  * @throws {CsvError | FeedError | StrategyRunError}
  */
@@ -54,7 +54,11 @@ export async function loadSourceRows(
   const { table, firstRow, fingerprint, files } =
     given === undefined ? await readRows(source) : await readGiven(name, given, source.sparse);
   const startMs = source.start === null ? Number.POSITIVE_INFINITY : parseTimeText(source.start);
-  const kept = firstRows(table, rowsUntil(table.openTimeMs, untilMs ?? startMs - 1));
+  const rows =
+    untilMs === undefined
+      ? rowsUntil(table.bucketEndMs, startMs)
+      : rowsUntil(table.openTimeMs, untilMs);
+  const kept = firstRows(table, rows);
   return {
     name,
     table: kept,
@@ -148,10 +152,10 @@ export function requireInterval(
   throw new StrategyRunError("INTERVAL_MISMATCH", message);
 }
 
-/** Number of rows that open at or before `untilMs`. */
-export function rowsUntil(openTimeMs: Float64Array, untilMs: number): number {
-  const after = openTimeMs.findIndex((openMs) => openMs > untilMs);
-  return after < 0 ? openTimeMs.length : after;
+/** Number of rows that open, or that end, at or before `untilMs`. */
+export function rowsUntil(timesMs: Float64Array, untilMs: number): number {
+  const after = timesMs.findIndex((timeMs) => timeMs > untilMs);
+  return after < 0 ? timesMs.length : after;
 }
 
 function firstRows(table: BarTable, rows: number): BarTable {

@@ -294,17 +294,19 @@ export class ContextExecutor {
     return { supplied, wanted: [...wanted] };
   }
 
-  /** Bucket end to continue from: that of the last bucket, or an earlier one if a queue just claimed ends earlier. */
+  /**
+   * Bucket end to continue from: that of the last bucket, or an earlier one if the next row of a queue just claimed does
+   * not end after it.
+   */
   #restoreMs(claimed: readonly QueueReplica[]): number {
-    let endMs = this.isWarm ? this.#endMs : this.#clocks.availableMs();
-    for (const replica of claimed) {
-      const clock = this.#wiring.clockOf.get(replica.identity.nodeId) ?? "";
-      // A queue of a feed that has not begun has no row to continue from.
-      if (replica.nextRow <= this.#clocks.firstRow(clock)) continue;
-      const end = this.#clocks.endMs(clock, replica.nextRow - 1);
-      endMs = Math.min(endMs, Number.isNaN(end) ? Number.NEGATIVE_INFINITY : end);
-    }
-    return endMs;
+    const lacking = claimed.map(
+      ({ identity, nextRow }) =>
+        [this.#wiring.clockOf.get(identity.nodeId) ?? "", nextRow] as const,
+    );
+    if (!this.isWarm) return this.#clocks.availableMs(lacking);
+    return lacking.length === 0
+      ? this.#endMs
+      : Math.min(this.#endMs, this.#clocks.availableMs(lacking));
   }
 
   #canStep(bucket: OnlineBucket): boolean {

@@ -1,4 +1,5 @@
 import type { StepExecutor } from "@qmtl/core/dataflow";
+import { inputContent } from "../log/input.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
 import type { RowContent } from "../log/wire-records.ts";
 import type { MergedGraph } from "../session/graph.ts";
@@ -38,8 +39,9 @@ export class RowExchange {
       const found = (input?.replica ?? this.#options.replicas.get(node.id))?.row(row);
       this.#seqs.set(node.id, found?.seq ?? 0);
       isPushed = true;
-      if (found?.content === undefined) executor.pushMissing(handle, row, bucket.endMs);
-      else executor.push(handle, row, bucket.endMs, found.content.values);
+      const values = input === undefined ? found?.content?.values : inputContent(input, row);
+      if (values === undefined) executor.pushMissing(handle, row, bucket.endMs);
+      else executor.push(handle, row, bucket.endMs, values);
     }
     return isPushed;
   }

@@ -87,3 +87,14 @@ test("the first value is stated even if it is flat: the router may have that of 
 
   expect(targets.unsent().targets).toEqual([]);
 });
+
+test("a run that takes over on a bucket without a value does not flatten the target when its gate opens", () => {
+  const targets = decided(Number.NaN, { drift: 0.05 });
+
+  targets.restate();
+  targets.decide(bucket(Number.NaN));
+  expect(targets.unsent().targets).toEqual([]);
+
+  targets.decide(bucket(0.5));
+  expect(targets.unsent().values).toEqual([0.5]);
+});

@@ -295,7 +295,7 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
   const { world, dag, gates, hub, keys, feeds, live, orders, metrics, watch } = parts;
   const runnerSets = runnerSetHandlers({ dag, feeds });
   const schemaRange = schemaRangeOf(config);
-  const explain = { world, gateway: parts.gateway, gates, orders: orders.strategies };
+  const explain = { world, dag, gateway: parts.gateway, gates, orders: orders.strategies };
   const enforceLiveGuard = config.gateway.enforce_live_guard;
   const services: ServedService[] = [
     serve(

@@ -32,7 +32,7 @@ export function addRunCommands(program: Command): void {
     .option("--export <name>", "which export of the file, when there are several")
     .option(
       "--from <date>",
-      "offline: the first bar traded opens then or later: a date, or a time with its zone",
+      "offline: the first bar traded is the first that ends after it: a date, or a time with its zone",
     )
     .option(
       "--until <date>",

@@ -295,7 +295,8 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
   const { world, dag, gates, hub, keys, feeds, live, orders, metrics, watch } = parts;
   const runnerSets = runnerSetHandlers({ dag, feeds });
   const schemaRange = schemaRangeOf(config);
-  const explain = { world, gateway: parts.gateway, gates, orders: orders.strategies, feeds };
+  const { gateway } = parts;
+  const explain = { world, dag, gateway, gates, orders: orders.strategies, feeds };
   const enforceLiveGuard = config.gateway.enforce_live_guard;
   const services: ServedService[] = [
     serve(

@@ -77,7 +77,9 @@ export const sourceSchema = z.strictObject({
   start: timeText
     .nullable()
     .default(null)
-    .describe("First bar of the feed; earlier rows are history. Null: the first row."),
+    .describe(
+      "Beginning of the feed: rows that have ended by then are history. Null: the first row.",
+    ),
   until: writtenTime
     .refine(
       (text) => text === "start" || isTime(text),

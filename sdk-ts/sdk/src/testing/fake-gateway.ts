@@ -9,7 +9,7 @@ import {
   createRouterTransport,
 } from "@connectrpc/connect";
 import type { SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
-import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { QueueService, ReleaseReason } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import {
   type ConsumeRequest,
   QueueDataService,
@@ -251,15 +251,15 @@ export class FakeGateway {
         const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
         const asked = { keys, waitMs, leaseMs: this.leaseMs };
         const leases = await this.#leases.acquire(sessionId, asked, this.#changed, check, signal);
-        return { schemaVersion, leases };
+        return { schemaVersion, leases, excludedComputeKeys: this.#leases.excluded(keys) };
       },
       renewLeases: ({ ticket: sessionId, leases }) => {
         this.#check(sessionId);
         return { schemaVersion, renewals: this.#leases.renew(sessionId, leases) };
       },
-      releaseLeases: ({ ticket: sessionId, leases }) => {
+      releaseLeases: ({ ticket: sessionId, leases, reason }) => {
         this.#check(sessionId);
-        this.#leases.release(sessionId, leases);
+        this.#leases.release(sessionId, leases, reason === ReleaseReason.DIVERGED);
         this.#notify();
         return { schemaVersion };
       },

@@ -4,6 +4,9 @@ import type { Pulse } from "./pulse.ts";
 interface Lease {
   epoch: number;
   sessionId: string | undefined;
+  /** The build that holds it or held it last, and those that are granted it no more. */
+  build: string;
+  readonly excluded: Set<string>;
 }
 
 const renewal = { margin: durationFromMs(1_000), renewInterval: durationFromMs(1_000) };
@@ -22,7 +25,7 @@ export class FakeLeases {
     request: {
       readonly waitMs: number;
       readonly leaseMs: number;
-      readonly keys: readonly { readonly computeKey: string }[];
+      readonly keys: readonly { readonly computeKey: string; readonly build: string }[];
     },
     changed: Pulse,
     check: () => void,
@@ -30,12 +33,14 @@ export class FakeLeases {
   ) {
     for (;;) {
       check();
-      const leases = request.keys.flatMap(({ computeKey }) => {
+      const leases = request.keys.flatMap(({ computeKey, build }) => {
         const lease = this.#lease(computeKey);
+        if (lease.excluded.has(build)) return [];
         // A lease that the session has already is given to it again: the answer may not have reached it.
         if (lease.sessionId !== undefined && lease.sessionId !== sessionId) return [];
         if (lease.sessionId === undefined) lease.epoch++;
         lease.sessionId = sessionId;
+        lease.build = build;
         const length = durationFromMs(request.leaseMs);
         return [{ computeKey, leaseEpoch: BigInt(lease.epoch), lease: length, ...renewal }];
       });
@@ -55,10 +60,22 @@ export class FakeLeases {
     });
   }
 
-  release(sessionId: string, leases: readonly { readonly computeKey: string }[]): void {
+  /** Keys that a build is granted no more. */
+  excluded(keys: readonly { readonly computeKey: string; readonly build: string }[]): string[] {
+    const own = keys.filter(({ computeKey, build }) => this.#lease(computeKey).excluded.has(build));
+    return own.map(({ computeKey }) => computeKey);
+  }
+
+  release(
+    sessionId: string,
+    leases: readonly { readonly computeKey: string }[],
+    isDiverged: boolean,
+  ): void {
     for (const { computeKey } of leases) {
       const lease = this.#lease(computeKey);
-      if (lease.sessionId === sessionId) lease.sessionId = undefined;
+      if (lease.sessionId !== sessionId) continue;
+      lease.sessionId = undefined;
+      if (isDiverged) lease.excluded.add(lease.build);
     }
   }
 
@@ -83,7 +100,7 @@ export class FakeLeases {
   #lease(key: string): Lease {
     let lease = this.#leases.get(key);
     if (lease === undefined) {
-      lease = { epoch: 0, sessionId: undefined };
+      lease = { epoch: 0, sessionId: undefined, build: "", excluded: new Set() };
       this.#leases.set(key, lease);
     }
     return lease;

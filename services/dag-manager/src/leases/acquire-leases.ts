@@ -39,7 +39,10 @@ export async function acquireLeases(
   const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
   const granted = await nodeLeases.acquire(scope.sessionId, request.keys, waitMs, signal);
   const serverTime = timestampFromMs(store.clock.nowMs());
-  if (granted.length === 0) return { leases: [], serverTime };
+  const excludedComputeKeys = request.keys
+    .filter((ask) => nodeLeases.isExcluded(ask))
+    .map((ask) => ask.computeKey);
+  if (granted.length === 0) return { leases: [], serverTime, excludedComputeKeys };
   // Read after the grant, so that the holder begins at a head that is not older than its lease.
   const now = await leaseSurroundings(
     store.db,
@@ -53,7 +56,7 @@ export async function acquireLeases(
   const leases = granted.map((lease) => {
     return { ...leaseMessage(lease, now.get(lease.computeKey)!), ...times };
   });
-  return { leases, serverTime };
+  return { leases, serverTime, excludedComputeKeys };
 }
 
 function leaseMessage(

@@ -155,6 +155,17 @@ describeEachDatabase("node leases", (databases) => {
     await dag.queues.releaseLeases({ ticket: "s1", leases, reason: ReleaseReason.DIVERGED });
 
     expect(await lease(dag, "s1", [close], "bad")).toEqual([0]);
+    const keys = [close, ret1].map((computeKey) => ({ computeKey, build: "bad" }));
+    const told = await dag.queues.acquireLeases({ ticket: "s1", keys });
+    expect(told.excludedComputeKeys).toEqual([close]);
+    expect(told.leases.map(({ computeKey }) => computeKey)).toEqual([ret1]);
+    const { queues } = await dag.queues.listQueueStats({ computeKeys: [close, ret1] });
+    expect(new Map(queues.map((each) => [each.queue?.computeKey, each.excludedBuilds]))).toEqual(
+      new Map([
+        [close, 1],
+        [ret1, 0],
+      ]),
+    );
     expect(await lease(dag, "s2", [close], "good")).toEqual([2]);
   });
 

@@ -159,6 +159,11 @@ export class NodeLeases {
     return this.#table.row(computeKey);
   }
 
+  /** True when the key is never granted to a build, because it has computed it otherwise than its log has it. */
+  isExcluded({ computeKey, build }: Pick<LeaseRequest, "computeKey" | "build">): boolean {
+    return this.#table.row(computeKey).excluded.includes(build);
+  }
+
   /** Number of calls that wait for the key. */
   candidates(computeKey: string): number {
     let count = 0;

@@ -68,14 +68,16 @@ function statsMessage(
   nodeLeases: NodeLeases,
 ): MessageInitShape<typeof QueueStatsSchema> {
   const { last_bucket_end_ms: lastMs } = row;
+  const lease = nodeLeases.row(row.compute_key);
   return {
     queue: queueDescriptor(queueFromRow(row)),
     state: foldMessage(foldOfHead(row)),
-    holderSessionId: nodeLeases.row(row.compute_key).sessionId ?? "",
+    holderSessionId: lease.sessionId ?? "",
     voidRecords: BigInt(row.void_records),
     blocked: row.is_blocked,
     ...(lastMs === null ? {} : { lastBucketEndTime: timestampFromMs(Math.trunc(lastMs)) }),
     strategyIds: row.strategy_ids,
     candidates: nodeLeases.candidates(row.compute_key),
+    excludedBuilds: lease.excluded.length,
   };
 }

@@ -1,11 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import {
   type ExplainStrategyRequest,
   type ExplainStrategyResponse,
   ExplainStrategyResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { EffectiveMode, type ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   type DecisionTerm,
   type Evaluation,
@@ -25,6 +26,7 @@ import { domainOf } from "../submission/plan-contexts.ts";
 
 export interface ExplainPorts {
   readonly world: Peer;
+  readonly dag: Peer;
   /** Acts for the gateway itself. */
   readonly gateway: CallPrincipal;
   readonly gates: GateView;
@@ -74,6 +76,7 @@ export async function explainStrategy(
   }
   const mode = strategy?.effectiveMode ?? binding?.effectiveMode ?? EffectiveMode.VALIDATE;
   const waits = ports.feeds.waitsOf(worldId);
+  const orphans = await orphansOf(ports, request, domainOf(mode), context);
   const rules = evaluation?.strategies.find((each) => each.strategyId === strategyId)?.rules ?? [];
   return create(ExplainStrategyResponseSchema, {
     effectiveMode: mode,
@@ -86,7 +89,7 @@ export async function explainStrategy(
     ...orders.fields,
     waitsForSources: [...waits],
     summary: summaryOf(mode, strategy, {
-      ...{ gate: gate.gate, orders, waits },
+      ...{ gate: gate.gate, orders, waits, orphans },
       failed: failedRule(rules),
     }),
   });
@@ -126,6 +129,29 @@ async function judgedNow(
   }
 }
 
+/** Largest number of nodes named in the summary. */
+const orphansMax = 3;
+
+/** Nodes in force that nobody computes and that a build may not, because it has diverged from their logs. */
+async function orphansOf(
+  { dag }: ExplainPorts,
+  { worldId, strategyId }: ExplainStrategyRequest,
+  domain: ExecutionDomain,
+  context: CallContext,
+): Promise<string[]> {
+  const asked = { worldId, strategyId, pageSize: 1_000 };
+  try {
+    const { queues } = await dag.unary(QueueService.method.listQueueStats, asked, callOf(context));
+    return queues
+      .filter(({ excludedBuilds, holderSessionId }) => excludedBuilds > 0 && holderSessionId === "")
+      .flatMap(({ queue }) => (queue?.context?.executionDomain === domain ? [queue.queue] : []));
+  } catch (failure) {
+    // A strategy that was bound and not submitted has no nodes.
+    if (hasReason(failure, "STRATEGY_NOT_FOUND")) return [];
+    throw failure;
+  }
+}
+
 function failedRule(rules: readonly RuleTrace[]): string | undefined {
   return rules.find((rule) => rule.verdict === RuleVerdict.FAIL)?.text;
 }
@@ -144,6 +170,7 @@ function summaryOf(
     orders: ExplainedOrders;
     failed: string | undefined;
     waits: readonly string[];
+    orphans: readonly string[];
   },
 ): string {
   const { orders, failed, waits } = about;
@@ -154,6 +181,7 @@ function summaryOf(
   const sentences = [
     mode === EffectiveMode.LIVE ? `It is ${name}.` : `It is ${name}: ${why}.`,
     gate === "OPEN" ? "" : `The world's gate is ${gate}.`,
+    orphanText(about.orphans),
     orders.isShutByLateOrder ? lateText : "",
     orders.halts.length === 0 ? "" : `Halted: ${orders.halts.map(haltText).join(", ")}.`,
     `${orders.sentOrders} orders were sent, ${orders.wantedOrders} were wanted while the gate was shut.`,
@@ -162,6 +190,13 @@ function summaryOf(
     waitsText(waits),
   ];
   return sentences.filter(Boolean).join(" ");
+}
+
+function orphanText(names: readonly string[]): string {
+  if (names.length === 0) return "";
+  const shown = names.slice(0, orphansMax).join(", ");
+  const more = names.length > orphansMax ? ` and ${names.length - orphansMax} more` : "";
+  return `Nobody computes ${shown}${more}: a build has computed them otherwise than their logs have them and may not continue them. Run it with the build that wrote the logs, in another world, or with these nodes changed.`;
 }
 
 const lateText =

@@ -263,9 +263,11 @@ type QueueStats struct {
 	// Strategies that use it.
 	StrategyIds []string `protobuf:"bytes,7,rep,name=strategy_ids,json=strategyIds,proto3" json:"strategy_ids,omitempty"`
 	// Candidates waiting for its lease.
-	Candidates    uint32 `protobuf:"varint,8,opt,name=candidates,proto3" json:"candidates,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Candidates uint32 `protobuf:"varint,8,opt,name=candidates,proto3" json:"candidates,omitempty"`
+	// Number of builds that are never granted its lease, because they have computed it otherwise than its log has it.
+	ExcludedBuilds uint32 `protobuf:"varint,9,opt,name=excluded_builds,json=excludedBuilds,proto3" json:"excluded_builds,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *QueueStats) Reset() {
@@ -350,6 +352,13 @@ func (x *QueueStats) GetStrategyIds() []string {
 func (x *QueueStats) GetCandidates() uint32 {
 	if x != nil {
 		return x.Candidates
+	}
+	return 0
+}
+
+func (x *QueueStats) GetExcludedBuilds() uint32 {
+	if x != nil {
+		return x.ExcludedBuilds
 	}
 	return 0
 }
@@ -763,9 +772,12 @@ type AcquireLeasesResponse struct {
 	// The leases.
 	Leases []*NodeLease `protobuf:"bytes,2,rep,name=leases,proto3" json:"leases,omitempty"`
 	// Time of the DAG Manager.
-	ServerTime    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ServerTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
+	// Keys of the request that are never granted to the build named for them: it has computed them otherwise than their
+	// logs have them.
+	ExcludedComputeKeys []string `protobuf:"bytes,4,rep,name=excluded_compute_keys,json=excludedComputeKeys,proto3" json:"excluded_compute_keys,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *AcquireLeasesResponse) Reset() {
@@ -815,6 +827,13 @@ func (x *AcquireLeasesResponse) GetLeases() []*NodeLease {
 func (x *AcquireLeasesResponse) GetServerTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ServerTime
+	}
+	return nil
+}
+
+func (x *AcquireLeasesResponse) GetExcludedComputeKeys() []string {
+	if x != nil {
+		return x.ExcludedComputeKeys
 	}
 	return nil
 }
@@ -2528,7 +2547,7 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x126\n" +
 	"\x06queues\x18\x02 \x03(\v2\x1e.qmtl.graph.v1.QueueDescriptorR\x06queues\x12&\n" +
 	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x12/\n" +
-	"\x13incompatible_queues\x18\x04 \x01(\rR\x12incompatibleQueues\"\xea\x02\n" +
+	"\x13incompatible_queues\x18\x04 \x01(\rR\x12incompatibleQueues\"\x93\x03\n" +
 	"\n" +
 	"QueueStats\x124\n" +
 	"\x05queue\x18\x01 \x01(\v2\x1e.qmtl.graph.v1.QueueDescriptorR\x05queue\x12-\n" +
@@ -2540,7 +2559,8 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\fstrategy_ids\x18\a \x03(\tR\vstrategyIds\x12\x1e\n" +
 	"\n" +
 	"candidates\x18\b \x01(\rR\n" +
-	"candidates\"\xab\x02\n" +
+	"candidates\x12'\n" +
+	"\x0fexcluded_builds\x18\t \x01(\rR\x0eexcludedBuilds\"\xab\x02\n" +
 	"\x15ListQueueStatsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x122\n" +
 	"\fcompute_keys\x18\x02 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10\xe8\a\"\x04r\x02\x18dR\vcomputeKeys\x12(\n" +
@@ -2577,12 +2597,13 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\a \x01(\v2\x17.qmtl.data.v1.FoldStateR\n" +
 	"checkpoint\x12)\n" +
-	"\x10feed_fingerprint\x18\b \x01(\tR\x0ffeedFingerprint\"\xcf\x01\n" +
+	"\x10feed_fingerprint\x18\b \x01(\tR\x0ffeedFingerprint\"\x83\x02\n" +
 	"\x15AcquireLeasesResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x125\n" +
 	"\x06leases\x18\x02 \x03(\v2\x1d.qmtl.dagmanager.v1.NodeLeaseR\x06leases\x12;\n" +
 	"\vserver_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"serverTime\"s\n" +
+	"serverTime\x122\n" +
+	"\x15excluded_compute_keys\x18\x04 \x03(\tR\x13excludedComputeKeys\"s\n" +
 	"\bLeaseRef\x12=\n" +
 	"\vcompute_key\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^blake3:[0-9a-f]{64}$R\n" +
 	"computeKey\x12(\n" +

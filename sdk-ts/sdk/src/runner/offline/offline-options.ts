@@ -38,16 +38,16 @@ export interface OfflineOptions {
    */
   readonly sources?: Readonly<Record<string, BarSource>> | undefined;
   /**
-   * The first bar traded opens then or later: ISO date, RFC 3339 time with zone, or epoch seconds (10 digits) or milliseconds
-   * (13 digits). Earlier rows warm the nodes. Of a weekly or monthly feed it is the first bar that opens then or later,
-   * as the first of a world is by the `start` of its source. @default the first row
+   * Beginning of the run: the first bar traded is the first that ends after it, as the first of a world is by the `start`
+   * of its source. ISO date, RFC 3339 time with zone, or epoch seconds (10 digits) or milliseconds (13 digits). Earlier
+   * rows warm the nodes. @default the first row
    */
   readonly from?: string | undefined;
   /**
    * Bars that have ended by then are used, and no other is read into any node: ISO date, RFC 3339 time with zone, or
    * epoch seconds or milliseconds. A date means the end of its day, by UTC, and all bars of at most a day that open on
    * it; a weekly or monthly bar that ends later is left out, as `qmtl queues advance --to` leaves it out of a world.
-   * @default the row before the feed's `start`, otherwise the last row
+   * @default the last row that has ended by the feed's `start`, otherwise the last row
    */
   readonly until?: string | undefined;
   /**
@@ -106,7 +106,7 @@ export const offlineKeys: OptionKeys<OfflineOptions> = {
 export interface CompiledOfflineOptions {
   readonly config: QmtlConfig;
   readonly sources: ReadonlyMap<string, BarSource>;
-  /** The first bar traded opens then or later, milliseconds. */
+  /** The first bar traded is the first that ends after it, milliseconds. */
   readonly fromMs: number;
   /** The bars before it are used; undefined: those before the feed's `start`. */
   readonly until: RowsLimit | undefined;

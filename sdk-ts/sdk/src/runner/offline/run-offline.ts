@@ -239,9 +239,8 @@ async function callBack(strategy: Strategy, events: readonly TradeEvent[]): Prom
 }
 
 function tradedRows(feed: SourceRows, options: CompiledOfflineOptions): TradedRows {
-  const { openTimeMs, rows } = feed.table;
-  const first = Number.isFinite(options.fromMs) ? rowsUntil(openTimeMs, options.fromMs - 1) : 0;
-  return { feed, first, end: rows };
+  const { bucketEndMs, rows } = feed.table;
+  return { feed, first: rowsUntil(bucketEndMs, options.fromMs), end: rows };
 }
 
 const isUnlisted = ({ first, end }: TradedRows): boolean => first === end;

@@ -191,8 +191,8 @@ describe("an online run", () => {
     expect(second.events.some((event) => event.kind === "diverged")).toBe(false);
   });
 
-  test("a node taken over whose log holds other bits is not published: the log stands", async () => {
-    const gateway = new FakeGateway();
+  /** A run that has taken over from one that died, after a row of a node that it computes otherwise. */
+  async function diverging(gateway: FakeGateway) {
     gateway.advance(historyRows - 1);
     await run(gateway, "A", "a");
     await waitUntil(() => gateway.runners.has("a"), "the first in the runner set");
@@ -213,11 +213,44 @@ describe("an online run", () => {
       seq: BigInt(fold.seq),
       body: { case: "rows", value: { ...forged.body.value, row: BigInt(fold.nextRow) } },
     });
-
     gateway.advance(historyRows + 7);
-
     await waitUntil(() => second.events.some((event) => event.kind === "diverged"), "divergence");
     await waitUntil(() => gateway.holder(key) === undefined, "the lease given up");
+    return { second, key, name: node.declared.name };
+  }
+
+  test("a node taken over whose log holds other bits is not published: the log stands", async () => {
+    const gateway = new FakeGateway();
+
+    const { key } = await diverging(gateway);
+
+    expect(gateway.holder(key)).toBeUndefined();
+  });
+
+  test("a run whose node nobody may continue says so, and ends rather than hold the feed up for ever", async () => {
+    const gateway = new FakeGateway();
+    gateway.leaseMs = 2_000;
+    const { second, key, name } = await diverging(gateway);
+    const rowsBefore = gateway.log.fold(key).nextRow;
+
+    const failure = await second.run.done.catch((error: unknown) => error);
+
+    expect(String(failure)).toMatch(/^QueueDivergedError: nobody computes .*another world/);
+    expect(String(failure)).toContain(`"${name}"`);
+    const waits = second.problems.filter((problem) =>
+      problem.startsWith("waits for the next rows"),
+    );
+    expect(waits.join()).toContain(`"${name}", which this build may not compute`);
+    expect(gateway.log.fold(key).nextRow).toBe(rowsBefore);
+    expect(gateway.runners.has("b")).toBe(false);
+
+    const third = await run(gateway, "A", "c");
+    await waitUntil(
+      () => third.problems.some((one) => one.startsWith(`may not compute "${name}"`)),
+      "the next run is told",
+    );
+    await expect(third.run.done).rejects.toThrow("nobody computes");
+    expect(gateway.runners.has("c")).toBe(false);
   });
 
   test("opens with the gate, states its target at once, and is shut again by a freeze", async () => {

@@ -265,7 +265,7 @@ class HostedRun implements OngoingRun {
         parts.sources.pump();
         for (const context of parts.swap.contexts) {
           context.ask();
-          context.compute?.pump();
+          context.pump();
         }
         parts.swap.warm();
       });

@@ -23,7 +23,7 @@ export interface SourceRows {
   readonly periodsPerYear: number;
   /** Fingerprint of what was read: the as-of of a backtest. */
   readonly datasetFingerprint: string;
-  /** Number of rows from `start` on that were left out because no `until` was given. */
+  /** Number of rows that end after `start` and were left out because no `until` was given. */
   readonly rowsLeft: number;
   /** Files read, in the order of their rows. */
   readonly files: readonly string[];
@@ -36,8 +36,8 @@ type SourceConfig = QmtlConfig["sources"][string];
  * Reads a source for an offline run: without `history_file` all rows from `file`; with one and a `start`, rows before
  * `start` from the history and the others from `file`; with one and no `start`, the history alone.
  *
- * @param until the rows before it are kept. Without one, of a source with a `start`, the rows that open before that are
- * kept, except a bar longer than a day that ends later: a world at `start` does not know it yet. "all": all rows
+ * @param until the rows before it are kept. Without one, those that have ended by the `start` of the source, or all of a
+ * source without a `start`. "all": all rows
  * @param given source that is read instead of the files
  * @throws {CsvError | FeedError | StrategyRunError}
  */
@@ -74,7 +74,7 @@ export async function loadSourceRows(
 }
 
 function startLimit(start: string | null): RowsLimit | "all" {
-  return start === null ? "all" : { ms: parseTimeText(start), isDayEnd: true };
+  return start === null ? "all" : { ms: parseTimeText(start), isDayEnd: false };
 }
 
 interface ReadRows {
@@ -157,10 +157,10 @@ export function requireInterval(
   throw new StrategyRunError("INTERVAL_MISMATCH", message);
 }
 
-/** Number of rows that open at or before `untilMs`. */
-export function rowsUntil(openTimeMs: Float64Array, untilMs: number): number {
-  const after = openTimeMs.findIndex((openMs) => openMs > untilMs);
-  return after < 0 ? openTimeMs.length : after;
+/** Number of rows that open, or that end, at or before `untilMs`. */
+export function rowsUntil(timesMs: Float64Array, untilMs: number): number {
+  const after = timesMs.findIndex((timeMs) => timeMs > untilMs);
+  return after < 0 ? timesMs.length : after;
 }
 
 function firstRows(table: BarTable, rows: number): BarTable {

@@ -151,6 +151,7 @@ class QueueStats(_message.Message):
     LAST_BUCKET_END_TIME_FIELD_NUMBER: _builtins.int
     STRATEGY_IDS_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
+    EXCLUDED_BUILDS_FIELD_NUMBER: _builtins.int
     holder_session_id: _builtins.str
     """Session that computes it; empty for none."""
     void_records: _builtins.int
@@ -159,6 +160,8 @@ class QueueStats(_message.Message):
     """True: stopped by a divergence or loss."""
     candidates: _builtins.int
     """Candidates waiting for its lease."""
+    excluded_builds: _builtins.int
+    """Number of builds that are never granted its lease, because they have computed it otherwise than its log has it."""
     @_builtins.property
     def queue(self) -> _graph_pb2.QueueDescriptor:
         """The queue."""
@@ -186,10 +189,11 @@ class QueueStats(_message.Message):
         last_bucket_end_time: _timestamp_pb2.Timestamp | None = ...,
         strategy_ids: _abc.Iterable[_builtins.str] | None = ...,
         candidates: _builtins.int = ...,
+        excluded_builds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_bucket_end_time", b"last_bucket_end_time", "queue", b"queue", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "candidates", b"candidates", "holder_session_id", b"holder_session_id", "last_bucket_end_time", b"last_bucket_end_time", "queue", b"queue", "state", b"state", "strategy_ids", b"strategy_ids", "void_records", b"void_records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "candidates", b"candidates", "excluded_builds", b"excluded_builds", "holder_session_id", b"holder_session_id", "last_bucket_end_time", b"last_bucket_end_time", "queue", b"queue", "state", b"state", "strategy_ids", b"strategy_ids", "void_records", b"void_records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -414,6 +418,7 @@ class AcquireLeasesResponse(_message.Message):
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     LEASES_FIELD_NUMBER: _builtins.int
     SERVER_TIME_FIELD_NUMBER: _builtins.int
+    EXCLUDED_COMPUTE_KEYS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
         """Version of this message, and what the server supports."""
@@ -426,16 +431,23 @@ class AcquireLeasesResponse(_message.Message):
     def server_time(self) -> _timestamp_pb2.Timestamp:
         """Time of the DAG Manager."""
 
+    @_builtins.property
+    def excluded_compute_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys of the request that are never granted to the build named for them: it has computed them otherwise than their
+        logs have them.
+        """
+
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
         leases: _abc.Iterable[Global___NodeLease] | None = ...,
         server_time: _timestamp_pb2.Timestamp | None = ...,
+        excluded_compute_keys: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "server_time", b"server_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["leases", b"leases", "schema_version", b"schema_version", "server_time", b"server_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excluded_compute_keys", b"excluded_compute_keys", "leases", b"leases", "schema_version", b"schema_version", "server_time", b"server_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,8 +4,10 @@ import {
   inputRowEndMs,
   isInputEnded,
   isInputKnown,
+  isPastFile,
   lastInputRow,
   type OnlineInput,
+  statedEndMs,
 } from "../log/input.ts";
 import type { OnlineGraph } from "../session/graph.ts";
 
@@ -120,21 +122,27 @@ export class OnlineClocks {
   /** Row after the last one that every input of a clock has; NaN before anything is known. */
   nextRow(clock: string): number {
     const state = this.#states.get(clock);
-    return state === undefined ? Number.NaN : lastKnownRow(state) + 1;
+    return state === undefined ? Number.NaN : nextRowOf(state);
   }
 
   /**
-   * End of the last bucket up to which every clock that has begun and not ended has all its rows, or, if all of these
-   * have ended, of the last bucket of any; −∞ for none.
+   * End of the last bucket that can be computed without the rows that are not there; −∞ for none. History of a feed may
+   * end after that of another and before its first row: on a weekend, in a longer bar, or before it is listed.
+   *
+   * @param lacking other rows that are not there, by their clock's key. @default none
    */
-  availableMs(): number {
-    const begun = [...this.#states.values()].filter(hasBegun);
-    const going = begun.filter((state) => !state.inputs.every(isOver));
-    const states = going.length > 0 ? going : begun;
-    const ends = states.map((state) => endOf(state, lastKnownRow(state)));
-    const known = ends.map((end) => (Number.isNaN(end) ? Number.NEGATIVE_INFINITY : end));
-    if (known.length === 0) return Number.NEGATIVE_INFINITY;
-    return going.length > 0 ? Math.min(...known) : Math.max(...known);
+  availableMs(lacking: Iterable<readonly [clock: string, row: number]> = []): number {
+    let untilMs = Number.POSITIVE_INFINITY;
+    for (const state of this.#states.values()) {
+      if (!state.inputs.every(isOver))
+        untilMs = Math.min(untilMs, beforeMs(state, nextRowOf(state)));
+    }
+    for (const [clock, row] of lacking) {
+      const state = this.#states.get(clock);
+      if (state !== undefined) untilMs = Math.min(untilMs, beforeMs(state, row));
+    }
+    const ends = [...this.#states.values()].map((state) => lastEndMs(state, untilMs));
+    return Math.max(Number.NEGATIVE_INFINITY, ...ends);
   }
 
   /** Moves to the position after the last bucket that ends at `endMs` or before. */
@@ -229,9 +237,31 @@ function isOver(input: OnlineInput): boolean {
   return input.replica.isEnded;
 }
 
-/** A row of it is known: a feed that is listed only after its `start` has none. */
-function hasBegun(state: ClockState): boolean {
-  return lastKnownRow(state) >= firstRowOf(state);
+/**
+ * Time up to which buckets can be computed without a row, milliseconds: the end of the row before it, if that is in the
+ * log. A row after history is waited for only from its own end on, since what ends before is history, too. ∞ for a row
+ * that holds nothing back: the file ends before it, or nothing is known of its clock yet.
+ */
+function beforeMs(state: ClockState, row: number): number {
+  if (Number.isNaN(row)) return Number.POSITIVE_INFINITY;
+  const { inputs } = state;
+  if (inputs.some(({ replica }) => replica.row(row - 1) !== undefined))
+    return endOf(state, row - 1);
+  const stated = inputs.map((input) => statedEndMs(input, row)).find((end) => !Number.isNaN(end));
+  if (stated !== undefined) return stated - 1;
+  if (inputs.some((input) => isPastFile(input, row))) return Number.POSITIVE_INFINITY;
+  // A queue that begins with this row has none before it to wait at.
+  if (row <= firstRowOf(state)) return Number.POSITIVE_INFINITY;
+  const endMs = endOf(state, row - 1);
+  return Number.isNaN(endMs) ? Number.NEGATIVE_INFINITY : endMs;
+}
+
+/** End of the last row that is there and ends at `untilMs` or before; −∞ for none. */
+function lastEndMs(state: ClockState, untilMs: number): number {
+  const row = Math.min(rowUntil(state, untilMs), nextRowOf(state) - 1);
+  if (!(row >= firstRowOf(state))) return Number.NEGATIVE_INFINITY;
+  const endMs = endOf(state, row);
+  return endMs <= untilMs ? endMs : Number.NEGATIVE_INFINITY;
 }
 
 function firstRowOf({ inputs }: ClockState): number {
@@ -245,6 +275,10 @@ function firstKeptRow({ replica }: OnlineInput): number {
 
 function lastKnownRow({ inputs }: ClockState): number {
   return Math.min(...inputs.map(lastInputRow));
+}
+
+function nextRowOf(state: ClockState): number {
+  return lastKnownRow(state) + 1;
 }
 
 /** End of a row's bucket: as written in an input that has the row, else as computed from the clock; NaN if unknown. */

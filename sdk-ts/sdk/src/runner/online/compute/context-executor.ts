@@ -75,6 +75,8 @@ export class ContextExecutor {
   #isEnabled = false;
   #isStopped = false;
   #isPumping = false;
+  /** The next bucket, while it cannot be computed. */
+  #waiting: OnlineBucket | undefined;
 
   constructor(options: ContextExecutorOptions) {
     this.#options = options;
@@ -149,16 +151,31 @@ export class ContextExecutor {
   pump(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
+    this.#waiting = undefined;
     try {
       while (this.#isEnabled && this.#prepare()) {
         const bucket = this.#clocks.next();
         if (bucket === undefined) this.#reportWait();
-        if (bucket === undefined || !this.#canStep(bucket)) break;
+        if (bucket === undefined || !this.#canStep(bucket)) {
+          this.#waiting = bucket;
+          break;
+        }
         this.#step(bucket);
       }
     } finally {
       this.#isPumping = false;
     }
+  }
+
+  /** Queues whose next rows the next bucket lacks, and that this process may not continue. */
+  get excludedLacking(): readonly QueueReplica[] {
+    const bucket = this.#waiting;
+    if (bucket === undefined) return [];
+    return [...this.#options.replicas].flatMap(([id, replica]) => {
+      const row = bucket.rows.get(this.#wiring.clockOf.get(id) ?? "");
+      const isLacking = row !== undefined && replica.isExcluded && this.#lacksRow(id, replica, row);
+      return isLacking ? [replica] : [];
+    });
   }
 
   /** No strategy stops in silence: says which source it waits for, once others have gone on without it. */
@@ -297,34 +314,39 @@ export class ContextExecutor {
     return { supplied, wanted: [...wanted] };
   }
 
-  /** Bucket end to continue from: that of the last bucket, or an earlier one if a queue just claimed ends earlier. */
+  /**
+   * Bucket end to continue from: that of the last bucket, or an earlier one if the next row of a queue just claimed does
+   * not end after it.
+   */
   #restoreMs(claimed: readonly QueueReplica[]): number {
-    let endMs = this.isWarm ? this.#endMs : this.#clocks.availableMs();
-    for (const replica of claimed) {
-      const clock = this.#wiring.clockOf.get(replica.identity.nodeId) ?? "";
-      // A queue of a feed that has not begun has no row to continue from.
-      if (replica.nextRow <= this.#clocks.firstRow(clock)) continue;
-      const end = this.#clocks.endMs(clock, replica.nextRow - 1);
-      endMs = Math.min(endMs, Number.isNaN(end) ? Number.NEGATIVE_INFINITY : end);
-    }
-    return endMs;
+    const lacking = claimed.map(
+      ({ identity, nextRow }) =>
+        [this.#wiring.clockOf.get(identity.nodeId) ?? "", nextRow] as const,
+    );
+    if (!this.isWarm) return this.#clocks.availableMs(lacking);
+    return lacking.length === 0
+      ? this.#endMs
+      : Math.min(this.#endMs, this.#clocks.availableMs(lacking));
+  }
+
+  /** Whether a followed node is needed at a row that its queue does not have. */
+  #lacksRow(id: string, replica: QueueReplica, row: number): boolean {
+    return (
+      !this.#held.has(id) &&
+      !this.#private.has(id) &&
+      this.#executor?.plan.nodeIndex.has(id) === true &&
+      replica.row(row) === undefined
+    );
   }
 
   #canStep(bucket: OnlineBucket): boolean {
     const { replicas, listener } = this.#options;
-    const index = this.#executor?.plan.nodeIndex;
     for (const [id, replica] of replicas) {
       const row = bucket.rows.get(this.#wiring.clockOf.get(id) ?? "");
       if (row === undefined) continue;
       if (this.#held.has(id)) {
         if (replica.room === 0 && row >= replica.nextProduced) return false;
-      } else if (
-        !this.#private.has(id) &&
-        index?.has(id) === true &&
-        replica.row(row) === undefined
-      ) {
-        return false;
-      }
+      } else if (this.#lacksRow(id, replica, row)) return false;
     }
     return listener.hasRoom;
   }

@@ -10,6 +10,7 @@ import type { TagListener, TagQueryTracker } from "../log/tag-query-tracker.ts";
 import { type MergedGraph, mergeOnlineGraphs, type OnlineGraph } from "../session/graph.ts";
 import type { ContextBucket } from "./clocks.ts";
 import { ContextExecutor, type ExecutorListener } from "./context-executor.ts";
+import { HolderWatch } from "./holder-watch.ts";
 import { type NeededRows, RowRetention } from "./retention.ts";
 import { snapshotFromRows, stateLengths } from "./snapshot-history.ts";
 import { type NodeState, type NodeStates, SnapshotCache, SnapshotWriter } from "./snapshots.ts";
@@ -49,6 +50,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   #graph: MergedGraph;
   readonly #reader: QueueReader;
   readonly #snapshots: SnapshotWriter;
+  readonly #watch: HolderWatch;
   readonly #stop = new AbortController();
   /** Queues whose leases are not requested yet, because it is not known where their rows begin. */
   readonly #unasked: Set<QueueReplica>;
@@ -69,6 +71,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     for (const replica of this.replicas.values()) this.#byKey.set(replica.computeKey, replica);
     this.#unasked = new Set(this.replicas.values());
     this.#snapshots = new SnapshotWriter(ports, this);
+    this.#watch = new HolderWatch(ports);
     this.#reader = new QueueReader({
       data: ports.data,
       clock: ports.clock,
@@ -98,6 +101,16 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   /** The computation has been restored and is ready for the next bucket. */
   get isWarm(): boolean {
     return this.#compute?.isWarm === true;
+  }
+
+  /**
+   * Computes every bucket that is ready; to be called whenever anything changed.
+   *
+   * @throws {QueueDivergedError} when nobody computes a node that the next bucket needs
+   */
+  pump(): void {
+    this.#compute?.pump();
+    this.#watch.look(this.#compute?.excludedLacking ?? []);
   }
 
   /** Highest row computed, of one strategy's inputs or of all; NaN before the first restore. */
@@ -273,6 +286,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     this.#stop.abort();
     const { ports, tags } = this.#options;
     this.#compute?.stop();
+    this.#watch.stop();
     const held = [...this.replicas.values()].filter((replica) => replica.phase !== "WAITING");
     ports.leases.drop(this.replicas.values());
     await drainKeys(held, ports.clock);

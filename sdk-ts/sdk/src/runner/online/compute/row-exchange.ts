@@ -1,4 +1,5 @@
 import type { StepExecutor } from "@qmtl/core/dataflow";
+import { inputContent, type OnlineInput } from "../log/input.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
 import type { RowContent } from "../log/wire-records.ts";
 import type { MergedGraph } from "../session/graph.ts";
@@ -31,16 +32,18 @@ export class RowExchange {
   /** Pushes the rows others wrote; false when the plan has none on the clocks of this bucket. */
   push(executor: StepExecutor, wiring: OnlineWiring, bucket: OnlineBucket): boolean {
     const { plan } = executor;
-    const { queues } = this.#wiredBy(wiring);
+    const { supplied } = this.#wiredBy(wiring);
     let isPushed = false;
     for (const [handle, node] of plan.nodes.entries()) {
       const row = node.supplied ? bucket.rows.get(clockKeyOf(plan, handle)) : undefined;
       if (row === undefined) continue;
-      const found = (queues.get(node.id) ?? this.#options.replicas.get(node.id))?.row(row);
+      const input = supplied.get(node.id);
+      const found = (input?.replica ?? this.#options.replicas.get(node.id))?.row(row);
       this.#seqs.set(node.id, found?.seq ?? 0);
       isPushed = true;
-      if (found?.content === undefined) executor.pushMissing(handle, row, bucket.endMs);
-      else executor.push(handle, row, bucket.endMs, found.content.values);
+      const values = input === undefined ? found?.content?.values : inputContent(input, row);
+      if (values === undefined) executor.pushMissing(handle, row, bucket.endMs);
+      else executor.push(handle, row, bucket.endMs, values);
     }
     return isPushed;
   }
@@ -76,11 +79,11 @@ export class RowExchange {
 
   #wiredBy(wiring: OnlineWiring): WiredQueues {
     if (this.#wired?.wiring !== wiring) {
-      const queues = new Map(wiring.inputs.map(({ nodeId, replica }) => [nodeId, replica]));
+      const supplied = new Map(wiring.inputs.map((input) => [input.nodeId, input]));
       const inputs = new Map(
         wiring.runtime.nodes.map(({ id, inputs: read }) => [id, read.map(({ node }) => node)]),
       );
-      this.#wired = { wiring, queues, inputs };
+      this.#wired = { wiring, supplied, inputs };
     }
     return this.#wired;
   }
@@ -113,8 +116,8 @@ export class RowExchange {
 /** What a wiring says of single nodes. */
 interface WiredQueues {
   readonly wiring: OnlineWiring;
-  /** Queue of each input, by its node's id. */
-  readonly queues: ReadonlyMap<string, QueueReplica>;
+  /** Each input, by its node's id. */
+  readonly supplied: ReadonlyMap<string, OnlineInput>;
   /** Ids of the nodes that each node reads, one per port. */
   readonly inputs: ReadonlyMap<string, readonly string[]>;
 }

@@ -304,3 +304,21 @@ test("seven requests that take turns share the wait in whole milliseconds, since
   await waitUntil(() => waits.length === 8, "a request that waits");
   expect(waits).toEqual([0, 0, 0, 0, 0, 0, 0, 4_285]);
 });
+
+test("a queue that this build has computed otherwise is asked for once, and known as one that it may not continue", async () => {
+  const server = new LeaseServer();
+  const asked: string[][] = [];
+  const acquireLeases: Client<typeof QueueService>["acquireLeases"] = async ({ keys }) => {
+    asked.push((keys ?? []).map(({ computeKey }) => computeKey ?? ""));
+    await new Promise((resolve) => setImmediate(resolve));
+    return create(AcquireLeasesResponseSchema, { excludedComputeKeys: ["other"] });
+  };
+  const { keeper, replica } = rig(server, { acquireLeases });
+  const [other, free] = [replica("other"), replica("free")];
+
+  keeper.add([other, free]);
+
+  await waitUntil(() => asked.length > 2, "further requests");
+  expect(asked.slice(0, 3)).toEqual([["other", "free"], ["free"], ["free"]]);
+  expect([other.isExcluded, free.isExcluded]).toEqual([true, false]);
+});

@@ -77,6 +77,11 @@ export class HeldLeases {
     this.#options = options;
   }
 
+  /** Length of a lease, milliseconds: a holder that is silent for longer is replaced. */
+  get leaseMs(): number {
+    return this.#leaseMs;
+  }
+
   start(): void {
     this.#loops = Promise.all([this.#acquireLoop(), this.#renewLoop(), this.#tickLoop()]).then(
       () => {},
@@ -239,7 +244,7 @@ export class HeldLeases {
       upstreamsLocal: true,
     }));
     let sentAtMs = clock.elapsedMs();
-    const { leases } = await tickets.call((ticket) => {
+    const { leases, excludedComputeKeys } = await tickets.call((ticket) => {
       sentAtMs = clock.elapsedMs();
       return queues.acquireLeases(
         { ticket, keys: asks, wait: durationFromMs(waitMs) },
@@ -271,8 +276,22 @@ export class HeldLeases {
       // new epoch.
       if (replica.phase === "WAITING") await this.#callRelease(replica, epoch, ReleaseReason.STOP);
     }
+    this.#exclude(excludedComputeKeys.flatMap((key) => byKey.get(key) ?? []));
     if (leases.length > 0) await this.#renew();
     listener.leasesAnswered();
+  }
+
+  /** Requests the leases no more that this build is never granted. */
+  #exclude(replicas: readonly QueueReplica[]): void {
+    if (replicas.length === 0) return;
+    for (const replica of replicas) {
+      replica.excluded();
+      this.#replicas.delete(replica);
+    }
+    const names = replicas.map(({ identity }) => `"${identity.name}"`).join(", ");
+    this.#options.reports.problem(
+      `may not compute ${names}: this build has computed them otherwise than their logs have them; it follows whoever does`,
+    );
   }
 
   #learn(lease: NodeLease): void {

@@ -40,9 +40,39 @@ export function isInputKnown({ replica }: OnlineInput, row: number): boolean {
   );
 }
 
+/**
+ * Values of an input at a row whose content is decided: those of its queue or, before the queue's first row, of its
+ * file; undefined where the bucket is missing.
+ */
+export function inputContent(
+  { replica, feed }: OnlineInput,
+  row: number,
+): Float64Array | undefined {
+  const found = replica.row(row);
+  if (found !== undefined) return found.content?.values;
+  const isPast = replica.isStarted && row < replica.firstRow;
+  if (!isPast || feed === undefined || Number.isNaN(feed.bucketEndMs(row))) return undefined;
+  return feed.isMissing(row) ? undefined : feed.values(row);
+}
+
 /** Whether an input has ended before a row. */
 export function isInputEnded({ replica }: OnlineInput, row: number): boolean {
   return replica.isEnded && row >= replica.nextRow;
+}
+
+/** End of the bucket of a row as written or as in the file, milliseconds; NaN where neither says. */
+export function statedEndMs({ replica, feed, clock }: OnlineInput, row: number): number {
+  if (isContinuous(clock)) return (row + 1) * clock.intervalMs;
+  return replica.row(row)?.content?.bucketEndMs ?? feed?.bucketEndMs(row) ?? Number.NaN;
+}
+
+/** Whether its file has no row from this one on. */
+export function isPastFile({ feed }: OnlineInput, row: number): boolean {
+  return feed !== undefined && row >= feed.rows.endRow;
+}
+
+function isContinuous(clock: ClockSpec): boolean {
+  return clock.key === continuousClock(clock.intervalMs).key;
 }
 
 /**
@@ -51,7 +81,7 @@ export function isInputEnded({ replica }: OnlineInput, row: number): boolean {
  */
 export function inputRowEndMs(input: OnlineInput, row: number): number {
   const { replica, feed, clock } = input;
-  if (clock.key === continuousClock(clock.intervalMs).key) return (row + 1) * clock.intervalMs;
+  if (isContinuous(clock)) return (row + 1) * clock.intervalMs;
   const freed = replica.lastFreedEnd;
   const first = Math.min(firstInputRow(input), freed?.row ?? Number.POSITIVE_INFINITY);
   for (let at = row; ; at--) {

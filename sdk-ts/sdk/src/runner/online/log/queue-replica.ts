@@ -78,6 +78,7 @@ export class QueueReplica {
   #isPartial = false;
   #isTrimmed = false;
   #lastFreedEnd: WrittenEnd | undefined;
+  #isExcluded = false;
 
   constructor(identity: QueueIdentity, port: ReplicaPort) {
     this.identity = identity;
@@ -117,6 +118,11 @@ export class QueueReplica {
   /** Seq of the next effective record. */
   get nextSeq(): number {
     return this.#holder.fold.seq;
+  }
+
+  /** Epoch of the last START in the log; 0 before the first. */
+  get logEpoch(): number {
+    return this.#holder.fold.epoch;
   }
 
   get phase(): HolderState["phase"] {
@@ -168,6 +174,11 @@ export class QueueReplica {
    */
   get isHeld(): boolean {
     return this.phase === "RESTORING" || this.phase === "HOLDING";
+  }
+
+  /** The lease is never granted to this build, which has computed the queue otherwise than its log has it. */
+  get isExcluded(): boolean {
+    return this.#isExcluded || this.phase === "DIVERGED";
   }
 
   /** The lease claimed or held has run out here: nothing is sent until it is renewed. */
@@ -263,6 +274,11 @@ export class QueueReplica {
 
   granted(epoch: number, usableUntilMs: number): void {
     this.#step({ kind: "granted", epoch, usableUntilMs, nowMs: this.#port.elapsedMs() });
+  }
+
+  /** The DAG Manager grants this build no lease of the queue. */
+  excluded(): void {
+    this.#isExcluded = true;
   }
 
   renewed(epoch: number, usableUntilMs: number): void {

@@ -1,6 +1,7 @@
 import { ComputeError, MissingBucketError } from "@qmtl/core/dataflow";
 import type { SdkClock } from "../../../control/index.ts";
 import type { ComputedBucket } from "../compute/clocks.ts";
+import { QueueDivergedError } from "../compute/holder-watch.ts";
 import type { OnlineInput } from "../log/input.ts";
 import type { OnlineGraph } from "../session/graph.ts";
 import type { Evaluations, OnlineOptions, RunStatus } from "../session/online-run.ts";
@@ -89,6 +90,8 @@ export class HostedStrategy {
 
   /** Whether a failure is that of one of its nodes. */
   hasFailedBy(error: unknown): boolean {
+    if (error instanceof QueueDivergedError)
+      return [...error.nodeIds].some((nodeId) => this.#nodes.has(nodeId));
     const isOfNode = error instanceof ComputeError || error instanceof MissingBucketError;
     return isOfNode && this.#nodes.has(error.place.nodeId);
   }

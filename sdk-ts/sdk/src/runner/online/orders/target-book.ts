@@ -89,9 +89,12 @@ export class TargetBook {
     }
   }
 
-  /** The targets that the router does not have, or is to compare with what is held. */
+  /**
+   * The targets that the router does not have, or is to compare with what is held. One without a value in this process
+   * is none of them: the value that the process before stated for it stands.
+   */
   unsent(): StatedTargets {
-    const targets = this.all.filter(({ isUnsent }) => isUnsent);
+    const targets = this.all.filter(({ isUnsent, isKnown }) => isUnsent && isKnown);
     return {
       targets,
       values: targets.map(({ value }) => value),

@@ -309,11 +309,11 @@ function targetsOf(
   throw new StrategyRunError("TARGET_AMBIGUOUS", message);
 }
 
-/** Rows of a `sources:` entry: its history before `start`, its feed from there on. */
+/** Rows of a `sources:` entry: its history, which has ended by `start`, and its feed from there on. */
 export async function loadReplayRows(config: QmtlConfig, source: string): Promise<ReplayRows> {
   const feed = await loadSourceRows(config, source, "all");
   const start = config.sources[source]?.start ?? null;
-  const before = start === null ? 0 : rowsUntil(feed.table.openTimeMs, parseTimeText(start) - 1);
+  const before = start === null ? 0 : rowsUntil(feed.table.bucketEndMs, parseTimeText(start));
   return {
     firstRow: feed.firstRow,
     startRow: feed.firstRow + before,

@@ -106,7 +106,7 @@ test("a hole that ends is counted from 0 again", async () => {
   expect(status.signalStale).toEqual({ X: 0 });
 });
 
-test("warming up is not reported, and a source that never had a value is", () => {
+test("warming up is not reported; a source that never had a value is, and a hole after the values of an earlier run", () => {
   const problems: string[] = [];
   const reports = new RunReporter({ onProblem: (text) => problems.push(text) }, new ManualClock());
   const target = {
@@ -116,10 +116,11 @@ test("warming up is not reported, and a source that never had a value is", () =>
     // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text
     stale: { after: 2, then: "hold" },
   } as const;
-  const take = (source: string | undefined): void => {
+  const take = (source: string | undefined, isWarm = false): void => {
     const monitor = new SignalMonitor([target], reports);
     for (let k = 1; k <= 3; k++) {
-      monitor.take({ signals: [{ kind: "missing", source }], bucketEndMs: k * 86_400_000 });
+      const signals = [{ kind: "missing", source, isWarm }] as const;
+      monitor.take({ signals, bucketEndMs: k * 86_400_000 });
     }
   };
 
@@ -128,5 +129,9 @@ test("warming up is not reported, and a source that never had a value is", () =>
   take("x");
   expect(problems).toEqual([
     "signal of target(xs,X): no value for 2 of 2 buckets, since the run began, because source x has none",
+  ]);
+  take(undefined, true);
+  expect(problems.slice(1)).toEqual([
+    "signal of target(xs,X): no value for 2 of 2 buckets, since the run began, although every source has one: a node between gives none",
   ]);
 });

@@ -30,8 +30,11 @@ export type SignalState =
   /** `none`: the clock of the target has no bucket there. */
   | { readonly kind: "none" }
   | { readonly kind: "value" }
-  /** It has no value. `source`: the nearest that has none; undefined if all have one. */
-  | { readonly kind: "missing"; readonly source: string | undefined };
+  /**
+   * It has no value. `source`: the nearest that has none; undefined if all have one. `isWarm`: it had one before, in
+   * this process or in its past.
+   */
+  | { readonly kind: "missing"; readonly source: string | undefined; readonly isWarm: boolean };
 
 /** Result of computing one bucket, for one strategy. */
 export interface ComputedBucket {

@@ -18,8 +18,8 @@ interface WatchedSignal {
 
 /**
  * Counts the buckets in a row at which a target has no signal, and reports a target that is stale: at `stale.after`,
- * and again each time the number has doubled. Until its first value in a run it is reported only if a source has none:
- * everything else is warm-up.
+ * and again each time the number has doubled. Until its first value, in this run or in the past that it was started with,
+ * it is reported only if a source has none: everything else is warm-up.
  */
 export class SignalMonitor {
   readonly #reports: RunReports;
@@ -53,7 +53,8 @@ export class SignalMonitor {
         return;
       }
       each.missed++;
-      const isWarmUp = Number.isNaN(each.sinceMs) && state.source === undefined;
+      const isCold = Number.isNaN(each.sinceMs) && !state.isWarm;
+      const isWarmUp = isCold && state.source === undefined;
       if (each.missed < each.reportAt || isWarmUp) return;
       each.reportAt = each.missed * 2;
       const { name, intervalMs, stale } = each.target;

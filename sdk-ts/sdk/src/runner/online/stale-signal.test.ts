@@ -155,7 +155,7 @@ test("of a second hole both its buckets and those of all holes are told", async 
   ]);
 });
 
-test("warming up is not reported, and a source that never had a value is", () => {
+test("warming up is not reported; a source that never had a value is, and a hole after the values of an earlier run", () => {
   const problems: string[] = [];
   const reports = new RunReporter({ onProblem: (text) => problems.push(text) }, new ManualClock());
   const target = {
@@ -165,10 +165,11 @@ test("warming up is not reported, and a source that never had a value is", () =>
     // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text
     stale: { after: 2, then: "hold" },
   } as const;
-  const take = (source: string | undefined): void => {
+  const take = (source: string | undefined, isWarm = false): void => {
     const monitor = new SignalMonitor([target], reports);
     for (let k = 1; k <= 3; k++) {
-      monitor.take({ signals: [{ kind: "missing", source }], bucketEndMs: k * 86_400_000 });
+      const signals = [{ kind: "missing", source, isWarm }] as const;
+      monitor.take({ signals, bucketEndMs: k * 86_400_000 });
     }
   };
 
@@ -177,6 +178,10 @@ test("warming up is not reported, and a source that never had a value is", () =>
   take("x");
   expect(problems).toEqual([
     "signal of target(xs,X): no value for 2 of 2 buckets, since the run began, because source x has none",
+  ]);
+  take(undefined, true);
+  expect(problems.slice(1)).toEqual([
+    "signal of target(xs,X): no value for 2 of 2 buckets, since the run began, although every source has one: a node between gives none",
   ]);
 });
 

@@ -31,8 +31,11 @@ export type SignalState =
   | { readonly kind: "none" }
   /** It has a value. `beyond`: the value, if it is beyond the bounds of the target, which holds it there. */
   | { readonly kind: "value"; readonly beyond?: number }
-  /** It has no value. `source`: the nearest that has none; undefined if all have one. */
-  | { readonly kind: "missing"; readonly source: string | undefined };
+  /**
+   * It has no value. `source`: the nearest that has none; undefined if all have one. `isWarm`: it had one before, in
+   * this process or in its past.
+   */
+  | { readonly kind: "missing"; readonly source: string | undefined; readonly isWarm: boolean };
 
 /** Result of computing one bucket, for one strategy. */
 export interface ComputedBucket {

@@ -75,6 +75,8 @@ export class ContextExecutor {
   #isEnabled = false;
   #isStopped = false;
   #isPumping = false;
+  /** Signals that have had a value, in the past or here. */
+  readonly #warmSignals = new Set<string>();
   /** The next bucket, while it cannot be computed. */
   #waiting: OnlineBucket | undefined;
 
@@ -265,6 +267,7 @@ export class ContextExecutor {
     const plan = isEmpty ? undefined : compilePlan({ graph: runtime, supplied, wanted });
     this.#executor = plan && restoredExecutor(plan, past, this.#clocks, this.#wiring.queries);
     this.#endMs = endMs;
+    this.#noteWarm(past);
     for (const replica of claimed) if (replica.isHeld) replica.restored();
     const names = claimed
       .filter((replica) => replica.isHeld)
@@ -274,6 +277,16 @@ export class ContextExecutor {
       reports.event("takeover", `computes ${names.join(", ")} from row ${row + 1} on`, row);
     }
     return true;
+  }
+
+  #noteWarm({ columns }: ComputedPast): void {
+    for (const { targets } of this.#graph.members) {
+      for (const { signalId } of targets) {
+        const [values] = columns.get(signalId)?.values ?? [];
+        if (values?.some((value) => typeof value === "number" && !Number.isNaN(value)) === true)
+          this.#warmSignals.add(signalId);
+      }
+    }
   }
 
   /** The past, from the newest snapshots or else from the first row; undefined while rows must still be read. */
@@ -435,11 +448,13 @@ export class ContextExecutor {
     if (!isOpen && !this.#clocks.isEnded(clock)) return noBucket;
     const value = isOpen ? this.#valueOf(signalId) : Number.NaN;
     if (!Number.isNaN(value)) {
+      this.#warmSignals.add(signalId);
       const isHeld = bounds !== undefined && isBeyond(bounds, value);
       return isHeld ? { kind: "value", beyond: value } : hasValue;
     }
     const values = new InputValues(this.#wiring.inputs, this.#clocks, bucket, intervalMs);
-    return { kind: "missing", source: missingSource(signalSources, bucket.endMs, values) };
+    const source = missingSource(signalSources, bucket.endMs, values);
+    return { kind: "missing", source, isWarm: this.#warmSignals.has(signalId) };
   }
 }
 

@@ -13,6 +13,8 @@ interface WatchedSignal {
   missed: number;
   /** All buckets without a signal since the first one that had one. */
   missedInAll: number;
+  /** It has had a value, in this run or in the past that it was started with. */
+  isWarm: boolean;
   /** End of the last bucket with a signal; NaN before the first in this run. */
   sinceMs: number;
   /** The nearest source without a value at the last bucket; undefined if all had one. */
@@ -33,16 +35,16 @@ interface StaleTarget {
   readonly source: string;
 }
 
-/** Until its first value in a run a target without one is stale only if a source has none. */
-function isWarmUp({ sinceMs, source }: WatchedSignal): boolean {
-  return Number.isNaN(sinceMs) && source === undefined;
+/** Until its first value a target without one is stale only if a source has none. */
+function isWarmUp({ isWarm, source }: WatchedSignal): boolean {
+  return !isWarm && source === undefined;
 }
 
 /**
  * Counts the buckets in a row at which a target has no signal, and reports a target that is stale: at `stale.after`,
- * and again each time the number has doubled. Until its first value in a run it is reported only if a source has none:
- * everything else is warm-up. Reports, too, a signal that is beyond the bounds of its target: once, and again each time
- * the number of such buckets has doubled.
+ * and again each time the number has doubled. Until its first value, in this run or in the past that it was started with,
+ * it is reported only if a source has none: everything else is warm-up. Reports, too, a signal that is beyond the bounds
+ * of its target: once, and again each time the number of such buckets has doubled.
  */
 export class SignalMonitor {
   readonly #reports: RunReports;
@@ -53,7 +55,14 @@ export class SignalMonitor {
     this.#signals = targets.map((target) => {
       const reportAt = target.stale.after;
       const held = target.bounds === undefined ? undefined : new HeldSignalCount(target.bounds);
-      const counts = { buckets: 0, missed: 0, missedInAll: 0, reportAt, heldReportAt: 1 };
+      const counts = {
+        buckets: 0,
+        missed: 0,
+        missedInAll: 0,
+        reportAt,
+        heldReportAt: 1,
+        isWarm: false,
+      };
       return { target, ...counts, sinceMs: Number.NaN, source: undefined, held };
     });
   }
@@ -83,6 +92,7 @@ export class SignalMonitor {
       if (state.kind === "value") {
         each.missed = 0;
         if (Number.isNaN(each.sinceMs)) each.missedInAll = 0;
+        each.isWarm = true;
         each.sinceMs = bucketEndMs;
         each.reportAt = each.target.stale.after;
         if (state.beyond !== undefined) this.#takeBeyond(each, state.beyond);
@@ -91,6 +101,7 @@ export class SignalMonitor {
       each.missed++;
       each.missedInAll++;
       each.source = state.source;
+      each.isWarm ||= state.isWarm;
       if (each.missed < each.reportAt || isWarmUp(each)) return;
       each.reportAt = each.missed * 2;
       const { name, intervalMs, stale } = each.target;

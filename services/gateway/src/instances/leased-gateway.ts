@@ -15,7 +15,7 @@ import {
 import type { Db } from "@qmtl/service-kit/db";
 import { createGateway, type Gateway, type GatewayDeps } from "../from-config.ts";
 import { accountsOf } from "../orders/account/account-settings.ts";
-import { refuseContradictions } from "../orders/account/refuse-contradictions.ts";
+import { refuseContradictions } from "../orders/account/takeover-settings.ts";
 import { AccountLeases, accountHeld } from "./account-leases.ts";
 import { settingsText } from "./leader-settings.ts";
 

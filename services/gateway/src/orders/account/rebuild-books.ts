@@ -17,7 +17,7 @@ import type { AccountSnapshot } from "./account-snapshot.ts";
 import { BookedMarks } from "./booked-marks.ts";
 import { newestSnapshot } from "./newest-snapshot.ts";
 import { missingInstrument, RecordedSettings } from "./recorded-settings.ts";
-import { contradicted } from "./refuse-contradictions.ts";
+import { contradicted } from "./takeover-settings.ts";
 
 /** Returns that were sealed at the end of one slice; they are reported again after a restart. */
 export interface SealedSlice {

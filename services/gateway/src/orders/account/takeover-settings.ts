@@ -2,6 +2,7 @@ import { type FieldViolation, QmtlError } from "@qmtl/sdk/rpc";
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { JournalOp } from "../store/journal-op.ts";
 import { readJournal } from "../store/journal-store.ts";
+import { hasOrderTables, tradedInstruments } from "../store/order-table.ts";
 import type { AccountSettings } from "./account-settings.ts";
 import { RecordedSettings } from "./recorded-settings.ts";
 
@@ -18,19 +19,12 @@ export async function refuseContradictions(
   db: Queryable,
   accounts: readonly AccountSettings[],
 ): Promise<void> {
-  const [table] = await db.query<{ isThere: boolean }>(
-    `SELECT to_regclass('gateway.journal') IS NOT NULL AND to_regclass('gateway.client_order') IS NOT NULL AS "isThere"`,
-  );
-  if (table?.isThere !== true) return;
+  if (!(await hasOrderTables(db))) return;
   const found: FieldViolation[] = [];
   for (const settings of accounts) {
     const recorded = await recordedOf(db, settings.account);
-    const traded = await db.query<{ instrument: string }>(
-      "SELECT DISTINCT instrument FROM gateway.client_order WHERE account_id = $1 AND filled_lots <> 0",
-      [settings.account],
-    );
-    const instruments = new Set(traded.map(({ instrument }) => instrument));
-    found.push(...recorded.contradictionsOf(settings, (symbol) => instruments.has(symbol)));
+    const traded = await tradedInstruments(db, settings.account);
+    found.push(...recorded.contradictionsOf(settings, (symbol) => traded.has(symbol)));
   }
   if (found.length > 0) throw contradicted(found);
 }

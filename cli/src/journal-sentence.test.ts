@@ -40,6 +40,10 @@ test.each([
     "from here on: it has lots of 6 instruments",
   ],
   [
+    { op: "settings", costs: { feeBps: 9, halfSpreadBps: 0.5 } },
+    "from here on: a fill costs 9 basis points of fee and 0.5 of half spread",
+  ],
+  [
     { op: "settings", limits: {} },
     "from here on: one order may be worth any amount, all together any amount",
   ],

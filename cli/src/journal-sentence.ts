@@ -78,12 +78,13 @@ const SENTENCES: Readonly<Record<string, (body: Body) => string | undefined>> = 
 
 /** Settings of an account. The first such entry states all of them, a later one what has changed. */
 function settingsSentence(body: Body): string | undefined {
-  const { initialCash, currency, limits, money: rules, instruments } = body;
+  const { initialCash, currency, costs, limits, money: rules, instruments } = body;
   const { orderNotionalMax, grossNotionalMax } = fieldsOf(limits);
   const most = (value: unknown): string => (value === undefined ? "any amount" : money(value));
   const parts = [
     ...(initialCash === undefined ? [] : [`it begins with ${money(initialCash)} in cash`]),
     ...(currency === undefined ? [] : [`its currency is ${textOf(currency)}`]),
+    ...(costs === undefined ? [] : [costsText(fieldsOf(costs))]),
     ...(limits === undefined
       ? []
       : [
@@ -93,6 +94,10 @@ function settingsSentence(body: Body): string | undefined {
     ...lotsOf(listOf(instruments)),
   ];
   return parts.length === 0 ? undefined : `from here on: ${parts.join("; ")}`;
+}
+
+function costsText({ feeBps, halfSpreadBps }: Body): string {
+  return `a fill costs ${textOf(feeBps)} basis points of fee and ${textOf(halfSpreadBps)} of half spread`;
 }
 
 function moneyRules({ kind, leverageMax, maintenance, financing }: Body): string {

@@ -187,7 +187,10 @@ describe("a runner that attaches", () => {
       ticket,
       body: { case: "hello", value: { program } },
     });
-    expect(await large.done).toMatchObject({ reason: "MESSAGE_TOO_LARGE" });
+    expect(await large.done).toMatchObject({
+      reason: "MESSAGE_TOO_LARGE",
+      metadata: { max_bytes: "1048576" },
+    });
   });
 
   test("takes the place of the stream that its session had before", async () => {

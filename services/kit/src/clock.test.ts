@@ -48,3 +48,15 @@ it("measures durations with the system clock", async () => {
   expect(systemClock.monotonicMs() - from).toBeGreaterThan(3);
   systemClock.setTimer(() => expect.unreachable(), 0).cancel();
 });
+
+it("takes a time that is already over as no delay, without a warning of the runtime", async () => {
+  const warnings: string[] = [];
+  const take = (warning: Error) => void warnings.push(warning.name);
+  process.on("warning", take);
+
+  await sleep(systemClock, -5);
+  await sleep(systemClock, 5);
+  process.off("warning", take);
+
+  expect(warnings).toEqual([]);
+});

@@ -12,7 +12,7 @@ export interface Clock {
   nowMs(): number;
   /** Milliseconds since an arbitrary start; never decreases. For durations. */
   monotonicMs(): number;
-  /** Calls `callback` once, no earlier than `delayMs` from now. */
+  /** Calls `callback` once, no earlier than `delayMs` from now; below 0 counts as 0. */
   setTimer(callback: () => void, delayMs: number): ClockTimer;
 }
 
@@ -21,7 +21,7 @@ export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   setTimer(callback, delayMs) {
-    const timer = setTimeout(callback, delayMs);
+    const timer = setTimeout(callback, Math.max(0, delayMs));
     return { cancel: () => clearTimeout(timer), unref: () => void timer.unref() };
   },
 };

@@ -73,7 +73,9 @@ export function createPrincipalCheck(options: PrincipalOptions = {}): PrincipalC
     if (principal === undefined) {
       throw new QmtlError(
         "PRINCIPAL_UNKNOWN",
-        key === undefined ? "a key is required: authorization: Bearer <key>" : "the key is unknown",
+        key === undefined
+          ? "a key is required: authorization: Bearer <key>"
+          : "the key is unknown: no entry of security.keys at the gateway has it (any more); callers of qmtl set QMTL_API_KEY",
       );
     }
     return principal;

@@ -97,6 +97,7 @@ function typeText(json: Record<string, unknown>): string {
   if ("const" in json) return JSON.stringify(json.const);
   if (isRecord(json.items)) return `list of ${typeText(json.items)}`;
   if (isRecord(json.properties)) return `{${Object.keys(json.properties).join(", ")}}`;
+  if (isRecord(json.additionalProperties)) return `{NAME: ${typeText(json.additionalProperties)}}`;
   if (Array.isArray(json.type)) return json.type.join(" | ");
   return typeof json.type === "string" ? json.type : "any";
 }

@@ -534,6 +534,11 @@ describe("values that follow others while they are left out", () => {
   const explained = (text: string, key: string, env = {}) =>
     explainConfig(key, { cwd: folder({ "qmtl.yml": text }), env });
 
+  test("the type of a section of named entries says what an entry has", () => {
+    expect(explained("{}", "security.keys").type).toMatch(/^\{NAME: \{.*role.*\}\}$/);
+    expect(explained("{}", "accounts").type).toMatch(/^\{NAME: \{broker, .*\}\}$/);
+  });
+
   test("test mode shortens the waits that were not set, and says so", () => {
     const text = "test: {test_mode: true}\nsdk: {poll_interval_ms: 700}\n";
 

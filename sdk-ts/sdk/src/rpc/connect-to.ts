@@ -12,6 +12,7 @@ import { clientOf } from "./client-of.ts";
 import { qmtlErrorFrom } from "./error-details.ts";
 import type { HeadersInit } from "./grpc-metadata.ts";
 import { createGrpcTransport } from "./leader-transport.ts";
+import { QmtlError } from "./qmtl-error.ts";
 import { relay } from "./relay.ts";
 import { FIRST_VERSION, type VersionRange } from "./schema-version.ts";
 import type { GrpcTransport } from "./transport.ts";
@@ -45,7 +46,7 @@ export interface Connection extends AsyncDisposable {
  * Connects to `http://host:port` or `https://host:port`, or to several, separated by commas, of which one leads: calls
  * go to that one. No I/O happens before the first call.
  *
- * @throws {QmtlError} CONFIG_INVALID for a bad address.
+ * @throws {QmtlError} CONFIG_INVALID for a bad address, and for a key that no header can carry.
  */
 export function connectTo(url: string, options: ConnectToOptions = {}): Connection {
   const transport = createGrpcTransport(url, options);
@@ -58,11 +59,22 @@ export function connectTo(url: string, options: ConnectToOptions = {}): Connecti
   };
 }
 
+/** Refuses a key that libraries would refuse with a text that shows it. Line ends around it are dropped by them. */
+function refuseUnsendable(apiKey: string | undefined): void {
+  if (apiKey === undefined || /^[\x20-\x7e]*$/.test(apiKey.trim())) return;
+  const message =
+    "the key of the caller (QMTL_API_KEY, or the option apiKey) has a character that is not printable ASCII, such as a line break or a control character; it is not shown here";
+  throw new QmtlError("CONFIG_INVALID", message);
+}
+
 /**
  * Wraps a Connect transport: adds the schema range, key, headers and a default timeout to each call, and throws
  * QmtlErrors instead of ConnectErrors, also from streams.
+ *
+ * @throws {QmtlError} CONFIG_INVALID for a key that no header can carry
  */
 export function dressTransport(inner: Transport, dressing: CallDressing): Transport {
+  refuseUnsendable(dressing.apiKey);
   const rangeOf = dressing.schemaRange ?? (() => FIRST_VERSION);
   const unaryTimeoutMs = dressing.timeoutMs ?? 10_000;
   const headersOf = (given: HeadersInit | undefined): HeadersInit | undefined => {

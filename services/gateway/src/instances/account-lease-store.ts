@@ -13,6 +13,8 @@ export interface GatewayProcess {
   readonly pid: number;
   /** When it started, milliseconds since the epoch. */
   readonly startTimeMs: number;
+  /** What it is configured with; see `settingsText`. @default not stated */
+  readonly settings?: string;
 }
 
 /** Who holds an account. */
@@ -60,7 +62,7 @@ export async function takeAccounts(
   process: GatewayProcess,
   options: TakeOptions,
 ): Promise<AccountEpochs | undefined> {
-  const { holder, gatewayId, host, pid, startTimeMs } = process;
+  const { holder, gatewayId, host, pid, startTimeMs, settings = "" } = process;
   // In one order everywhere, so that two gateways do not wait for each other.
   const ids = [...accountIds].sort();
   try {
@@ -69,11 +71,12 @@ export async function takeAccounts(
       for (const accountId of ids) {
         const [row] = await tx.query<{ epoch: number }>(
           `INSERT INTO gateway.account_lease AS l
-             (account_id, epoch, holder, gateway_id, host, pid, start_time_ms, expire_time)
-           VALUES ($1, 1, $2, $3, $4, $5, $6, now() + $7 * interval '1 millisecond')
+             (account_id, epoch, holder, gateway_id, host, pid, start_time_ms, expire_time, settings)
+           VALUES ($1, 1, $2, $3, $4, $5, $6, now() + $7 * interval '1 millisecond', $10)
            ON CONFLICT (account_id) DO UPDATE SET epoch = l.epoch + 1, holder = excluded.holder,
              gateway_id = excluded.gateway_id, host = excluded.host, pid = excluded.pid,
-             start_time_ms = excluded.start_time_ms, expire_time = excluded.expire_time
+             start_time_ms = excluded.start_time_ms, expire_time = excluded.expire_time,
+             settings = excluded.settings
            WHERE $8::boolean OR l.expire_time <= now()
              AND ($9::text IS NULL OR l.expire_time = ${givenBack} OR l.epoch || ' ' || l.expire_time = $9)
            RETURNING epoch`,
@@ -87,6 +90,7 @@ export async function takeAccounts(
             options.leaseMs,
             options.force === true,
             options.silent === undefined ? null : (options.silent.get(accountId) ?? ""),
+            settings,
           ],
         );
         if (row === undefined) throw new AccountHeldError();
@@ -139,7 +143,7 @@ export async function readAccountHolders(
 ): Promise<AccountHolder[]> {
   return db.query<AccountHolder>(
     `SELECT account_id AS "accountId", epoch, holder, gateway_id AS "gatewayId", host, pid,
-       start_time_ms AS "startTimeMs",
+       start_time_ms AS "startTimeMs", settings,
        ceil(extract(epoch FROM expire_time - now()) * 1000)::bigint AS "remainingMs",
        expire_time::text AS "expireTime", expire_time = ${givenBack} AS "isGivenBack"
      FROM gateway.account_lease WHERE account_id = ANY($1::text[]) ORDER BY account_id`,

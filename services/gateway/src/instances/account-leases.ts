@@ -15,6 +15,7 @@ import {
   renewAccounts,
   takeAccounts,
 } from "./account-lease-store.ts";
+import { differingKeys } from "./leader-settings.ts";
 import { LeaseWatch } from "./lease-watch.ts";
 import { LeasedDb } from "./leased-db.ts";
 
@@ -26,6 +27,8 @@ interface AccountLeasesOptions {
   /** Accounts of the configuration. */
   readonly accountIds: readonly string[];
   readonly gatewayId: string;
+  /** What it is configured with; see `settingsText`. @default not stated */
+  readonly settings?: string;
   /** How long a gateway that does not renew keeps its accounts, milliseconds. @default 2000 */
   readonly leaseMs?: number;
   /** How often it renews, milliseconds. @default 500 */
@@ -57,8 +60,13 @@ export class AccountLeases {
   #onLost: (refusal: QmtlError) => void = () => {};
 
   private constructor(options: AccountLeasesOptions) {
-    const { clock, gatewayId } = options;
-    this.#options = { leaseMs: accountLeaseMsDefault, renewMs: renewMsDefault, ...options };
+    const { clock, gatewayId, settings = "" } = options;
+    this.#options = {
+      leaseMs: accountLeaseMsDefault,
+      renewMs: renewMsDefault,
+      settings: "",
+      ...options,
+    };
     this.lost = new Promise((resolve) => {
       this.#onLost = resolve;
     });
@@ -68,6 +76,7 @@ export class AccountLeases {
       host: hostname(),
       pid: process.pid,
       startTimeMs: Math.round(clock.nowMs() - process.uptime() * 1_000),
+      settings,
     };
   }
 
@@ -148,6 +157,15 @@ export class AccountLeases {
     const holders = await readAccountHolders(db, accountIds);
     watch.saw(holders, sentMs, clock.monotonicMs());
     return holders;
+  }
+
+  /** Keys of the configuration in which the holder of an account differs from this process, sorted. */
+  async differences(): Promise<string[]> {
+    const { db, accountIds, settings } = this.#options;
+    const holders = await readAccountHolders(db, accountIds);
+    const others = holders.filter(({ holder }) => holder !== this.#process.holder);
+    const keys = others.flatMap((one) => differingKeys(settings, one.settings ?? ""));
+    return [...new Set(keys)].sort();
   }
 
   /** The database with writes that are stored only while the accounts are held. */

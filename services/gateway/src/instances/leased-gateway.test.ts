@@ -3,7 +3,13 @@ import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
 import { loadConfig } from "@qmtl/sdk/config";
 import { ChannelTransport, connectTo } from "@qmtl/sdk/rpc";
-import { openGrpcServer, silentLogger, systemClock } from "@qmtl/service-kit";
+import {
+  type LogFields,
+  type Logger,
+  openGrpcServer,
+  silentLogger,
+  systemClock,
+} from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, freePorts } from "@qmtl/service-kit/testing";
@@ -13,13 +19,19 @@ import { takeAccounts } from "./account-lease-store.ts";
 import { createLeasedGateway, type LeasedGateway } from "./leased-gateway.ts";
 
 const gatewayKey = { gatewayId: "gateway-1", secret: new Uint8Array(32).fill(7) };
-const config = loadConfig({ cwd: "/", env: { QMTL__ACCOUNTS: "{main: {}}" } });
+const accountConfig = (main: object) =>
+  loadConfig({ cwd: "/", env: { QMTL__ACCOUNTS: JSON.stringify({ main }) } });
 
 /**
  * A gateway with its own database connections and no peers: like another process, except that it shares this one's
  * memory.
  */
-async function openGateway(dsn: string, standby: boolean) {
+async function openGateway(
+  dsn: string,
+  standby: boolean,
+  config = accountConfig({}),
+  logger: Logger = silentLogger,
+) {
   const opened = new AsyncDisposableStack();
   onTestFinished(() => opened.disposeAsync());
   const open = async (schema: string) =>
@@ -31,7 +43,7 @@ async function openGateway(dsn: string, standby: boolean) {
   const gateway = await createLeasedGateway({
     ...{ db, paperDb: await open("paper"), bus, config, gatewayKey, standby },
     clock: systemClock,
-    logger: silentLogger,
+    logger,
     peers: {
       dagManagerUrl: `http://127.0.0.1:${dag}`,
       worldServiceUrl: `http://127.0.0.1:${world}`,
@@ -138,5 +150,32 @@ describePostgres("two gateways on one account", (server) => {
     await expect.poll(inForce, { timeout: 10_000 }).toEqual([halt?.haltId]);
     await at(second).resume({ which: { case: "haltId", value: halt!.haltId }, reason: "up" });
     expect(await inForce()).toEqual([]);
+  }, 60_000);
+
+  test("a standby whose configuration contradicts the books is refused when it starts, not when it is needed", async () => {
+    const dsn = await server().createDatabase();
+    const first = await openGateway(dsn, false);
+    await first.gateway.start();
+    const other = accountConfig({ initial_cash: "7" });
+    const second = await openGateway(dsn, true, other);
+
+    await expect(second.gateway.start()).rejects.toMatchObject({
+      reason: "CONFIG_INVALID",
+      message: expect.stringMatching(
+        /^accounts\.main\.initial_cash is 7, and the books of account/,
+      ),
+    });
+  }, 60_000);
+
+  test("a standby with other settings than the gateway that leads names their keys", async () => {
+    const dsn = await server().createDatabase();
+    const first = await openGateway(dsn, false);
+    await first.gateway.start();
+    const warned: unknown[] = [];
+    const logger = { ...silentLogger, warn: (_: string, at?: LogFields) => warned.push(at?.keys) };
+    const second = await openGateway(dsn, true, accountConfig({ fee_bps: 9 }), logger);
+    await second.gateway.start();
+
+    await expect.poll(() => warned).toEqual([["accounts.main.fee_bps"]]);
   }, 60_000);
 });

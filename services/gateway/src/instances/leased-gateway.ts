@@ -14,7 +14,10 @@ import {
 } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import { createGateway, type Gateway, type GatewayDeps } from "../from-config.ts";
+import { accountsOf } from "../orders/account/account-settings.ts";
+import { refuseContradictions } from "../orders/account/takeover-settings.ts";
 import { AccountLeases, accountHeld } from "./account-leases.ts";
+import { settingsText } from "./leader-settings.ts";
 
 export interface LeasedGatewayDeps extends Omit<GatewayDeps, "accounts"> {
   /**
@@ -36,7 +39,7 @@ export interface LeasedGateway extends Omit<Gateway, "prepare"> {
   readonly lost: Promise<QmtlError>;
   /**
    * @throws {QmtlError} NOT_LEADER, naming the holder, when another gateway holds an account and this one is no
-   *   standby.
+   *   standby; CONFIG_INVALID when the configuration contradicts the books of an account, also of a standby.
    */
   start(): Promise<void>;
 }
@@ -54,7 +57,7 @@ export function openAccountLeases(deps: {
 }): Promise<AccountLeases> {
   const { db, clock, logger, config, leaseMs } = deps;
   return AccountLeases.open({
-    ...{ db, clock, logger, gatewayId: config.gateway.id },
+    ...{ db, clock, logger, gatewayId: config.gateway.id, settings: settingsText(config) },
     accountIds: Object.keys(config.accounts),
     ...(leaseMs === undefined ? {} : { leaseMs }),
   });
@@ -114,6 +117,8 @@ class GatewayUnderLease implements LeasedGateway {
     const holder = leases.isHeld ? undefined : await leases.take();
     if (holder === undefined) return this.#lead();
     if (this.#deps.standby !== true) throw accountHeld(holder);
+    // Now, and not when it is needed.
+    await refuseContradictions(this.#deps.db, accountsOf(this.#deps.config));
     this.leading?.set("standby", accountHeld(holder).message);
     this.#waiting = this.#standBy();
   }
@@ -170,6 +175,7 @@ class GatewayUnderLease implements LeasedGateway {
     const { logger } = this.#deps;
     try {
       await this.#current.prepare();
+      await this.#warnOfDifferences();
       if (!(await this.#leases!.takeWhenFree())) return;
       await this.#lead();
     } catch (error) {
@@ -179,6 +185,14 @@ class GatewayUnderLease implements LeasedGateway {
       await sleep(this.#deps.clock, restartMs, this.#stopping.signal);
       if (!this.#stopping.signal.aborted) await this.#standAgain();
     }
+  }
+
+  async #warnOfDifferences(): Promise<void> {
+    const keys = await this.#leases!.differences();
+    if (keys.length === 0) return;
+    const message =
+      "the configuration of this standby is not that of the gateway that leads: it would trade by its own after a takeover";
+    this.#deps.logger.warn(message, { keys });
   }
 
   /** A gateway that was stopped is not started again: another one stands by in its place. */

@@ -2,7 +2,7 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import { type Clock, systemClock } from "../clock.ts";
 import type { DependencyMonitor } from "../dependency-monitor.ts";
 import type { LogFields, Logger } from "../logger.ts";
-import { DisabledDatabase, isDisabled } from "./disabled-database.ts";
+import { DisabledDb, isDisabled } from "./disabled-db.ts";
 import { DATABASE, outageOf } from "./outage-of.ts";
 
 /** Largest number of different log lines of one outage that are counted separately; others are counted together. */
@@ -134,14 +134,14 @@ export class OutageLog {
   readonly logger: Logger;
   readonly #dependencies = new Map<string, Dependency>();
   readonly #listeners = new Set<() => void>();
-  readonly #disabled: DisabledDatabase;
+  readonly #disabled: DisabledDb;
   /** When a line was last due because this process leads no more, monotonic milliseconds. */
   readonly #leadLost = new Map<string, number>();
 
   constructor(logger: Logger, clock: Clock = systemClock) {
     this.logger = logger;
     this.clock = clock;
-    this.#disabled = new DisabledDatabase(logger, clock);
+    this.#disabled = new DisabledDb(logger, clock);
   }
 
   /** The monitor of a dependency; the same one for the same name. */

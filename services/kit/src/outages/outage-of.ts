@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { BusError } from "../bus/event-bus.ts";
 import { DbError } from "../db/db-errors.ts";
-import { isDisabled } from "./disabled-database.ts";
+import { isDisabled } from "./disabled-db.ts";
 
 /** Names under which the two things every service depends on are reported; a peer is reported by its own name. */
 export const DATABASE = "database";

@@ -1,6 +1,6 @@
 import { QmtlError, qmtlErrorFrom } from "@qmtl/sdk/rpc";
 import { DbError } from "../db/db-errors.ts";
-import { isDisabled, whyDisabled } from "./disabled-database.ts";
+import { isDisabled, whyDisabled } from "./disabled-db.ts";
 import { DATABASE, outageOf } from "./outage-of.ts";
 
 /** When a caller should try again, milliseconds: a server that restarts takes about this long. */

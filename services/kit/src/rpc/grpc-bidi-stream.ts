@@ -175,7 +175,8 @@ function ticketOf(message: Message): string {
 function checkSize({ length }: Buffer): void {
   if (length <= FRAME_BYTES_MAX) return;
   const message = `a request of a stream has ${length} bytes; at most ${FRAME_BYTES_MAX} are taken`;
-  throw new QmtlError("MESSAGE_TOO_LARGE", message);
+  const metadata = { max_bytes: String(FRAME_BYTES_MAX) };
+  throw new QmtlError("MESSAGE_TOO_LARGE", message, { metadata });
 }
 
 /** Context of a stream of requests; its session is that of the newest ticket. */

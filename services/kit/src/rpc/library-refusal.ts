@@ -28,6 +28,8 @@ export function refusalOfLibrary({ code, message }: LibraryRefusal, bytesMax: nu
       if (!/sent message|writeMaxBytes/i.test(message)) return tooLarge(bytesMax);
       return new QmtlError("MESSAGE_TOO_LARGE", "the answer is too large: ask for less at once");
     case Code.Unimplemented:
+      // The rest is about a body that is not one message, such as none.
+      if (!/compress/i.test(message)) return new QmtlError("INVALID_FIELD", message);
       return new QmtlError("FEATURE_NOT_BUILT", message, { metadata: { feature: "compression" } });
     case Code.Internal:
       if (/compress/i.test(message))

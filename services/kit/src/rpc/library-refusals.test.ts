@@ -110,6 +110,18 @@ describe("what the web port refuses by itself has a reason", () => {
     }
   });
 
+  test("a gRPC-Web call without a message is the caller's mistake, not a compression", async () => {
+    const answer = await fetch(`http://127.0.0.1:${web.port}/${GET_SUBMISSION}`, {
+      method: "POST",
+      headers: { "content-type": "application/grpc-web+proto" },
+      body: new Uint8Array(0),
+    });
+    const trailers = `${await answer.text()} ${[...answer.headers].join("\n")}`;
+
+    expect(trailers).toMatch(/grpc-status[:,]\s*3/);
+    expect(trailers).not.toMatch(/FEATURE_NOT_BUILT|compression/);
+  });
+
   test("the same by gRPC-Web and by gRPC", async () => {
     const baseUrl = `http://127.0.0.1:${web.port}`;
     const transports = [

@@ -178,7 +178,9 @@ class WebCall {
         return active.signal;
       },
       get timeoutMs() {
-        return timeoutMs();
+        // Below 0 once it is over; timers take no such delay.
+        const leftMs = timeoutMs();
+        return leftMs === undefined ? undefined : Math.max(0, leftMs);
       },
     };
   }

@@ -7,7 +7,7 @@ import {
   type SealedReturn,
   UnknownInstrument,
 } from "@qmtl/core/execution";
-import { type FieldViolation, QmtlError } from "@qmtl/sdk/rpc";
+import type { FieldViolation } from "@qmtl/sdk/rpc";
 import type { Logger } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { JournalOp } from "../store/journal-op.ts";
@@ -17,6 +17,7 @@ import type { AccountSnapshot } from "./account-snapshot.ts";
 import { BookedMarks } from "./booked-marks.ts";
 import { newestSnapshot } from "./newest-snapshot.ts";
 import { missingInstrument, RecordedSettings } from "./recorded-settings.ts";
+import { contradicted } from "./takeover-settings.ts";
 
 /** Returns that were sealed at the end of one slice; they are reported again after a restart. */
 export interface SealedSlice {
@@ -177,11 +178,6 @@ function otherOrders(account: string, difference: string): FieldViolation {
     field: `accounts.${account}`,
     description: `does not give the orders that its journal has (${difference}): put back the limits, lots and multipliers that it traded with`,
   };
-}
-
-function contradicted(fields: readonly FieldViolation[]): QmtlError {
-  const message = fields.map(({ field, description }) => `${field} ${description}`).join("; ");
-  return new QmtlError("CONFIG_INVALID", message, { fields });
 }
 
 /**

@@ -1,5 +1,5 @@
 import { jcs } from "@qmtl/core/canonical";
-import type { AccountMoney, PretradeLimits } from "@qmtl/core/execution";
+import type { AccountMoney, PretradeLimits, TradingCosts } from "@qmtl/core/execution";
 import type { FieldViolation } from "@qmtl/sdk/rpc";
 import type { JournalOp } from "../store/journal-op.ts";
 import type { AccountInstrument, AccountSettings } from "./account-settings.ts";
@@ -8,21 +8,23 @@ type SettingsOp = Extract<JournalOp, { op: "settings" }>;
 type RecordedInstrument = NonNullable<SettingsOp["instruments"]>[number];
 
 /**
- * The settings that the books of an account rest on, as its journal records them. Limits and money rules may change
- * between two starts; the journal says from which entry on. Lots, multipliers, currency and initial cash of a book may
+ * The settings that the books of an account rest on, as its journal records them. Costs, limits and money rules may
+ * change between two starts; the journal says from which entry on. Lots, multipliers, currency and initial cash of a book may
  * not. Before the first entry with money rules, none binds.
  */
 export class RecordedSettings {
   #initialCash: number | undefined;
   #currency: string | undefined;
+  #costs: TradingCosts | undefined;
   #limits: PretradeLimits | undefined;
   #money: AccountMoney | undefined;
   readonly #instruments = new Map<string, RecordedInstrument>();
 
   /** Takes over the settings that an entry records. */
-  take({ initialCash, currency, limits, money, instruments = [] }: SettingsOp): void {
+  take({ initialCash, currency, costs, limits, money, instruments = [] }: SettingsOp): void {
     this.#initialCash = initialCash ?? this.#initialCash;
     this.#currency = currency ?? this.#currency;
+    this.#costs = costs ?? this.#costs;
     this.#limits = limits ?? this.#limits;
     this.#money = money ?? this.#money;
     for (const instrument of instruments) this.#instruments.set(instrument.symbol, instrument);
@@ -34,6 +36,7 @@ export class RecordedSettings {
       op: "settings",
       ...(this.#initialCash === undefined ? {} : { initialCash: this.#initialCash }),
       ...(this.#currency === undefined ? {} : { currency: this.#currency }),
+      ...(this.#costs === undefined ? {} : { costs: this.#costs }),
       ...(this.#limits === undefined ? {} : { limits: this.#limits }),
       ...(this.#money === undefined ? {} : { money: this.#money }),
       instruments: [...this.#instruments.values()],
@@ -42,15 +45,16 @@ export class RecordedSettings {
 
   /** The settings that are still to be journaled; undefined when the journal has them all. */
   changeTo(settings: AccountSettings): SettingsOp | undefined {
-    const { initialCash, currency, limits, money } = settings;
+    const { initialCash, currency, costs, limits, money } = settings;
     const instruments = settings.instruments
       .map(({ symbol, lotSize, multiplier = 1 }) => ({ symbol, lotSize, multiplier }))
       .filter((one) => !isSameInstrument(one, this.#instruments.get(one.symbol)));
     const change = {
       ...(initialCash === this.#initialCash ? {} : { initialCash }),
       ...(currency === this.#currency ? {} : { currency }),
+      ...(isSame(costs, this.#costs) ? {} : { costs }),
       ...(isSameLimits(limits, this.#limits) ? {} : { limits }),
-      ...(isSameMoney(money, this.#money) ? {} : { money }),
+      ...(isSame(money, this.#money) ? {} : { money }),
       ...(instruments.length === 0 ? {} : { instruments }),
     };
     return Object.keys(change).length === 0 ? undefined : { op: "settings", ...change };
@@ -113,6 +117,6 @@ function isSameLimits(limits: PretradeLimits, recorded: PretradeLimits | undefin
   );
 }
 
-function isSameMoney(money: AccountMoney, recorded: AccountMoney | undefined): boolean {
-  return recorded !== undefined && jcs(recorded) === jcs(money);
+function isSame<T extends AccountMoney | TradingCosts>(is: T, recorded: T | undefined): boolean {
+  return recorded !== undefined && jcs(recorded) === jcs(is);
 }

@@ -1,4 +1,4 @@
-import type { AccountOp } from "@qmtl/core/execution";
+import type { AccountOp, TradingCosts } from "@qmtl/core/execution";
 
 /** Fields that the journal keeps of an operation, beyond those that the core reads. */
 interface JournalFields {
@@ -11,6 +11,8 @@ interface JournalFields {
   readonly settings: {
     readonly initialCash?: number;
     readonly currency?: string;
+    /** What the broker counts for each fill; for people, since fills state their fees. */
+    readonly costs?: TradingCosts;
     /** Instruments that are new, or have other lots or another multiplier. */
     readonly instruments?: readonly {
       readonly symbol: string;

@@ -164,3 +164,24 @@ export async function rearmedAfter(db: Queryable, position: number): Promise<str
   );
   return rows.map((row) => row.id);
 }
+
+/** False in a database on which no order path was ever started. */
+export async function hasOrderTables(db: Queryable): Promise<boolean> {
+  const [found] = await db.query<{ isThere: boolean }>(
+    `SELECT to_regclass('gateway.journal') IS NOT NULL
+       AND to_regclass('gateway.client_order') IS NOT NULL AS "isThere"`,
+  );
+  return found?.isThere === true;
+}
+
+/** Instruments of which an order of the account was filled. */
+export async function tradedInstruments(
+  db: Queryable,
+  account: string,
+): Promise<ReadonlySet<string>> {
+  const rows = await db.query<{ instrument: string }>(
+    "SELECT DISTINCT instrument FROM gateway.client_order WHERE account_id = $1 AND filled_lots <> 0",
+    [account],
+  );
+  return new Set(rows.map(({ instrument }) => instrument));
+}

@@ -26,7 +26,7 @@ export function whyDisabled({ sqlState, message }: DbError): string {
  * A time in which the database answers, but cannot do its work, as with a full disk: it may still read. One line when it
  * begins, and one once nothing has failed for some seconds.
  */
-export class DisabledDatabase {
+export class DisabledDb {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #lines = new Map<string, number>();

@@ -95,10 +95,15 @@ async function openRig(logger: Logger = silentLogger) {
 }
 
 /** A call that ends row 5, under a lease or without one. */
-function lastEnd(sessionId: string, isArmed: boolean, fence = 2): SliceCall {
+function lastEnd(
+  sessionId: string,
+  isArmed: boolean,
+  fence = 2,
+  isRefusedForNow = false,
+): SliceCall {
   return {
     ...{ sessionId, worldId: "w", strategies: ["s"], ends: [{ source: "day", row: 5 }] },
-    ...{ isArmed, fence, isRefusedForNow: false },
+    ...{ isArmed, fence, isRefusedForNow },
     refuse: () => {},
     answerAs: () => false,
   };
@@ -244,4 +249,32 @@ test("an end that was sent under the lease of before counts once the runner has 
 
   await held;
   expect(taken).toMatchObject([{ isArmed: true }]);
+});
+
+test("a runner whose targets are refused for longer than a gate is behind holds no feed", async () => {
+  await using rig = await openRig();
+  const { feeds, runners, clock, openGate } = rig;
+  runners.add("runner");
+  await feeds.ready();
+  openGate();
+  feeds.leaseGranted("runner");
+  const waited = () => {
+    const state = create(FeedStateSchema, { source: "day", passedRow: 5n });
+    feeds.complete(state);
+    return state.waitsForSessionIds;
+  };
+
+  await feeds.end(lastEnd("runner", true, 2, true), 10_000);
+  expect(waited()).toEqual(["runner"]);
+  for (let passedMs = 0; passedMs < 10_000; passedMs += 2_000) {
+    feeds.heard("runner");
+    clock.advance(2_000);
+  }
+  expect(waited()).toEqual([]);
+  await feeds.end(lastEnd("runner", true, 2, true), 10_000);
+  expect(waited()).toEqual([]);
+
+  await feeds.end(lastEnd("runner", true), 10_000);
+  await feeds.end(lastEnd("runner", true, 2, true), 10_000);
+  expect(waited()).toEqual(["runner"]);
 });

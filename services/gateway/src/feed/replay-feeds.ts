@@ -7,6 +7,7 @@ import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type {
   CallPrincipal,
   Clock,
+  ClockTimer,
   CounterMetric,
   LogFields,
   Logger,
@@ -34,6 +35,8 @@ import { type WatermarkReader, WatermarkRegistry } from "./watermark-registry.ts
 const leasedMax = 10_000;
 /** Longest time that a runner's call is under way, milliseconds. */
 const callMsMax = 10_000;
+/** Longest time that slices wait for targets of a runner because a gate is behind, milliseconds. */
+const behindMsMax = 10_000;
 
 /** Notified of what a timeline asks of its runners. Implemented by `StreamRegistry`. */
 export interface RunnerListener {
@@ -95,6 +98,9 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   readonly #open = new Set<string>();
   /** When sessions were given a lease for the first time since the gate of their world opened, monotonic milliseconds. */
   readonly #leasedMs = new Map<string, number>();
+  /** Since when targets of a session are refused by a gate that is behind, monotonic milliseconds. */
+  readonly #behindMs = new Map<string, number>();
+  readonly #timers = new Set<ClockTimer>();
   readonly #unfollow: () => void;
   #isClosed = false;
 
@@ -103,8 +109,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     const help = "Runners a replay barrier stopped waiting for";
     this.#dropped = ports.metrics.counter("barrier_dropped_total", help, ["source"]);
     const isComputeOnly = (sources: readonly string[]) => this.#isComputeOnly(sources);
-    const mustRestate = ({ isRefusedForNow, worldId }: SliceCall) =>
-      isRefusedForNow && this.#open.has(worldId);
+    const mustRestate = (call: SliceCall) => this.#mustRestate(call);
     this.#timelines = new Timelines({ ...ports, listener: this, isComputeOnly, mustRestate });
     const changed = () => this.#timelines.recheck();
     this.#computeOnly = new ComputeOnlyWorlds({ ...ports, changed });
@@ -240,6 +245,37 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     return BigInt(fence) >= (gates.state(worldId)?.fence ?? 0n);
   }
 
+  /**
+   * Whether the next slice waits until the sender of a call that was taken has stated its targets again: its gate, or
+   * that of the order path, is a moment behind. One that is behind for longer than `behindMsMax` holds no feed.
+   */
+  #mustRestate({ sessionId, worldId, isRefusedForNow }: SliceCall): boolean {
+    if (!isRefusedForNow || !this.#open.has(worldId)) {
+      this.#behindMs.delete(sessionId);
+      return false;
+    }
+    const { clock } = this.#ports;
+    const nowMs = clock.monotonicMs();
+    const sinceMs = this.#behindMs.get(sessionId);
+    if (sinceMs !== undefined) return nowMs - sinceMs < behindMsMax;
+    if (this.#behindMs.size >= leasedMax) this.#behindMs.clear();
+    this.#behindMs.set(sessionId, nowMs);
+    const timer = clock.setTimer(() => {
+      this.#timers.delete(timer);
+      if (this.#behindMs.get(sessionId) === nowMs) this.#goOnWithout(sessionId, worldId);
+    }, behindMsMax);
+    this.#timers.add(timer);
+    return true;
+  }
+
+  /** The gates of a session and of the order path have not agreed for long: nobody waits for its targets. */
+  #goOnWithout(sessionId: string, worldId: string): void {
+    const text = "targets of a runner are refused for long; the feeds go on without them";
+    this.#warn(text, { sessionId, world: worldId });
+    for (const state of this.#timelines.states())
+      this.#timelines.take(state, { kind: "not_armed", sessionIds: [sessionId] });
+  }
+
   /** Reads runner sets, limits and readers of all feeds again. Calls that come meanwhile share one more read. */
   async refresh(): Promise<void> {
     if (!this.#isOpen) {
@@ -292,6 +328,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   /** A session leaves for good: it is not asked to register again. */
   forget(sessionId: string): void {
     this.#leasedMs.delete(sessionId);
+    this.#behindMs.delete(sessionId);
     this.#places.forget(sessionId);
   }
 
@@ -305,6 +342,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   close(): void {
     this.#isClosed = true;
     this.#unfollow();
+    for (const timer of this.#timers) timer.cancel();
     this.#timelines.close();
   }
 
@@ -466,7 +504,10 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
       runners.filter((runner) => runner.worldId === worldId).map(({ sessionId }) => sessionId),
     );
     const sessionIds = [...new Set(ofWorld)];
-    for (const sessionId of sessionIds) this.#leasedMs.delete(sessionId);
+    for (const sessionId of sessionIds) {
+      this.#leasedMs.delete(sessionId);
+      this.#behindMs.delete(sessionId);
+    }
     if (sessionIds.length === 0) return;
     const kind = isOpen ? "gate_opened" : "not_armed";
     for (const state of this.#timelines.states()) this.#timelines.take(state, { kind, sessionIds });

@@ -965,7 +965,9 @@ type ExplainStrategyResponse struct {
 	// Orders that left.
 	SentOrders uint64 `protobuf:"varint,14,opt,name=sent_orders,json=sentOrders,proto3" json:"sent_orders,omitempty"`
 	// One sentence for people.
-	Summary       string `protobuf:"bytes,15,opt,name=summary,proto3" json:"summary,omitempty"`
+	Summary string `protobuf:"bytes,15,opt,name=summary,proto3" json:"summary,omitempty"`
+	// Its world, if an order written too late has shut it. Absent: it is not.
+	ShutWorld     *v14.ShutWorld `protobuf:"bytes,16,opt,name=shut_world,json=shutWorld,proto3" json:"shut_world,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1103,6 +1105,13 @@ func (x *ExplainStrategyResponse) GetSummary() string {
 		return x.Summary
 	}
 	return ""
+}
+
+func (x *ExplainStrategyResponse) GetShutWorld() *v14.ShutWorld {
+	if x != nil {
+		return x.ShutWorld
+	}
+	return nil
 }
 
 // Asks for control events kept.
@@ -1324,7 +1333,7 @@ const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
 	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12*\n" +
 	"\vstrategy_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
-	"strategyId\"\xe5\x05\n" +
+	"strategyId\"\x9e\x06\n" +
 	"\x17ExplainStrategyResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12B\n" +
 	"\x0eeffective_mode\x18\x02 \x01(\x0e2\x1b.qmtl.type.v1.EffectiveModeR\reffectiveMode\x12H\n" +
@@ -1342,7 +1351,9 @@ const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"\rwanted_orders\x18\r \x01(\x04R\fwantedOrders\x12\x1f\n" +
 	"\vsent_orders\x18\x0e \x01(\x04R\n" +
 	"sentOrders\x12\x18\n" +
-	"\asummary\x18\x0f \x01(\tR\asummary\"\xcc\x01\n" +
+	"\asummary\x18\x0f \x01(\tR\asummary\x127\n" +
+	"\n" +
+	"shut_world\x18\x10 \x01(\v2\x18.qmtl.order.v1.ShutWorldR\tshutWorld\"\xcc\x01\n" +
 	"\x11ListEventsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12%\n" +
 	"\ttopic_key\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\btopicKey\x12$\n" +
@@ -1416,7 +1427,8 @@ var file_qmtl_gateway_v1_gateway_service_proto_goTypes = []any{
 	(*v13.Hold)(nil),                    // 30: qmtl.control.v1.Hold
 	(*v14.Halt)(nil),                    // 31: qmtl.order.v1.Halt
 	(*v1.Decimal)(nil),                  // 32: qmtl.type.v1.Decimal
-	(*v13.ControlEvent)(nil),            // 33: qmtl.control.v1.ControlEvent
+	(*v14.ShutWorld)(nil),               // 33: qmtl.order.v1.ShutWorld
+	(*v13.ControlEvent)(nil),            // 34: qmtl.control.v1.ControlEvent
 }
 var file_qmtl_gateway_v1_gateway_service_proto_depIdxs = []int32{
 	17, // 0: qmtl.gateway.v1.SubmitStrategyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
@@ -1450,28 +1462,29 @@ var file_qmtl_gateway_v1_gateway_service_proto_depIdxs = []int32{
 	31, // 28: qmtl.gateway.v1.ExplainStrategyResponse.halts:type_name -> qmtl.order.v1.Halt
 	0,  // 29: qmtl.gateway.v1.ExplainStrategyResponse.tier:type_name -> qmtl.gateway.v1.OrderTier
 	32, // 30: qmtl.gateway.v1.ExplainStrategyResponse.capital:type_name -> qmtl.type.v1.Decimal
-	17, // 31: qmtl.gateway.v1.ListEventsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	21, // 32: qmtl.gateway.v1.ListEventsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	33, // 33: qmtl.gateway.v1.ListEventsResponse.events:type_name -> qmtl.control.v1.ControlEvent
-	2,  // 34: qmtl.gateway.v1.GatewayService.SubmitStrategy:input_type -> qmtl.gateway.v1.SubmitStrategyRequest
-	4,  // 35: qmtl.gateway.v1.GatewayService.GetSubmission:input_type -> qmtl.gateway.v1.GetSubmissionRequest
-	6,  // 36: qmtl.gateway.v1.GatewayService.WatchSubmission:input_type -> qmtl.gateway.v1.WatchSubmissionRequest
-	8,  // 37: qmtl.gateway.v1.GatewayService.ListNodeAssignments:input_type -> qmtl.gateway.v1.ListNodeAssignmentsRequest
-	10, // 38: qmtl.gateway.v1.GatewayService.ListStrategies:input_type -> qmtl.gateway.v1.ListStrategiesRequest
-	12, // 39: qmtl.gateway.v1.GatewayService.ExplainStrategy:input_type -> qmtl.gateway.v1.ExplainStrategyRequest
-	14, // 40: qmtl.gateway.v1.GatewayService.ListEvents:input_type -> qmtl.gateway.v1.ListEventsRequest
-	3,  // 41: qmtl.gateway.v1.GatewayService.SubmitStrategy:output_type -> qmtl.gateway.v1.SubmitStrategyResponse
-	5,  // 42: qmtl.gateway.v1.GatewayService.GetSubmission:output_type -> qmtl.gateway.v1.GetSubmissionResponse
-	7,  // 43: qmtl.gateway.v1.GatewayService.WatchSubmission:output_type -> qmtl.gateway.v1.WatchSubmissionResponse
-	9,  // 44: qmtl.gateway.v1.GatewayService.ListNodeAssignments:output_type -> qmtl.gateway.v1.ListNodeAssignmentsResponse
-	11, // 45: qmtl.gateway.v1.GatewayService.ListStrategies:output_type -> qmtl.gateway.v1.ListStrategiesResponse
-	13, // 46: qmtl.gateway.v1.GatewayService.ExplainStrategy:output_type -> qmtl.gateway.v1.ExplainStrategyResponse
-	15, // 47: qmtl.gateway.v1.GatewayService.ListEvents:output_type -> qmtl.gateway.v1.ListEventsResponse
-	41, // [41:48] is the sub-list for method output_type
-	34, // [34:41] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	33, // 31: qmtl.gateway.v1.ExplainStrategyResponse.shut_world:type_name -> qmtl.order.v1.ShutWorld
+	17, // 32: qmtl.gateway.v1.ListEventsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	21, // 33: qmtl.gateway.v1.ListEventsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	34, // 34: qmtl.gateway.v1.ListEventsResponse.events:type_name -> qmtl.control.v1.ControlEvent
+	2,  // 35: qmtl.gateway.v1.GatewayService.SubmitStrategy:input_type -> qmtl.gateway.v1.SubmitStrategyRequest
+	4,  // 36: qmtl.gateway.v1.GatewayService.GetSubmission:input_type -> qmtl.gateway.v1.GetSubmissionRequest
+	6,  // 37: qmtl.gateway.v1.GatewayService.WatchSubmission:input_type -> qmtl.gateway.v1.WatchSubmissionRequest
+	8,  // 38: qmtl.gateway.v1.GatewayService.ListNodeAssignments:input_type -> qmtl.gateway.v1.ListNodeAssignmentsRequest
+	10, // 39: qmtl.gateway.v1.GatewayService.ListStrategies:input_type -> qmtl.gateway.v1.ListStrategiesRequest
+	12, // 40: qmtl.gateway.v1.GatewayService.ExplainStrategy:input_type -> qmtl.gateway.v1.ExplainStrategyRequest
+	14, // 41: qmtl.gateway.v1.GatewayService.ListEvents:input_type -> qmtl.gateway.v1.ListEventsRequest
+	3,  // 42: qmtl.gateway.v1.GatewayService.SubmitStrategy:output_type -> qmtl.gateway.v1.SubmitStrategyResponse
+	5,  // 43: qmtl.gateway.v1.GatewayService.GetSubmission:output_type -> qmtl.gateway.v1.GetSubmissionResponse
+	7,  // 44: qmtl.gateway.v1.GatewayService.WatchSubmission:output_type -> qmtl.gateway.v1.WatchSubmissionResponse
+	9,  // 45: qmtl.gateway.v1.GatewayService.ListNodeAssignments:output_type -> qmtl.gateway.v1.ListNodeAssignmentsResponse
+	11, // 46: qmtl.gateway.v1.GatewayService.ListStrategies:output_type -> qmtl.gateway.v1.ListStrategiesResponse
+	13, // 47: qmtl.gateway.v1.GatewayService.ExplainStrategy:output_type -> qmtl.gateway.v1.ExplainStrategyResponse
+	15, // 48: qmtl.gateway.v1.GatewayService.ListEvents:output_type -> qmtl.gateway.v1.ListEventsResponse
+	42, // [42:49] is the sub-list for method output_type
+	35, // [35:42] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_gateway_v1_gateway_service_proto_init() }

@@ -2,7 +2,13 @@ import type { ControlEvent, FeedState } from "@qmtl/contracts/qmtl/control/v1/co
 import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { type OfferedRow, type TimelineState, takeTimeline } from "@qmtl/core/queues";
+import {
+  forgetMs,
+  type OfferedRow,
+  type TakenRunners,
+  type TimelineState,
+  takeTimeline,
+} from "@qmtl/core/queues";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type {
   CallPrincipal,
@@ -17,6 +23,7 @@ import type { Peer } from "../peers/peer.ts";
 import type { BarrierEnds, GateView, SliceCall, SourceValue, WorldUses } from "../ports.ts";
 import { ComputeOnlyWorlds } from "./compute-only.ts";
 import { describeFeed } from "./describe-feed.ts";
+import type { DroppedRunner, DroppedRunners } from "./dropped-runners.ts";
 import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import type { RecordHub } from "./record-hub.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
@@ -28,7 +35,7 @@ import {
   timelineFeedOf,
   timelinesOf,
 } from "./stored-feeds.ts";
-import { type TimelineListener, Timelines } from "./timelines.ts";
+import { reconnectMsMax, type TimelineListener, Timelines } from "./timelines.ts";
 import { type WatermarkReader, WatermarkRegistry } from "./watermark-registry.ts";
 
 /** Largest number of sessions with a lease that are remembered. */
@@ -71,6 +78,7 @@ interface ReplayFeedsPorts {
   readonly stagesOf: (worldId: string) => Promise<readonly EffectiveMode[]>;
   readonly live: Pick<RecordHub, "show" | "showAgain">;
   readonly runners: RunnerListener;
+  readonly dropped: Pick<DroppedRunners, "load" | "add" | "remove">;
   /** Sources of the configuration: true for those that are replayed. */
   readonly sources: ReadonlyMap<string, boolean>;
   readonly sessionDeadMs: number;
@@ -329,6 +337,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   forget(sessionId: string): void {
     this.#leasedMs.delete(sessionId);
     this.#behindMs.delete(sessionId);
+    this.#forgetDrop(sessionId);
     this.#places.forget(sessionId);
   }
 
@@ -348,6 +357,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   runnerDropped(sessionId: string, sources: readonly string[]): void {
     this.#places.dropped(sessionId, sources);
+    this.#ports.dropped.add(sessionId, sources);
     this.#ports.runners.dropped(sessionId);
     for (const source of sources) this.#dropped.inc({ source });
     const { logger } = this.#ports;
@@ -356,12 +366,14 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   runnerTakenBack(sessionId: string): void {
     const { logger, runners } = this.#ports;
+    this.#forgetDrop(sessionId);
     runners.takenBack(sessionId);
     logger.info("a dropped runner has caught up and is waited for again", { sessionId });
   }
 
   runnerForgotten(sessionId: string, sources: readonly string[]): void {
     const { dag, gateway } = this.#ports;
+    this.#forgetDrop(sessionId);
     this.#places.lost(sessionId, sources);
     const call = { principal: gateway, timeoutMs: 5_000 };
     dag
@@ -393,16 +405,47 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   async #setUp(): Promise<void> {
     const feeds = await this.#read();
     const groups = await this.#groups(feeds);
-    for (const group of groups)
-      await this.#openTimeline(feeds.filter(({ source }) => group.has(source)));
+    const dropped = await this.#ports.dropped.load();
+    const placed = new Set(feeds.flatMap(({ runners }) => runners.map((one) => one.sessionId)));
+    for (const { sessionId } of dropped) if (!placed.has(sessionId)) this.#forgetDrop(sessionId);
+    for (const group of groups) {
+      const own = feeds.filter(({ source }) => group.has(source));
+      await this.#openTimeline(own, {
+        reconnectMs: reconnectMsMax,
+        droppedMs: this.#drops(own, dropped),
+      });
+    }
     this.#isOpen = true;
+  }
+
+  /** Those of the runners of feeds that were dropped before, and when they were heard of last, monotonic milliseconds. */
+  #drops(feeds: readonly StoredFeed[], dropped: readonly DroppedRunner[]): Map<string, number> {
+    const { clock } = this.#ports;
+    const nowMs = clock.monotonicMs();
+    // While this gateway was away it could not be heard.
+    const oldestMs = nowMs + reconnectMsMax - forgetMs;
+    const drops = new Map<string, number>();
+    for (const { sessionId, sources, timeMs } of dropped) {
+      const own = feeds
+        .filter(({ runners }) => runners.some((runner) => runner.sessionId === sessionId))
+        .map(({ source }) => source);
+      if (own.length === 0 || !own.some((source) => sources.includes(source))) continue;
+      drops.set(sessionId, Math.max(oldestMs, nowMs - Math.max(0, clock.nowMs() - timeMs)));
+      this.#places.dropped(sessionId, own);
+    }
+    return drops;
+  }
+
+  #forgetDrop(sessionId: string): void {
+    this.#places.takenBack(sessionId);
+    this.#ports.dropped.remove(sessionId);
   }
 
   /**
    * Books what an earlier owner did not, and takes the timeline over. What is not booked is the last slice, or the last
    * batch: of several feeds it may lack rows, and is booked once it is complete.
    */
-  async #openTimeline(feeds: readonly StoredFeed[]): Promise<void> {
+  async #openTimeline(feeds: readonly StoredFeed[], taken: TakenRunners = {}): Promise<void> {
     const { booker, clock, sessionDeadMs, live } = this.#ports;
     const missed: SourceValue[] = [];
     for (const { source } of feeds) missed.push(...(await booker.missed(source)));
@@ -413,7 +456,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     const isBooked = stored.some((one) => one.isBooked && one.endMs === lastMs);
     const isWhole = isBooked || feeds.length === 1;
     if (isWhole) await booker.book(missed);
-    const state = takeTimeline(stored, sessionDeadMs, clock.monotonicMs());
+    const state = takeTimeline(stored, sessionDeadMs, clock.monotonicMs(), taken);
     live.show(state);
     this.#timelines.open(state, isWhole ? [] : missed);
     // Whether their gate opened a moment ago, with their ends void, is not known.

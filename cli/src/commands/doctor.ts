@@ -11,6 +11,7 @@ import { checkFiles } from "../checks/check-files.ts";
 import { checkHealth } from "../checks/check-health.ts";
 import { checkLeaders } from "../checks/check-leaders.ts";
 import { checkNode } from "../checks/check-node.ts";
+import { checkOrders } from "../checks/check-orders.ts";
 import { checkPorts } from "../checks/check-ports.ts";
 import { checkGateway, type ServiceCheck } from "../checks/check-services.ts";
 import { checkBrokers, checkDatabase } from "../checks/check-storage.ts";
@@ -60,6 +61,7 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
     ...(await checkLeaders(config)),
     ...(gateway.isThere ? await checkHealth(config) : []),
     ...(gateway.isThere ? await checkAgreement(config, { apiKey }) : []),
+    ...(gateway.isThere ? await checkOrders(config, { apiKey }) : []),
     ...(await checkPorts(config, gateway.isThere)),
     ...(config.storage.kind === "embedded"
       ? checkDataFolders(config, gateway.isThere)

@@ -1,4 +1,4 @@
-import { Gate, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import {
   type ExplainStrategyResponse,
   ExplainStrategyResponseSchema,
@@ -8,7 +8,7 @@ import {
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { RuleKind, RuleVerdict, TermName } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
 import type { Command } from "commander";
-import { haltLine } from "../halts-of-world.ts";
+import { gateText, stopLines } from "../halts-of-world.ts";
 import { jsonOf } from "../json-of.ts";
 import { enumName, printJson } from "../print.ts";
 import { ruleText } from "../rule-text.ts";
@@ -36,10 +36,11 @@ export function addExplainCommand(program: Command): void {
 }
 
 function* linesOf(answer: ExplainStrategyResponse): Generator<string> {
-  const { effectiveMode, executionDomain, gate, tier, capital } = answer;
+  const { effectiveMode, executionDomain, gate, tier, capital, halts, shutWorld } = answer;
+  const shut = shutWorld === undefined ? [] : [shutWorld];
   const mode = enumName(EffectiveMode, effectiveMode);
   const domain = enumName(ExecutionDomain, executionDomain);
-  yield `mode ${mode}, domain ${domain}, gate ${enumName(Gate, gate)}, tier ${enumName(OrderTier, tier)}`;
+  yield `mode ${mode}, domain ${domain}, gate ${gateText(gate, shut)}, tier ${enumName(OrderTier, tier)}`;
   const { emitterSessionId } = answer;
   yield `order lease: ${emitterSessionId === "" ? "held by no session, so no runner may send" : `session ${emitterSessionId}`}`;
   yield `orders: ${answer.sentOrders} sent, ${answer.wantedOrders} wanted while the gate was shut`;
@@ -60,5 +61,5 @@ function* linesOf(answer: ExplainStrategyResponse): Generator<string> {
   for (const source of answer.waitsForSources)
     yield `waits for feed ${source} (SLICE_WAITS_FOR_FEED): nobody has offered its next row`;
   for (const { kind, reason } of answer.holds) yield `held: ${enumName(HoldKind, kind)} ${reason}`;
-  for (const halt of answer.halts) yield haltLine(halt);
+  yield* stopLines({ halts, shut });
 }

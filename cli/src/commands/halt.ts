@@ -42,7 +42,9 @@ export function addHaltCommands(program: Command): void {
 
   program
     .command("resume")
-    .description("end a halt; orders that catch up with the targets are sent at once")
+    .description(
+      "end a halt, or the shut of a world after an order written too late; orders that catch up with the targets are sent at once",
+    )
     .addHelpText(
       "after",
       "\nExamples:\n  qmtl resume --world demo --reason 'feed is good'\n" +
@@ -51,7 +53,7 @@ export function addHaltCommands(program: Command): void {
     )
     .option("--halt <id>", "the halt, by its id")
     .option("--account <account>", "the halt of an account")
-    .option("--world <world>", "the halt of a world")
+    .option("--world <world>", "the halt of a world, or its shut after an order written too late")
     .option("--strategy <id>", "the halt of a strategy")
     .requiredOption("--reason <text>", "reason; kept in the journal")
     .action(withSession(resume));
@@ -93,9 +95,11 @@ async function resume(session: CommandSession, options: ResumeOptions): Promise<
     reason,
   });
   if (session.asJson) return printJson(jsonOf(ResumeResponseSchema, answer));
-  console.log(
-    `resumed ${haltedText(answer.halt)}; ${answer.clientOrderIds.length} catch-up orders sent`,
-  );
+  const { halt: ended, reopenedWorldIds } = answer;
+  const reopened = reopenedWorldIds.map((each) => `world ${each}`).join(", ");
+  const what = ended === undefined ? reopened : haltedText(ended);
+  const late = reopened === "" ? "" : ", which an order written too late had shut";
+  console.log(`resumed ${what}${late}; ${answer.clientOrderIds.length} catch-up orders sent`);
   for (const each of answer.inForce)
     console.log(`still halted: ${haltedText(each)} (${each.haltId})`);
 }

@@ -1,10 +1,11 @@
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
-import { HaltSchema } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
+import { type Halt, HaltSchema, type ShutWorld } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
 import type { Command } from "commander";
 import { type HaltScope, haltedText, haltTarget } from "../halt-scope.ts";
+import { shutLine } from "../halts-of-world.ts";
 import { jsonOf } from "../json-of.ts";
-import { allOf } from "../pages-of.ts";
-import { printJson, printTable, timeText } from "../print.ts";
+import { pagesOf } from "../pages-of.ts";
+import { printJson, printNote, printTable, timeText } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 /** `qmtl halts`: what is stopped, why and by whom. */
@@ -24,10 +25,13 @@ async function listHalts(session: CommandSession, options: HaltScope): Promise<v
   const isNarrowed = (account ?? world ?? strategy) !== undefined;
   const asked = { pageSize: 1000, ...(isNarrowed ? { covering: haltTarget(options) } : {}) };
   const service = session.client(OrderService);
-  const halts = await allOf(
-    (pageToken) => service.listHalts({ ...asked, pageToken }),
-    (page) => page.halts,
-  );
+  const halts: Halt[] = [];
+  const shut: ShutWorld[] = [];
+  for await (const page of pagesOf((pageToken) => service.listHalts({ ...asked, pageToken }))) {
+    halts.push(...page.halts);
+    shut.push(...page.shutWorlds);
+  }
+  for (const each of shut) printNote(`world ${each.worldId} is ${shutLine(each)}`, session.asJson);
   if (session.asJson) return printJson(halts.map((each) => jsonOf(HaltSchema, each)));
   printTable(
     ["halt", "of", "since", "by", "stored", "reason"],

@@ -90,22 +90,24 @@ export function addQueuesCommands(program: Command): void {
         console.log(
           `${source}: row ${feed.passedRow} (${timeText(feed.passedBucketEndTime)}), may run up to ${limitText(feed.untilTime)}${togetherText(feed)}${feed.settled ? ", settled" : waitsText(feed)}`,
         );
-        printTable(
-          ["session", "world", "ended row", "dropped"],
-          [
-            ...feed.runners.map((each) => [
-              each.sessionId,
-              each.worldId,
-              String(each.endedRow),
-              "",
-            ]),
-            ...feed.droppedSessionIds.map((sessionId) => [sessionId, "", "", "yes"]),
-          ],
-        );
+        printTable(["session", "world", "ended row", "dropped"], sessionRows(feed));
       }),
     );
 
   addAdvanceCommand(queues);
+}
+
+/** One row for each session of a feed: those that it waits for, and those that it dropped, on their way back or not. */
+export function sessionRows({ runners, droppedSessionIds }: FeedState): string[][] {
+  const dropped = new Set(droppedSessionIds);
+  const known = new Set(runners.map(({ sessionId }) => sessionId));
+  return [
+    ...runners.map(({ sessionId, worldId, endedRow }) => [
+      ...[sessionId, worldId, String(endedRow)],
+      dropped.has(sessionId) ? "yes, coming back" : "",
+    ]),
+    ...[...dropped].filter((id) => !known.has(id)).map((id) => [id, "", "", "yes"]),
+  ];
 }
 
 /** The feeds that move with a feed, for people; empty for none. */

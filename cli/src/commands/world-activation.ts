@@ -1,4 +1,3 @@
-import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { EffectiveMode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   type ActivationEnvelope,
@@ -9,6 +8,7 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { type Command, Option } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { gateText, stopLines, stopsIn, stopsJson } from "../halts-of-world.ts";
 import { jsonOf } from "../json-of.ts";
 import { numberIn } from "../option-values.ts";
 import { enumName, printJson, printNote, printTable } from "../print.ts";
@@ -36,8 +36,13 @@ export function addActivationCommands(world: Command): void {
         const answer = await session
           .client(ActivationService)
           .getActivation({ worldId, strategyId });
-        if (session.asJson) return printJson(jsonOf(GetActivationResponseSchema, answer));
-        console.log(`gate ${enumName(Gate, answer.gate?.gate ?? 0)}, fence ${answer.gate?.fence}`);
+        const stops = await stopsIn(session, worldId);
+        if (session.asJson) {
+          const shown = jsonOf(GetActivationResponseSchema, answer);
+          return printJson(Object.assign({}, shown, stopsJson(stops)));
+        }
+        console.log(`gate ${gateText(answer.gate?.gate, stops.shut)}, fence ${answer.gate?.fence}`);
+        for (const line of stopLines(stops)) console.log(line);
         printTable(
           ["strategy", "side", "active", "weight", "mode", "orders"],
           answer.activations.map(({ activation: each }) => [

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import type { Halt } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   type DecisionEnvelope,
@@ -14,10 +13,9 @@ import {
   MetricDirection,
   MetricInfoSchema,
 } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
-import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
-import { haltLine, haltsJson, haltsOfWorld } from "../halts-of-world.ts";
+import { stopLines, stopsIn, stopsJson, type WorldStops } from "../halts-of-world.ts";
 import { readTextFile } from "../input-file.ts";
 import { jsonOf } from "../json-of.ts";
 import { allOf } from "../pages-of.ts";
@@ -63,7 +61,7 @@ function addDecideCommands(world: Command): void {
     .action(
       withSession(async (session, worldId: string) => {
         const { decision } = await session.client(DecisionService).decide({ worldId });
-        printDecision(session, decision, await haltsIn(session, worldId));
+        printDecision(session, decision, await stopsIn(session, worldId));
       }),
     );
 
@@ -133,29 +131,15 @@ function addEvaluateCommands(world: Command): void {
     );
 }
 
-/** Halts that touch a world. A decision says what the policy allows; a halt stops orders whatever that is. */
-async function haltsIn(session: CommandSession, worldId: string): Promise<Halt[]> {
-  const service = session.client(WorldService);
-  const [{ world }, bindings] = await Promise.all([
-    service.getWorld({ worldId }),
-    allOf(
-      (pageToken) => service.listBindings({ worldId, pageSize: 1000, pageToken }),
-      (page) => page.bindings,
-    ),
-  ]);
-  const strategyIds = bindings.map(({ strategyId }) => strategyId);
-  return haltsOfWorld(session, { worldId, accountId: world?.accountId ?? "" }, strategyIds);
-}
-
 function printDecision(
   session: CommandSession,
   decision: DecisionEnvelope | undefined,
-  halts: readonly Halt[] | undefined = undefined,
+  stops: WorldStops | undefined = undefined,
 ): void {
   if (!decision) throw new CommandError("the response contains no decision");
   if (session.asJson) {
     const shown = jsonOf(DecisionEnvelopeSchema, decision);
-    printJson(halts === undefined ? shown : Object.assign({}, shown, { halts: haltsJson(halts) }));
+    printJson(stops === undefined ? shown : Object.assign({}, shown, stopsJson(stops)));
     return;
   }
   console.log(`${enumName(EffectiveMode, decision.effectiveMode)}: ${decision.reason}`);
@@ -163,7 +147,8 @@ function printDecision(
     console.log(
       `  ${each.strategyId}  stage ${enumName(EffectiveMode, each.stage)}, mode ${enumName(EffectiveMode, each.effectiveMode)}`,
     );
-  for (const halt of halts ?? []) console.log(haltLine(halt));
+  // A decision says what the policy allows; a halt, or a late order, stops orders whatever that is.
+  for (const line of stops === undefined ? [] : stopLines(stops)) console.log(line);
 }
 
 function printEvaluation(session: CommandSession, evaluation: Evaluation | undefined): void {

@@ -1,4 +1,4 @@
-import { Gate, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   ActivationService,
@@ -14,7 +14,7 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
-import { haltLine, haltsJson, haltsOfWorld } from "../halts-of-world.ts";
+import { gateText, stopLines, stopsJson, stopsOfWorld } from "../halts-of-world.ts";
 import { jsonOf } from "../json-of.ts";
 import { integerIn } from "../option-values.ts";
 import { allOf } from "../pages-of.ts";
@@ -79,7 +79,7 @@ function addReadCommands(world: Command): void {
           (page) => page.bindings,
         );
         const activation = await session.client(ActivationService).getActivation({ worldId });
-        const halts = await haltsOfWorld(
+        const stops = await stopsOfWorld(
           session,
           { worldId, accountId: found?.accountId ?? "" },
           bindings.map(({ strategyId }) => strategyId),
@@ -89,7 +89,7 @@ function addReadCommands(world: Command): void {
             ...(found === undefined ? {} : { world: jsonOf(WorldSchema, found) }),
             bindings: bindings.map((each) => jsonOf(BindingSchema, each)),
             activation: jsonOf(GetActivationResponseSchema, activation),
-            halts: haltsJson(halts),
+            ...stopsJson(stops),
           });
         if (found !== undefined)
           console.log(
@@ -100,9 +100,9 @@ function addReadCommands(world: Command): void {
           .map(({ kind, reason }) => `${enumName(HoldKind, kind).toLowerCase()} (${reason})`)
           .join(", ");
         console.log(
-          `gate ${enumName(Gate, gate?.gate ?? 0)}, fence ${gate?.fence}, revision ${gate?.revision}, mode ${enumName(EffectiveMode, gate?.decision?.mode ?? 0)}${holds ? `, held: ${holds}` : ""}`,
+          `gate ${gateText(gate?.gate, stops.shut)}, fence ${gate?.fence}, revision ${gate?.revision}, mode ${enumName(EffectiveMode, gate?.decision?.mode ?? 0)}${holds ? `, held: ${holds}` : ""}`,
         );
-        for (const halt of halts) console.log(haltLine(halt));
+        for (const line of stopLines(stops)) console.log(line);
         printBindings(bindings);
       }),
     );

@@ -37,6 +37,7 @@ import { GateBook } from "./control/gate-book.ts";
 import { BatchedLeaseRelay } from "./control/lease-relay.ts";
 import { Tickets } from "./control/tickets.ts";
 import { TopicBook } from "./control/topic-book.ts";
+import { DroppedRunners } from "./feed/dropped-runners.ts";
 import { RecordHub } from "./feed/record-hub.ts";
 import { ReplayFeeds } from "./feed/replay-feeds.ts";
 import { SliceBooker } from "./feed/slice-booker.ts";
@@ -275,6 +276,7 @@ async function openFeeds(
     gates,
     live,
     runners,
+    dropped: new DroppedRunners({ db, clock, logger }),
     stagesOf: async (worldId) => {
       const bindings = await bindingsOf(world, worldId, { principal: gateway, timeoutMs: 5_000 });
       return bindings.map(({ stage }) => stage);

@@ -133,7 +133,8 @@ export interface SliceCall {
   readonly fence: number;
   /**
    * Some of its targets were refused although its sender's gate let them out: the gate of the order path is a moment
-   * behind, or that of the sender is. It states them again soon. False until it is taken.
+   * behind, or that of the sender is. It states them again soon. False until it is taken, and for a gate that stays shut
+   * until an operator opens it.
    */
   readonly isRefusedForNow: boolean;
   /** Refuses all of its targets: its rows have ended. */
@@ -189,7 +190,14 @@ export interface ExplainedOrders {
   /** The fields of the response that are about orders. */
   readonly fields: Pick<
     MessageInitShape<typeof ExplainStrategyResponseSchema>,
-    "halts" | "emitterSessionId" | "tier" | "capital" | "wantedOrders" | "sentOrders" | "signalGaps"
+    | "halts"
+    | "emitterSessionId"
+    | "tier"
+    | "capital"
+    | "wantedOrders"
+    | "sentOrders"
+    | "signalGaps"
+    | "shutWorld"
   >;
   /** Orders it wanted while its gate was shut. */
   readonly wantedOrders: number;

@@ -20,26 +20,43 @@ export interface StoredTimelineFeed {
   readonly runners: readonly { readonly sessionId: string; readonly fromRow: number }[];
 }
 
+/** What a new owner of a timeline knows of its runners. */
+export interface TakenRunners {
+  /** Longest time until a runner that lost its connection tries again, milliseconds. @default 0 */
+  readonly reconnectMs?: number;
+  /** When those that are dropped were heard of last, by session, milliseconds. @default none is dropped */
+  readonly droppedMs?: ReadonlyMap<string, number>;
+}
+
 /**
  * A timeline whose owner has just taken over. What is stored are the rows, the limits and the runner sets; no end of
- * any slice of the last batch is known, and every runner counts as heard of now (Q14). What is not known to be booked is
- * completed and booked first: of its rows, some may be missing in the log. Whether anything may order is not known.
+ * any slice of the last batch is known (Q14). Nobody could be heard while there was no owner: a runner counts as silent
+ * from the moment at which it has had time to connect again; one that was dropped before stays dropped. What is not known
+ * to be booked is completed and booked first: of its rows, some may be missing in the log. Whether anything may order is
+ * not known.
  */
 export function takeTimeline(
   stored: readonly StoredTimelineFeed[],
   sessionDeadMs: number,
   nowMs: number,
+  { reconnectMs = 0, droppedMs = new Map() }: TakenRunners = {},
 ): TimelineState {
   const timeMs = Math.max(Number.NEGATIVE_INFINITY, ...stored.map(({ endMs }) => endMs));
   const last = stored.filter(({ endMs }) => endMs === timeMs);
   const hasBegun = timeMs > Number.NEGATIVE_INFINITY;
   const phase = !hasBegun ? "ended" : last.some(({ isBooked }) => isBooked) ? "open" : "append";
+  const takenRunner = (sessionId: string): TimelineRunner => {
+    const lastHeardMs = droppedMs.get(sessionId);
+    return lastHeardMs === undefined
+      ? newRunner(nowMs + reconnectMs)
+      : { ...newRunner(lastHeardMs), standing: "out" };
+  };
   const feeds = new Map<string, TimelineFeed>();
   const runners = new Map<string, TimelineRunner>();
   for (const { source, logRow, endMs, untilMs, isEnded, runners: own } of stored) {
     feeds.set(source, { logRow, endMs, untilMs, isEnded, offers: [], isPassing: false });
     for (const { sessionId, fromRow } of own) {
-      const runner = runners.get(sessionId) ?? newRunner(nowMs);
+      const runner = runners.get(sessionId) ?? takenRunner(sessionId);
       const ofFeeds = new Map(runner.feeds).set(source, { fromRow, endedRow: null });
       runners.set(sessionId, { ...runner, feeds: ofFeeds });
     }

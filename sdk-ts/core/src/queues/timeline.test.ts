@@ -100,6 +100,20 @@ describe("one feed", () => {
     ]);
   });
 
+  test("a new owner gives runners the time to connect again, and waits for none that was dropped before", () => {
+    const taken = { reconnectMs: 8_000, droppedMs: new Map([["z", -500_000]]) };
+    const feeds = [feedOf("a", runnersOf("x", "z"))];
+    const first = play(takeTimeline(feeds, dead, 0, taken), [offered("a", 5), tick(9_999)]);
+    expect([first.out, waitedFor(first.state)]).toEqual([[], ["x"]]);
+
+    expect(play(first.state, [tick(10_000)]).out).toEqual([
+      ...["dropped x", "take 40", "pass a 5", "book 50", "take 50"],
+    ]);
+    expect(play(first.state, [tick(100_000)]).out).toContain("forgotten z");
+    const back = ended("z", "a", 4, { nowMs: 5_000 });
+    expect(play(first.state, [back]).out).toEqual(["taken_back z"]);
+  });
+
   test("no row later than until passes, and until moves forward only", () => {
     const held = takeTimeline([feedOf("a", { untilMs: 45 })], dead, 0);
     const back: TimelineInput = { kind: "advance", source: "a", untilMs: 41 };

@@ -38,7 +38,7 @@ import {
  * | heard                    | the runner is alive; one that was dropped begins to rejoin                       |
  * | silent for `session_dead_ms` while waited for | dropped and reported; its row stays, and its next end of the last slice takes it back |
  * | gate opened              | the named runners must end the last slice once more, under a lease, or be refused one |
- * | new owner                | knows no ends: each runner must send again or stay silent for `session_dead_ms`   |
+ * | new owner                | knows no ends: each runner must send again, or stay silent for `session_dead_ms` after it has had time to connect again; who was dropped before stays so |
  * | until                    | no slice later than it passes; it moves forward only                             |
  * | compute only             | batches from the next slice on, or none any more; a batch under way is completed |
  *

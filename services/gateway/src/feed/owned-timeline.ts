@@ -3,7 +3,9 @@ import type { Clock, ClockTimer } from "@qmtl/service-kit";
 import type { SourceValue } from "../ports.ts";
 
 /** A timer that fires this much too late means that this process stood still, milliseconds. */
-const ownPauseMs = 1_000;
+const ownPauseMsMin = 1_000;
+/** Longest time between two timers while there are runners: a pause is noticed whatever the slice is at, milliseconds. */
+const lookMsMax = 1_000;
 
 /** A timeline of this gateway, with what its state does not hold: what its rows bring, and who waits until that is booked. */
 export class OwnedTimeline {
@@ -12,6 +14,10 @@ export class OwnedTimeline {
   readonly values: SourceValue[];
   readonly #waiting = new Set<(isBooked: boolean) => void>();
   #timer: ClockTimer | undefined;
+  /** When the timer fires, monotonic milliseconds. */
+  #dueMs: number | undefined;
+  /** For how long this process stood still since the last tick, milliseconds. */
+  #pausedMs = 0;
 
   constructor(state: TimelineState, values: readonly SourceValue[]) {
     this.state = state;
@@ -48,17 +54,32 @@ export class OwnedTimeline {
     for (const end of [...this.#waiting]) end(true);
   }
 
-  /** Sets the timer for the next moment at which somebody may have been silent for too long. */
-  watch(clock: Clock, tick: (isOwnPause: boolean) => void): void {
+  /**
+   * Sets the timer for the next moment at which somebody may have been silent for too long. `tick` is told for how long
+   * this process stood still meanwhile, 0 for not at all; after that, what came may be taken before the timer fires.
+   */
+  watch(clock: Clock, tick: (ownPauseMs: number) => void): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    const dueMs = nextTickMs(this.state);
-    if (dueMs === Number.POSITIVE_INFINITY) return;
-    const delayMs = Math.max(dueMs - clock.monotonicMs(), 1);
-    const setMs = clock.monotonicMs();
+    const nowMs = clock.monotonicMs();
+    this.#notePause(nowMs);
+    this.#dueMs = undefined;
+    if (this.state.runners.size === 0) return;
+    const nextMs = this.#pausedMs > 0 ? nowMs : Math.min(nextTickMs(this.state), nowMs + lookMsMax);
+    const delayMs = Math.max(nextMs - nowMs, 1);
+    this.#dueMs = nowMs + delayMs;
     this.#timer = clock.setTimer(() => {
-      tick(clock.monotonicMs() - setMs - delayMs >= ownPauseMs);
+      this.#notePause(clock.monotonicMs());
+      this.#dueMs = undefined;
+      const pausedMs = this.#pausedMs;
+      this.#pausedMs = 0;
+      tick(pausedMs);
     }, delayMs);
+  }
+
+  #notePause(nowMs: number): void {
+    const lateMs = nowMs - (this.#dueMs ?? nowMs);
+    if (lateMs >= ownPauseMsMin) this.#pausedMs = Math.max(this.#pausedMs, lateMs);
   }
 
   close(): void {

@@ -18,13 +18,15 @@ import { ManualClock, waitUntil } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import { Peer } from "../peers/peer.ts";
 import type { GateChangeListener, SliceCall } from "../ports.ts";
+import type { DroppedRunner } from "./dropped-runners.ts";
 import { ReplayFeeds } from "./replay-feeds.ts";
+import { reconnectMsMax } from "./timelines.ts";
 
 const gatewayKey = { gatewayId: "gw-test", secret: new Uint8Array(32).fill(7) };
 const sessionDeadMs = 4_000;
 
 /** The feeds over a DAG Manager that keeps the runner set of one feed, at row 5. */
-async function openRig(logger: Logger = silentLogger) {
+async function openRig(logger: Logger = silentLogger, dropped = new Map<string, DroppedRunner>()) {
   await using opened = new AsyncDisposableStack();
   const runners = new Set<string>();
   const services = [
@@ -82,6 +84,12 @@ async function openRig(logger: Logger = silentLogger) {
     stagesOf: async () => [],
     live: { show: () => {}, showAgain: () => {} },
     runners: { dropped: () => {}, takenBack: () => {}, restate: () => {} },
+    dropped: {
+      load: async () => [...dropped.values()],
+      add: (sessionId, sources) =>
+        void dropped.set(sessionId, { sessionId, sources, timeMs: clock.nowMs() }),
+      remove: (sessionId) => void dropped.delete(sessionId),
+    },
     sources: new Map([
       ["day", true],
       ["wall", false],
@@ -98,10 +106,15 @@ async function openRig(logger: Logger = silentLogger) {
 }
 
 /** A call that ends row 5, under a lease or without one. */
-function lastEnd(sessionId: string, isArmed: boolean, fence = 2): SliceCall {
+function lastEnd(
+  sessionId: string,
+  isArmed: boolean,
+  fence = 2,
+  isRefusedForNow = false,
+): SliceCall {
   return {
     ...{ sessionId, worldId: "w", strategies: ["s"], ends: [{ source: "day", row: 5 }] },
-    ...{ isArmed, fence, isRefusedForNow: false },
+    ...{ isArmed, fence, isRefusedForNow },
     refuse: () => {},
     answerAs: () => false,
   };
@@ -120,7 +133,7 @@ test("a runner that fell silent keeps its place, and is told to register again o
       runners: [{ sessionId: "silent" }, { sessionId: "heard" }],
     });
 
-  for (let passedMs = 0; passedMs < sessionDeadMs * 2; passedMs += 500) {
+  for (let passedMs = 0; passedMs < reconnectMsMax + sessionDeadMs; passedMs += 500) {
     feeds.heard("heard");
     clock.advance(500);
   }
@@ -272,4 +285,87 @@ test("the time up to which buckets have closed is that of the last booked slice,
 
   expect(feeds.closedMs("wall")).toBe(Number.NEGATIVE_INFINITY);
   expect(feeds.closedMs("day")).toBe(500_000);
+});
+
+test("a runner whose targets are refused for longer than a gate is behind holds no feed", async () => {
+  await using rig = await openRig();
+  const { feeds, runners, clock, openGate } = rig;
+  runners.add("runner");
+  await feeds.ready();
+  openGate();
+  feeds.leaseGranted("runner");
+  const waited = () => {
+    const state = create(FeedStateSchema, { source: "day", passedRow: 5n });
+    feeds.complete(state);
+    return state.waitsForSessionIds;
+  };
+
+  await feeds.end(lastEnd("runner", true, 2, true), 10_000);
+  expect(waited()).toEqual(["runner"]);
+  for (let passedMs = 0; passedMs < 10_000; passedMs += 2_000) {
+    feeds.heard("runner");
+    clock.advance(2_000);
+  }
+  expect(waited()).toEqual([]);
+  await feeds.end(lastEnd("runner", true, 2, true), 10_000);
+  expect(waited()).toEqual([]);
+
+  await feeds.end(lastEnd("runner", true), 10_000);
+  await feeds.end(lastEnd("runner", true, 2, true), 10_000);
+  expect(waited()).toEqual(["runner"]);
+});
+
+const stateOf = (feeds: ReplayFeeds, ...sessionIds: string[]) => {
+  const runners = sessionIds.map((sessionId) => ({ sessionId }));
+  const state = create(FeedStateSchema, { source: "day", passedRow: 5n, runners });
+  feeds.complete(state);
+  return state;
+};
+
+test("a gateway that was away itself drops no runner before it has had the time to connect again", async () => {
+  await using rig = await openRig();
+  const { feeds, runners, clock } = rig;
+  runners.add("runner");
+  await feeds.ready();
+
+  clock.advance(sessionDeadMs + 8_000);
+  feeds.heard("runner");
+  clock.advance(1_000);
+
+  expect(stateOf(feeds, "runner")).toMatchObject({
+    droppedSessionIds: [],
+    waitsForSessionIds: ["runner"],
+  });
+});
+
+test("a gateway that starts again neither waits for a runner that it had dropped, nor warns of it once more", async () => {
+  const stored = new Map<string, DroppedRunner>();
+  {
+    await using before = await openRig(silentLogger, stored);
+    before.runners.add("dead");
+    await before.feeds.ready();
+    before.clock.advance(reconnectMsMax + sessionDeadMs);
+  }
+  expect([...stored.keys()]).toEqual(["dead"]);
+  const lines: string[] = [];
+  const logger = createLogger({
+    name: "gw",
+    destination: { write: (line) => void lines.push(line) },
+  });
+  await using rig = await openRig(logger, stored);
+  const { feeds, runners, clock } = rig;
+  runners.add("dead");
+  await feeds.ready();
+  clock.advance(reconnectMsMax + sessionDeadMs * 2);
+
+  expect(stateOf(feeds, "dead")).toMatchObject({
+    ...{ droppedSessionIds: ["dead"], waitsForSessionIds: [], runners: [] },
+  });
+  expect(lines).toEqual([]);
+
+  await feeds.end(lastEnd("dead", false), 10_000);
+  expect(stateOf(feeds, "dead")).toMatchObject({
+    ...{ droppedSessionIds: [], runners: [{ sessionId: "dead", endedRow: 5n }] },
+  });
+  expect([...stored.keys()]).toEqual([]);
 });

@@ -2,11 +2,18 @@ import type { ControlEvent, FeedState } from "@qmtl/contracts/qmtl/control/v1/co
 import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { type OfferedRow, type TimelineState, takeTimeline } from "@qmtl/core/queues";
+import {
+  forgetMs,
+  type OfferedRow,
+  type TakenRunners,
+  type TimelineState,
+  takeTimeline,
+} from "@qmtl/core/queues";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type {
   CallPrincipal,
   Clock,
+  ClockTimer,
   CounterMetric,
   LogFields,
   Logger,
@@ -16,6 +23,7 @@ import type { Peer } from "../peers/peer.ts";
 import type { BarrierEnds, GateView, SliceCall, SourceValue, WorldUses } from "../ports.ts";
 import { ComputeOnlyWorlds } from "./compute-only.ts";
 import { describeFeed, feedsWaitedFor } from "./describe-feed.ts";
+import type { DroppedRunner, DroppedRunners } from "./dropped-runners.ts";
 import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import type { RecordHub } from "./record-hub.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
@@ -27,13 +35,15 @@ import {
   timelineFeedOf,
   timelinesOf,
 } from "./stored-feeds.ts";
-import { type TimelineListener, Timelines } from "./timelines.ts";
+import { reconnectMsMax, type TimelineListener, Timelines } from "./timelines.ts";
 import { type WatermarkReader, WatermarkRegistry } from "./watermark-registry.ts";
 
 /** Largest number of sessions with a lease that are remembered. */
 const leasedMax = 10_000;
 /** Longest time that a runner's call is under way, milliseconds. */
 const callMsMax = 10_000;
+/** Longest time that slices wait for targets of a runner because a gate is behind, milliseconds. */
+const behindMsMax = 10_000;
 
 /** Notified of what a timeline asks of its runners. Implemented by `StreamRegistry`. */
 export interface RunnerListener {
@@ -69,6 +79,7 @@ interface ReplayFeedsPorts {
   readonly stagesOf: (worldId: string) => Promise<readonly EffectiveMode[]>;
   readonly live: Pick<RecordHub, "show" | "showAgain">;
   readonly runners: RunnerListener;
+  readonly dropped: Pick<DroppedRunners, "load" | "add" | "remove">;
   /** Sources of the configuration: true for those that are replayed. */
   readonly sources: ReadonlyMap<string, boolean>;
   readonly sessionDeadMs: number;
@@ -96,6 +107,9 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   readonly #open = new Set<string>();
   /** When sessions were given a lease for the first time since the gate of their world opened, monotonic milliseconds. */
   readonly #leasedMs = new Map<string, number>();
+  /** Since when targets of a session are refused by a gate that is behind, monotonic milliseconds. */
+  readonly #behindMs = new Map<string, number>();
+  readonly #timers = new Set<ClockTimer>();
   readonly #unfollow: () => void;
   #isClosed = false;
 
@@ -104,8 +118,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     const help = "Runners a replay barrier stopped waiting for";
     this.#dropped = ports.metrics.counter("barrier_dropped_total", help, ["source"]);
     const isComputeOnly = (sources: readonly string[]) => this.#isComputeOnly(sources);
-    const mustRestate = ({ isRefusedForNow, worldId }: SliceCall) =>
-      isRefusedForNow && this.#open.has(worldId);
+    const mustRestate = (call: SliceCall) => this.#mustRestate(call);
     this.#timelines = new Timelines({ ...ports, listener: this, isComputeOnly, mustRestate });
     const changed = () => this.#timelines.recheck();
     this.#computeOnly = new ComputeOnlyWorlds({ ...ports, changed });
@@ -259,6 +272,37 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     return BigInt(fence) >= (gates.state(worldId)?.fence ?? 0n);
   }
 
+  /**
+   * Whether the next slice waits until the sender of a call that was taken has stated its targets again: its gate, or
+   * that of the order path, is a moment behind. One that is behind for longer than `behindMsMax` holds no feed.
+   */
+  #mustRestate({ sessionId, worldId, isRefusedForNow }: SliceCall): boolean {
+    if (!isRefusedForNow || !this.#open.has(worldId)) {
+      this.#behindMs.delete(sessionId);
+      return false;
+    }
+    const { clock } = this.#ports;
+    const nowMs = clock.monotonicMs();
+    const sinceMs = this.#behindMs.get(sessionId);
+    if (sinceMs !== undefined) return nowMs - sinceMs < behindMsMax;
+    if (this.#behindMs.size >= leasedMax) this.#behindMs.clear();
+    this.#behindMs.set(sessionId, nowMs);
+    const timer = clock.setTimer(() => {
+      this.#timers.delete(timer);
+      if (this.#behindMs.get(sessionId) === nowMs) this.#goOnWithout(sessionId, worldId);
+    }, behindMsMax);
+    this.#timers.add(timer);
+    return true;
+  }
+
+  /** The gates of a session and of the order path have not agreed for long: nobody waits for its targets. */
+  #goOnWithout(sessionId: string, worldId: string): void {
+    const text = "targets of a runner are refused for long; the feeds go on without them";
+    this.#warn(text, { sessionId, world: worldId });
+    for (const state of this.#timelines.states())
+      this.#timelines.take(state, { kind: "not_armed", sessionIds: [sessionId] });
+  }
+
   /** Reads runner sets, limits and readers of all feeds again. Calls that come meanwhile share one more read. */
   async refresh(): Promise<void> {
     if (!this.#isOpen) {
@@ -311,6 +355,8 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   /** A session leaves for good: it is not asked to register again. */
   forget(sessionId: string): void {
     this.#leasedMs.delete(sessionId);
+    this.#behindMs.delete(sessionId);
+    this.#forgetDrop(sessionId);
     this.#places.forget(sessionId);
   }
 
@@ -324,11 +370,13 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   close(): void {
     this.#isClosed = true;
     this.#unfollow();
+    for (const timer of this.#timers) timer.cancel();
     this.#timelines.close();
   }
 
   runnerDropped(sessionId: string, sources: readonly string[]): void {
     this.#places.dropped(sessionId, sources);
+    this.#ports.dropped.add(sessionId, sources);
     this.#ports.runners.dropped(sessionId);
     for (const source of sources) this.#dropped.inc({ source });
     const { logger } = this.#ports;
@@ -337,12 +385,14 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   runnerTakenBack(sessionId: string): void {
     const { logger, runners } = this.#ports;
+    this.#forgetDrop(sessionId);
     runners.takenBack(sessionId);
     logger.info("a dropped runner has caught up and is waited for again", { sessionId });
   }
 
   runnerForgotten(sessionId: string, sources: readonly string[]): void {
     const { dag, gateway } = this.#ports;
+    this.#forgetDrop(sessionId);
     this.#places.lost(sessionId, sources);
     const call = { principal: gateway, timeoutMs: 5_000 };
     dag
@@ -374,16 +424,47 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   async #setUp(): Promise<void> {
     const feeds = await this.#read();
     const groups = await this.#groups(feeds);
-    for (const group of groups)
-      await this.#openTimeline(feeds.filter(({ source }) => group.has(source)));
+    const dropped = await this.#ports.dropped.load();
+    const placed = new Set(feeds.flatMap(({ runners }) => runners.map((one) => one.sessionId)));
+    for (const { sessionId } of dropped) if (!placed.has(sessionId)) this.#forgetDrop(sessionId);
+    for (const group of groups) {
+      const own = feeds.filter(({ source }) => group.has(source));
+      await this.#openTimeline(own, {
+        reconnectMs: reconnectMsMax,
+        droppedMs: this.#drops(own, dropped),
+      });
+    }
     this.#isOpen = true;
+  }
+
+  /** Those of the runners of feeds that were dropped before, and when they were heard of last, monotonic milliseconds. */
+  #drops(feeds: readonly StoredFeed[], dropped: readonly DroppedRunner[]): Map<string, number> {
+    const { clock } = this.#ports;
+    const nowMs = clock.monotonicMs();
+    // While this gateway was away it could not be heard.
+    const oldestMs = nowMs + reconnectMsMax - forgetMs;
+    const drops = new Map<string, number>();
+    for (const { sessionId, sources, timeMs } of dropped) {
+      const own = feeds
+        .filter(({ runners }) => runners.some((runner) => runner.sessionId === sessionId))
+        .map(({ source }) => source);
+      if (own.length === 0 || !own.some((source) => sources.includes(source))) continue;
+      drops.set(sessionId, Math.max(oldestMs, nowMs - Math.max(0, clock.nowMs() - timeMs)));
+      this.#places.dropped(sessionId, own);
+    }
+    return drops;
+  }
+
+  #forgetDrop(sessionId: string): void {
+    this.#places.takenBack(sessionId);
+    this.#ports.dropped.remove(sessionId);
   }
 
   /**
    * Books what an earlier owner did not, and takes the timeline over. What is not booked is the last slice, or the last
    * batch: of several feeds it may lack rows, and is booked once it is complete.
    */
-  async #openTimeline(feeds: readonly StoredFeed[]): Promise<void> {
+  async #openTimeline(feeds: readonly StoredFeed[], taken: TakenRunners = {}): Promise<void> {
     const { booker, clock, sessionDeadMs, live } = this.#ports;
     const missed: SourceValue[] = [];
     for (const { source } of feeds) missed.push(...(await booker.missed(source)));
@@ -394,7 +475,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     const isBooked = stored.some((one) => one.isBooked && one.endMs === lastMs);
     const isWhole = isBooked || feeds.length === 1;
     if (isWhole) await booker.book(missed);
-    const state = takeTimeline(stored, sessionDeadMs, clock.monotonicMs());
+    const state = takeTimeline(stored, sessionDeadMs, clock.monotonicMs(), taken);
     live.show(state);
     this.#timelines.open(state, isWhole ? [] : missed);
     // Whether their gate opened a moment ago, with their ends void, is not known.
@@ -485,7 +566,10 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
       runners.filter((runner) => runner.worldId === worldId).map(({ sessionId }) => sessionId),
     );
     const sessionIds = [...new Set(ofWorld)];
-    for (const sessionId of sessionIds) this.#leasedMs.delete(sessionId);
+    for (const sessionId of sessionIds) {
+      this.#leasedMs.delete(sessionId);
+      this.#behindMs.delete(sessionId);
+    }
     if (sessionIds.length === 0) return;
     const kind = isOpen ? "gate_opened" : "not_armed";
     for (const state of this.#timelines.states()) this.#timelines.take(state, { kind, sessionIds });

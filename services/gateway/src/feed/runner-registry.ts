@@ -5,7 +5,7 @@ const droppedMax = 100;
 /** Largest number of sessions remembered that lost their places; beyond it all are forgotten, as at a restart. */
 const lostMax = 10_000;
 
-/** Sessions that a feed dropped, or that lost their places in runner sets, since this process started. */
+/** Sessions that a feed dropped and does not wait for, or that lost their places in runner sets. */
 export class RunnerRegistry {
   /** Per feed, newest first. */
   readonly #dropped = new Map<string, string[]>();
@@ -17,6 +17,15 @@ export class RunnerRegistry {
       const others = this.droppedBy(source).filter((each) => each !== sessionId);
       this.#dropped.set(source, [sessionId, ...others].slice(0, droppedMax));
     }
+  }
+
+  /** A session is waited for again. */
+  takenBack(sessionId: string): void {
+    for (const [source, sessionIds] of this.#dropped)
+      this.#dropped.set(
+        source,
+        sessionIds.filter((each) => each !== sessionId),
+      );
   }
 
   droppedBy(source: string): string[] {

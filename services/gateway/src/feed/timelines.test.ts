@@ -38,6 +38,19 @@ class Call implements SliceCall {
   }
 }
 
+/** A clock of a process that can stand still: time goes on, and no timer fires meanwhile. */
+class StoppedClock extends ManualClock {
+  #stoodMs = 0;
+
+  standStill(ms: number): void {
+    this.#stoodMs += ms;
+  }
+
+  override monotonicMs(): number {
+    return super.monotonicMs() + this.#stoodMs;
+  }
+}
+
 const runnersOf = (sessionIds: readonly string[]) =>
   sessionIds.map((sessionId) => ({ sessionId, fromRow: 9 }));
 
@@ -46,7 +59,7 @@ function rig(
   untilMs: number | null = null,
   more: readonly StoredTimelineFeed[] = [],
 ) {
-  const clock = new ManualClock();
+  const clock = new StoppedClock();
   const happened: string[] = [];
   const booked: string[] = [];
   const taken: string[][] = [];
@@ -490,4 +503,37 @@ test("once the gateway stops no row passes and no runner is dropped for the end 
   expect(await held).toBe("BARRIER_HELD");
   expect([passed, happened]).toEqual([["f/10"], []]);
   expect(late.outcome).toContain("the gateway stops");
+});
+
+test("after it stood still itself it drops nobody before runners have had the time to connect again", async () => {
+  const { clock, timelines, happened, publish, end, settle } = rig(["a", "b"]);
+  end("a", 9);
+  end("b", 9);
+  await settle();
+  // No slice waits for anybody while it stands still, and the next one passes before any timer fires.
+  clock.standStill(15_000);
+  publish(10);
+  await settle();
+  timelines.heard("a");
+  for (let passedMs = 0; passedMs < 13_000; passedMs += 1_000) {
+    clock.advance(1_000);
+    timelines.heard("a");
+  }
+  expect(happened).toEqual([]);
+
+  for (let passedMs = 0; passedMs < 2_000; passedMs += 1_000) {
+    clock.advance(1_000);
+    timelines.heard("a");
+  }
+  expect(happened).toEqual(["dropped b"]);
+});
+
+test("what comes after it stood still, before any timer fires, drops nobody", async () => {
+  const { clock, timelines, happened } = rig(["a", "b"]);
+  clock.standStill(15_000);
+  timelines.heard("a");
+  clock.advance(1_000);
+  timelines.heard("b");
+
+  expect(happened).toEqual([]);
 });

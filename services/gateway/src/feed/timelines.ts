@@ -28,6 +28,12 @@ const earlyEndsMax = 1_024;
 /** Pause before a slice that could not be booked is booked again, milliseconds. */
 const bookAgainMs = 1_000;
 
+/**
+ * Longest time until a runner that lost its connection is heard of again, milliseconds: the connection and the stream
+ * over it are tried again after 5 and 4 s at most, and the control stream after 8 s.
+ */
+export const reconnectMsMax = 10_000;
+
 /** Notified of what happens in the timelines. Implemented by `ReplayFeeds`. */
 export interface TimelineListener {
   /** A runner was silent for too long and is not waited for until it is back. */
@@ -312,7 +318,7 @@ export class Timelines implements OfferListener {
     for (const effect of effects) this.#do(owned, effect);
     if (input.kind === "effective") this.offersChanged(input.source);
     if (this.#wanted.length > 0 && isQuiet(owned.state)) this.#join();
-    owned.watch(this.#ports.clock, (isOwnPause) => this.#tick(owned, isOwnPause));
+    owned.watch(this.#ports.clock, (ownPauseMs) => this.#tick(owned, ownPauseMs));
   }
 
   #do(owned: OwnedTimeline, effect: TimelineEffect): void {
@@ -340,12 +346,18 @@ export class Timelines implements OfferListener {
     }
   }
 
-  /** A process that stood still itself cannot tell who was silent meanwhile. */
-  #tick(owned: OwnedTimeline, isOwnPause: boolean): void {
+  /**
+   * A process that stood still itself cannot tell who was silent meanwhile. After long enough, its runners have given up
+   * their connections, too, and it takes them a while to try again.
+   */
+  #tick(owned: OwnedTimeline, ownPauseMs: number): void {
     const nowMs = this.#nowMs();
-    if (isOwnPause) {
-      for (const sessionId of owned.state.runners.keys())
-        this.#take(owned, { kind: "heard", sessionId, nowMs });
+    if (ownPauseMs > 0) {
+      const isLong = ownPauseMs >= owned.state.sessionDeadMs;
+      const heardMs = nowMs + (isLong ? reconnectMsMax : 0);
+      for (const [sessionId, { standing }] of owned.state.runners) {
+        if (standing !== "out") this.#take(owned, { kind: "heard", sessionId, nowMs: heardMs });
+      }
     }
     this.#take(owned, { kind: "tick", nowMs });
   }

@@ -26,7 +26,7 @@ test("a strategy on paper has its share of the equity, its emitter, and the orde
     sentOrders: 1,
     tier: OrderTier.T3,
     emitterSessionId: "session-A",
-    isShutByLateOrder: false,
+    shutWorld: undefined,
     halts: [],
     capital: 400_000,
   });

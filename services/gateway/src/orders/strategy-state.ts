@@ -1,5 +1,6 @@
 import { OrderTier } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { WorldPeer } from "./gate/world-peer.ts";
+import type { ShutWorld } from "./intake/halt-service.ts";
 import type { SignalGap } from "./intake/signal-gaps.ts";
 import type { OrderPath } from "./order-path.ts";
 import type { Halt } from "./store/halts.ts";
@@ -20,8 +21,8 @@ interface StrategyState {
   readonly tier: OrderTier;
   /** Session that may emit; empty for none. */
   readonly emitterSessionId: string;
-  /** An order of its world was written after its lease ended: the world's orders are shut until an operator acts. */
-  readonly isShutByLateOrder: boolean;
+  /** Its world, if an order written after its lease ended has shut it until an operator acts. */
+  readonly shutWorld: ShutWorld | undefined;
   /** Halts in force that cover it, oldest first. */
   readonly halts: readonly HaltInForce[];
   /** Its capital now, zero before it was given any; undefined when the world trades on no account here. */
@@ -51,7 +52,7 @@ export async function readStrategyState(
     // The paper broker compares the fence in the transaction that accepts the order.
     tier: router === undefined ? OrderTier.UNSPECIFIED : OrderTier.T3,
     emitterSessionId: orders.gates.get(worldId)?.emitterOf(strategyId) ?? "",
-    isShutByLateOrder: orders.gates.get(worldId)?.isShutByLateOrder ?? false,
+    shutWorld: orders.halting.shutWorlds({ account: accountId, world: worldId })[0],
     halts: orders.halts
       .allCovering(subject)
       .map((halt) => ({ ...halt, stored: orders.halts.isStored(halt.haltId) })),

@@ -200,7 +200,7 @@ function orphanText(names: readonly string[]): string {
 }
 
 const lateText =
-  "An order of its world was written too late: no order of a strategy leaves, not even one that only reduces, until the gateway is started again, or everything is halted and resumed.";
+  "An order of its world was written too late: no order of a strategy leaves, not even one that only reduces, until the world is resumed (`qmtl resume --world`) or the gateway is started again.";
 
 /** Why its targets cannot lead to orders; empty when they can. */
 function capitalText(capital: number | undefined): string {

@@ -971,8 +971,10 @@ type ExplainStrategyResponse struct {
 	// SLICE_WAITS_FOR_FEED: feeds for whose next row the feeds of the world wait, because nobody has offered it. If nobody
 	// publishes them, no strategy of the world gets a further row until one that reads them is run.
 	WaitsForSources []string `protobuf:"bytes,17,rep,name=waits_for_sources,json=waitsForSources,proto3" json:"waits_for_sources,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Its world, if an order written too late has shut it. Absent: it is not.
+	ShutWorld     *v14.ShutWorld `protobuf:"bytes,18,opt,name=shut_world,json=shutWorld,proto3" json:"shut_world,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExplainStrategyResponse) Reset() {
@@ -1120,6 +1122,13 @@ func (x *ExplainStrategyResponse) GetSignalGaps() []*v14.SignalGap {
 func (x *ExplainStrategyResponse) GetWaitsForSources() []string {
 	if x != nil {
 		return x.WaitsForSources
+	}
+	return nil
+}
+
+func (x *ExplainStrategyResponse) GetShutWorld() *v14.ShutWorld {
+	if x != nil {
+		return x.ShutWorld
 	}
 	return nil
 }
@@ -1343,7 +1352,7 @@ const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
 	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12*\n" +
 	"\vstrategy_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
-	"strategyId\"\xcc\x06\n" +
+	"strategyId\"\x85\a\n" +
 	"\x17ExplainStrategyResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12B\n" +
 	"\x0eeffective_mode\x18\x02 \x01(\x0e2\x1b.qmtl.type.v1.EffectiveModeR\reffectiveMode\x12H\n" +
@@ -1364,7 +1373,9 @@ const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"\asummary\x18\x0f \x01(\tR\asummary\x129\n" +
 	"\vsignal_gaps\x18\x10 \x03(\v2\x18.qmtl.order.v1.SignalGapR\n" +
 	"signalGaps\x12*\n" +
-	"\x11waits_for_sources\x18\x11 \x03(\tR\x0fwaitsForSources\"\xcc\x01\n" +
+	"\x11waits_for_sources\x18\x11 \x03(\tR\x0fwaitsForSources\x127\n" +
+	"\n" +
+	"shut_world\x18\x12 \x01(\v2\x18.qmtl.order.v1.ShutWorldR\tshutWorld\"\xcc\x01\n" +
 	"\x11ListEventsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12%\n" +
 	"\ttopic_key\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\btopicKey\x12$\n" +
@@ -1439,7 +1450,8 @@ var file_qmtl_gateway_v1_gateway_service_proto_goTypes = []any{
 	(*v14.Halt)(nil),                    // 31: qmtl.order.v1.Halt
 	(*v1.Decimal)(nil),                  // 32: qmtl.type.v1.Decimal
 	(*v14.SignalGap)(nil),               // 33: qmtl.order.v1.SignalGap
-	(*v13.ControlEvent)(nil),            // 34: qmtl.control.v1.ControlEvent
+	(*v14.ShutWorld)(nil),               // 34: qmtl.order.v1.ShutWorld
+	(*v13.ControlEvent)(nil),            // 35: qmtl.control.v1.ControlEvent
 }
 var file_qmtl_gateway_v1_gateway_service_proto_depIdxs = []int32{
 	17, // 0: qmtl.gateway.v1.SubmitStrategyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
@@ -1474,28 +1486,29 @@ var file_qmtl_gateway_v1_gateway_service_proto_depIdxs = []int32{
 	0,  // 29: qmtl.gateway.v1.ExplainStrategyResponse.tier:type_name -> qmtl.gateway.v1.OrderTier
 	32, // 30: qmtl.gateway.v1.ExplainStrategyResponse.capital:type_name -> qmtl.type.v1.Decimal
 	33, // 31: qmtl.gateway.v1.ExplainStrategyResponse.signal_gaps:type_name -> qmtl.order.v1.SignalGap
-	17, // 32: qmtl.gateway.v1.ListEventsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	21, // 33: qmtl.gateway.v1.ListEventsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	34, // 34: qmtl.gateway.v1.ListEventsResponse.events:type_name -> qmtl.control.v1.ControlEvent
-	2,  // 35: qmtl.gateway.v1.GatewayService.SubmitStrategy:input_type -> qmtl.gateway.v1.SubmitStrategyRequest
-	4,  // 36: qmtl.gateway.v1.GatewayService.GetSubmission:input_type -> qmtl.gateway.v1.GetSubmissionRequest
-	6,  // 37: qmtl.gateway.v1.GatewayService.WatchSubmission:input_type -> qmtl.gateway.v1.WatchSubmissionRequest
-	8,  // 38: qmtl.gateway.v1.GatewayService.ListNodeAssignments:input_type -> qmtl.gateway.v1.ListNodeAssignmentsRequest
-	10, // 39: qmtl.gateway.v1.GatewayService.ListStrategies:input_type -> qmtl.gateway.v1.ListStrategiesRequest
-	12, // 40: qmtl.gateway.v1.GatewayService.ExplainStrategy:input_type -> qmtl.gateway.v1.ExplainStrategyRequest
-	14, // 41: qmtl.gateway.v1.GatewayService.ListEvents:input_type -> qmtl.gateway.v1.ListEventsRequest
-	3,  // 42: qmtl.gateway.v1.GatewayService.SubmitStrategy:output_type -> qmtl.gateway.v1.SubmitStrategyResponse
-	5,  // 43: qmtl.gateway.v1.GatewayService.GetSubmission:output_type -> qmtl.gateway.v1.GetSubmissionResponse
-	7,  // 44: qmtl.gateway.v1.GatewayService.WatchSubmission:output_type -> qmtl.gateway.v1.WatchSubmissionResponse
-	9,  // 45: qmtl.gateway.v1.GatewayService.ListNodeAssignments:output_type -> qmtl.gateway.v1.ListNodeAssignmentsResponse
-	11, // 46: qmtl.gateway.v1.GatewayService.ListStrategies:output_type -> qmtl.gateway.v1.ListStrategiesResponse
-	13, // 47: qmtl.gateway.v1.GatewayService.ExplainStrategy:output_type -> qmtl.gateway.v1.ExplainStrategyResponse
-	15, // 48: qmtl.gateway.v1.GatewayService.ListEvents:output_type -> qmtl.gateway.v1.ListEventsResponse
-	42, // [42:49] is the sub-list for method output_type
-	35, // [35:42] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	34, // 32: qmtl.gateway.v1.ExplainStrategyResponse.shut_world:type_name -> qmtl.order.v1.ShutWorld
+	17, // 33: qmtl.gateway.v1.ListEventsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	21, // 34: qmtl.gateway.v1.ListEventsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	35, // 35: qmtl.gateway.v1.ListEventsResponse.events:type_name -> qmtl.control.v1.ControlEvent
+	2,  // 36: qmtl.gateway.v1.GatewayService.SubmitStrategy:input_type -> qmtl.gateway.v1.SubmitStrategyRequest
+	4,  // 37: qmtl.gateway.v1.GatewayService.GetSubmission:input_type -> qmtl.gateway.v1.GetSubmissionRequest
+	6,  // 38: qmtl.gateway.v1.GatewayService.WatchSubmission:input_type -> qmtl.gateway.v1.WatchSubmissionRequest
+	8,  // 39: qmtl.gateway.v1.GatewayService.ListNodeAssignments:input_type -> qmtl.gateway.v1.ListNodeAssignmentsRequest
+	10, // 40: qmtl.gateway.v1.GatewayService.ListStrategies:input_type -> qmtl.gateway.v1.ListStrategiesRequest
+	12, // 41: qmtl.gateway.v1.GatewayService.ExplainStrategy:input_type -> qmtl.gateway.v1.ExplainStrategyRequest
+	14, // 42: qmtl.gateway.v1.GatewayService.ListEvents:input_type -> qmtl.gateway.v1.ListEventsRequest
+	3,  // 43: qmtl.gateway.v1.GatewayService.SubmitStrategy:output_type -> qmtl.gateway.v1.SubmitStrategyResponse
+	5,  // 44: qmtl.gateway.v1.GatewayService.GetSubmission:output_type -> qmtl.gateway.v1.GetSubmissionResponse
+	7,  // 45: qmtl.gateway.v1.GatewayService.WatchSubmission:output_type -> qmtl.gateway.v1.WatchSubmissionResponse
+	9,  // 46: qmtl.gateway.v1.GatewayService.ListNodeAssignments:output_type -> qmtl.gateway.v1.ListNodeAssignmentsResponse
+	11, // 47: qmtl.gateway.v1.GatewayService.ListStrategies:output_type -> qmtl.gateway.v1.ListStrategiesResponse
+	13, // 48: qmtl.gateway.v1.GatewayService.ExplainStrategy:output_type -> qmtl.gateway.v1.ExplainStrategyResponse
+	15, // 49: qmtl.gateway.v1.GatewayService.ListEvents:output_type -> qmtl.gateway.v1.ListEventsResponse
+	43, // [43:50] is the sub-list for method output_type
+	36, // [36:43] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_gateway_v1_gateway_service_proto_init() }

@@ -1474,14 +1474,16 @@ type ResumeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// The halt that ended.
+	// The halt that ended. Absent: there was none, but an order written too late had shut the world.
 	Halt *v11.Halt `protobuf:"bytes,2,opt,name=halt,proto3" json:"halt,omitempty"`
 	// All halts still in force, oldest first; at most 1,000, the rest is read with ListHalts.
 	InForce []*v11.Halt `protobuf:"bytes,3,rep,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`
 	// Orders sent at once to catch up with the targets.
 	ClientOrderIds []string `protobuf:"bytes,4,rep,name=client_order_ids,json=clientOrderIds,proto3" json:"client_order_ids,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Worlds that an order written too late had shut, and that the call opened.
+	ReopenedWorldIds []string `protobuf:"bytes,5,rep,name=reopened_world_ids,json=reopenedWorldIds,proto3" json:"reopened_world_ids,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ResumeResponse) Reset() {
@@ -1538,6 +1540,13 @@ func (x *ResumeResponse) GetInForce() []*v11.Halt {
 func (x *ResumeResponse) GetClientOrderIds() []string {
 	if x != nil {
 		return x.ClientOrderIds
+	}
+	return nil
+}
+
+func (x *ResumeResponse) GetReopenedWorldIds() []string {
+	if x != nil {
+		return x.ReopenedWorldIds
 	}
 	return nil
 }
@@ -1624,6 +1633,9 @@ type ListHaltsResponse struct {
 	Halts []*v11.Halt `protobuf:"bytes,2,rep,name=halts,proto3" json:"halts,omitempty"`
 	// Empty at the end.
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Worlds that an order written too late has shut, as far as `covering` names them or their accounts. With the first
+	// page only; at most 1,000.
+	ShutWorlds    []*v11.ShutWorld `protobuf:"bytes,4,rep,name=shut_worlds,json=shutWorlds,proto3" json:"shut_worlds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1677,6 +1689,13 @@ func (x *ListHaltsResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListHaltsResponse) GetShutWorlds() []*v11.ShutWorld {
+	if x != nil {
+		return x.ShutWorlds
+	}
+	return nil
 }
 
 var File_qmtl_gateway_v1_order_service_proto protoreflect.FileDescriptor
@@ -1786,22 +1805,25 @@ const file_qmtl_gateway_v1_order_service_proto_rawDesc = "" +
 	"\x06target\x18\x03 \x01(\v2\x19.qmtl.order.v1.HaltTargetH\x00R\x06target\x12\"\n" +
 	"\x06reason\x18\x04 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reasonB\x0e\n" +
-	"\x05which\x12\x05\xbaH\x02\b\x01\"\xd7\x01\n" +
+	"\x05which\x12\x05\xbaH\x02\b\x01\"\x85\x02\n" +
 	"\x0eResumeResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12'\n" +
 	"\x04halt\x18\x02 \x01(\v2\x13.qmtl.order.v1.HaltR\x04halt\x12.\n" +
 	"\bin_force\x18\x03 \x03(\v2\x13.qmtl.order.v1.HaltR\ainForce\x12(\n" +
-	"\x10client_order_ids\x18\x04 \x03(\tR\x0eclientOrderIds\"\xdb\x01\n" +
+	"\x10client_order_ids\x18\x04 \x03(\tR\x0eclientOrderIds\x12,\n" +
+	"\x12reopened_world_ids\x18\x05 \x03(\tR\x10reopenedWorldIds\"\xdb\x01\n" +
 	"\x10ListHaltsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x125\n" +
 	"\bcovering\x18\x02 \x01(\v2\x19.qmtl.order.v1.HaltTargetR\bcovering\x12$\n" +
 	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xaa\x01\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xe5\x01\n" +
 	"\x11ListHaltsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12)\n" +
 	"\x05halts\x18\x02 \x03(\v2\x13.qmtl.order.v1.HaltR\x05halts\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken2\xf6\x06\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x129\n" +
+	"\vshut_worlds\x18\x04 \x03(\v2\x18.qmtl.order.v1.ShutWorldR\n" +
+	"shutWorlds2\xf6\x06\n" +
 	"\fOrderService\x12d\n" +
 	"\n" +
 	"SetTargets\x12\".qmtl.gateway.v1.SetTargetsRequest\x1a#.qmtl.gateway.v1.SetTargetsResponse\"\r\xa2\xbb\x18\x06\b\x02\x1a\x02\x02\x03\x90\x02\x02\x12i\n" +
@@ -1865,6 +1887,7 @@ var file_qmtl_gateway_v1_order_service_proto_goTypes = []any{
 	(*v11.HaltTarget)(nil),       // 32: qmtl.order.v1.HaltTarget
 	(*v11.Halt)(nil),             // 33: qmtl.order.v1.Halt
 	(*durationpb.Duration)(nil),  // 34: google.protobuf.Duration
+	(*v11.ShutWorld)(nil),        // 35: qmtl.order.v1.ShutWorld
 }
 var file_qmtl_gateway_v1_order_service_proto_depIdxs = []int32{
 	23, // 0: qmtl.gateway.v1.SetTargetsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
@@ -1910,29 +1933,30 @@ var file_qmtl_gateway_v1_order_service_proto_depIdxs = []int32{
 	32, // 40: qmtl.gateway.v1.ListHaltsRequest.covering:type_name -> qmtl.order.v1.HaltTarget
 	25, // 41: qmtl.gateway.v1.ListHaltsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
 	33, // 42: qmtl.gateway.v1.ListHaltsResponse.halts:type_name -> qmtl.order.v1.Halt
-	0,  // 43: qmtl.gateway.v1.OrderService.SetTargets:input_type -> qmtl.gateway.v1.SetTargetsRequest
-	2,  // 44: qmtl.gateway.v1.OrderService.SubmitOrders:input_type -> qmtl.gateway.v1.SubmitOrdersRequest
-	7,  // 45: qmtl.gateway.v1.OrderService.CancelOrders:input_type -> qmtl.gateway.v1.CancelOrdersRequest
-	10, // 46: qmtl.gateway.v1.OrderService.GetOrder:input_type -> qmtl.gateway.v1.GetOrderRequest
-	13, // 47: qmtl.gateway.v1.OrderService.ListOrders:input_type -> qmtl.gateway.v1.ListOrdersRequest
-	15, // 48: qmtl.gateway.v1.OrderService.WatchOrders:input_type -> qmtl.gateway.v1.WatchOrdersRequest
-	17, // 49: qmtl.gateway.v1.OrderService.Halt:input_type -> qmtl.gateway.v1.HaltRequest
-	19, // 50: qmtl.gateway.v1.OrderService.Resume:input_type -> qmtl.gateway.v1.ResumeRequest
-	21, // 51: qmtl.gateway.v1.OrderService.ListHalts:input_type -> qmtl.gateway.v1.ListHaltsRequest
-	1,  // 52: qmtl.gateway.v1.OrderService.SetTargets:output_type -> qmtl.gateway.v1.SetTargetsResponse
-	4,  // 53: qmtl.gateway.v1.OrderService.SubmitOrders:output_type -> qmtl.gateway.v1.SubmitOrdersResponse
-	9,  // 54: qmtl.gateway.v1.OrderService.CancelOrders:output_type -> qmtl.gateway.v1.CancelOrdersResponse
-	11, // 55: qmtl.gateway.v1.OrderService.GetOrder:output_type -> qmtl.gateway.v1.GetOrderResponse
-	14, // 56: qmtl.gateway.v1.OrderService.ListOrders:output_type -> qmtl.gateway.v1.ListOrdersResponse
-	16, // 57: qmtl.gateway.v1.OrderService.WatchOrders:output_type -> qmtl.gateway.v1.WatchOrdersResponse
-	18, // 58: qmtl.gateway.v1.OrderService.Halt:output_type -> qmtl.gateway.v1.HaltResponse
-	20, // 59: qmtl.gateway.v1.OrderService.Resume:output_type -> qmtl.gateway.v1.ResumeResponse
-	22, // 60: qmtl.gateway.v1.OrderService.ListHalts:output_type -> qmtl.gateway.v1.ListHaltsResponse
-	52, // [52:61] is the sub-list for method output_type
-	43, // [43:52] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	35, // 43: qmtl.gateway.v1.ListHaltsResponse.shut_worlds:type_name -> qmtl.order.v1.ShutWorld
+	0,  // 44: qmtl.gateway.v1.OrderService.SetTargets:input_type -> qmtl.gateway.v1.SetTargetsRequest
+	2,  // 45: qmtl.gateway.v1.OrderService.SubmitOrders:input_type -> qmtl.gateway.v1.SubmitOrdersRequest
+	7,  // 46: qmtl.gateway.v1.OrderService.CancelOrders:input_type -> qmtl.gateway.v1.CancelOrdersRequest
+	10, // 47: qmtl.gateway.v1.OrderService.GetOrder:input_type -> qmtl.gateway.v1.GetOrderRequest
+	13, // 48: qmtl.gateway.v1.OrderService.ListOrders:input_type -> qmtl.gateway.v1.ListOrdersRequest
+	15, // 49: qmtl.gateway.v1.OrderService.WatchOrders:input_type -> qmtl.gateway.v1.WatchOrdersRequest
+	17, // 50: qmtl.gateway.v1.OrderService.Halt:input_type -> qmtl.gateway.v1.HaltRequest
+	19, // 51: qmtl.gateway.v1.OrderService.Resume:input_type -> qmtl.gateway.v1.ResumeRequest
+	21, // 52: qmtl.gateway.v1.OrderService.ListHalts:input_type -> qmtl.gateway.v1.ListHaltsRequest
+	1,  // 53: qmtl.gateway.v1.OrderService.SetTargets:output_type -> qmtl.gateway.v1.SetTargetsResponse
+	4,  // 54: qmtl.gateway.v1.OrderService.SubmitOrders:output_type -> qmtl.gateway.v1.SubmitOrdersResponse
+	9,  // 55: qmtl.gateway.v1.OrderService.CancelOrders:output_type -> qmtl.gateway.v1.CancelOrdersResponse
+	11, // 56: qmtl.gateway.v1.OrderService.GetOrder:output_type -> qmtl.gateway.v1.GetOrderResponse
+	14, // 57: qmtl.gateway.v1.OrderService.ListOrders:output_type -> qmtl.gateway.v1.ListOrdersResponse
+	16, // 58: qmtl.gateway.v1.OrderService.WatchOrders:output_type -> qmtl.gateway.v1.WatchOrdersResponse
+	18, // 59: qmtl.gateway.v1.OrderService.Halt:output_type -> qmtl.gateway.v1.HaltResponse
+	20, // 60: qmtl.gateway.v1.OrderService.Resume:output_type -> qmtl.gateway.v1.ResumeResponse
+	22, // 61: qmtl.gateway.v1.OrderService.ListHalts:output_type -> qmtl.gateway.v1.ListHaltsResponse
+	53, // [53:62] is the sub-list for method output_type
+	44, // [44:53] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_gateway_v1_order_service_proto_init() }

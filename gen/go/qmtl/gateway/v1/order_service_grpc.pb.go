@@ -70,8 +70,9 @@ type OrderServiceClient interface {
 	// only Resume ends it. NOT_FOUND ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. While the store is down a
 	// target that is not known to the gateway is UNAVAILABLE STORE_UNAVAILABLE; `everything` always works.
 	Halt(ctx context.Context, in *HaltRequest, opts ...grpc.CallOption) (*HaltResponse, error)
-	// Ends one halt. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a retry whose first try
-	// was done.
+	// Ends one halt. That of a world also opens the world again after an order was written too late there; so does a call
+	// for a world that is shut for that alone. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a
+	// retry whose first try was done.
 	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
 	// Halts in force.
 	ListHalts(ctx context.Context, in *ListHaltsRequest, opts ...grpc.CallOption) (*ListHaltsResponse, error)
@@ -224,8 +225,9 @@ type OrderServiceServer interface {
 	// only Resume ends it. NOT_FOUND ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. While the store is down a
 	// target that is not known to the gateway is UNAVAILABLE STORE_UNAVAILABLE; `everything` always works.
 	Halt(context.Context, *HaltRequest) (*HaltResponse, error)
-	// Ends one halt. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a retry whose first try
-	// was done.
+	// Ends one halt. That of a world also opens the world again after an order was written too late there; so does a call
+	// for a world that is shut for that alone. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a
+	// retry whose first try was done.
 	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
 	// Halts in force.
 	ListHalts(context.Context, *ListHaltsRequest) (*ListHaltsResponse, error)

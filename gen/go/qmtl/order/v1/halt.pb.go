@@ -274,6 +274,81 @@ func (x *Halt) GetStored() bool {
 	return false
 }
 
+// A world in which no order of a strategy leaves, not even a reduction, because one was written after the order lease had
+// run out. That order is cancelled. Targets are kept, and caught up with after Resume of the world; a restart of the
+// gateway ends it, too.
+type ShutWorld struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// World.
+	WorldId string `protobuf:"bytes,1,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
+	// Account it trades on.
+	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// The order that was written too late, the first one.
+	ClientOrderId string `protobuf:"bytes,3,opt,name=client_order_id,json=clientOrderId,proto3" json:"client_order_id,omitempty"`
+	// Since when.
+	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShutWorld) Reset() {
+	*x = ShutWorld{}
+	mi := &file_qmtl_order_v1_halt_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShutWorld) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShutWorld) ProtoMessage() {}
+
+func (x *ShutWorld) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_order_v1_halt_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShutWorld.ProtoReflect.Descriptor instead.
+func (*ShutWorld) Descriptor() ([]byte, []int) {
+	return file_qmtl_order_v1_halt_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ShutWorld) GetWorldId() string {
+	if x != nil {
+		return x.WorldId
+	}
+	return ""
+}
+
+func (x *ShutWorld) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *ShutWorld) GetClientOrderId() string {
+	if x != nil {
+		return x.ClientOrderId
+	}
+	return ""
+}
+
+func (x *ShutWorld) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
 var File_qmtl_order_v1_halt_proto protoreflect.FileDescriptor
 
 const file_qmtl_order_v1_halt_proto_rawDesc = "" +
@@ -299,7 +374,14 @@ const file_qmtl_order_v1_halt_proto_rawDesc = "" +
 	"\tprincipal\x18\x04 \x01(\tR\tprincipal\x12;\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x16\n" +
-	"\x06stored\x18\x06 \x01(\bR\x06storedBG\n" +
+	"\x06stored\x18\x06 \x01(\bR\x06stored\"\xaa\x01\n" +
+	"\tShutWorld\x12\x19\n" +
+	"\bworld_id\x18\x01 \x01(\tR\aworldId\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x02 \x01(\tR\taccountId\x12&\n" +
+	"\x0fclient_order_id\x18\x03 \x01(\tR\rclientOrderId\x12;\n" +
+	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTimeBG\n" +
 	"\x10io.qmtl.order.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/order/v1;orderv1b\x06proto3"
 
 var (
@@ -314,22 +396,24 @@ func file_qmtl_order_v1_halt_proto_rawDescGZIP() []byte {
 	return file_qmtl_order_v1_halt_proto_rawDescData
 }
 
-var file_qmtl_order_v1_halt_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_qmtl_order_v1_halt_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_qmtl_order_v1_halt_proto_goTypes = []any{
 	(*Everything)(nil),            // 0: qmtl.order.v1.Everything
 	(*HaltTarget)(nil),            // 1: qmtl.order.v1.HaltTarget
 	(*Halt)(nil),                  // 2: qmtl.order.v1.Halt
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*ShutWorld)(nil),             // 3: qmtl.order.v1.ShutWorld
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
 }
 var file_qmtl_order_v1_halt_proto_depIdxs = []int32{
 	0, // 0: qmtl.order.v1.HaltTarget.everything:type_name -> qmtl.order.v1.Everything
 	1, // 1: qmtl.order.v1.Halt.target:type_name -> qmtl.order.v1.HaltTarget
-	3, // 2: qmtl.order.v1.Halt.create_time:type_name -> google.protobuf.Timestamp
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4, // 2: qmtl.order.v1.Halt.create_time:type_name -> google.protobuf.Timestamp
+	4, // 3: qmtl.order.v1.ShutWorld.create_time:type_name -> google.protobuf.Timestamp
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_order_v1_halt_proto_init() }
@@ -349,7 +433,7 @@ func file_qmtl_order_v1_halt_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_order_v1_halt_proto_rawDesc), len(file_qmtl_order_v1_halt_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

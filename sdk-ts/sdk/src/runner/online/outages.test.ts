@@ -242,6 +242,34 @@ describe("a run without a gateway", () => {
     expect(of("connected")).toHaveLength(2);
   });
 
+  test("is stopped within 5 s while the gateway is away and calls are not even refused", async () => {
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows + 2);
+    const connection = gateway.connection();
+    let isAway = false;
+    // Calls to a machine that is gone fail only once their time is over.
+    const never = (): Promise<never> => new Promise(() => {});
+    const { run, of } = await start({
+      connection: {
+        client: (service) =>
+          new Proxy(connection.client(service), {
+            get: (client, name) =>
+              isAway && name === "releaseLeases" ? never : Reflect.get(client, name),
+          }),
+      },
+    });
+    await waitUntil(() => gateway.runners.has("a"), "the run in the runner set");
+    gateway.setDown(true);
+    isAway = true;
+    await waitUntil(() => of("unreachable").length === 1, "the outage");
+
+    const begunMs = performance.now();
+    await run.stop();
+
+    expect(performance.now() - begunMs).toBeLessThan(6_000);
+    expect(of("stopped")).toHaveLength(1);
+  });
+
   test("Runner.shutdown takes a run that has ended, one that has failed, and none", async () => {
     const gateway = new FakeGateway();
     const ended = await start({ connection: gateway.connection() });

@@ -124,6 +124,10 @@ export function checkWorker(names: readonly string[]): void {
 
 /** How long a stop waits for the end of the last rows, milliseconds. */
 const stopWaitMs = 2_000;
+/** Longest wait for the answers to what a run gives back at its end while the platform is away, milliseconds. */
+const awayWaitMs = 4_000;
+/** How often a run that ends looks whether the platform is away, milliseconds. */
+const awayLookMs = 200;
 
 /** Strategies of one process in one world, from their submission to their end. */
 class HostedRun implements OngoingRun {
@@ -449,9 +453,22 @@ class HostedRun implements OngoingRun {
     this.stop().catch(() => {});
   }
 
-  #end(): Promise<void> {
+  async #end(): Promise<void> {
+    const ended = new AbortController();
+    await this.#endParts(this.#untilAway(ended.signal)).finally(() => ended.abort());
+  }
+
+  /** Resolves once the platform is away and has been asked for long enough to take back what the run holds. */
+  async #untilAway(ended: AbortSignal): Promise<void> {
+    for (let waitedMs = 0; !ended.aborted; waitedMs += awayLookMs) {
+      if (waitedMs >= awayWaitMs && this.#connection.now.state !== "connected") return;
+      await pause(this.#clock, awayLookMs, ended);
+    }
+  }
+
+  #endParts(away: Promise<void>): Promise<void> {
     const parts = this.#parts;
-    return endAll([
+    return endAll(away, [
       () => parts?.sender.stop(stopWaitMs),
       () => this.#stopping.abort(),
       () => parts?.sources.release(),
@@ -483,15 +500,16 @@ function errorFrom(error: unknown): Error {
 }
 
 /**
- * Ends parts one after the other, in this order; a step that fails does not prevent the others.
+ * Ends parts one after the other, in this order; a step that fails does not prevent the others. Once `away` resolves, no
+ * step is waited for any more.
  *
  * @throws the first failure, after the last step
  */
-async function endAll(steps: readonly (() => unknown)[]): Promise<void> {
+async function endAll(away: Promise<void>, steps: readonly (() => unknown)[]): Promise<void> {
   const failures: unknown[] = [];
   for (const step of steps) {
     try {
-      await step();
+      await Promise.race([step(), away]);
     } catch (failure) {
       failures.push(failure);
     }

@@ -36,23 +36,45 @@ test("an order written past its lease is cancelled, counted, and logged with wha
   expect(await bench.metrics.metricsText()).toContain(
     'order_late_total{account="paper",world="w1"} 1',
   );
+  expect(await bench.metrics.metricsText()).toContain('order_late_shut{world="w1"} 1');
   expect(bench.errors).toMatchObject([
     {
-      text: "order written too late: it is cancelled, and no order of a strategy leaves in its world, not even those that only reduce, until the gateway is started again, or everything is halted and resumed",
+      text: "order written too late: it is cancelled, and no order of a strategy leaves in its world, not even those that only reduce, until the world is resumed (`qmtl resume --world`) or the gateway is started again",
       fields: { account: "paper", world: "w1" },
     },
   ]);
 });
 
-test("after it targets are refused with the gate shut, not as halted, and the world is told to be shut", async () => {
-  const refused = await bench.end("A", 1, 0.5);
+test("after it targets are kept and make no order, with the gate shut, not as halted, and the world is told to be shut", async () => {
+  const [late] = await bench.list();
+  const kept = await bench.end("A", 1, 0.5);
 
-  expect(refused.results).toMatchObject([{ accepted: false, reason: "GATE_SHUT" }]);
+  expect(kept.results).toMatchObject([{ accepted: true, reason: "GATE_SHUT", clientOrderIds: [] }]);
   expect(await readStrategyState(bench.orders, bench.world, "w1", "A")).toMatchObject({
-    isShutByLateOrder: true,
+    shutWorld: { world: "w1", account: "paper", orderId: late?.id },
     halts: [],
   });
   expect(await bench.list()).toHaveLength(1);
+});
+
+test("after it a target of another session than the emitter, or under another fence, is not kept", async () => {
+  const stranger = await bench.end("A", 1, 0.5, { sessionId: "session-X" });
+  const behind = await bench.end("A", 1, 0.5, { fence: 77 });
+
+  expect(stranger.results).toMatchObject([{ accepted: false, reason: "NOT_EMITTER" }]);
+  expect(behind.results).toMatchObject([{ accepted: false, reason: "FENCE_STALE" }]);
+});
+
+test("no feed waits for what a gate refuses that stays shut until an operator opens it", async () => {
+  await bench.end("A", 1, 0.5);
+  await bench.end("A", 1, 0.5, { sessionId: "session-X" });
+  expect(bench.calls.slice(-2).map((call) => call.isRefusedForNow)).toEqual([false, false]);
+
+  await bench.halt({ scope: "world", target: "w1" });
+  await bench.resume({ scope: "world", target: "w1" });
+  await bench.armed();
+  await bench.end("A", 1, 0.5, { sessionId: "session-X" });
+  expect(bench.calls.at(-1)?.isRefusedForNow).toBe(true);
 });
 
 test("after it an order that only reduces does not leave either, with the gate shut and no halt named", async () => {
@@ -71,18 +93,25 @@ test("after it an order that only reduces does not leave either, with the gate s
   expect(await bench.accepted()).toEqual(before);
 });
 
-test("a halt of everything that is ended again lifts it, under a new lease; one of the world does not", async () => {
-  await bench.halt({ scope: "world", target: "w1" });
-  await bench.resume({ scope: "world", target: "w1" });
-  expect(bench.orders.gates.get("w1")?.isShutByLateOrder).toBe(true);
-
-  await bench.halt({ scope: "all", target: "" });
-  await bench.resume({ scope: "all", target: "" });
+test.each([
+  ["everything", { scope: "all", target: "" }],
+  ["the world", { scope: "world", target: "w1" }],
+] as const)("a halt of %s that is ended again lifts it, under a new lease", async (_, place) => {
+  await bench.halt(place);
+  await bench.resume(place);
   await bench.armed();
   const taken = await bench.end("A", 1, 0.5);
 
   expect(taken.results).toMatchObject([{ accepted: true, reason: "" }]);
   expect(bench.orders.gates.get("w1")?.isShutByLateOrder).toBe(false);
+  expect(await bench.metrics.metricsText()).toContain('order_late_shut{world="w1"} 0');
+});
+
+test("a halt of another place that is ended again does not lift it", async () => {
+  await bench.halt({ scope: "account", target: "paper" });
+  await bench.resume({ scope: "account", target: "paper" });
+
+  expect(bench.orders.gates.get("w1")?.isShutByLateOrder).toBe(true);
 });
 
 test("a gateway that is started again trades again", async () => {

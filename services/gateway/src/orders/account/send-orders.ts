@@ -191,11 +191,11 @@ function takeReply(
 
 /** Ends an order that was handed over. When it is late, which is logged, the caller cancels it. */
 function isLate(router: AccountRouter, { order, gate, permit }: LeavingOrder): boolean {
-  const late = permit !== undefined && (gate?.end(permit) ?? false);
+  const late = permit !== undefined && (gate?.end(permit, order.id) ?? false);
   if (!late) return false;
   router.deps.lateOrders.inc({ account: router.account, world: order.world });
   router.deps.logger.error(
-    "order written too late: it is cancelled, and no order of a strategy leaves in its world, not even those that only reduce, until the gateway is started again, or everything is halted and resumed",
+    "order written too late: it is cancelled, and no order of a strategy leaves in its world, not even those that only reduce, until the world is resumed (`qmtl resume --world`) or the gateway is started again",
     { order: order.id, account: router.account, world: order.world },
   );
   return true;

@@ -16,8 +16,8 @@ export interface WorldGate {
   /** The gate is open and this gateway holds a lease of it. */
   readonly isArmed: boolean;
   /**
-   * An order was written too late: no strategy's order leaves until a halt of everything has ended or the process is
-   * restarted.
+   * An order was written too late: no strategy's order leaves until the world is resumed, a halt of everything has
+   * ended or the process is restarted.
    */
   readonly isShutByLateOrder: boolean;
   /** Data time at which the gate last opened for this gateway, in epoch milliseconds; undefined while it is shut. */
@@ -34,12 +34,17 @@ export interface WorldGate {
   check(order: RouterGateOrder): GateRefusal | null;
   /** Reason none of a strategy's orders may leave, on any side; null when some may. */
   checkStrategy(order: Omit<RouterGateOrder, "side">): GateRefusal | null;
+  /**
+   * While an order that was written too late keeps the gate shut: reason a target may not be kept for the catch-up that
+   * follows; null when it may.
+   */
+  checkKept(order: Omit<RouterGateOrder, "side">): GateRefusal | null;
   /** Reason a strategy's order may not leave although it needs no open gate; null when it may. */
   checkSender(order: Omit<RouterGateOrder, "side" | "fence">): GateRefusal | null;
   /** Checks and counts an order as in flight until `end` or `giveUp`. */
   begin(order: RouterGateOrder): OrderPermit | GateRefusal;
   /** True when the order was written too late: the caller must cancel it, and the gate is shut. */
-  end(permit: OrderPermit): boolean;
+  end(permit: OrderPermit, orderId: string): boolean;
   /** An order that was begun is known not to have been written. */
   giveUp(): void;
 }

@@ -36,7 +36,13 @@ async function armed(emitMaxMs: number | undefined) {
     logger: silentLogger,
     leases: new RelayedLeases(world),
     dataClock: { dataNow: () => 0 },
-    events: { armed() {}, lapsed() {}, emitterLost() {}, snapshotWanted() {} },
+    events: {
+      armed() {},
+      lapsed() {},
+      emitterLost() {},
+      snapshotWanted() {},
+      lateOrderChanged() {},
+    },
   });
   const state = await world.ensure();
   gate.adopt(gateStateFrom(state), state.stateHash);
@@ -57,7 +63,7 @@ test.each([
       const permit = gate.begin(order);
       if (typeof permit === "string") throw new Error(permit);
       clocks.nowMs += pauseMs;
-      return [gate.end(permit), gate.lateWrites];
+      return [gate.end(permit, "q1"), gate.lateWrites];
     };
 
     expect(await lateAfter(pauseMsMax)).toEqual([false, 0]);

@@ -44,6 +44,13 @@ export interface RouterLeases {
   setStopped(stopped: boolean): void;
 }
 
+/** The order that was written too late and keeps a gate shut. */
+export interface LateOrder {
+  readonly orderId: string;
+  /** When it was found to be late, epoch milliseconds. */
+  readonly timeMs: number;
+}
+
 /** Receives changes of a gate. Implemented by `WorldRegistry`. */
 export interface GateEvents {
   /** It was shut, and is armed now. */
@@ -54,6 +61,8 @@ export interface GateEvents {
   emitterLost(worldId: string, strategyId: string): void;
   /** The gate cannot vouch for the state it applied: apply the latest one again. */
   snapshotWanted(worldId: string): void;
+  /** An order that was written too late keeps it shut, or does so no longer. */
+  lateOrderChanged(worldId: string, isShut: boolean): void;
 }
 
 /** The current time in a world's data. Implemented by `WorldRegistry`. */
@@ -96,6 +105,8 @@ export class RouterGate implements WorldGate {
   #leaseMs = leaseMsDefault;
   #isStopped = false;
   #wasArmed = false;
+  #lateOrder: LateOrder | undefined;
+  #wasShutByLateOrder = false;
   #isWorldGone = false;
   #opened: { readonly fence: number; readonly ms: number } | undefined;
   /** Strategy → its emitter as WorldService last reported it; while the gate is shut nobody becomes one. */
@@ -134,11 +145,16 @@ export class RouterGate implements WorldGate {
   }
 
   /**
-   * An order was written too late: no strategy's order leaves until a halt of everything has ended or the process is
-   * restarted.
+   * An order was written too late: no strategy's order leaves until the world is resumed, a halt of everything has
+   * ended or the process is restarted.
    */
   get isShutByLateOrder(): boolean {
     return this.#state.latched === "late_write";
+  }
+
+  /** The first order that was written too late since the gate was shut for it; undefined while it is not. */
+  get lateOrder(): LateOrder | undefined {
+    return this.isShutByLateOrder ? this.#lateOrder : undefined;
   }
 
   /** Emitter of a strategy as WorldService last reported it, while the gate has a lease. */
@@ -188,6 +204,13 @@ export class RouterGate implements WorldGate {
     this.#step(sessionStep(this.#state, { kind: "clear_latch" }, this.#ports));
   }
 
+  /** Ends a shut that is due to a late order; false when there is none. Orders leave again under the next lease. */
+  clearLateOrder(): boolean {
+    if (!this.isShutByLateOrder) return false;
+    this.#step(sessionStep(this.#state, { kind: "clear_latch" }, this.#ports));
+    return true;
+  }
+
   /** Reason an order may not leave, null when it may. */
   check(order: RouterGateOrder): GateRefusal | null {
     return checkRouterGateOrder(this.#state, order, this.#ports.readClocks());
@@ -198,8 +221,21 @@ export class RouterGate implements WorldGate {
    * off: a long side that is frozen or draining refuses both, so that no order reverses its position.
    */
   checkStrategy(order: Omit<RouterGateOrder, "side">): GateRefusal | null {
-    const long = this.check({ ...order, side: "long" });
-    return long === null || long !== "NOT_ACTIVE" ? long : this.check({ ...order, side: "short" });
+    return eitherSide((side) => this.check({ ...order, side }));
+  }
+
+  /**
+   * `checkStrategy`, as if no order had been written too late and the lease ran: whether a target of this sender may be
+   * kept for the catch-up.
+   */
+  checkKept(order: Omit<RouterGateOrder, "side">): GateRefusal | null {
+    const now = this.#ports.readClocks();
+    const lease = {
+      ...{ leaseId: "", fence: this.applied?.fence ?? 0, emitterFor: this.#lastEmitters },
+      ...{ sentAt: now, usableMs: 1, emitMaxMs: 0 },
+    };
+    const state = { ...this.#state, latched: null, lease };
+    return eitherSide((side) => checkRouterGateOrder(state, { ...order, side }, now));
   }
 
   /**
@@ -229,8 +265,11 @@ export class RouterGate implements WorldGate {
   }
 
   /** True when the order was written too late: the caller must cancel it, and the gate is shut. */
-  end(permit: OrderPermit): boolean {
+  end(permit: OrderPermit, orderId: string): boolean {
     const ended = endOrder(this.#state, permit, this.#ports.readClocks(), this.#ports);
+    const { clock } = this.#ports;
+    if (ended.isLate && !this.isShutByLateOrder)
+      this.#lateOrder = { orderId, timeMs: clock.nowMs() };
     this.#step(ended);
     return ended.isLate;
   }
@@ -321,6 +360,11 @@ export class RouterGate implements WorldGate {
   }
 
   #afterStep(): void {
+    const { isShutByLateOrder } = this;
+    if (isShutByLateOrder !== this.#wasShutByLateOrder) {
+      this.#wasShutByLateOrder = isShutByLateOrder;
+      this.#ports.events.lateOrderChanged(this.#ports.worldId, isShutByLateOrder);
+    }
     const isArmed = this.isArmed;
     if (isArmed) {
       this.#watchLapse();
@@ -372,4 +416,10 @@ export class RouterGate implements WorldGate {
       }
     }
   }
+}
+
+/** The refusal of both sides; the short side counts only where the long side is off. */
+function eitherSide(check: (side: "long" | "short") => GateRefusal | null): GateRefusal | null {
+  const long = check("long");
+  return long === "NOT_ACTIVE" ? check("short") : long;
 }

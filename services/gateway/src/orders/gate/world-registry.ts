@@ -3,7 +3,7 @@ import { uptime } from "node:os";
 import { blake3Hex } from "@qmtl/core/canonical";
 import type { ClockReading, GateState } from "@qmtl/core/gate";
 import { hasReason } from "@qmtl/sdk/rpc";
-import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
+import { type Clock, type GaugeMetric, type Logger, type Metrics, sleep } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
@@ -36,6 +36,7 @@ interface WorldRegistryPorts {
   readonly db: Db;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics: Metrics;
   readonly peer: WorldPeer;
   readonly gates: AppliedGates;
   readonly leases: RouterLeases;
@@ -62,11 +63,14 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
   readonly #staging = new Map<string, Promise<void>>();
   readonly #fences = new Map<string, number>();
   readonly #stopped = new AbortController();
+  readonly #lateGauge: GaugeMetric;
   #unsubscribe: () => void = () => {};
 
   constructor(ports: WorldRegistryPorts) {
     this.#ports = ports;
     this.#settings = new OrderWorlds(ports);
+    const help = "1 while an order written too late keeps the orders of a world's strategies back";
+    this.#lateGauge = ports.metrics.gauge("order_late_shut", help, ["world"]);
   }
 
   get worlds(): ReadonlyMap<string, OrderWorld> {
@@ -172,6 +176,13 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
     });
   }
 
+  lateOrderChanged(worldId: string, isShut: boolean): void {
+    this.#lateGauge.set(isShut ? 1 : 0, { world: worldId });
+    if (isShut) return;
+    const text = "orders of the world's strategies may leave again after an order written too late";
+    this.#ports.logger.info(text, { world: worldId });
+  }
+
   #isBehind(
     gate: RouterGate,
     claim: StatedClaim,
@@ -196,6 +207,7 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
     this.#ports.accounts.of(world.accountId);
     const gate = this.#newGate(worldId);
     this.gates.set(worldId, gate);
+    this.#lateGauge.set(0, { world: worldId });
     if (this.#ports.halts.isAllStopped) gate.halt();
     await this.#ports.gates.ensure(worldId).catch((failure: unknown) => {
       this.#ports.logger.warn("gate not loaded", { world: worldId, error: failure });

@@ -5,7 +5,7 @@ import type { ControlOutbox } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
 import { catchUp, type StatedTimes } from "../account/catch-up.ts";
-import type { RouterLeases } from "../gate/router-gate.ts";
+import type { LateOrder, RouterGate, RouterLeases } from "../gate/router-gate.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { HaltStore } from "../store/halt-store.ts";
 import {
@@ -13,6 +13,7 @@ import {
   type Halt,
   type HaltActions,
   type HaltCoverage,
+  type HaltSubject,
   type Halts,
   readHalts,
 } from "../store/halts.ts";
@@ -46,6 +47,20 @@ interface HaltOutcome {
   readonly halt: Halt;
   readonly cancelled: string[];
   readonly flattened: string[];
+}
+
+/** What came of an end of a halt. */
+interface ResumeOutcome {
+  /** Ids of the orders that caught up with the standing targets. */
+  readonly orders: readonly string[];
+  /** Worlds that an order written too late had shut until now. */
+  readonly reopened: readonly string[];
+}
+
+/** A world whose gate an order that was written too late keeps shut. */
+export interface ShutWorld extends LateOrder {
+  readonly world: string;
+  readonly account: string;
 }
 
 const nothing = { cancelled: [], flattened: [] };
@@ -323,8 +338,11 @@ export class HaltService {
     );
   }
 
-  /** Ends a halt and catches up with the standing targets; resolves to the ids of the orders that this made. */
-  async resume(halt: Halt, cause: HaltCause): Promise<string[]> {
+  /**
+   * Ends a halt, that of a world also a shut that is due to an order written too late there, and catches up with the
+   * standing targets.
+   */
+  async resume(halt: Halt, cause: HaltCause): Promise<ResumeOutcome> {
     const { db, halts } = this.#ports;
     const before = await lastOrderPosition(db);
     this.#changes += 1;
@@ -334,8 +352,9 @@ export class HaltService {
         this.#changes += 1;
       });
     halts.delete(halt);
+    const reopened = await this.#openAgain(halt);
     await this.#goOn(halt, cause, (tx) => this.#remove(tx, halt));
-    return rearmedAfter(db, before);
+    return { orders: await rearmedAfter(db, before), reopened };
   }
 
   /** What a halt held back goes on, and catches up with the standing targets. */
@@ -362,14 +381,73 @@ export class HaltService {
     outbox.poke();
   }
 
-  /** The halt to end. Throws HALT_NOT_FOUND, with the ids in force in the metadata. */
+  /** Whether a call to resume this means a world that is shut for an order written too late alone. */
+  isShutOnly(place: HaltCoverage): boolean {
+    return this.#ports.halts.at(place) === undefined && this.#lateGate(place) !== undefined;
+  }
+
+  /** `resume` for a world without a halt that an order written too late has shut. */
+  async reopen(place: HaltCoverage, { reason, principal }: HaltCause): Promise<ResumeOutcome> {
+    const { db, acks, outbox } = this.#ports;
+    const before = await lastOrderPosition(db);
+    const reopened = await this.#openAgain(place);
+    await Promise.all(
+      this.#accountsOf(place).map((router) =>
+        router.exclusive(async () => {
+          const booking = router.booking();
+          const { scope, target } = place;
+          const note = { haltId: "", scope, target, reason, principal };
+          booking.note("resume", router.journalPlace(target), note);
+          await router.commit(booking);
+          await catchUp(router, acks);
+        }),
+      ),
+    );
+    outbox.poke();
+    return { orders: await rearmedAfter(db, before), reopened };
+  }
+
+  /** Worlds that an order written too late has shut, of those with one of these accounts or names; by name. */
+  shutWorlds(subject?: Pick<HaltSubject, "account" | "world">): ShutWorld[] {
+    const { worlds } = this.#ports;
+    const all = [...worlds.gates].flatMap(([world, { lateOrder }]) => {
+      const account = worlds.worldOf(world)?.accountId ?? "";
+      return lateOrder === undefined ? [] : [{ world, account, ...lateOrder }];
+    });
+    const isNamed = ({ world, account }: ShutWorld) =>
+      subject === undefined ||
+      (subject.world === "" ? subject.account === account : subject.world === world);
+    return all.filter(isNamed).sort((a, b) => (a.world < b.world ? -1 : 1));
+  }
+
+  async #openAgain(place: HaltCoverage): Promise<string[]> {
+    const gate = this.#lateGate(place);
+    if (gate?.clearLateOrder() !== true) return [];
+    await gate.beat();
+    return [place.target];
+  }
+
+  #lateGate({ scope, target }: HaltCoverage): RouterGate | undefined {
+    const gate = scope === "world" ? this.#ports.worlds.gateOf(target) : undefined;
+    return gate?.isShutByLateOrder === true ? gate : undefined;
+  }
+
+  /**
+   * The halt to end. Throws HALT_NOT_FOUND, with the ids in force in the metadata, and in the message the worlds that an
+   * order written too late has shut.
+   */
   find(which: HaltCoverage | { readonly haltId: string }): Halt {
     const halts = this.#ports.halts;
     const found = "haltId" in which ? halts.byId(which.haltId) : halts.at(which);
     if (found !== undefined) return found;
     const inForce = halts.list().map(({ haltId }) => haltId);
     const named = "haltId" in which ? which.haltId : `${which.scope} ${which.target}`.trim();
-    throw new QmtlError("HALT_NOT_FOUND", `no halt ${named} is in force`, {
+    const shut = this.shutWorlds().map(({ world }) => world);
+    const hint =
+      shut.length === 0
+        ? ""
+        : `; an order written too late has shut ${shut.join(", ")}: resume each of them by its name`;
+    throw new QmtlError("HALT_NOT_FOUND", `no halt ${named} is in force${hint}`, {
       metadata: { halt_ids: inForce.join(",") },
     });
   }

@@ -53,7 +53,7 @@ export interface TargetsTurn {
  * order of the calls. They are taken by world, strategy and instrument. The router keeps the latest target per strategy
  * and instrument. A target is refused when it is under another fence, from another session than the strategy's emitter,
  * above the weight that its submission declares, of an older bucket, or older than `max_lag`. While a halt covers a
- * strategy, its target is kept and no order is made.
+ * strategy, its target is kept and no order is made; the same while an order written too late keeps the gate shut.
  * The targets of one call are sized with the capital that a strategy has at the marks of their bucket, and those that
  * reduce what is held are taken first. One with a drift is sized again if its held weight has strayed further; while a
  * halt keeps it from acting that waits until it is stated again.
@@ -138,6 +138,8 @@ interface TargetDecision extends TargetInput {
   readonly act: boolean;
   readonly capital: number;
   readonly halts: readonly Halt[];
+  /** An order written too late keeps its gate shut. */
+  readonly isShut: boolean;
 }
 
 /**
@@ -179,18 +181,20 @@ function decide(
   const mark = router.market.closeAt(instrument, bucket);
   if (mark === undefined) return "MARK_INVALID";
   const halts = router.deps.halts.allCovering({ account: router.account, ...id });
-  const weight = router.deps.worlds.gateOf(world.worldId)?.weightOf(strategy, target.value) ?? 0;
+  const gate = router.deps.worlds.gateOf(world.worldId);
+  const isShut = gate?.isShutByLateOrder === true;
+  const weight = gate?.weightOf(strategy, target.value) ?? 0;
   const value = target.value * weight;
   const notionalMin = router.notionalMinOf(instrument);
   const capital = router.core.capital(world.worldId, strategy, (held) =>
     router.market.closeAt(held, bucket),
   );
-  const act = halts.length === 0;
+  const act = halts.length === 0 && !isShut;
   const isSame = drift !== 0 && router.core.book(id)?.target?.value === value;
   const resize = act && isSame && router.core.hasStrayed(id, mark, capital);
   return {
     ...id,
-    ...{ at, place, value, bucket, mark, capital, act, halts },
+    ...{ at, place, value, bucket, mark, capital, act, halts, isShut },
     ...(notionalMin === undefined ? {} : { notionalMin }),
     ...(sizedRow === undefined ? {} : { sizedRow }),
     ...(drift === undefined ? {} : { drift }),
@@ -205,7 +209,7 @@ function takeOne(
   booking: Booking,
   openShare: number,
 ): TargetVerdict {
-  const { at: _, place, halts, ...input } = decision;
+  const { at: _, place, halts, isShut, ...input } = decision;
   const { strategy } = input;
   const stated = targets[place]!;
   if (isStanding(router, input)) return { accepted: true, reason: "", orders: [] };
@@ -232,6 +236,7 @@ function takeOne(
   if (halts.length > 0) {
     return { accepted: true, reason: "HALTED", orders, haltIds: halts.map(({ haltId }) => haltId) };
   }
+  if (isShut) return { accepted: true, reason: "GATE_SHUT", orders };
   if (refused !== undefined) {
     const reason = refusalReason(refused.reason);
     if (reason !== "REDUCED_TO_BUYING_POWER") return { accepted: true, reason, orders };
@@ -247,7 +252,7 @@ function takeOne(
  */
 function isStanding(
   { core }: AccountRouter,
-  input: Omit<TargetDecision, "at" | "place" | "halts">,
+  input: Omit<TargetDecision, "at" | "place" | "halts" | "isShut">,
 ) {
   const { value, drift, sizedRow = -1, notionalMin = 0, act, resize = false } = input;
   const standing = core.book(input)?.target;
@@ -275,9 +280,11 @@ function refuse(
     strategy,
   });
   const refusal = gate.checkStrategy({ strategyId: strategy, ...claim });
-  // A halt latches the gate; the target is kept all the same, for the catch-up.
-  const isLatched = refusal === "HALTED" && halt !== undefined;
-  if (refusal !== null && !isLatched) return reasonOfRefusal[refusal];
+  // A halt, or a late order, latches the gate; the target is kept all the same, for the catch-up.
+  const isHalted = refusal === "HALTED" && halt !== undefined;
+  const kept =
+    refusal === "LATE_WRITE" ? gate.checkKept({ strategyId: strategy, ...claim }) : refusal;
+  if (kept !== null && !isHalted) return reasonOfRefusal[kept];
   if (router.core.isRuined) return "ACCOUNT_RUINED";
   if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";
   const weightMax = bounds.get(strategy)?.get(instrument);

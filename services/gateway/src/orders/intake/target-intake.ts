@@ -55,7 +55,8 @@ export interface TakenTargets {
 
 /**
  * Refusals of a gate that is behind another one; a runner states such targets again (`TargetResend`). Not that of a gate
- * without a lease: WorldService may be away for long, and meanwhile feeds go on without orders.
+ * without a lease, nor of one that an order written too late keeps shut: that may last, and meanwhile feeds go on
+ * without orders.
  */
 const refusedForNow: ReadonlySet<string> = new Set([
   "GATE_SHUT",
@@ -70,6 +71,8 @@ class EndingCall implements SliceCall {
   readonly call: TargetsCall;
   readonly sessionId: string;
   verdicts: readonly TargetVerdict[] = [];
+  /** Its gate stays shut until an operator opens it. */
+  isShut = false;
 
   constructor(call: TargetsCall, sessionId: string) {
     this.call = call;
@@ -97,7 +100,8 @@ class EndingCall implements SliceCall {
   }
 
   get isRefusedForNow(): boolean {
-    return this.isArmed && this.verdicts.some(({ reason }) => refusedForNow.has(reason));
+    if (!this.isArmed || this.isShut) return false;
+    return this.verdicts.some(({ accepted, reason }) => !accepted && refusedForNow.has(reason));
   }
 
   refuse(reason: string): void {
@@ -229,6 +233,7 @@ export class TargetIntake {
     verdicts: readonly TargetVerdict[] | undefined,
   ): void {
     ending.verdicts = verdicts ?? [];
+    ending.isShut = this.#ports.worlds.gateOf(ending.worldId)?.isShutByLateOrder === true;
     this.#restate(ending.call, router);
   }
 
@@ -258,12 +263,15 @@ export class TargetIntake {
   #restate(call: TargetsCall, router: AccountRouter): void {
     const { worlds, acks } = this.#ports;
     const gate = worlds.gates.get(call.world);
+    // A gate that a late order shut has no lease; its strategies' targets are kept all the same.
+    const emitterOf = (strategy: string) =>
+      gate?.isShutByLateOrder === true ? gate.lastEmitterOf(strategy) : gate?.emitterOf(strategy);
     for (const { source, row } of call.ends) {
       const edge = router.market.lastRow(source);
       if (edge === undefined || row > edge.row) continue;
       for (const strategy of call.strategies) {
         acks.heard(call.world, strategy, edge.bucket);
-        if (gate?.emitterOf(strategy) === call.claim.sessionId) {
+        if (emitterOf(strategy) === call.claim.sessionId) {
           acks.restated(call.world, strategy, edge.bucket);
         }
       }

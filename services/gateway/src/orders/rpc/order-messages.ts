@@ -1,6 +1,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { HaltSchema, HaltTarget } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
+import type {
+  HaltSchema,
+  HaltTarget,
+  ShutWorldSchema,
+} from "@qmtl/contracts/qmtl/order/v1/halt_pb";
 import {
   type OrderSchema,
   OrderType,
@@ -11,6 +15,7 @@ import {
 import { Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { type InstrumentSpec, quantityFromLots } from "@qmtl/core/execution";
 import { reasonToProto } from "@qmtl/sdk/rpc";
+import type { ShutWorld } from "../intake/halt-service.ts";
 import type { OrderPath } from "../order-path.ts";
 import type { Halt, HaltCoverage } from "../store/halts.ts";
 import type { StoredOrder } from "../store/order-table.ts";
@@ -134,6 +139,16 @@ function haltTargetToProto({
 }
 
 /** A halt on the wire. */
+export function shutWorldToProto({
+  world,
+  account,
+  orderId,
+  timeMs,
+}: ShutWorld): MessageInitShape<typeof ShutWorldSchema> {
+  const createTime = timestampFromMs(timeMs);
+  return { worldId: world, accountId: account, clientOrderId: orderId, createTime };
+}
+
 export function haltToProto(halt: Halt, stored: boolean): MessageInitShape<typeof HaltSchema> {
   return {
     haltId: halt.haltId,

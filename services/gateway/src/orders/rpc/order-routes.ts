@@ -3,6 +3,7 @@ import type { DurationSchema } from "@bufbuild/protobuf/wkt";
 import {
   type CancelOrdersRequest,
   type OrderFilter as FilterMessage,
+  type ListHaltsRequest,
   OrderService,
   type ResumeRequest,
   type SetTargetsRequest,
@@ -26,7 +27,7 @@ import {
 import { waitingTime } from "../../waiting-time.ts";
 import type { CancelScope } from "../account/cancel-orders.ts";
 import type { OrderPath } from "../order-path.ts";
-import type { HaltCoverage, HaltSubject } from "../store/halts.ts";
+import type { Halt, HaltCoverage, HaltSubject } from "../store/halts.ts";
 import {
   listOrders,
   type OrderFilter,
@@ -34,7 +35,13 @@ import {
   type StoredOrder,
 } from "../store/order-table.ts";
 import { namingField } from "./naming-field.ts";
-import { haltPlaceFrom, haltToProto, instrumentsOf, orderMessage } from "./order-messages.ts";
+import {
+  haltPlaceFrom,
+  haltToProto,
+  instrumentsOf,
+  orderMessage,
+  shutWorldToProto,
+} from "./order-messages.ts";
 import { directAnswer, directCallFrom, targetsAnswer, targetsCallFrom } from "./runner-calls.ts";
 import { watchOrders } from "./watch-orders.ts";
 
@@ -51,9 +58,6 @@ export function orderRoutes(orders: OrderPath): ServedService {
 export function orderHandlers(orders: OrderPath) {
   const { clock, db } = orders;
   const toProto = (order: StoredOrder) => orderMessage(instrumentsOf(orders, order), order);
-  const haltMessage = (halt: ReturnType<typeof orders.halts.list>[number]) =>
-    haltToProto(halt, orders.halts.isStored(halt.haltId));
-  const inForce = () => orders.halts.list().slice(0, haltsListedMax).map(haltMessage);
   return {
     async setTargets(request, context) {
       return setTargets(orders, request, sessionOf(context), waitingTime(context.timeoutMs));
@@ -99,40 +103,15 @@ export function orderHandlers(orders: OrderPath) {
         orders.halting.halt(place, { cancel, flatten }, cause),
       );
       return {
-        halt: haltMessage(done.halt),
-        inForce: inForce(),
+        halt: haltMessage(orders, done.halt),
+        inForce: inForce(orders),
         cancelled: done.cancelled,
         flattened: done.flattened,
         elapsed: durationToProto(clock.monotonicMs() - startMs),
       };
     },
-    async resume({ which, reason }, context) {
-      const field = which.case === "haltId" ? "halt_id" : "target";
-      const halt = await namingField(field, () => orders.halting.find(whichHalt(which)));
-      const cause = { reason, principal: context.principal.name };
-      const clientOrderIds = await orders.halting.resume(halt, cause);
-      return { halt: haltToProto(halt, true), inForce: inForce(), clientOrderIds };
-    },
-    async listHalts({ covering, pageSize, pageToken }) {
-      const subject = covering === undefined ? undefined : await subjectOf(orders, covering);
-      const filters = {
-        method: "OrderService.ListHalts",
-        subject: subject === undefined ? "" : JSON.stringify(subject),
-      };
-      const nowMs = clock.nowMs();
-      const after = readPageToken(pageToken, filters, ["number", "string"], nowMs);
-      const size = pageSizeOf(pageSize);
-      const halts = (
-        subject === undefined ? orders.halts.list() : orders.halts.allCovering(subject)
-      ).filter(({ timeMs, haltId }) => {
-        if (after === undefined) return true;
-        return timeMs > after[0] || (timeMs === after[0] && haltId > after[1]);
-      });
-      const { page, nextPageToken } = cutPage(halts, size, ({ timeMs, haltId }) =>
-        makePageToken(filters, [timeMs, haltId], nowMs),
-      );
-      return { halts: page.map(haltMessage), nextPageToken };
-    },
+    resume: (request, context) => resume(orders, request, context),
+    listHalts: (request) => listHalts(orders, request),
   } satisfies Handlers<typeof OrderService>;
 }
 
@@ -156,6 +135,66 @@ export async function submitOrders(
 ): Promise<MessageInitShape<typeof SubmitOrdersResponseSchema>> {
   const call = directCallFrom(request, session);
   return directAnswer(await orders.directOrders.submit(call, session, waitMs));
+}
+
+async function resume(
+  orders: OrderPath,
+  { which, reason }: ResumeRequest,
+  { principal }: Pick<CallContext, "principal">,
+): Promise<MessageInitShape<typeof OrderService.method.resume.output>> {
+  const { halting } = orders;
+  const cause = { reason, principal: principal.name };
+  const place = whichHalt(which);
+  if ("scope" in place && halting.isShutOnly(place))
+    return { ...resumedFrom(await halting.reopen(place, cause)), inForce: inForce(orders) };
+  const field = which.case === "haltId" ? "halt_id" : "target";
+  const halt = await namingField(field, () => halting.find(place));
+  const resumed = resumedFrom(await halting.resume(halt, cause));
+  return { halt: haltToProto(halt, true), inForce: inForce(orders), ...resumed };
+}
+
+async function listHalts(
+  orders: OrderPath,
+  { covering, pageSize, pageToken }: ListHaltsRequest,
+): Promise<MessageInitShape<typeof OrderService.method.listHalts.output>> {
+  const subject = covering === undefined ? undefined : await subjectOf(orders, covering);
+  const filters = {
+    method: "OrderService.ListHalts",
+    subject: subject === undefined ? "" : JSON.stringify(subject),
+  };
+  const nowMs = orders.clock.nowMs();
+  const after = readPageToken(pageToken, filters, ["number", "string"], nowMs);
+  const size = pageSizeOf(pageSize);
+  const halts = (
+    subject === undefined ? orders.halts.list() : orders.halts.allCovering(subject)
+  ).filter(({ timeMs, haltId }) => {
+    if (after === undefined) return true;
+    return timeMs > after[0] || (timeMs === after[0] && haltId > after[1]);
+  });
+  const { page, nextPageToken } = cutPage(halts, size, ({ timeMs, haltId }) =>
+    makePageToken(filters, [timeMs, haltId], nowMs),
+  );
+  const shut = after === undefined ? orders.halting.shutWorlds(subject) : [];
+  return {
+    halts: page.map((halt) => haltMessage(orders, halt)),
+    nextPageToken,
+    shutWorlds: shut.slice(0, haltsListedMax).map(shutWorldToProto),
+  };
+}
+
+function inForce(orders: OrderPath) {
+  return orders.halts
+    .list()
+    .slice(0, haltsListedMax)
+    .map((halt) => haltMessage(orders, halt));
+}
+
+function haltMessage({ halts }: OrderPath, halt: Halt) {
+  return haltToProto(halt, halts.isStored(halt.haltId));
+}
+
+function resumedFrom({ orders, reopened }: Awaited<ReturnType<OrderPath["halting"]["resume"]>>) {
+  return { clientOrderIds: [...orders], reopenedWorldIds: [...reopened] };
 }
 
 /** A measured span on the wire, to the microsecond. */

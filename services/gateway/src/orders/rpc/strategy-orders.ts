@@ -3,7 +3,7 @@ import type { WorldPeer } from "../gate/world-peer.ts";
 import type { OrderPath } from "../order-path.ts";
 import { readStrategyState } from "../strategy-state.ts";
 import { decimalOf } from "./order-decimal.ts";
-import { haltToProto } from "./order-messages.ts";
+import { haltToProto, shutWorldToProto } from "./order-messages.ts";
 
 /** The part of an ExplainStrategy response that is about orders. */
 export class StrategyOrderReader implements StrategyOrders {
@@ -17,13 +17,16 @@ export class StrategyOrderReader implements StrategyOrders {
 
   async read(worldId: string, strategyId: string): Promise<ExplainedOrders> {
     const state = await readStrategyState(this.#orders, this.#peer, worldId, strategyId);
-    const { halts, emitterSessionId, tier, capital, wantedOrders, sentOrders, signalGaps } = state;
+    const { halts, emitterSessionId, tier, capital, wantedOrders, sentOrders } = state;
+    const { signalGaps, shutWorld } = state;
     return {
       ...state,
+      isShutByLateOrder: shutWorld !== undefined,
       fields: {
         halts: halts.map((halt) => haltToProto(halt, halt.stored)),
         emitterSessionId,
         tier,
+        ...(shutWorld === undefined ? {} : { shutWorld: shutWorldToProto(shutWorld) }),
         ...(capital === undefined ? {} : { capital: decimalOf(capital) }),
         wantedOrders: BigInt(wantedOrders),
         sentOrders: BigInt(sentOrders),

@@ -108,6 +108,8 @@ export interface BenchOptions {
 export class OrderBench {
   readonly world: FakeWorld;
   readonly ended: string[] = [];
+  /** Calls that ended a row, in the order they were taken. */
+  readonly calls: SliceCall[] = [];
   /** Warnings that were logged. */
   readonly warnings: string[] = [];
   readonly errors: { readonly text: string; readonly fields: LogFields }[] = [];
@@ -360,7 +362,8 @@ export class OrderBench {
 
   /** Ends the halt with this coverage; resolves to the ids of the catch-up orders. */
   async resume(place: HaltCoverage): Promise<string[]> {
-    return this.orders.halting.resume(this.orders.halting.find(place), cause);
+    const { orders } = await this.orders.halting.resume(this.orders.halting.find(place), cause);
+    return [...orders];
   }
 
   lots(strategy: string): number {
@@ -445,6 +448,7 @@ export class OrderBench {
         end: async (call) => {
           // Calls that come together are of one slice.
           this.#together.push(call);
+          this.calls.push(call);
           this.#taking ??= new Promise((resolve) => setImmediate(resolve)).then(() => {
             this.#taking = undefined;
             return this.orders.takeSlice(this.#together.splice(0), this.goesOn);

@@ -540,6 +540,7 @@ class ExplainStrategyResponse(_message.Message):
     SUMMARY_FIELD_NUMBER: _builtins.int
     SIGNAL_GAPS_FIELD_NUMBER: _builtins.int
     WAITS_FOR_SOURCES_FIELD_NUMBER: _builtins.int
+    SHUT_WORLD_FIELD_NUMBER: _builtins.int
     effective_mode: _execution_pb2.EffectiveMode.ValueType
     """Mode in force."""
     execution_domain: _execution_pb2.ExecutionDomain.ValueType
@@ -594,6 +595,10 @@ class ExplainStrategyResponse(_message.Message):
         publishes them, no strategy of the world gets a further row until one that reads them is run.
         """
 
+    @_builtins.property
+    def shut_world(self) -> _halt_pb2.ShutWorld:
+        """Its world, if an order written too late has shut it. Absent: it is not."""
+
     def __init__(
         self,
         *,
@@ -614,10 +619,11 @@ class ExplainStrategyResponse(_message.Message):
         summary: _builtins.str = ...,
         signal_gaps: _abc.Iterable[_target_pb2.SignalGap] | None = ...,
         waits_for_sources: _abc.Iterable[_builtins.str] | None = ...,
+        shut_world: _halt_pb2.ShutWorld | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["capital", b"capital", "schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capital", b"capital", "schema_version", b"schema_version", "shut_world", b"shut_world"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capital", b"capital", "effective_mode", b"effective_mode", "emitter_session_id", b"emitter_session_id", "evaluation_id", b"evaluation_id", "execution_domain", b"execution_domain", "gate", b"gate", "halts", b"halts", "holds", b"holds", "rules", b"rules", "schema_version", b"schema_version", "sent_orders", b"sent_orders", "signal_gaps", b"signal_gaps", "summary", b"summary", "terms", b"terms", "tier", b"tier", "waits_for_sources", b"waits_for_sources", "wanted_orders", b"wanted_orders"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capital", b"capital", "effective_mode", b"effective_mode", "emitter_session_id", b"emitter_session_id", "evaluation_id", b"evaluation_id", "execution_domain", b"execution_domain", "gate", b"gate", "halts", b"halts", "holds", b"holds", "rules", b"rules", "schema_version", b"schema_version", "sent_orders", b"sent_orders", "shut_world", b"shut_world", "signal_gaps", b"signal_gaps", "summary", b"summary", "terms", b"terms", "tier", b"tier", "waits_for_sources", b"waits_for_sources", "wanted_orders", b"wanted_orders"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

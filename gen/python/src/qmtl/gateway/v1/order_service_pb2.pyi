@@ -760,13 +760,14 @@ class ResumeResponse(_message.Message):
     HALT_FIELD_NUMBER: _builtins.int
     IN_FORCE_FIELD_NUMBER: _builtins.int
     CLIENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
+    REOPENED_WORLD_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
         """Version of this message, and what the server supports."""
 
     @_builtins.property
     def halt(self) -> _halt_pb2.Halt:
-        """The halt that ended."""
+        """The halt that ended. Absent: there was none, but an order written too late had shut the world."""
 
     @_builtins.property
     def in_force(self) -> _containers.RepeatedCompositeFieldContainer[_halt_pb2.Halt]:
@@ -776,6 +777,10 @@ class ResumeResponse(_message.Message):
     def client_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Orders sent at once to catch up with the targets."""
 
+    @_builtins.property
+    def reopened_world_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Worlds that an order written too late had shut, and that the call opened."""
+
     def __init__(
         self,
         *,
@@ -783,10 +788,11 @@ class ResumeResponse(_message.Message):
         halt: _halt_pb2.Halt | None = ...,
         in_force: _abc.Iterable[_halt_pb2.Halt] | None = ...,
         client_order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        reopened_world_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["halt", b"halt", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_ids", b"client_order_ids", "halt", b"halt", "in_force", b"in_force", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_ids", b"client_order_ids", "halt", b"halt", "in_force", b"in_force", "reopened_world_ids", b"reopened_world_ids", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -839,6 +845,7 @@ class ListHaltsResponse(_message.Message):
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     HALTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SHUT_WORLDS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty at the end."""
     @_builtins.property
@@ -849,16 +856,23 @@ class ListHaltsResponse(_message.Message):
     def halts(self) -> _containers.RepeatedCompositeFieldContainer[_halt_pb2.Halt]:
         """The halts."""
 
+    @_builtins.property
+    def shut_worlds(self) -> _containers.RepeatedCompositeFieldContainer[_halt_pb2.ShutWorld]:
+        """Worlds that an order written too late has shut, as far as `covering` names them or their accounts. With the first
+        page only; at most 1,000.
+        """
+
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
         halts: _abc.Iterable[_halt_pb2.Halt] | None = ...,
         next_page_token: _builtins.str = ...,
+        shut_worlds: _abc.Iterable[_halt_pb2.ShutWorld] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["halts", b"halts", "next_page_token", b"next_page_token", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["halts", b"halts", "next_page_token", b"next_page_token", "schema_version", b"schema_version", "shut_worlds", b"shut_worlds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -168,8 +168,9 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Resume(self, request, context):
-        """Ends one halt. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a retry whose first try
-        was done.
+        """Ends one halt. That of a world also opens the world again after an order was written too late there; so does a call
+        for a world that is shut for that alone. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a
+        retry whose first try was done.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -73,8 +73,9 @@ class OrderServiceStub:
     target that is not known to the gateway is UNAVAILABLE STORE_UNAVAILABLE; `everything` always works.
     """
     Resume: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ResumeRequest, _order_service_pb2.ResumeResponse]
-    """Ends one halt. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a retry whose first try
-    was done.
+    """Ends one halt. That of a world also opens the world again after an order was written too late there; so does a call
+    for a world that is shut for that alone. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a
+    retry whose first try was done.
     """
     ListHalts: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListHaltsRequest, _order_service_pb2.ListHaltsResponse]
     """Halts in force."""
@@ -124,8 +125,9 @@ class OrderServiceAsyncStub(OrderServiceStub):
     target that is not known to the gateway is UNAVAILABLE STORE_UNAVAILABLE; `everything` always works.
     """
     Resume: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ResumeRequest, _order_service_pb2.ResumeResponse]  # type: ignore[assignment]
-    """Ends one halt. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a retry whose first try
-    was done.
+    """Ends one halt. That of a world also opens the world again after an order was written too late there; so does a call
+    for a world that is shut for that alone. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a
+    retry whose first try was done.
     """
     ListHalts: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListHaltsRequest, _order_service_pb2.ListHaltsResponse]  # type: ignore[assignment]
     """Halts in force."""
@@ -220,8 +222,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.ResumeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.ResumeResponse, _abc.Awaitable[_order_service_pb2.ResumeResponse]]:
-        """Ends one halt. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a retry whose first try
-        was done.
+        """Ends one halt. That of a world also opens the world again after an order was written too late there; so does a call
+        for a world that is shut for that alone. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a
+        retry whose first try was done.
         """
 
     @_abc_1.abstractmethod

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18qmtl/order/v1/halt.proto\x12\rqmtl.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0c\n\nEverything\"\xdc\x01\n\nHaltTarget\x12;\n\neverything\x18\x01 \x01(\x0b\x32\x19.qmtl.order.v1.EverythingH\x00R\neverything\x12*\n\naccount_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x00R\taccountId\x12&\n\x08world_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x00R\x07worldId\x12,\n\x0bstrategy_id\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x00R\nstrategyIdB\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\xdd\x01\n\x04Halt\x12\x17\n\x07halt_id\x18\x01 \x01(\tR\x06haltId\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x19.qmtl.order.v1.HaltTargetR\x06target\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1c\n\tprincipal\x18\x04 \x01(\tR\tprincipal\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x16\n\x06stored\x18\x06 \x01(\x08R\x06storedBG\n\x10io.qmtl.order.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/order/v1;orderv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18qmtl/order/v1/halt.proto\x12\rqmtl.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0c\n\nEverything\"\xdc\x01\n\nHaltTarget\x12;\n\neverything\x18\x01 \x01(\x0b\x32\x19.qmtl.order.v1.EverythingH\x00R\neverything\x12*\n\naccount_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x00R\taccountId\x12&\n\x08world_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x00R\x07worldId\x12,\n\x0bstrategy_id\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64H\x00R\nstrategyIdB\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\xdd\x01\n\x04Halt\x12\x17\n\x07halt_id\x18\x01 \x01(\tR\x06haltId\x12\x31\n\x06target\x18\x02 \x01(\x0b\x32\x19.qmtl.order.v1.HaltTargetR\x06target\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1c\n\tprincipal\x18\x04 \x01(\tR\tprincipal\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x16\n\x06stored\x18\x06 \x01(\x08R\x06stored\"\xaa\x01\n\tShutWorld\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12&\n\x0f\x63lient_order_id\x18\x03 \x01(\tR\rclientOrderId\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTimeBG\n\x10io.qmtl.order.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/order/v1;orderv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,4 +48,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HALTTARGET']._serialized_end=340
   _globals['_HALT']._serialized_start=343
   _globals['_HALT']._serialized_end=564
+  _globals['_SHUTWORLD']._serialized_start=567
+  _globals['_SHUTWORLD']._serialized_end=737
 # @@protoc_insertion_point(module_scope)

@@ -121,3 +121,42 @@ class Halt(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Halt: _TypeAlias = Halt  # noqa: Y015
+
+@_typing.final
+class ShutWorld(_message.Message):
+    """A world in which no order of a strategy leaves, not even a reduction, because one was written after the order lease had
+    run out. That order is cancelled. Targets are kept, and caught up with after Resume of the world; a restart of the
+    gateway ends it, too.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORLD_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    world_id: _builtins.str
+    """World."""
+    account_id: _builtins.str
+    """Account it trades on."""
+    client_order_id: _builtins.str
+    """The order that was written too late, the first one."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    def __init__(
+        self,
+        *,
+        world_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        client_order_id: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "create_time", b"create_time", "world_id", b"world_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShutWorld: _TypeAlias = ShutWorld  # noqa: Y015

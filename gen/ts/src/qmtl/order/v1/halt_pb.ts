@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/order/v1/halt.proto.
  */
 export const file_qmtl_order_v1_halt: GenFile = /*@__PURE__*/
-  fileDesc("ChhxbXRsL29yZGVyL3YxL2hhbHQucHJvdG8SDXFtdGwub3JkZXIudjEiDAoKRXZlcnl0aGluZyKwAQoKSGFsdFRhcmdldBIvCgpldmVyeXRoaW5nGAEgASgLMhkucW10bC5vcmRlci52MS5FdmVyeXRoaW5nSAASHwoKYWNjb3VudF9pZBgCIAEoCUIJukgGcgQQARhkSAASHQoId29ybGRfaWQYAyABKAlCCbpIBnIEEAEYZEgAEiAKC3N0cmF0ZWd5X2lkGAQgASgJQgm6SAZyBBABGGRIAEIPCgZ0YXJnZXQSBbpIAggBIqYBCgRIYWx0Eg8KB2hhbHRfaWQYASABKAkSKQoGdGFyZ2V0GAIgASgLMhkucW10bC5vcmRlci52MS5IYWx0VGFyZ2V0Eg4KBnJlYXNvbhgDIAEoCRIRCglwcmluY2lwYWwYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnN0b3JlZBgGIAEoCEJHChBpby5xbXRsLm9yZGVyLnYxUAFaMWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL29yZGVyL3YxO29yZGVydjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("ChhxbXRsL29yZGVyL3YxL2hhbHQucHJvdG8SDXFtdGwub3JkZXIudjEiDAoKRXZlcnl0aGluZyKwAQoKSGFsdFRhcmdldBIvCgpldmVyeXRoaW5nGAEgASgLMhkucW10bC5vcmRlci52MS5FdmVyeXRoaW5nSAASHwoKYWNjb3VudF9pZBgCIAEoCUIJukgGcgQQARhkSAASHQoId29ybGRfaWQYAyABKAlCCbpIBnIEEAEYZEgAEiAKC3N0cmF0ZWd5X2lkGAQgASgJQgm6SAZyBBABGGRIAEIPCgZ0YXJnZXQSBbpIAggBIqYBCgRIYWx0Eg8KB2hhbHRfaWQYASABKAkSKQoGdGFyZ2V0GAIgASgLMhkucW10bC5vcmRlci52MS5IYWx0VGFyZ2V0Eg4KBnJlYXNvbhgDIAEoCRIRCglwcmluY2lwYWwYBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnN0b3JlZBgGIAEoCCJ7CglTaHV0V29ybGQSEAoId29ybGRfaWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIXCg9jbGllbnRfb3JkZXJfaWQYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQkcKEGlvLnFtdGwub3JkZXIudjFQAVoxZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvb3JkZXIvdjE7b3JkZXJ2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * Everything.
@@ -140,4 +140,48 @@ export type Halt = Message<"qmtl.order.v1.Halt"> & {
  */
 export const HaltSchema: GenMessage<Halt> = /*@__PURE__*/
   messageDesc(file_qmtl_order_v1_halt, 2);
+
+/**
+ * A world in which no order of a strategy leaves, not even a reduction, because one was written after the order lease had
+ * run out. That order is cancelled. Targets are kept, and caught up with after Resume of the world; a restart of the
+ * gateway ends it, too.
+ *
+ * @generated from message qmtl.order.v1.ShutWorld
+ */
+export type ShutWorld = Message<"qmtl.order.v1.ShutWorld"> & {
+  /**
+   * World.
+   *
+   * @generated from field: string world_id = 1;
+   */
+  worldId: string;
+
+  /**
+   * Account it trades on.
+   *
+   * @generated from field: string account_id = 2;
+   */
+  accountId: string;
+
+  /**
+   * The order that was written too late, the first one.
+   *
+   * @generated from field: string client_order_id = 3;
+   */
+  clientOrderId: string;
+
+  /**
+   * Since when.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 4;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message qmtl.order.v1.ShutWorld.
+ * Use `create(ShutWorldSchema)` to create a new message.
+ */
+export const ShutWorldSchema: GenMessage<ShutWorld> = /*@__PURE__*/
+  messageDesc(file_qmtl_order_v1_halt, 3);
 

@@ -380,6 +380,8 @@ const MEANINGS: Readonly<Record<string, string>> = {
   BELOW_MINIMUM: "its order would be worth less than the instrument's min_notional",
   BUCKET_STALE: "it is older than the world's max_lag allows, or than one that was taken",
   CONFIG_INVALID: "rows of its feed cannot be booked; the log of the gateway says what to set",
+  GATE_SHUT:
+    "the gateway lets no order of it out now; `qmtl world show` says whether an order was written too late",
   HALTED: "a halt is in force",
   INSTRUMENT_NOT_FOUND: "the world's account does not list the instrument",
   MARGIN_CALL: "positions of the account are being reduced for lack of margin",

@@ -4,7 +4,7 @@ import { laterBucketEnd } from "@qmtl/core/intervals";
 import type { ReturnSeries } from "@qmtl/core/metrics";
 import type { QmtlConfig } from "../../config/index.ts";
 import { StreamInput } from "../../strategy/index.ts";
-import { HeldSignalCount } from "../signals/held-signal.ts";
+import { HeldSignalMonitor } from "../signals/held-signal.ts";
 import type { SourceRows } from "../source-files/source-rows.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
 import { barNotes } from "./bar-notes.ts";
@@ -299,7 +299,7 @@ export function heldNotes({
 }: JudgedTarget): string[] {
   const { bounds } = target.node;
   if (bounds === undefined) return [];
-  const count = new HeldSignalCount(bounds);
+  const count = new HeldSignalMonitor(bounds);
   const { fromMs, untilMs } = spanOf(rows);
   for (let i = 0; i < signal.values.length; i++) {
     if (signal.endMs[i]! >= fromMs && signal.endMs[i]! <= untilMs) count.take(signal.values[i]!);

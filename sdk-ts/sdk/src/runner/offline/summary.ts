@@ -99,8 +99,8 @@ function whyNone(name: string, { samples, returns, isRuined }: ReturnSeries): st
 }
 
 function equityText({ equity, currency, costs, noCosts, ruin }: OfflineResult): string {
-  const owed = ruin === undefined ? "" : `, ruined at ${money(ruin.equity)}`;
-  const range = `${money(equity[0])} → ${money(equity.at(-1))} ${currency}${owed}`;
+  const left = ruin === undefined ? "" : `, ruined at ${money(ruin.equity)}`;
+  const range = `${money(equity[0])} → ${money(equity.at(-1))} ${currency}${left}`;
   if (noCosts) return `${range}; costs were left out`;
   return `${range}; paid ${money(costs.fees)} of fees, ${money(costs.spread)} of spread`;
 }

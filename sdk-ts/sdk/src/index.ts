@@ -25,7 +25,7 @@ export type {
   ResultRefusal,
   ResultRuin,
   StepsAfterTarget,
-  Unbought,
+  UnboughtInstrument,
 } from "./runner/offline/result.ts";
 export { offlineSummary } from "./runner/offline/summary.ts";
 export type { PlatformReach, ReachState } from "./runner/online/session/connection-monitor.ts";

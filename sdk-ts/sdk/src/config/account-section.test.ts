@@ -19,6 +19,11 @@ test.each([
     "accounts.main.instruments.*is empty, so the account trades nothing: list what it trades of X",
   ],
   [
+    "an account that begins with nothing, and can buy nothing",
+    ['main: {initial_cash: "0", instruments: [X]}'],
+    "accounts.main.initial_cash.*must be above 0",
+  ],
+  [
     "leverage on an account of kind cash",
     ["main: {kind: cash, leverage_max: 2, instruments: [X]}"],
     "accounts.main.leverage_max.*is 2, but an account of kind cash has no more than 1",

@@ -93,7 +93,9 @@ export const sourceSchema = z.strictObject({
   schedule: z
     .enum(["observed", "continuous"])
     .default("observed")
-    .describe("`observed`: the rows are the sequence. `continuous`: every interval has a bar."),
+    .describe(
+      "How queues of the source that a tag query finds count rows, `observed`: the rows are the sequence; `continuous`: every interval has a bar, and one without a row is a hole. A StreamInput states its own `schedule`.",
+    ),
   periods_per_year: z
     .number()
     .positive()
@@ -108,7 +110,11 @@ export const sourceSchema = z.strictObject({
 /** What is traded. Money and quantity are decimals, kept as text. */
 export const instrumentSchema = z.strictObject({
   venue: z.string().min(1).max(100).default("paper").describe("Where it is traded."),
-  tick: positive.default("0.01").describe("Smallest step of the price, in quote currency."),
+  tick: positive
+    .default("0.01")
+    .describe(
+      "Smallest step of limit and stop prices, in quote currency, and how far a bar must trade through a limit for it to fill. Market orders fill at the price of the bar and half the spread, which is not rounded to it.",
+    ),
   lot: positive
     .default("1")
     .describe("Smallest step of the quantity; cannot change once an account has traded it."),
@@ -157,9 +163,11 @@ export const accountSchema = z.strictObject({
     .describe(
       "Currency of cash and equity, and of the prices of its instruments; cannot change once the account was opened.",
     ),
-  initial_cash: decimal
+  initial_cash: positive
     .default("1000000")
-    .describe("Initial cash of a paper account; cannot change once the account was opened."),
+    .describe(
+      "Initial cash, above 0, of a paper account; cannot change once the account was opened.",
+    ),
   fee_bps: z
     .number()
     .min(0)

@@ -164,10 +164,10 @@ function configOf(options: SubmissionOptions): QmtlConfig {
   return config;
 }
 
-type Reached = Pick<OnlineOptions, "gatewayUrl" | "apiKey" | "connection">;
+type GatewayReach = Pick<OnlineOptions, "gatewayUrl" | "apiKey" | "connection">;
 
 /** A new connection to the gateway of a run, without I/O yet. */
-function connectionOf({ gatewayUrl, apiKey }: Reached, config: QmtlConfig): Connection {
+function connectionOf({ gatewayUrl, apiKey }: GatewayReach, config: QmtlConfig): Connection {
   const call = { ...clientTls(config), timeoutMs: config.sdk.request_timeout_ms };
   const key = apiKey === undefined ? {} : { apiKey };
   return connectTo(gatewayUrl ?? config.sdk.gateway_url, { ...call, ...key });
@@ -175,7 +175,7 @@ function connectionOf({ gatewayUrl, apiKey }: Reached, config: QmtlConfig): Conn
 
 /** Does something with the connection that was given, or with one that is closed after it. */
 async function withConnection<T>(
-  options: Reached,
+  options: GatewayReach,
   config: QmtlConfig,
   work: (connection: Pick<Connection, "client">) => Promise<T>,
 ): Promise<T> {

@@ -71,6 +71,16 @@ describe("a file of daily bars", () => {
     expect(table.columns.get("close")).toHaveLength(504);
   });
 
+  test("a cell of NaN, as programs write it, is no value like an empty one, and any other text is told how to be left out", async () => {
+    const table = await csv("date,c\n2020-01-01,NaN\n2020-01-02,nan\n2020-01-03,1\n").load();
+
+    expect([...table.columns.get("c")!]).toEqual([Number.NaN, Number.NaN, 1]);
+    const text = await refusal(csv("date,c\n2020-01-01,n/a\n"));
+    expect(text.message).toContain(
+      "is not a number; leave a text column out with columns: of the source, and a cell without a value empty",
+    );
+  });
+
   test("empty cells are NaN; CRLF, quotes, blanks, BOM and a missing last newline are fine", async () => {
     const table = await csv(
       '\ufeff"Date", Close ,x\r\n2020-01-01,,1e3\r\n\r\n"2020-01-02", -2.50 ,"7"',

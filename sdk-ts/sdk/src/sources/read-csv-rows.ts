@@ -26,7 +26,7 @@ export interface CsvRange {
 /**
  * Reads all rows of a CSV file in one pass over its bytes, without making a string per cell.
  *
- * An empty cell is NaN; empty lines are skipped; fields may be quoted, but may not contain a comma or line break.
+ * An empty cell is NaN, and so is `NaN` in any case; empty lines are skipped; fields may be quoted, but may not contain a comma or line break.
  *
  * @throws {CsvError} on the first bad row; also unless times increase strictly and the bars can have the interval.
  */
@@ -137,8 +137,9 @@ class CsvRowReader {
     const slot = this.#slots[field]!;
     if (slot < 0) return;
     const value = start === end ? Number.NaN : parseDecimal(bytes, start, end);
-    if (Number.isNaN(value) && start < end) {
-      const fix = "is not a number; leave a text column out with columns: of the source";
+    if (Number.isNaN(value) && start < end && !isNanText(bytes, start, end)) {
+      const fix =
+        "is not a number; leave a text column out with columns: of the source, and a cell without a value empty";
       this.#refuse("CSV_BAD_ROW", fix, start, end, field);
     }
     this.#columns[slot]![this.#rows] = value;
@@ -195,6 +196,12 @@ class CsvRowReader {
     const place = { file: this.#file, line: this.#line, value };
     throw new CsvError(reason, what, column === undefined ? place : { ...place, column });
   }
+}
+
+/** True for `NaN`, in any case: what a program writes where it has no value. */
+function isNanText(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start !== 3) return false;
+  return Buffer.from(bytes.subarray(start, end)).toString("latin1").toLowerCase() === "nan";
 }
 
 function countLines(bytes: Uint8Array, start: number): number {

@@ -81,6 +81,7 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
     };
     super(at, catalogue.position_target, bounds, params, options);
     this.largestWeight = Math.max(...[longWeight, shortWeight, holdWeight].map(Math.abs));
+    this.checkDrift(at);
   }
 
   whatMoves(): string {

@@ -89,6 +89,16 @@ describe("a rebalance option is refused by name", () => {
     ["a period of nothing", { every: "0d" }, 'rebalance.every: "0d" is not'],
     ["a number for a period", { every: 60 }, "rebalance.every: must be a period"],
     ["no drift at all", { drift: 0 }, "rebalance.drift: must be above 0, not 0"],
+    [
+      "a drift in percent",
+      { drift: "5%" as unknown as number },
+      'rebalance.drift: must be a number, 0.05 for five points, not the text "5%"',
+    ],
+    [
+      "a drift as large as all that may be held",
+      { drift: 5 },
+      "rebalance.drift: must be below 1, the largest weight of the target, not 5: it is a fraction, 0.05 for five points",
+    ],
     ["a drift that is no number", { drift: Number.NaN }, "rebalance.drift: must be above 0"],
   ])("%s", (_, rebalance, told) => {
     expect(() => weight(rebalance as Rebalance)).toThrow(`WeightTargetNode.${told}`);

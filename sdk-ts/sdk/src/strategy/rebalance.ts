@@ -31,7 +31,7 @@ export interface Rebalance {
   readonly every?: string | StrategyNode | undefined;
   /**
    * Sized again, too, when at the end of a bucket the share of the capital that is held differs from the target by more
-   * than this: 0.05 = five points. Above 0. What is held counts with what working orders may still fill. @default never
+   * than this: 0.05 = five points. Above 0, and below 1 or the largest weight of the target, whichever is more. What is held counts with what working orders may still fill. @default never
    */
   readonly drift?: number | undefined;
 }
@@ -65,6 +65,9 @@ export function checkRebalance(at: string, rebalance: Rebalance): CheckedRebalan
   checkOptions(at, rebalance, rebalanceKeys);
   const { every, drift } = rebalance;
   if (every === undefined && drift === undefined) throw invalid(at, "needs every or drift");
+  if (drift !== undefined && typeof drift !== "number") {
+    throw invalid(`${at}.drift`, `must be a number, 0.05 for five points, not ${quoted(drift)}`);
+  }
   if (drift !== undefined && !(drift > 0 && Number.isFinite(drift))) {
     throw invalid(`${at}.drift`, `must be above 0, not ${String(drift)}`);
   }
@@ -82,6 +85,9 @@ export function checkRebalance(at: string, rebalance: Rebalance): CheckedRebalan
     },
   };
 }
+
+const quoted = (given: unknown): string =>
+  typeof given === "string" ? `the text "${given}"` : String(given);
 
 function parsePeriod(field: string, text: string): RebalanceSchedule {
   const period = parseRebalanceSchedule(text);

@@ -121,6 +121,15 @@ export abstract class TargetNode<P = unknown> extends BuiltinNode<TargetParams<P
     this.sizedRowOutput = this.outputs.indexOf("sized_row");
   }
 
+  /** @throws {DeclarationError} for a drift as large as all that the target may hold. */
+  protected checkDrift(at: string): void {
+    const most = Math.max(1, this.largestWeight);
+    if (this.drift < most) return;
+    const what = most === this.largestWeight ? ", the largest weight of the target" : "";
+    const why = `must be below ${most}${what}, not ${this.drift}: it is a fraction, 0.05 for five points`;
+    throw invalid(`${at}.rebalance.drift`, why);
+  }
+
   /** @returns what the signal must be for the target to change, for messages: `at longEnter 0.6 or above` */
   abstract whatMoves(): string;
 

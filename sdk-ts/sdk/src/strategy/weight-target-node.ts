@@ -68,6 +68,7 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
     super(at, catalogue.weight_target, { weightMin, weightMax, step }, params, options);
     this.bounds = { min: weightMin, max: weightMax };
     this.largestWeight = Math.max(-weightMin, weightMax);
+    this.checkDrift(at);
   }
 
   whatMoves(): string {

@@ -23,8 +23,16 @@ interface OddBar {
 
 const ODD: readonly OddBar[] = [
   {
-    what: "without an open or a close: the previous mark is kept, and nothing fills there",
-    isOdd: (open, _high, _low, close) => Number.isNaN(open) || Number.isNaN(close),
+    what: "without an open: no order at the open fills there",
+    isOdd: (open, _high, _low, close) => Number.isNaN(open) && !Number.isNaN(close),
+  },
+  {
+    what: "without a close: the previous mark is kept",
+    isOdd: (open, _high, _low, close) => Number.isNaN(close) && !Number.isNaN(open),
+  },
+  {
+    what: "without an open and a close: the previous mark is kept, and no order at the open fills there",
+    isOdd: (open, _high, _low, close) => Number.isNaN(open) && Number.isNaN(close),
   },
   {
     what: "with an open or a close of 0 or less: no position is opened there, exits fill at any price, and returns across it mean nothing",
@@ -100,12 +108,14 @@ const shutMsMax = 7 * 86_400_000;
 const missingShareMin = 0.01;
 
 /**
- * Note that bars are missing. How many there should be is told by `periods_per_year`; of a market with sessions a gap
+ * Note that bars are missing. How many there should be is told by `periods_per_year`, of a continuous schedule by the
+ * interval; of a market with sessions a gap
  * counts only beyond {@link shutMsMax}.
  */
 function holeNote(symbol: string, { feed, first, end }: TradedRows): string[] {
   const { openTimeMs } = feed.table;
-  const share = (feed.periodsPerYear * feed.intervalMs) / yearMs;
+  const isContinuous = feed.schedule === "continuous";
+  const share = isContinuous ? 1 : (feed.periodsPerYear * feed.intervalMs) / yearMs;
   const allowedMs = share >= roundTheClock ? feed.intervalMs : Math.max(shutMsMax, feed.intervalMs);
   const perMs = Math.min(1, share) / feed.intervalMs;
   let [missing, largest, at] = [0, 0, -1];

@@ -2,7 +2,7 @@ import { computeMetrics, type MarkedReturns, makeReturnSeries } from "@qmtl/core
 import type { TradedRows } from "./bar-replay.ts";
 import type { FundingRows } from "./funding-replay.ts";
 import type { OfflineMarket } from "./market.ts";
-import type { BuyAndHoldResult, Unbought } from "./result.ts";
+import type { BuyAndHoldResult, UnboughtInstrument } from "./result.ts";
 import { type OfflineTrading, tradeOffline } from "./trade.ts";
 import { whyNoOrder } from "./why-no-order.ts";
 
@@ -37,7 +37,11 @@ export function buyAndHoldOf(
   return { returns, metrics, equity, orders: orders.length, unbought };
 }
 
-function unboughtOf(market: OfflineMarket, trading: OfflineTrading, weight: number): Unbought[] {
+function unboughtOf(
+  market: OfflineMarket,
+  trading: OfflineTrading,
+  weight: number,
+): UnboughtInstrument[] {
   const { currency, initialCash } = market;
   const bought = new Set(trading.fills.map(({ instrument }) => instrument));
   return market.instruments.flatMap((instrument, at) => {

@@ -1,5 +1,6 @@
 import {
   column,
+  Runner,
   Strategy,
   StreamInput,
   WeightTargetNode,
@@ -8,6 +9,7 @@ import {
 import {
   type BuiltBars,
   barsOfCloses,
+  barsProject,
   randomWalkBars,
   runOnBars,
   withColumn,
@@ -95,6 +97,47 @@ describe("the notes of a run", () => {
     expect(about(notes, "missing")).toEqual([
       "Of X 350 of 1000 bars are missing (35 %), 350 of them in one hole between row 300, 2024-01-01T04:59:00Z, and row 301, 2024-01-01T10:50:00Z.",
     ]);
+  });
+
+  test("tell of every bucket without a row where a source is continuous, and that an observed stream has no holes", async () => {
+    const bars = held(without(randomWalkBars({ count: 100, from: "2024-01-01" }), 40, 43));
+    await using project = await barsProject({ px: bars }, { instruments: { X: {} } });
+    const { config } = project;
+    const of = async (schedule: "observed" | "continuous") => {
+      const px = { ...config.sources.px!, schedule };
+      return (await Runner.offline(new Hold(), { config: { ...config, sources: { px } } })).notes;
+    };
+    const notes = await of("continuous");
+
+    expect(about(notes, "missing")).toEqual([
+      "Of X 3 of 100 bars are missing (3 %), 3 of them in one hole between row 40, 2024-02-09, and row 41, 2024-02-13.",
+    ]);
+    expect(notes).toContain(
+      'Source px is continuous in the configuration, but a stream reads it as observed, so a bucket without a row is no hole in its windows: state schedule: "continuous" of the StreamInput, too.',
+    );
+    expect(about(await of("observed"), "missing")).toEqual([]);
+    expect(about(await of("observed"), "continuous")).toEqual([]);
+  });
+
+  test("tell of a start after the last bar, from which on a world gets nothing", async () => {
+    const bars = held(randomWalkBars({ count: 40, from: "2024-01-01" }));
+    await using project = await barsProject({ px: bars }, { instruments: { X: {} } });
+    const { config } = project;
+    const of = async (start: string) => {
+      const px = { ...config.sources.px!, start };
+      return (await Runner.offline(new Hold(), { config: { ...config, sources: { px } } })).notes;
+    };
+
+    expect(about(await of("2030-05-31"), "start")).toEqual([
+      'The "start" of source px (2030-05-31) is later than its last bar (2024-02-09): a world gets no bar of it.',
+    ]);
+    expect(about(await of("2024-02-09"), "later than")).toEqual([]);
+  });
+
+  test("count one thing as one", async () => {
+    const notes = await notesOf(held(jumping([400])));
+
+    expect(notes[0]).toBe("1 bar of X, 2024-03-01 to 2024-03-01.");
   });
 
   test("tell of a hole in a market with sessions, but of no weekend and no holiday", async () => {

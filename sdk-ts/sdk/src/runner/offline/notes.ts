@@ -2,8 +2,11 @@ import { intervalText } from "@qmtl/core/dataflow";
 import { isFinal, quantityFromLots } from "@qmtl/core/execution";
 import { laterBucketEnd } from "@qmtl/core/intervals";
 import type { ReturnSeries } from "@qmtl/core/metrics";
-import { HeldSignalCount } from "../signals/held-signal.ts";
+import type { QmtlConfig } from "../../config/index.ts";
+import { StreamInput } from "../../strategy/index.ts";
+import { HeldSignalMonitor } from "../signals/held-signal.ts";
 import type { SourceRows } from "../source-files/source-rows.ts";
+import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
 import { barNotes } from "./bar-notes.ts";
 import type { TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
@@ -11,6 +14,11 @@ import type { MarketInstrument, OfflineMarket } from "./market.ts";
 import type { ResultInstrument, ResultRuin } from "./result.ts";
 import type { OfflineTrading } from "./trade.ts";
 import { whyNoOrder } from "./why-no-order.ts";
+
+/** A number of things, as text: `1 bar`, `2 bars`. */
+export function counted(count: number, what: string): string {
+  return count === 1 ? `1 ${what}` : `${count} ${what}s`;
+}
 
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
@@ -46,7 +54,7 @@ export function offlineNotes(
     if (same * 20 < bars) continue;
     const of = instruments.length > 1 ? ` of ${traded.symbol}` : "";
     notes.push(
-      `The open equals the previous close on ${same} of ${bars - 1} bars${of}: there a fill at the next open is in effect a fill at the close it was decided on.`,
+      `The open equals the previous close on ${same} of ${counted(bars - 1, "bar")}${of}: there a fill at the next open is in effect a fill at the close it was decided on.`,
     );
   }
   return notes;
@@ -66,7 +74,7 @@ const yearShareMin = 0.5;
 /** Note that a compound annual growth rate is of too few returns to say anything of a year. */
 export function growthNote({ samples, periodsPerYear, isRuined }: ReturnSeries): string[] {
   if (samples === 0 || isRuined || samples >= yearShareMin * periodsPerYear) return [];
-  const returns = samples === 1 ? "1 return" : `${samples} returns`;
+  const returns = counted(samples, "return");
   const rounded = Number(periodsPerYear.toPrecision(6));
   return [
     `The cagr is of ${returns}, and a year has ${rounded}: it says what the same growth would make of a year, not what to expect.`,
@@ -153,16 +161,46 @@ function barsNote({ traded }: MarketInstrument, { feed, first, end }: TradedRows
   const { openTimeMs } = feed.table;
   const from = day(openTimeMs[first]!);
   const to = day(openTimeMs[end - 1]!);
-  const before = first === 0 ? "" : `; ${first} rows before them warmed the nodes`;
-  return `${end - first} bars of ${traded.symbol}, ${from} to ${to}${before}.`;
+  const before = first === 0 ? "" : `; ${counted(first, "row")} before them warmed the nodes`;
+  return `${counted(end - first, "bar")} of ${traded.symbol}, ${from} to ${to}${before}.`;
 }
 
 function leftNote({ name, rowsLeft }: SourceRows): string[] {
   if (rowsLeft === 0) return [];
-  const rows = rowsLeft === 1 ? "1 row" : `${rowsLeft} rows`;
+  const rows = counted(rowsLeft, "row");
   return [
     `The ${rows} of source ${name} that had not ended at its "start" belong to a world and were left out: give "until" to include them.`,
   ];
+}
+
+/**
+ * Notes what the configuration says of the sources that were read and what does nothing: a `start` after the last row,
+ * and a schedule that no stream of the source has.
+ */
+export function sourceNotes(
+  { graph }: IdentifiedStrategy,
+  feeds: ReadonlyMap<string, SourceRows>,
+  { sources }: Pick<QmtlConfig, "sources">,
+): string[] {
+  const streams = graph.nodes.flatMap(({ declared: { node } }) =>
+    node instanceof StreamInput ? [node] : [],
+  );
+  return [...feeds.values()].flatMap(({ name, schedule, lastBeforeStartMs }) => {
+    const own = streams.filter(({ source }) => source === name);
+    const isIdle = schedule === "continuous" && own.some((one) => one.schedule === "observed");
+    return [
+      ...(lastBeforeStartMs === undefined
+        ? []
+        : [
+            `The "start" of source ${name} (${sources[name]!.start}) is later than its last bar (${day(lastBeforeStartMs)}): a world gets no bar of it.`,
+          ]),
+      ...(isIdle
+        ? [
+            `Source ${name} is continuous in the configuration, but a stream reads it as observed, so a bucket without a row is no hole in its windows: state schedule: "continuous" of the StreamInput, too.`,
+          ]
+        : []),
+    ];
+  });
 }
 
 function fillNote({ traded }: MarketInstrument): string {
@@ -261,7 +299,7 @@ export function heldNotes({
 }: JudgedTarget): string[] {
   const { bounds } = target.node;
   if (bounds === undefined) return [];
-  const count = new HeldSignalCount(bounds);
+  const count = new HeldSignalMonitor(bounds);
   const { fromMs, untilMs } = spanOf(rows);
   for (let i = 0; i < signal.values.length; i++) {
     if (signal.endMs[i]! >= fromMs && signal.endMs[i]! <= untilMs) count.take(signal.values[i]!);

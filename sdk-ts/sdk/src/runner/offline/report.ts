@@ -80,7 +80,7 @@ export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
 
 function figuresOf(result: OfflineResult): ReportFigure[] {
   const { metrics, orders, returns, buyAndHold } = result;
-  const year = `annualised with ${returns.periodsPerYear} returns`;
+  const year = `annualised with ${Number(returns.periodsPerYear.toPrecision(6))} returns`;
   const percent = "percent" as const;
   return [
     { name: "Sharpe", value: metrics.get("sharpe"), note: year },

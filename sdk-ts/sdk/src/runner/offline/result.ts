@@ -156,7 +156,7 @@ export interface OfflineResult {
 }
 
 /** An instrument that buy and hold could not buy. */
-export interface Unbought {
+export interface UnboughtInstrument {
   readonly instrument: string;
   /** For a reader: `the limits of the account forbid it (OVER_LIMIT)`. */
   readonly why: string;
@@ -169,7 +169,7 @@ export interface BuyAndHoldResult {
   /** Every metric of the registry that has a value; none if nothing could be bought. */
   readonly metrics: MetricValues;
   /** Instruments that it could not buy, sorted by symbol. */
-  readonly unbought: readonly Unbought[];
+  readonly unbought: readonly UnboughtInstrument[];
   /** Equity at the times of the strategy's equity, in the account's currency. */
   readonly equity: Float64Array;
   /** Number of orders. */

@@ -32,6 +32,7 @@ import {
   offlineNotes,
   ruinNote,
   signalNote,
+  sourceNotes,
   strayNote,
 } from "./notes.ts";
 import {
@@ -154,6 +155,7 @@ async function backtest(
     notes: [
       ...offlineNotes(listed, rows, returns),
       ...unboughtNotes(buyAndHold, listed.instruments.length),
+      ...sourceNotes(identified, feeds, options.config),
       ...unlistedNotes(market, rows, options),
       ...judged.flatMap((one) => signalNote(one, firstValueWait(identified, one, feeds), trading)),
       ...judged.flatMap(heldNotes),

@@ -100,6 +100,12 @@ describe("the summary of an offline run", () => {
     );
   });
 
+  test("rounds the number of bars a year has", async () => {
+    const lines = await summary(Rising, walk, { periodsPerYear: 365.25 / 7 });
+
+    expect(lineOf(lines, "sharpe")).toContain("a year of 52.1786 bars");
+  });
+
   test("says why a figure has no value", async () => {
     const flat = await summary(Small, walk, { periodsPerYear: 365 });
     const one = await summary(Rising, barsOfCloses([100]));
@@ -142,11 +148,14 @@ describe("the summary of an offline run", () => {
     const lines = (await summary(Rising, odd)).join("\n");
 
     expect(lines).toMatch(
-      /1 bar of X without an open or a close: .*; the first is row 8, 2020-01-08/,
+      /1 bar of X without an open: no order at the open fills there; the first is row 8, 2020-01-08/,
     );
     expect(lines).toMatch(/1 bar of X with an open or a close of 0 or less: .*2020-01-21/);
     expect(lines).toMatch(/2 bars of X with a high below or a low above .*2020-01-21/);
     expect((await summary(Rising, walk)).join()).not.toContain("bar of X");
+    const shut = (await summary(Rising, withValue(walk, "close", 7, Number.NaN))).join("\n");
+    expect(shut).toContain("1 bar of X without a close: the previous mark is kept;");
+    expect(shut).not.toContain("without an open");
   });
 });
 

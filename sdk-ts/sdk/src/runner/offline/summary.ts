@@ -1,5 +1,6 @@
 import { intervalText } from "@qmtl/core/dataflow";
 import { listMetrics, type MetricValues, type ReturnSeries } from "@qmtl/core/metrics";
+import { counted } from "./notes.ts";
 import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
 
 /** Metrics not shown: the first line states the number of returns, and a backtest has no shortfall against itself. */
@@ -22,7 +23,7 @@ export function offlineSummary(result: OfflineResult): readonly string[] {
     return value === undefined ? [] : [`${name} ${shown(value)}`];
   });
   return [
-    `${strategyName}: ${returns.samples} returns, ${orders.length} orders`,
+    `${strategyName}: ${counted(returns.samples, "return")}, ${counted(orders.length, "order")}`,
     ...metricLines(metrics, returns),
     line("buy and hold", held.length === 0 ? whyNotHeld(buyAndHold) : held.join(", ")),
     ...(result.accountId === undefined ? [] : [line("account", result.accountId)]),
@@ -54,7 +55,7 @@ function metricLines(metrics: MetricValues, returns: ReturnSeries): string[] {
 
 /** What the value of a metric means, with its unit; undefined where the metric's description is enough. */
 function meaningOf(name: string, value: number, returns: ReturnSeries): string | undefined {
-  const year = `a year of ${returns.periodsPerYear} bars`;
+  const year = `a year of ${counted(Number(returns.periodsPerYear.toPrecision(6)), "bar")}`;
   const percent = `${(value * 100).toFixed(2)} %`;
   switch (name) {
     case "sharpe":
@@ -97,8 +98,9 @@ function whyNone(name: string, { samples, returns, isRuined }: ReturnSeries): st
     : "none: beyond the range of numbers";
 }
 
-function equityText({ equity, currency, costs, noCosts }: OfflineResult): string {
-  const range = `${money(equity[0])} → ${money(equity.at(-1))} ${currency}`;
+function equityText({ equity, currency, costs, noCosts, ruin }: OfflineResult): string {
+  const left = ruin === undefined ? "" : `, ruined at ${money(ruin.equity)}`;
+  const range = `${money(equity[0])} → ${money(equity.at(-1))} ${currency}${left}`;
   if (noCosts) return `${range}; costs were left out`;
   return `${range}; paid ${money(costs.fees)} of fees, ${money(costs.spread)} of spread`;
 }
@@ -134,5 +136,5 @@ function money(value: number | undefined): string {
 function instrumentText(one: ResultInstrument): string {
   const { instrument, orders, quantity, mark, realisedPnl, unrealisedPnl, costs } = one;
   const figures = `realised ${money(realisedPnl)}, unrealised ${money(unrealisedPnl)}, fees ${money(costs.fees)}`;
-  return `${instrument.padEnd(28)} ${orders} orders, holds ${quantity} at ${mark}; ${figures}`;
+  return `${instrument.padEnd(28)} ${counted(orders, "order")}, holds ${quantity} at ${mark}; ${figures}`;
 }

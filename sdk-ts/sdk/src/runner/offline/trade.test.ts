@@ -40,6 +40,8 @@ function feedOf(name: string, intervalMs: number, bars: readonly Bar[]): SourceR
     periodsPerYear: 252,
     datasetFingerprint: name,
     rowsLeft: 0,
+    schedule: "observed",
+    lastBeforeStartMs: undefined,
     files: [],
     column: (column) => columns.get(column)!,
   };

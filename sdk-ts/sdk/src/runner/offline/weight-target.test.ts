@@ -1,5 +1,6 @@
 import {
   column,
+  offlineSummary,
   PositionTargetNode,
   ProcessingNode,
   Runner,
@@ -140,6 +141,9 @@ test("a strategy that lost all it had is told so", async () => {
   const result = await runOnBars(Short, bars);
 
   expect(result.notes.join()).toMatch(/The equity was -\d+\.\d\d USD at the bar ending 2020-01-06/);
+  expect(offlineSummary(result).join("\n")).toMatch(
+    /equity +1000000\.00 → 0\.00 USD, ruined at -\d+\.\d\d; paid/,
+  );
 });
 
 test("online its targets reach the gate as any target's do", async () => {

@@ -9,7 +9,7 @@ export function isBeyond({ min, max }: WeightBounds, value: number): boolean {
 }
 
 /** Counts signals beyond the bounds of one target. */
-export class HeldSignalCount {
+export class HeldSignalMonitor {
   readonly #bounds: WeightBounds;
   #low = { bars: 0, furthest: Number.NaN, isOne: true };
   #high = { bars: 0, furthest: Number.NaN, isOne: true };

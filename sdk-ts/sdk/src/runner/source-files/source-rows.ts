@@ -20,11 +20,15 @@ export interface SourceRows {
   /** Absolute number of the first row: rows are numbered as in the feed's file. */
   readonly firstRow: number;
   readonly intervalMs: number;
+  /** As the configuration states it. */
+  readonly schedule: "observed" | "continuous";
   readonly periodsPerYear: number;
   /** Fingerprint of what was read: the as-of of a backtest. */
   readonly datasetFingerprint: string;
   /** Number of rows that end after `start` and were left out because no `until` was given. */
   readonly rowsLeft: number;
+  /** Open time of the last row of all, if none opens at or after `start`: a world gets no row of it then. */
+  readonly lastBeforeStartMs: number | undefined;
   /** Files read, in the order of their rows. */
   readonly files: readonly string[];
   column(name: string): Float64Array;
@@ -55,6 +59,9 @@ export async function loadSourceRows(
   }
   const { table, firstRow, fingerprint, files } =
     given === undefined ? await readRows(source) : await readGiven(name, given, source.sparse);
+  const { start, schedule } = source;
+  const lastMs = table.openTimeMs.at(-1);
+  const isOver = start !== null && lastMs !== undefined && lastMs < parseTimeText(start);
   const limit = until ?? startLimit(source.start);
   const kept =
     limit === "all"
@@ -65,9 +72,11 @@ export async function loadSourceRows(
     table: kept,
     firstRow,
     intervalMs: given?.intervalMs ?? parseInterval(source.interval) * 1_000,
+    schedule,
     periodsPerYear: periodsPerYearOf(source),
     datasetFingerprint: fingerprint,
     rowsLeft: until === undefined ? table.rows - kept.rows : 0,
+    lastBeforeStartMs: isOver ? lastMs : undefined,
     files,
     column: (wanted) => columnOf(name, kept, wanted),
   };

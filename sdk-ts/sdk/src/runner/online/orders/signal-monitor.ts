@@ -1,4 +1,4 @@
-import { HeldSignalCount } from "../../signals/held-signal.ts";
+import { HeldSignalMonitor } from "../../signals/held-signal.ts";
 import { gapText } from "../../signals/signal-gap.ts";
 import type { ComputedBucket } from "../compute/clocks.ts";
 import type { OnlineTarget } from "../session/graph.ts";
@@ -22,7 +22,7 @@ interface WatchedSignal {
   /** Number of `missed` at which it is reported next. */
   reportAt: number;
   /** Signals beyond the bounds of the target, and the number of them at which they are reported next. */
-  readonly held: HeldSignalCount | undefined;
+  readonly held: HeldSignalMonitor | undefined;
   heldReportAt: number;
 }
 
@@ -54,7 +54,7 @@ export class SignalMonitor {
     this.#reports = reports;
     this.#signals = targets.map((target) => {
       const reportAt = target.stale.after;
-      const held = target.bounds === undefined ? undefined : new HeldSignalCount(target.bounds);
+      const held = target.bounds === undefined ? undefined : new HeldSignalMonitor(target.bounds);
       const counts = {
         buckets: 0,
         missed: 0,

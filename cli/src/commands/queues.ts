@@ -4,6 +4,7 @@ import {
   ListQueueStatsResponseSchema,
   ListQueuesByTagResponseSchema,
   QueueService,
+  type QueueStats,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
@@ -85,11 +86,19 @@ export function addQueuesCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  qmtl queues replay sp500")
     .action(
       withSession(async (session, source: string) => {
-        const feed = await feedOf(session.client(QueueService), source);
+        const client = session.client(QueueService);
+        const feed = await feedOf(client, source);
         if (session.asJson) return printJson(jsonOf(FeedStateSchema, feed));
         console.log(
           `${source}: row ${feed.passedRow} (${timeText(feed.passedBucketEndTime)}), may run up to ${limitText(feed.untilTime)}${togetherText(feed)}${feed.settled ? ", settled" : waitsText(feed)}`,
         );
+        if (!feed.settled && feed.waitsForSources.length > 0) {
+          const stats = await allOf(
+            (pageToken) => client.listQueueStats({ pageSize: 1000, pageToken }),
+            (page) => page.queues,
+          );
+          for (const each of feed.waitsForSources) console.log(publisherText(each, stats));
+        }
         printTable(["session", "world", "ended row", "dropped"], sessionRows(feed));
       }),
     );
@@ -97,8 +106,17 @@ export function addQueuesCommands(program: Command): void {
   addAdvanceCommand(queues);
 }
 
+/** Who publishes a feed whose next row is not known: the session that computes its queue. */
+function publisherText(source: string, stats: readonly QueueStats[]): string {
+  const own = stats.filter(({ queue }) => queue?.source === source);
+  const holders = [...new Set(own.map((each) => each.holderSessionId).filter(Boolean))];
+  if (holders.length > 0)
+    return `feed ${source} is published by session ${holders.join(", ")}, which has not offered its next row yet`;
+  return `feed ${source} is published by nobody: run a strategy that reads it, or unbind those that do`;
+}
+
 /** One row for each session of a feed: those that it waits for, and those that it dropped, on their way back or not. */
-export function sessionRows({ runners, droppedSessionIds }: FeedState): string[][] {
+function sessionRows({ runners, droppedSessionIds }: FeedState): string[][] {
   const dropped = new Set(droppedSessionIds);
   const known = new Set(runners.map(({ sessionId }) => sessionId));
   return [

@@ -81,7 +81,7 @@ export function stopLines({ halts, shut }: WorldStops): string[] {
 }
 
 /** One line about a halt: what it covers, why, by whom. */
-export function haltLine(halt: Halt): string {
+function haltLine(halt: Halt): string {
   const unstored = halt.stored ? "" : ", not stored yet";
   return `halted: ${haltedText(halt)}  ${halt.haltId}  ${halt.reason}  by ${halt.principal}${unstored}`;
 }

@@ -126,7 +126,9 @@ export const testSchema = z.strictObject({
   history_start: timeText
     .nullable()
     .default(null)
-    .describe("The first bar of an offline run is the first that ends after it; null: the first row."),
+    .describe(
+      "The first bar of an offline run is the first that ends after it; null: the first row.",
+    ),
   history_end: timeText
     .nullable()
     .default(null)

@@ -21,9 +21,10 @@ import type {
 } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
 import type { BarrierEnds, GateView, SliceCall, SourceValue, WorldUses } from "../ports.ts";
+import type { DroppedRunner } from "../store/dropped-runner-store.ts";
 import { ComputeOnlyWorlds } from "./compute-only.ts";
 import { describeFeed, feedsWaitedFor } from "./describe-feed.ts";
-import type { DroppedRunner, DroppedRunners } from "./dropped-runners.ts";
+import type { DroppedRunners } from "./dropped-runners.ts";
 import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import type { RecordHub } from "./record-hub.ts";
 import { RunnerRegistry } from "./runner-registry.ts";

@@ -30,7 +30,7 @@ export function addRunCommands(program: Command): void {
     )
     .option("--world <world>", "world to run in")
     .option("--export <name>", "which export of the file, when there are several")
-    .option("--from <date>", "offline: first bar traded: a date, or a time with its zone")
+    .option("--from <date>", "offline: where trading begins: a date, or a time with its zone")
     .option("--until <date>", "offline: last bar; a date means its whole day")
     .option("--no-costs", "offline: leave fees and spread out; the report says so")
     .option("--report <file>", "offline: write an HTML report")

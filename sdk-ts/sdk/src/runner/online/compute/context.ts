@@ -110,7 +110,12 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
    */
   pump(): void {
     this.#compute?.pump();
-    this.#watch.look(this.#compute?.excludedLacking ?? []);
+    const lacking = this.#compute?.excludedLacking ?? [];
+    const excluded = lacking.length === 0 ? [] : [...this.#replicas.values()];
+    this.#watch.look(
+      lacking,
+      excluded.filter((replica) => replica.isExcluded),
+    );
   }
 
   /** Highest row computed, of one strategy's inputs or of all; NaN before the first restore. */

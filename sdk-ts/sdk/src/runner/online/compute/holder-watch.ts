@@ -14,11 +14,15 @@ export class QueueDivergedError extends Error {
   /** Ids of the nodes. */
   readonly nodeIds: ReadonlySet<string>;
 
-  constructor(replicas: readonly QueueReplica[]) {
+  /**
+   * @param lacking queues whose next rows are needed
+   * @param excluded all queues that the build may not continue, those before them in the graph among them
+   */
+  constructor(lacking: readonly QueueReplica[], excluded: readonly QueueReplica[]) {
     super(
-      `nobody computes ${namesOf(replicas)}: this build has computed them otherwise than their logs have them, so it may not continue them. Run the strategy with the build that wrote the logs, in another world, or with these nodes changed, so that they have queues of their own`,
+      `nobody computes ${namesOf(excluded)}: this build has computed them otherwise than their logs have them, so it may not continue them. Run the strategy with the build that wrote the logs, in another world, or with these nodes changed, so that they have queues of their own`,
     );
-    this.nodeIds = new Set(replicas.map(({ identity }) => identity.nodeId));
+    this.nodeIds = new Set(lacking.map(({ identity }) => identity.nodeId));
   }
 }
 
@@ -38,11 +42,11 @@ export class HolderWatch {
   }
 
   /**
-   * Takes the queues that are lacking now.
+   * Takes the queues that are lacking now, and all that the build may not continue.
    *
    * @throws {QueueDivergedError} when nobody has continued them for the time in which another would have taken over
    */
-  look(lacking: readonly QueueReplica[]): void {
+  look(lacking: readonly QueueReplica[], excluded: Iterable<QueueReplica>): void {
     const awaited = lacking.map(({ computeKey, logEpoch, nextSeq }) => {
       return `${computeKey} ${logEpoch} ${nextSeq}`;
     });
@@ -55,7 +59,7 @@ export class HolderWatch {
     }
     if (lacking.length === 0) return;
     const waitMs = this.#sinceMs + patienceLeases * leases.leaseMs - nowMs;
-    if (waitMs <= 0) throw new QueueDivergedError(lacking);
+    if (waitMs <= 0) throw new QueueDivergedError(lacking, [...excluded]);
     reports.problem(
       `waits for the next rows of ${namesOf(lacking)}, which this build may not compute: it has computed them otherwise than their logs have them`,
     );

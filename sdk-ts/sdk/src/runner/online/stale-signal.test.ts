@@ -214,3 +214,24 @@ test("a signal beyond the bounds of its target is reported once, and again when 
     "signal of t: -4 was held at -1 on 4 bars (weightMin)",
   ]);
 });
+
+test("a feed whose start is later than its last bar is reported when the run begins", async () => {
+  await using project = await barsProject(
+    { x: rising, y: flat(40) },
+    { instruments: { X: { source: "x" } } },
+  );
+  const { x, y } = project.config.sources;
+  const sources = { x: { ...x!, start: "2020-01-20" }, y: { ...y!, start: "2030-05-31" } };
+  const gateway = new FakeGateway();
+  const problems: string[] = [];
+  await using _session = await Runner.session(new Pair(), {
+    worldId: gateway.worldId,
+    config: { ...project.config, sources },
+    connection: gateway.connection(),
+    onProblem: (problem) => problems.push(problem),
+  });
+
+  expect(problems).toEqual([
+    'source y has no bar for a world: its "start" (2030-05-31) is later than its last one',
+  ]);
+});

@@ -3,7 +3,7 @@ import type { SdkClock } from "../../../control/index.ts";
 import type { ComputedBucket } from "../compute/clocks.ts";
 import { QueueDivergedError } from "../compute/holder-watch.ts";
 import type { OnlineInput } from "../log/input.ts";
-import type { OnlineGraph } from "../session/graph.ts";
+import { emptyFeeds, type OnlineGraph } from "../session/graph.ts";
 import type { Evaluations, OnlineOptions, RunStatus } from "../session/online-run.ts";
 import type { RunReporter } from "../session/run-reporter.ts";
 import type { OnlineServices } from "../session/services.ts";
@@ -57,6 +57,7 @@ export class HostedStrategy {
     this.state = new RunState(graph, run, evaluations);
     this.#calls = new StrategyCallbacks(graph, run, services, clock, this.reports);
     this.#signals = new SignalMonitor(graph.targets, this.reports);
+    for (const problem of emptyFeeds(graph, run.config)) this.reports.problem(problem);
   }
 
   get name(): string {

@@ -323,3 +323,17 @@ export async function loadReplayRows(config: QmtlConfig, source: string): Promis
     column: (name) => feed.column(name),
   };
 }
+
+/** Says which feeds have no bar for a world, because their `start` is later than their last one. */
+export function emptyFeeds(
+  { feeds }: OnlineGraph,
+  { sources }: Pick<QmtlConfig, "sources">,
+): string[] {
+  return [...feeds].flatMap(([source, { startRow, endRow }]) => {
+    const start = sources[source]?.start ?? null;
+    if (start === null || startRow < endRow) return [];
+    return [
+      `source ${source} has no bar for a world: its "start" (${start}) is later than its last one`,
+    ];
+  });
+}

@@ -37,7 +37,6 @@ import { GateBook } from "./control/gate-book.ts";
 import { BatchedLeaseRelay } from "./control/lease-relay.ts";
 import { Tickets } from "./control/tickets.ts";
 import { TopicBook } from "./control/topic-book.ts";
-import { DroppedRunners } from "./feed/dropped-runners.ts";
 import { RecordHub } from "./feed/record-hub.ts";
 import { ReplayFeeds } from "./feed/replay-feeds.ts";
 import { SliceBooker } from "./feed/slice-booker.ts";
@@ -60,6 +59,7 @@ import { queueServices, runnerSetHandlers } from "./rpc/queue-handlers.ts";
 import { runnerService } from "./rpc/runner-handlers.ts";
 import { worldServices } from "./rpc/world-handlers.ts";
 import { StreamRegistry } from "./runners/stream-registry.ts";
+import { DroppedRunnerStore } from "./store/dropped-runner-store.ts";
 import { storeEpochReader } from "./store/submission-store.ts";
 import { ticketKeys } from "./store/ticket-key-store.ts";
 import { readSubmissionTopic } from "./submission/submission-topic.ts";
@@ -276,7 +276,7 @@ async function openFeeds(
     gates,
     live,
     runners,
-    dropped: new DroppedRunners({ db, clock, logger }),
+    dropped: new DroppedRunnerStore({ db, clock, logger }),
     stagesOf: async (worldId) => {
       const bindings = await bindingsOf(world, worldId, { principal: gateway, timeoutMs: 5_000 });
       return bindings.map(({ stage }) => stage);

@@ -18,7 +18,7 @@ import { ManualClock, waitUntil } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import { Peer } from "../peers/peer.ts";
 import type { GateChangeListener, SliceCall } from "../ports.ts";
-import type { DroppedRunner } from "./dropped-runners.ts";
+import type { DroppedRunner } from "../store/dropped-runner-store.ts";
 import { ReplayFeeds } from "./replay-feeds.ts";
 import { reconnectMsMax } from "./timelines.ts";
 

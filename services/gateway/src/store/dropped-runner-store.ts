@@ -9,7 +9,7 @@ export interface DroppedRunner {
   readonly timeMs: number;
 }
 
-interface DroppedRunnersPorts {
+interface DroppedRunnerStorePorts {
   /** The gateway's database. */
   readonly db: Queryable;
   readonly clock: Clock;
@@ -20,11 +20,11 @@ interface DroppedRunnersPorts {
  * The dropped sessions as stored, so that a gateway that starts does not wait for them once more. What cannot be stored
  * is missing there, and the session is waited for until it is dropped again.
  */
-export class DroppedRunners {
-  readonly #ports: DroppedRunnersPorts;
+export class DroppedRunnerStore {
+  readonly #ports: DroppedRunnerStorePorts;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(ports: DroppedRunnersPorts) {
+  constructor(ports: DroppedRunnerStorePorts) {
     this.#ports = ports;
   }
 

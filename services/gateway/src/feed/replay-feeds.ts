@@ -1,7 +1,6 @@
 import type { ControlEvent, FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import type { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   forgetMs,
   type OfferedRow,
@@ -10,25 +9,15 @@ import {
   takeTimeline,
 } from "@qmtl/core/queues";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import type {
-  CallPrincipal,
-  Clock,
-  ClockTimer,
-  CounterMetric,
-  LogFields,
-  Logger,
-  Metrics,
-} from "@qmtl/service-kit";
-import type { Peer } from "../peers/peer.ts";
-import type { BarrierEnds, GateView, SliceCall, SourceValue, WorldUses } from "../ports.ts";
+import type { CallPrincipal, Clock, ClockTimer, CounterMetric, LogFields } from "@qmtl/service-kit";
+import type { BarrierEnds, SliceCall, SourceValue, WorldUses } from "../ports.ts";
 import type { DroppedRunner } from "../store/dropped-runner-store.ts";
+import { BehindTargets } from "./behind-targets.ts";
 import { ComputeOnlyWorlds } from "./compute-only.ts";
 import { describeFeed, feedsWaitedFor } from "./describe-feed.ts";
-import type { DroppedRunners } from "./dropped-runners.ts";
 import type { HeldRows, WaitOptions } from "./offer-queue.ts";
-import type { RecordHub } from "./record-hub.ts";
+import type { ReplayFeedsPorts } from "./replay-feeds-ports.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
-import type { SliceBooker } from "./slice-booker.ts";
 import {
   readFeeds,
   type StoredFeed,
@@ -43,48 +32,6 @@ import { type WatermarkReader, WatermarkRegistry } from "./watermark-registry.ts
 const leasedMax = 10_000;
 /** Longest time that a runner's call is under way, milliseconds. */
 const callMsMax = 10_000;
-/** Longest time that slices wait for targets of a runner because a gate is behind, milliseconds. */
-const behindMsMax = 10_000;
-
-/** Notified of what a timeline asks of its runners. Implemented by `StreamRegistry`. */
-export interface RunnerListener {
-  /** Its timeline goes on without the session. */
-  dropped(sessionId: string): void;
-  /** Its timeline waits for the session again. */
-  takenBack(sessionId: string): void;
-  /** The sessions must end the last slice once more. */
-  restate(sessionIds: readonly string[]): void;
-}
-
-interface ReplayFeedsPorts {
-  readonly dag: Peer;
-  readonly gateway: CallPrincipal;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly metrics: Metrics;
-  readonly booker: Pick<
-    SliceBooker,
-    | "book"
-    | "passed"
-    | "take"
-    | "mustBook"
-    | "missed"
-    | "isBooked"
-    | "isReported"
-    | "whyUnbooked"
-    | "usesOf"
-    | "sharing"
-  >;
-  readonly gates: Pick<GateView, "onApplied" | "state">;
-  /** See `ComputeOnlyWorlds`. */
-  readonly stagesOf: (worldId: string) => Promise<readonly EffectiveMode[]>;
-  readonly live: Pick<RecordHub, "show" | "showAgain">;
-  readonly runners: RunnerListener;
-  readonly dropped: Pick<DroppedRunners, "load" | "add" | "remove">;
-  /** Sources of the configuration: true for those that are replayed. */
-  readonly sources: ReadonlyMap<string, boolean>;
-  readonly sessionDeadMs: number;
-}
 
 /**
  * The replay feeds and their timelines. This gateway is their owner; they are set up from what the DAG Manager stores
@@ -108,9 +55,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   readonly #open = new Set<string>();
   /** When sessions were given a lease for the first time since the gate of their world opened, monotonic milliseconds. */
   readonly #leasedMs = new Map<string, number>();
-  /** Since when targets of a session are refused by a gate that is behind, monotonic milliseconds. */
-  readonly #behindMs = new Map<string, number>();
-  readonly #timers = new Set<ClockTimer>();
+  readonly #behind: BehindTargets;
   readonly #unfollow: () => void;
   #isClosed = false;
 
@@ -119,7 +64,9 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     const help = "Runners a replay barrier stopped waiting for";
     this.#dropped = ports.metrics.counter("barrier_dropped_total", help, ["source"]);
     const isComputeOnly = (sources: readonly string[]) => this.#isComputeOnly(sources);
-    const mustRestate = (call: SliceCall) => this.#mustRestate(call);
+    this.#behind = new BehindTargets(ports.clock, (sessionId) => this.#goOnWithout(sessionId));
+    const mustRestate = ({ sessionId, worldId, isRefusedForNow }: SliceCall) =>
+      this.#behind.mustWait(sessionId, isRefusedForNow && this.#open.has(worldId));
     this.#timelines = new Timelines({ ...ports, listener: this, isComputeOnly, mustRestate });
     const changed = () => this.#timelines.recheck();
     this.#computeOnly = new ComputeOnlyWorlds({ ...ports, changed });
@@ -273,33 +220,11 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     return BigInt(fence) >= (gates.state(worldId)?.fence ?? 0n);
   }
 
-  /**
-   * Whether the next slice waits until the sender of a call that was taken has stated its targets again: its gate, or
-   * that of the order path, is a moment behind. One that is behind for longer than `behindMsMax` holds no feed.
-   */
-  #mustRestate({ sessionId, worldId, isRefusedForNow }: SliceCall): boolean {
-    if (!isRefusedForNow || !this.#open.has(worldId)) {
-      this.#behindMs.delete(sessionId);
-      return false;
-    }
-    const { clock } = this.#ports;
-    const nowMs = clock.monotonicMs();
-    const sinceMs = this.#behindMs.get(sessionId);
-    if (sinceMs !== undefined) return nowMs - sinceMs < behindMsMax;
-    if (this.#behindMs.size >= leasedMax) this.#behindMs.clear();
-    this.#behindMs.set(sessionId, nowMs);
-    const timer = clock.setTimer(() => {
-      this.#timers.delete(timer);
-      if (this.#behindMs.get(sessionId) === nowMs) this.#goOnWithout(sessionId, worldId);
-    }, behindMsMax);
-    this.#timers.add(timer);
-    return true;
-  }
-
   /** The gates of a session and of the order path have not agreed for long: nobody waits for its targets. */
-  #goOnWithout(sessionId: string, worldId: string): void {
-    const text = "targets of a runner are refused for long; the feeds go on without them";
-    this.#warn(text, { sessionId, world: worldId });
+  #goOnWithout(sessionId: string): void {
+    this.#warn("targets of a runner are refused for long; the feeds go on without them", {
+      sessionId,
+    });
     for (const state of this.#timelines.states())
       this.#timelines.take(state, { kind: "not_armed", sessionIds: [sessionId] });
   }
@@ -356,7 +281,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   /** A session leaves for good: it is not asked to register again. */
   forget(sessionId: string): void {
     this.#leasedMs.delete(sessionId);
-    this.#behindMs.delete(sessionId);
+    this.#behind.forget(sessionId);
     this.#forgetDrop(sessionId);
     this.#places.forget(sessionId);
   }
@@ -371,7 +296,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   close(): void {
     this.#isClosed = true;
     this.#unfollow();
-    for (const timer of this.#timers) timer.cancel();
+    this.#behind.close();
     this.#timelines.close();
   }
 
@@ -569,7 +494,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     const sessionIds = [...new Set(ofWorld)];
     for (const sessionId of sessionIds) {
       this.#leasedMs.delete(sessionId);
-      this.#behindMs.delete(sessionId);
+      this.#behind.forget(sessionId);
     }
     if (sessionIds.length === 0) return;
     const kind = isOpen ? "gate_opened" : "not_armed";

@@ -1,5 +1,5 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { RunnerListener } from "../feed/replay-feeds.ts";
+import type { RunnerListener } from "../feed/replay-feeds-ports.ts";
 import type { RunnerStream } from "./runner-stream.ts";
 
 /** Largest number of streams. */

@@ -6,6 +6,7 @@ import { coverRunning } from "./covered-strategies.ts";
 import { HostedStrategy } from "./orders/hosted-strategy.ts";
 import { type RunCounts, RunParts } from "./run-parts.ts";
 import { ConnectionMonitor } from "./session/connection-monitor.ts";
+import { endAll } from "./session/end-parts.ts";
 import { FeedCache, loadReplayRows, mergeOnlineGraphs, onlineGraph } from "./session/graph.ts";
 import { type OngoingRun, type RunClock, RunTasks, StartedClock } from "./session/ongoing-run.ts";
 import {
@@ -124,10 +125,6 @@ export function checkWorker(names: readonly string[]): void {
 
 /** How long a stop waits for the end of the last rows, milliseconds. */
 const stopWaitMs = 2_000;
-/** Longest wait for the answers to what a run gives back at its end while the platform is away, milliseconds. */
-const awayWaitMs = 4_000;
-/** How often a run that ends looks whether the platform is away, milliseconds. */
-const awayLookMs = 200;
 
 /** Strategies of one process in one world, from their submission to their end. */
 class HostedRun implements OngoingRun {
@@ -453,22 +450,10 @@ class HostedRun implements OngoingRun {
     this.stop().catch(() => {});
   }
 
-  async #end(): Promise<void> {
-    const ended = new AbortController();
-    await this.#endParts(this.#untilAway(ended.signal)).finally(() => ended.abort());
-  }
-
-  /** Resolves once the platform is away and has been asked for long enough to take back what the run holds. */
-  async #untilAway(ended: AbortSignal): Promise<void> {
-    for (let waitedMs = 0; !ended.aborted; waitedMs += awayLookMs) {
-      if (waitedMs >= awayWaitMs && this.#connection.now.state !== "connected") return;
-      await pause(this.#clock, awayLookMs, ended);
-    }
-  }
-
-  #endParts(away: Promise<void>): Promise<void> {
+  #end(): Promise<void> {
     const parts = this.#parts;
-    return endAll(away, [
+    const isAway = () => this.#connection.now.state !== "connected";
+    return endAll(this.#clock, isAway, [
       () => parts?.sender.stop(stopWaitMs),
       () => this.#stopping.abort(),
       () => parts?.sources.release(),
@@ -497,22 +482,4 @@ function feedsReached({ swap }: RunParts): ReadonlySet<string> {
 
 function errorFrom(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
-}
-
-/**
- * Ends parts one after the other, in this order; a step that fails does not prevent the others. Once `away` resolves, no
- * step is waited for any more.
- *
- * @throws the first failure, after the last step
- */
-async function endAll(away: Promise<void>, steps: readonly (() => unknown)[]): Promise<void> {
-  const failures: unknown[] = [];
-  for (const step of steps) {
-    try {
-      await Promise.race([step(), away]);
-    } catch (failure) {
-      failures.push(failure);
-    }
-  }
-  if (failures.length > 0) throw failures[0];
 }

@@ -3,7 +3,6 @@ export { CsvError, type CsvErrorReason } from "./csv-error.ts";
 export { CsvSource, type CsvSourceOptions } from "./csv-source.ts";
 export { parseInterval } from "./parse-interval.ts";
 export {
-  lastMsOption,
   limitOption,
   parseTimeText,
   type RowsLimit,

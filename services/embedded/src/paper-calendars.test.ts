@@ -100,8 +100,9 @@ async function openLab({ startDay, feeds, strategy }: CalendarScenario) {
   const made = () => strategy(feeds);
   const offline = await Runner.offline(made(), { config, from: start, until: "2100-01-01" });
   await lab.createWorld("a");
-  // Of the feed that has ended nothing is left to lose.
-  const isOfEnded = (problem: string) => problem.includes("because source c has none");
+  // Of the feed that has ended nothing is left to lose, and the run says so.
+  const isOfEnded = (problem: string) =>
+    /because source c has none|^source c has no bar for a world/.test(problem);
   const problems: string[] = [];
   const run = (seed: number) => {
     const connection = delayed(connectTo(config.sdk.gateway_url), seed, 4);

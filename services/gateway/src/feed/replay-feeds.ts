@@ -9,7 +9,7 @@ import {
   takeTimeline,
 } from "@qmtl/core/queues";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import type { CallPrincipal, Clock, ClockTimer, CounterMetric, LogFields } from "@qmtl/service-kit";
+import type { CounterMetric, LogFields } from "@qmtl/service-kit";
 import type { BarrierEnds, SliceCall, SourceValue, WorldUses } from "../ports.ts";
 import type { DroppedRunner } from "../store/dropped-runner-store.ts";
 import { BehindTargets } from "./behind-targets.ts";

@@ -250,9 +250,9 @@ describe("a run until a day does not end later", () => {
     });
   });
 
-  test("from a day the first week traded is the first that opens then or later, as that of a world", async () => {
+  test("from a day the first week traded is the first that ends after it, as that of a world", async () => {
     expect(await endOf("1w", { from: "2024-02-07", until: "2024-02-25" })).toEqual({
-      ...{ end: "2024-02-26T00:00:00.000Z", days: 19, weeks: 2 },
+      ...{ end: "2024-02-26T00:00:00.000Z", days: 19, weeks: 3 },
     });
   });
 });

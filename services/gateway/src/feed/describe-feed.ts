@@ -37,3 +37,11 @@ export function describeFeed(state: FeedState, timeline: TimelineState): void {
 export function feedsWaitedFor(timeline: TimelineState): readonly string[] {
   return waitedFor(timeline).length > 0 ? [] : unknownFeeds(timeline);
 }
+
+/** Time up to which buckets have closed in a timeline, milliseconds; −∞ without one. */
+export function closedMsOf(timeline: TimelineState | undefined): number {
+  if (timeline === undefined) return Number.NEGATIVE_INFINITY;
+  const { phase, timeMs } = timeline.slice;
+  // Until its rows are booked a slice has begun: what ends before it has closed.
+  return phase === "append" || phase === "book" ? timeMs - 1 : timeMs;
+}

@@ -14,11 +14,12 @@ import type { BarrierEnds, SliceCall, SourceValue, WorldUses } from "../ports.ts
 import type { DroppedRunner } from "../store/dropped-runner-store.ts";
 import { BehindTargets } from "./behind-targets.ts";
 import { ComputeOnlyWorlds } from "./compute-only.ts";
-import { describeFeed, feedsWaitedFor } from "./describe-feed.ts";
+import { closedMsOf, describeFeed, feedsWaitedFor } from "./describe-feed.ts";
 import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import type { ReplayFeedsPorts } from "./replay-feeds-ports.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
 import {
+  isSameFeed,
   readFeeds,
   type StoredFeed,
   storedFeedOf,
@@ -146,11 +147,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   }
 
   closedMs(source: string): number {
-    const slice = this.#timelines.stateOf(source)?.slice;
-    if (slice === undefined) return Number.NEGATIVE_INFINITY;
-    // Until its rows are booked a slice has begun: what ends before it has closed.
-    const isBooked = slice.phase !== "append" && slice.phase !== "book";
-    return isBooked ? slice.timeMs : slice.timeMs - 1;
+    return closedMsOf(this.#timelines.stateOf(source));
   }
 
   async end(call: SliceCall, waitMs: number): Promise<void> {
@@ -256,7 +253,10 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     if (!this.#isOpen && this.#opening === undefined) return;
     const { payload } = event;
     // Most events report that rows have passed, which passed here.
-    if (payload.case === "feedUpdated" && this.#isAsStored(storedFeedOf(payload.value))) return;
+    if (payload.case === "feedUpdated") {
+      const feed = storedFeedOf(payload.value);
+      if (isSameFeed(this.#stored.get(feed.source), feed)) return;
+    }
     this.refreshSoon();
   }
 
@@ -459,14 +459,6 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     const feeds = await readFeeds(this.#ports.dag, this.#ports.gateway);
     this.#stored = new Map(feeds.map((feed) => [feed.source, feed]));
     return feeds;
-  }
-
-  #isAsStored(feed: StoredFeed): boolean {
-    const known = this.#stored.get(feed.source);
-    if (known === undefined || (known.passedRow < 0 && feed.passedRow >= 0)) return false;
-    const fixed = ({ untilMs, runners, worldIds }: StoredFeed) =>
-      JSON.stringify([untilMs, runners, worldIds]);
-    return fixed(known) === fixed(feed);
   }
 
   /**

@@ -43,6 +43,14 @@ export function storedFeedOf(feed: FeedState): StoredFeed {
   };
 }
 
+/** Whether a feed is as it was known, apart from rows that have passed since. */
+export function isSameFeed(known: StoredFeed | undefined, feed: StoredFeed): boolean {
+  if (known === undefined || (known.passedRow < 0 && feed.passedRow >= 0)) return false;
+  const fixed = ({ untilMs, runners, worldIds }: StoredFeed) =>
+    JSON.stringify([untilMs, runners, worldIds]);
+  return fixed(known) === fixed(feed);
+}
+
 /** A feed as its timeline is taken over with it; `isBooked`: its last row is. */
 export function timelineFeedOf(feed: StoredFeed, isBooked: boolean): StoredTimelineFeed {
   const { source, passedRow: logRow, passedMs: endMs, untilMs, isEnded, runners } = feed;

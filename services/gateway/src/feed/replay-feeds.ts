@@ -219,9 +219,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   /** The gates of a session and of the order path have not agreed for long: nobody waits for its targets. */
   #goOnWithout(sessionId: string): void {
-    this.#warn("targets of a runner are refused for long; the feeds go on without them", {
-      sessionId,
-    });
+    this.#warn("targets of a runner are refused for long; feeds go on without", { sessionId });
     for (const state of this.#timelines.states())
       this.#timelines.take(state, { kind: "not_armed", sessionIds: [sessionId] });
   }

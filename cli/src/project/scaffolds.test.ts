@@ -19,7 +19,7 @@ const scaffolds: readonly (readonly [string, ProjectChoice])[] = [
   ["layers-monitoring", { layers: ["monitoring", "execution"] }],
 ];
 const metrics =
-  /^\w+: 784 returns, [1-9]\d* orders\n[\s\S]*^ {2}sharpe +-?\d[\s\S]*^ {2}max_drawdown_ratio +\d/m;
+  /^\w+: 784 returns, [1-9]\d* orders?\n[\s\S]*^ {2}sharpe +-?\d[\s\S]*^ {2}max_drawdown_ratio +\d/m;
 let folder: string;
 
 /** Runs a program of the repository without the environment of the test runner; gives its output. */

@@ -102,7 +102,7 @@ test("a halt that is not stored when the gateway stops is stored as soon as the 
   expect((await bench.list()).map(({ state }) => state)).toEqual(["cancelled"]);
 });
 
-test("a halt that another gateway stored is in force within a look, and ends when that gateway ends it", async () => {
+test("a halt that another gateway stored is in force within a look, and stays until it is ended here, also when it is stored no longer", async () => {
   await openWorking();
   const store = new HaltStore(orderEvents);
   const halt: Halt = {
@@ -118,7 +118,22 @@ test("a halt that another gateway stored is in force within a look, and ends whe
   await bench.orders.halting.takeOverStored();
   await bench.db.transaction((tx) => store.remove(tx, world, 6));
   await bench.orders.halting.takeOverStored();
+  expect(bench.orders.halts.list()).toEqual([halt]);
+  await bench.resume(world);
   expect(bench.orders.halts.list()).toEqual([]);
+  expect((await Halts.load(bench.db)).list()).toEqual([]);
+});
+
+test("a halt set while the one before it is being ended stays in force and stored", async () => {
+  await openWorking();
+  await bench.halt(world);
+
+  const [resumed, { halt }] = await Promise.all([bench.resume(world), bench.halt(world)]);
+
+  expect(resumed).toEqual([]);
+  expect(bench.orders.halts.list()).toEqual([halt]);
+  expect(isStored(halt.haltId)).toBe(true);
+  expect((await Halts.load(bench.db)).list()).toEqual([halt]);
 });
 
 test("a database that cannot write, as on a full disk, does not keep a halt from being in force, or from being stored later", async () => {

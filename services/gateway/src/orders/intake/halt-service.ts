@@ -80,10 +80,10 @@ export class HaltService {
   readonly #storing = new Set<Promise<void>>();
   readonly #stopped = new AbortController();
   #looking: Promise<void> | undefined;
+  /** Settles when the halt that is being ended is removed from the store, or is not. */
+  #removal: Promise<void> = Promise.resolve();
   /** Changes of halts that this gateway began or ended. */
   #changes = 0;
-  /** Halts that were stored at the last look, by id. */
-  #seen: ReadonlyMap<string, Halt> = new Map();
 
   constructor(ports: HaltServicePorts) {
     this.#ports = ports;
@@ -123,13 +123,18 @@ export class HaltService {
     };
     this.#changes += 1;
     this.#putInForce(halt);
+    halts.unstored(halt.haltId);
     try {
+      await this.#removal;
       const done = await this.#carryOut(halt, actions);
       halts.stored(halt.haltId);
       return { halt, ...done };
     } catch (failure) {
       // The caller goes on to the gateway that leads, unless nobody does.
-      if (isDeposed(failure)) throw failure;
+      if (isDeposed(failure)) {
+        halts.stored(halt.haltId);
+        throw failure;
+      }
       if (!isStoreOutage(failure)) {
         logger.error("halt not stored; trying again", { haltId: halt.haltId, error: failure });
       }
@@ -143,9 +148,14 @@ export class HaltService {
     this.#stopped.abort();
     // What each was asked to do, before the tries under way end.
     const unstored = new Map(this.#unstored);
+    const { halts, logger } = this.#ports;
+    for (const halt of halts.list()) {
+      if (halts.isStored(halt.haltId)) continue;
+      const again = haltCommand(halt, unstored.get(halt.haltId) ?? noActions);
+      logger.warn("halt not stored yet while the gateway stops", { haltId: halt.haltId, again });
+    }
     await Promise.all(this.#storing);
     await this.#looking;
-    const { halts } = this.#ports;
     await Promise.all(
       halts.list().map(async (halt) => {
         if (halts.isStored(halt.haltId)) return;
@@ -155,54 +165,37 @@ export class HaltService {
   }
 
   /**
-   * Takes over halts that another gateway stored, and does what is left to do of any; what another gateway has ended ends
-   * here as well.
+   * Takes over halts that another gateway stored, and does what is left to do of any. A halt that is stored no longer stays
+   * in force until it is ended here: a database may have lost it.
    */
   async takeOverStored(): Promise<void> {
-    const { db, halts, accounts } = this.#ports;
+    const { db, accounts } = this.#ports;
     const changes = this.#changes;
     const own = [...accounts.all()].map(({ account }) => account);
-    const stored = await readHalts(db, own);
-    // What was read may be older than a change of this gateway.
-    if (changes !== this.#changes) return;
-    const gone = [...this.#seen.values()].filter(
-      (halt) =>
-        halts.byId(halt.haltId) !== undefined &&
-        halts.isStored(halt.haltId) &&
-        !stored.some((one) => one.halt.haltId === halt.haltId),
-    );
-    for (const { halt, leftToDo } of stored) {
+    for (const { halt, leftToDo } of await readHalts(db, own)) {
+      // What was read may be older than a change of this gateway.
       if (changes !== this.#changes) return;
       await this.#takeOver(halt, leftToDo, own);
     }
-    for (const halt of gone) {
-      if (changes !== this.#changes) return;
-      await this.#endElsewhere(halt);
-    }
-    this.#seen = new Map(stored.map(({ halt }) => [halt.haltId, halt]));
   }
 
   async #takeOver(stored: Halt, leftToDo: HaltActions, own: readonly string[]): Promise<void> {
     const { db, halts, logger } = this.#ports;
     const known = halts.at(stored);
     const isLeft = leftToDo.cancel || leftToDo.flatten;
+    // Of two gateways that halted the same at once, the id that is stored counts.
+    if (known !== undefined && halts.isStored(known.haltId)) halts.set(stored);
     if (known !== undefined && !isLeft) return;
-    const halt = known ?? stored;
+    const halt = halts.at(stored) ?? stored;
     if (known === undefined) this.#putInForce(halt);
-    const { cancelled, flattened } = await this.#carryOut(halt, leftToDo);
+    // It is stored, unless it has been ended meanwhile.
+    const { cancelled, flattened } = await this.#carryOut(halt, leftToDo, async () => {});
     if (isLeft) await clearLeftToDo(db, halt, own);
     const { haltId, scope, target } = halt;
     const counts = { cancelled: cancelled.length, flattened: flattened.length };
     logger.info("halt that another gateway stored is in force here", {
       ...{ haltId, scope, target, ...counts },
     });
-  }
-
-  /** Another gateway has ended a halt: it ends here as well. */
-  async #endElsewhere(halt: Halt): Promise<void> {
-    this.#ports.logger.info("halt ended by another gateway", { haltId: halt.haltId });
-    this.#ports.halts.delete(halt);
-    await this.#goOn(halt, { reason: "ended by another gateway", principal: "" });
   }
 
   async #lookForStored(): Promise<void> {
@@ -262,20 +255,24 @@ export class HaltService {
     });
   }
 
-  async #carryOut(halt: Halt, actions: HaltActions): Promise<Omit<HaltOutcome, "halt">> {
+  async #carryOut(
+    halt: Halt,
+    actions: HaltActions,
+    alongside = (tx: Tx): Promise<void> => this.#store(tx, halt),
+  ): Promise<Omit<HaltOutcome, "halt">> {
     const { db, outbox, halts } = this.#ports;
     const done = await Promise.all(
       this.#accountsOf(halt).map(async (router) => {
         const one = await router.exclusive(async () => {
           // Ended while it waited for its turn: nothing is left to do.
           if (halts.byId(halt.haltId) === undefined) return nothing;
-          return haltAccount(router, halt, actions, (tx) => this.#store(tx, halt));
+          return haltAccount(router, halt, actions, alongside);
         });
         await router.stored(); // so that the next reader sees the outcome
         return one;
       }),
     );
-    if (done.length === 0) await db.transaction((tx) => this.#store(tx, halt));
+    if (done.length === 0) await db.transaction(alongside);
     outbox.poke();
     return {
       cancelled: done.flatMap((one) => one.cancelled),
@@ -344,25 +341,34 @@ export class HaltService {
    */
   async resume(halt: Halt, cause: HaltCause): Promise<ResumeOutcome> {
     const { db, halts } = this.#ports;
-    const before = await lastOrderPosition(db);
     this.#changes += 1;
-    await db
-      .transaction((tx) => this.#remove(tx, halt))
+    const removal = lastOrderPosition(db)
+      .then(async (position) => {
+        await db.transaction((tx) => this.#remove(tx, halt));
+        return position;
+      })
       .finally(() => {
         this.#changes += 1;
       });
+    // What is halted from now on is stored after it.
+    this.#removal = removal.then(
+      () => {},
+      () => {},
+    );
+    const before = await removal;
+    // Halted again meanwhile: nothing goes on.
+    if (halts.at(halt) !== halt) return { orders: [], reopened: [] };
     halts.delete(halt);
     const reopened = await this.#openAgain(halt);
-    await this.#goOn(halt, cause, (tx) => this.#remove(tx, halt));
+    await this.#goOn(halt, cause, async (tx) => {
+      // Another halt of the same may have been set meanwhile, and stays.
+      if (halts.at(halt) === undefined) await this.#remove(tx, halt);
+    });
     return { orders: await rearmedAfter(db, before), reopened };
   }
 
   /** What a halt held back goes on, and catches up with the standing targets. */
-  async #goOn(
-    halt: Halt,
-    cause: HaltCause,
-    alongside: (tx: Tx) => Promise<void> = async () => {},
-  ): Promise<void> {
+  async #goOn(halt: Halt, cause: HaltCause, alongside: (tx: Tx) => Promise<void>): Promise<void> {
     const { leases, worlds, acks, outbox } = this.#ports;
     if (halt.scope === "all") {
       leases.setStopped(false);

@@ -1,33 +1,16 @@
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import { clientTls, type QmtlConfig } from "@qmtl/sdk/config";
-import { type Connection, connectTo, hasReason } from "@qmtl/sdk/rpc";
+import type { QmtlConfig } from "@qmtl/sdk/config";
+import { type Connection, hasReason } from "@qmtl/sdk/rpc";
 import { allOf } from "../pages-of.ts";
-import { type Check, messageOf } from "./check.ts";
-
-/** Milliseconds each answer may take. */
-const answerMsMax = 3_000;
+import { checkWithGateway, type GatewayCaller } from "./ask-gateway.ts";
+import type { Check } from "./check.ts";
 
 /** Checks that the services behind the gateway know what it knows: one that lost its store answers, but is empty. */
-export async function checkAgreement(
-  config: QmtlConfig,
-  { apiKey }: { readonly apiKey: string | undefined },
-): Promise<Check[]> {
-  const url = config.sdk.gateway_url;
-  const connection = connectTo(url, {
-    timeoutMs: answerMsMax,
-    ...(apiKey === undefined ? {} : { apiKey }),
-    ...(url.startsWith("https:") ? clientTls(config) : {}),
-  });
-  try {
-    return await contradictions(connection);
-  } catch (failure) {
-    const detail = `cannot check whether they agree: ${messageOf(failure)}`;
-    return [{ name: "stores", status: "warning", detail }];
-  } finally {
-    connection.close();
-  }
+export function checkAgreement(config: QmtlConfig, caller: GatewayCaller): Promise<Check[]> {
+  const failed = { name: "stores", what: "cannot check whether they agree" };
+  return checkWithGateway(config, caller, contradictions, failed);
 }
 
 /** What the gateway knows and a service does not. Services remember even what was deleted: such a one lost its data. */

@@ -1,32 +1,15 @@
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
-import { clientTls, type QmtlConfig } from "@qmtl/sdk/config";
-import { type Connection, connectTo } from "@qmtl/sdk/rpc";
+import type { QmtlConfig } from "@qmtl/sdk/config";
+import type { Connection } from "@qmtl/sdk/rpc";
 import { reopening } from "../halts-of-world.ts";
 import { timeText } from "../print.ts";
-import { type Check, messageOf } from "./check.ts";
-
-/** Milliseconds the gateway may take to answer. */
-const answerMsMax = 3_000;
+import { checkWithGateway, type GatewayCaller } from "./ask-gateway.ts";
+import type { Check } from "./check.ts";
 
 /** Checks that no world is shut because an order of it was written too late. */
-export async function checkOrders(
-  config: QmtlConfig,
-  { apiKey }: { readonly apiKey: string | undefined },
-): Promise<Check[]> {
-  const url = config.sdk.gateway_url;
-  const connection = connectTo(url, {
-    timeoutMs: answerMsMax,
-    ...(apiKey === undefined ? {} : { apiKey }),
-    ...(url.startsWith("https:") ? clientTls(config) : {}),
-  });
-  try {
-    return await shutChecks(connection);
-  } catch (failure) {
-    const detail = `cannot check whether orders may leave: ${messageOf(failure)}`;
-    return [{ name: "orders", status: "warning", detail }];
-  } finally {
-    connection.close();
-  }
+export function checkOrders(config: QmtlConfig, caller: GatewayCaller): Promise<Check[]> {
+  const failed = { name: "orders", what: "cannot check whether orders may leave" };
+  return checkWithGateway(config, caller, shutChecks, failed);
 }
 
 /** One check for each world that is shut. */

@@ -1,4 +1,4 @@
-import type { Clock, Logger } from "@qmtl/service-kit";
+import type { Clock, ClockTimer, Logger } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
 import {
   type DroppedRunner,
@@ -14,13 +14,21 @@ interface DroppedRunnersPorts {
   readonly logger: Logger;
 }
 
+/** Pause before a removal that failed is tried again, milliseconds. */
+const removeAgainMs = 1_000;
+
 /**
- * The dropped sessions as stored, so that a gateway that starts does not wait for them once more. What cannot be stored
- * is missing there, and the session is waited for until it is dropped again.
+ * The dropped sessions as stored, so that a gateway that starts does not wait for them once more. One that could not be
+ * stored is waited for then until it is dropped again. A removal is tried until it succeeds: a gateway that starts would
+ * go on without a session that is there.
  */
 export class DroppedRunners {
   readonly #ports: DroppedRunnersPorts;
+  /** Sessions that are still to be removed. */
+  readonly #leaving = new Set<string>();
   #writing: Promise<void> = Promise.resolve();
+  #again: ClockTimer | undefined;
+  #isClosed = false;
 
   constructor(ports: DroppedRunnersPorts) {
     this.#ports = ports;
@@ -35,18 +43,41 @@ export class DroppedRunners {
   /** The feeds no longer wait for a session. */
   add(sessionId: string, sources: readonly string[]): void {
     const dropped = { sessionId, sources, timeMs: this.#ports.clock.nowMs() };
+    this.#leaving.delete(sessionId);
     this.#write((db) => putDroppedRunner(db, dropped));
   }
 
   /** A session is waited for again, or has no place in the feeds any more. */
   remove(sessionId: string): void {
-    this.#write((db) => deleteDroppedRunner(db, sessionId));
+    this.#leaving.add(sessionId);
+    this.#removeLeaving();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#again?.cancel();
+  }
+
+  #removeLeaving(): void {
+    this.#write(async (db) => {
+      for (const sessionId of [...this.#leaving]) {
+        await deleteDroppedRunner(db, sessionId);
+        this.#leaving.delete(sessionId);
+      }
+    });
   }
 
   #write(write: (db: Queryable) => Promise<void>): void {
-    const { db, logger } = this.#ports;
+    const { db, clock, logger } = this.#ports;
     this.#writing = this.#writing
       .then(() => write(db))
-      .catch((error: unknown) => logger.debug("a dropped runner is not stored", { error }));
+      .catch((error: unknown) => {
+        logger.debug("a dropped runner is not stored", { error });
+        if (this.#isClosed || this.#leaving.size === 0) return;
+        this.#again ??= clock.setTimer(() => {
+          this.#again = undefined;
+          this.#removeLeaving();
+        }, removeAgainMs);
+      });
   }
 }

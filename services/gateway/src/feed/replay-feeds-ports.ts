@@ -40,7 +40,7 @@ export interface ReplayFeedsPorts {
   readonly stagesOf: (worldId: string) => Promise<readonly EffectiveMode[]>;
   readonly live: Pick<RecordHub, "show" | "showAgain">;
   readonly runners: RunnerListener;
-  readonly dropped: Pick<DroppedRunners, "load" | "add" | "remove">;
+  readonly dropped: Pick<DroppedRunners, "load" | "add" | "remove" | "close">;
   /** Sources of the configuration: true for those that are replayed. */
   readonly sources: ReadonlyMap<string, boolean>;
   readonly sessionDeadMs: number;

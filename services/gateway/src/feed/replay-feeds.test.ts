@@ -89,6 +89,7 @@ async function openRig(logger: Logger = silentLogger, dropped = new Map<string, 
       add: (sessionId, sources) =>
         void dropped.set(sessionId, { sessionId, sources, timeMs: clock.nowMs() }),
       remove: (sessionId) => void dropped.delete(sessionId),
+      close: () => {},
     },
     sources: new Map([
       ["day", true],

@@ -295,6 +295,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     this.#isClosed = true;
     this.#unfollow();
     this.#behind.close();
+    this.#ports.dropped.close();
     this.#timelines.close();
   }
 

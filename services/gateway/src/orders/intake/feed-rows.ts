@@ -21,10 +21,10 @@ import { RowWaiters } from "./row-waiters.ts";
  * together, in milliseconds.
  */
 const rowWaitMsMax = 20_000;
-/** Longest time that a call waits until what is booked when it comes is reported, milliseconds. */
-const reportedMsMax = 2_000;
 /** The same before the first bar of a feed, which may have no bars for any account; the call then continues. */
 const firstRowWaitMsMax = 2_000;
+/** Longest time that a call waits until what is booked when it comes is reported, milliseconds. */
+const reportedMsMax = 2_000;
 
 /** Settings of a feed that the order path needs. */
 export interface FeedSettings {

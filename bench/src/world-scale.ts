@@ -63,8 +63,8 @@ export async function refusedApplyBench({ applies = 3 } = {}): Promise<BenchRow[
 
 /**
  * Twenty strategies on one feed, with 17 computed nodes that all of them have and two of their own: a process for each,
- * and all in one worker, both warm. Evaluations are held against one of each distinct node per bar, the sum of the queues that the
- * processes publish; the worker's processor time and memory against those of the twenty processes.
+ * and all in one worker, both warm. Evaluations are held against one of each distinct node per bar, the sum of the
+ * queues that the processes publish; the worker's processor time and memory against those of the twenty processes.
  */
 export async function sharedNodesBench({ bars = 60, strategies = 20 } = {}): Promise<BenchRow[]> {
   const shapes = Array.from({ length: strategies }, (_, at): WaveShape => {

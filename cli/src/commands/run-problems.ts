@@ -16,8 +16,8 @@ export interface RunProblemsOptions {
 
 /**
  * Reports the problems of a run: each kind once when it first occurs, and at the end those that recurred, with their
- * newest text, which has the newest numbers, and their count. Two texts are of one kind when only numbers and ids differ. Writes one line each; with `asJson` an object
- * `{event: "problem", problem, count}`.
+ * newest text, which has the newest numbers, and their count. Two texts are of one kind when only numbers and ids
+ * differ. Writes one line each; with `asJson` an object `{event: "problem", problem, count}`.
  */
 export class RunProblems {
   readonly #asJson: boolean;

@@ -153,8 +153,8 @@ export interface BarrierEnds {
   /** Whether rows of a feed are held at a barrier. */
   isReplayed(source: string): boolean;
   /**
-   * The time up to which buckets have closed in the timeline of a feed, milliseconds: also by rows of feeds that nothing is
-   * booked from. −∞ before its first slice, and for a feed that is not replayed.
+   * The time up to which buckets have closed in the timeline of a feed, milliseconds: also by rows of feeds that
+   * nothing is booked from. −∞ before its first slice, and for a feed that is not replayed.
    */
   closedMs(source: string): number;
   /**

@@ -43,7 +43,8 @@ export interface RunningService extends AsyncDisposable {
  * Opens the servers of a service.
  *
  * `stop` calls `onDrain`, refuses further calls, ends the streams and the unary calls that only wait for a change with
- * DRAINING (clients connect again), waits for the other unary calls (`closeMsMax`), then for `onStop` (`onStopMsMax`), and closes the connections, cutting those that remain.
+ * DRAINING (clients connect again), waits for the other unary calls (`closeMsMax`), then for `onStop` (`onStopMsMax`),
+ * and closes the connections, cutting those that remain.
  *
  * @throws {QmtlError} PORT_TAKEN, naming the port in use; CONFIG_INVALID for an address that other machines can reach
  * without both TLS and keys.

@@ -1,6 +1,6 @@
 /**
- * Adds an entry to a list, which its first entry makes. For lists that nearly always end with one entry or none: a literal
- * of one entry takes a fraction of the memory of an array that grew by `push`.
+ * Adds an entry to a list, which its first entry makes. For lists that nearly always end with one entry or none: a
+ * literal of one entry takes a fraction of the memory of an array that grew by `push`.
  *
  * @returns the list, longer by one
  */

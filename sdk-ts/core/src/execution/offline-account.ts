@@ -29,10 +29,10 @@ import { planTargets } from "./target-moment.ts";
  *
  * A target is sized at its instrument's last close with the equity of the whole account at that moment, and fills at
  * the open of the instrument's next bar with costs. At each bucket end call `financeBefore`, `bar` for every instrument
- * with a bar there, `fund` for the rates that are due, `financeAt` and `settle`, then for the targets `isStray`, `isShort` and
- * `takeTargets`, then `mark`. With one instrument `step` does all of it but the financing, since it knows no times.
- * Nothing is allocated while targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full
- * exits stay exact. A NaN target keeps the previous target; a NaN close keeps the previous mark.
+ * with a bar there, `fund` for the rates that are due, `financeAt` and `settle`, then for the targets `isStray`,
+ * `isShort` and `takeTargets`, then `mark`. With one instrument `step` does all of it but the financing, since it knows
+ * no times. Nothing is allocated while targets stay and no order works. Beyond 2^53 lots quantities are the nearest
+ * floats; full exits stay exact. A NaN target keeps the previous target; a NaN close keeps the previous mark.
  *
  * Cash, marks and positions are those of the router's ledger; nothing here keeps them a second time.
  */
@@ -149,8 +149,8 @@ export class OfflineAccount {
   }
 
   /**
-   * Charges funding on what is held and marked now. At a bucket end call it after its bars and before `financeAt`; between
-   * two of them after `financeBefore`.
+   * Charges funding on what is held and marked now. At a bucket end call it after its bars and before `financeAt`;
+   * between two of them after `financeBefore`.
    */
   fund(rates: readonly FundingRate[]): void {
     this.#router.core.fund(rates);

@@ -153,8 +153,8 @@ export class OrderRouter {
   }
 
   /**
-   * Signed lots that a book still needs to reach its standing target; 0 without a target. What is missing of a target with
-   * a drift is made up for at the end of each bar of its instrument.
+   * Signed lots that a book still needs to reach its standing target; 0 without a target. What is missing of a target
+   * with a drift is made up for at the end of each bar of its instrument.
    */
   missingLots(book: LedgerBook): number {
     if (book.target === null) return 0;

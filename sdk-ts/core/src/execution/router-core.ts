@@ -155,7 +155,8 @@ export class RouterCore {
   }
 
   /**
-   * Books a fill of an order that is at hand, for a caller whose broker reports each execution once: it is not remembered.
+   * Books a fill of an order that is at hand, for a caller whose broker reports each execution once: it is not
+   * remembered.
    * @throws {RangeError} as `onFill`
    */
   onOwnFill(book: LedgerBook, order: RouterOrder, fill: BookableFill): FillOutcome {

@@ -67,8 +67,8 @@ export interface SealedReturn {
 }
 
 /**
- * The money side of the router: books, strategy accounts, marks, cash, limits and money rules of the account. Knows no orders.
- * Keys carry the lengths of their parts, so no choice of names collides.
+ * The money side of the router: books, strategy accounts, marks, cash, limits and money rules of the account. Knows no
+ * orders. Keys carry the lengths of their parts, so no choice of names collides.
  */
 export class RouterLedger implements BookPlaces {
   /** Begins as a number, else each store makes an object of it. */

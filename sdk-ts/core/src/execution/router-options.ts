@@ -61,9 +61,9 @@ export interface TargetInput extends BookId {
 }
 
 /**
- * What became of a target: `applied` (kept; orders may follow), or not kept because it is of an `older_bucket`,
- * its account is `ruined`, its strategy is `demoted` or has `no_allocation`, or its mark is not a price that a position can be opened at
- * (`bad_mark`): then what its position has on the other side is closed all the same.
+ * What became of a target: `applied` (kept; orders may follow), or not kept because it is of an `older_bucket`, its
+ * account is `ruined`, its strategy is `demoted` or has `no_allocation`, or its mark is not a price that a position can
+ * be opened at (`bad_mark`): then what its position has on the other side is closed all the same.
  */
 export type TargetOutcome =
   | "applied"
@@ -103,9 +103,9 @@ export type OpeningRefusal = "OPENING_SHUT" | "MARGIN_CALL" | "ACCOUNT_RUINED";
 export interface RefusedIntent extends BookId {
   readonly lots: number;
   /**
-   * `ORDER_UNKNOWN`: held until an unknown order is looked up. `NOT_REDUCING`: a reduce-only order beyond what is left to reduce. `BELOW_MINIMUM`: worth less than `notionalMin`.
-   * `REDUCED_TO_BUYING_POWER`: the part by which an order was cut to what the account's money allows.
-   * `MARK_NOT_POSITIVE`: nothing is opened at a price of 0 or below.
+   * `ORDER_UNKNOWN`: held until an unknown order is looked up. `NOT_REDUCING`: a reduce-only order beyond what is left
+   * to reduce. `BELOW_MINIMUM`: worth less than `notionalMin`. `REDUCED_TO_BUYING_POWER`: the part by which an order
+   * was cut to what the account's money allows. `MARK_NOT_POSITIVE`: nothing is opened at a price of 0 or below.
    */
   readonly reason:
     | PretradeReason

@@ -89,8 +89,8 @@ export class TicketKeeper implements TicketedCalls {
   }
 
   /**
-   * Sets the strategies that tickets cover from the next one on, with the same sources. `onCovered` is called when there is
-   * such a ticket, before anybody uses it; not if others are to be covered by then.
+   * Sets the strategies that tickets cover from the next one on, with the same sources. `onCovered` is called when
+   * there is such a ticket, before anybody uses it; not if others are to be covered by then.
    */
   coverOnly(strategyIds: readonly string[], onCovered: () => void): void {
     this.cover(strategyIds, this.#sources);

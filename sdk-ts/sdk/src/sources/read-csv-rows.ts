@@ -26,7 +26,8 @@ export interface CsvRange {
 /**
  * Reads all rows of a CSV file in one pass over its bytes, without making a string per cell.
  *
- * An empty cell is NaN, and so is `NaN` in any case; empty lines are skipped; fields may be quoted, but may not contain a comma or line break.
+ * An empty cell is NaN, and so is `NaN` in any case; empty lines are skipped; fields may be quoted, but may not contain
+ * a comma or line break.
  *
  * @throws {CsvError} on the first bad row; also unless times increase strictly and the bars can have the interval.
  */

@@ -18,10 +18,11 @@ export interface Rebalance {
    * and the next that has one is taken instead.
    *
    * Text is a period in UTC: `4h` and other multiples of `s`, `m`, `h` and `d` since 1970, weeks from Monday to Sunday
-   * (`1w`) or, of a market that rests at weekends, to Friday (`5d`), months (`1mo`), quarters (`1q`), years (`1y`). Taken is the first bucket that ends at or after the end of the
-   * period. So of daily bars that end at midnight the last one of January is taken for `1mo` if January 31 has one;
-   * otherwise it is the first one of February, because without a calendar nobody can know that January ends without
-   * another bar. A period shorter than a bucket takes every bucket.
+   * (`1w`) or, of a market that rests at weekends, to Friday (`5d`), months (`1mo`), quarters (`1q`), years (`1y`).
+   * Taken is the first bucket that ends at or after the end of the period. So of daily bars that end at midnight the
+   * last one of January is taken for `1mo` if January 31 has one; otherwise it is the first one of February, because
+   * without a calendar nobody can know that January ends without another bar. A period shorter than a bucket takes
+   * every bucket.
    *
    * A node of one column says itself when: at every bucket where it is above 0. A node of a longer interval says so at
    * every bucket until its next one.

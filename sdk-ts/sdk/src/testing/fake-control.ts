@@ -80,8 +80,8 @@ export class FakeControl {
   }
 
   /**
-   * Answers a heartbeat of a session whose ticket covers these strategies: with a lease only if it states the gate as they
-   * see it.
+   * Answers a heartbeat of a session whose ticket covers these strategies: with a lease only if it states the gate as
+   * they see it.
    */
   heartbeat(
     heartbeat: { heartbeatSeq: bigint; revision: bigint; stateHash: string },

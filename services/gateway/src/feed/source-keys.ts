@@ -81,8 +81,8 @@ export class SourceKeys {
   }
 
   /**
-   * What the rows of a record bring: each marks every instrument whose `mark_source` is the feed, and states the funding of
-   * every one whose `funding` names it, whatever instrument the node that reads it is about.
+   * What the rows of a record bring: each marks every instrument whose `mark_source` is the feed, and states the
+   * funding of every one whose `funding` names it, whatever instrument the node that reads it is about.
    */
   valuesOf(key: SourceKey, record: QueueRecord): SourceValue[] {
     const booked = this.#booked.get(key.source);

@@ -193,8 +193,8 @@ export class OfferIntake {
   }
 
   /**
-   * The same for records of a slice that nobody waits for. They go to the log once `over` has settled, so that they do not
-   * come before the orders of the slice and are appended with the rows of the next; or with what comes first: later
+   * The same for records of a slice that nobody waits for. They go to the log once `over` has settled, so that they do
+   * not come before the orders of the slice and are appended with the rows of the next; or with what comes first: later
    * records of the stream, or 100 ms.
    */
   async computeAfter(records: readonly QueueRecord[], over: Promise<unknown>): Promise<void> {

@@ -218,8 +218,8 @@ export async function targetInstrumentsOf(
 }
 
 /**
- * What the targets of some strategies say, as declared by the submission that was completed last; one that names the world
- * goes before the others. While none was completed it is the one submitted last.
+ * What the targets of some strategies say, as declared by the submission that was completed last; one that names the
+ * world goes before the others. While none was completed it is the one submitted last.
  */
 async function declaredTargets<T>(
   db: Queryable,

@@ -41,7 +41,8 @@ export interface SubmissionOutcome {
 
 /**
  * Stores a submission that is not known yet and its event, in one statement. False, with nothing stored, when the
- * submission or the request id is known, the store epoch is not that of the row, or the clock of a world is not to be had.
+ * submission or the request id is known, the store epoch is not that of the row, or the clock of a world is not to be
+ * had.
  */
 export async function putNewSubmission(
   db: Queryable,

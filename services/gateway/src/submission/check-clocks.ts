@@ -20,8 +20,8 @@ interface TimedSource {
 
 /**
  * Checks that replayed and live sources do not meet: in a graph, nor in a world, where a graph joins the world's own
- * source, the sources that mark and fund what its account trades, and what its other strategies read. A row of a replayed source waits until
- * all of its world have ended the row before; a live one waits for nobody.
+ * source, the sources that mark and fund what its account trades, and what its other strategies read. A row of a
+ * replayed source waits until all of its world have ended the row before; a live one waits for nobody.
  *
  * @throws {QmtlError} CLOCK_MIXED naming two sources that do not go together.
  */

@@ -3,7 +3,8 @@ import type { TradedRows } from "./bar-replay.ts";
 
 /**
  * What a reader should look at in the bars that were traded: bars that contradict themselves, prices that jump as they
- * do after a split, and holes. One sentence for each kind, with the row and the time of the first; empty if nothing is odd.
+ * do after a split, and holes. One sentence for each kind, with the row and the time of the first; empty if nothing is
+ * odd.
  */
 export function barNotes(symbol: string, range: TradedRows): string[] {
   return [...oddBarNotes(symbol, range), ...splitNote(symbol, range), ...holeNote(symbol, range)];

@@ -32,8 +32,8 @@ interface Gap {
 
 /**
  * Notes that a target had no signal for as many buckets in a row as its `stale.after` says, after it had had one; of
- * several such gaps the longest, with the number of all buckets without one. The rows before the first value are warm-up, which another note tells. Notes, too, each
- * stream whose bars end long before the run does.
+ * several such gaps the longest, with the number of all buckets without one. The rows before the first value are
+ * warm-up, which another note tells. Notes, too, each stream whose bars end long before the run does.
  *
  * @param feeds sources that were read, by name
  * @param timesMs ends of the bars that were traded

@@ -60,15 +60,14 @@ export interface OfflineTrading {
  * end there are played, in the order of the market: waiting orders fill at their opens, and their closes are the marks.
  * Midnights since the bars before are charged before that, on what was held until then, and funding and a midnight of
  * this very moment after it, in this order. A row of funding that ends between bars is such a moment, too.
- * Then the targets are taken that changed, are to be sized again or, where a bar of their instrument ended, have strayed
- * from what is held or, with a drift, miss orders that a limit refused. Each is sized at its instrument's last close with the equity that the whole account has at this
- * moment, those that reduce first, then in the order of the market, and its order fills at the open of the first bar of
- * the instrument that begins from then on. Then equity and exposure are recorded, if a bar ended. Target rows that end
- * before the first bar are taken at its end. Once the equity is 0 or less nothing trades any more.
- *
- * @param targets one column per instrument, in the order of the market; NaN keeps the previous value
- * @param rows rows of every mark source, by name; in which order does not matter
- * @param funding rates of the instruments that have funding. @default none
+ * Then the targets are taken that changed, are to be sized again or, where a bar of their instrument ended, have
+ * strayed from what is held or, with a drift, miss orders that a limit refused. Each is sized at its instrument's last
+ * close with the equity that the whole account has at this moment, those that reduce first, then in the order of the
+ * market, and its order fills at the open of the first bar of the instrument that begins from then on. Then equity and
+ * exposure are recorded, if a bar ended. Target rows that end before the first bar are taken at its end. Once the
+ * equity is 0 or less nothing trades any more.  @param targets one column per instrument, in the order of the market;
+ * NaN keeps the previous value @param rows rows of every mark source, by name; in which order does not matter @param
+ * funding rates of the instruments that have funding. @default none
  */
 export function tradeOffline(
   market: OfflineMarket,

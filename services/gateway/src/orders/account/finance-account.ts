@@ -7,9 +7,10 @@ import type { Booking } from "./booking.ts";
 const daysPerBookingMax = 512;
 
 /**
- * Charges the midnights between the account's last slice and a time `endMs`, at which a slice or a row of funding ends, on
- * the books as that last one left them. It is stored before the broker plays the bars of the new slice, so that the books
- * are charged without its fills also after a crash in between. Call it only within an exclusive operation of the account.
+ * Charges the midnights between the account's last slice and a time `endMs`, at which a slice or a row of funding ends,
+ * on the books as that last one left them. It is stored before the broker plays the bars of the new slice, so that the
+ * books are charged without its fills also after a crash in between. Call it only within an exclusive operation of the
+ * account.
  */
 export async function financeBefore(router: AccountRouter, endMs: number): Promise<void> {
   const { core, market } = router;
@@ -46,8 +47,9 @@ interface FundingRow {
 type FundOp = Extract<JournalOp, { op: "fund" }>;
 
 /**
- * Charges a row of funding on the books as they are; returns the operation. Instruments whose rate is missing are named in
- * the entry and charged nothing. So is every row that is history: one that ends no later than the account's last slice.
+ * Charges a row of funding on the books as they are; returns the operation. Instruments whose rate is missing are named
+ * in the entry and charged nothing. So is every row that is history: one that ends no later than the account's last
+ * slice.
  */
 export function fund(
   router: AccountRouter,

@@ -9,8 +9,8 @@ type RecordedInstrument = NonNullable<SettingsOp["instruments"]>[number];
 
 /**
  * The settings that the books of an account rest on, as its journal records them. Costs, limits and money rules may
- * change between two starts; the journal says from which entry on. Lots, multipliers, currency and initial cash of a book may
- * not. Before the first entry with money rules, none binds.
+ * change between two starts; the journal says from which entry on. Lots, multipliers, currency and initial cash of a
+ * book may not. Before the first entry with money rules, none binds.
  */
 export class RecordedSettings {
   #initialCash: number | undefined;

@@ -25,8 +25,8 @@ export interface BarRow {
 type OpenRow = BarRow & { readonly bars: SourceBar[]; readonly rates: SourceRate[] };
 
 /**
- * Groups bars and rates by the time at which they end, in order of time, each slice in the order of its feeds' names, each
- * row with the time it opened.
+ * Groups bars and rates by the time at which they end, in order of time, each slice in the order of its feeds' names,
+ * each row with the time it opened.
  */
 export function slicesOf(
   values: readonly SourceValue[],
@@ -54,12 +54,12 @@ function addOnce<Value extends SourceValue>(values: Value[], value: Value): void
 }
 
 /**
- * Books the rows of slices on one account, in order of time and all in one booking. Of each slice: the broker's fills at
- * the opens, in the order of the instruments' names as in a backtest, marks at the closes, then, with all marks there,
- * funding and what a midnight at this very time costs, the return of every strategy in a stage that trades one of the
- * instruments, and last what the account's money demands at these marks. Midnights since the last slice are charged before
- * all that, in bookings of their own. A slice without a bar is charged funding alone: it ends no day and seals nothing.
- * Several slices only as `mayBookTogether` allows.
+ * Books the rows of slices on one account, in order of time and all in one booking. Of each slice: the broker's fills
+ * at the opens, in the order of the instruments' names as in a backtest, marks at the closes, then, with all marks
+ * there, funding and what a midnight at this very time costs, the return of every strategy in a stage that trades one
+ * of the instruments, and last what the account's money demands at these marks. Midnights since the last slice are
+ * charged before all that, in bookings of their own. A slice without a bar is charged funding alone: it ends no day and
+ * seals nothing. Several slices only as `mayBookTogether` allows.
  *
  * Rows that were booked before are left out. An instrument that was marked at this time or later keeps that mark, as
  * after its `mark_source` was changed. Rows that end no later than the account's last slice are history, of a feed that

@@ -165,8 +165,8 @@ export class HaltService {
   }
 
   /**
-   * Takes over halts that another gateway stored, and does what is left to do of any. A halt that is stored no longer stays
-   * in force until it is ended here: a database may have lost it.
+   * Takes over halts that another gateway stored, and does what is left to do of any. A halt that is stored no longer
+   * stays in force until it is ended here: a database may have lost it.
    */
   async takeOverStored(): Promise<void> {
     const { db, accounts } = this.#ports;

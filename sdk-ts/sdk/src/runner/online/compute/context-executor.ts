@@ -47,8 +47,9 @@ export interface ExecutorListener {
 }
 
 /**
- * The nodes of strategies in one compute context, each computed once. Nodes whose leases this process holds are computed and published; the rows
- * of the others are read. Each bucket is stepped once, as soon as everything it needs is effective.
+ * The nodes of strategies in one compute context, each computed once. Nodes whose leases this process holds are
+ * computed and published; the rows of the others are read. Each bucket is stepped once, as soon as everything it needs
+ * is effective.
  *
  * When the held nodes or the wiring change, the executor is rebuilt: the nodes are computed from their newest
  * snapshots, or from the private history and the effective source rows; rows of queues just claimed are compared with

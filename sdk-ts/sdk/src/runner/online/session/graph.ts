@@ -160,8 +160,8 @@ export class FeedCache {
 
 /**
  * Binds the streams of a strategy to the files of the configuration. Where no stream of its own has the bars that mark
- * an instrument it trades, or the rates of its funding, it reads a further one: a feed is published by those that read it,
- * and without its bars nothing has a mark, and nothing fills.
+ * an instrument it trades, or the rates of its funding, it reads a further one: a feed is published by those that read
+ * it, and without its bars nothing has a mark, and nothing fills.
  *
  * @throws {StrategyRunError} for a strategy with neither streams nor tag queries, for a stream of another interval than
  * its source, for streams of one source with two schedules, for rows that do not match their schedule, for a source of
@@ -229,8 +229,8 @@ class BookedStreams extends Strategy {
 }
 
 /**
- * The strategy with a stream for each source that marks or funds its targets, where it declares none with all columns that
- * are booked of that source.
+ * The strategy with a stream for each source that marks or funds its targets, where it declares none with all columns
+ * that are booked of that source.
  */
 function withBookedStreams(
   identified: IdentifiedStrategy,

@@ -29,7 +29,7 @@ async function startProcess(dsn: string, more: Partial<ProcessOptions> = {}) {
   const port = await waitUntil(() => child.lines[0], { timeoutMs: 90_000, what: "its port" });
   onTestFinished(() => child.kill());
   const url = `http://127.0.0.1:${port}`;
-  return { url, kill: () => child.kill(), ...clientOf(url) };
+  return { url, pid: child.pid, kill: () => child.kill(), ...clientOf(url) };
 }
 
 /** A client of one process, or of several of which one leads. */
@@ -159,6 +159,31 @@ describePostgres("two processes of the DAG Manager", (server) => {
 
     expect(await second.publish([row(close, epoch, 2)])).toEqual(["ok"]);
     expect(await second.values()).toEqual(counted(3));
+  }, 240_000);
+
+  test("a reader at the former leader hears what the new one appends", async () => {
+    const dsn = await server().createDatabase();
+    const first = await startProcess(dsn, { leaderMs: 2_000 });
+    const epoch = await holdClose(first);
+    await first.publish([start(close, epoch), ...rows(close, epoch, 0, 3)]);
+    const heard: number[] = [];
+    const reading = (async () => {
+      for await (const { records } of first.data.consume({ keys: [{ computeKey: close }] })) {
+        heard.push(...valuesOf(records));
+        if (heard.length >= 6) return;
+      }
+    })();
+    await waitUntil(() => heard.length === 3, { what: "the first rows" });
+    const second = await startProcess(dsn);
+
+    process.kill(first.pid, "SIGSTOP");
+    await untilStored(second, rows(close, epoch, 3, 2));
+    process.kill(first.pid, "SIGCONT");
+    await waitUntil(() => heard.length === 5, { what: "the rows of the new leader" });
+    await untilStored(second, [row(close, epoch, 5)]);
+    await reading;
+
+    expect(heard).toEqual(counted(6));
   }, 240_000);
 
   test("killed between the append and its answer: the same publish again is done, once", async () => {

@@ -16,6 +16,14 @@ export interface ConsumeOptions {
   readonly pollMs: number;
 }
 
+interface ConsumePorts {
+  readonly log: QueueLog;
+  readonly tail: LogTail;
+  readonly clock: Clock;
+  /** Since when no other process can have appended, by the monotonic clock; undefined while another one can. */
+  readonly aloneSinceMs: () => number | undefined;
+}
+
 /**
  * Streams the effective records of some keys, first history, then live, in seq order within each key.
  *
@@ -23,7 +31,7 @@ export interface ConsumeOptions {
  * begin at the first record takes the epoch from it, and seq and row from the record after it.
  */
 export async function* consume(
-  ports: { readonly log: QueueLog; readonly tail: LogTail; readonly clock: Clock },
+  ports: ConsumePorts,
   options: ConsumeOptions,
   request: ConsumeRequest,
   signal: AbortSignal,
@@ -39,6 +47,7 @@ export async function* consume(
   const wake = (): void => reader.wake();
   signal.addEventListener("abort", wake);
   let sentMs = clock.monotonicMs();
+  let lookedMs: number | undefined;
   try {
     while (!signal.aborted) {
       const records = await reader.next();
@@ -55,7 +64,10 @@ export async function* consume(
       const timer = clock.setTimer(wake, waitMs);
       if (!signal.aborted) await reader.changed();
       timer.cancel();
-      if (options.pollMs > 0) reader.refresh();
+      if (options.pollMs === 0) continue;
+      const aloneSinceMs = ports.aloneSinceMs();
+      if (aloneSinceMs === undefined || aloneSinceMs !== lookedMs) reader.look();
+      lookedMs = aloneSinceMs;
     }
   } finally {
     signal.removeEventListener("abort", wake);

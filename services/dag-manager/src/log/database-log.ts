@@ -109,13 +109,15 @@ export class DatabaseLog implements QueueLog {
       });
     }
     if (position.kind === "seq" && position.seq > head.nextSeq) throw beyondLog(computeKey, head);
-    let offset = 0;
-    if (position.kind === "tail") offset = head.nextOffset;
+    let [offset, seq] = [0, 0];
+    if (position.kind === "tail") [offset, seq] = [head.nextOffset, head.nextSeq];
     // To read from the first record is to read from offset 0: the first START alone says where the rows begin.
     else if (position.kind !== "first" && !(position.kind === "seq" && position.seq <= 0)) {
       const [where, value] = condition(position);
       const found = await findEntry(db, computeKey, where, value, "oldest");
       offset = found?.offset ?? head.nextOffset;
+      seq = found?.seq ?? head.nextSeq;
+      if (position.kind === "seq") seq = Math.max(seq, position.seq);
     }
     const start = await findEntry(
       db,
@@ -124,7 +126,7 @@ export class DatabaseLog implements QueueLog {
       offset,
       "newest",
     );
-    return { offset, start };
+    return { offset, seq, start };
   }
 
   async #store(keys: readonly string[], records: readonly QueueRecord[]): Promise<AppendBatch> {

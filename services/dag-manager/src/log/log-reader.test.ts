@@ -17,7 +17,7 @@ function fakeLog(tail: LogTail) {
     append: () => Promise.reject(new Error("reads only")),
     heads: async () =>
       new Map([[key, { nextOffset: entries.length, nextSeq: entries.length - 1 }]]),
-    locate: async () => ({ offset: 0, start: undefined }),
+    locate: async () => ({ offset: 0, seq: 0, start: undefined }),
     read: async (from, perKeyMax) => {
       reads += 1;
       return entries.slice(from[0]!.offset, from[0]!.offset + perKeyMax);

@@ -28,6 +28,8 @@ interface Cursor {
   isLive: boolean;
   /** True when there may be more to read. */
   isDirty: boolean;
+  /** True when that may be in the log alone, because another process appended it. */
+  mustLook: boolean;
 }
 
 interface ReadFrom {
@@ -66,17 +68,18 @@ export class LogReader {
     try {
       const heads = historyOnly ? await log.heads(keys) : undefined;
       for (const { computeKey, position } of from) {
-        const { offset, start } = await log.locate(computeKey, position);
+        const { offset, seq, start } = await log.locate(computeKey, position);
         if (start !== undefined) reader.#pending.push(start);
         reader.#cursors.push({
           computeKey,
           offset,
-          nextSeq: 0,
+          nextSeq: seq,
           fromSeq: position.kind === "seq" ? position.seq : 0,
           fromRow: position.kind === "row" ? position.row : Number.NEGATIVE_INFINITY,
           toOffset: heads?.get(computeKey)?.nextOffset ?? Number.POSITIVE_INFINITY,
           isLive: false,
           isDirty: true,
+          mustLook: false,
         });
       }
     } catch (error) {
@@ -103,7 +106,8 @@ export class LogReader {
     for (const cursor of this.#cursors) {
       if (!cursor.isDirty || cursor.offset >= cursor.toOffset) continue;
       this.#checkBehind(cursor);
-      const newest = cursor.isLive ? this.#tail.from(cursor.computeKey, cursor.offset) : undefined;
+      const isKept = cursor.isLive && !cursor.mustLook;
+      const newest = isKept ? this.#tail.from(cursor.computeKey, cursor.offset) : undefined;
       if (newest === undefined) {
         behind.push(cursor);
         continue;
@@ -119,6 +123,12 @@ export class LogReader {
   refresh(): void {
     for (const cursor of this.#cursors) cursor.isDirty = true;
     this.wake();
+  }
+
+  /** Makes the next read look into the log itself, for what other processes appended. */
+  look(): void {
+    for (const cursor of this.#cursors) cursor.mustLook = true;
+    this.refresh();
   }
 
   /** Resolves when there may be more, or at `wake`. */
@@ -141,7 +151,10 @@ export class LogReader {
 
   async #readBehind(cursors: readonly Cursor[]): Promise<LogEntry[]> {
     const perKeyMax = Math.max(1, Math.floor(readEntriesMax / cursors.length));
-    for (const cursor of cursors) cursor.isDirty = false;
+    for (const cursor of cursors) {
+      cursor.isDirty = false;
+      cursor.mustLook = false;
+    }
     const found = await this.#log.read(cursors, perKeyMax);
     const byKey = new Map<string, LogEntry[]>();
     for (const entry of found) {

@@ -225,6 +225,29 @@ describeEachDatabase("queue data", (databases) => {
     expect(seen.get(ret1)).toEqual([0, 1]);
   });
 
+  test.each([
+    ["tail", { case: "tail" as const, value: true }],
+    ["its next seq", { case: "fromSeq" as const, value: 5_000n }],
+    ["its next row", { case: "fromRow" as const, value: 5_000n }],
+  ])(
+    "a live reader that begins at the end of a long queue, by %s, gets the next row",
+    async (_, position) => {
+      await using dag = await openDag(databases());
+      await filled(dag, 5_000);
+      const stream = dag.data.consume({ keys: [{ computeKey: close, position }] });
+      const read = async (): Promise<number[]> => {
+        for await (const { records } of stream) {
+          const values = valuesOf(records);
+          if (values.length > 0) return values;
+          await publish(dag, [row(close, 1, 5_000)]);
+        }
+        return [];
+      };
+
+      expect(await read()).toEqual([5_000]);
+    },
+  );
+
   test("an unknown key ends the read at once", async () => {
     await using dag = await openDag(databases());
 

@@ -34,9 +34,10 @@ export type LogPosition =
   | { readonly kind: "known_at"; readonly knownAtMs: number }
   | { readonly kind: "tail" };
 
-/** A found position: the offset to read from, and the START in force there, if any. */
+/** A found position: the offset to read from, the seq of the first record there, and the START in force there, if any. */
 export interface ReadPosition {
   readonly offset: number;
+  readonly seq: number;
   readonly start: LogEntry | undefined;
 }
 

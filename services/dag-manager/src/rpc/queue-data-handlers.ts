@@ -32,12 +32,13 @@ interface QueueDataPorts {
 
 /** Serves QueueDataService: publishes and reads the rows of queues. */
 export function queueDataHandlers(ports: QueueDataPorts): ServedService {
+  const reading = { ...ports, aloneSinceMs: () => ports.leader.readySinceMs };
   return serve(QueueDataService, {
     async publish(request, context) {
       ports.leader.mustLead();
       return publish(ports, request, sessionOf(context));
     },
-    consume: (request, context) => consume(ports, ports.consume, request, context.signal),
+    consume: (request, context) => consume(reading, ports.consume, request, context.signal),
   });
 }
 

@@ -44,6 +44,11 @@ export class LeadershipTracker {
     return this.#isReady;
   }
 
+  /** Since when this process has led without a break, by the monotonic clock; undefined unless it is ready. */
+  get readySinceMs(): number | undefined {
+    return this.#isReady ? this.#leadingSinceMs : undefined;
+  }
+
   /** How this process stands; a leader is still `unsure` after an outage, until its work has begun. */
   get standing(): LeadershipStatus {
     const { standing } = this.#options.leadership;

@@ -126,7 +126,7 @@ Global___Halt: _TypeAlias = Halt  # noqa: Y015
 class ShutWorld(_message.Message):
     """A world in which no order of a strategy leaves, not even a reduction, because one was written after the order lease had
     run out. That order is cancelled. Targets are kept, and caught up with after Resume of the world, or of everything
-    after that was halted; a restart of the gateway ends it, too. Halts neither hide nor end it.
+    after that was halted; a restart of the gateway ends it, too. A halt does not hide it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -144,7 +144,7 @@ export const HaltSchema: GenMessage<Halt> = /*@__PURE__*/
 /**
  * A world in which no order of a strategy leaves, not even a reduction, because one was written after the order lease had
  * run out. That order is cancelled. Targets are kept, and caught up with after Resume of the world, or of everything
- * after that was halted; a restart of the gateway ends it, too. Halts neither hide nor end it.
+ * after that was halted; a restart of the gateway ends it, too. A halt does not hide it.
  *
  * @generated from message qmtl.order.v1.ShutWorld
  */

@@ -1,6 +1,7 @@
 import {
   HaltResponseSchema,
   OrderService,
+  type ResumeResponse,
   ResumeResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import type { Command } from "commander";
@@ -69,7 +70,8 @@ async function halt(session: CommandSession, options: HaltOptions): Promise<void
   if (answer.halt?.stored === false) {
     printNote(
       "the database does not store it now: the halt is in force in the gateway, and stored as soon as it can be " +
-        "(column STORED of `qmtl halts`); a gateway that ends before that loses it",
+        "(column STORED of `qmtl halts`); a gateway that is stopped before that tries until its limit, and its log says " +
+        "if the halt is lost; one that is killed loses it",
       session.asJson,
     );
   }
@@ -95,11 +97,18 @@ async function resume(session: CommandSession, options: ResumeOptions): Promise<
     reason,
   });
   if (session.asJson) return printJson(jsonOf(ResumeResponseSchema, answer));
-  const { halt: ended, reopenedWorldIds } = answer;
+  for (const line of resumedLines(answer)) console.log(line);
+}
+
+/** What a resume ended, each cause on a line of its own, and the halts that are left. */
+export function resumedLines(answer: ResumeResponse): string[] {
+  const { halt: ended, reopenedWorldIds, inForce, clientOrderIds } = answer;
   const reopened = reopenedWorldIds.map((each) => `world ${each}`).join(", ");
-  const what = ended === undefined ? reopened : haltedText(ended);
-  const late = reopened === "" ? "" : ", which an order written too late had shut";
-  console.log(`resumed ${what}${late}; ${answer.clientOrderIds.length} catch-up orders sent`);
-  for (const each of answer.inForce)
-    console.log(`still halted: ${haltedText(each)} (${each.haltId})`);
+  const late = `${reopened}, which an order written too late had shut`;
+  const sent = `${clientOrderIds.length} catch-up orders sent`;
+  return [
+    `resumed ${ended === undefined ? late : haltedText(ended)}; ${sent}`,
+    ...(ended === undefined || reopened === "" ? [] : [`opened again: ${late}`]),
+    ...inForce.map((each) => `still halted: ${haltedText(each)} (${each.haltId})`),
+  ];
 }

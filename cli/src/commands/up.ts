@@ -18,7 +18,7 @@ export function addUpCommand(program: Command): void {
     .option("--standby", "wait while another gateway holds the accounts (storage.kind: postgres)")
     .addHelpText(
       "after",
-      "\nExample:\n  qmtl up --config qmtl.yml\n\nStops on Ctrl-C or SIGTERM; during start-up this ends it at once, with 130. Data stays in storage.data_dir: safe against kill -9, not against power loss. Exits with 3 when its own database is lost (a crash, out of memory): start it again, it has everything that was stored.",
+      "\nExample:\n  qmtl up --config qmtl.yml\n\nStops on Ctrl-C or SIGTERM, within 20 s, and with 1 if something did not stop or a halt was lost; during start-up this ends it at once, with 130. Data stays in storage.data_dir: safe against kill -9, not against power loss. Exits with 3 when its own database is lost (a crash, out of memory): start it again, it has everything that was stored.",
     )
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { standby?: boolean }>();

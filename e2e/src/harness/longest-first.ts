@@ -11,6 +11,7 @@ const LONGEST = [
   "examples/go-client/smoke.test.ts",
   "services/embedded/src/roles.test.ts",
   "e2e/src/outages/outages.test.ts",
+  "e2e/src/outages/hung-database.test.ts",
   "e2e/src/outages/lost-database.test.ts",
   "services/kit/src/db/pglite-crash.test.ts",
   "e2e/src/crash/postgres-story.test.ts",

@@ -106,7 +106,8 @@ export class ClockPortWorld {
   }
 
   clearClient(slot: number): void {
-    this.#input(this.#clients[slot]!, { kind: "clear_latch" });
+    for (const reason of ["stopped", "late_write"] as const)
+      this.#input(this.#clients[slot]!, { kind: "clear_latch", reason });
   }
 
   /** Sends the outbox's event to every client, reduced to its scope. */

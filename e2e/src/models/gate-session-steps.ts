@@ -231,7 +231,7 @@ function orderSteps(
     const { permit } = s.order;
     const ended = endOrder(s.state, permit, now, modelSessionPorts);
     const label = `${who}: ORDER LEAVES (fence ${permit.fence}, ${permit.decisionId})`;
-    const next = put({ ...s, state: { ...ended.state, latched: null }, order: null });
+    const next = put({ ...s, state: { ...ended.state, latched: [] }, order: null });
     return [{ label, next, violation: orderViolation(x, permit.fence, permit.decisionId) }];
   }
   const ready: SessionState = over.beforeCheck?.(s.state, s) ?? s.state;

@@ -144,14 +144,14 @@ type ServerSettings = Omit<RunServiceOptions, "onDrain" | "onStop"> & {
 /** Starts the service, then opens its servers; if they cannot be opened the service is stopped again. */
 async function started(
   { storage, outages, clock }: StartContext,
-  service: { start(): Promise<void>; drain?(): void; stop(): Promise<void> },
+  service: { start(): Promise<void>; drain?(): void; stop(limit?: AbortSignal): Promise<void> },
   { peers = [], health: leading, ...server }: ServerSettings,
 ): Promise<RunningService> {
   const depends = new ServiceHealth({ storage, outages, clock, services: server.services, peers });
   const health = leading === undefined ? depends : joinedHealth([leading, depends]);
-  const stop = async () => {
+  const stop = async (limit?: AbortSignal) => {
     depends[Symbol.dispose]();
-    await service.stop();
+    await service.stop(limit);
   };
   try {
     await service.start();

@@ -2,9 +2,11 @@ import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo } from "@qmtl/sdk/rpc";
+import { readHealth } from "@qmtl/service-kit";
 import { freePorts } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Platform, startPlatform } from "./start-platform.ts";
@@ -62,6 +64,20 @@ world_service: {port: ${world}}`;
     await expect(connection.client(WorldService).listWorlds({})).resolves.toMatchObject({
       worlds: [],
     });
+  });
+
+  it("goes on serving in every name of its health while everything is halted: a halt is no outage", async () => {
+    const tls = { ca: readFileSync(cert) };
+    await using connection = connectTo(platform.addresses.gateway, { tls, apiKey: secret });
+    const before = await readHealth(connection, 5_000);
+    expect([before.get(""), before.get(OrderService.typeName)]).toEqual([true, true]);
+    const orders = connection.client(OrderService);
+    const target = { target: { case: "everything", value: {} } } as const;
+
+    await orders.halt({ target, reason: "to see health" });
+
+    expect(await readHealth(connection, 5_000)).toEqual(before);
+    await orders.resume({ which: { case: "target", value: target }, reason: "seen" });
   });
 
   it("serves its metrics as Prometheus text, those of the process among them", async () => {

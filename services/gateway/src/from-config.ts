@@ -124,11 +124,16 @@ export interface Gateway {
   start(): Promise<void>;
   /**
    * Lets go of what waits for calls, which are refused from now on: no slice passes and no runner is dropped because its
-   * end was not let in.
+   * end was not let in. Halts that are not stored are named in the log, in case the process is killed.
    */
   drain(): void;
-  /** Finishes what was accepted. May be called twice. */
-  stop(): Promise<void>;
+  /**
+   * Finishes what was accepted, the halts first. May be called twice.
+   *
+   * @param limit what is not finished when it aborts is given up. @default aborts after five seconds
+   * @throws {HaltsLost} as soon as `limit` aborts, when halts that are in force could not be stored; it names them
+   */
+  stop(limit?: AbortSignal): Promise<void>;
 }
 
 /** The Gateway over its database, bus and peers: migrates the schema, and wires everything. */
@@ -136,17 +141,18 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const parts = await openParts(deps);
   const { feeds, worker, unbound, hub, orders, relay, dag, world, keys, probe } = parts;
   const services = servicesOf(deps, parts);
-  const stop = async () => {
+  const end = async (limit: AbortSignal | undefined) => {
     await probe.stop();
     parts.runners.close();
     feeds.close();
     await worker.stop();
     await unbound.stop();
     await hub.stop();
-    await orders.stop();
-    await relay.close();
-    dag.close();
-    world.close();
+    await orders.stop(limit).finally(async () => {
+      await relay.close();
+      dag.close();
+      world.close();
+    });
   };
   let stopping: Promise<void> | undefined;
   let preparing: Promise<void> | undefined;
@@ -171,11 +177,13 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       probe.start();
     },
     drain() {
+      orders.drain();
       parts.runners.close();
       feeds.close();
     },
-    stop() {
-      stopping ??= stop();
+    stop(limit) {
+      // What ends before the order path may wait for the database, too, and must not keep the halts from being stored.
+      stopping ??= Promise.all([orders.storeHalts(limit), end(limit)]).then(() => {});
       return stopping;
     },
   };

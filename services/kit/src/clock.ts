@@ -42,3 +42,21 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
     signal?.addEventListener("abort", finish, { once: true });
   });
 }
+
+/** A signal that aborts after `delayMs`. Its timer does not keep the process alive. */
+export function limitAfter(clock: Clock, delayMs: number): AbortSignal {
+  const limit = new AbortController();
+  clock.setTimer(() => limit.abort(), delayMs).unref?.();
+  return limit.signal;
+}
+
+/** Resolves when the work ends, however it does, or when `limit` aborts: the work may then still be under way. */
+export async function endOrLimit(work: Promise<unknown>, limit: AbortSignal): Promise<void> {
+  const waited = new AbortController();
+  const atLimit = new Promise<void>((resolve) => {
+    if (limit.aborted) resolve();
+    else limit.addEventListener("abort", () => resolve(), { once: true, signal: waited.signal });
+  });
+  await Promise.race([Promise.allSettled([work]), atLimit]);
+  waited.abort();
+}

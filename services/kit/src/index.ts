@@ -92,6 +92,7 @@ export {
   type RunServiceOptions,
   runService,
   type ServiceState,
+  stopMsMax,
 } from "./run-service.ts";
 export { KeyedSerialQueue, type QueueLimit, SerialQueue } from "./serial-queue.ts";
 export { originField, originFromProto, type SessionOrigin } from "./session-origin.ts";

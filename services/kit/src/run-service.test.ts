@@ -150,6 +150,21 @@ describe("a running service", () => {
     expect(running.state).toBe("stopped");
   });
 
+  test("work that learns at the bound what it could not finish makes the stop reject with it, once the servers are closed", async () => {
+    const running = await runService({
+      name: "demo",
+      services,
+      onStop: async (limit) => {
+        await new Promise((resolve) => limit.addEventListener("abort", resolve));
+        throw new Error("one thing is lost");
+      },
+      onStopMsMax: 50,
+    });
+
+    await expect(running.stop()).rejects.toThrow("one thing is lost");
+    expect(running.state).toBe("stopped");
+  });
+
   test("a web port in use is named, and the gRPC port is given back", async () => {
     await using first = await runService({ name: "first", services, web: { port: 0 } });
     const port = 0;

@@ -17,13 +17,21 @@ export interface RunServiceOptions extends ServerOptions {
   hasKeys?: boolean;
   /** Called before further calls are refused: what waits for one of them gives up. @default nothing */
   onDrain?: () => void;
-  /** Stops the service's own work once no call is in progress any more. @default nothing */
-  onStop?: () => Promise<void>;
-  /** Longest wait for `onStop`, milliseconds; then it is abandoned. @default 5000 */
+  /**
+   * Stops the service's own work once no call is in progress any more. `limit` aborts after `onStopMsMax`: what is not
+   * finished by then is given up, and a rejection that says so makes `stop` reject. @default nothing
+   */
+  onStop?: (limit: AbortSignal) => Promise<void>;
+  /** Time for `onStop`, milliseconds; half a second later it is abandoned. @default 5000 */
   onStopMsMax?: number;
   /** Stop at SIGTERM and SIGINT; a second one ends the process at once. @default false */
   handleSignals?: boolean;
 }
+
+/** Time for the work of a service to stop, in milliseconds, once no call is in progress any more. */
+export const stopMsMax = 5_000;
+/** Longest time from that limit until the work has said what it gave up, in milliseconds. */
+const giveUpMsMax = 500;
 
 /** A service whose servers listen. */
 export interface RunningService extends AsyncDisposable {
@@ -35,7 +43,7 @@ export interface RunningService extends AsyncDisposable {
   readonly webPort: number | undefined;
   /** Resolves when it has stopped, for whatever reason. */
   readonly stopped: Promise<void>;
-  /** Stops it, as `runService` describes. May be called twice. */
+  /** Stops it, as `runService` describes. May be called twice. Rejects, once stopped, as `onStop` did. */
   stop(): Promise<void>;
 }
 
@@ -140,16 +148,21 @@ class Service implements RunningService {
       onStop,
       clock = systemClock,
       logger = silentLogger,
-      onStopMsMax = 5_000,
+      onStopMsMax = stopMsMax,
       name,
     } = this.#options;
     if (onStop === undefined) return;
-    const bound = new AbortController();
-    const tooLate = sleep(clock, onStopMsMax, bound.signal).then(() => {
-      if (!bound.signal.aborted)
-        logger.error("stopping took too long: abandoned", { service: name, onStopMsMax });
-    });
-    await Promise.race([onStop(), tooLate]).finally(() => bound.abort());
+    const limit = new AbortController();
+    const ended = new AbortController();
+    const abandoned = async () => {
+      await sleep(clock, onStopMsMax, ended.signal);
+      if (ended.signal.aborted) return;
+      limit.abort();
+      await sleep(clock, giveUpMsMax, ended.signal);
+      if (ended.signal.aborted) return;
+      logger.error("stopping took too long: abandoned", { service: name, onStopMsMax });
+    };
+    await Promise.race([onStop(limit.signal), abandoned()]).finally(() => ended.abort());
   }
 
   async #stop(): Promise<void> {

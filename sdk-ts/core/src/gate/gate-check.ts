@@ -70,8 +70,15 @@ export function checkRouterGateOrder(
   return checkActivation(state, order);
 }
 
+/** Why a latched session lets nothing out, the first cause in the order of `GateRefusal`; null: it is not latched. */
+export function latchRefusal({ latched }: Pick<SessionState, "latched">): GateRefusal | null {
+  if (latched.length === 0) return null;
+  return latched.every((reason) => reason === "late_write") ? "LATE_WRITE" : "HALTED";
+}
+
 function checkLease(state: SessionState, now: ClockReading): GateRefusal | null {
-  if (state.latched !== null) return state.latched === "late_write" ? "LATE_WRITE" : "HALTED";
+  const latched = latchRefusal(state);
+  if (latched !== null) return latched;
   if (state.applied === null) return "NO_STATE";
   if (state.applied.gate !== "OPEN") return "GATE_NOT_OPEN";
   if (state.lease === null) return "NO_LEASE";

@@ -31,7 +31,7 @@ export function makeHeartbeat(
     stateHash: state.appliedHash,
     gateShut: sessionPhase(state, now) === "SHUT" && state.lease === null,
     inFlight: state.inFlight,
-    wantLease: state.latched === null && state.identity.kind !== "observer",
+    wantLease: state.latched.length === 0 && state.identity.kind !== "observer",
     lateWrites: state.lateWrites,
   };
   const sent = heartbeat.wantLease
@@ -58,7 +58,7 @@ export function takeReply(
   const next: SessionState = { ...state, sent: remaining };
   const applied = state.applied;
   if (
-    state.latched !== null ||
+    state.latched.length > 0 ||
     applied === null ||
     applied.gate !== "OPEN" ||
     reply.fence !== applied.fence

@@ -9,7 +9,7 @@ import type { GateEvent, NackReason, SessionKind } from "./messages.ts";
  */
 export type SessionPhase = "SHUT" | "READY" | "ARMED";
 
-/** Why a session is latched shut until an operator clears it. */
+/** Why a session is latched shut until an operator clears that cause. */
 export type LatchReason = "halt" | "late_write" | "stopped";
 
 /** A lease as the session holds it. `usableMs` runs from before the renewal was sent. */
@@ -55,7 +55,8 @@ export interface SessionState {
   /** Oldest first, at most `sentHeartbeatsMax`. */
   readonly sent: readonly SentHeartbeat[];
   readonly nextSeq: number;
-  readonly latched: LatchReason | null;
+  /** Why it is latched shut, each cause by itself, in the order in which they came; empty: it is not. */
+  readonly latched: readonly LatchReason[];
   /** Orders between gate check and write. */
   readonly inFlight: number;
   /** Events that came while an order was between check and write, at most `deferredEventsMax`. */
@@ -102,7 +103,7 @@ export function startSession(identity: SessionIdentity): SessionState {
     lease: null,
     sent: [],
     nextSeq: 1,
-    latched: null,
+    latched: [],
     inFlight: 0,
     deferred: [],
     lateWrites: 0,
@@ -117,7 +118,7 @@ export function usableLeft(state: SessionState, now: ClockReading): number {
 
 /** The phase of a session at `now`. */
 export function sessionPhase(state: SessionState, now: ClockReading): SessionPhase {
-  if (state.latched !== null || state.applied === null || state.applied.gate !== "OPEN")
+  if (state.latched.length > 0 || state.applied === null || state.applied.gate !== "OPEN")
     return "SHUT";
   return usableLeft(state, now) > 0 ? "ARMED" : "READY";
 }

@@ -7,7 +7,12 @@ import type { GateEvent, HeartbeatReply } from "./messages.ts";
 import { beginOrder, endOrder, giveUpOrder } from "./order-permit.ts";
 import { type SessionInput, sessionStep } from "./session.ts";
 import { makeHeartbeat } from "./session-lease.ts";
-import { type SessionState, sessionPhase, startSession } from "./session-state.ts";
+import {
+  type LatchReason,
+  type SessionState,
+  sessionPhase,
+  startSession,
+} from "./session-state.ts";
 
 const ports = { hash: (text: string): string => text };
 const activation: Activation = {
@@ -252,7 +257,7 @@ describe("lease", () => {
       gateShut: true,
       wantLease: false,
     });
-    const cleared = run(halted, { kind: "clear_latch" });
+    const cleared = run(halted, { kind: "clear_latch", reason: "halt" });
     const state = run(cleared, { kind: "reply", reply: grant(2), now: readingAt(2_100) });
     expect(state.lease).toBeNull();
     expect(sessionPhase(state, readingAt(2_100))).toBe("READY");
@@ -305,7 +310,25 @@ describe("gate check", () => {
     const ended = endOrder(begun.state, begun.permit, readingAt(5_800), ports);
 
     expect(ended.isLate).toBe(true);
-    expect(ended.state).toMatchObject({ latched: "late_write", lateWrites: 1, inFlight: 0 });
+    expect(ended.state).toMatchObject({ latched: ["late_write"], lateWrites: 1, inFlight: 0 });
+  });
+
+  test("a halt hid that the session was latched for a late write, too: each cause stays until it is cleared itself", () => {
+    const begun = beginOrder(armed(), order, readingAt(5_400), checkOrder);
+    if ("refusal" in begun) throw new Error(begun.refusal);
+    const late = endOrder(begun.state, begun.permit, readingAt(5_800), ports).state;
+    const halt = { kind: "halt", reason: "halt" } as const;
+    const clear = (reason: LatchReason) => ({ kind: "clear_latch", reason }) as const;
+
+    const both = run(late, halt, halt);
+
+    expect(both.latched).toEqual(["late_write", "halt"]);
+    expect(checkOrder(both, order, readingAt(5_900))).toBe("HALTED");
+    const resumed = run(both, clear("halt"));
+    expect(checkOrder(resumed, order, readingAt(5_900))).toBe("LATE_WRITE");
+    expect(sessionPhase(run(both, clear("late_write")), readingAt(5_900))).toBe("SHUT");
+    expect(sessionPhase(run(resumed, clear("late_write")), readingAt(5_900))).toBe("READY");
+    expect(sessionStep(resumed, clear("halt"), ports)).toEqual({ state: resumed, effects: [] });
   });
 
   test("an order that was not written is never late, and events no longer wait for it", () => {
@@ -316,7 +339,7 @@ describe("gate check", () => {
 
     const { state } = giveUpOrder(waiting, ports);
 
-    expect(state).toMatchObject({ latched: null, lateWrites: 0, inFlight: 0 });
+    expect(state).toMatchObject({ latched: [], lateWrites: 0, inFlight: 0 });
     expect(state.applied?.revision).toBe(6);
   });
 });

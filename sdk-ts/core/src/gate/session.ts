@@ -30,7 +30,7 @@ export type SessionInput =
   | { readonly kind: "tick"; readonly now: ClockReading }
   | { readonly kind: "state_unknown" }
   | { readonly kind: "halt"; readonly reason: LatchReason }
-  | { readonly kind: "clear_latch" };
+  | { readonly kind: "clear_latch"; readonly reason: LatchReason };
 
 /**
  * One step of the session machine, the SDK's gate and the router's alike. Anyone may shut a gate; only WorldService can
@@ -50,6 +50,7 @@ export type SessionInput =
  * | any         | refused as BEHIND, or as HASH_MISMATCH                      | ask for a snapshot; a wrong state is forgotten first   | same, or SHUT |
  * | ARMED       | elapsed ≥ usable                                            | lease gone                                             | READY         |
  * | any         | local halt, late write                                      | drop lease, latch                                      | SHUT          |
+ * | SHUT        | one cause of the latch is cleared                           | heartbeat; the other causes stay                       | SHUT or READY |
  */
 export function sessionStep(
   state: SessionState,
@@ -73,7 +74,7 @@ export function sessionStep(
     case "halt":
       return latch(state, input.reason);
     case "clear_latch":
-      return { state: { ...state, latched: null }, effects: [{ kind: "send_heartbeat" }] };
+      return clearLatch(state, input.reason);
   }
 }
 
@@ -105,13 +106,24 @@ export function drainDeferred(state: SessionState, ports: SessionPorts): Session
   return { state: current, effects };
 }
 
-/** Shuts the session until an operator clears it; replies to earlier heartbeats no longer count. */
+/** Shuts the session until an operator clears this cause; replies to earlier heartbeats no longer count. */
 export function latch(state: SessionState, reason: LatchReason): SessionStep {
   const { state: shut, effects } = dropLease(state, reason);
   return {
-    state: { ...shut, latched: reason, sent: [] },
+    state: {
+      ...shut,
+      latched: shut.latched.includes(reason) ? shut.latched : [...shut.latched, reason],
+      sent: [],
+    },
     effects: [...effects, { kind: "send_heartbeat" }],
   };
+}
+
+/** Takes one cause away; nothing changes if the session is not latched for it. */
+function clearLatch(state: SessionState, reason: LatchReason): SessionStep {
+  if (!state.latched.includes(reason)) return { state, effects: [] };
+  const latched = state.latched.filter((each) => each !== reason);
+  return { state: { ...state, latched }, effects: [{ kind: "send_heartbeat" }] };
 }
 
 function onEvent(state: SessionState, event: GateEvent, ports: SessionPorts): SessionStep {

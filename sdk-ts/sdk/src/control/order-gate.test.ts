@@ -74,8 +74,8 @@ test.each([
       return gate.state;
     };
 
-    expect(stateAfter(emitMaxMs)).toMatchObject({ latched: null, lateWrites: 0 });
-    expect(stateAfter(emitMaxMs + 1)).toMatchObject({ latched: "late_write", lateWrites: 1 });
+    expect(stateAfter(emitMaxMs)).toMatchObject({ latched: [], lateWrites: 0 });
+    expect(stateAfter(emitMaxMs + 1)).toMatchObject({ latched: ["late_write"], lateWrites: 1 });
   },
 );
 

@@ -6,11 +6,14 @@ import {
   type CallContext,
   type Clock,
   createMetrics,
+  endOrLimit,
   type Handlers,
   LeadershipMonitor,
   type Logger,
+  limitAfter,
   type ServedService,
   sleep,
+  stopMsMax,
 } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import { createGateway, type Gateway, type GatewayDeps } from "../from-config.ts";
@@ -127,8 +130,8 @@ class GatewayUnderLease implements LeasedGateway {
     this.#gateway?.drain();
   }
 
-  stop(): Promise<void> {
-    this.#stopped ??= this.#stop();
+  stop(limit: AbortSignal = limitAfter(this.#deps.clock, stopMsMax)): Promise<void> {
+    this.#stopped ??= this.#stop(limit);
     return this.#stopped;
   }
 
@@ -137,13 +140,21 @@ class GatewayUnderLease implements LeasedGateway {
     return this.#gateway;
   }
 
-  async #stop(): Promise<void> {
+  async #stop(limit: AbortSignal): Promise<void> {
     this.#stopping.abort();
-    // The gateway first: it stores what is pending while the accounts are still its own.
-    if (this.#leases?.isHeld === true) await this.#gateway?.stop();
+    try {
+      // The gateway first: it stores what is pending while the accounts are still its own.
+      if (this.#leases?.isHeld === true) await this.#gateway?.stop(limit);
+    } finally {
+      // What could not be stored by the limit is to be said then, and not once the database answers.
+      await endOrLimit(this.#giveBack(), limit);
+    }
+    await this.#gateway?.stop(limit);
+  }
+
+  async #giveBack(): Promise<void> {
     await this.#leases?.stop();
     await this.#waiting;
-    await this.#gateway?.stop();
   }
 
   /** Rebuilds the books and trades from now on. */

@@ -92,7 +92,16 @@ export interface OrderModule {
   readonly strategies: StrategyOrders;
   /** Rebuilds the books. Call it before any bar is booked. */
   start(): Promise<void>;
-  stop(): Promise<void>;
+  /** Says in the log what a stop may lose; the gateway begins to stop. */
+  drain(): void;
+  /**
+   * Stores the halts that are not stored yet, until `limit` aborts (default: five seconds), as the first thing of a stop.
+   *
+   * @throws {HaltsLost} naming those that are not stored by then
+   */
+  storeHalts(limit?: AbortSignal): Promise<void>;
+  /** Ends, after `storeHalts`, which it begins. @throws {HaltsLost} as that one */
+  stop(limit?: AbortSignal): Promise<void>;
 }
 
 export type OpenOrderModule = (deps: OrderModuleDeps) => OrderModule | Promise<OrderModule>;
@@ -132,7 +141,9 @@ export async function openOrderModule(deps: OrderModuleDeps): Promise<OrderModul
     setTargets: (update, session) => setTargets(orders, { update }, session, waitingTime()),
     strategies: new StrategyOrderReader(orders, peer),
     start: () => orders.start(),
-    stop: () => orders.stop(),
+    drain: () => orders.drain(),
+    storeHalts: (limit) => orders.storeHalts(limit),
+    stop: (limit) => orders.stop(limit),
   };
 }
 

@@ -131,10 +131,32 @@ export class OrderPath implements SliceBookings {
     logger.info("order path started", { accounts: accounts.size });
   }
 
-  async stop(): Promise<void> {
-    const { logger, accounts, worlds, halting, journal, feeds } = this.#parts;
+  /** Says in the log what a stop may lose. */
+  drain(): void {
+    this.#parts.halting.drain();
+  }
+
+  /**
+   * Stores the halts that are not stored yet, before and beside everything else that ends. May be called twice.
+   *
+   * @throws {HaltsLost} when `limit` aborts before
+   */
+  storeHalts(limit?: AbortSignal): Promise<void> {
+    return this.#parts.halting.stop(limit);
+  }
+
+  /** Stores what is pending and ends, after `storeHalts`, which it begins. @throws {HaltsLost} as that one */
+  async stop(limit?: AbortSignal): Promise<void> {
     this.#stopped.abort();
-    await halting.stop();
+    try {
+      await this.storeHalts(limit);
+    } finally {
+      await this.#end();
+    }
+  }
+
+  async #end(): Promise<void> {
+    const { logger, accounts, worlds, journal, feeds } = this.#parts;
     await worlds.stop();
     await feeds.stop();
     await Promise.all(this.#loops);

@@ -333,6 +333,8 @@ const noOrders: OpenOrderModule = () => ({
     }),
   },
   start: async () => {},
+  drain: () => {},
+  storeHalts: async () => {},
   stop: async () => {},
 });
 

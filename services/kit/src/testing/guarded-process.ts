@@ -65,7 +65,8 @@ export function startGuarded(options: GuardedProcessOptions): GuardedProcess {
 
 function startGuard(pid: number, folder: string): ChildProcess {
   // On "done" the server has been stopped already; its pid may belong to another by now.
-  const script = `read -r word; [ "$word" = done ] || { kill -KILL ${pid}; for _ in 1 2 3 4 5; do sleep 0.2; rm -rf "$0" && break; done; }`;
+  // Children that stand still (SIGSTOP) see the end of their parent only once they go on.
+  const script = `read -r word; [ "$word" = done ] || { left=$(cat /proc/${pid}/task/${pid}/children 2>/dev/null); kill -KILL ${pid}; [ -z "$left" ] || kill -CONT $left; for _ in 1 2 3 4 5; do sleep 0.2; rm -rf "$0" && break; done; }`;
   const guard = spawn("sh", ["-c", script, folder], {
     stdio: ["pipe", "ignore", "ignore"],
     detached: true,

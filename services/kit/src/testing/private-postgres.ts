@@ -21,7 +21,11 @@ export interface PrivatePostgres extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts it again on the same port and data, after `kill`. */
   startAgain(): Promise<void>;
-  /** Ends the cluster and deletes it. May be called twice. */
+  /** Makes all its processes stand still (SIGSTOP): it takes connections and statements, and answers none. */
+  hang(): void;
+  /** Goes on after `hang`: what it took in meanwhile is answered. Does nothing without it. */
+  goOn(): void;
+  /** Ends the cluster and deletes it, also while it hangs. May be called twice. */
   stop(): Promise<void>;
 }
 
@@ -101,11 +105,33 @@ export async function startPrivatePostgres(
   let server = launch();
   const dsn = (database: string) => dsnOf(port, database);
   await untilAnswering(server, dsn("postgres"));
+  let hanging: readonly number[] = [];
+  const goOn = () => {
+    for (const pid of hanging) {
+      try {
+        process.kill(pid, "SIGCONT");
+      } catch {
+        // It was killed meanwhile.
+      }
+    }
+    hanging = [];
+  };
+  const stop = () => {
+    goOn();
+    return server.stop();
+  };
   return {
     get pid() {
       return server.pid;
     },
     dsn,
+    hang() {
+      // The server first: then no process is added to its own.
+      process.kill(server.pid, "SIGSTOP");
+      hanging = [server.pid, ...childrenOf(server.pid)];
+      for (const pid of hanging) process.kill(pid, "SIGSTOP");
+    },
+    goOn,
     createDatabase: () => createDatabase(dsn),
     async kill() {
       process.kill(server.pid, "SIGKILL");
@@ -121,9 +147,23 @@ export async function startPrivatePostgres(
       }
       await untilAnswering(server, dsn("postgres"));
     },
-    stop: () => server.stop(),
-    [Symbol.asyncDispose]: () => server.stop(),
+    stop,
+    [Symbol.asyncDispose]: stop,
   };
+}
+
+/** Processes that a process has started and that run. */
+function childrenOf(pid: number): number[] {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((each) => {
+    try {
+      // After the name, which may hold anything: state, parent.
+      const [, parent] = readFileSync(`/proc/${each}/stat`, "utf8").split(") ").at(-1)!.split(" ");
+      return Number(parent) === pid;
+    } catch {
+      return false; // it has ended
+    }
+  });
 }
 
 /** Settings of a server whose data need not outlive the machine. */
@@ -142,7 +182,7 @@ async function createDatabase(dsn: (database: string) => string): Promise<string
 }
 
 /** A cluster that other test files use, too, so it cannot be killed. */
-export type SharedPostgres = Omit<PrivatePostgres, "pid" | "kill" | "startAgain">;
+export type SharedPostgres = Omit<PrivatePostgres, "pid" | "kill" | "startAgain" | "hang" | "goOn">;
 
 const SHARED = "QMTL_TEST_POSTGRES_PORT";
 

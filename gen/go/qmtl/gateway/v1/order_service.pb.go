@@ -1480,7 +1480,8 @@ type ResumeResponse struct {
 	InForce []*v11.Halt `protobuf:"bytes,3,rep,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`
 	// Orders sent at once to catch up with the targets.
 	ClientOrderIds []string `protobuf:"bytes,4,rep,name=client_order_ids,json=clientOrderIds,proto3" json:"client_order_ids,omitempty"`
-	// Worlds that an order written too late had shut, and that the call opened.
+	// Worlds that an order written too late had shut, and that the call opened: the one it names, or all with the halt of
+	// everything. Halts that are still in force keep their orders back.
 	ReopenedWorldIds []string `protobuf:"bytes,5,rep,name=reopened_world_ids,json=reopenedWorldIds,proto3" json:"reopened_world_ids,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache

@@ -196,7 +196,7 @@ type Halt struct {
 	// Since when.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// False: in force in this gateway, not yet stored because the store does not answer. It is stored as soon as it
-	// does; a restart before that loses it.
+	// does. A gateway that stops before that tries until its limit and names in its log what is lost; a kill loses it.
 	Stored        bool `protobuf:"varint,6,opt,name=stored,proto3" json:"stored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -275,8 +275,8 @@ func (x *Halt) GetStored() bool {
 }
 
 // A world in which no order of a strategy leaves, not even a reduction, because one was written after the order lease had
-// run out. That order is cancelled. Targets are kept, and caught up with after Resume of the world; a restart of the
-// gateway ends it, too.
+// run out. That order is cancelled. Targets are kept, and caught up with after Resume of the world, or of everything
+// after that was halted; a restart of the gateway ends it, too. A halt does not hide it.
 type ShutWorld struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// World.

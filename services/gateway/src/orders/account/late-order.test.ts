@@ -31,6 +31,12 @@ async function stateLate(row: number, value: number): Promise<void> {
   await bench.idle();
 }
 
+/** Resumes the world, which no halt of its own covers. */
+function reopen() {
+  const cause = { reason: "looked at it", principal: "local" };
+  return bench.orders.halting.reopen({ scope: "world", target: "w1" }, cause);
+}
+
 test("an order written past its lease is cancelled, counted, and logged with what to do", async () => {
   expect(await bench.list()).toMatchObject([{ state: "cancelled" }]);
   expect(await bench.metrics.metricsText()).toContain(
@@ -105,6 +111,63 @@ test.each([
   expect(taken.results).toMatchObject([{ accepted: true, reason: "" }]);
   expect(bench.orders.gates.get("w1")?.isShutByLateOrder).toBe(false);
   expect(await bench.metrics.metricsText()).toContain('order_late_shut{world="w1"} 0');
+});
+
+test("a halt of everything hid that a late order had shut the world: the gauge and explain tell both, each until it has ended", async () => {
+  const [late] = await bench.list();
+  await bench.halt({ scope: "all", target: "" });
+
+  expect(await bench.metrics.metricsText()).toContain('order_late_shut{world="w1"} 1');
+  expect(await readStrategyState(bench.orders, bench.world, "w1", "A")).toMatchObject({
+    shutWorld: { world: "w1", orderId: late?.id },
+    halts: [{ scope: "all" }],
+  });
+
+  await bench.resume({ scope: "all", target: "" });
+  expect(await bench.metrics.metricsText()).toContain('order_late_shut{world="w1"} 0');
+  expect(await readStrategyState(bench.orders, bench.world, "w1", "A")).toMatchObject({
+    shutWorld: undefined,
+    halts: [],
+  });
+});
+
+test("an order that is late while everything is halted does not lift the halt, and is told beside it", async () => {
+  await reopen();
+  const gate = bench.orders.gates.get("w1")!;
+  const { fence } = bench.world;
+  const sender = { strategyId: "A", sessionId: "session-A", domain: "dryrun" } as const;
+  const order = { ...sender, fence, side: "long" } as const;
+  const permit = gate.begin(order);
+  if (typeof permit === "string") throw new Error(permit);
+  await bench.halt({ scope: "all", target: "" });
+  bench.aheadMs += leaseMs;
+
+  expect(gate.end(permit, "q-late")).toBe(true);
+
+  expect(gate.check(order)).toBe("HALTED");
+  expect(await bench.metrics.metricsText()).toContain('order_late_shut{world="w1"} 1');
+  await bench.resume({ scope: "all", target: "" });
+  await bench.armed();
+  expect(gate.isShutByLateOrder).toBe(false);
+});
+
+test("a world that is resumed while everything is halted stays shut by that halt alone", async () => {
+  await bench.halt({ scope: "all", target: "" });
+
+  await reopen();
+
+  const gate = bench.orders.gates.get("w1")!;
+  await gate.beat();
+  expect([gate.isShutByLateOrder, gate.isArmed]).toEqual([false, false]);
+  expect((await bench.end("A", 1, 0.5)).results).toMatchObject([
+    { accepted: true, reason: "HALTED", clientOrderIds: [] },
+  ]);
+});
+
+test("the gauge of a gateway that has stopped says nothing of its worlds any more", async () => {
+  await bench.orders.stop();
+
+  expect(await bench.metrics.metricsText()).not.toContain('order_late_shut{world="w1"}');
 });
 
 test("a halt of another place that is ended again does not lift it", async () => {

@@ -12,6 +12,7 @@ import {
   type HashText,
   type Heartbeat,
   type HeartbeatReply,
+  latchRefusal,
   makeHeartbeat,
   modeAllowsOrders,
   type OrderPermit,
@@ -146,10 +147,10 @@ export class RouterGate implements WorldGate {
 
   /**
    * An order was written too late: no strategy's order leaves until the world is resumed, a halt of everything has
-   * ended or the process is restarted.
+   * ended or the process is restarted. Whatever else shuts the gate makes no difference.
    */
   get isShutByLateOrder(): boolean {
-    return this.#state.latched === "late_write";
+    return this.#state.latched.includes("late_write");
   }
 
   /** The first order that was written too late since the gate was shut for it; undefined while it is not. */
@@ -194,20 +195,23 @@ export class RouterGate implements WorldGate {
     );
   }
 
-  /** Shuts the gate until `clearHalt`, which then also ends a shut that was due to a late order. */
+  /** Shuts the gate until `clearHalt`, besides whatever else shuts it. */
   halt(): void {
     this.#step(sessionStep(this.#state, { kind: "halt", reason: "halt" }, this.#ports));
   }
 
   clearHalt(): void {
-    if (this.#state.latched !== "halt") return;
-    this.#step(sessionStep(this.#state, { kind: "clear_latch" }, this.#ports));
+    this.#step(sessionStep(this.#state, { kind: "clear_latch", reason: "halt" }, this.#ports));
   }
 
-  /** Ends a shut that is due to a late order; false when there is none. Orders leave again under the next lease. */
+  /**
+   * Ends a shut that is due to a late order; false when there is none. Orders leave again under the next lease, unless
+   * something else shuts the gate.
+   */
   clearLateOrder(): boolean {
     if (!this.isShutByLateOrder) return false;
-    this.#step(sessionStep(this.#state, { kind: "clear_latch" }, this.#ports));
+    const input = { kind: "clear_latch", reason: "late_write" } as const;
+    this.#step(sessionStep(this.#state, input, this.#ports));
     return true;
   }
 
@@ -234,7 +238,8 @@ export class RouterGate implements WorldGate {
       ...{ leaseId: "", fence: this.applied?.fence ?? 0, emitterFor: this.#lastEmitters },
       ...{ sentAt: now, usableMs: 1, emitMaxMs: 0 },
     };
-    const state = { ...this.#state, latched: null, lease };
+    const latched = this.#state.latched.filter((reason) => reason !== "late_write");
+    const state = { ...this.#state, latched, lease };
     return eitherSide((side) => checkRouterGateOrder(state, { ...order, side }, now));
   }
 
@@ -245,7 +250,8 @@ export class RouterGate implements WorldGate {
    */
   checkSender(order: Omit<RouterGateOrder, "side" | "fence">): GateRefusal | null {
     const { strategyId, sessionId, domain } = order;
-    if (this.#state.latched !== null) return this.isShutByLateOrder ? "LATE_WRITE" : "HALTED";
+    const latched = latchRefusal(this.#state);
+    if (latched !== null) return latched;
     if (this.applied === null) return "NO_STATE";
     if (this.#lastEmitters.get(strategyId) !== sessionId) return "NOT_EMITTER";
     return this.domainOf(strategyId) === domain ? null : "DOMAIN_MISMATCH";

@@ -100,6 +100,8 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
     this.#stopped.abort();
     this.#unsubscribe();
     await Promise.all([...this.gates.values()].map((gate) => gate.stop()));
+    // Whoever trades the worlds from now on says what keeps their orders back.
+    for (const world of this.gates.keys()) this.#lateGauge.remove({ world });
   }
 
   gateOf(worldId: string): RouterGate | undefined {
@@ -179,7 +181,7 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
   lateOrderChanged(worldId: string, isShut: boolean): void {
     this.#lateGauge.set(isShut ? 1 : 0, { world: worldId });
     if (isShut) return;
-    const text = "orders of the world's strategies may leave again after an order written too late";
+    const text = "the world is no longer shut for an order written too late";
     this.#ports.logger.info(text, { world: worldId });
   }
 

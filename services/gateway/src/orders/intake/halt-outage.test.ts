@@ -7,6 +7,7 @@ import { HaltStore } from "../store/halt-store.ts";
 import { type Halt, Halts } from "../store/halts.ts";
 import { emittedTopic } from "../testing/emitted-topics.ts";
 import { OrderBench } from "../testing/order-bench.ts";
+import { HaltsLost } from "./unstored-halts.ts";
 
 let host: PgliteHost;
 let bench: OrderBench;
@@ -16,7 +17,10 @@ beforeAll(async () => {
 afterAll(() => host.close());
 afterEach(async () => {
   bench.db.isDown = false;
-  await bench.orders.stop();
+  bench.db.goOn();
+  await bench.orders.stop().catch((failure: unknown) => {
+    if (!(failure instanceof HaltsLost)) throw failure;
+  });
 });
 
 const everything = { scope: "all", target: "" } as const;
@@ -72,13 +76,16 @@ test("a halt that is not stored when the gateway stops is named as lost at error
   bench.db.isDown = true;
   const { halt } = await bench.halt({ scope: "all", target: "" });
 
-  await bench.orders.stop();
+  const stopped = bench.orders.stop(AbortSignal.timeout(600));
 
   const { haltId, scope, reason, principal } = halt;
+  await expect(stopped).rejects.toThrow(
+    `halts that could not be stored are lost: ${haltId} of everything; set again after the start: \`qmtl halt --reason "test"\``,
+  );
   const lost = bench.errors.filter(({ text }) => text.startsWith("halt lost"));
   expect(lost).toMatchObject([
     {
-      text: "halt lost: it was never stored and ends with this process; halt again after the start",
+      text: "halt lost: it could not be stored in time and ends with this process; halt again after the start",
       fields: { haltId, scope, reason, principal, again: 'qmtl halt --reason "test"' },
     },
   ]);
@@ -100,6 +107,73 @@ test("a halt that is not stored when the gateway stops is stored as soon as the 
   await bench.restart();
   expect(bench.orders.halts.list()).toEqual([halt]);
   expect((await bench.list()).map(({ state }) => state)).toEqual(["cancelled"]);
+});
+
+test("a halt had no answer while the database was silent: it is answered as not stored within three seconds, and stored later", async () => {
+  await openWorking();
+  bench.db.hang();
+
+  const beganMs = performance.now();
+  const { halt, cancelled } = await bench.halt(world, { cancel: true });
+
+  expect(performance.now() - beganMs).toBeLessThan(4_500);
+  expect([isStored(halt.haltId), cancelled]).toEqual([false, []]);
+  bench.db.goOn();
+  await waitUntil(() => isStored(halt.haltId), { what: "the halt is stored" });
+  expect((await Halts.load(bench.db)).list()).toEqual([halt]);
+  expect((await bench.list()).map(({ state }) => state)).toEqual(["cancelled"]);
+});
+
+test("a halt was lost in silence when the gateway stopped while the database was silent: it is named at the limit, with all it was asked for", async () => {
+  await openWorking();
+  bench.db.hang();
+  // The second is not answered yet when the gateway stops.
+  const { halt } = await bench.halt(everything, { cancel: true });
+  const pending = bench.halt({ scope: "account", target: "paper" }, { flatten: true });
+  await waitUntil(() => bench.orders.halts.list().length === 2);
+
+  const beganMs = performance.now();
+  bench.orders.drain();
+  const stopped = bench.orders.stop(AbortSignal.timeout(600));
+  await expect(bench.orders.storeHalts()).rejects.toThrow(HaltsLost);
+
+  expect(performance.now() - beganMs).toBeLessThan(2_000);
+  const again = [
+    'qmtl halt --reason "test" --cancel',
+    'qmtl halt --account paper --reason "test" --flatten',
+  ];
+  expect(bench.errors.map(({ fields }) => fields.again)).toEqual(again);
+  expect(
+    bench.warnings.filter((text) => text.startsWith("halt not stored yet while the gateway stops")),
+  ).toHaveLength(2);
+  bench.db.goOn();
+  await expect(stopped).rejects.toThrow(`${halt.haltId} of everything, `);
+  await pending;
+});
+
+test("a try to store a halt that a silent database answers before the limit of a stop counts, and the halt is carried out", async () => {
+  await openWorking();
+  bench.db.hang();
+  const { halt } = await bench.halt(world, { cancel: true });
+
+  const stopping = bench.orders.stop();
+  await new Promise((resolve) => setImmediate(resolve));
+  bench.db.goOn();
+  await stopping;
+
+  expect(haltErrors()).toEqual([]);
+  expect((await Halts.load(bench.db)).list()).toEqual([halt]);
+  expect((await bench.list()).map(({ state }) => state)).toEqual(["cancelled"]);
+});
+
+test("a halt that comes once the gateway stops is refused, not answered as given and lost", async () => {
+  await openWorking();
+  await bench.orders.stop();
+
+  const call = bench.halt(world);
+
+  await expect(call).rejects.toSatisfy((error) => hasReason(error, "DRAINING"));
+  expect(bench.orders.halts.list()).toEqual([]);
 });
 
 test("a halt that another gateway stored is in force within a look, and stays until it is ended here, also when it is stored no longer", async () => {

@@ -1,5 +1,5 @@
-import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import { type Clock, DATABASE, type Logger, outageOf, sleep } from "@qmtl/service-kit";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { type Clock, type Logger, limitAfter, sleep, stopMsMax } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
 import type { ControlOutbox } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
@@ -18,8 +18,15 @@ import {
   readHalts,
 } from "../store/halts.ts";
 import { lastOrderPosition, rearmedAfter } from "../store/order-table.ts";
-import { haltAccount, haltCommand, resumeAccount } from "./halt-account.ts";
+import { haltAccount, resumeAccount } from "./halt-account.ts";
 import type { OrderSubjects } from "./order-subjects.ts";
+import {
+  type HaltedOrders,
+  isDeposed,
+  isStoreOutage,
+  storeAgainMs,
+  UnstoredHalts,
+} from "./unstored-halts.ts";
 
 interface HaltServicePorts {
   readonly db: Db;
@@ -43,10 +50,8 @@ interface HaltCause {
 }
 
 /** A halt in force, with the orders it cancelled and those it sent to flatten. */
-interface HaltOutcome {
+interface HaltOutcome extends HaltedOrders {
   readonly halt: Halt;
-  readonly cancelled: string[];
-  readonly flattened: string[];
 }
 
 /** What came of an end of a halt. */
@@ -63,21 +68,14 @@ export interface ShutWorld extends LateOrder {
   readonly account: string;
 }
 
-const nothing = { cancelled: [], flattened: [] };
-const noActions: HaltActions = { cancel: false, flatten: false };
-/** Pause before a halt that could not be stored is tried again, in milliseconds. */
-const storeAgainMs = 1_000;
-/** How often a gateway that stops tries to store a halt that is not. */
-const lastTriesMax = 3;
+const nothing: HaltedOrders = { cancelled: [], flattened: [] };
 /** How often halts that another gateway stored are looked for, where there may be one, in milliseconds. */
 const lookMs = 500;
 
 /** Sets and ends halts on all accounts that they concern. */
 export class HaltService {
   readonly #ports: HaltServicePorts;
-  /** What halts that are not stored were asked to do, by id. */
-  readonly #unstored = new Map<string, HaltActions>();
-  readonly #storing = new Set<Promise<void>>();
+  readonly #unstored: UnstoredHalts;
   readonly #stopped = new AbortController();
   #looking: Promise<void> | undefined;
   /** Settles when the halt that is being ended is removed from the store, or is not. */
@@ -87,6 +85,14 @@ export class HaltService {
 
   constructor(ports: HaltServicePorts) {
     this.#ports = ports;
+    this.#unstored = new UnstoredHalts({
+      ...ports,
+      carryOut: async (halt, actions) => {
+        await this.#removal;
+        return this.#carryOut(halt, actions);
+      },
+      leave: (halt, actions) => this.#leave(halt, actions),
+    });
   }
 
   /**
@@ -100,19 +106,24 @@ export class HaltService {
 
   /**
    * Stops orders. In force at once, even while WorldService or the store is down. There is one halt for each coverage:
-   * another call gives it the new reason. While the store does not answer, the halt is kept in memory; as soon as the
-   * store answers, the halt is stored and its actions are carried out.
+   * another call gives it the new reason. While the store does not answer, the halt is kept in memory, and answered
+   * within three seconds; as soon as the store answers, the halt is stored and its actions are carried out.
    *
-   * @throws {QmtlError} as `OrderSubjects.check`; STORE_UNAVAILABLE when the store does not answer that check
+   * @throws {QmtlError} as `OrderSubjects.check`; STORE_UNAVAILABLE when the store does not answer that check; DRAINING
+   * once this gateway stops
    */
   async halt(place: HaltCoverage, actions: HaltActions, cause: HaltCause): Promise<HaltOutcome> {
-    const { clock, newId, halts, subjects, logger } = this.#ports;
+    const { clock, newId, halts, subjects } = this.#ports;
     await subjects.check(place).catch((failure: unknown) => {
       if (!isStoreOutage(failure)) throw failure;
       const message = `cannot look up now whether there is a ${place.scope} ${place.target}`;
       const options = { retryAfterMs: storeAgainMs, cause: failure };
       throw new QmtlError("STORE_UNAVAILABLE", message, options);
     });
+    if (this.#unstored.isStopped) {
+      const message = "the gateway stops, and would not store the halt; halt again elsewhere";
+      throw new QmtlError("DRAINING", message, { retryAfterMs: storeAgainMs });
+    }
     const before = halts.at(place);
     const halt: Halt = {
       ...place,
@@ -123,45 +134,25 @@ export class HaltService {
     };
     this.#changes += 1;
     this.#putInForce(halt);
-    halts.unstored(halt.haltId);
-    try {
-      await this.#removal;
-      const done = await this.#carryOut(halt, actions);
-      halts.stored(halt.haltId);
-      return { halt, ...done };
-    } catch (failure) {
-      // The caller goes on to the gateway that leads, unless nobody does.
-      if (isDeposed(failure)) {
-        halts.stored(halt.haltId);
-        throw failure;
-      }
-      if (!isStoreOutage(failure)) {
-        logger.error("halt not stored; trying again", { haltId: halt.haltId, error: failure });
-      }
-      this.#keepUntilStored(halt, actions);
-      return { halt, cancelled: [], flattened: [] };
-    }
+    return { halt, ...((await this.#unstored.store(halt, actions)) ?? nothing) };
   }
 
-  /** Tries a last time to store halts that are not; logs each, and as lost what could not be stored. */
-  async stop(): Promise<void> {
+  /** Says in the log which halts are not stored: the gateway begins to stop. */
+  drain(): void {
+    this.#unstored.tell();
+  }
+
+  /**
+   * Tries to store halts that are not until `limit` aborts, logs each, and as lost what could not be stored. May be
+   * called twice.
+   *
+   * @param limit @default aborts after five seconds
+   * @throws {HaltsLost} naming the halts that are not stored, and the commands that set them again
+   */
+  async stop(limit: AbortSignal = limitAfter(this.#ports.clock, stopMsMax)): Promise<void> {
     this.#stopped.abort();
-    // What each was asked to do, before the tries under way end.
-    const unstored = new Map(this.#unstored);
-    const { halts, logger } = this.#ports;
-    for (const halt of halts.list()) {
-      if (halts.isStored(halt.haltId)) continue;
-      const again = haltCommand(halt, unstored.get(halt.haltId) ?? noActions);
-      logger.warn("halt not stored yet while the gateway stops", { haltId: halt.haltId, again });
-    }
-    await Promise.all(this.#storing);
+    await this.#unstored.stop(limit);
     await this.#looking;
-    await Promise.all(
-      halts.list().map(async (halt) => {
-        if (halts.isStored(halt.haltId)) return;
-        await this.#storeAtLast(halt, unstored.get(halt.haltId) ?? noActions);
-      }),
-    );
   }
 
   /**
@@ -220,35 +211,11 @@ export class HaltService {
     for (const gate of worlds.gates.values()) gate.halt();
   }
 
-  async #storeAtLast(halt: Halt, actions: HaltActions): Promise<void> {
-    const { clock, logger } = this.#ports;
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return await this.#leave(halt, actions);
-      } catch (error) {
-        if (tries === lastTriesMax) {
-          const { haltId, scope, target, reason, principal } = halt;
-          logger.error(
-            "halt lost: it was never stored and ends with this process; halt again after the start",
-            {
-              ...{ haltId, scope, target, reason, principal },
-              again: haltCommand(halt, actions),
-              ...(isStoreOutage(error) ? {} : { error }),
-            },
-          );
-          return;
-        }
-      }
-      await sleep(clock, storeAgainMs);
-    }
-  }
-
   /** Stores a halt that this gateway cannot carry out itself any more. */
   async #leave(halt: Halt, actions: HaltActions): Promise<void> {
-    const { db, clock, logger, haltStore, halts } = this.#ports;
+    const { db, clock, logger, haltStore } = this.#ports;
     const accounts = this.#accountsOf(halt).map(({ account }) => account);
     await haltStore.leave(db, halt, { ...actions, accounts }, clock.nowMs());
-    halts.stored(halt.haltId);
     const { haltId, scope, target } = halt;
     logger.warn("halt stored by a gateway that ends or leads no more, for the one that leads", {
       ...{ haltId, scope, target, ...actions },
@@ -259,7 +226,7 @@ export class HaltService {
     halt: Halt,
     actions: HaltActions,
     alongside = (tx: Tx): Promise<void> => this.#store(tx, halt),
-  ): Promise<Omit<HaltOutcome, "halt">> {
+  ): Promise<HaltedOrders> {
     const { db, outbox, halts } = this.#ports;
     const done = await Promise.all(
       this.#accountsOf(halt).map(async (router) => {
@@ -288,56 +255,9 @@ export class HaltService {
     return this.#ports.haltStore.remove(tx, halt, this.#ports.clock.nowMs());
   }
 
-  #keepUntilStored({ haltId }: Halt, { cancel, flatten }: HaltActions): void {
-    const before = this.#unstored.get(haltId);
-    this.#unstored.set(haltId, {
-      cancel: cancel || before?.cancel === true,
-      flatten: flatten || before?.flatten === true,
-    });
-    this.#ports.halts.unstored(haltId);
-    if (before !== undefined) return;
-    const storing = this.#storeLater(haltId).finally(() => {
-      this.#unstored.delete(haltId);
-      this.#storing.delete(storing);
-    });
-    this.#storing.add(storing);
-  }
-
-  /** Tries until the halt is stored, has ended, or the gateway stops. */
-  async #storeLater(haltId: string): Promise<void> {
-    const { clock, logger, halts } = this.#ports;
-    const { signal: stopped } = this.#stopped;
-    for (;;) {
-      await sleep(clock, storeAgainMs, stopped);
-      const halt = halts.byId(haltId);
-      const actions = this.#unstored.get(haltId);
-      if (stopped.aborted || halt === undefined || actions === undefined) return;
-      try {
-        const { cancelled, flattened } = await this.#carryOut(halt, actions);
-        if (this.#unstored.get(haltId) !== actions) continue; // asked for more meanwhile
-        halts.stored(haltId);
-        const counts = { cancelled: cancelled.length, flattened: flattened.length };
-        logger.info("halt stored", { haltId, ...counts });
-        return;
-      } catch (error) {
-        if (isDeposed(error) && (await this.#hasLeft(halt, actions))) return;
-        if (!isStoreOutage(error) && !isDeposed(error)) {
-          logger.error("halt not stored; trying again", { haltId, error });
-        }
-      }
-    }
-  }
-
-  async #hasLeft(halt: Halt, actions: HaltActions): Promise<boolean> {
-    return this.#leave(halt, actions).then(
-      () => true,
-      () => false,
-    );
-  }
-
   /**
-   * Ends a halt, that of a world also a shut that is due to an order written too late there, and catches up with the
-   * standing targets.
+   * Ends a halt, that of a world also a shut that is due to an order written too late there, that of everything all
+   * such shuts, and catches up with the standing targets.
    */
   async resume(halt: Halt, cause: HaltCause): Promise<ResumeOutcome> {
     const { db, halts } = this.#ports;
@@ -359,7 +279,8 @@ export class HaltService {
     // Halted again meanwhile: nothing goes on.
     if (halts.at(halt) !== halt) return { orders: [], reopened: [] };
     halts.delete(halt);
-    const reopened = await this.#openAgain(halt);
+    const { reopened, gates } = this.#openAgain(halt);
+    await Promise.all(gates.map((gate) => gate.beat()));
     await this.#goOn(halt, cause, async (tx) => {
       // Another halt of the same may have been set meanwhile, and stays.
       if (halts.at(halt) === undefined) await this.#remove(tx, halt);
@@ -369,13 +290,7 @@ export class HaltService {
 
   /** What a halt held back goes on, and catches up with the standing targets. */
   async #goOn(halt: Halt, cause: HaltCause, alongside: (tx: Tx) => Promise<void>): Promise<void> {
-    const { leases, worlds, acks, outbox } = this.#ports;
-    if (halt.scope === "all") {
-      leases.setStopped(false);
-      const gates = [...worlds.gates.values()];
-      for (const gate of gates) gate.clearHalt();
-      await Promise.all(gates.map((gate) => gate.beat()));
-    }
+    const { acks, outbox } = this.#ports;
     await Promise.all(
       this.#accountsOf(halt).map((router) =>
         router.exclusive(async () => {
@@ -389,14 +304,16 @@ export class HaltService {
 
   /** Whether a call to resume this means a world that is shut for an order written too late alone. */
   isShutOnly(place: HaltCoverage): boolean {
-    return this.#ports.halts.at(place) === undefined && this.#lateGate(place) !== undefined;
+    if (place.scope !== "world" || this.#ports.halts.at(place) !== undefined) return false;
+    return this.#ports.worlds.gateOf(place.target)?.isShutByLateOrder === true;
   }
 
   /** `resume` for a world without a halt that an order written too late has shut. */
   async reopen(place: HaltCoverage, { reason, principal }: HaltCause): Promise<ResumeOutcome> {
     const { db, acks, outbox } = this.#ports;
     const before = await lastOrderPosition(db);
-    const reopened = await this.#openAgain(place);
+    const { reopened, gates } = this.#openAgain(place);
+    await Promise.all(gates.map((gate) => gate.beat()));
     await Promise.all(
       this.#accountsOf(place).map((router) =>
         router.exclusive(async () => {
@@ -426,16 +343,23 @@ export class HaltService {
     return all.filter(isNamed).sort((a, b) => (a.world < b.world ? -1 : 1));
   }
 
-  async #openAgain(place: HaltCoverage): Promise<string[]> {
-    const gate = this.#lateGate(place);
-    if (gate?.clearLateOrder() !== true) return [];
-    await gate.beat();
-    return [place.target];
-  }
-
-  #lateGate({ scope, target }: HaltCoverage): RouterGate | undefined {
-    const gate = scope === "world" ? this.#ports.worlds.gateOf(target) : undefined;
-    return gate?.isShutByLateOrder === true ? gate : undefined;
+  /**
+   * Opens, all at once, what the end of a halt of this place opens: gates that it latched, and those of its worlds that
+   * an order written too late has shut. Those worlds, by name, and every gate that now has to request its lease.
+   */
+  #openAgain({ scope, target }: HaltCoverage): { reopened: string[]; gates: RouterGate[] } {
+    const { leases, worlds } = this.#ports;
+    const all = [...worlds.gates];
+    if (scope === "all") {
+      leases.setStopped(false);
+      for (const [, gate] of all) gate.clearHalt();
+    }
+    const late = all.filter(([world, gate]) => {
+      const isMeant = scope === "all" || (scope === "world" && world === target);
+      return isMeant && gate.clearLateOrder();
+    });
+    const opened = scope === "all" ? all : late;
+    return { reopened: late.map(([world]) => world).sort(), gates: opened.map(([, gate]) => gate) };
   }
 
   /**
@@ -465,17 +389,4 @@ export class HaltService {
     const accountId = this.#ports.worlds.worldOf(halt.target)?.accountId;
     return routers.filter((one) => one.account === accountId);
   }
-}
-
-/** True when the database gave no answer or cannot work: the write was not made, or it is not known whether it was. */
-function isStoreOutage(failure: unknown): boolean {
-  return (
-    outageOf(failure)?.subject === DATABASE ||
-    hasReason(failure, "STORE_UNAVAILABLE", "OUTCOME_UNKNOWN")
-  );
-}
-
-/** True when another gateway has taken the accounts. */
-function isDeposed(failure: unknown): boolean {
-  return hasReason(failure, "NOT_LEADER");
 }

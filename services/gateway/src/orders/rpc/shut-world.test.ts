@@ -75,6 +75,40 @@ test("a resume of the world alone lifts it, and sends what the last targets lack
   await expect(resume(world)).rejects.toMatchObject({ reason: "HALT_NOT_FOUND" });
 });
 
+test("a resume of everything did not say that it opened a world: it names it, and the orders that the targets lacked", async () => {
+  const [late] = await bench.list();
+  await bench.halt({ scope: "all", target: "" });
+  await bench.bar(1, 100);
+  await bench.end("A", 1, 0.5);
+  expect(await shutWorlds()).toMatchObject([{ worldId: "w1", clientOrderId: late?.id }]);
+
+  const answer = await resume(everything);
+
+  expect(answer).toMatchObject({ inForce: [], reopenedWorldIds: ["w1"] });
+  expect("halt" in answer).toBe(true);
+  expect(answer.clientOrderIds).toHaveLength(1);
+  expect(await shutWorlds()).toEqual([]);
+});
+
+test("a resume of the world while everything is halted names it, and the halt that stays", async () => {
+  await bench.halt({ scope: "all", target: "" });
+
+  const answer = await resume(world);
+
+  expect(answer).toMatchObject({ inForce: [{ stored: true }], reopenedWorldIds: ["w1"] });
+  expect("halt" in answer).toBe(false);
+  expect(await shutWorlds()).toEqual([]);
+});
+
+test("a resume of an account opens no world that an order written too late has shut, and names none", async () => {
+  await bench.halt({ scope: "account", target: "paper" });
+
+  const answer = await resume({ target: { case: "accountId", value: "paper" } });
+
+  expect(answer).toMatchObject({ inForce: [], reopenedWorldIds: [] });
+  expect(await shutWorlds()).toMatchObject([{ worldId: "w1" }]);
+});
+
 test("a resume that names another place says which world to resume", async () => {
   await expect(resume(everything)).rejects.toMatchObject({
     reason: "HALT_NOT_FOUND",

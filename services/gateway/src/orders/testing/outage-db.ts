@@ -7,12 +7,14 @@ import {
   type Tx,
 } from "@qmtl/service-kit/db";
 
-/** A database that does not answer while `isDown` is set. */
+/** A database that fails while `isDown` is set, and is silent between `hang` and `goOn`. */
 export class OutageDb implements Db {
   readonly #db: Db;
   isDown = false;
   /** What every call fails with while it is down. */
   failure: DbError = new DbUnavailable("the test has taken the database away");
+  #silence: Promise<void> | undefined;
+  #endSilence: () => void = () => {};
 
   constructor(db: Db) {
     this.#db = db;
@@ -26,17 +28,33 @@ export class OutageDb implements Db {
     return this.#db.schema;
   }
 
+  /** What is called from now on is not answered before `goOn`. */
+  hang(): void {
+    this.#silence = new Promise((resolve) => {
+      this.#endSilence = resolve;
+    });
+  }
+
+  /** Does what was called since `hang`. */
+  goOn(): void {
+    this.#silence = undefined;
+    this.#endSilence();
+  }
+
   async query<Row extends object>(sql: string, params: readonly SqlParam[] = []): Promise<Row[]> {
+    if (this.#silence !== undefined) await this.#silence;
     this.#check();
     return this.#db.query<Row>(sql, params);
   }
 
   async script(sql: string): Promise<void> {
+    if (this.#silence !== undefined) await this.#silence;
     this.#check();
     await this.#db.script(sql);
   }
 
   async transaction<T>(fn: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T> {
+    if (this.#silence !== undefined) await this.#silence;
     this.#check();
     return this.#db.transaction(fn, options);
   }

@@ -779,7 +779,9 @@ class ResumeResponse(_message.Message):
 
     @_builtins.property
     def reopened_world_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Worlds that an order written too late had shut, and that the call opened."""
+        """Worlds that an order written too late had shut, and that the call opened: the one it names, or all with the halt of
+        everything. Halts that are still in force keep their orders back.
+        """
 
     def __init__(
         self,

@@ -94,7 +94,7 @@ class Halt(_message.Message):
     """Who."""
     stored: _builtins.bool
     """False: in force in this gateway, not yet stored because the store does not answer. It is stored as soon as it
-    does; a restart before that loses it.
+    does. A gateway that stops before that tries until its limit and names in its log what is lost; a kill loses it.
     """
     @_builtins.property
     def target(self) -> Global___HaltTarget:
@@ -125,8 +125,8 @@ Global___Halt: _TypeAlias = Halt  # noqa: Y015
 @_typing.final
 class ShutWorld(_message.Message):
     """A world in which no order of a strategy leaves, not even a reduction, because one was written after the order lease had
-    run out. That order is cancelled. Targets are kept, and caught up with after Resume of the world; a restart of the
-    gateway ends it, too.
+    run out. That order is cancelled. Targets are kept, and caught up with after Resume of the world, or of everything
+    after that was halted; a restart of the gateway ends it, too. A halt does not hide it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

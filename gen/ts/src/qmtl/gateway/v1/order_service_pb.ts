@@ -852,7 +852,8 @@ export type ResumeResponse = Message<"qmtl.gateway.v1.ResumeResponse"> & {
   clientOrderIds: string[];
 
   /**
-   * Worlds that an order written too late had shut, and that the call opened.
+   * Worlds that an order written too late had shut, and that the call opened: the one it names, or all with the halt of
+   * everything. Halts that are still in force keep their orders back.
    *
    * @generated from field: repeated string reopened_world_ids = 5;
    */

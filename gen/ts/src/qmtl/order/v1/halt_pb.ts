@@ -127,7 +127,7 @@ export type Halt = Message<"qmtl.order.v1.Halt"> & {
 
   /**
    * False: in force in this gateway, not yet stored because the store does not answer. It is stored as soon as it
-   * does; a restart before that loses it.
+   * does. A gateway that stops before that tries until its limit and names in its log what is lost; a kill loses it.
    *
    * @generated from field: bool stored = 6;
    */
@@ -143,8 +143,8 @@ export const HaltSchema: GenMessage<Halt> = /*@__PURE__*/
 
 /**
  * A world in which no order of a strategy leaves, not even a reduction, because one was written after the order lease had
- * run out. That order is cancelled. Targets are kept, and caught up with after Resume of the world; a restart of the
- * gateway ends it, too.
+ * run out. That order is cancelled. Targets are kept, and caught up with after Resume of the world, or of everything
+ * after that was halted; a restart of the gateway ends it, too. A halt does not hide it.
  *
  * @generated from message qmtl.order.v1.ShutWorld
  */

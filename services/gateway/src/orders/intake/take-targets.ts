@@ -159,11 +159,11 @@ function takeInOrder(
     if (typeof decision !== "string") decisions.push(decision);
     else verdicts[at]![place] = { accepted: false, reason: decision, orders: [] };
   }
-  const { order, openShare } = router.core.planTargets(decisions);
+  const { order, cut } = router.core.planTargets(decisions);
   for (const index of order) {
     const decision = decisions[index]!;
     const { at, place } = decision;
-    verdicts[at]![place] = takeOne(router, turns[at]!, decision, booking, openShare);
+    verdicts[at]![place] = takeOne(router, turns[at]!, { ...decision, ...cut }, booking);
   }
   return verdicts;
 }
@@ -207,7 +207,6 @@ function takeOne(
   { world, claim, targets }: TargetsTurn,
   decision: TargetDecision,
   booking: Booking,
-  openShare: number,
 ): TargetVerdict {
   const { at: _, place, halts, isShut, ...input } = decision;
   const { strategy } = input;
@@ -217,13 +216,7 @@ function takeOne(
   const refusedBefore = booking.refused.length;
   const { target: outcome } = booking.apply(
     "target",
-    {
-      op: "set_target",
-      ...input,
-      ...(openShare < 1 ? { openShare } : {}),
-      session: claim.sessionId,
-      reason: stated.reason,
-    },
+    { op: "set_target", ...input, session: claim.sessionId, reason: stated.reason },
     router.journalPlace(world.worldId, strategy),
     router.permission,
   );

@@ -92,10 +92,6 @@ export class OrderPath implements SliceBookings {
     return this.#parts.journal;
   }
 
-  get acks(): BucketAcks {
-    return this.#parts.acks;
-  }
-
   get signals(): SignalGaps {
     return this.#parts.signals;
   }
@@ -114,13 +110,12 @@ export class OrderPath implements SliceBookings {
 
   /** Rebuilds all accounts from their journals and reconciles them, before any order; then follows the gates. */
   async start(): Promise<void> {
-    const { db, clock, logger, accounts, worlds, leases, halts, haltStore, halting, acks, feeds } =
+    const { db, clock, logger, accounts, worlds, leases, halts, haltStore, halting, feeds } =
       this.#parts;
     const folder = fileURLToPath(new URL("../../migrations-orders", import.meta.url));
     await applyMigrations(db, "orders", await readMigrations(folder));
     await haltStore.announceOld(db, clock.nowMs());
     await halts.load(db);
-    await acks.load();
     await worlds.load();
     leases.setStopped(halts.isAllStopped);
     await accounts.open(worlds);

@@ -16,6 +16,7 @@ import { type CancelScope, type CancelVerdict, cancelOrders } from "./account/ca
 import { catchUp } from "./account/catch-up.ts";
 import type { JournalHub } from "./account/journal-hub.ts";
 import { type Reconciled, reconcileAccount } from "./account/reconcile-account.ts";
+import { isLocal } from "./broker/broker-port.ts";
 import type { RouterGate, RouterLeases } from "./gate/router-gate.ts";
 import type { WorldRegistry } from "./gate/world-registry.ts";
 import type { BucketAcks } from "./intake/bucket-acks.ts";
@@ -231,9 +232,12 @@ export class OrderPath implements SliceBookings {
 
   async #reconcileForever(router: AccountRouter): Promise<void> {
     const { clock, logger } = this.#parts;
-    const { reconcileIntervalMs } = router.deps.settings;
+    const { broker, settings } = router.deps;
+    const arrivalMsMax = isLocal(broker) ? Number.POSITIVE_INFINITY : broker.arrivalMsMax;
     for (;;) {
-      await sleep(clock, reconcileIntervalMs, this.#stopped.signal);
+      // Orders that the broker does not know are looked up again once they can no longer arrive.
+      const waitMs = router.missingSince.size > 0 ? arrivalMsMax : Number.POSITIVE_INFINITY;
+      await sleep(clock, Math.min(settings.reconcileIntervalMs, waitMs), this.#stopped.signal);
       if (this.#stopped.signal.aborted) return;
       await this.reconcile(router).catch((failure: unknown) => {
         logger.error("not reconciled", { account: router.account, error: failure });

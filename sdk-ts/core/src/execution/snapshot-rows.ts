@@ -62,7 +62,7 @@ export function snapshotOfRows(rows: readonly SnapshotRow[], account: string): R
 }
 
 /** All fields of a record, also those that may be absent: one that is forgotten does not compile. */
-type Complete<Record> = { readonly [Field in keyof Required<Record>]: Record[Field] };
+type WholeRecord<Fields> = { readonly [Name in keyof Required<Fields>]: Fields[Name] };
 
 type HeadRow = readonly [
   rest: Omit<RouterSnapshot, "strategies" | "books" | "openOrders" | "closedOrders" | "fills">,
@@ -132,7 +132,7 @@ function orderRow(order: Readonly<RouterOrder>, place: number): OrderRow {
 function orderOf(row: SnapshotRow, books: readonly BookId[], account: string): RouterOrder {
   if (!hasCells<OrderRow>(row, orderCells)) throw new SnapshotUnreadable("a row is no order");
   const [place, id, bucket, intentSequence, lots, side, opening, reduceOnly, origin] = row;
-  const { terms, ...order }: Complete<RouterOrder> = {
+  const { terms, ...order }: WholeRecord<RouterOrder> = {
     account,
     ...bookAt(books, place),
     bucket,

@@ -12,11 +12,11 @@ export interface TargetMoment {
    */
   readonly order: readonly number[];
   /** What each of them is to be taken with, where the account's money does not allow all that they open. */
-  readonly cut: OpeningCut;
+  readonly cut: OpeningLimits;
 }
 
 /** What of a target is opened; without fields: all of it. */
-type OpeningCut = Pick<TargetInput, "openShare" | "openTolerance">;
+type OpeningLimits = Pick<TargetInput, "openShare" | "openTolerance">;
 
 /** Lots that a target leads to. */
 interface Step {

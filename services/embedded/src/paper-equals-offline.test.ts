@@ -235,6 +235,33 @@ test.each([
   300_000,
 );
 
+test("so it does over a restart between two bars, after which no row of funding is charged again", async () => {
+  const account = "leverage_max: 1";
+  const funding = { a: rateWalk(31, days, 8 * hourMs) };
+  const { lab, run, orders, equity, offline } = await openLab(
+    ...([scenarios["one feed"]!, account, 0.9, funding] as const),
+  );
+  await using _lab = lab;
+  await using runner = await run(1);
+  await lab.promote({ [await computing(runner)]: 1 });
+  await lab.advance("a", firstMs + (historyDays + 12) * dayMs + 8 * hourMs);
+  const before = await lab.account();
+  await lab.stop();
+  await lab.start();
+  await lab.settled("a");
+  const after = await lab.account();
+
+  await lab.advance("a");
+  await runner.done;
+
+  expect(Number(before?.financing?.funding?.value)).not.toBe(0);
+  expect(after?.financing?.funding).toEqual(before?.financing?.funding);
+  expect(await lab.orders()).toEqual(orders);
+  expect(Number(await lab.equity())).toBe(equity);
+  const told = (await lab.account())?.financing?.funding?.value;
+  expect(Number(told)).toBeCloseTo(offline.financing.funding, 11);
+}, 300_000);
+
 test("so does a strategy that trades by the rates that it is charged, and sizes between bars", async () => {
   const funding = { a: rateWalk(34, days, 8 * hourMs) };
   await using lab = await PaperLab.open({ a: walk(35, { to: days }) }, start, { funding });

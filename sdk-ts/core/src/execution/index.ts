@@ -2,6 +2,7 @@ export * from "./account-core.ts";
 export { type AccountMoney, UNLEVERAGED } from "./account-money.ts";
 export type * from "./account-op.ts";
 export { limitsOf, moneyOf, ratesOf } from "./account-rules.ts";
+export { BoundedLog } from "./bounded-log.ts";
 export type { BrokerPositions } from "./broker-positions.ts";
 export * from "./client-order-id.ts";
 export {

@@ -1,9 +1,10 @@
 import { Decimal } from "decimal.js";
 
 /**
- * The one tolerance of all lot rounding, in lots: a quantity at most this far below a whole lot counts as
- * that lot. It absorbs what binary floats lose in `value × capital ÷ price` (0.3 ÷ 0.1 is 2.9999999999999996)
- * and is far below anything that can be traded.
+ * Tolerance with which real numbers of lots become whole ones, in lots: a quantity at most this far below a whole lot
+ * counts as that lot. It absorbs what binary floats lose in `value × capital ÷ price` (0.3 ÷ 0.1 is 2.9999999999999996)
+ * and is far below anything that can be traded. The rules of an account's money and its limits compare amounts of
+ * money, with a slack of their own.
  */
 export const LOT_TOLERANCE = 1e-9;
 
@@ -14,7 +15,12 @@ export const LOT_TOLERANCE = 1e-9;
  * one, exact to 1 part in 9e15. Never returns −0. NaN and ±∞ come back unchanged.
  */
 export function wholeLots(lots: number): number {
-  const rounded = Math.trunc(lots + (lots < 0 ? -LOT_TOLERANCE : LOT_TOLERANCE));
+  return lotsCutOff(lots, LOT_TOLERANCE);
+}
+
+/** The same with another tolerance, in lots, for what was once decided with it. */
+export function lotsCutOff(lots: number, tolerance: number): number {
+  const rounded = Math.trunc(lots + (lots < 0 ? -tolerance : tolerance));
   return rounded === 0 ? 0 : rounded;
 }
 

@@ -251,10 +251,10 @@ export class OfflineAccount {
     const inputs = own.map(({ row, value, sizedRow = Number.NaN, resize = false }, k) =>
       lines[k]!.targetInput(row, value, sizedRow, resize, capital),
     );
-    const { order, openShare } = planTargets(this.#router.core, inputs);
+    const { order, cut } = planTargets(this.#router.core, inputs);
     // All are sized before any order of theirs fills.
     const effects = order.map((index) => {
-      return this.#take(lines[index]!, { ...inputs[index]!, openShare });
+      return this.#take(lines[index]!, { ...inputs[index]!, ...cut });
     });
     order.forEach((index, k) => {
       for (const effect of effects[k]!) this.#send(lines[index]!, effect);

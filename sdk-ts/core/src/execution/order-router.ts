@@ -114,9 +114,11 @@ export class OrderRouter {
     const capital = input.capital ?? (isAnew ? ledger.capital(account) : Number.NaN);
     const standing = standingTarget(input, latest, capital, lotUnit);
     const { lots: wanted } = standing;
-    const { openShare = 1 } = input;
+    const { openShare = 1, openTolerance = 0 } = input;
     const isCut = openShare < 1 && isAnew;
-    const lots = isCut ? openedLots(this.#expectedLots(book), wanted, openShare) : wanted;
+    const lots = isCut
+      ? openedLots(this.#expectedLots(book), wanted, openShare, openTolerance)
+      : wanted;
     book.target = lots === wanted ? standing : { ...standing, lots };
     const { effects, refused } =
       input.act === false

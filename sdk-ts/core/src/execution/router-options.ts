@@ -38,6 +38,11 @@ export interface TargetInput extends BookId {
   readonly mark: number;
   /** Share of what it opens that is opened, where the account's money does not allow all of a moment. @default 1 */
   readonly openShare?: number | undefined;
+  /**
+   * Tolerance with which that share becomes whole lots, in lots: `LOT_TOLERANCE`, as `planTargets` gives it. @default 0,
+   * as for the targets of journals from before it was stated
+   */
+  readonly openTolerance?: number | undefined;
   /** False: keep the target but make no order (a gate is shut). @default true */
   readonly act?: boolean;
   /** Its orders worth less than this at the mark are not made, except those that leave nothing held. @default 0 */

@@ -85,6 +85,24 @@ const step = fc.oneof(
     }),
   },
   {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("terms" as const),
+      ...{ strategy, instrument, price },
+      value: fc.constantFrom(-0.3, 0.5),
+      drift: fc.constantFrom(0, 0.05),
+      sizedRow: fc.nat(9),
+      openShare: fc.constantFrom(0.29, 1),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constantFrom("fund" as const, "finance" as const, "money" as const),
+      rate: fc.constantFrom(-0.01, 0.02),
+    }),
+  },
+  {
     weight: 1,
     arbitrary: fc.record({
       kind: fc.constant("settings" as const),
@@ -136,6 +154,21 @@ function opAt(account: AccountCore, one: Step, bucket: number): AccountOp {
     }
     case "settings":
       return { op: "settings", limits: one.limits };
+    case "terms": {
+      const { strategy, instrument, value, price: mark, drift, sizedRow, openShare } = one;
+      const terms = { drift, sizedRow, openShare, openTolerance: 1e-9 };
+      return { op: "set_target", world, strategy, instrument, value, bucket, mark, ...terms };
+    }
+    case "fund":
+      return { op: "fund", timeMs: bucket, rates: [{ instrument: "X", rate: one.rate }] };
+    case "finance":
+      return { op: "finance", timeMs: bucket };
+    case "money": {
+      const rates = { cashRate: one.rate, debitRate: 0.1, borrowRate: 0.2 };
+      const financing = { ...rates, dayCount: 360, zone: "UTC" } as const;
+      const money = { kind: "margin", leverageMax: 2, maintenance: 0.3, financing } as const;
+      return { op: "settings", money };
+    }
     default:
       return otherOp(one.kind, one.strategy, bucket);
   }

@@ -61,6 +61,9 @@ export function snapshotOfRows(rows: readonly SnapshotRow[], account: string): R
   };
 }
 
+/** All fields of a record, also those that may be absent: one that is forgotten does not compile. */
+type WholeRecord<Fields> = { readonly [Name in keyof Required<Fields>]: Fields[Name] };
+
 type HeadRow = readonly [
   rest: Omit<RouterSnapshot, "strategies" | "books" | "openOrders" | "closedOrders" | "fills">,
   strategies: number,
@@ -129,8 +132,7 @@ function orderRow(order: Readonly<RouterOrder>, place: number): OrderRow {
 function orderOf(row: SnapshotRow, books: readonly BookId[], account: string): RouterOrder {
   if (!hasCells<OrderRow>(row, orderCells)) throw new SnapshotUnreadable("a row is no order");
   const [place, id, bucket, intentSequence, lots, side, opening, reduceOnly, origin] = row;
-  const terms = row[9];
-  return {
+  const { terms, ...order }: WholeRecord<RouterOrder> = {
     account,
     ...bookAt(books, place),
     bucket,
@@ -141,12 +143,13 @@ function orderOf(row: SnapshotRow, books: readonly BookId[], account: string): R
     opening,
     reduceOnly,
     origin,
-    ...(terms === null ? {} : { terms }),
+    terms: row[9] ?? undefined,
     filledLots: row[10],
     state: row[11],
     cancelRequested: row[12],
     reason: row[13],
   };
+  return terms === undefined ? order : { ...order, terms };
 }
 
 type FillRow = readonly [

@@ -1,3 +1,4 @@
+import { LOT_TOLERANCE, lotsCutOff } from "./lots.ts";
 import type { RouterCore } from "./router-core.ts";
 import type { TargetInput } from "./router-options.ts";
 import { type BookId, remainingLots } from "./router-order.ts";
@@ -10,9 +11,12 @@ export interface TargetMoment {
    * those that turn it, then those that open.
    */
   readonly order: readonly number[];
-  /** Share of what each of them opens that the account's money allows, 0…1. */
-  readonly openShare: number;
+  /** What each of them is to be taken with, where the account's money does not allow all that they open. */
+  readonly cut: OpeningLimits;
 }
+
+/** What of a target is opened; without fields: all of it. */
+type OpeningLimits = Pick<TargetInput, "openShare" | "openTolerance">;
 
 /** Lots that a target leads to. */
 interface Step {
@@ -30,12 +34,12 @@ interface Step {
  */
 export function planTargets(core: RouterCore, targets: readonly TargetInput[]): TargetMoment {
   const places = targets.map((_, index) => index);
-  if (targets.length < 2 || hasTwice(targets)) return { order: places, openShare: 1 };
+  if (targets.length < 2 || hasTwice(targets)) return { order: places, cut: {} };
   const steps = targets.map((target) => stepOf(core, target));
   const ranks = steps.map(takingRank);
   const order = places.sort((a, b) => ranks[a]! - ranks[b]!);
   const { money } = core.ledger;
-  if (money === undefined) return { order, openShare: 1 };
+  if (money === undefined) return { order, cut: {} };
   const held = core.netLots();
   const [all, kept] = [new Map(held), new Map(held)];
   for (const { instrument, from, kept: left, to } of steps) {
@@ -47,19 +51,24 @@ export function planTargets(core: RouterCore, targets: readonly TargetInput[]): 
   for (const [symbol, lots] of all) {
     worst += core.valueOf(symbol, Math.max(Math.abs(lots), Math.abs(held.get(symbol) ?? 0)));
   }
-  if (worst <= limit) return { order, openShare: 1 };
+  if (worst <= limit) return { order, cut: {} };
   const [grossAll, grossKept] = [grossOf(core, all), grossOf(core, kept)];
   const isTooMuch = grossAll > limit && grossAll > grossKept;
   const isShared = steps.filter(({ kept: left, to }) => left !== to).length > 1;
-  const openShare =
-    isTooMuch && isShared ? Math.max(0, (limit - grossKept) / (grossAll - grossKept)) : 1;
-  return { order, openShare };
+  if (!isTooMuch || !isShared) return { order, cut: {} };
+  const openShare = Math.max(0, (limit - grossKept) / (grossAll - grossKept));
+  return { order, cut: { openShare, openTolerance: LOT_TOLERANCE } };
 }
 
-/** Lots of a target of which only a share of what it opens is to be opened. */
-export function openedLots(expected: number, lots: number, share: number): number {
+/** Lots of a target of which only a share of what it opens is to be opened, in whole lots. */
+export function openedLots(
+  expected: number,
+  lots: number,
+  share: number,
+  tolerance = LOT_TOLERANCE,
+): number {
   const kept = keptLots(expected, lots);
-  const opened = kept + Math.trunc((lots - kept) * share);
+  const opened = kept + lotsCutOff((lots - kept) * share, tolerance);
   return opened === 0 ? 0 : opened;
 }
 

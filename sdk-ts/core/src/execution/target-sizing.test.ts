@@ -1,10 +1,12 @@
+import { Decimal } from "decimal.js";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { blake3Hex } from "../canonical/blake3.ts";
 import { AccountCore } from "./account-core.ts";
 import { OfflineAccount } from "./offline-account.ts";
 import { OrderRouter } from "./order-router.ts";
 import type { TargetInput } from "./router-options.ts";
-import { planTargets } from "./target-moment.ts";
+import { openedLots, planTargets } from "./target-moment.ts";
 
 const own = { world: "w", strategy: "s" } as const;
 const x = { ...own, instrument: "X" } as const;
@@ -145,6 +147,61 @@ test("of one moment, targets that reduce are taken first, then those that turn, 
   const { order } = planTargets(made.core, now);
   expect(order.map((index) => now[index]!.instrument)).toEqual(["D", "C", "A", "B"]);
 });
+
+describe("where the account's money allows a share of what is opened", () => {
+  const money = { kind: "margin", leverageMax: 0.29 } as const;
+  const targets = ["A", "B"].map((instrument) => ({
+    ...{ ...own, instrument, value: 0.5, bucket: 1, mark: 5, capital: 1_000 },
+  }));
+
+  function cutRouter(): OrderRouter {
+    const made = new OrderRouter({ ...options(["A", "B"]), money });
+    made.setAllocation({ ...own, share: 1, equity: 1_000 });
+    for (const symbol of ["A", "B"]) made.core.onMark(symbol, 5);
+    return made;
+  }
+
+  test("no lot is lost to float noise: 0.29 of 100 lots are 29, online and offline", () => {
+    const made = cutRouter();
+    const { cut } = planTargets(made.core, targets);
+    for (const target of targets) made.setTarget({ ...target, ...cut });
+    const account = new OfflineAccount({
+      instruments: ["A", "B"].map((symbol) => ({ symbol, lotSize: "1", costs: freeOfCosts })),
+      ...{ capital: 1_000, money },
+    });
+    for (const at of [0, 1]) account.bar(at, 0, 5, 5, 5, 5);
+    account.takeTargets([0, 1].map((at) => ({ at, row: 0, value: 0.5 })));
+
+    expect(cut).toEqual({ openShare: 0.29, openTolerance: 1e-9 });
+    expect(made.core.books().map(({ target }) => target?.lots)).toEqual([29, 29]);
+    expect(account.orders.map(({ lots }) => lots)).toEqual([29, 29]);
+  });
+
+  test("a target of a journal that states no tolerance is cut as it was then", () => {
+    const made = cutRouter();
+
+    made.setTarget({ ...targets[0]!, openShare: 0.29 });
+
+    expect(made.core.books().map(({ target }) => target?.lots)).toEqual([28]);
+  });
+
+  test("its lots are those of exact arithmetic, whatever is held", () => {
+    const lots = fc.integer({ min: -5_000, max: 5_000 });
+    const shares = fc.integer({ min: 0, max: 9_999 });
+    fc.assert(
+      fc.property(lots, lots, shares, (held, wanted, share) => {
+        const isSame = held !== 0 && wanted !== 0 && held > 0 === wanted > 0;
+        const kept = isSame ? Math.sign(held) * Math.min(Math.abs(held), Math.abs(wanted)) : 0;
+        const opened = new Decimal(wanted - kept).mul(share).div(10_000).trunc().toNumber();
+
+        expect(openedLots(held, wanted, share / 10_000) - (kept + opened)).toBe(0);
+      }),
+      { seed: 3, numRuns: 2_000 },
+    );
+  });
+});
+
+const freeOfCosts = { feeBps: 0, halfSpreadBps: 0 };
 
 describe("offline, targets of one moment", () => {
   const instruments = ["A", "B"].map((symbol) => ({

@@ -196,6 +196,58 @@ describe("a world charges funding as a backtest does, to the last bit", () => {
   );
 });
 
+test.each([
+  ["a snapshot", async () => {}],
+  ["its journal", () => bench.db.query("DELETE FROM gateway.account_snapshot")],
+  [
+    "a snapshot of an earlier release, which lacks the last rows of funding",
+    () =>
+      bench.db.query(
+        `UPDATE gateway.account_snapshot SET body = replace(body, '"format":5', '"format":4') WHERE piece = 0`,
+      ),
+  ],
+])(
+  "a row of funding after the last bar is charged once by an account that starts from %s",
+  async (_, whileDown) => {
+    bench = await OrderBench.open(host, settings, replayWorld);
+    await bench.orders.onBars(slices.slice(0, 3).flatMap(valuesOf));
+    await bench.promote({ A: 1 });
+    await bench.end("A", 0, 1, { bucket: bucketOf(0) });
+    await bench.orders.onBars(slices.slice(3, 8).flatMap(valuesOf));
+    const { financed } = bench.router.core;
+    const [funding, head] = [financed.funding, bench.router.head];
+    expect(funding).not.toBe(0);
+    expect(bench.router.market.lastRowMs).toBeGreaterThan(bench.router.market.lastEndMs);
+
+    bench.whileDown = whileDown;
+    await bench.restart();
+    const booked = bench.orders.bookedRow("rates");
+    await bench.orders.onBars(slices.slice(booked + 1, 8).flatMap(valuesOf));
+
+    expect(booked).toBe(7);
+    expect([bench.router.core.financed.funding, bench.router.head]).toEqual([funding, head]);
+  },
+);
+
+test("rows of funding that an earlier release booked twice do not make the account forget the last one", async () => {
+  bench = await OrderBench.open(host, settings, replayWorld);
+  await bench.orders.onBars(slices.slice(0, 8).flatMap(valuesOf));
+  const entries = await charges();
+  bench.whileDown = async () => {
+    await bench.db.query("DELETE FROM gateway.account_snapshot");
+    await bench.db.query(
+      `INSERT INTO gateway.journal (account_id, entry, kind, world_id, strategy_id, source_row, body, time_ms)
+       SELECT account_id, ${bench.router.head} + 1, kind, world_id, strategy_id, source_row, body, time_ms
+       FROM gateway.journal WHERE kind = 'financing' AND source_row = 0 AND body LIKE '%"fund"%'`,
+    );
+  };
+
+  await bench.restart();
+
+  expect(await charges()).toHaveLength(entries.length + 1);
+  expect(bench.orders.bookedRow("rates")).toBe(7);
+});
+
 test("every row is an entry of its own, dated by its end, with its rates, those that are missing, and what it cost", async () => {
   await onPaper();
 

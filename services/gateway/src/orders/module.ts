@@ -188,7 +188,7 @@ export function wireOrders(deps: OrderPathDeps): OrderPath {
   const halts = new Halts();
   const haltStore = new HaltStore(orderEvents);
   const journal = new JournalHub(clock);
-  const acks = new BucketAcks(db);
+  const acks = new BucketAcks();
   const signals = new SignalGaps(deps.metrics);
   const leases = new RelayedLeases(deps.leases);
   const accounts = new AccountRegistry({ ...deps, halts, journal, events: orderEvents });

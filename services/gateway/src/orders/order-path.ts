@@ -16,6 +16,7 @@ import { type CancelScope, type CancelVerdict, cancelOrders } from "./account/ca
 import { catchUp } from "./account/catch-up.ts";
 import type { JournalHub } from "./account/journal-hub.ts";
 import { type Reconciled, reconcileAccount } from "./account/reconcile-account.ts";
+import { isLocal } from "./broker/broker-port.ts";
 import type { RouterGate, RouterLeases } from "./gate/router-gate.ts";
 import type { WorldRegistry } from "./gate/world-registry.ts";
 import type { BucketAcks } from "./intake/bucket-acks.ts";
@@ -92,10 +93,6 @@ export class OrderPath implements SliceBookings {
     return this.#parts.journal;
   }
 
-  get acks(): BucketAcks {
-    return this.#parts.acks;
-  }
-
   get signals(): SignalGaps {
     return this.#parts.signals;
   }
@@ -114,13 +111,12 @@ export class OrderPath implements SliceBookings {
 
   /** Rebuilds all accounts from their journals and reconciles them, before any order; then follows the gates. */
   async start(): Promise<void> {
-    const { db, clock, logger, accounts, worlds, leases, halts, haltStore, halting, acks, feeds } =
+    const { db, clock, logger, accounts, worlds, leases, halts, haltStore, halting, feeds } =
       this.#parts;
     const folder = fileURLToPath(new URL("../../migrations-orders", import.meta.url));
     await applyMigrations(db, "orders", await readMigrations(folder));
     await haltStore.announceOld(db, clock.nowMs());
     await halts.load(db);
-    await acks.load();
     await worlds.load();
     leases.setStopped(halts.isAllStopped);
     await accounts.open(worlds);
@@ -258,9 +254,12 @@ export class OrderPath implements SliceBookings {
 
   async #reconcileForever(router: AccountRouter): Promise<void> {
     const { clock, logger } = this.#parts;
-    const { reconcileIntervalMs } = router.deps.settings;
+    const { broker, settings } = router.deps;
+    const arrivalMsMax = isLocal(broker) ? Number.POSITIVE_INFINITY : broker.arrivalMsMax;
     for (;;) {
-      await sleep(clock, reconcileIntervalMs, this.#stopped.signal);
+      // Orders that the broker does not know are looked up again once they can no longer arrive.
+      const waitMs = router.missingSince.size > 0 ? arrivalMsMax : Number.POSITIVE_INFINITY;
+      await sleep(clock, Math.min(settings.reconcileIntervalMs, waitMs), this.#stopped.signal);
       if (this.#stopped.signal.aborted) return;
       await this.reconcile(router).catch((failure: unknown) => {
         logger.error("not reconciled", { account: router.account, error: failure });

@@ -5,6 +5,7 @@ import type { SignalGap } from "./intake/signal-gaps.ts";
 import type { OrderPath } from "./order-path.ts";
 import type { Halt } from "./store/halts.ts";
 import { countSent } from "./store/order-table.ts";
+import { countWanted } from "./store/wanted-orders.ts";
 
 /** A halt in force, and whether the store has it already. */
 interface HaltInForce extends Halt {
@@ -47,7 +48,7 @@ export async function readStrategyState(
   await router?.stored(); // so that what the broker has answered so far counts
   const subject = { account: accountId, world: worldId, strategy: strategyId };
   return {
-    wantedOrders: orders.acks.wantedOf(worldId, strategyId).wanted,
+    wantedOrders: await countWanted(orders.db, worldId, strategyId),
     sentOrders: await countSent(orders.db, worldId, strategyId),
     // The paper broker compares the fence in the transaction that accepts the order.
     tier: router === undefined ? OrderTier.UNSPECIFIED : OrderTier.T3,

@@ -24,6 +24,7 @@ const opSchema = z.discriminatedUnion("op", [
     resize: z.boolean().optional(),
     capital: number.optional(),
     openShare: number.optional(),
+    openTolerance: number.optional(),
   }),
   z.object({
     op: z.literal("submit_order"),

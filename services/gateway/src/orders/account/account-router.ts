@@ -54,6 +54,16 @@ export interface AccountRouterDeps {
   readonly entriesPerSnapshot?: number;
 }
 
+/** Row of a feed after which an account joins it. */
+export interface JoinedRow {
+  readonly source: string;
+  readonly row: number;
+  /** End of the row, epoch milliseconds. */
+  readonly bucket: number;
+  /** The feed marks an instrument of the account; else it only funds one. */
+  readonly isMarking: boolean;
+}
+
 /** Largest number of operations that wait for one account; more are refused with TOO_MANY_REQUESTS. */
 export const waitingOperationsMax = 1_024;
 /** Longest time that a broker's answer waits for a booking to be stored with, in milliseconds. */
@@ -78,6 +88,8 @@ export class AccountRouter implements WorldRows {
   sequence = 0;
   /** Executions booked before the last rebuild, until the broker's after `sequence` were compared with them. */
   executionsBefore: ReadonlySet<string> = new Set();
+  /** Open orders that a remote broker does not know, and since when it was seen, monotonic milliseconds. */
+  missingSince: ReadonlyMap<string, number> = new Map();
   /** Last sealed slices of the journal, newest last. */
   sealedSlices: SealedSlice[] = [];
   /** Executed rebalances that may not have reached the broker's sub-accounts. */
@@ -159,14 +171,25 @@ export class AccountRouter implements WorldRows {
     this.#tellFinanced();
   }
 
-  /** Journals which settings hold from here on, if others did before. Call it only within an exclusive operation. */
-  async recordSettings(): Promise<void> {
+  /**
+   * Journals which settings hold from here on, if others did before, and together with them the rows after which a new
+   * account joins its feeds. Call it only within an exclusive operation.
+   */
+  async recordSettings(joined: readonly JoinedRow[]): Promise<void> {
     const op = this.#recorded.changeTo(this.deps.settings);
     if (op === undefined) return;
     const booking = this.booking();
     booking.apply("settings", op, this.journalPlace(""), this.permission);
+    const bars = joined.filter(({ isMarking }) => isMarking).map(emptyBar);
+    const funding = joined.filter(({ isMarking }) => !isMarking).map(emptyFunding);
+    const place = { world: "", strategy: "" };
+    for (const bar of bars) booking.apply("bar", bar, { ...place, row: bar.row }, this.permission);
+    for (const fund of funding)
+      booking.apply("financing", fund, { ...place, row: fund.row }, this.permission);
     await this.commit(booking);
     this.#recorded.take(op);
+    for (const bar of bars) this.market.take(bar);
+    for (const fund of funding) this.market.fund(fund);
   }
 
   /** Keeps the returns of a slice, which are reported again after a restart until enough later ones have replaced it. */
@@ -422,6 +445,14 @@ export class AccountRouter implements WorldRows {
     if (this.#isStale) await this.rebuild();
     if (!this.#pending.isEmpty) await this.commit(this.booking());
   }
+}
+
+function emptyBar({ source, row, bucket }: JoinedRow) {
+  return { op: "bar" as const, source, row, bucket, marks: [] };
+}
+
+function emptyFunding({ source, row, bucket }: JoinedRow) {
+  return { op: "fund" as const, source, row, timeMs: bucket, rates: [] };
 }
 
 function tooManyWait(): QmtlError {

@@ -64,3 +64,10 @@ function instrumentOf(config: QmtlConfig, symbol: string): AccountInstrument[] {
     },
   ];
 }
+
+/** Whether an account marks or funds an instrument by a feed. */
+export function usesFeed({ instruments }: AccountSettings, source: string): boolean {
+  return instruments.some(
+    ({ markSource, fundingSource }) => markSource === source || fundingSource === source,
+  );
+}

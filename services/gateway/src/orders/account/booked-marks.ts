@@ -7,12 +7,13 @@ interface MarketClose {
   readonly close: number;
 }
 
-/** All of a `BookedMarks` as plain data. */
+/** All of a `BookedMarks` as plain data. No field is optional, so that none is forgotten where it is stored. */
 export interface MarketSnapshot {
+  /** Last rows of bars. */
   readonly sources: readonly (readonly [source: string, row: number, bucket: number])[];
+  /** Last rows of funding. */
+  readonly funded: readonly (readonly [source: string, row: number, bucket: number])[];
   readonly closes: readonly (readonly [instrument: string, closes: readonly MarketClose[]])[];
-  /** Last rows of funding; absent for none. */
-  readonly funded?: readonly (readonly [source: string, row: number, bucket: number])[];
 }
 
 /** A row of funding, as its entry in the journal has it. */
@@ -32,10 +33,9 @@ export class BookedMarks {
   /** Last rows of funding: no slice of bars ends with them. */
   readonly #funded = new Map<string, BookedRow>();
 
-  constructor(snapshot: MarketSnapshot = { sources: [], closes: [] }) {
+  constructor(snapshot: MarketSnapshot = { sources: [], funded: [], closes: [] }) {
     for (const [source, row, bucket] of snapshot.sources) this.#rows.set(source, { row, bucket });
-    for (const [source, row, bucket] of snapshot.funded ?? [])
-      this.#funded.set(source, { row, bucket });
+    for (const [source, row, bucket] of snapshot.funded) this.#funded.set(source, { row, bucket });
     for (const [instrument, closes] of snapshot.closes) this.#closes.set(instrument, [...closes]);
   }
 
@@ -45,7 +45,7 @@ export class BookedMarks {
       Array.from(rows, ([source, { row, bucket }]) => [source, row, bucket] as const);
     return {
       sources: rowsOf(this.#rows),
-      ...(this.#funded.size === 0 ? {} : { funded: rowsOf(this.#funded) }),
+      funded: rowsOf(this.#funded),
       closes: Array.from(this.#closes, ([instrument, closes]) => [instrument, [...closes]]),
     };
   }
@@ -66,9 +66,12 @@ export class BookedMarks {
     }
   }
 
-  /** Takes a row of funding. */
+  /**
+   * Takes a row of funding. An earlier row than the last one changes nothing: a journal may have rows of funding twice,
+   * of a release that did not know after a start which it had booked.
+   */
   fund({ source, row, timeMs: bucket }: BookedFunding): void {
-    this.#funded.set(source, { row, bucket });
+    if (row > (this.#funded.get(source)?.row ?? -1)) this.#funded.set(source, { row, bucket });
   }
 
   /** Close of the bar that ended last at or before a time. */

@@ -1,5 +1,5 @@
 import type { BookId, RouterOrder } from "@qmtl/core/execution";
-import type { BrokerFill } from "../broker/broker-port.ts";
+import { type BrokerFill, isLocal } from "../broker/broker-port.ts";
 import { readBookOfOrder } from "../store/order-table.ts";
 import type { AccountRouter } from "./account-router.ts";
 import type { Booking } from "./booking.ts";
@@ -14,13 +14,15 @@ export interface Reconciled {
 /**
  * Compares the journal with the broker: executions, open orders, positions, cash. Missed fills are imported, orders
  * without an answer are looked up by id, and while a difference remains unexplained, opening orders are refused until a
- * later call finds it gone. Sends nothing. Call it only within an exclusive operation of the account.
+ * later call finds it gone. An order that the broker does not know is given up once it can no longer arrive, see
+ * `RemoteBroker.arrivalMsMax`; until then it counts as working. Sends nothing. Call it only within an exclusive operation
+ * of the account.
  */
 export async function reconcileAccount(router: AccountRouter): Promise<Reconciled> {
   const { broker, clock } = router.deps;
   const executions = await broker.executions(router.sequence);
   const booking = router.booking();
-  const unknownBefore = countUnknown(router);
+  const unknownBefore = unknownOrders(router);
   let importedFills = 0;
   for (const fill of executions) {
     // The core forgets old executions; a replay that began before them saw each of them in the journal.
@@ -28,7 +30,8 @@ export async function reconcileAccount(router: AccountRouter): Promise<Reconcile
     if (await importFill(router, booking, fill)) importedFills += 1;
   }
   await resolveOpenOrders(router, booking);
-  const settledOrders = unknownBefore - countUnknown(router);
+  const unknown = new Set(unknownOrders(router));
+  const settledOrders = unknownBefore.filter((id) => !unknown.has(id)).length;
   const positions = [...(await broker.positions())];
   const cash = await broker.cash();
   const compared = booking.apply(
@@ -62,13 +65,19 @@ async function importFill(
   return booking.fill(known === undefined ? report : { ...report, book: idOf(known) }, row);
 }
 
-function countUnknown(router: AccountRouter): number {
-  return router.core.openOrders().filter((order) => order.state === "unknown").length;
+function unknownOrders(router: AccountRouter): string[] {
+  const open = router.core.openOrders();
+  return open.filter((order) => order.state === "unknown").map(({ id }) => id);
 }
 
 async function resolveOpenOrders(router: AccountRouter, booking: Booking): Promise<void> {
   const open = router.core.openOrders();
-  const found = await router.deps.broker.lookup(open.map((order) => order.id));
+  const { broker, clock } = router.deps;
+  const arrivalMsMax = isLocal(broker) ? 0 : broker.arrivalMsMax;
+  const askedMs = clock.monotonicMs();
+  const found = await broker.lookup(open.map((order) => order.id));
+  const answeredMs = clock.monotonicMs();
+  const missingSince = new Map<string, number>();
   for (const order of open) {
     const row = router.rowOf(order.world);
     const isUnanswered = ["pending", "sent", "unknown"].includes(order.state);
@@ -82,11 +91,20 @@ async function resolveOpenOrders(router: AccountRouter, booking: Booking): Promi
       case "filled":
         booking.report(order.id, "cancelled", row, "rest cancelled by the broker");
         break;
-      case undefined:
-        booking.report(order.id, "expired", row, "never arrived at the broker");
+      case undefined: {
+        const sinceMs = router.missingSince.get(order.id) ?? answeredMs;
+        if (arrivalMsMax === 0 || askedMs - sinceMs >= arrivalMsMax) {
+          booking.report(order.id, "expired", row, "never arrived at the broker");
+          break;
+        }
+        missingSince.set(order.id, sinceMs);
+        if (order.state === "pending" || order.state === "sent")
+          booking.report(order.id, "unknown", row, "not known to the broker yet");
         break;
+      }
     }
   }
+  router.missingSince = missingSince;
 }
 
 function idOf({ world, strategy, instrument }: BookId | Readonly<RouterOrder>): BookId {

@@ -17,7 +17,7 @@ import {
   replayWorld,
 } from "../testing/order-bench.ts";
 import type { AccountInstrument, AccountSettings } from "./account-settings.ts";
-import { snapshotOfPieces } from "./account-snapshot.ts";
+import { snapshotFormat, snapshotOfPieces } from "./account-snapshot.ts";
 import { storeSnapshot } from "./newest-snapshot.ts";
 
 const [spx] = paperAccount.instruments as [AccountInstrument];
@@ -89,7 +89,7 @@ function startSuite(opened: () => BenchHost): void {
       hash.update(piece);
       await writePiece(bench.db, { account, entry }, at + 1, piece);
     }
-    const seal = { format: 4, pieces: pieces.length, sha256: hash.digest("hex") };
+    const seal = { format: snapshotFormat, pieces: pieces.length, sha256: hash.digest("hex") };
     await writeManifest(bench.db, { account, entry }, exactJson(seal));
   }
 
@@ -172,8 +172,8 @@ function startSuite(opened: () => BenchHost): void {
   test.each<[string, string, RegExp]>([
     [
       "of another format",
-      `UPDATE gateway.account_snapshot SET body = replace(body, '"format":4', '"format":5') WHERE piece = 0`,
-      /it is of format 5, and this build reads format 4$/,
+      `UPDATE gateway.account_snapshot SET body = replace(body, '"format":5', '"format":4') WHERE piece = 0`,
+      /it is of format 4, and this build reads format 5$/,
     ],
     [
       "whose seal cannot be read",

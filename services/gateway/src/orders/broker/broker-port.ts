@@ -65,7 +65,7 @@ export type CancelReply = "cancelled" | "finished" | "unknown";
 interface BrokerAccount {
   /** From now on no order of the world under another fence is accepted. */
   registerFence(worldId: string, fence: number): Promise<void>;
-  /** Outcome of orders; an order that never arrived is left out. */
+  /** Outcome of orders; an order that has not arrived is left out. */
   lookup(
     orderIds: readonly string[],
   ): Promise<ReadonlyMap<string, "working" | "filled" | "cancelled">>;
@@ -85,6 +85,13 @@ interface BrokerAccount {
 
 /** A broker elsewhere: an order is handed over once the booking that made it is stored. */
 export interface RemoteBroker extends BrokerAccount {
+  /**
+   * Longest time that a request may be on its way after the router has stopped waiting for its answer, milliseconds: an
+   * order that `lookup` has left out for so long never arrives, and one that was left out may arrive before. State it
+   * rather too long than too short: meanwhile the order counts as working and nothing is ordered in its place. 0 only if
+   * `lookup` answers behind every request that was made before it.
+   */
+  readonly arrivalMsMax: number;
   /** Orders of one decision are handed over without waiting for one another. */
   accept(order: BrokerOrder): Promise<AcceptReply>;
   cancel(orderId: string): Promise<CancelReply>;
@@ -94,7 +101,7 @@ export interface RemoteBroker extends BrokerAccount {
 
 /**
  * A broker whose books are in the router's own database: what it does is stored in the statement or transaction of the
- * booking that asks for it. Implemented by `PaperBroker`.
+ * booking that asks for it, or never, so that nothing is on its way. Implemented by `PaperBroker`.
  */
 export interface LocalBroker extends BrokerAccount {
   /** Begins its part of a booking. There is one at a time: the next begins once this one is `stored` or `undone`. */

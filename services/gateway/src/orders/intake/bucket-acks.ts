@@ -1,48 +1,67 @@
-import type { Queryable, Tx } from "@qmtl/service-kit/db";
+import { BoundedLog } from "@qmtl/core/execution";
+import type { Tx } from "@qmtl/service-kit/db";
 import type { StatedTimes } from "../account/catch-up.ts";
-import { readWantedOrders, type StatedEnd, writeWantedOrders } from "../store/wanted-orders.ts";
+import { type StatedEnd, writeWantedOrders } from "../store/wanted-orders.ts";
 
-/** Sessions remembered in memory; the table keeps all. */
+/** Sessions whose stored wanted orders are remembered; of any other, what it states is stored once more. */
 const sessionsMax = 10_000;
+/** Strategies whose last ends are remembered. */
+const strategiesMax = 100_000;
+
+/** A report of wanted orders that is to be stored. */
+export interface WantedWrite {
+  write(tx: Tx): Promise<void>;
+  /** What was written is stored. Until this is called, the same report is written again. */
+  stored(): void;
+}
+
+interface AckLimits {
+  /** @default 10000 */
+  readonly sessionsMax?: number;
+  /** @default 100000 */
+  readonly strategiesMax?: number;
+}
 
 /**
- * What runners reported: the last bucket that each strategy's runner ended, and the orders wanted while its gate was
- * shut.
+ * What runners reported: the last bucket that each strategy's runner ended, and, in a table, the orders wanted while its
+ * gate was shut. What was reported longest ago is forgotten beyond the limits; a runner states it again at its next end.
  */
 export class BucketAcks implements StatedTimes {
-  readonly #db: Queryable;
-  readonly #stated = new Map<string, StatedEnd>();
+  readonly #strategiesMax: number;
+  /** Orders a session wanted, as they are stored, by world and session. */
+  readonly #wanted: BoundedLog<number>;
+  /** By world, the one heard longest ago first, and strategy. */
   readonly #heard = new Map<string, Map<string, number>>();
-  readonly #restated = new Map<string, number>();
+  #heardCount = 0;
+  readonly #restated: BoundedLog<number>;
 
-  constructor(db: Queryable) {
-    this.#db = db;
+  constructor(limits: AckLimits = {}) {
+    this.#strategiesMax = limits.strategiesMax ?? strategiesMax;
+    this.#wanted = new BoundedLog(limits.sessionsMax ?? sessionsMax);
+    this.#restated = new BoundedLog(this.#strategiesMax);
   }
 
-  async load(): Promise<void> {
-    for (const end of await readWantedOrders(this.#db, sessionsMax)) {
-      this.#stated.set(`${end.world}\n${end.sessionId}`, end);
-    }
-  }
-
-  /** Notes an end. Returns the write that stores it, or undefined when it says nothing new about wanted orders. */
-  plan(end: StatedEnd): ((tx: Tx) => Promise<void>) | undefined {
+  /** What is to be stored of an end; undefined when it says nothing new about wanted orders. */
+  plan(end: StatedEnd): WantedWrite | undefined {
     const key = `${end.world}\n${end.sessionId}`;
-    const before = this.#stated.get(key);
-    const { world, sessionId, strategies, wanted, evaluations } = end;
-    // A strategy that was taken out of its runner may be left out of what comes later: what it wanted stays.
-    const wantedBy = { ...before?.wantedBy, ...end.wantedBy };
-    const next = { world, sessionId, strategies, wanted, wantedBy, evaluations };
-    this.#stated.set(key, next);
-    if (before?.wanted === wanted || (before === undefined && wanted === 0)) return undefined;
-    return (tx) => writeWantedOrders(tx, next);
+    const { wanted } = end;
+    if (wanted === (this.#wanted.get(key) ?? 0)) return undefined;
+    return {
+      write: (tx) => writeWantedOrders(tx, end),
+      stored: () => this.#wanted.set(key, wanted),
+    };
   }
 
   /** A strategy's runner ended a bucket. */
   heard(world: string, strategy: string, bucket: number): void {
     const own = this.#heard.get(world) ?? new Map<string, number>();
-    own.set(strategy, Math.max(bucket, own.get(strategy) ?? 0));
+    this.#heardCount += own.has(strategy) ? 0 : 1;
+    const last = Math.max(bucket, own.get(strategy) ?? 0);
+    own.delete(strategy);
+    own.set(strategy, last);
+    this.#heard.delete(world);
     this.#heard.set(world, own);
+    if (this.#heardCount > this.#strategiesMax) this.#forgetOldest();
   }
 
   /** Strategies whose runner has reported, with the last bucket that each ended. */
@@ -59,20 +78,11 @@ export class BucketAcks implements StatedTimes {
     return this.#restated.get(`${world}\n${strategy}`);
   }
 
-  /** Orders that all sessions of a strategy wanted while shut, and the evaluations that its last session reported. */
-  wantedOf(
-    world: string,
-    strategy: string,
-  ): { wanted: number; evaluations: Readonly<Record<string, number>> } {
-    let wanted = 0;
-    let evaluations: Readonly<Record<string, number>> = {};
-    for (const end of this.#stated.values()) {
-      const own = end.wantedBy[strategy];
-      if (end.world !== world || (own === undefined && !end.strategies.includes(strategy)))
-        continue;
-      wanted += own ?? (end.strategies.length > 1 ? 0 : end.wanted);
-      evaluations = end.evaluations;
-    }
-    return { wanted, evaluations };
+  /** Of the world that was heard longest ago, the strategy that was. */
+  #forgetOldest(): void {
+    const [world, own] = this.#heard.entries().next().value!;
+    own.delete(own.keys().next().value!);
+    if (own.size === 0) this.#heard.delete(world);
+    this.#heardCount -= 1;
   }
 }

@@ -7,7 +7,7 @@ import type { Clock, Logger } from "@qmtl/service-kit";
 import type { EndedRow, SourceValue } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
-import type { AccountSettings } from "../account/account-settings.ts";
+import { type AccountSettings, usesFeed } from "../account/account-settings.ts";
 import type { WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import { type BarRow, bookSlices, mayBookTogether, slicesOf } from "./book-slice.ts";
@@ -110,9 +110,10 @@ export class FeedRows {
   resume(): void {
     const routers = [...this.#ports.routers.all()];
     for (const source of new Set(routers.flatMap(({ market }) => [...market.sources()]))) {
-      // An account that lacks a row which another has was booked by a process that ended in between.
-      const rows = routers.flatMap(({ market }) => market.lastRow(source)?.row ?? []);
-      this.#bookedOf(source).advance(Math.min(...rows));
+      // An account that lacks a row which another has, perhaps all of them, was booked by a process that ended in between.
+      const own = routers.filter((router) => uses(router, source));
+      const rows = own.map(({ market }) => market.lastRow(source)?.row ?? -1);
+      if (rows.length > 0) this.#bookedOf(source).advance(Math.min(...rows));
     }
     for (const router of routers) {
       const { market } = router;
@@ -182,7 +183,7 @@ export class FeedRows {
 
   /** True when an instrument of an account takes its mark or its funding from a feed. */
   isUsed(source: string): boolean {
-    return source !== "" && this.#ports.accounts.some((settings) => isUsedBy(settings, source));
+    return source !== "" && this.#ports.accounts.some((settings) => usesFeed(settings, source));
   }
 
   async stop(): Promise<void> {
@@ -304,15 +305,8 @@ function strategyClock(
   return clocks.length === 0 ? undefined : returnsClock(clocks);
 }
 
-/** Whether an account marks or funds an instrument by a feed. */
 function uses({ deps }: AccountRouter, source: string): boolean {
-  return isUsedBy(deps.settings, source);
-}
-
-function isUsedBy({ instruments }: AccountSettings, source: string): boolean {
-  return instruments.some(
-    ({ markSource, fundingSource }) => markSource === source || fundingSource === source,
-  );
+  return usesFeed(deps.settings, source);
 }
 
 /** The row with what concerns an account: its bars if they mark an instrument of it, and the rates of its instruments. */

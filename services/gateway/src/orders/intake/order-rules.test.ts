@@ -3,6 +3,7 @@ import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { readPaperFault } from "../broker/paper-fault.ts";
+import { countWanted } from "../store/wanted-orders.ts";
 import { bucketOf, OrderBench, paperAccount, replayWorld } from "../testing/order-bench.ts";
 
 let host: PgliteHost;
@@ -143,7 +144,20 @@ test("wanted orders of a shut gate are kept across restarts", async () => {
 
   await bench.restart();
 
-  expect(bench.orders.acks.wantedOf("w1", "A").wanted).toBe(8);
+  expect(await countWanted(bench.db, "w1", "A")).toBe(8);
+});
+
+test("wanted orders whose commit failed are stored once the call is repeated", async () => {
+  bench = await OrderBench.open(host);
+  await bench.bar(0, 100);
+  await bench.end("A", 0, undefined, { wanted: 3 });
+  bench.db.isDown = true;
+  await expect(bench.end("A", 0, undefined, { wanted: 7 })).rejects.toThrow();
+  bench.db.isDown = false;
+
+  await bench.end("A", 0, undefined, { wanted: 7 });
+
+  expect(await countWanted(bench.db, "w1", "A")).toBe(7);
 });
 
 test("a target of a strategy without capital is taken, and says why it makes no order", async () => {

@@ -7,6 +7,7 @@ import { PermissionLost } from "../account/order-permission.ts";
 import type { StatedClaim } from "../account/world-gate.ts";
 import type { Halt } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";
+import type { WantedWrite } from "./bucket-acks.ts";
 import type { WeightBounds } from "./declared-weights.ts";
 
 /** A target as its strategy states it. */
@@ -45,7 +46,7 @@ export interface TargetsTurn {
   /** Largest target that its submission declares for each of them. */
   readonly bounds: WeightBounds;
   /** Stored in the same transaction; undefined for nothing. */
-  readonly alongside: ((tx: Tx) => Promise<void>) | undefined;
+  readonly alongside: WantedWrite | undefined;
 }
 
 /**
@@ -69,18 +70,23 @@ export async function takeTargets(
   const verdicts = takeInOrder(router, turns, booking);
   const stores = turns.flatMap(({ alongside }) => (alongside === undefined ? [] : [alongside]));
   const alongside = storingAll(stores);
+  const isStored = (): void => {
+    for (const one of stores) one.stored();
+  };
   try {
     await router.commitAndSend(booking, alongside);
   } catch (failure) {
     if (!(failure instanceof PermissionLost)) throw failure;
     if (turns.length > 1) return takeEach(router, turns);
     await router.commit(router.booking(), alongside);
+    isStored();
     return verdicts.map((own) =>
       own.map((verdict) =>
         verdict.accepted ? { accepted: false, reason: failure.reason, orders: [] } : verdict,
       ),
     );
   }
+  isStored();
   return verdicts;
 }
 
@@ -121,12 +127,10 @@ async function takeEach(
   return verdicts;
 }
 
-function storingAll(
-  stores: readonly ((tx: Tx) => Promise<void>)[],
-): ((tx: Tx) => Promise<void>) | undefined {
+function storingAll(stores: readonly WantedWrite[]): ((tx: Tx) => Promise<void>) | undefined {
   if (stores.length === 0) return undefined;
   return async (tx) => {
-    await Promise.all(stores.map((store) => store(tx)));
+    await Promise.all(stores.map((store) => store.write(tx)));
   };
 }
 
@@ -159,11 +163,11 @@ function takeInOrder(
     if (typeof decision !== "string") decisions.push(decision);
     else verdicts[at]![place] = { accepted: false, reason: decision, orders: [] };
   }
-  const { order, openShare } = router.core.planTargets(decisions);
+  const { order, cut } = router.core.planTargets(decisions);
   for (const index of order) {
     const decision = decisions[index]!;
     const { at, place } = decision;
-    verdicts[at]![place] = takeOne(router, turns[at]!, decision, booking, openShare);
+    verdicts[at]![place] = takeOne(router, turns[at]!, { ...decision, ...cut }, booking);
   }
   return verdicts;
 }
@@ -207,7 +211,6 @@ function takeOne(
   { world, claim, targets }: TargetsTurn,
   decision: TargetDecision,
   booking: Booking,
-  openShare: number,
 ): TargetVerdict {
   const { at: _, place, halts, isShut, ...input } = decision;
   const { strategy } = input;
@@ -217,13 +220,7 @@ function takeOne(
   const refusedBefore = booking.refused.length;
   const { target: outcome } = booking.apply(
     "target",
-    {
-      op: "set_target",
-      ...input,
-      ...(openShare < 1 ? { openShare } : {}),
-      session: claim.sessionId,
-      reason: stated.reason,
-    },
+    { op: "set_target", ...input, session: claim.sessionId, reason: stated.reason },
     router.journalPlace(world.worldId, strategy),
     router.permission,
   );

@@ -299,7 +299,7 @@ interface WaitingTurn {
 
 /**
  * Target calls of one account. While one transaction runs the others gather: runners that end the same bar are taken
- * together, in the order they came.
+ * together, 64 calls at most, in the order that `takeTargets` gives them. Those beyond are taken next, as they came.
  */
 class TargetBatches {
   readonly #router: AccountRouter;

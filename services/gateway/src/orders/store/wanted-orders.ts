@@ -12,36 +12,31 @@ export interface StatedEnd {
   readonly evaluations: Readonly<Record<string, number>>;
 }
 
-interface EndRecord {
-  world_id: string;
-  session_id: string;
-  strategy_ids: string[];
-  wanted: number;
-  wanted_by: Record<string, number>;
-  evaluations: Record<string, number>;
+/**
+ * Orders that all sessions of a strategy wanted while its gate was shut. Of a session with several strategies that does
+ * not say whose they are, none counts.
+ */
+export async function countWanted(db: Queryable, world: string, strategy: string): Promise<number> {
+  const [row] = await db.query<{ wanted: number }>(
+    `SELECT coalesce(sum(coalesce((wanted_by ->> $2::text)::bigint,
+       CASE WHEN strategy_ids = ARRAY[$2::text] THEN wanted ELSE 0 END)), 0)::bigint AS wanted
+     FROM gateway.wanted_orders WHERE world_id = $1`,
+    [world, strategy],
+  );
+  return row?.wanted ?? 0;
 }
 
-/** The last report of each session, `limit` of them at most. */
-export async function readWantedOrders(db: Queryable, limit: number): Promise<StatedEnd[]> {
-  const rows = await db.query<EndRecord>("SELECT * FROM gateway.wanted_orders LIMIT $1", [limit]);
-  return rows.map(({ world_id, session_id, strategy_ids, wanted, wanted_by, evaluations }) => ({
-    world: world_id,
-    sessionId: session_id,
-    strategies: strategy_ids,
-    wanted,
-    wantedBy: wanted_by,
-    evaluations,
-  }));
-}
-
-/** Stores a session's report, in place of its previous one. */
+/**
+ * Stores a session's report, in place of its previous one. A strategy that was taken out of its runner may be left out of
+ * what comes later: what it wanted stays.
+ */
 export async function writeWantedOrders(db: Queryable, end: StatedEnd): Promise<void> {
   const { world, sessionId, strategies, wanted, wantedBy, evaluations } = end;
   await db.query(
-    `INSERT INTO gateway.wanted_orders (world_id, session_id, strategy_ids, wanted, wanted_by, evaluations)
+    `INSERT INTO gateway.wanted_orders AS w (world_id, session_id, strategy_ids, wanted, wanted_by, evaluations)
      VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb) ON CONFLICT (world_id, session_id) DO UPDATE SET
-       strategy_ids = excluded.strategy_ids, wanted = excluded.wanted, wanted_by = excluded.wanted_by,
-       evaluations = excluded.evaluations`,
+       strategy_ids = excluded.strategy_ids, wanted = excluded.wanted,
+       wanted_by = w.wanted_by || excluded.wanted_by, evaluations = excluded.evaluations`,
     [
       ...[world, sessionId, [...strategies], wanted],
       ...[JSON.stringify(wantedBy), JSON.stringify(evaluations)],

@@ -102,6 +102,10 @@ export interface BenchOptions {
   readonly entriesPerSnapshot?: number;
   /** The router takes the paper broker for one elsewhere. @default false */
   readonly isBrokerRemote?: boolean;
+  /** Accounts beside the one that the bench trades on. @default none */
+  readonly others?: readonly AccountSettings[];
+  /** Of that broker, milliseconds; see `RemoteBroker`. @default 0 */
+  readonly arrivalMsMax?: number;
 }
 
 /** An order path over a database and the paper broker, with a world that the test moves. */
@@ -141,7 +145,7 @@ export class OrderBench {
   #taking: Promise<void> | undefined;
   #requests = 0;
 
-  readonly #options: BenchOptions;
+  #options: BenchOptions;
   #broker: PaperBroker | undefined;
 
   private constructor(
@@ -191,10 +195,11 @@ export class OrderBench {
   }
 
   /** Stops and starts again, perhaps with another configuration: nothing but the tables stays. */
-  async restart(settings = this.#settings): Promise<void> {
+  async restart(settings = this.#settings, others = this.#options.others): Promise<void> {
     await this.orders.stop();
     await this.whileDown();
     this.#settings = settings;
+    if (others !== undefined) this.#options = { ...this.#options, others };
     this.orders = this.#new();
     await this.#start();
   }
@@ -405,7 +410,7 @@ export class OrderBench {
   #new(): OrderPath {
     return wireOrders({
       db: this.#db,
-      accounts: [this.#settings],
+      accounts: [this.#settings, ...(this.#options.others ?? [])],
       feeds: new Map([
         ["sp500", { intervalSeconds: 86_400, isSparse: false, periodsPerYear: 252 }],
         ["hours", { intervalSeconds: 3_600, isSparse: false, periodsPerYear: 8_760 }],
@@ -414,9 +419,11 @@ export class OrderBench {
       openBroker: (settings) => {
         const fault: PaperFault = (order) => this.fault(order);
         const options = { ...settings, clock: systemClock, fault };
-        this.#broker = new PaperBroker(this.#paperDb, options);
-        const isRemote = this.#options.isBrokerRemote === true;
-        return isRemote ? new RemotePaper(this.#broker, this.#paperDb) : this.#broker;
+        const broker = new PaperBroker(this.#paperDb, options);
+        if (settings.account === this.#settings.account) this.#broker = broker;
+        const { isBrokerRemote, arrivalMsMax = 0 } = this.#options;
+        if (isBrokerRemote !== true) return broker;
+        return new RemotePaper(broker, this.#paperDb, arrivalMsMax);
       },
       peer: this.world,
       strategies: {

@@ -14,10 +14,12 @@ import type {
 
 /** A local broker as if it were elsewhere: each call is a commit of its own, which the router's bookings know nothing of. */
 export class RemotePaper implements RemoteBroker {
+  readonly arrivalMsMax: number;
   readonly #local: LocalBroker;
   readonly #db: Db;
 
-  constructor(local: LocalBroker, db: Db) {
+  constructor(local: LocalBroker, db: Db, arrivalMsMax = 0) {
+    this.arrivalMsMax = arrivalMsMax;
     this.#local = local;
     this.#db = db;
   }

@@ -321,4 +321,25 @@ describe("shutting", () => {
     await bench.orders.reconcile(bench.router);
     expect(await bench.accepted()).toHaveLength(1);
   });
+
+  test.each([
+    ["SPX", "0.05"],
+    ["", "99999999999999999999"],
+  ])(
+    "an adjustment of %s by %s, which cannot be booked exactly, is refused by its field",
+    async (instrument, quantity) => {
+      await onPaper();
+      await bench.end("A", 0, 1);
+      const { bookAdjustment } = await import("./account/book-adjustment.ts");
+      const head = bench.router.head;
+      const adjustment = { instrument, quantity, reason: "found", requestId: "r" };
+
+      await expect(
+        bench.router.exclusive(() =>
+          bookAdjustment(bench.router, { ...adjustment, requestHash: "h", principal: "local" }),
+        ),
+      ).rejects.toMatchObject({ reason: "INVALID_FIELD", fields: [{ field: "quantity" }] });
+      expect(bench.router.head).toBe(head);
+    },
+  );
 });

@@ -171,7 +171,8 @@ function innerMessages(value: unknown): readonly Message[] {
   return Object.values(value).filter((each) => isMessage(each));
 }
 
-function fieldValue(message: object, field: DescField): unknown {
+/** Value of a field; undefined where it has none, or another member of its oneof is set. */
+export function fieldValue(message: object, field: DescField): unknown {
   if (field.oneof === undefined) return Reflect.get(message, field.localName);
   const member: unknown = Reflect.get(message, field.oneof.localName);
   if (typeof member !== "object" || member === null || !("case" in member)) return undefined;

@@ -17,6 +17,7 @@ import { checkMarks, withoutLaterFields } from "./contract-marks.ts";
 import { checkRequestSize } from "./request-size.ts";
 import type { Answer, ServedMethod } from "./served-method.ts";
 import type { ServerSetup } from "./server-setup.ts";
+import { checkStorable } from "./storable-values.ts";
 
 const patterns = new Map<string, RegExp>();
 
@@ -88,6 +89,7 @@ export function checkCall(
   const asked = statedRange(stated);
   const version = method.isRelayed ? asked.max : negotiate(stated, method.range);
   checkMarks(method.requestMarks, request, asked.max);
+  checkStorable(method.desc.input, request);
   checkRules(method.desc.input, request);
   const session = checkSession(method.access, request, principal, setup.checkTicket);
   return { principal, session, version };

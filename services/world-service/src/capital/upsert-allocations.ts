@@ -99,6 +99,21 @@ export function withAllShares(actor: WorldActor, wanted: WantedAllocation): Want
   return { ...wanted, shares: new Map([...inForce, ...wanted.shares]) };
 }
 
+/** Refuses worlds that do not trade on the account that a plan is for. @throws {QmtlError} ALLOCATION_INVALID */
+export function checkAccount(
+  worlds: Worlds,
+  accountId: string,
+  allocations: readonly WantedAllocation[],
+): void {
+  for (const [index, { worldId }] of allocations.entries()) {
+    const own = worlds.get(worldId).state.world.settings.accountId;
+    if (own === accountId) continue;
+    const named = own === "" ? "no account" : `account ${own}`;
+    const message = `world ${worldId} trades on ${named}, not on ${accountId}`;
+    throw invalid(message, `allocations[${index}].world_id`);
+  }
+}
+
 /** The etag of allocations, which changes with their content. */
 export function allocationsEtag(allocations: readonly WantedAllocation[]): string {
   return hashText(jcs(allocations.map(plain))).slice(7, 23);

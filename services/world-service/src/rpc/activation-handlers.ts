@@ -155,7 +155,18 @@ function checkKnown(actor: WorldActor, strategyId: string): void {
   });
 }
 
+/** Refuses to switch a strategy on and off at once. @throws {QmtlError} INVALID_FIELD */
+function checkOneWay({ plan }: ApplyRequest): void {
+  const at = plan?.deactivate.findIndex((id) => plan.activate.includes(id)) ?? -1;
+  if (at < 0) return;
+  const description = `${plan?.deactivate[at]} is to be activated, too`;
+  throw new QmtlError("INVALID_FIELD", `plan.deactivate[${at}]: ${description}`, {
+    fields: [{ field: `plan.deactivate[${at}]`, description }],
+  });
+}
+
 function orderFromProto(request: ApplyRequest, context: CallContext): ApplyOrder {
+  checkOneWay(request);
   return {
     runId: request.runId,
     target: stages.fromProto(request.targetMode, "target_mode"),

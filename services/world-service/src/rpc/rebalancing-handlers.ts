@@ -26,6 +26,7 @@ import {
 } from "../capital/plan-rebalance.ts";
 import {
   allocationsEtag,
+  checkAccount,
   checkAllocations,
   listAllocations,
   upsertAllocations,
@@ -95,6 +96,7 @@ async function planFor(
   const standing = wanted.flatMap((one) => listAllocations(worlds, one.worldId));
   const after = wanted.map((one) => withAllShares(worlds.get(one.worldId), one));
   const books = booksFromProto(request.books, worlds.ports.clock.nowMs());
+  if (books.accountId !== "") checkAccount(worlds, books.accountId, wanted);
   const draft = draftFor(request, books, standing, after);
   const isExecutable = context.principal.role === "gateway" && books.accountId !== "";
   const actors = after.map((one) => worlds.get(one.worldId));

@@ -1,7 +1,7 @@
 import { durationFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { EffectiveMode, ExecutionDomain, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import type { RebalanceMode } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
+import { RebalanceMode } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import {
   DemotePolicy,
   NodeStatus,
@@ -359,6 +359,22 @@ describe("shares that nobody has set", () => {
     expect(await shown(worldId)).toEqual([parts, parts]);
   });
 
+  test("are not planned on an account that the world does not trade on", async () => {
+    const worldId = await all.make("a");
+    const plan = (accountId: string) =>
+      all.rebalancing.planRebalance({
+        mode: RebalanceMode.TARGETS,
+        allocations: [{ worldId, ratio: 0.4 }],
+        books: { accountId, equity: { value: "1000" } },
+      });
+
+    expect(await refusalOf(plan("another"))).toEqual({
+      reason: "ALLOCATION_INVALID",
+      fields: ["allocations[0].world_id"],
+    });
+    await expect(plan(`acc-${worldId}`)).resolves.toMatchObject({ plan: {} });
+  });
+
   test("are kept by those that are not named when one is set, or the call is refused", async () => {
     const worldId = await all.make("a", "b", "c");
 
@@ -453,6 +469,16 @@ describe("a value nobody knows, or none,", () => {
       ],
       ["mode", () => all.rebalancing.planRebalance({ allocations })],
       ["mode", () => all.rebalancing.planRebalance({ mode: 3 as RebalanceMode, allocations })],
+      [
+        "plan.deactivate[1]",
+        () =>
+          drained(
+            all.activations.apply({
+              ...{ worldId, runId: "odd", targetMode: EffectiveMode.COMPUTE_ONLY, reason },
+              plan: { activate: ["a"], deactivate: ["b", "a"] },
+            }),
+          ),
+      ],
       ["returns[0].series.domain", () => report(ExecutionDomain.UNSPECIFIED)],
       ["returns[0].series.domain", () => report(odd())],
     ];

@@ -52,7 +52,7 @@ export async function readPolicy(
   worldId: string,
   version: number,
 ): Promise<PolicyRow | undefined> {
-  const sql = "SELECT * FROM world.policy WHERE world_id = $1 AND version = $2";
+  const sql = "SELECT * FROM world.policy WHERE world_id = $1 AND version = $2::bigint";
   const [record] = await db.query<PolicyRecord>(sql, [worldId, version]);
   return record && policyOf(record);
 }

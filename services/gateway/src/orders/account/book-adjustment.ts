@@ -32,7 +32,7 @@ export async function bookAdjustment(
   const place = router.journalPlace("");
   booking.note("adjustment", place, { instrument, quantity, reason, principal });
   if (instrument === "") {
-    const op = { op: "adjust_cash", cash: Number(quantity) } as const;
+    const op = { op: "adjust_cash", cash: adjustedCash(quantity) } as const;
     booking.apply("adjustment", op, place, router.permission);
   } else {
     const spec = settings.instruments.find((one) => one.symbol === instrument);
@@ -40,7 +40,7 @@ export async function bookAdjustment(
     if (spec === undefined || price === undefined) {
       throw new QmtlError("INSTRUMENT_NOT_FOUND", `${instrument} has no mark on this account`);
     }
-    const lots = lotsFromQuantity(quantity, spec.lotSize);
+    const lots = adjustedLots(quantity, spec.lotSize);
     const op = { op: "adjust_position", instrument, lots, price } as const;
     booking.apply("adjustment", op, place, router.permission);
     // The broker's cash did not move: only the position was wrong.
@@ -54,4 +54,29 @@ export async function bookAdjustment(
   );
   await reconcileAccount(router);
   return entry;
+}
+
+/** Cash is booked as a float64, which counts whole units up to here. */
+const cashMax = Number.MAX_SAFE_INTEGER;
+
+function adjustedCash(quantity: string): number {
+  const cash = Number(quantity);
+  if (Math.abs(cash) <= cashMax) return cash;
+  throw notBookable(`cash of ${quantity} is beyond ${cashMax}`);
+}
+
+/** @throws {QmtlError} INVALID_FIELD for what is no whole number of lots. */
+function adjustedLots(quantity: string, lotSize: string): number {
+  try {
+    return lotsFromQuantity(quantity, lotSize);
+  } catch (failure) {
+    if (failure instanceof RangeError) throw notBookable(failure.message);
+    throw failure;
+  }
+}
+
+function notBookable(message: string): QmtlError {
+  return new QmtlError("INVALID_FIELD", message, {
+    fields: [{ field: "quantity", description: message }],
+  });
 }

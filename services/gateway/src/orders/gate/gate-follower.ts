@@ -39,7 +39,7 @@ export interface FollowedWorld {
   fenceStored(stored: StoredFence): void;
   /** The account that the world trades on now. Throws ACCOUNT_NOT_FOUND. */
   router(): AccountRouter;
-  /** Runs an operation alone on the account that the world trades on once it runs. */
+  /** Runs an operation alone on the account that the world trades on once it runs. Throws once that is stopped. */
   exclusive<T>(operation: (router: AccountRouter, world: OrderWorld) => Promise<T>): Promise<T>;
 }
 
@@ -213,7 +213,6 @@ export class GateFollower {
     this.#doing = "what follows from the change of the gate is not stored";
     await world.read();
     await world.exclusive(async (router, settings) => {
-      if (this.#stopped.signal.aborted) return;
       await this.#storeFence(router, state, world.stored?.settledFence ?? 0);
       await followGate(router, gate, settings, state, this.#done);
       await this.#storeFence(router, state, state.fence);
@@ -227,7 +226,6 @@ export class GateFollower {
     try {
       await world.readNow();
       await world.exclusive(async (router, settings) => {
-        if (this.#stopped.signal.aborted) return;
         // Missed freezes asked for it, also where the gate is open again by now.
         if ((world.stored?.settledFence ?? 0) < state.fence)
           await cancelForFreeze(router, settings);

@@ -19,6 +19,9 @@ function rig() {
     written: 0,
     answering: Promise.resolve(),
   };
+  const gone = async (): Promise<void> => {
+    told.gone += 1;
+  };
   const db: Queryable = {
     query: async () => {
       told.written += 1;
@@ -40,7 +43,7 @@ function rig() {
       },
     },
     accounts: { holds: (account) => held.has(account), exclusive: (_, operation) => operation() },
-    events: { changed: () => {}, gone: async () => void (told.gone += 1) },
+    events: { changed: () => {}, gone },
   });
   return { clock, held, told, worlds };
 }

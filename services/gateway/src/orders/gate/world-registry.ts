@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { uptime } from "node:os";
 import { blake3Hex } from "@qmtl/core/canonical";
-import type { ClockReading, GateState } from "@qmtl/core/gate";
+import type { ClockReading } from "@qmtl/core/gate";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import { type Clock, type GaugeMetric, type Logger, type Metrics, sleep } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
@@ -134,7 +134,9 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
   /** Runs an operation alone on an account; at once where there is no such account here. */
   exclusive<T>(accountId: string, operation: () => Promise<T>): Promise<T> {
     const router = this.#ports.accounts.get(accountId);
-    return router === undefined ? operation() : router.exclusive(operation);
+    return router === undefined
+      ? operation()
+      : router.exclusive(() => this.#unlessStopped(operation));
   }
 
   changed(worldId: string): void {
@@ -282,10 +284,16 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
         const world = this.#known(worldId);
         // It has moved to another account while this waited for its turn.
         if (world.accountId !== router.account) return undefined;
-        return { result: await operation(router, world) };
+        return { result: await this.#unlessStopped(() => operation(router, world)) };
       });
       if (done !== undefined) return done.result;
     }
+  }
+
+  /** Whoever follows this process may have the accounts by now: nothing is begun. */
+  #unlessStopped<T>(operation: () => Promise<T>): Promise<T> {
+    if (this.#stopped.signal.aborted) throw new Error("the gates are followed no more");
+    return operation();
   }
 
   /** Settings of a world. Throws WORLD_NOT_FOUND once it was let go. */

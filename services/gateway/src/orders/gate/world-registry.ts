@@ -47,7 +47,7 @@ interface WorldRegistryPorts {
 
 /** Pauses before a gate that is behind its caller sends its next heartbeat, in milliseconds. */
 const behindWaitsMs = [0, 20, 50, 100, 200, 400, 800];
-/** Pause before a state that could not be applied is tried again, in milliseconds. */
+/** Pause before a state that could not be adopted is tried again, in milliseconds. */
 const snapshotPauseMs = 100;
 
 /** The worlds that trade here: their settings, their gates, and what a change of gate leads to. */

@@ -23,7 +23,6 @@ test("a world that is given another account directly before it is promoted sends
   await lab.connection.client(WorldService).updateWorld({
     world: { worldId: "w", accountId: "other" },
     updateMask: { paths: ["account_id"] },
-    requestId: "move",
   });
   await lab.apply(EffectiveMode.PAPER, [strategyId]);
   await lab.advance("a");

@@ -56,6 +56,8 @@ interface GateFollowerPorts {
 
 /** Pause before what could not be done is tried again, in milliseconds; there is no limit to the tries. */
 const againMs = 250;
+/** Longest time that a gate that shuts waits for the settings of its world, in milliseconds; then the last ones stand. */
+const readMsMax = 500;
 /** Longest time after a first failure in which calls still wait for what is tried again, in milliseconds. */
 const waitMsMax = 5_000;
 
@@ -208,21 +210,12 @@ export class GateFollower {
     this.#doing = "the change of the gate is not stored";
     if (isOpening(gate.applied, state)) await this.#open(heard);
     else await this.#shut(heard);
-    // One that it cannot read shuts the gate, and nothing follows from it.
-    if (!isSame(gate.applied, state)) return;
-    this.#doing = "what follows from the change of the gate is not stored";
-    await world.read();
-    await world.exclusive(async (router, settings) => {
-      await this.#storeFence(router, state, world.stored?.settledFence ?? 0);
-      await followGate(router, gate, settings, state, this.#done);
-      await this.#storeFence(router, state, state.fence);
-    });
-    this.#done = state;
   }
 
   /** Adopts a state that lets orders out, once all it rests on is known and stored. */
-  async #open({ state, stateHash }: HeardGate): Promise<void> {
+  async #open(heard: HeardGate): Promise<void> {
     const { gate, world } = this.#ports;
+    const { state } = heard;
     try {
       await world.readNow();
       await world.exclusive(async (router, settings) => {
@@ -230,27 +223,52 @@ export class GateFollower {
         if ((world.stored?.settledFence ?? 0) < state.fence)
           await cancelForFreeze(router, settings);
         await this.#storeFence(router, state, state.fence);
-        gate.adopt(state, stateHash);
+        await this.#adopt(heard, router, settings);
       });
     } catch (failure) {
-      if (isShutting(gate.applied, state)) gate.forget();
+      if (!isSame(gate.applied, state) && isShutting(gate.applied, state)) gate.forget();
       throw failure;
     }
   }
 
   /** Adopts a state that lets nothing more out: after its fence is stored, or without, if that fails. */
-  async #shut({ state, stateHash }: HeardGate): Promise<void> {
+  async #shut(heard: HeardGate): Promise<void> {
     const { gate, world } = this.#ports;
-    if (isSame(gate.applied, state)) return;
     try {
-      await world.exclusive(async (router) => {
-        await this.#storeFence(router, state, world.stored?.settledFence ?? 0);
-        gate.adopt(state, stateHash);
+      await this.#readSoon();
+      await world.exclusive(async (router, settings) => {
+        await this.#storeFence(router, heard.state, world.stored?.settledFence ?? 0);
+        await this.#adopt(heard, router, settings);
       });
-    } catch {
+    } catch (failure) {
       // It shuts all the same. What is not stored is tried again, before anything that follows from it.
-      gate.adopt(state, stateHash);
+      gate.adopt(heard.state, heard.stateHash);
+      throw failure;
     }
+  }
+
+  /** Adopts a state and does what follows from it, with nothing in between on the account. */
+  async #adopt(
+    { state, stateHash }: HeardGate,
+    router: AccountRouter,
+    settings: OrderWorld,
+  ): Promise<void> {
+    const { gate } = this.#ports;
+    gate.adopt(state, stateHash);
+    // One that it cannot read shuts the gate, and nothing follows from it.
+    if (!isSame(gate.applied, state)) return;
+    this.#doing = "what follows from the change of the gate is not stored";
+    await followGate(router, gate, settings, state, this.#done);
+    await this.#storeFence(router, state, state.fence);
+    this.#done = state;
+  }
+
+  /** Reads the settings anew, unless that fails or takes long: what shuts a gate does not wait for it. */
+  async #readSoon(): Promise<void> {
+    const over = new AbortController();
+    const read = this.#ports.world.read().catch(() => undefined);
+    await Promise.race([read, sleep(this.#ports.clock, readMsMax, over.signal)]);
+    over.abort();
   }
 
   async #storeFence(router: AccountRouter, state: GateState, settledFence: number): Promise<void> {
@@ -279,7 +297,7 @@ export class GateFollower {
     const { world } = this.#ports;
     if (!this.#hasLapsed && this.#withoutEmitter.size === 0) return;
     this.#doing = "what is to be done for a lost order lease is not stored";
-    await world.read();
+    await this.#readSoon();
     if (this.#hasLapsed) {
       this.#hasLapsed = false;
       await world.exclusive(loseLease).catch((failure: unknown) => {

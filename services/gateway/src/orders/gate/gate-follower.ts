@@ -26,7 +26,7 @@ export interface HeardGate {
 }
 
 /** The world of a follower, as the registry has it. Implemented by `WorldRegistry`. */
-export interface FollowedWorld {
+interface FollowedWorld {
   /** Fence and gate as they are stored; undefined for nothing. */
   readonly stored: StoredFence | undefined;
   /** The settings as read last. */

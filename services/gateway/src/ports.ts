@@ -7,18 +7,21 @@ import type { SessionOrigin, SessionScope } from "@qmtl/service-kit";
 import type { TopicName } from "@qmtl/service-kit/control";
 
 /**
- * The gate of each world as this gateway last applied it: revisions in order, without gaps. Implemented by `GateBook`.
+ * The gate of each world as this gateway heard it last: revisions in order, without gaps. The sessions adopt it each in
+ * its own time. Implemented by `GateBook`.
  */
 export interface GateView {
-  /** State applied last; undefined while nothing is known, which means shut. */
+  /** State heard last; undefined while nothing is known, which means shut. */
   state(worldId: string): GateState | undefined;
   /** Loads a world's gate if it is not known yet. Throws WORLD_NOT_FOUND, PEER_UNAVAILABLE. */
   ensure(worldId: string): Promise<GateState>;
-  /** Calls back after each applied revision, in order. Returns the unsubscribe function. */
-  onApplied(listener: GateChangeListener): () => void;
+  /** Forgets a world that was deleted; it is loaded again when it is asked for. */
+  forget(worldId: string): void;
+  /** Calls back after each revision, in order. Returns the unsubscribe function. */
+  onHeard(listener: GateChangeListener): () => void;
 }
 
-/** Called with each state that was applied, and what changed; "snapshot" for a state that was read, not announced. */
+/** Called with each state that was heard, and what changed; "snapshot" for a state that was read, not announced. */
 export type GateChangeListener = (
   worldId: string,
   state: GateState,
@@ -214,6 +217,8 @@ export interface ExplainedOrders {
   }[];
   /** Its capital now, zero before it was given any; undefined when the world trades on no account here. */
   readonly capital: number | undefined;
+  /** What a change of its world's gate asks for and cannot be done at the moment, for people; undefined for nothing. */
+  readonly overdue: string | undefined;
   /** Its targets that have had no signal for long. */
   readonly signalGaps: readonly {
     readonly instrument: string;

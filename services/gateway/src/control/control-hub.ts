@@ -87,7 +87,7 @@ export class ControlHub implements SnapshotSource {
       this.#ports.logger.error("the control bus gave up; streams end", { error });
       this.#stopping.abort();
     });
-    this.#ports.gates.onApplied((worldId, state, change) => {
+    this.#ports.gates.onHeard((worldId, state, change) => {
       if (change !== "snapshot") return;
       const revision = Number(state.revision);
       for (const each of this.#subscriptions) each.catchUp(`world/${worldId}/gate`, revision);
@@ -285,7 +285,7 @@ export class ControlHub implements SnapshotSource {
   #applyGate(gateEvent: GateEvent): void {
     const { state, change } = gateEvent;
     if (state === undefined) return;
-    const outcome = this.#ports.gates.apply(state, change);
+    const outcome = this.#ports.gates.take(state, change);
     if (outcome === "gap" || outcome === "unknown") this.#reload(state.worldId);
   }
 

@@ -11,7 +11,7 @@ const worldsMax = 10_000;
 const loadMs = 5_000;
 
 /**
- * The gate of each world as this gateway applied it last: WorldService's answer first, then its events in order. A gap
+ * The gate of each world as this gateway heard it last: WorldService's answer first, then its events in order. A gap
  * is closed by asking WorldService again; an older state is dropped.
  */
 export class GateBook implements GateView {
@@ -40,9 +40,13 @@ export class GateBook implements GateView {
     return this.#states.get(worldId) ?? this.reload(worldId);
   }
 
-  onApplied(listener: GateChangeListener): () => void {
+  onHeard(listener: GateChangeListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  forget(worldId: string): void {
+    this.#states.delete(worldId);
   }
 
   /** Asks WorldService for a gate; joins a read that is in progress. */
@@ -55,17 +59,17 @@ export class GateBook implements GateView {
   }
 
   /**
-   * Applies an event's state: "applied", "old" for one that is applied already, "gap" when events before it are
+   * Takes an event's state: "taken", "old" for one that is known already, "gap" when events before it are
    * missing, "unknown" for a world nobody asked for.
    */
-  apply(state: GateState, change: GateChange): "applied" | "old" | "gap" | "unknown" {
+  take(state: GateState, change: GateChange): "taken" | "old" | "gap" | "unknown" {
     const known = this.#states.get(state.worldId);
     if (known === undefined) return "unknown";
     if (compare(state, known) <= 0) return "old";
     const isNext = state.storeEpoch === known.storeEpoch && state.revision === known.revision + 1n;
     if (!isNext) return "gap";
-    this.#take(state, change);
-    return "applied";
+    this.#put(state, change);
+    return "taken";
   }
 
   async #load(worldId: string): Promise<GateState> {
@@ -82,11 +86,11 @@ export class GateBook implements GateView {
     if (known === undefined && this.#states.size >= worldsMax) {
       throw new QmtlError("TOO_MANY_REQUESTS", `${worldsMax} worlds are known here`);
     }
-    this.#take(state, "snapshot");
+    this.#put(state, "snapshot");
     return state;
   }
 
-  #take(state: GateState, change: GateChange | "snapshot"): void {
+  #put(state: GateState, change: GateChange | "snapshot"): void {
     this.#states.set(state.worldId, state);
     for (const listener of this.#listeners) {
       try {

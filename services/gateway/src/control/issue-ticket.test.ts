@@ -53,7 +53,8 @@ async function openRig() {
     gateway: { name: "gw-test", role: "gateway" },
     gates: {
       state: () => undefined,
-      onApplied: () => () => {},
+      forget: () => {},
+      onHeard: () => () => {},
       async ensure(worldId) {
         if (worldId !== "paper" && worldId !== "live")
           throw new QmtlError("WORLD_NOT_FOUND", `no world ${worldId}`);

@@ -35,7 +35,7 @@ export interface ReplayFeedsPorts {
     | "usesOf"
     | "sharing"
   >;
-  readonly gates: Pick<GateView, "onApplied" | "state">;
+  readonly gates: Pick<GateView, "onHeard" | "state">;
   /** See `ComputeOnlyWorlds`. */
   readonly stagesOf: (worldId: string) => Promise<readonly EffectiveMode[]>;
   readonly live: Pick<RecordHub, "show" | "showAgain">;

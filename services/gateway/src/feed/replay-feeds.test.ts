@@ -75,7 +75,7 @@ async function openRig(logger: Logger = silentLogger, dropped = new Map<string, 
       sharing: (worldIds) => ({ isIdle: () => false, worldIds }),
     },
     gates: {
-      onApplied: (listener) => {
+      onHeard: (listener) => {
         applied = listener;
         return () => {};
       },

@@ -71,7 +71,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     this.#timelines = new Timelines({ ...ports, listener: this, isComputeOnly, mustRestate });
     const changed = () => this.#timelines.recheck();
     this.#computeOnly = new ComputeOnlyWorlds({ ...ports, changed });
-    this.#unfollow = ports.gates.onApplied((worldId, state) => this.#onGate(worldId, state.gate));
+    this.#unfollow = ports.gates.onHeard((worldId, state) => this.#onGate(worldId, state.gate));
   }
 
   /** Sets up the timelines, so that slices that an earlier process did not book are booked now. */

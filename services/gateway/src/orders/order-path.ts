@@ -81,6 +81,11 @@ export class OrderPath implements SliceBookings {
     return this.#parts.worlds.worlds;
   }
 
+  /** What a change of a world's gate asks for and cannot be done at the moment, for people; undefined for nothing. */
+  overdueOf(worldId: string): string | undefined {
+    return this.#parts.worlds.overdueOf(worldId);
+  }
+
   get halts(): Halts {
     return this.#parts.halts;
   }

@@ -28,6 +28,8 @@ interface StrategyState {
   readonly halts: readonly HaltInForce[];
   /** Its capital now, zero before it was given any; undefined when the world trades on no account here. */
   readonly capital: number | undefined;
+  /** What a change of its world's gate asks for and cannot be done at the moment; undefined for nothing. */
+  readonly overdue: string | undefined;
   /** Its targets that have had no signal for long. */
   readonly signalGaps: readonly SignalGap[];
 }
@@ -58,6 +60,7 @@ export async function readStrategyState(
       .allCovering(subject)
       .map((halt) => ({ ...halt, stored: orders.halts.isStored(halt.haltId) })),
     capital: router?.core.capital(worldId, strategyId),
+    overdue: orders.overdueOf(worldId),
     signalGaps: orders.signals.of(worldId, strategyId),
   };
 }

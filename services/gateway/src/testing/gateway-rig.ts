@@ -330,6 +330,7 @@ const noOrders: OpenOrderModule = () => ({
       isShutByLateOrder: false,
       halts: [],
       capital: undefined,
+      overdue: undefined,
     }),
   },
   start: async () => {},

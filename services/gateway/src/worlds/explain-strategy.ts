@@ -186,6 +186,7 @@ function summaryOf(
     orders.halts.length === 0 ? "" : `Halted: ${orders.halts.map(haltText).join(", ")}.`,
     `${orders.sentOrders} orders were sent, ${orders.wantedOrders} were wanted while the gate was shut.`,
     capitalText(orders.capital),
+    overdueText(orders.overdue),
     ...orders.signalGaps.map(gapText),
     waitsText(waits),
   ];
@@ -206,6 +207,12 @@ const lateText =
 function capitalText(capital: number | undefined): string {
   if (capital === undefined) return "Its world trades on no account of this gateway.";
   return capital > 0 ? "" : "It has no capital: its targets cannot lead to orders.";
+}
+
+/** What the gateway waits for before orders leave; empty for nothing. */
+function overdueText(overdue: string | undefined): string {
+  if (overdue === undefined) return "";
+  return `The gateway has not carried out a change of its world's gate yet, and tries again until it has: ${overdue}.`;
 }
 
 /** Why a target stands as it is. */

@@ -380,17 +380,20 @@ type World struct {
 	// Own feed of the world: what happens in it is dated by the rows of this source. With REPLAY, which needs it, they are
 	// its time as well. Returns are sealed by the feeds that mark what a strategy trades. An unknown one is NOT_FOUND.
 	Source string `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
-	// Account it trades on; empty: none. An unknown one is NOT_FOUND.
+	// Account it trades on; empty: none. An unknown one is NOT_FOUND. After a change its orders go to the account before
+	// for as long as that has positions, working orders or a strategy in paper or live of it, which the gateway logs as a
+	// warning; otherwise none is sent there any more.
 	AccountId string `protobuf:"bytes,5,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	// False: live is never reached. Only an owner may set it.
 	AllowLive bool `protobuf:"varint,6,opt,name=allow_live,json=allowLive,proto3" json:"allow_live,omitempty"`
-	// Data older than this lowers to compute-only. Absent: seven days.
+	// Data older than this lowers to compute-only. Absent: seven days. A change acts on orders within 2 s, and before a
+	// gate opens.
 	MaxLag *durationpb.Duration `protobuf:"bytes,7,opt,name=max_lag,json=maxLag,proto3" json:"max_lag,omitempty"`
 	// Lifetime of a decision. Absent: 300 s.
 	DecisionTtl *durationpb.Duration `protobuf:"bytes,8,opt,name=decision_ttl,json=decisionTtl,proto3" json:"decision_ttl,omitempty"`
-	// What happens on demotion.
+	// What happens on demotion. A change acts on each that comes after it.
 	OnDemote DemotePolicy `protobuf:"varint,9,opt,name=on_demote,json=onDemote,proto3,enum=qmtl.world.v1.DemotePolicy" json:"on_demote,omitempty"`
-	// What happens when an order lease is lost.
+	// What happens when an order lease is lost. A change acts within 2 s while WorldService answers.
 	OnLeaseLost LeaseLostPolicy `protobuf:"varint,10,opt,name=on_lease_lost,json=onLeaseLost,proto3,enum=qmtl.world.v1.LeaseLostPolicy" json:"on_lease_lost,omitempty"`
 	// True: direct orders that say reduce_only, and that holdings cover, may leave while the gate is shut; of the session
 	// that is, or was last, the emitter of their strategy. Halts still refuse them, and so does a router that wrote an

@@ -238,6 +238,7 @@ function startSuite(opened: () => BenchHost): void {
   test("where the newest cannot be used, the one before it is", async () => {
     await trade(paperAccount, 25);
     await bench.restart();
+    await bench.applied(); // and noted in the journal
     const [last, older] = await entries();
     await run(
       `UPDATE gateway.account_snapshot SET body = body || ' ' WHERE entry = ${last} AND piece = 1`,

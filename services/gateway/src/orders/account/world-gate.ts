@@ -11,7 +11,7 @@ import type { OrderWorld } from "../store/order-world.ts";
  * The gate of one world as an account sees it: whether an order may leave, and under what. Implemented by `RouterGate`.
  */
 export interface WorldGate {
-  /** State applied last; null before the first, which means shut. */
+  /** State that this session has applied; null while none is, which means shut. */
   readonly applied: GateState | null;
   /** The gate is open and this gateway holds a lease of it. */
   readonly isArmed: boolean;
@@ -53,7 +53,7 @@ export interface WorldGate {
 export interface TradedWorlds {
   gateOf(worldId: string): WorldGate | undefined;
   worldOf(worldId: string): OrderWorld | undefined;
-  /** Last known fence of a world, even while no state is applied; 0 for none. */
+  /** Fence of a world as it is stored, even while no state is applied; 0 for none. */
   storedFenceOf(worldId: string): number;
 }
 

@@ -1,61 +1,98 @@
-import { isInStage } from "@qmtl/core/execution";
-import { type GateState, modeAllowsOrders } from "@qmtl/core/gate";
+import { isInStage, type OnDemote } from "@qmtl/core/execution";
+import { type Activation, type GateState, modeAllowsOrders } from "@qmtl/core/gate";
 import { failpoints } from "@qmtl/service-kit";
 import type { AccountRouter } from "../account/account-router.ts";
-import { writeGateFence } from "../store/gate-fence.ts";
+import type { Booking } from "../account/booking.ts";
 import type { OrderWorld, WorldShares } from "../store/order-world.ts";
 import type { RouterGate } from "./router-gate.ts";
 
 /**
- * Applies a gate state between orders: the fence is stored here and at the broker before the gate acknowledges; then a
- * shut gate cancels the world's working opening orders, and a strategy whose mode no longer lets orders out is demoted.
- * Call it only within an exclusive operation of the account.
+ * Whether a state lets out an order that the one before it did not. Such a state is adopted only once its fence is
+ * stored and the settings of its world were read; any other is adopted whatever fails.
  */
-export async function applyGate(
+export function isOpening(before: GateState | null, after: GateState): boolean {
+  if (after.gate !== "OPEN") return false;
+  if (before?.gate !== "OPEN" || isUnderOtherFence(before, after)) return true;
+  return after.activations.some((one) => weightOf(one) > weightOf(sameSide(before, one)));
+}
+
+/** Whether orders that a state lets out are no longer let out by a later one. */
+export function isShutting(before: GateState | null, after: GateState): boolean {
+  if (before?.gate !== "OPEN") return false;
+  if (after.gate !== "OPEN" || isUnderOtherFence(before, after)) return true;
+  return before.activations.some((one) => weightOf(one) > weightOf(sameSide(after, one)));
+}
+
+/** Every freeze raises the fence: under another one the gate was shut in between. */
+function isUnderOtherFence(before: GateState, after: GateState): boolean {
+  return before.fence !== after.fence || before.storeEpoch !== after.storeEpoch;
+}
+
+function sameSide(state: GateState, { strategyId, side }: Activation): Activation | undefined {
+  return state.activations.find((one) => one.strategyId === strategyId && one.side === side);
+}
+
+/** Weight by which orders of a side are let out; −1 while none are. */
+function weightOf(one: Activation | undefined): number {
+  if (one === undefined || !one.active || one.freeze || one.drain) return -1;
+  return modeAllowsOrders(one.effectiveMode) ? one.weight : -1;
+}
+
+/**
+ * Cancels the working opening orders of a world, protective ones too where its settings say so: what a freeze asks for.
+ * Does nothing where there are none. Call it only within an exclusive operation of the account.
+ */
+export async function cancelForFreeze(router: AccountRouter, world: OrderWorld): Promise<void> {
+  if (!hasCancellable(router, world)) return;
+  const booking = router.booking();
+  booking.apply("gate", cancelOp(world), router.journalPlace(world.worldId), router.permission);
+  await router.commitAndSend(booking);
+}
+
+/**
+ * Does what follows from the state that a gate has adopted: notes a change of fence or gate in the journal, cancels the
+ * world's working opening orders while the gate is shut, and demotes the strategies whose mode no longer lets orders
+ * out. What is done already is left out, so it may be repeated until it is committed. Call it only within an exclusive
+ * operation of the account.
+ *
+ * @param noted what the journal was told last; undefined for nothing since the start
+ */
+export async function followGate(
   router: AccountRouter,
   routerGate: RouterGate,
   world: OrderWorld,
   state: GateState,
-  stateHash: string,
+  noted: Pick<GateState, "fence" | "gate"> | undefined,
 ): Promise<void> {
-  const { db, broker, logger } = router.deps;
-  try {
-    await writeGateFence(db, state);
-    await broker.registerFence(world.worldId, state.fence);
-  } catch (failure) {
-    // The gate must shut all the same; nothing can be sent while the fence cannot be compared.
-    logger.error("fence not stored", { world: world.worldId, error: failure });
-  }
-  const before = routerGate.applied;
-  routerGate.adopt(state, stateHash);
   const booking = router.booking();
   const place = router.journalPlace(world.worldId);
   const { revision, fence, gate } = state;
-  if (before?.fence !== fence || before.gate !== gate) {
+  if (noted?.fence !== fence || noted.gate !== gate) {
     booking.note("gate", place, { world: world.worldId, revision, fence, gate });
   }
-  if (gate !== "OPEN") {
-    const op = {
-      op: "cancel",
-      scope: { world: world.worldId },
-      protective: world.cancelProtective,
-    } as const;
-    if (hasCancellable(router, world)) booking.apply("gate", op, place, router.permission);
+  if (gate !== "OPEN" && hasCancellable(router, world)) {
+    booking.apply("gate", cancelOp(world), place, router.permission);
   }
   for (const strategy of stagedIn(router, world.worldId)) {
     if (modeAllowsOrders(routerGate.modeOf(strategy) ?? "validate")) continue;
-    const bucket = router.bucketOf(world.worldId);
-    const op = {
-      op: "demote",
-      world: world.worldId,
-      strategy,
-      onDemote: world.onDemote,
-      bucket,
-    } as const;
-    booking.apply("demote", op, router.journalPlace(world.worldId, strategy), router.permission);
+    demote(router, booking, world.worldId, strategy, world.onDemote);
   }
   await router.commitAndSend(booking);
   await failpoints.hit("gw.gate.after_commit");
+}
+
+/**
+ * Ends the stages of a deleted world's strategies. Resolves to false, with nothing done, while the account has positions
+ * or working orders of it. Call it only within an exclusive operation of the account.
+ */
+export async function endStages(router: AccountRouter, worldId: string): Promise<boolean> {
+  if (hasOpenBooks(router, worldId)) return false;
+  const booking = router.booking();
+  for (const strategy of stagedIn(router, worldId)) {
+    demote(router, booking, worldId, strategy, "keep");
+  }
+  await router.commit(booking);
+  return true;
 }
 
 /** While the gate is open, the strategies whose mode lets orders out but that have no capital yet; otherwise none. */
@@ -118,6 +155,22 @@ function stagedIn(router: AccountRouter, world: string): string[] {
     .map((one) => one.strategy);
 }
 
+function demote(
+  router: AccountRouter,
+  booking: Booking,
+  world: string,
+  strategy: string,
+  onDemote: OnDemote,
+): void {
+  const op = { op: "demote", world, strategy, onDemote, bucket: router.bucketOf(world) } as const;
+  booking.apply("demote", op, router.journalPlace(world, strategy), router.permission);
+}
+
+function cancelOp(world: OrderWorld) {
+  const scope = { world: world.worldId };
+  return { op: "cancel", scope, protective: world.cancelProtective } as const;
+}
+
 function hasCancellable(router: AccountRouter, world: OrderWorld): boolean {
   return router.core
     .openOrders()
@@ -127,4 +180,12 @@ function hasCancellable(router: AccountRouter, world: OrderWorld): boolean {
         !order.cancelRequested &&
         (order.opening || world.cancelProtective),
     );
+}
+
+function hasOpenBooks(router: AccountRouter, worldId: string): boolean {
+  const { core } = router;
+  return (
+    core.books().some(({ world, quantity }) => world === worldId && quantity !== 0) ||
+    core.openOrders().some(({ world }) => world === worldId)
+  );
 }

@@ -36,6 +36,7 @@ async function armed(emitMaxMs: number | undefined) {
     logger: silentLogger,
     leases: new RelayedLeases(world),
     dataClock: { dataNow: () => 0 },
+    wasOpen: false,
     events: {
       armed() {},
       lapsed() {},

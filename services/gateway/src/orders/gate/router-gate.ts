@@ -56,7 +56,7 @@ export interface LateOrder {
 export interface GateEvents {
   /** It was shut, and is armed now. */
   armed(worldId: string): void;
-  /** The lease ran out while the gate was open. */
+  /** The lease ran out while the gate was open, or there was none for a whole lease after the start. */
   lapsed(worldId: string): void;
   /** A strategy has had no emitter for a whole lease. */
   emitterLost(worldId: string, strategyId: string): void;
@@ -83,6 +83,8 @@ interface RouterGatePorts {
   readonly leases: Pick<RouterLeases, "renew">;
   readonly dataClock: DataClock;
   readonly events: GateEvents;
+  /** The gate was open when the process before this one ended: its lease counts as lost unless another is granted. */
+  readonly wasOpen: boolean;
 }
 
 const renewMsDefault = 2_000;
@@ -124,6 +126,7 @@ export class RouterGate implements WorldGate {
       kind: "router",
       scope: "*",
     });
+    if (ports.wasOpen) this.#watchFirst();
   }
 
   get applied(): GateState | null {
@@ -193,6 +196,11 @@ export class RouterGate implements WorldGate {
         this.#ports,
       ),
     );
+  }
+
+  /** Shuts the gate until a state is adopted again: what holds now is not known, or may not be adopted yet. */
+  forget(): void {
+    this.#step(sessionStep(this.#state, { kind: "state_unknown" }, this.#ports));
   }
 
   /** Shuts the gate until `clearHalt`, besides whatever else shuts it. */
@@ -389,6 +397,15 @@ export class RouterGate implements WorldGate {
     const fence = this.applied?.fence ?? 0;
     if (this.#wasArmed && this.#opened?.fence === fence) return;
     this.#opened = { fence, ms: this.#ports.dataClock.dataNow(this.#ports.worldId) };
+  }
+
+  /** A process that ended lost its lease. Whoever follows it and gets none for as long as one lasts says so. */
+  #watchFirst(): void {
+    this.#lapseTimer = this.#ports.clock.setTimer(() => {
+      const gate = this.applied?.gate ?? "OPEN";
+      if (this.#isStopped || this.#state.latched !== null || gate !== "OPEN") return;
+      this.#ports.events.lapsed(this.#ports.worldId);
+    }, this.#leaseMs);
   }
 
   #watchLapse(): void {

@@ -21,7 +21,8 @@ import type {
 import type { SessionScope } from "@qmtl/service-kit";
 import type { GateView } from "../../ports.ts";
 import type { StatedClaim } from "../account/world-gate.ts";
-import type { AppliedGate, AppliedGates } from "../gate/world-registry.ts";
+import type { HeardGate } from "../gate/gate-follower.ts";
+import type { HeardGates } from "../gate/world-registry.ts";
 
 const GATES: Readonly<Record<number, Gate>> = {
   [GateCode.OPEN]: "OPEN",
@@ -89,14 +90,14 @@ export function gateStateFrom(message: GateStateMessage): GateState {
 }
 
 /** Reads the gates from the messages of the control stream. */
-export class ControlGates implements AppliedGates {
+export class ControlGates implements HeardGates {
   readonly #gates: GateView;
 
   constructor(gates: GateView) {
     this.#gates = gates;
   }
 
-  state(worldId: string): AppliedGate | undefined {
+  state(worldId: string): HeardGate | undefined {
     const message = this.#gates.state(worldId);
     if (message === undefined) return undefined;
     return { state: gateStateFrom(message), stateHash: message.stateHash };
@@ -106,8 +107,12 @@ export class ControlGates implements AppliedGates {
     await this.#gates.ensure(worldId);
   }
 
-  onApplied(listener: (worldId: string) => void): () => void {
-    return this.#gates.onApplied((worldId) => listener(worldId));
+  forget(worldId: string): void {
+    this.#gates.forget(worldId);
+  }
+
+  onHeard(listener: (worldId: string) => void): () => void {
+    return this.#gates.onHeard((worldId) => listener(worldId));
   }
 }
 

@@ -1,21 +1,36 @@
-import type { GateState } from "@qmtl/core/gate";
+import type { Gate, GateState } from "@qmtl/core/gate";
 import type { Queryable } from "@qmtl/service-kit/db";
 
-/** Fence and gate of a world as the router applied them last. */
-interface GateFence {
+/** Fence and gate of a world as they are stored: what orders are compared with. */
+export interface GateFence {
   readonly fence: number;
-  readonly gate: string;
+  readonly gate: Gate;
 }
 
-/** Stores what the router applies; an older revision changes nothing. */
-export async function writeGateFence(db: Queryable, state: GateState): Promise<void> {
+/** The same, and how much of what follows from its freezes is done. */
+export interface StoredFence extends GateFence {
+  /** The freezes up to this fence have cancelled what they cancel. Below `fence`: the rest is owed. */
+  readonly settledFence: number;
+}
+
+/**
+ * Stores fence and gate of a state; an older revision than the stored one changes nothing.
+ *
+ * @param settledFence as in `StoredFence`; never lowers the stored one
+ */
+export async function writeGateFence(
+  db: Queryable,
+  state: GateState,
+  settledFence: number,
+): Promise<void> {
   await db.query(
-    `INSERT INTO gateway.gate_fence AS g (world_id, store_epoch, revision, fence, gate)
-     VALUES ($1, $2, $3, $4, $5)
+    `INSERT INTO gateway.gate_fence AS g (world_id, store_epoch, revision, fence, gate, settled_fence)
+     VALUES ($1, $2, $3, $4, $5, $6)
      ON CONFLICT (world_id) DO UPDATE SET store_epoch = excluded.store_epoch, revision = excluded.revision,
-       fence = excluded.fence, gate = excluded.gate
+       fence = excluded.fence, gate = excluded.gate,
+       settled_fence = greatest(g.settled_fence, excluded.settled_fence)
      WHERE (g.store_epoch, g.revision) <= (excluded.store_epoch, excluded.revision)`,
-    [state.worldId, state.storeEpoch, state.revision, state.fence, state.gate],
+    [state.worldId, state.storeEpoch, state.revision, state.fence, state.gate, settledFence],
   );
 }
 
@@ -31,10 +46,15 @@ export async function lockGateFence(
   return row;
 }
 
-/** The fence of each world as it is stored. */
-export async function readGateFences(db: Queryable): Promise<Map<string, number>> {
-  const rows = await db.query<{ world_id: string; fence: number }>(
-    "SELECT world_id, fence FROM gateway.gate_fence",
+/** What is stored of each world. */
+export async function readGateFences(db: Queryable): Promise<Map<string, StoredFence>> {
+  const rows = await db.query<GateFence & { world_id: string; settled_fence: number }>(
+    "SELECT world_id, fence, gate, settled_fence FROM gateway.gate_fence",
   );
-  return new Map(rows.map((row) => [row.world_id, row.fence]));
+  return new Map(
+    rows.map(({ world_id, fence, gate, settled_fence }) => [
+      world_id,
+      { fence, gate, settledFence: settled_fence },
+    ]),
+  );
 }

@@ -35,3 +35,8 @@ export async function writeOrderWorld(db: Queryable, world: OrderWorld): Promise
     [world.worldId, world.accountId, JSON.stringify(world)],
   );
 }
+
+/** Removes the settings of a world. Its journal, its orders and its fence stay. */
+export async function deleteOrderWorld(db: Queryable, worldId: string): Promise<void> {
+  await db.query("DELETE FROM gateway.order_world WHERE world_id = $1", [worldId]);
+}

@@ -72,11 +72,13 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
     return worldId === this.worldId ? this.#state : undefined;
   }
 
+  forget(): void {}
+
   async ensure(): Promise<GateStateMessage> {
     return this.#state;
   }
 
-  onApplied(listener: GateChangeListener) {
+  onHeard(listener: GateChangeListener) {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }

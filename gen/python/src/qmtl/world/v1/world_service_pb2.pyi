@@ -245,13 +245,16 @@ class World(_message.Message):
     its time as well. Returns are sealed by the feeds that mark what a strategy trades. An unknown one is NOT_FOUND.
     """
     account_id: _builtins.str
-    """Account it trades on; empty: none. An unknown one is NOT_FOUND."""
+    """Account it trades on; empty: none. An unknown one is NOT_FOUND. After a change its orders go to the account before
+    for as long as that has positions, working orders or a strategy in paper or live of it, which the gateway logs as a
+    warning; otherwise none is sent there any more.
+    """
     allow_live: _builtins.bool
     """False: live is never reached. Only an owner may set it."""
     on_demote: Global___DemotePolicy.ValueType
-    """What happens on demotion."""
+    """What happens on demotion. A change acts on each that comes after it."""
     on_lease_lost: Global___LeaseLostPolicy.ValueType
-    """What happens when an order lease is lost."""
+    """What happens when an order lease is lost. A change acts within 2 s while WorldService answers."""
     reduce_only_when_shut: _builtins.bool
     """True: direct orders that say reduce_only, and that holdings cover, may leave while the gate is shut; of the session
     that is, or was last, the emitter of their strategy. Halts still refuse them, and so does a router that wrote an
@@ -267,7 +270,9 @@ class World(_message.Message):
     """Changes with every update. In UpdateWorld: empty: unconditional."""
     @_builtins.property
     def max_lag(self) -> _duration_pb2.Duration:
-        """Data older than this lowers to compute-only. Absent: seven days."""
+        """Data older than this lowers to compute-only. Absent: seven days. A change acts on orders within 2 s, and before a
+        gate opens.
+        """
 
     @_builtins.property
     def decision_ttl(self) -> _duration_pb2.Duration:

@@ -121,7 +121,9 @@ export type World = Message<"qmtl.world.v1.World"> & {
   source: string;
 
   /**
-   * Account it trades on; empty: none. An unknown one is NOT_FOUND.
+   * Account it trades on; empty: none. An unknown one is NOT_FOUND. After a change its orders go to the account before
+   * for as long as that has positions, working orders or a strategy in paper or live of it, which the gateway logs as a
+   * warning; otherwise none is sent there any more.
    *
    * @generated from field: string account_id = 5;
    */
@@ -135,7 +137,8 @@ export type World = Message<"qmtl.world.v1.World"> & {
   allowLive: boolean;
 
   /**
-   * Data older than this lowers to compute-only. Absent: seven days.
+   * Data older than this lowers to compute-only. Absent: seven days. A change acts on orders within 2 s, and before a
+   * gate opens.
    *
    * @generated from field: google.protobuf.Duration max_lag = 7;
    */
@@ -149,14 +152,14 @@ export type World = Message<"qmtl.world.v1.World"> & {
   decisionTtl?: Duration | undefined;
 
   /**
-   * What happens on demotion.
+   * What happens on demotion. A change acts on each that comes after it.
    *
    * @generated from field: qmtl.world.v1.DemotePolicy on_demote = 9;
    */
   onDemote: DemotePolicy;
 
   /**
-   * What happens when an order lease is lost.
+   * What happens when an order lease is lost. A change acts within 2 s while WorldService answers.
    *
    * @generated from field: qmtl.world.v1.LeaseLostPolicy on_lease_lost = 10;
    */

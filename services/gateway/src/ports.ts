@@ -198,6 +198,7 @@ export interface ExplainedOrders {
     | "sentOrders"
     | "signalGaps"
     | "shutWorld"
+    | "ruin"
   >;
   /** Orders it wanted while its gate was shut. */
   readonly wantedOrders: number;
@@ -214,6 +215,11 @@ export interface ExplainedOrders {
   }[];
   /** Its capital now, zero before it was given any; undefined when the world trades on no account here. */
   readonly capital: number | undefined;
+  /**
+   * When nothing was left of the account of its world, milliseconds, and its equity then; either is NaN while not known.
+   * Undefined: it is not ruined.
+   */
+  readonly ruin: { readonly timeMs: number; readonly equity: number } | undefined;
   /** Its targets that have had no signal for long. */
   readonly signalGaps: readonly {
     readonly instrument: string;

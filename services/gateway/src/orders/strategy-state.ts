@@ -1,4 +1,5 @@
 import { OrderTier } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { AccountRuin } from "@qmtl/core/execution";
 import type { WorldPeer } from "./gate/world-peer.ts";
 import type { ShutWorld } from "./intake/halt-service.ts";
 import type { SignalGap } from "./intake/signal-gaps.ts";
@@ -27,6 +28,8 @@ interface StrategyState {
   readonly halts: readonly HaltInForce[];
   /** Its capital now, zero before it was given any; undefined when the world trades on no account here. */
   readonly capital: number | undefined;
+  /** When nothing was left of its account, on which no order is taken since; undefined while something is. */
+  readonly ruin: Readonly<AccountRuin> | undefined;
   /** Its targets that have had no signal for long. */
   readonly signalGaps: readonly SignalGap[];
 }
@@ -57,6 +60,7 @@ export async function readStrategyState(
       .allCovering(subject)
       .map((halt) => ({ ...halt, stored: orders.halts.isStored(halt.haltId) })),
     capital: router?.core.capital(worldId, strategyId),
+    ruin: router?.core.ruin,
     signalGaps: orders.signals.of(worldId, strategyId),
   };
 }

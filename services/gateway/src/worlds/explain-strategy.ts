@@ -185,7 +185,7 @@ function summaryOf(
     orders.isShutByLateOrder ? lateText : "",
     orders.halts.length === 0 ? "" : `Halted: ${orders.halts.map(haltText).join(", ")}.`,
     `${orders.sentOrders} orders were sent, ${orders.wantedOrders} were wanted while the gate was shut.`,
-    capitalText(orders.capital),
+    orders.ruin === undefined ? capitalText(orders.capital) : ruinText(orders.ruin),
     ...orders.signalGaps.map(gapText),
     waitsText(waits),
   ];
@@ -206,6 +206,13 @@ const lateText =
 function capitalText(capital: number | undefined): string {
   if (capital === undefined) return "Its world trades on no account of this gateway.";
   return capital > 0 ? "" : "It has no capital: its targets cannot lead to orders.";
+}
+
+/** Why nothing is traded on an account any more. */
+function ruinText({ timeMs, equity }: NonNullable<ExplainedOrders["ruin"]>): string {
+  const since = Number.isNaN(timeMs) ? "" : ` since ${new Date(timeMs).toISOString()}`;
+  const what = Number.isNaN(equity) ? "0 or below" : equity.toFixed(2);
+  return `The account of its world is ruined${since} (ACCOUNT_RUINED): its equity was ${what}, and no order is taken on it any more. To go on, trade on an account of another name.`;
 }
 
 /** Why a target stands as it is. */

@@ -170,7 +170,7 @@ class TradingRun {
       this.#funding.play(account, nowMs);
       if (nowMs === barMs) {
         account.financeAt(nowMs);
-        account.settle((place) => instrumentTargets[place]!.replay.begunRow(nowMs));
+        account.settle((place) => instrumentTargets[place]!.replay.begunRow(nowMs), nowMs);
       }
       for (let k = 0; k < instrumentTargets.length; k++)
         this.#advance(instrumentTargets[k]!, nowMs);

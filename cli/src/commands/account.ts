@@ -18,6 +18,7 @@ import { jsonOf } from "../json-of.ts";
 import { decimalText } from "../option-values.ts";
 import { allOf } from "../pages-of.ts";
 import { printJson, printTable, timeText } from "../print.ts";
+import { ruinText } from "../ruin-text.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 /** `qmtl account …`: cash, equity, limits, and whether the books agree. */
@@ -55,7 +56,7 @@ export function addAccountCommands(program: Command): void {
 function addReadCommands(account: Command): void {
   account
     .command("show <account>", { isDefault: true })
-    .description("cash, equity and whether the books agree")
+    .description("cash, equity, whether the books agree, and whether it is ruined")
     .option("--reconcile", "compare with the broker now")
     .addHelpText("after", "\nExamples:\n  qmtl account show main\n  qmtl account main --reconcile")
     .action(
@@ -80,7 +81,17 @@ function addReadCommands(account: Command): void {
         );
         if (session.asJson) return printJson(accounts.map((each) => jsonOf(AccountSchema, each)));
         printTable(
-          ["account", "broker", "cash", "equity", "currency", "worlds", "books", "checked"],
+          [
+            "account",
+            "broker",
+            "cash",
+            "equity",
+            "currency",
+            "worlds",
+            "books",
+            "checked",
+            "ruined",
+          ],
           accounts.map((each) => [
             each.accountId,
             each.broker,
@@ -90,6 +101,7 @@ function addReadCommands(account: Command): void {
             each.worldIds.join(",") || "-",
             each.reconciled ? "agree" : "differ",
             timeText(each.reconcileTime),
+            ruinedText(each),
           ]),
         );
       }),
@@ -147,9 +159,16 @@ function printLimits(limits: Limits): void {
 }
 
 function textOf(account: Account): string {
-  const { cash, currency, equity, revision, reconciled, difference } = account;
+  const { cash, currency, equity, revision, reconciled, difference, ruin } = account;
   const books = reconciled ? "" : `, unexplained: ${difference}`;
-  return `cash ${cash?.value} ${currency}, equity ${equity?.value}${heldText(account)}, revision ${revision}${books}`;
+  const end = ruin === undefined ? "" : `\n${ruinText(ruin)}`;
+  return `cash ${cash?.value} ${currency}, equity ${equity?.value}${heldText(account)}, revision ${revision}${books}${end}`;
+}
+
+/** Since when it is ruined; `-` if it is not. */
+function ruinedText({ ruin }: Account): string {
+  if (ruin === undefined) return "-";
+  return ruin.ruinTime === undefined ? "yes" : timeText(ruin.ruinTime);
 }
 
 /** What holding positions has cost; nothing for an account that was charged nothing. */

@@ -11,6 +11,7 @@ import type { Command } from "commander";
 import { gateText, stopLines } from "../halts-of-world.ts";
 import { jsonOf } from "../json-of.ts";
 import { enumName, printJson } from "../print.ts";
+import { ruinText } from "../ruin-text.ts";
 import { ruleText } from "../rule-text.ts";
 import { withSession } from "../session.ts";
 
@@ -36,7 +37,7 @@ export function addExplainCommand(program: Command): void {
 }
 
 function* linesOf(answer: ExplainStrategyResponse): Generator<string> {
-  const { effectiveMode, executionDomain, gate, tier, capital, halts, shutWorld } = answer;
+  const { effectiveMode, executionDomain, gate, tier, capital, ruin, halts, shutWorld } = answer;
   const shut = shutWorld === undefined ? [] : [shutWorld];
   const mode = enumName(EffectiveMode, effectiveMode);
   const domain = enumName(ExecutionDomain, executionDomain);
@@ -45,6 +46,7 @@ function* linesOf(answer: ExplainStrategyResponse): Generator<string> {
   yield `order lease: ${emitterSessionId === "" ? "held by no session, so no runner may send" : `session ${emitterSessionId}`}`;
   yield `orders: ${answer.sentOrders} sent, ${answer.wantedOrders} wanted while the gate was shut`;
   if (capital !== undefined) yield `capital: ${capital.value}`;
+  if (ruin !== undefined) yield `account of the world: ${ruinText(ruin)}`;
   for (const term of answer.terms) {
     const allowed = enumName(EffectiveMode, term.allows);
     yield `${term.binding ? "*" : " "} ${enumName(TermName, term.name)}: at most ${allowed}  ${term.detail}`;

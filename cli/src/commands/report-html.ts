@@ -8,7 +8,7 @@ import {
 } from "@qmtl/sdk/platform";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { numbersOf, type ReportInput } from "./report-input.ts";
-import { alphaMetrics } from "./report-markdown.ts";
+import { alphaMeanings, alphaMetrics } from "./report-markdown.ts";
 
 /**
  * The HTML report of what `qmtl run --offline --json` printed.
@@ -70,7 +70,11 @@ function reportData(
     reuse: [],
     evaluations: [],
     timeline: [],
-    notes: [...notes, `Made from ${name}: positions, node reuse and evaluations are left out.`],
+    notes: [
+      ...notes,
+      `alpha_performance.sharpe: ${alphaMeanings["alpha_performance.sharpe"]}.`,
+      `Made from ${name}: positions, node reuse and evaluations are left out.`,
+    ],
   };
 }
 

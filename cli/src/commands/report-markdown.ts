@@ -2,18 +2,20 @@ import type { AlphaPerformance } from "@qmtl/core/metrics";
 
 type Metric = keyof AlphaPerformance;
 
-const MEANINGS: Readonly<Record<Metric, string>> = {
-  "alpha_performance.sharpe": "mean excess return ÷ standard deviation, per bar, not annualised",
+/** What each alpha metric is, for people. */
+export const alphaMeanings: Readonly<Record<Metric, string>> = {
+  "alpha_performance.sharpe":
+    "mean excess return ÷ population standard deviation (n), per bar, not annualised; sharpe_per_bar of a run has the sample deviation (n − 1)",
   "alpha_performance.max_drawdown": "deepest fall of the summed returns, 0 or below",
   "alpha_performance.win_ratio": "share of returns above 0",
   "alpha_performance.profit_factor": "sum of gains ÷ sum of losses",
   "alpha_performance.car_mdd": "compounded return ÷ largest drawdown",
-  "alpha_performance.rar_mdd": "Sharpe ratio ÷ largest drawdown",
+  "alpha_performance.rar_mdd": "alpha_performance.sharpe ÷ largest drawdown",
   samples: "returns",
 };
 
 /** Every alpha metric, in the order in which they are reported. */
-export const alphaMetrics = Object.keys(MEANINGS) as readonly Metric[];
+export const alphaMetrics = Object.keys(alphaMeanings) as readonly Metric[];
 
 export interface MarkdownReport {
   readonly title: string;
@@ -26,7 +28,7 @@ export interface MarkdownReport {
 export function markdownReport(report: MarkdownReport): string {
   const { title, performance, riskFree, transactionCost } = report;
   const rows = alphaMetrics.map(
-    (metric) => `| ${metric} | ${figure(performance[metric])} | ${MEANINGS[metric]} |`,
+    (metric) => `| ${metric} | ${figure(performance[metric])} | ${alphaMeanings[metric]} |`,
   );
   return `# Performance of ${escaped(title)}
 

@@ -69,8 +69,21 @@ test("the report is written where --out says, and printed with -", async () => {
     "",
     "| Metric | Value | Meaning |",
     "|---|---:|---|",
-    "| alpha_performance.sharpe | 0.324443 | mean excess return ÷ standard deviation, per bar, not annualised |",
+    "| alpha_performance.sharpe | 0.324443 | mean excess return ÷ population standard deviation (n), per bar, not annualised; sharpe_per_bar of a run has the sample deviation (n − 1) |",
   ]);
+});
+
+test("the Sharpe ratio of a report is not the sharpe_per_bar of the run, and its meaning says by which deviation", async () => {
+  const returns = [0.01, -0.02, 0.03];
+  const printed = await runInProcess("report", "--from", write({ returns }), "--out", "-");
+  const mean = returns.reduce((sum, value) => sum + value, 0) / 3;
+  const squares = returns.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const row = printed.out.find((line) => line.includes("alpha_performance.sharpe |"));
+
+  expect(row).toContain(`| ${(mean / Math.sqrt(squares / 3)).toFixed(6)} |`);
+  expect(row).not.toContain(`| ${(mean / Math.sqrt(squares / 2)).toFixed(6)} |`);
+  expect(row).toContain("population standard deviation (n)");
+  expect(printed.out.join("\n")).toContain("| alpha_performance.sharpe ÷ largest drawdown |");
 });
 
 test("a list of returns that left nothing has no ratio, in text and in JSON", async () => {

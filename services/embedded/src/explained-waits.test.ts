@@ -1,16 +1,25 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import { Runner, type Strategy } from "@qmtl/sdk";
+import { ProcessingNode, Runner, Strategy, WeightTargetNode } from "@qmtl/sdk";
 import { expect, test } from "vitest";
 import { type LabFeed, PaperLab } from "./testing/paper-lab.ts";
-import { dayMs, firstMs, historyDays, Legs, start, walk } from "./testing/paper-market.ts";
+import {
+  closesOf,
+  dayMs,
+  firstMs,
+  historyDays,
+  Legs,
+  start,
+  walk,
+} from "./testing/paper-market.ts";
 
 const days = historyDays + 20;
 const dayOf = (day: number): number => firstMs + (historyDays + day) * dayMs;
 
 /** A lab with a world on feed a, and what it tells of a strategy. */
-async function openLab(feeds: Readonly<Record<string, LabFeed>>) {
-  const lab = await PaperLab.open(feeds, start);
+async function openLab(feeds: Readonly<Record<string, LabFeed>>, more = "") {
+  const lab = await PaperLab.open(feeds, start, { more });
   await lab.createWorld("a");
   const run = (strategy: Strategy) =>
     Runner.session(strategy, { config: lab.config, worldId: "w" });
@@ -71,4 +80,42 @@ test("a strategy that does not trade because a source has ended is explained by 
   expect(summary).toContain(
     `Its target of Z has had no signal for ${buckets} buckets, because source c has none.`,
   );
+}, 120_000);
+
+/** Short of feed a, three times its capital. */
+class Short extends Strategy {
+  static readonly module = import.meta.url;
+
+  override setup(): void {
+    const inputs = { close: closesOf("a", "1d") };
+    const signal = new ProcessingNode({ name: "short", inputs, period: 1, compute: () => -3 });
+    this.addNodes([new WeightTargetNode({ signal, instrument: "Z", weightMin: -3 })]);
+  }
+}
+
+test("a strategy that trades nothing because its account is ruined is explained by the ruin, with the time", async () => {
+  const price = (day: number): number => (day < historyDays + 4 ? 100 : 200);
+  const lines = Array.from({ length: days }, (_, day) => {
+    const date = new Date(firstMs + day * dayMs).toISOString();
+    return [date, ...new Array<number>(4).fill(price(day))].join(",");
+  });
+  const { lab, run, explain } = await openLab({ a: { interval: "1d", lines } }, "leverage_max: 4");
+  await using _ = lab;
+  await using session = await run(new Short());
+  const strategyId = await computing(session);
+  await lab.promote({ [strategyId]: 1 });
+  await lab.advance("a", dayOf(3));
+  expect((await explain(strategyId)).ruin).toBeUndefined();
+
+  await lab.advance("a", dayOf(8));
+
+  const { ruin, summary } = await explain(strategyId);
+  const account = await lab.account();
+  expect(timestampMs(ruin!.ruinTime!)).toBe(dayOf(5));
+  expect(Number(ruin!.equity!.value)).toBeLessThan(-1_900_000);
+  expect(account!.ruin).toEqual(ruin);
+  expect(summary).toContain(
+    `The account of its world is ruined since 2020-01-26T00:00:00.000Z (ACCOUNT_RUINED): its equity was ${Number(ruin!.equity!.value).toFixed(2)}, and no order is taken on it any more. To go on, trade on an account of another name.`,
+  );
+  expect(summary).not.toContain("It has no capital");
 }, 120_000);

@@ -201,6 +201,7 @@ export interface ExplainedOrders {
     | "sentOrders"
     | "signalGaps"
     | "shutWorld"
+    | "ruin"
   >;
   /** Orders it wanted while its gate was shut. */
   readonly wantedOrders: number;
@@ -219,6 +220,11 @@ export interface ExplainedOrders {
   readonly capital: number | undefined;
   /** What a change of its world's gate asks for and cannot be done at the moment, for people; undefined for nothing. */
   readonly overdue: string | undefined;
+  /**
+   * When nothing was left of the account of its world, milliseconds, and its equity then; either is NaN while not known.
+   * Undefined: it is not ruined.
+   */
+  readonly ruin: { readonly timeMs: number; readonly equity: number } | undefined;
   /** Its targets that have had no signal for long. */
   readonly signalGaps: readonly {
     readonly instrument: string;

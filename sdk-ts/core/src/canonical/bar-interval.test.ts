@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import {
   bucketEnds,
   bucketOpen,
+  bucketsSince,
   calendarNames,
   calendarSeconds,
   canOpenAt,
@@ -28,6 +29,23 @@ describe("calendar intervals", () => {
           bucketEnds(Float64Array.of(openMs), ms(name))[0],
         );
       }
+    },
+  );
+
+  test.each([...calendarNames, "4h", "1d"])(
+    "bars of %s that have ended since one are counted as they follow it, whole ones alone",
+    (name) => {
+      const fixed = { "4h": 14_400_000, "1d": 86_400_000 }[name];
+      const length = fixed ?? ms(name);
+      const openMs = name === "5d" || name === "1w" ? firstMonday : Date.UTC(2000, 0, 1);
+      const [endMs] = bucketEnds(Float64Array.of(openMs), length);
+      for (const rows of [1, 2, 7, 100]) {
+        const laterMs = laterBucketEnd(endMs!, rows, length);
+        expect(bucketsSince(endMs!, laterMs, length)).toBe(rows);
+        expect(bucketsSince(endMs!, laterMs - 1, length)).toBe(rows - 1);
+      }
+      expect(bucketsSince(endMs!, endMs!, length)).toBe(0);
+      expect(bucketsSince(endMs!, endMs! - 1, length)).toBe(0);
     },
   );
 

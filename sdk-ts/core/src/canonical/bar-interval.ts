@@ -93,6 +93,18 @@ export function laterBucketEnd(endMs: number, rows: number, intervalMs: number):
 }
 
 /**
+ * Number of bars that come after one that ends at `endMs` and end by `nowMs`, if none is missing: the largest number of
+ * rows for which `laterBucketEnd` is not later; 0 for a time before `endMs`.
+ */
+export function bucketsSince(endMs: number, nowMs: number, intervalMs: number): number {
+  const { months = 0 } = periodOf(intervalMs) ?? {};
+  const lengthMs = intervalMs + restMs(intervalMs);
+  const count =
+    months === 0 ? (nowMs - endMs) / lengthMs : (monthOf(nowMs) - monthOf(endMs)) / months;
+  return Math.max(0, Math.floor(count));
+}
+
+/**
  * Number of the interval in which a time lies; intervals include their end, since a bar that ends at midnight is one of
  * the day before. Those of seconds are counted from 1970-01-01T00:00Z; a week, be it of 5 days or of 7, begins on Monday,
  * and months, quarters and years are those of the calendar, in UTC.

@@ -21,7 +21,7 @@ import {
   type RouterOrder,
   remainingLots,
 } from "./router-order.ts";
-import type { Book, RouterSnapshot, StrategyAccount } from "./router-state.ts";
+import type { AccountRuin, Book, RouterSnapshot, StrategyAccount } from "./router-state.ts";
 import { planTargets, type TargetMoment } from "./target-moment.ts";
 
 /** Result of an operation. */
@@ -99,7 +99,7 @@ export class AccountCore {
       case "seal":
         return { ...NOTHING, sealed: this.#sealTraders(op) };
       case "margin":
-        return this.#router.meetMargin(() => op.bucket);
+        return this.#router.meetMargin(() => op.bucket, op.bucket);
       case "finance": {
         const financed = this.#core.finance(op.timeMs);
         return financed === undefined ? NOTHING : { ...NOTHING, financed };
@@ -171,6 +171,11 @@ export class AccountCore {
   /** True once its equity was 0 or below: it opens nothing ever after. */
   get isRuined(): boolean {
     return this.#core.isRuined;
+  }
+
+  /** When that was, and with what; undefined while it is not ruined. */
+  get ruin(): Readonly<AccountRuin> | undefined {
+    return this.#core.ruin;
   }
 
   book(id: BookId): Readonly<Book> | undefined {

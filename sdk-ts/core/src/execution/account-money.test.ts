@@ -26,7 +26,7 @@ class Pair {
     const { account } = this;
     const row = this.#row++;
     for (const [at, price] of prices.entries()) account.bar(at, row, price, price, price, price);
-    account.settle(() => row);
+    account.settle(() => row, row);
     const changed = [0, 1].filter((at) => values[at] !== this.#values[at]);
     account.takeTargets(changed.map((at) => ({ at, row, value: values[at]! })));
     this.#values = values;
@@ -157,5 +157,11 @@ test("an account that continues from a snapshot meets the same demands", () => {
     fillAll(whole, close);
   }
   expect(whole.isRuined).toBe(true);
-  expect(new AccountCore(options, whole.snapshot()).isRuined).toBe(true);
+  expect(whole.ruin).toEqual({ timeMs: 3, equity: -54 });
+  expect(new AccountCore(options, whole.snapshot()).ruin).toEqual(whole.ruin);
+  // As it was written before the time was kept.
+  const { ruin: _, ...earlier } = whole.snapshot();
+  const restored = new AccountCore(options, earlier);
+  expect(restored.ruin).toEqual({ timeMs: Number.NaN, equity: Number.NaN });
+  expect(restored.snapshot()).toEqual(earlier);
 });

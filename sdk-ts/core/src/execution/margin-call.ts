@@ -56,17 +56,20 @@ export function demandOf(core: RouterCore): MarginCheck {
  * Meets the demand: orders that open are cancelled, and reduce-only market orders take every position down by the same
  * share, to `leverageMax` × equity, or to nothing. Targets end at what is left, so that nothing is bought back. Once
  * equity is 0 or below, the account is ruined: it opens nothing ever after.
+ *
+ * @param timeMs end of the bucket at whose marks it is met, milliseconds; of an account that knows no times its row
  */
 export function meetDemand(
   core: RouterCore,
   writer: IntentWriter,
   cancelOpening: () => RouterEffect[],
   bucketOf: (book: Readonly<Book>) => number,
+  timeMs: number,
 ): RouterEffect[] {
   const { demand, equity, gross } = demandOf(core);
   if (demand === "none") return [];
   const effects = cancelOpening();
-  if (demand === "close") core.isRuined = true;
+  if (demand === "close") core.ruin ??= { timeMs, equity };
   const most = core.ledger.money?.leverageMax ?? 0;
   const share = demand === "close" ? 0 : Math.min(1, (most * equity) / gross);
   for (const book of core.ledger.books.values()) {

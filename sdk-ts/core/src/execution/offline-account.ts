@@ -106,7 +106,7 @@ export class OfflineAccount {
     sizedRow = Number.NaN,
   ): void {
     this.bar(0, row, open, high, low, close);
-    if (this.#isMarginShort()) this.#meetMargin(() => row);
+    if (this.#isMarginShort()) this.#meetMargin(() => row, row);
     const line = this.#lines[0]!;
     const value = Number.isNaN(target) ? line.target : target;
     const resize = this.isStray(0);
@@ -169,9 +169,10 @@ export class OfflineAccount {
    * Reduces or closes positions where the account's money demands it at the closes that came last; see `meetDemand`.
    *
    * @param rowOf last row of an instrument that had begun, by its place: orders fill on the one after it
+   * @param timeMs end of the bucket at whose closes it is called, milliseconds
    */
-  settle(rowOf: (at: number) => number): void {
-    if (this.#isMarginShort()) this.#meetMargin(rowOf);
+  settle(rowOf: (at: number) => number, timeMs: number): void {
+    if (this.#isMarginShort()) this.#meetMargin(rowOf, timeMs);
   }
 
   /** Whether the account's money may demand that positions are reduced or closed. */
@@ -191,10 +192,11 @@ export class OfflineAccount {
     return marginDemand(money, equity, gross) !== "none" || this.isRuined;
   }
 
-  #meetMargin(rowOf: (at: number) => number): void {
+  #meetMargin(rowOf: (at: number) => number, timeMs: number): void {
     if (!this.#router.isMarginDue) return;
-    const { effects } = this.#router.meetMargin(({ instrument }) =>
-      rowOf(this.#lines.findIndex(({ id }) => id.instrument === instrument)),
+    const { effects } = this.#router.meetMargin(
+      ({ instrument }) => rowOf(this.#lines.findIndex(({ id }) => id.instrument === instrument)),
+      timeMs,
     );
     for (const effect of effects) this.#perform(effect);
   }

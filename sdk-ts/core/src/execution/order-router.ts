@@ -316,11 +316,11 @@ export class OrderRouter {
     return demandOf(this.core).demand !== "none";
   }
 
-  /** Reduces or closes positions for lack of margin, if the account's money demands it. */
-  meetMargin(bucketOf: (book: Readonly<Book>) => number): RouterResult {
+  /** Reduces or closes positions for lack of margin, if the account's money demands it; see {@link meetDemand}. */
+  meetMargin(bucketOf: (book: Readonly<Book>) => number, timeMs: number): RouterResult {
     const cancelOpening = (): RouterEffect[] => this.haltCancelOpening({});
     return {
-      effects: meetDemand(this.core, this.#writer, cancelOpening, bucketOf),
+      effects: meetDemand(this.core, this.#writer, cancelOpening, bucketOf, timeMs),
       refused: [],
     };
   }

@@ -12,7 +12,13 @@ import {
   remainingLots,
 } from "./router-order.ts";
 import { RouterOrders } from "./router-orders.ts";
-import type { Book, BookedFill, RouterSnapshot, StrategyAccount } from "./router-state.ts";
+import type {
+  AccountRuin,
+  Book,
+  BookedFill,
+  RouterSnapshot,
+  StrategyAccount,
+} from "./router-state.ts";
 
 /**
  * The router's memory: books, money, orders and executions, what reports do to them, and the snapshot.
@@ -25,8 +31,8 @@ export class RouterCore {
   readonly batches: BoundedLog<true>;
   /** True while opening orders are held back because books and broker differ. */
   isOpeningRefusal = false;
-  /** Its equity was 0 or below at a mark: it opens nothing ever after. */
-  isRuined = false;
+  /** The mark at which its equity was 0 or below: it opens nothing ever after. Undefined: there was none. */
+  ruin: AccountRuin | undefined;
   readonly #fills: BoundedLog<BookedFill>;
 
   constructor(options: RouterOptions, snapshot?: RouterSnapshot) {
@@ -56,6 +62,7 @@ export class RouterCore {
       limits: this.ledger.limits,
       ...(this.ledger.money === undefined ? {} : { money: this.ledger.money }),
       ...(this.isRuined ? { isRuined: true as const } : {}),
+      ...(this.ruin === undefined || this.ruin === unknownRuin ? {} : { ruin: this.ruin }),
       ...(financed === undefined ? {} : { financed }),
       marks: [...this.ledger.marks],
       strategies: copies(this.ledger.strategies.values()),
@@ -65,6 +72,11 @@ export class RouterCore {
       fills: this.#fills.values(),
       batches: this.batches.keys(),
     };
+  }
+
+  /** Its equity was 0 or below at a mark. */
+  get isRuined(): boolean {
+    return this.ruin !== undefined;
   }
 
   /** Why nothing may be opened now; undefined if it may. */
@@ -293,7 +305,7 @@ export class RouterCore {
 
   #load(snapshot: RouterSnapshot): void {
     this.isOpeningRefusal = snapshot.openingShut;
-    this.isRuined = snapshot.isRuined ?? false;
+    this.ruin = snapshot.ruin ?? (snapshot.isRuined === true ? unknownRuin : undefined);
     if (snapshot.financed !== undefined) {
       const { timeMs = Number.NEGATIVE_INFINITY, ...financed } = snapshot.financed;
       Object.assign(this.ledger.financed, financed);
@@ -320,6 +332,9 @@ export class RouterCore {
     }
   }
 }
+
+/** That of a snapshot that does not say when it was. */
+const unknownRuin: AccountRuin = { timeMs: Number.NaN, equity: Number.NaN };
 
 /** What of a fill is booked. */
 type BookableFill = Pick<FillReport, "executionId" | "lots" | "price" | "fee">;

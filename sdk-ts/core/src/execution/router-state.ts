@@ -79,6 +79,14 @@ export interface BookedFill extends BookId {
   readonly fee: number;
 }
 
+/** The mark at which nothing was left of an account. */
+export interface AccountRuin {
+  /** End of the bucket at whose marks it was found, milliseconds; NaN while not known. */
+  readonly timeMs: number;
+  /** Equity at these marks, 0 or below, account currency; NaN while not known. */
+  readonly equity: number;
+}
+
 /** The whole state of a router as plain JSON. Arrays are in order of first appearance. */
 export interface RouterSnapshot {
   readonly version: 1;
@@ -89,6 +97,8 @@ export interface RouterSnapshot {
   readonly money?: AccountMoney;
   /** Its equity was 0 or below. Absent: never. */
   readonly isRuined?: true;
+  /** When that was. Absent: never, or the snapshot is of a version that did not keep it. */
+  readonly ruin?: AccountRuin;
   /**
    * What holding positions has cost, in days up to the midnight `timeMs`, which is absent if no day was charged. Absent:
    * nothing was ever charged.

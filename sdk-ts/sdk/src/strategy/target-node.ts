@@ -14,7 +14,10 @@ import type { StrategyNode } from "./strategy-node.ts";
 
 /** What is done about a target that has had no signal for too long. */
 export interface StaleSignal {
-  /** Buckets in a row without a signal from which on it is stale, 1..10000. */
+  /**
+   * Buckets in a row without a signal from which on it is stale, 1..10000. After the feed that brings its buckets has
+   * ended, the intervals of that feed since its last bar count in their place.
+   */
   readonly after: number;
   /** `hold`: the target stays as it is, and it is reported. `flat`: it is also set to 0 until there is a signal again. */
   readonly then: "hold" | "flat";

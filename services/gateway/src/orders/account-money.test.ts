@@ -1,8 +1,18 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  GetAccountRequestSchema,
+  GetAccountResponseSchema,
+  ListAccountsRequestSchema,
+  ListAccountsResponseSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { type AccountMoney, OfflineAccount, type PretradeLimits } from "@qmtl/core/execution";
 import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { OrderBench, paperAccount, replayWorld } from "./testing/order-bench.ts";
+import { accountHandlers } from "./rpc/account-routes.ts";
+import { StrategyOrderReader } from "./rpc/strategy-orders.ts";
+import { bucketOf, OrderBench, paperAccount, replayWorld } from "./testing/order-bench.ts";
 
 /** Open, close and the weight that is stated on the close. */
 type Row = readonly [open: number, close: number, weight: number];
@@ -191,10 +201,40 @@ test("a ruined account is still ruined after a start from a snapshot or the whol
     await bench!.restart();
     await bench!.armed();
     expect(bench!.router.core.isRuined).toBe(true);
+    expect(bench!.router.core.ruin).toEqual({
+      timeMs: bucketOf(2),
+      equity: -501,
+    });
     const { results } = await bench!.end("A", 3, 1);
     expect(results).toMatchObject([{ accepted: false, reason: "ACCOUNT_RUINED" }]);
   }
   expect(bench!.lots("A")).toBe(0);
+});
+
+test("a ruined account says so where it is read, with the time and the equity, and so does each of its strategies", async () => {
+  await onPaper(
+    [
+      [100, 100, -1],
+      [100, 100, -1],
+      [100, 250, -1],
+      [250, 100, 0],
+    ],
+    {},
+  );
+  const { orders, world } = bench!;
+  const accounts = accountHandlers(orders);
+  const request = create(GetAccountRequestSchema, { accountId: "paper" });
+
+  const { account } = create(GetAccountResponseSchema, await accounts.getAccount(request));
+  const list = create(ListAccountsRequestSchema);
+  const listed = create(ListAccountsResponseSchema, await accounts.listAccounts(list));
+  const explained = await new StrategyOrderReader(orders, world).read("w1", "A");
+
+  const ruin = { ruinTime: timestampFromMs(bucketOf(2)), equity: { value: "-501" } };
+  expect(account).toMatchObject({ ruin });
+  expect(listed.accounts).toMatchObject([{ ruin }]);
+  expect(explained.fields).toMatchObject({ ruin });
+  expect(explained.ruin).toEqual({ timeMs: bucketOf(2), equity: -501 });
 });
 
 test("a position is closed for lack of margin while the gate is shut and a halt is in force", async () => {

@@ -88,7 +88,7 @@ function inBacktest(rules = money()) {
     account.financeBefore(bucketOf(day));
     account.bar(0, row, open, Math.max(open, close), Math.min(open, close), close);
     account.financeAt(bucketOf(day));
-    account.settle(() => row);
+    account.settle(() => row, bucketOf(day));
     if (weight !== standing) account.takeTargets([{ at: 0, row, value: weight }]);
     standing = weight;
     account.mark();

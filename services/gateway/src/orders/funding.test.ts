@@ -104,7 +104,7 @@ function inBacktest() {
     account.fund([{ instrument: "SPX", rate }]);
     if (bar !== undefined) {
       account.financeAt(endMs);
-      account.settle(() => bar);
+      account.settle(() => bar, endMs);
       if (weight !== standing) account.takeTargets([{ at: 0, row: bar, value: weight }]);
       standing = weight;
     }

@@ -29,6 +29,7 @@ test("a strategy on paper has its share of the equity, its emitter, and the orde
     shutWorld: undefined,
     halts: [],
     capital: 400_000,
+    ruin: undefined,
     signalGaps: [],
   });
   expect(await stateOf("B")).toMatchObject({ sentOrders: 0, emitterSessionId: "", capital: 0 });

@@ -1,4 +1,5 @@
 import { OrderTier } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { AccountRuin } from "@qmtl/core/execution";
 import type { WorldPeer } from "./gate/world-peer.ts";
 import type { ShutWorld } from "./intake/halt-service.ts";
 import type { SignalGap } from "./intake/signal-gaps.ts";
@@ -30,6 +31,8 @@ interface StrategyState {
   readonly capital: number | undefined;
   /** What a change of its world's gate asks for and cannot be done at the moment; undefined for nothing. */
   readonly overdue: string | undefined;
+  /** When nothing was left of its account, on which no order is taken since; undefined while something is. */
+  readonly ruin: Readonly<AccountRuin> | undefined;
   /** Its targets that have had no signal for long. */
   readonly signalGaps: readonly SignalGap[];
 }
@@ -61,6 +64,7 @@ export async function readStrategyState(
       .map((halt) => ({ ...halt, stored: orders.halts.isStored(halt.haltId) })),
     capital: router?.core.capital(worldId, strategyId),
     overdue: orders.overdueOf(worldId),
+    ruin: router?.core.ruin,
     signalGaps: orders.signals.of(worldId, strategyId),
   };
 }

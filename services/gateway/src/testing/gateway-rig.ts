@@ -327,6 +327,7 @@ const noOrders: OpenOrderModule = () => ({
       wantedOrders: 0,
       sentOrders: 0,
       signalGaps: [],
+      ruin: undefined,
       isShutByLateOrder: false,
       halts: [],
       capital: undefined,

@@ -185,7 +185,7 @@ function summaryOf(
     orders.isShutByLateOrder ? lateText : "",
     orders.halts.length === 0 ? "" : `Halted: ${orders.halts.map(haltText).join(", ")}.`,
     `${orders.sentOrders} orders were sent, ${orders.wantedOrders} were wanted while the gate was shut.`,
-    capitalText(orders.capital),
+    orders.ruin === undefined ? capitalText(orders.capital) : ruinText(orders.ruin),
     overdueText(orders.overdue),
     ...orders.signalGaps.map(gapText),
     waitsText(waits),
@@ -213,6 +213,13 @@ function capitalText(capital: number | undefined): string {
 function overdueText(overdue: string | undefined): string {
   if (overdue === undefined) return "";
   return `The gateway has not carried out a change of its world's gate yet, and tries again until it has: ${overdue}.`;
+}
+
+/** Why nothing is traded on an account any more. */
+function ruinText({ timeMs, equity }: NonNullable<ExplainedOrders["ruin"]>): string {
+  const since = Number.isNaN(timeMs) ? "" : ` since ${new Date(timeMs).toISOString()}`;
+  const what = Number.isNaN(equity) ? "0 or below" : equity.toFixed(2);
+  return `The account of its world is ruined${since} (ACCOUNT_RUINED): its equity was ${what}, and no order is taken on it any more. To go on, trade on an account of another name.`;
 }
 
 /** Why a target stands as it is. */

@@ -972,7 +972,10 @@ type ExplainStrategyResponse struct {
 	// publishes them, no strategy of the world gets a further row until one that reads them is run.
 	WaitsForSources []string `protobuf:"bytes,17,rep,name=waits_for_sources,json=waitsForSources,proto3" json:"waits_for_sources,omitempty"`
 	// Its world, if an order written too late has shut it. Absent: it is not.
-	ShutWorld     *v14.ShutWorld `protobuf:"bytes,18,opt,name=shut_world,json=shutWorld,proto3" json:"shut_world,omitempty"`
+	ShutWorld *v14.ShutWorld `protobuf:"bytes,18,opt,name=shut_world,json=shutWorld,proto3" json:"shut_world,omitempty"`
+	// ACCOUNT_RUINED: the ruin of the account that its world trades on, so that no order of the strategy is taken. Absent: it is
+	// not ruined, or the world trades on no account here.
+	Ruin          *v14.Ruin `protobuf:"bytes,19,opt,name=ruin,proto3" json:"ruin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1133,6 +1136,13 @@ func (x *ExplainStrategyResponse) GetShutWorld() *v14.ShutWorld {
 	return nil
 }
 
+func (x *ExplainStrategyResponse) GetRuin() *v14.Ruin {
+	if x != nil {
+		return x.Ruin
+	}
+	return nil
+}
+
 // Asks for control events kept.
 type ListEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1274,7 +1284,7 @@ var File_qmtl_gateway_v1_gateway_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"\n" +
-	"%qmtl/gateway/v1/gateway_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x1aqmtl/control/v1/gate.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x1eqmtl/graph/v1/submission.proto\x1a\x18qmtl/order/v1/halt.proto\x1a\x1aqmtl/order/v1/target.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\x1a\x1cqmtl/world/v1/decision.proto\"\xa6\x01\n" +
+	"%qmtl/gateway/v1/gateway_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x1aqmtl/control/v1/gate.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x1eqmtl/graph/v1/submission.proto\x1a\x1bqmtl/order/v1/account.proto\x1a\x18qmtl/order/v1/halt.proto\x1a\x1aqmtl/order/v1/target.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\x1a\x1cqmtl/world/v1/decision.proto\"\xa6\x01\n" +
 	"\x11TargetDeclaration\x125\n" +
 	"\anode_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^blake3:[0-9a-f]{64}$R\x06nodeId\x12)\n" +
 	"\n" +
@@ -1352,7 +1362,7 @@ const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
 	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12*\n" +
 	"\vstrategy_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
-	"strategyId\"\x85\a\n" +
+	"strategyId\"\xae\a\n" +
 	"\x17ExplainStrategyResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12B\n" +
 	"\x0eeffective_mode\x18\x02 \x01(\x0e2\x1b.qmtl.type.v1.EffectiveModeR\reffectiveMode\x12H\n" +
@@ -1375,7 +1385,8 @@ const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"signalGaps\x12*\n" +
 	"\x11waits_for_sources\x18\x11 \x03(\tR\x0fwaitsForSources\x127\n" +
 	"\n" +
-	"shut_world\x18\x12 \x01(\v2\x18.qmtl.order.v1.ShutWorldR\tshutWorld\"\xcc\x01\n" +
+	"shut_world\x18\x12 \x01(\v2\x18.qmtl.order.v1.ShutWorldR\tshutWorld\x12'\n" +
+	"\x04ruin\x18\x13 \x01(\v2\x13.qmtl.order.v1.RuinR\x04ruin\"\xcc\x01\n" +
 	"\x11ListEventsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12%\n" +
 	"\ttopic_key\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\btopicKey\x12$\n" +
@@ -1451,7 +1462,8 @@ var file_qmtl_gateway_v1_gateway_service_proto_goTypes = []any{
 	(*v1.Decimal)(nil),                  // 32: qmtl.type.v1.Decimal
 	(*v14.SignalGap)(nil),               // 33: qmtl.order.v1.SignalGap
 	(*v14.ShutWorld)(nil),               // 34: qmtl.order.v1.ShutWorld
-	(*v13.ControlEvent)(nil),            // 35: qmtl.control.v1.ControlEvent
+	(*v14.Ruin)(nil),                    // 35: qmtl.order.v1.Ruin
+	(*v13.ControlEvent)(nil),            // 36: qmtl.control.v1.ControlEvent
 }
 var file_qmtl_gateway_v1_gateway_service_proto_depIdxs = []int32{
 	17, // 0: qmtl.gateway.v1.SubmitStrategyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
@@ -1487,28 +1499,29 @@ var file_qmtl_gateway_v1_gateway_service_proto_depIdxs = []int32{
 	32, // 30: qmtl.gateway.v1.ExplainStrategyResponse.capital:type_name -> qmtl.type.v1.Decimal
 	33, // 31: qmtl.gateway.v1.ExplainStrategyResponse.signal_gaps:type_name -> qmtl.order.v1.SignalGap
 	34, // 32: qmtl.gateway.v1.ExplainStrategyResponse.shut_world:type_name -> qmtl.order.v1.ShutWorld
-	17, // 33: qmtl.gateway.v1.ListEventsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	21, // 34: qmtl.gateway.v1.ListEventsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	35, // 35: qmtl.gateway.v1.ListEventsResponse.events:type_name -> qmtl.control.v1.ControlEvent
-	2,  // 36: qmtl.gateway.v1.GatewayService.SubmitStrategy:input_type -> qmtl.gateway.v1.SubmitStrategyRequest
-	4,  // 37: qmtl.gateway.v1.GatewayService.GetSubmission:input_type -> qmtl.gateway.v1.GetSubmissionRequest
-	6,  // 38: qmtl.gateway.v1.GatewayService.WatchSubmission:input_type -> qmtl.gateway.v1.WatchSubmissionRequest
-	8,  // 39: qmtl.gateway.v1.GatewayService.ListNodeAssignments:input_type -> qmtl.gateway.v1.ListNodeAssignmentsRequest
-	10, // 40: qmtl.gateway.v1.GatewayService.ListStrategies:input_type -> qmtl.gateway.v1.ListStrategiesRequest
-	12, // 41: qmtl.gateway.v1.GatewayService.ExplainStrategy:input_type -> qmtl.gateway.v1.ExplainStrategyRequest
-	14, // 42: qmtl.gateway.v1.GatewayService.ListEvents:input_type -> qmtl.gateway.v1.ListEventsRequest
-	3,  // 43: qmtl.gateway.v1.GatewayService.SubmitStrategy:output_type -> qmtl.gateway.v1.SubmitStrategyResponse
-	5,  // 44: qmtl.gateway.v1.GatewayService.GetSubmission:output_type -> qmtl.gateway.v1.GetSubmissionResponse
-	7,  // 45: qmtl.gateway.v1.GatewayService.WatchSubmission:output_type -> qmtl.gateway.v1.WatchSubmissionResponse
-	9,  // 46: qmtl.gateway.v1.GatewayService.ListNodeAssignments:output_type -> qmtl.gateway.v1.ListNodeAssignmentsResponse
-	11, // 47: qmtl.gateway.v1.GatewayService.ListStrategies:output_type -> qmtl.gateway.v1.ListStrategiesResponse
-	13, // 48: qmtl.gateway.v1.GatewayService.ExplainStrategy:output_type -> qmtl.gateway.v1.ExplainStrategyResponse
-	15, // 49: qmtl.gateway.v1.GatewayService.ListEvents:output_type -> qmtl.gateway.v1.ListEventsResponse
-	43, // [43:50] is the sub-list for method output_type
-	36, // [36:43] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	35, // 33: qmtl.gateway.v1.ExplainStrategyResponse.ruin:type_name -> qmtl.order.v1.Ruin
+	17, // 34: qmtl.gateway.v1.ListEventsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	21, // 35: qmtl.gateway.v1.ListEventsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	36, // 36: qmtl.gateway.v1.ListEventsResponse.events:type_name -> qmtl.control.v1.ControlEvent
+	2,  // 37: qmtl.gateway.v1.GatewayService.SubmitStrategy:input_type -> qmtl.gateway.v1.SubmitStrategyRequest
+	4,  // 38: qmtl.gateway.v1.GatewayService.GetSubmission:input_type -> qmtl.gateway.v1.GetSubmissionRequest
+	6,  // 39: qmtl.gateway.v1.GatewayService.WatchSubmission:input_type -> qmtl.gateway.v1.WatchSubmissionRequest
+	8,  // 40: qmtl.gateway.v1.GatewayService.ListNodeAssignments:input_type -> qmtl.gateway.v1.ListNodeAssignmentsRequest
+	10, // 41: qmtl.gateway.v1.GatewayService.ListStrategies:input_type -> qmtl.gateway.v1.ListStrategiesRequest
+	12, // 42: qmtl.gateway.v1.GatewayService.ExplainStrategy:input_type -> qmtl.gateway.v1.ExplainStrategyRequest
+	14, // 43: qmtl.gateway.v1.GatewayService.ListEvents:input_type -> qmtl.gateway.v1.ListEventsRequest
+	3,  // 44: qmtl.gateway.v1.GatewayService.SubmitStrategy:output_type -> qmtl.gateway.v1.SubmitStrategyResponse
+	5,  // 45: qmtl.gateway.v1.GatewayService.GetSubmission:output_type -> qmtl.gateway.v1.GetSubmissionResponse
+	7,  // 46: qmtl.gateway.v1.GatewayService.WatchSubmission:output_type -> qmtl.gateway.v1.WatchSubmissionResponse
+	9,  // 47: qmtl.gateway.v1.GatewayService.ListNodeAssignments:output_type -> qmtl.gateway.v1.ListNodeAssignmentsResponse
+	11, // 48: qmtl.gateway.v1.GatewayService.ListStrategies:output_type -> qmtl.gateway.v1.ListStrategiesResponse
+	13, // 49: qmtl.gateway.v1.GatewayService.ExplainStrategy:output_type -> qmtl.gateway.v1.ExplainStrategyResponse
+	15, // 50: qmtl.gateway.v1.GatewayService.ListEvents:output_type -> qmtl.gateway.v1.ListEventsResponse
+	44, // [44:51] is the sub-list for method output_type
+	37, // [37:44] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_gateway_v1_gateway_service_proto_init() }

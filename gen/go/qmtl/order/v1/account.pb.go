@@ -429,6 +429,62 @@ func (x *Financing) GetDividends() *v1.Decimal {
 	return nil
 }
 
+// The end of an account: its equity was 0 or below at a mark. What it held is closed, and nothing is opened on it ever after
+// (ACCOUNT_RUINED).
+type Ruin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// End of the bucket at whose marks it was found. Absent: not known, of an account that was ruined before this was kept.
+	RuinTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ruin_time,json=ruinTime,proto3" json:"ruin_time,omitempty"`
+	// Equity at these marks, in the currency of the account. Absent: as above.
+	Equity        *v1.Decimal `protobuf:"bytes,2,opt,name=equity,proto3" json:"equity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ruin) Reset() {
+	*x = Ruin{}
+	mi := &file_qmtl_order_v1_account_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ruin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ruin) ProtoMessage() {}
+
+func (x *Ruin) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_order_v1_account_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ruin.ProtoReflect.Descriptor instead.
+func (*Ruin) Descriptor() ([]byte, []int) {
+	return file_qmtl_order_v1_account_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Ruin) GetRuinTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RuinTime
+	}
+	return nil
+}
+
+func (x *Ruin) GetEquity() *v1.Decimal {
+	if x != nil {
+		return x.Equity
+	}
+	return nil
+}
+
 // Limits of an account. Absent: no limit.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -442,7 +498,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_qmtl_order_v1_account_proto_msgTypes[3]
+	mi := &file_qmtl_order_v1_account_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +510,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_order_v1_account_proto_msgTypes[3]
+	mi := &file_qmtl_order_v1_account_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +523,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_qmtl_order_v1_account_proto_rawDescGZIP(), []int{3}
+	return file_qmtl_order_v1_account_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Limits) GetMaxOrderNotional() *v1.Decimal {
@@ -516,14 +572,16 @@ type Account struct {
 	// Absent: the account has no margin.
 	Margin *Margin `protobuf:"bytes,14,opt,name=margin,proto3" json:"margin,omitempty"`
 	// What holding positions has cost so far; all of it is in `cash`. Absent: not known.
-	Financing     *Financing `protobuf:"bytes,15,opt,name=financing,proto3" json:"financing,omitempty"`
+	Financing *Financing `protobuf:"bytes,15,opt,name=financing,proto3" json:"financing,omitempty"`
+	// Absent: it is not ruined.
+	Ruin          *Ruin `protobuf:"bytes,16,opt,name=ruin,proto3" json:"ruin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_qmtl_order_v1_account_proto_msgTypes[4]
+	mi := &file_qmtl_order_v1_account_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -535,7 +593,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_order_v1_account_proto_msgTypes[4]
+	mi := &file_qmtl_order_v1_account_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -548,7 +606,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_qmtl_order_v1_account_proto_rawDescGZIP(), []int{4}
+	return file_qmtl_order_v1_account_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Account) GetAccountId() string {
@@ -656,6 +714,13 @@ func (x *Account) GetFinancing() *Financing {
 	return nil
 }
 
+func (x *Account) GetRuin() *Ruin {
+	if x != nil {
+		return x.Ruin
+	}
+	return nil
+}
+
 // A position of a strategy; or, in rows for the whole account, what the journal and the broker report for an instrument.
 type Position struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -695,7 +760,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_qmtl_order_v1_account_proto_msgTypes[5]
+	mi := &file_qmtl_order_v1_account_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -707,7 +772,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_order_v1_account_proto_msgTypes[5]
+	mi := &file_qmtl_order_v1_account_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -720,7 +785,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_qmtl_order_v1_account_proto_rawDescGZIP(), []int{5}
+	return file_qmtl_order_v1_account_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Position) GetAccountId() string {
@@ -853,7 +918,7 @@ type JournalEntry struct {
 
 func (x *JournalEntry) Reset() {
 	*x = JournalEntry{}
-	mi := &file_qmtl_order_v1_account_proto_msgTypes[6]
+	mi := &file_qmtl_order_v1_account_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +930,7 @@ func (x *JournalEntry) String() string {
 func (*JournalEntry) ProtoMessage() {}
 
 func (x *JournalEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_order_v1_account_proto_msgTypes[6]
+	mi := &file_qmtl_order_v1_account_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +943,7 @@ func (x *JournalEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalEntry.ProtoReflect.Descriptor instead.
 func (*JournalEntry) Descriptor() ([]byte, []int) {
-	return file_qmtl_order_v1_account_proto_rawDescGZIP(), []int{6}
+	return file_qmtl_order_v1_account_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *JournalEntry) GetEntry() uint64 {
@@ -958,10 +1023,13 @@ const file_qmtl_order_v1_account_proto_rawDesc = "" +
 	"\vborrow_fees\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalR\n" +
 	"borrowFees\x12/\n" +
 	"\afunding\x18\x03 \x01(\v2\x15.qmtl.type.v1.DecimalR\afunding\x129\n" +
-	"\tdividends\x18\x04 \x01(\v2\x15.qmtl.type.v1.DecimalB\x04\xa8\xbb\x18\x01R\tdividends\"\x92\x01\n" +
+	"\tdividends\x18\x04 \x01(\v2\x15.qmtl.type.v1.DecimalB\x04\xa8\xbb\x18\x01R\tdividends\"n\n" +
+	"\x04Ruin\x127\n" +
+	"\truin_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bruinTime\x12-\n" +
+	"\x06equity\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalR\x06equity\"\x92\x01\n" +
 	"\x06Limits\x12C\n" +
 	"\x12max_order_notional\x18\x01 \x01(\v2\x15.qmtl.type.v1.DecimalR\x10maxOrderNotional\x12C\n" +
-	"\x12max_gross_notional\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalR\x10maxGrossNotional\"\xf8\x04\n" +
+	"\x12max_gross_notional\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalR\x10maxGrossNotional\"\xa1\x05\n" +
 	"\aAccount\x12\x1d\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tR\taccountId\x12\x16\n" +
@@ -983,7 +1051,8 @@ const file_qmtl_order_v1_account_proto_rawDesc = "" +
 	"\x06limits\x18\f \x01(\v2\x15.qmtl.order.v1.LimitsR\x06limits\x128\n" +
 	"\bbalances\x18\r \x03(\v2\x16.qmtl.order.v1.BalanceB\x04\xa8\xbb\x18\x01R\bbalances\x123\n" +
 	"\x06margin\x18\x0e \x01(\v2\x15.qmtl.order.v1.MarginB\x04\xa8\xbb\x18\x01R\x06margin\x126\n" +
-	"\tfinancing\x18\x0f \x01(\v2\x18.qmtl.order.v1.FinancingR\tfinancing\"\xcd\x05\n" +
+	"\tfinancing\x18\x0f \x01(\v2\x18.qmtl.order.v1.FinancingR\tfinancing\x12'\n" +
+	"\x04ruin\x18\x10 \x01(\v2\x13.qmtl.order.v1.RuinR\x04ruin\"\xcd\x05\n" +
 	"\bPosition\x12\x1d\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tR\taccountId\x12\x19\n" +
@@ -1061,58 +1130,62 @@ func file_qmtl_order_v1_account_proto_rawDescGZIP() []byte {
 }
 
 var file_qmtl_order_v1_account_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_qmtl_order_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_qmtl_order_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_qmtl_order_v1_account_proto_goTypes = []any{
 	(AccountKind)(0),              // 0: qmtl.order.v1.AccountKind
 	(JournalKind)(0),              // 1: qmtl.order.v1.JournalKind
 	(*Balance)(nil),               // 2: qmtl.order.v1.Balance
 	(*Margin)(nil),                // 3: qmtl.order.v1.Margin
 	(*Financing)(nil),             // 4: qmtl.order.v1.Financing
-	(*Limits)(nil),                // 5: qmtl.order.v1.Limits
-	(*Account)(nil),               // 6: qmtl.order.v1.Account
-	(*Position)(nil),              // 7: qmtl.order.v1.Position
-	(*JournalEntry)(nil),          // 8: qmtl.order.v1.JournalEntry
-	(*v1.Decimal)(nil),            // 9: qmtl.type.v1.Decimal
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*ExitRules)(nil),             // 11: qmtl.order.v1.ExitRules
+	(*Ruin)(nil),                  // 5: qmtl.order.v1.Ruin
+	(*Limits)(nil),                // 6: qmtl.order.v1.Limits
+	(*Account)(nil),               // 7: qmtl.order.v1.Account
+	(*Position)(nil),              // 8: qmtl.order.v1.Position
+	(*JournalEntry)(nil),          // 9: qmtl.order.v1.JournalEntry
+	(*v1.Decimal)(nil),            // 10: qmtl.type.v1.Decimal
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*ExitRules)(nil),             // 12: qmtl.order.v1.ExitRules
 }
 var file_qmtl_order_v1_account_proto_depIdxs = []int32{
-	9,  // 0: qmtl.order.v1.Balance.total:type_name -> qmtl.type.v1.Decimal
-	9,  // 1: qmtl.order.v1.Balance.locked:type_name -> qmtl.type.v1.Decimal
-	9,  // 2: qmtl.order.v1.Balance.borrowed:type_name -> qmtl.type.v1.Decimal
-	9,  // 3: qmtl.order.v1.Margin.initial:type_name -> qmtl.type.v1.Decimal
-	9,  // 4: qmtl.order.v1.Margin.maintenance:type_name -> qmtl.type.v1.Decimal
-	9,  // 5: qmtl.order.v1.Margin.buying_power:type_name -> qmtl.type.v1.Decimal
-	9,  // 6: qmtl.order.v1.Financing.interest:type_name -> qmtl.type.v1.Decimal
-	9,  // 7: qmtl.order.v1.Financing.borrow_fees:type_name -> qmtl.type.v1.Decimal
-	9,  // 8: qmtl.order.v1.Financing.funding:type_name -> qmtl.type.v1.Decimal
-	9,  // 9: qmtl.order.v1.Financing.dividends:type_name -> qmtl.type.v1.Decimal
-	9,  // 10: qmtl.order.v1.Limits.max_order_notional:type_name -> qmtl.type.v1.Decimal
-	9,  // 11: qmtl.order.v1.Limits.max_gross_notional:type_name -> qmtl.type.v1.Decimal
-	0,  // 12: qmtl.order.v1.Account.kind:type_name -> qmtl.order.v1.AccountKind
-	9,  // 13: qmtl.order.v1.Account.cash:type_name -> qmtl.type.v1.Decimal
-	9,  // 14: qmtl.order.v1.Account.equity:type_name -> qmtl.type.v1.Decimal
-	10, // 15: qmtl.order.v1.Account.reconcile_time:type_name -> google.protobuf.Timestamp
-	5,  // 16: qmtl.order.v1.Account.limits:type_name -> qmtl.order.v1.Limits
-	2,  // 17: qmtl.order.v1.Account.balances:type_name -> qmtl.order.v1.Balance
-	3,  // 18: qmtl.order.v1.Account.margin:type_name -> qmtl.order.v1.Margin
-	4,  // 19: qmtl.order.v1.Account.financing:type_name -> qmtl.order.v1.Financing
-	9,  // 20: qmtl.order.v1.Position.quantity:type_name -> qmtl.type.v1.Decimal
-	9,  // 21: qmtl.order.v1.Position.average_cost:type_name -> qmtl.type.v1.Decimal
-	9,  // 22: qmtl.order.v1.Position.mark:type_name -> qmtl.type.v1.Decimal
-	9,  // 23: qmtl.order.v1.Position.realised_pnl:type_name -> qmtl.type.v1.Decimal
-	9,  // 24: qmtl.order.v1.Position.broker_quantity:type_name -> qmtl.type.v1.Decimal
-	9,  // 25: qmtl.order.v1.Position.capital:type_name -> qmtl.type.v1.Decimal
-	9,  // 26: qmtl.order.v1.Position.costs:type_name -> qmtl.type.v1.Decimal
-	4,  // 27: qmtl.order.v1.Position.financing:type_name -> qmtl.order.v1.Financing
-	11, // 28: qmtl.order.v1.Position.exits:type_name -> qmtl.order.v1.ExitRules
-	1,  // 29: qmtl.order.v1.JournalEntry.kind:type_name -> qmtl.order.v1.JournalKind
-	10, // 30: qmtl.order.v1.JournalEntry.create_time:type_name -> google.protobuf.Timestamp
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	10, // 0: qmtl.order.v1.Balance.total:type_name -> qmtl.type.v1.Decimal
+	10, // 1: qmtl.order.v1.Balance.locked:type_name -> qmtl.type.v1.Decimal
+	10, // 2: qmtl.order.v1.Balance.borrowed:type_name -> qmtl.type.v1.Decimal
+	10, // 3: qmtl.order.v1.Margin.initial:type_name -> qmtl.type.v1.Decimal
+	10, // 4: qmtl.order.v1.Margin.maintenance:type_name -> qmtl.type.v1.Decimal
+	10, // 5: qmtl.order.v1.Margin.buying_power:type_name -> qmtl.type.v1.Decimal
+	10, // 6: qmtl.order.v1.Financing.interest:type_name -> qmtl.type.v1.Decimal
+	10, // 7: qmtl.order.v1.Financing.borrow_fees:type_name -> qmtl.type.v1.Decimal
+	10, // 8: qmtl.order.v1.Financing.funding:type_name -> qmtl.type.v1.Decimal
+	10, // 9: qmtl.order.v1.Financing.dividends:type_name -> qmtl.type.v1.Decimal
+	11, // 10: qmtl.order.v1.Ruin.ruin_time:type_name -> google.protobuf.Timestamp
+	10, // 11: qmtl.order.v1.Ruin.equity:type_name -> qmtl.type.v1.Decimal
+	10, // 12: qmtl.order.v1.Limits.max_order_notional:type_name -> qmtl.type.v1.Decimal
+	10, // 13: qmtl.order.v1.Limits.max_gross_notional:type_name -> qmtl.type.v1.Decimal
+	0,  // 14: qmtl.order.v1.Account.kind:type_name -> qmtl.order.v1.AccountKind
+	10, // 15: qmtl.order.v1.Account.cash:type_name -> qmtl.type.v1.Decimal
+	10, // 16: qmtl.order.v1.Account.equity:type_name -> qmtl.type.v1.Decimal
+	11, // 17: qmtl.order.v1.Account.reconcile_time:type_name -> google.protobuf.Timestamp
+	6,  // 18: qmtl.order.v1.Account.limits:type_name -> qmtl.order.v1.Limits
+	2,  // 19: qmtl.order.v1.Account.balances:type_name -> qmtl.order.v1.Balance
+	3,  // 20: qmtl.order.v1.Account.margin:type_name -> qmtl.order.v1.Margin
+	4,  // 21: qmtl.order.v1.Account.financing:type_name -> qmtl.order.v1.Financing
+	5,  // 22: qmtl.order.v1.Account.ruin:type_name -> qmtl.order.v1.Ruin
+	10, // 23: qmtl.order.v1.Position.quantity:type_name -> qmtl.type.v1.Decimal
+	10, // 24: qmtl.order.v1.Position.average_cost:type_name -> qmtl.type.v1.Decimal
+	10, // 25: qmtl.order.v1.Position.mark:type_name -> qmtl.type.v1.Decimal
+	10, // 26: qmtl.order.v1.Position.realised_pnl:type_name -> qmtl.type.v1.Decimal
+	10, // 27: qmtl.order.v1.Position.broker_quantity:type_name -> qmtl.type.v1.Decimal
+	10, // 28: qmtl.order.v1.Position.capital:type_name -> qmtl.type.v1.Decimal
+	10, // 29: qmtl.order.v1.Position.costs:type_name -> qmtl.type.v1.Decimal
+	4,  // 30: qmtl.order.v1.Position.financing:type_name -> qmtl.order.v1.Financing
+	12, // 31: qmtl.order.v1.Position.exits:type_name -> qmtl.order.v1.ExitRules
+	1,  // 32: qmtl.order.v1.JournalEntry.kind:type_name -> qmtl.order.v1.JournalKind
+	11, // 33: qmtl.order.v1.JournalEntry.create_time:type_name -> google.protobuf.Timestamp
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_order_v1_account_proto_init() }
@@ -1121,14 +1194,14 @@ func file_qmtl_order_v1_account_proto_init() {
 		return
 	}
 	file_qmtl_order_v1_target_proto_init()
-	file_qmtl_order_v1_account_proto_msgTypes[5].OneofWrappers = []any{}
+	file_qmtl_order_v1_account_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_order_v1_account_proto_rawDesc), len(file_qmtl_order_v1_account_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

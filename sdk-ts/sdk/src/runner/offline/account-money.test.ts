@@ -1,5 +1,20 @@
-import { column, type Rebalance, Runner, Strategy, StreamInput, WeightTargetNode } from "@qmtl/sdk"; // as a strategy's file has it
-import { type BuiltBars, barsProject, constantBars, withColumn } from "@qmtl/sdk/testing";
+import {
+  column,
+  ProcessingNode,
+  type Rebalance,
+  Runner,
+  Strategy,
+  StreamInput,
+  WeightTargetNode,
+} from "@qmtl/sdk"; // as a strategy's file has it
+import {
+  type BuiltBars,
+  barsOfCloses,
+  barsProject,
+  constantBars,
+  runOnBars,
+  withColumn,
+} from "@qmtl/sdk/testing";
 import { describe, expect, test } from "vitest";
 import { accountSchema, instrumentSchema } from "../../config/data-sections.ts";
 
@@ -176,6 +191,70 @@ describe("an account that lacks margin", () => {
     expect(result.notes.join("\n")).toContain(
       "Positions in X were reduced or closed for lack of margin once, decided at the bar ending 2020-01-04.",
     );
+  });
+
+  test("names the day on which it was decided, also of a position whose week was under way", async () => {
+    class Both extends Strategy {
+      static readonly module = import.meta.url;
+
+      override setup(): void {
+        for (const [instrument, source, interval] of [
+          ["W", "w", "1w"],
+          ["D", "d", "1d"],
+        ] as const) {
+          const columns = ["open", "high", "low", "close"];
+          const close = column(new StreamInput({ source, columns, interval, period: 1 }), "close");
+          const inputs = { close };
+          const signal = new ProcessingNode({ inputs, period: 1, compute: () => 0.9 });
+          this.addNodes([new WeightTargetNode({ signal, instrument })]);
+        }
+      }
+    }
+    const from = "2024-01-01"; // a Monday
+    const d = barsOfCloses(
+      Array.from({ length: 28 }, (_, day) => (day < 17 ? 100 : 50)),
+      { from },
+    );
+    const w = barsOfCloses([100, 100, 100, 100], { from, interval: "1w" });
+    const account = { leverageMax: 2, maintenance: 0.45 };
+    const instruments = { W: { source: "w" }, D: { source: "d" } };
+    const { notes } = await runOnBars(Both, { w, d }, { account, noCosts: true, instruments });
+
+    const margin = notes.filter((note) => note.includes("for lack of margin"));
+    // The close of Thursday, the 18th, is known when that day is over.
+    expect(margin).toEqual(
+      ["D", "W"].map(
+        (symbol) =>
+          `Positions in ${symbol} were reduced or closed for lack of margin once, decided at the bar ending 2024-01-19.`,
+      ),
+    );
+  });
+
+  test("or refuses an order within a week, names the day of the decision and not the end of the week", async () => {
+    class Within extends Strategy {
+      static readonly module = import.meta.url;
+
+      override setup(): void {
+        const columns = ["open", "high", "low", "close"];
+        const d = new StreamInput({ source: "d", columns, ...day });
+        const close = column(d, "close");
+        const signal = new ProcessingNode({
+          inputs: { close },
+          period: 1,
+          compute: (w) => (w.close.latest() > 100 ? -0.5 : 0),
+        });
+        this.addNodes([new WeightTargetNode({ signal, instrument: "W" })]);
+      }
+    }
+    const from = "2024-01-01"; // a Monday
+    const closesOfDays = Array.from({ length: 21 }, (_, at) => (at < 9 ? 100 : 110));
+    const d = barsOfCloses(closesOfDays, { from });
+    const w = barsOfCloses([100, 100, 100], { from, interval: "1w" });
+    const options = { account: { kind: "cash" }, instruments: { W: { source: "w" } } } as const;
+    const { notes, refusals } = await runOnBars(Within, { w, d }, options);
+
+    expect(refusals.map(({ eventTimeMs }) => eventTimeMs)).toEqual([Date.UTC(2024, 0, 11)]);
+    expect(notes.join()).toContain("once, at the bar ending 2024-01-11 (REDUCED_TO_BUYING_POWER)");
   });
 
   test("opens nothing until that is done", async () => {

@@ -110,10 +110,11 @@ const missingShareMin = 0.01;
 
 /**
  * Note that bars are missing. How many there should be is told by `periods_per_year`, of a continuous schedule by the
- * interval; of a market with sessions a gap
- * counts only beyond {@link shutMsMax}.
+ * interval; of a market with sessions a gap counts only beyond {@link shutMsMax}. A sparse source has no holes: its bars
+ * come when they come.
  */
 function holeNote(symbol: string, { feed, first, end }: TradedRows): string[] {
+  if (feed.isSparse) return [];
   const { openTimeMs } = feed.table;
   const isContinuous = feed.schedule === "continuous";
   const share = isContinuous ? 1 : (feed.periodsPerYear * feed.intervalMs) / yearMs;

@@ -119,6 +119,20 @@ describe("the notes of a run", () => {
     expect(about(await of("observed"), "continuous")).toEqual([]);
   });
 
+  test("tell of no missing bars where a source is sparse, whose bars come only now and then", async () => {
+    const days = randomWalkBars({ count: 360, from: "2024-01-01" });
+    let bars = days;
+    for (let row = days.rows - 1; row >= 0; row--)
+      if (row % 6 !== 0) bars = without(bars, row, row + 1);
+    await using project = await barsProject({ px: held(bars) }, { instruments: { X: {} } });
+    const { config } = project;
+    const px = { ...config.sources.px!, periods_per_year: 365, sparse: true };
+    const { notes } = await Runner.offline(new Hold(), { config: { ...config, sources: { px } } });
+
+    expect(about(notes, "59 bars of X")).toHaveLength(1);
+    expect(about(notes, "missing")).toEqual([]);
+  });
+
   test("tell of a start after the last bar, from which on a world gets nothing", async () => {
     const bars = held(randomWalkBars({ count: 40, from: "2024-01-01" }));
     await using project = await barsProject({ px: bars }, { instruments: { X: {} } });

@@ -1,7 +1,6 @@
-import type { RouterOrder } from "@qmtl/core/execution";
-import type { TradedRows } from "./bar-replay.ts";
 import type { OfflineMarket } from "./market.ts";
 import type { ResultRefusal } from "./result.ts";
+import type { OfflineTrading } from "./trade.ts";
 
 const when = (ms: number): string => new Date(ms).toISOString().replace("T00:00:00.000Z", "");
 
@@ -23,16 +22,14 @@ export function refusalNotes(
 /** Notes of positions that were reduced or closed for lack of margin: one sentence per instrument. */
 export function marginNotes(
   market: Pick<OfflineMarket, "instruments">,
-  orders: readonly Readonly<RouterOrder>[],
-  rows: ReadonlyMap<string, TradedRows>,
+  { orders, orderTimesMs }: Pick<OfflineTrading, "orders" | "orderTimesMs">,
 ): string[] {
-  return market.instruments.flatMap(({ traded, markSource }) => {
-    const own = orders.filter(
-      ({ origin, instrument }) => origin === "margin" && instrument === traded.symbol,
+  return market.instruments.flatMap(({ traded }) => {
+    const own = orders.flatMap(({ origin, instrument }, at) =>
+      origin === "margin" && instrument === traded.symbol ? [orderTimesMs[at]!] : [],
     );
     if (own.length === 0) return [];
-    const { table, firstRow } = rows.get(markSource)!.feed;
-    const first = when(table.bucketEndMs[own[0]!.bucket - firstRow]!);
+    const first = when(own[0]!);
     const times =
       own.length === 1
         ? `once, decided at the bar ending ${first}`

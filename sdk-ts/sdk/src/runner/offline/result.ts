@@ -73,7 +73,10 @@ export interface ResultRefusal {
   readonly quantity: string;
   /** As a world reports it. */
   readonly reason: RefusalReason;
-  /** End of the bar it was decided on, or of the bar on which the broker cut a fill, milliseconds. */
+  /**
+   * End of the bucket, of whichever feed, at which it was decided; or end of the bar on which the broker cut a fill;
+   * milliseconds.
+   */
   readonly eventTimeMs: number;
 }
 

@@ -163,7 +163,7 @@ async function backtest(
       ...endedNotes(market, rows, trading),
       ...refusalNotes(market, trading.refusals),
       ...fundingNotes(funding, trading.timesMs),
-      ...marginNotes(market, trading.orders, rows),
+      ...marginNotes(market, trading),
       ...strayNote(market, trading),
       ...fillNotes(market, rows, trading.fills),
       ...growthNote(returns),

@@ -1,4 +1,4 @@
-import { laterBucketEnd } from "@qmtl/core/intervals";
+import { bucketsSince, laterBucketEnd } from "@qmtl/core/intervals";
 import type { IdentifiedGraph } from "../../strategy/graphs.ts";
 import { gapText } from "../signals/signal-gap.ts";
 import {
@@ -19,8 +19,9 @@ interface SignalRun {
   readonly signal: ComputedColumn;
   /** Sources that were read, by name. */
   readonly feeds: ReadonlyMap<string, SourceRows>;
-  /** End of the first and of the last bar that was traded. */
+  /** End of the first bar that was traded. */
   readonly fromMs: number;
+  /** End of the last bar at which anything was decided. */
   readonly untilMs: number;
 }
 
@@ -44,13 +45,17 @@ export function staleNotes(
   feeds: ReadonlyMap<string, SourceRows>,
   timesMs: Float64Array,
 ): string[] {
-  const range = { fromMs: timesMs[0]!, untilMs: timesMs.at(-1)! };
   const { graph } = identified;
+  const untilMs = timesMs.at(-1)!;
+  // After the last bar of all streams nothing is decided.
+  const ends = sourcesOf(identified).map((name) => feeds.get(name)!.table.bucketEndMs.at(-1));
+  const lastMs = Math.max(...ends.map((end) => end ?? Number.NEGATIVE_INFINITY));
+  const range = { fromMs: timesMs[0]!, untilMs: Math.min(untilMs, lastMs) };
   return [
     ...judged.flatMap(({ instrument: { target }, signal }) =>
       staleNote({ graph, target, signal, feeds, ...range }),
     ),
-    ...endedNotes(identified, feeds, range.untilMs),
+    ...endedNotes(identified, feeds, untilMs),
   ];
 }
 
@@ -93,10 +98,12 @@ function longestWindow(graph: IdentifiedGraph, nodeId: string): { name: string; 
 function staleNote(run: SignalRun): string[] {
   const { target, signal, fromMs, untilMs } = run;
   const { stale } = target.node;
-  const endMs = [...signal.endMs, ...endsAfter(run)].filter((each) => each <= untilMs);
+  const endMs = [...signal.endMs.filter((each) => each <= untilMs), ...endsAfter(run)];
   const valueAt = (at: number): number => signal.values[at] ?? Number.NaN;
   const { longest: gap, missed } = gapsOf(endMs, valueAt, fromMs);
   if (gap === undefined || gap.end - gap.first < stale.after) return [];
+  const intervals = Math.max(0, gap.end - signal.endMs.length);
+  const rows = gap.end - gap.first - intervals;
   const sources = signalSources(run.graph, target.signalId);
   return [
     gapText({
@@ -108,7 +115,7 @@ function staleNote(run: SignalRun): string[] {
       untilMs: endMs[gap.end] ?? Number.NaN,
       intervalMs: target.intervalMs,
       source: missingSource(sources, endMs[gap.first]!, new FeedValues(run)),
-      isFlat: stale.then === "flat",
+      isFlat: stale.then === "flat" && Math.max(rows, intervals) >= stale.after,
     }),
   ];
 }
@@ -130,18 +137,12 @@ function endedNotes(
   });
 }
 
-/** Buckets after the clock of a signal has ended: those of sources of the same interval, or counted by it. */
-function endsAfter({ signal, target: { intervalMs }, feeds, untilMs }: SignalRun): number[] {
+/** Ends of the intervals of a signal's clock after it has ended; see `isFlatByNow`. */
+function endsAfter({ signal, target: { intervalMs }, untilMs }: SignalRun): number[] {
   const lastMs = signal.endMs.at(-1);
   if (lastMs === undefined) return [];
-  const same = [...feeds.values()].filter((feed) => feed.intervalMs === intervalMs);
-  const ends = same.flatMap(({ table }) => [...table.bucketEndMs.filter((end) => end > lastMs)]);
-  if (ends.length > 0) return [...new Set(ends)].sort((a, b) => a - b);
-  const counted: number[] = [];
-  for (let k = 1; laterBucketEnd(lastMs, k, intervalMs) <= untilMs; k++) {
-    counted.push(laterBucketEnd(lastMs, k, intervalMs));
-  }
-  return counted;
+  const length = bucketsSince(lastMs, untilMs, intervalMs);
+  return Array.from({ length }, (_, k) => laterBucketEnd(lastMs, k + 1, intervalMs));
 }
 
 /** The longest gap after the first value, and the number of buckets in all of them. */

@@ -41,6 +41,7 @@ function feedOf(name: string, intervalMs: number, bars: readonly Bar[]): SourceR
     datasetFingerprint: name,
     rowsLeft: 0,
     schedule: "observed",
+    isSparse: false,
     lastBeforeStartMs: undefined,
     files: [],
     column: (column) => columns.get(column)!,

@@ -37,6 +37,8 @@ export interface OfflineTrading {
   /** Undefined if the equity stayed above 0. */
   readonly ruin: ResultRuin | undefined;
   readonly orders: readonly Readonly<RouterOrder>[];
+  /** When each of `orders` was decided: end of the bucket, milliseconds; `length = orders`. */
+  readonly orderTimesMs: readonly number[];
   readonly fills: readonly StrategyFill[];
   readonly refusals: readonly ResultRefusal[];
   readonly fees: number;
@@ -109,6 +111,9 @@ class TradingRun {
   readonly #open: InstrumentTarget[] = [];
   readonly #fills: StrategyFill[] = [];
   readonly #events: TradeEvent[] = [];
+  /** Ends of the buckets at which the orders and the refusals of the account came about, in their order. */
+  readonly #orderTimesMs: number[] = [];
+  readonly #refusalTimesMs: number[] = [];
   #marks = 0;
 
   constructor(
@@ -170,11 +175,12 @@ class TradingRun {
       this.#funding.play(account, nowMs);
       if (nowMs === barMs) {
         account.financeAt(nowMs);
-        account.settle((place) => instrumentTargets[place]!.replay.begunRow(nowMs));
+        account.settle((place) => instrumentTargets[place]!.replay.begunRow(nowMs), nowMs);
       }
       for (let k = 0; k < instrumentTargets.length; k++)
         this.#advance(instrumentTargets[k]!, nowMs);
       if (this.#open.length > 0) this.#takeOpen(nowMs);
+      this.#noteTimes(nowMs);
       if (nowMs < barMs) continue;
       account.mark();
       this.#turned[this.#marks] = account.turnover;
@@ -195,6 +201,7 @@ class TradingRun {
         if (isClosing) replay.play(this.#account);
         else replay.skip();
       }
+      this.#noteTimes(barMs);
       this.#collectFills();
       this.#timesMs[this.#marks++] = barMs;
     }
@@ -245,8 +252,11 @@ class TradingRun {
       turnover,
       ruin,
       orders: account.orders,
+      orderTimesMs: this.#orderTimesMs,
       fills: this.#fills,
-      refusals: this.#account.refusals.map((refusal) => this.#resultRefusal(refusal)),
+      refusals: account.refusals.map((refusal, at) =>
+        this.#resultRefusal(refusal, this.#refusalTimesMs[at]!),
+      ),
       fees,
       spreadCosts,
       financed,
@@ -301,6 +311,13 @@ class TradingRun {
     this.#collectFills();
   }
 
+  /** The bar in which an instrument is then may end much later, or have ended long ago. */
+  #noteTimes(nowMs: number): void {
+    const { orders, refusals } = this.#account;
+    while (this.#orderTimesMs.length < orders.length) this.#orderTimesMs.push(nowMs);
+    while (this.#refusalTimesMs.length < refusals.length) this.#refusalTimesMs.push(nowMs);
+  }
+
   #collectFills(): void {
     const { fills } = this.#account;
     while (this.#fills.length < fills.length) {
@@ -310,14 +327,13 @@ class TradingRun {
     }
   }
 
-  #resultRefusal({ instrument, lots, reason, row }: OfflineRefusal): ResultRefusal {
+  #resultRefusal({ instrument, lots, reason }: OfflineRefusal, eventTimeMs: number): ResultRefusal {
     const target = this.#targets.find((each) => each.instrument.traded.symbol === instrument)!;
-    const { table, firstRow } = target.replay.feed;
     return {
       instrument,
       quantity: quantityFromLots(lots, target.instrument.traded.lotSize),
       reason: refusalReason(reason),
-      eventTimeMs: table.bucketEndMs[row - firstRow]!,
+      eventTimeMs,
     };
   }
 

@@ -235,3 +235,146 @@ test("a feed whose start is later than its last bar is reported when the run beg
     'source y has no bar for a world: its "start" (2030-05-31) is later than its last one',
   ]);
 });
+
+/** Long Q by a column of q, and long V by one of v, whose bars are shorter. */
+class Apart extends Strategy {
+  static readonly module = import.meta.url;
+  static interval = "1d";
+  static stale: Partial<StaleSignal> = {};
+
+  override setup(): void {
+    const columns = ["open", "high", "low", "close", "weight"];
+    for (const [source, instrument, interval, stale] of [
+      ["q", "Q", Apart.interval, Apart.stale],
+      ["v", "V", "4h", {}],
+    ] as const) {
+      const bars = new StreamInput({ source, columns, interval, period: 1 });
+      const signal = column(bars, "weight", { name: instrument });
+      this.addNodes([new WeightTargetNode({ signal, instrument, stale })]);
+    }
+  }
+}
+
+/** `Apart` in a backtest and in a world: what either says of the signal of Q, and the status at the end. */
+async function apart(
+  interval: string,
+  stale: Partial<StaleSignal>,
+  bars: { readonly q: number; readonly v: number; readonly isSilent?: (row: number) => boolean },
+) {
+  Apart.interval = interval;
+  Apart.stale = stale;
+  const from = interval === "5d" ? "2024-01-01" : "2023-12-01";
+  const whole = barsOfCloses(new Array<number>(bars.q).fill(100), { from, interval });
+  const q = withColumn(whole, "weight", (row) =>
+    bars.isSilent?.(row) === true ? Number.NaN : 0.3,
+  );
+  const closes = new Array<number>(bars.v).fill(50);
+  const v = withColumn(barsOfCloses(closes, { from, interval: "4h" }), "weight", () => 0.3);
+  const instruments = { Q: { source: "q" }, V: { source: "v" } };
+  await using project = await barsProject({ q, v }, { instruments });
+  const { config } = project;
+  const { notes } = await Runner.offline(new Apart(), { config });
+  const gateway = new FakeGateway();
+  const strategy = new Apart();
+  const problems: string[] = [];
+  await using session = await Runner.session(strategy, {
+    worldId: gateway.worldId,
+    config,
+    connection: gateway.connection(),
+    onProblem: (problem) => problems.push(problem),
+  });
+  await session.done;
+  const { signalStale, targets } = session.status();
+  const isOfQ = (text: string): boolean => text.startsWith("signal of target(Q,Q)");
+  return {
+    offline: notes.filter(isOfQ),
+    online: problems.filter(isOfQ),
+    ...{ missed: signalStale.Q, target: targets.Q },
+  };
+}
+
+describe("after the feed of a target has ended beside a shorter one, online and offline", () => {
+  const said = (missed: number, of: number, more = "") =>
+    `signal of target(Q,Q): no value for ${missed} of ${of} buckets, since 2023-12-20, because source q has none${more}`;
+
+  test("its own days are counted and not the four hours of the other, and it is said to be 0 once it is", async () => {
+    // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text
+    const stale = { after: 3, then: "flat" } as const;
+    const short = await apart("1d", stale, { q: 20, v: 22 * 6 + 5 });
+    const long = await apart("1d", stale, { q: 20, v: 27 * 6 + 5 });
+
+    // Two days and 20 hours after the last bar it is held, and nothing is said.
+    expect(short).toMatchObject({ offline: [], online: [], missed: 2, target: 0.3 });
+    const zero = "; the target was set to 0";
+    expect(long.offline).toEqual([said(7, 27, zero)]);
+    expect(long.online).toEqual([said(3, 23, zero), said(6, 26, zero)]);
+    expect(long).toMatchObject({ missed: 7, target: 0 });
+  });
+
+  test("one that holds is not said to be 0, and has the same number", async () => {
+    const { offline, online, missed, target } = await apart("1d", {}, { q: 20, v: 26 * 6 + 3 });
+
+    expect(offline).toEqual([said(6, 26)]);
+    expect(online).toEqual([said(5, 25)]);
+    expect({ missed, target }).toEqual({ missed: 6, target: 0.3 });
+  });
+
+  test("buckets without a value before the end count, too, and the target is 0 when it is set to 0", async () => {
+    // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text
+    const stale = { after: 3, then: "flat" } as const;
+    const isSilent = (row: number): boolean => row >= 20;
+    const early = await apart("1d", stale, { q: 22, v: 24 * 6 + 1, isSilent });
+    const late = await apart("1d", stale, { q: 22, v: 26 * 6 + 1, isSilent });
+
+    expect(early.offline).toEqual([said(4, 24)]);
+    expect(early.online).toEqual([said(3, 23)]);
+    expect(early).toMatchObject({ missed: 4, target: 0.3 });
+    expect(late.offline).toEqual([said(6, 26, "; the target was set to 0")]);
+    expect(late.online).toEqual([said(3, 23), said(6, 26, "; the target was set to 0")]);
+    expect(late).toMatchObject({ missed: 6, target: 0 });
+  });
+
+  test("of a week of five days nothing is missing before the next week is over", async () => {
+    const stale = { after: 1 };
+    // The third week ends with Friday, 2024-01-19.
+    const before = await apart("5d", stale, { q: 3, v: 25 * 6 });
+    const after = await apart("5d", stale, { q: 3, v: 26 * 6 });
+
+    expect(before).toMatchObject({ offline: [], online: [], missed: 0 });
+    expect(after.online).toEqual(after.offline);
+    expect(after.offline[0]).toContain("no value for 1 of 4 buckets, since 2024-01-15,");
+    expect(after.missed).toBe(1);
+  });
+
+  test("months are those of the calendar", async () => {
+    // December and January have bars; February and March, of 29 and 31 days, have none.
+    const { offline, online, missed } = await apart("1mo", { after: 2 }, { q: 2, v: 122 * 6 });
+
+    expect(online).toEqual(offline);
+    expect(offline[0]).toContain("no value for 2 of 4 buckets, since 2024-01-01,");
+    expect(missed).toBe(2);
+  });
+});
+
+test("a target whose feed had ended before its run began is counted from the last bar of its feed", () => {
+  const problems: string[] = [];
+  const reports = new RunReporter({ onProblem: (text) => problems.push(text) }, new ManualClock());
+  const target = {
+    ...{ nodeId: "n", name: "target(xs,X)", instrument: "X", markSource: "x", max: 1 },
+    ...{ signalId: "s", signalSources: [], intervalMs: 86_400_000 },
+    ...{ drift: 0, sizedRowOutput: -1, bounds: undefined },
+    // biome-ignore lint/suspicious/noThenProperty: the name of the option; what it holds is text
+    stale: { after: 5, then: "hold" },
+  } as const;
+  const monitor = new SignalMonitor([target], reports);
+  for (const intervals of [7, 7, 7, 8]) {
+    const ended = { intervals, sinceMs: 86_400_000 };
+    const signals = [{ kind: "missing", source: "x", isWarm: true, ended }] as const;
+    monitor.take({ signals, bucketEndMs: 9 * 86_400_000 });
+  }
+
+  expect(problems).toEqual([
+    "signal of target(xs,X): no value for 7 of 7 buckets, since 1970-01-01, because source x has none",
+  ]);
+  expect(monitor.missed).toEqual({ X: 8 });
+});

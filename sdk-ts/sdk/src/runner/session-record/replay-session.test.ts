@@ -185,6 +185,81 @@ test("a session replayed offline makes the same orders, through direct orders, a
   expect(origins.filter((origin) => origin === "plain")).toHaveLength(2);
 });
 
+/** Long while the close is 105 or more; a bucket without a bar is a hole. */
+class Continuous extends Strategy {
+  override setup(): void {
+    const day = { interval: "1d", period: 1, schedule: "continuous" } as const;
+    const bars = new StreamInput({ source: "day", columns: ["close"], ...day });
+    const signal = column(bars, "close", { name: "close" });
+    const thresholds = { longEnter: 105, longExit: 105 };
+    this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);
+  }
+}
+
+test.each([
+  ["the record leaves out", false],
+  ["the record has as missing buckets", true],
+])(
+  "a session with a continuous stream is replayed across holes in its feed that %s",
+  async (_, isWritten) => {
+    // Days without a bar, some of them before the session.
+    const isHole = (day: number): boolean => [5, 6, 20, 21, 22, 30].includes(day);
+    const days = Array.from({ length: BARS }, (__, day) => day).filter((day) => !isHole(day));
+    const file = join(folder, "holed.csv");
+    const text = days.map((day) => {
+      const date = new Date(endOf(day) - DAY).toISOString().slice(0, 10);
+      return [date, close(day), close(day) + 1, close(day) - 1, close(day)].join(",");
+    });
+    writeFileSync(file, `date,open,high,low,close\n${text.join("\n")}\n`);
+    const holed = { ...config, sources: { day: { ...config.sources.day!, file } } };
+    const [header, allocate] = record().filter(
+      ({ type }) => type === "session" || type === "journal",
+    );
+    const lines: SessionRecordLine[] = [header!, allocate!];
+    const source = identifyStrategy(Continuous, { worldId: "w" }).graph.nodes[0]!.id;
+    const router = new ReplayRouter({
+      ...{ account: "main", instruments: [instrument], initialCash: 10_000, hashHex: blake3Hex },
+    });
+    if (allocate?.type !== "journal") throw new Error("no allocation was recorded");
+    router.apply(parseReplayOp(allocate.body));
+    let entry = 1;
+    for (let day = FIRST; day < BARS; day++) {
+      const row = endOf(day) / DAY - 1;
+      const price = close(day);
+      const at = { type: "row", node_id: source, row, end_ms: endOf(day) } as const;
+      if (!isHole(day)) lines.push({ ...at, values: [price] });
+      else if (isWritten) lines.push({ ...at, values: null });
+      if (isHole(day)) continue;
+      const target = { ...id, value: price >= 105 ? 1 : 0, bucket: endOf(day), mark: price };
+      const place = { world_id: "w", strategy_id: "s-1", row };
+      for (const body of [
+        {
+          op: "bar",
+          source: "day",
+          row,
+          bucket: endOf(day),
+          marks: [{ instrument: "X", close: price }],
+        },
+        { op: "set_target", ...target, act: true, session: "x", reason: "" },
+      ]) {
+        lines.push({ type: "journal", entry: ++entry, kind: body.op, ...place, body });
+        const before = router.made.length;
+        router.apply(parseReplayOp(body));
+        for (const order of router.made.slice(before)) {
+          const note = { op: "note", order: { ...order }, context: { fence: 1 } };
+          lines.push({ type: "journal", entry: ++entry, kind: "note", ...place, body: note });
+        }
+      }
+    }
+
+    const outcome = await replaySession(Continuous, parsed(lines), { config: holed });
+
+    const total = router.made.length;
+    expect(total).toBeGreaterThan(5);
+    expect(outcome).toEqual({ identical: true, total, same: total, differences: [] });
+  },
+);
+
 test("a session whose limits were changed between two starts is replayed under those of each", async () => {
   const originsOf = (lines: readonly SessionRecordLine[]) =>
     lines.flatMap((line) =>

@@ -9,7 +9,7 @@ import {
   type RouterOrder,
 } from "@qmtl/core/execution";
 import { toRuntimeGraph } from "../../strategy/graphs.ts";
-import type { Strategy } from "../../strategy/index.ts";
+import { type Strategy, StreamInput } from "../../strategy/index.ts";
 import { sourcesOf, streamRows } from "../offline/compute.ts";
 import { compileOfflineOptions, type OfflineOptions } from "../offline/offline-options.ts";
 import { withFlatEnd } from "../signals/ended-signal.ts";
@@ -95,12 +95,16 @@ function recomputeTargets(
   feeds: ReadonlyMap<string, SourceRows>,
   rows: readonly SessionRow[],
 ): Targets {
-  const inputs = streamRows(identified, feeds).map((past) =>
-    withRecorded(
+  const { nodes } = identified.graph;
+  const inputs = streamRows(identified, feeds).map((past) => {
+    const { node, intervalSeconds } = nodes.find(({ id }) => id === past.nodeId)!.declared;
+    const isContinuous = node instanceof StreamInput && node.schedule === "continuous";
+    return withRecorded(
       past,
       rows.filter((row) => row.node_id === past.nodeId),
-    ),
-  );
+      isContinuous ? intervalSeconds * 1_000 : undefined,
+    );
+  });
   const wanted = identified.targets.map(({ nodeId }) => nodeId);
   const supplied = inputs.map((input) => input.nodeId);
   const plan = compilePlan({ graph: toRuntimeGraph(identified.graph), supplied, wanted });
@@ -151,8 +155,16 @@ function targetAt(column: TargetColumn | undefined, bucketMs: number): ReplayTar
 
 /**
  * Rows before the first recorded one come from the files, the others from the record, where a gap is a missing bucket.
+ * It ends with the row of the file that has its number; on a continuous schedule, where the file has no row for it and
+ * rows are numbered from the epoch, as its number says.
+ *
+ * @param continuousMs length of the buckets of a continuous stream, milliseconds; undefined for one that is observed
  */
-function withRecorded(past: BatchInput, rows: readonly SessionRow[]): BatchInput {
+function withRecorded(
+  past: BatchInput,
+  rows: readonly SessionRow[],
+  continuousMs: number | undefined,
+): BatchInput {
   const [first] = rows;
   const last = rows.at(-1);
   if (first === undefined || last === undefined) return past;
@@ -164,7 +176,9 @@ function withRecorded(past: BatchInput, rows: readonly SessionRow[]): BatchInput
     byRow.get(first.row + k),
   );
   const endOf = (row: SessionRow | undefined, k: number): number => {
-    const end = row?.end_ms ?? past.endMs[count + k];
+    const inGap =
+      continuousMs === undefined ? past.endMs[count + k] : (first.row + k + 1) * continuousMs;
+    const end = row?.end_ms ?? inGap;
     if (end !== undefined) return end;
     throw new SessionRecordError(`row ${first.row + k} is neither in the record nor in the files`);
   };

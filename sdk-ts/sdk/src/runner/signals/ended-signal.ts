@@ -1,4 +1,4 @@
-import { laterBucketEnd } from "@qmtl/core/intervals";
+import { bucketsSince } from "@qmtl/core/intervals";
 import type { StaleSignal } from "../../strategy/index.ts";
 
 /** Target values by bucket; see `ComputedColumn` of an offline run. */
@@ -10,7 +10,8 @@ interface TargetColumn {
 
 /**
  * Whether a target whose clock has no further bucket goes flat by a moment. Nothing counts its buckets any more, so its
- * interval does: `after` intervals from its last bucket. The same rule holds in a backtest and in a world.
+ * interval does: `after` intervals from its last bucket. The same rule holds in a backtest and in a world, and what both
+ * report counts these intervals, too.
  *
  * @param lastMs end of its last bucket
  * @param intervalMs length of its buckets
@@ -21,7 +22,7 @@ export function isFlatByNow(
   intervalMs: number,
   nowMs: number,
 ): boolean {
-  return stale.then === "flat" && nowMs >= laterBucketEnd(lastMs, stale.after, intervalMs);
+  return stale.then === "flat" && bucketsSince(lastMs, nowMs, intervalMs) >= stale.after;
 }
 
 /**

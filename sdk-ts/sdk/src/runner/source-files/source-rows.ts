@@ -22,6 +22,8 @@ export interface SourceRows {
   readonly intervalMs: number;
   /** As the configuration states it. */
   readonly schedule: "observed" | "continuous";
+  /** Bars come only now and then, and each is known when the next one opens. */
+  readonly isSparse: boolean;
   readonly periodsPerYear: number;
   /** Fingerprint of what was read: the as-of of a backtest. */
   readonly datasetFingerprint: string;
@@ -73,6 +75,7 @@ export async function loadSourceRows(
     firstRow,
     intervalMs: given?.intervalMs ?? parseInterval(source.interval) * 1_000,
     schedule,
+    isSparse: source.sparse,
     periodsPerYear: periodsPerYearOf(source),
     datasetFingerprint: fingerprint,
     rowsLeft: until === undefined ? table.rows - kept.rows : 0,

@@ -10,8 +10,10 @@ import {
   type JournalEntrySchema,
   JournalKind,
   type PositionSchema,
+  type RuinSchema,
 } from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import { blake3Hex, jcs } from "@qmtl/core/canonical";
+import type { AccountRuin } from "@qmtl/core/execution";
 import {
   cutPage,
   type Handlers,
@@ -175,6 +177,18 @@ function accountToProto(
       ? {}
       : { reconcileTime: timestampFromMs(router.reconcileTimeMs) }),
     worldIds: worlds.map((world) => world.worldId).sort(),
+    ...(core.ruin === undefined ? {} : { ruin: ruinToProto(core.ruin) }),
+  };
+}
+
+/** A ruin on the wire; what is not known is absent. */
+export function ruinToProto({
+  timeMs,
+  equity,
+}: Readonly<AccountRuin>): MessageInitShape<typeof RuinSchema> {
+  return {
+    ...(Number.isNaN(timeMs) ? {} : { ruinTime: timestampFromMs(timeMs) }),
+    ...(Number.isNaN(equity) ? {} : { equity: decimalOf(equity) }),
   };
 }
 

@@ -2,6 +2,7 @@ import type { ExplainedOrders, StrategyOrders } from "../../ports.ts";
 import type { WorldPeer } from "../gate/world-peer.ts";
 import type { OrderPath } from "../order-path.ts";
 import { readStrategyState } from "../strategy-state.ts";
+import { ruinToProto } from "./account-routes.ts";
 import { decimalOf } from "./order-decimal.ts";
 import { haltToProto, shutWorldToProto } from "./order-messages.ts";
 
@@ -18,7 +19,7 @@ export class StrategyOrderReader implements StrategyOrders {
   async read(worldId: string, strategyId: string): Promise<ExplainedOrders> {
     const state = await readStrategyState(this.#orders, this.#peer, worldId, strategyId);
     const { halts, emitterSessionId, tier, capital, wantedOrders, sentOrders } = state;
-    const { signalGaps, shutWorld } = state;
+    const { signalGaps, shutWorld, ruin } = state;
     return {
       ...state,
       isShutByLateOrder: shutWorld !== undefined,
@@ -28,6 +29,7 @@ export class StrategyOrderReader implements StrategyOrders {
         tier,
         ...(shutWorld === undefined ? {} : { shutWorld: shutWorldToProto(shutWorld) }),
         ...(capital === undefined ? {} : { capital: decimalOf(capital) }),
+        ...(ruin === undefined ? {} : { ruin: ruinToProto(ruin) }),
         wantedOrders: BigInt(wantedOrders),
         sentOrders: BigInt(sentOrders),
         signalGaps: signalGaps.map(({ strategy, buckets, ...gap }) => {

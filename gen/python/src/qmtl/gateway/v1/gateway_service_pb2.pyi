@@ -12,6 +12,7 @@ from qmtl.control.v1 import control_event_pb2 as _control_event_pb2
 from qmtl.control.v1 import gate_pb2 as _gate_pb2
 from qmtl.graph.v1 import graph_pb2 as _graph_pb2
 from qmtl.graph.v1 import submission_pb2 as _submission_pb2
+from qmtl.order.v1 import account_pb2 as _account_pb2
 from qmtl.order.v1 import halt_pb2 as _halt_pb2
 from qmtl.order.v1 import target_pb2 as _target_pb2
 from qmtl.type.v1 import execution_pb2 as _execution_pb2
@@ -541,6 +542,7 @@ class ExplainStrategyResponse(_message.Message):
     SIGNAL_GAPS_FIELD_NUMBER: _builtins.int
     WAITS_FOR_SOURCES_FIELD_NUMBER: _builtins.int
     SHUT_WORLD_FIELD_NUMBER: _builtins.int
+    RUIN_FIELD_NUMBER: _builtins.int
     effective_mode: _execution_pb2.EffectiveMode.ValueType
     """Mode in force."""
     execution_domain: _execution_pb2.ExecutionDomain.ValueType
@@ -599,6 +601,12 @@ class ExplainStrategyResponse(_message.Message):
     def shut_world(self) -> _halt_pb2.ShutWorld:
         """Its world, if an order written too late has shut it. Absent: it is not."""
 
+    @_builtins.property
+    def ruin(self) -> _account_pb2.Ruin:
+        """ACCOUNT_RUINED: the ruin of the account that its world trades on, so that no order of the strategy is taken. Absent: it is
+        not ruined, or the world trades on no account here.
+        """
+
     def __init__(
         self,
         *,
@@ -620,10 +628,11 @@ class ExplainStrategyResponse(_message.Message):
         signal_gaps: _abc.Iterable[_target_pb2.SignalGap] | None = ...,
         waits_for_sources: _abc.Iterable[_builtins.str] | None = ...,
         shut_world: _halt_pb2.ShutWorld | None = ...,
+        ruin: _account_pb2.Ruin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["capital", b"capital", "schema_version", b"schema_version", "shut_world", b"shut_world"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capital", b"capital", "ruin", b"ruin", "schema_version", b"schema_version", "shut_world", b"shut_world"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capital", b"capital", "effective_mode", b"effective_mode", "emitter_session_id", b"emitter_session_id", "evaluation_id", b"evaluation_id", "execution_domain", b"execution_domain", "gate", b"gate", "halts", b"halts", "holds", b"holds", "rules", b"rules", "schema_version", b"schema_version", "sent_orders", b"sent_orders", "shut_world", b"shut_world", "signal_gaps", b"signal_gaps", "summary", b"summary", "terms", b"terms", "tier", b"tier", "waits_for_sources", b"waits_for_sources", "wanted_orders", b"wanted_orders"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capital", b"capital", "effective_mode", b"effective_mode", "emitter_session_id", b"emitter_session_id", "evaluation_id", b"evaluation_id", "execution_domain", b"execution_domain", "gate", b"gate", "halts", b"halts", "holds", b"holds", "ruin", b"ruin", "rules", b"rules", "schema_version", b"schema_version", "sent_orders", b"sent_orders", "shut_world", b"shut_world", "signal_gaps", b"signal_gaps", "summary", b"summary", "terms", b"terms", "tier", b"tier", "waits_for_sources", b"waits_for_sources", "wanted_orders", b"wanted_orders"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -269,6 +269,38 @@ class Financing(_message.Message):
 Global___Financing: _TypeAlias = Financing  # noqa: Y015
 
 @_typing.final
+class Ruin(_message.Message):
+    """The end of an account: its equity was 0 or below at a mark. What it held is closed, and nothing is opened on it ever after
+    (ACCOUNT_RUINED).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUIN_TIME_FIELD_NUMBER: _builtins.int
+    EQUITY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ruin_time(self) -> _timestamp_pb2.Timestamp:
+        """End of the bucket at whose marks it was found. Absent: not known, of an account that was ruined before this was kept."""
+
+    @_builtins.property
+    def equity(self) -> _value_pb2.Decimal:
+        """Equity at these marks, in the currency of the account. Absent: as above."""
+
+    def __init__(
+        self,
+        *,
+        ruin_time: _timestamp_pb2.Timestamp | None = ...,
+        equity: _value_pb2.Decimal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["equity", b"equity", "ruin_time", b"ruin_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["equity", b"equity", "ruin_time", b"ruin_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ruin: _TypeAlias = Ruin  # noqa: Y015
+
+@_typing.final
 class Limits(_message.Message):
     """Limits of an account. Absent: no limit."""
 
@@ -319,6 +351,7 @@ class Account(_message.Message):
     BALANCES_FIELD_NUMBER: _builtins.int
     MARGIN_FIELD_NUMBER: _builtins.int
     FINANCING_FIELD_NUMBER: _builtins.int
+    RUIN_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """Id, as in qmtl.yml."""
     broker: _builtins.str
@@ -365,6 +398,10 @@ class Account(_message.Message):
     def financing(self) -> Global___Financing:
         """What holding positions has cost so far; all of it is in `cash`. Absent: not known."""
 
+    @_builtins.property
+    def ruin(self) -> Global___Ruin:
+        """Absent: it is not ruined."""
+
     def __init__(
         self,
         *,
@@ -383,10 +420,11 @@ class Account(_message.Message):
         balances: _abc.Iterable[Global___Balance] | None = ...,
         margin: Global___Margin | None = ...,
         financing: Global___Financing | None = ...,
+        ruin: Global___Ruin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cash", b"cash", "equity", b"equity", "financing", b"financing", "limits", b"limits", "margin", b"margin", "reconcile_time", b"reconcile_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cash", b"cash", "equity", b"equity", "financing", b"financing", "limits", b"limits", "margin", b"margin", "reconcile_time", b"reconcile_time", "ruin", b"ruin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "balances", b"balances", "broker", b"broker", "cash", b"cash", "currency", b"currency", "difference", b"difference", "equity", b"equity", "financing", b"financing", "kind", b"kind", "limits", b"limits", "margin", b"margin", "reconcile_time", b"reconcile_time", "reconciled", b"reconciled", "revision", b"revision", "world_ids", b"world_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "balances", b"balances", "broker", b"broker", "cash", b"cash", "currency", b"currency", "difference", b"difference", "equity", b"equity", "financing", b"financing", "kind", b"kind", "limits", b"limits", "margin", b"margin", "reconcile_time", b"reconcile_time", "reconciled", b"reconciled", "revision", b"revision", "ruin", b"ruin", "world_ids", b"world_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -33,9 +33,22 @@ export type SignalState =
   | { readonly kind: "value"; readonly beyond?: number }
   /**
    * It has no value. `source`: the nearest that has none; undefined if all have one. `isWarm`: it had one before, in
-   * this process or in its past.
+   * this process or in its past. `ended`: its clock has no further bucket; undefined: it has a bucket there.
    */
-  | { readonly kind: "missing"; readonly source: string | undefined; readonly isWarm: boolean };
+  | {
+      readonly kind: "missing";
+      readonly source: string | undefined;
+      readonly isWarm: boolean;
+      readonly ended?: EndedClock;
+    };
+
+/** How long the clock of a target has had no bucket. */
+export interface EndedClock {
+  /** Intervals of it that have ended since its last bucket. */
+  readonly intervals: number;
+  /** End of its last bucket, milliseconds, if the signal had a value there; otherwise NaN. */
+  readonly sinceMs: number;
+}
 
 /** Result of computing one bucket, for one strategy. */
 export interface ComputedBucket {

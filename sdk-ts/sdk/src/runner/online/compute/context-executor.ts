@@ -1,4 +1,5 @@
 import { compilePlan, type StepExecutor } from "@qmtl/core/dataflow";
+import { bucketsSince } from "@qmtl/core/intervals";
 import { isFlatByNow } from "../../signals/ended-signal.ts";
 import { isBeyond } from "../../signals/held-signal.ts";
 import { missingSource } from "../../signals/signal-source.ts";
@@ -8,6 +9,7 @@ import type { RunReports } from "../session/run-reporter.ts";
 import {
   type ComputedBucket,
   type ContextBucket,
+  type EndedClock,
   type OnlineBucket,
   OnlineClocks,
   type SignalState,
@@ -453,9 +455,19 @@ export class ContextExecutor {
       const isHeld = bounds !== undefined && isBeyond(bounds, value);
       return isHeld ? { kind: "value", beyond: value } : hasValue;
     }
+    const ended = isOpen ? undefined : this.#endedClock(target, clock, bucket.endMs);
+    if (ended?.intervals === 0) return noBucket;
     const values = new InputValues(this.#wiring.inputs, this.#clocks, bucket, intervalMs);
     const source = missingSource(signalSources, bucket.endMs, values);
-    return { kind: "missing", source, isWarm: this.#warmSignals.has(signalId) };
+    const isWarm = this.#warmSignals.has(signalId);
+    return { kind: "missing", source, isWarm, ...(ended === undefined ? {} : { ended }) };
+  }
+
+  #endedClock({ signalId, intervalMs }: OnlineTarget, clock: string, nowMs: number): EndedClock {
+    const lastMs = this.#clocks.endMs(clock, this.#clocks.lastRow(clock));
+    const intervals = bucketsSince(lastMs, nowMs, intervalMs);
+    const hadValue = !Number.isNaN(this.#valueOf(signalId));
+    return { intervals, sinceMs: hadValue ? lastMs : Number.NaN };
   }
 }
 

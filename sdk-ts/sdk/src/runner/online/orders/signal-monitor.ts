@@ -1,6 +1,6 @@
 import { HeldSignalMonitor } from "../../signals/held-signal.ts";
 import { gapText } from "../../signals/signal-gap.ts";
-import type { ComputedBucket } from "../compute/clocks.ts";
+import type { ComputedBucket, EndedClock } from "../compute/clocks.ts";
 import type { OnlineTarget } from "../session/graph.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 
@@ -9,8 +9,12 @@ interface WatchedSignal {
   readonly target: OnlineTarget;
   /** Buckets of the target in this run. */
   buckets: number;
-  /** Buckets in a row without a signal. */
+  /** Buckets in a row without a signal; after its clock has ended, intervals of it. */
   missed: number;
+  /** Those of `missed` that were buckets. */
+  missedRows: number;
+  /** Intervals since the last bucket of its clock, once that has ended; 0 before. */
+  ended: number;
   /** All buckets without a signal since the first one that had one. */
   missedInAll: number;
   /** It has had a value, in this run or in the past that it was started with. */
@@ -35,6 +39,18 @@ interface StaleTarget {
   readonly source: string;
 }
 
+/** Takes a bucket without a signal, or what has become of an ended clock; returns how many buckets that is more. */
+function addedBuckets(signal: WatchedSignal, ended: EndedClock | undefined): number {
+  const before = signal.ended;
+  signal.ended = ended?.intervals ?? 0;
+  if (ended === undefined) {
+    signal.missedRows++;
+    return 1;
+  }
+  if (Number.isNaN(signal.sinceMs)) signal.sinceMs = ended.sinceMs;
+  return Math.max(0, ended.intervals - before);
+}
+
 /** Until its first value a target without one is stale only if a source has none. */
 function isWarmUp({ isWarm, source }: WatchedSignal): boolean {
   return !isWarm && source === undefined;
@@ -42,7 +58,8 @@ function isWarmUp({ isWarm, source }: WatchedSignal): boolean {
 
 /**
  * Counts the buckets in a row at which a target has no signal, and reports a target that is stale: at `stale.after`,
- * and again each time the number has doubled. Until its first value, in this run or in the past that it was started with,
+ * and again each time the number has doubled. After the clock of a target has ended, its intervals since its last bucket
+ * are counted, as `isFlatByNow` does, whatever other clocks have in between. Until its first value, in this run or in the past that it was started with,
  * it is reported only if a source has none: everything else is warm-up. Reports, too, a signal that is beyond the bounds
  * of its target: once, and again each time the number of such buckets has doubled.
  */
@@ -58,6 +75,8 @@ export class SignalMonitor {
       const counts = {
         buckets: 0,
         missed: 0,
+        missedRows: 0,
+        ended: 0,
         missedInAll: 0,
         reportAt,
         heldReportAt: 1,
@@ -88,9 +107,11 @@ export class SignalMonitor {
     this.#signals.forEach((each, at) => {
       const state = signals[at];
       if (state === undefined || state.kind === "none") return;
-      each.buckets++;
       if (state.kind === "value") {
+        each.buckets++;
         each.missed = 0;
+        each.missedRows = 0;
+        each.ended = 0;
         if (Number.isNaN(each.sinceMs)) each.missedInAll = 0;
         each.isWarm = true;
         each.sinceMs = bucketEndMs;
@@ -98,15 +119,18 @@ export class SignalMonitor {
         if (state.beyond !== undefined) this.#takeBeyond(each, state.beyond);
         return;
       }
-      each.missed++;
-      each.missedInAll++;
+      const added = addedBuckets(each, state.ended);
+      if (added === 0) return;
+      each.buckets += added;
+      each.missed += added;
+      each.missedInAll += added;
       each.source = state.source;
       each.isWarm ||= state.isWarm;
       if (each.missed < each.reportAt || isWarmUp(each)) return;
       each.reportAt = each.missed * 2;
       const { name, intervalMs, stale } = each.target;
       const { missed: stretch, missedInAll: missed, buckets, sinceMs } = each;
-      const isFlat = stale.then === "flat";
+      const isFlat = stale.then === "flat" && Math.max(each.missedRows, each.ended) >= stale.after;
       const when = { sinceMs, untilMs: Number.NaN, intervalMs };
       const gap = { target: name, missed, stretch, buckets, ...when, source: state.source, isFlat };
       this.#reports.problem(gapText(gap));

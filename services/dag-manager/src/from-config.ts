@@ -26,6 +26,7 @@ import { SessionRights } from "./leases/session-rights.ts";
 import { faultName } from "./log/append-fold.ts";
 import { DatabaseLog } from "./log/database-log.ts";
 import { LogTail } from "./log/log-tail.ts";
+import { reportSpoiltQueues } from "./log/report-spoilt.ts";
 import { FeedProgress } from "./replay/feed-progress.ts";
 import { diffHandlers } from "./rpc/diff-handlers.ts";
 import { queueDataHandlers } from "./rpc/queue-data-handlers.ts";
@@ -121,6 +122,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   const consume = { keepAliveMs: options.keepAliveMs, pollMs: isShared ? pollMs : 0 };
   const work = {
     async begin() {
+      await reportSpoiltQueues(db, logger);
       await nodeLeases.start();
       await swaps.start();
       await progress.start();

@@ -5,6 +5,7 @@ export * from "./join-timelines.ts";
 export * from "./node-lease.ts";
 export * from "./queue-record.ts";
 export * from "./queue-timers.ts";
+export * from "./record-limits.ts";
 export * from "./swap.ts";
 export * from "./timeline.ts";
 export * from "./timeline-state.ts";

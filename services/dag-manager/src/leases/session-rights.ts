@@ -1,10 +1,15 @@
+import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { CallContext, SessionScope } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
+import type { SourcePins } from "../log/queue-log.ts";
+import { sourcePins } from "../store/context-store.ts";
 import { type KeyUse, keyUses } from "../store/key-use-store.ts";
 
 /** Largest number of keys remembered; the one looked up longest ago is dropped first. */
 const keysMax = 100_000;
+
+const noPins: SourcePins = new Map();
 
 /** The session a call acts for; the server lets no call without one through to methods that need a ticket. */
 export function sessionOf({ session }: CallContext): SessionScope {
@@ -53,6 +58,23 @@ export class SessionRights {
     // What is remembered may be stale: another strategy may share the node by now.
     if (unsure.size > 0) await this.#look([...unsure]);
     return new Set(computeKeys.filter(isCovered));
+  }
+
+  /**
+   * What the session's strategies pin the sources to whose queues are begun by a START among the records; nothing for
+   * sources that they do not pin. The keys have been checked.
+   */
+  async pins(
+    { worldId, strategyIds }: SessionScope,
+    records: readonly QueueRecord[],
+  ): Promise<SourcePins> {
+    const begun = new Set<string>();
+    for (const { computeKey, body } of records) {
+      const use = body.case === "start" ? this.#known.get(computeKey) : undefined;
+      if (use?.isSource === true) begun.add(use.source);
+    }
+    if (begun.size === 0 || strategyIds.length === 0) return noPins;
+    return sourcePins(this.#db, worldId, strategyIds, [...begun]);
   }
 
   async #look(computeKeys: readonly string[]): Promise<void> {

@@ -1,10 +1,10 @@
 import { type QueueRecord, RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import { cloneFold, type FoldState } from "@qmtl/core/queues";
+import { cloneFold, type FoldState, float64At } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type AppendTarget, type FoldedRecord, foldAppend } from "./append-fold.ts";
 import { foldOfHead, type HeadRow, type HeadUpdate } from "./log-tables.ts";
-import type { AppendResult, LogEntry } from "./queue-log.ts";
-import { float64At, isSameRecord, mergeRuns, seqsTaken, sliceRun } from "./record-run.ts";
+import type { AppendResult, LogEntry, SourcePins } from "./queue-log.ts";
+import { isSameRecord, mergeRuns, seqsTaken, sliceRun } from "./record-run.ts";
 
 interface KeyAppend {
   readonly head: HeadRow;
@@ -48,11 +48,13 @@ export class AppendBatch {
     heads: readonly HeadRow[],
     limits: ReadonlyMap<string, number | null>,
     records: readonly QueueRecord[],
+    pins: SourcePins,
   ) {
     this.#records = records;
     for (const head of heads) {
       const untilMs = head.is_source ? (limits.get(head.source) ?? null) : null;
-      this.#keys.set(head.compute_key, keyAppend(head, untilMs));
+      const pinned = head.is_source ? pins.get(head.source) : undefined;
+      this.#keys.set(head.compute_key, keyAppend(head, untilMs, pinned));
     }
     for (const record of records) this.#check(record);
   }
@@ -167,14 +169,24 @@ export class AppendBatch {
   }
 }
 
-function keyAppend(head: HeadRow, untilMs: number | null): KeyAppend {
+function keyAppend(
+  head: HeadRow,
+  untilMs: number | null,
+  pins: ReadonlySet<string> | undefined,
+): KeyAppend {
   const fold = foldOfHead(head);
   const target: AppendTarget = {
     fold,
     grantedEpoch: head.granted_epoch,
     feedFingerprint: head.feed_fingerprint,
     isBlocked: head.is_blocked,
-    columns: head.columns,
+    shape: {
+      columns: head.columns,
+      bytesColumns: head.bytes_columns,
+      intervalSeconds: head.interval_seconds,
+      isSource: head.is_source,
+    },
+    pins,
     untilMs,
   };
   return {

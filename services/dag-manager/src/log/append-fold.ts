@@ -8,10 +8,12 @@ import {
 import {
   type QueueRecord as FoldRecord,
   type FoldState,
+  float64At,
   foldStep,
   type VoidReason,
 } from "@qmtl/core/queues";
-import { firstRowOf, float64At, runLength, shapeFault, sliceRun } from "./record-run.ts";
+import { type QueueShape, recordFault } from "./record-check.ts";
+import { firstRowOf, runLength, sliceRun } from "./record-run.ts";
 
 /** What an append must know of a key: the head, and what limits it. */
 export interface AppendTarget {
@@ -22,8 +24,9 @@ export interface AppendTarget {
   readonly feedFingerprint: string;
   /** Stopped by a divergence or a loss: no record is effective. */
   readonly isBlocked: boolean;
-  /** Number of columns of the queue; 0: any number. */
-  readonly columns: number;
+  readonly shape: QueueShape;
+  /** Fingerprints that the writer's own submissions pin the source to; undefined: they do not pin it. */
+  readonly pins: ReadonlySet<string> | undefined;
   /** Feed limit: no row with a later bucket end may pass (Q15), milliseconds since 1970; null: no limit. */
   readonly untilMs: number | null;
 }
@@ -63,7 +66,7 @@ export function faultName(fault: RecordFault): string {
 /** Folds one record, or run, into the target, as far as it is effective. */
 export function foldAppend(target: AppendTarget, record: QueueRecord): FoldedRecord {
   if (target.isBlocked) return { ...nothing, fault: RecordFault.BLOCKED };
-  if (shapeFault(record, target.columns) !== undefined) {
+  if (recordFault(record, target.shape) !== undefined) {
     return { ...nothing, fault: RecordFault.MALFORMED };
   }
   if (record.body.case === "start") return foldStart(target, record, record.body.value);
@@ -97,7 +100,10 @@ function foldStart(target: AppendTarget, record: QueueRecord, start: Start): Fol
   const epoch = Number(record.leaseEpoch);
   if (epoch <= target.fold.epoch) return { ...nothing, repeated: 1 };
   if (epoch > target.grantedEpoch) return { ...nothing, fault: RecordFault.LEASE_MISSING };
-  const { feedFingerprint } = target;
+  const { feedFingerprint, pins } = target;
+  if (pins?.has(start.feedFingerprint) === false) {
+    return { ...nothing, fault: RecordFault.FEED_CHANGED };
+  }
   const isOtherFeed = feedFingerprint !== "" && start.feedFingerprint !== feedFingerprint;
   if (isOtherFeed && start.cut === undefined) {
     return { ...nothing, fault: RecordFault.FEED_CHANGED };
@@ -111,7 +117,7 @@ function isHeld(target: AppendTarget, bucketEndMs: number): boolean {
   return target.untilMs !== null && bucketEndMs > target.untilMs;
 }
 
-/** Record `at` of a run in the fold's types; its shape has been checked. */
+/** Record `at` of a run in the fold's types; it has been checked. */
 function foldRecordAt(record: QueueRecord, at: number): FoldRecord {
   const { body } = record;
   const epoch = Number(record.leaseEpoch);

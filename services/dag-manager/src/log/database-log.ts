@@ -24,6 +24,7 @@ import type {
   LogPosition,
   QueueLog,
   ReadPosition,
+  SourcePins,
 } from "./queue-log.ts";
 import { KINDS, runLength } from "./record-run.ts";
 
@@ -69,11 +70,11 @@ export class DatabaseLog implements QueueLog {
     );
   }
 
-  append(records: readonly QueueRecord[]): Promise<AppendResult[]> {
+  append(records: readonly QueueRecord[], pins: SourcePins): Promise<AppendResult[]> {
     checkSizes(records);
     const keys = [...new Set(records.map((record) => record.computeKey))];
     return this.#appends.run(keys, async () => {
-      const done = await this.#store(keys, records);
+      const done = await this.#store(keys, records, pins);
       await failpoints.hit("dag.publish.after_commit");
       const { entries, voids } = done.outcome();
       if (entries.length > 0) {
@@ -129,9 +130,14 @@ export class DatabaseLog implements QueueLog {
     return { offset, seq, start };
   }
 
-  async #store(keys: readonly string[], records: readonly QueueRecord[]): Promise<AppendBatch> {
+  async #store(
+    keys: readonly string[],
+    records: readonly QueueRecord[],
+    pins: SourcePins,
+  ): Promise<AppendBatch> {
     try {
-      return (await this.#storeKnown(keys, records)) ?? (await this.#storeLocked(keys, records));
+      const known = await this.#storeKnown(keys, records, pins);
+      return known ?? (await this.#storeLocked(keys, records, pins));
     } catch (error) {
       this.#kept.forget(keys);
       throw error;
@@ -142,11 +148,12 @@ export class DatabaseLog implements QueueLog {
   async #storeKnown(
     keys: readonly string[],
     records: readonly QueueRecord[],
+    pins: SourcePins,
   ): Promise<AppendBatch | undefined> {
     const kept = this.#kept.all(keys);
     if (kept === undefined) return undefined;
     const heads = kept.map(({ head }) => head);
-    const batch = new AppendBatch(heads, limitsOf(kept), records);
+    const batch = new AppendBatch(heads, limitsOf(kept), records, pins);
     batch.run();
     if (!batch.isPlain) return undefined;
     await failpoints.hit("dag.publish.before_commit");
@@ -161,6 +168,7 @@ export class DatabaseLog implements QueueLog {
   async #storeLocked(
     keys: readonly string[],
     records: readonly QueueRecord[],
+    pins: SourcePins,
   ): Promise<AppendBatch> {
     let locked: HeadRow[] = [];
     let limits = new Map<string, number | null>();
@@ -168,7 +176,7 @@ export class DatabaseLog implements QueueLog {
       await this.#leadership.assertLeads(tx);
       locked = await lockHeads(tx, keys);
       limits = await feedLimits(tx, locked);
-      const work = new AppendBatch(locked, limits, records);
+      const work = new AppendBatch(locked, limits, records, pins);
       work.run();
       await work.confirmRepeats(
         (key, seq) => findEntry(tx, key, `${isData} and e.seq <= $2`, seq, "newest"),

@@ -1,8 +1,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { FoldStateSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import type { FoldState } from "@qmtl/core/queues";
+import { type FoldState, isRecordTime } from "@qmtl/core/queues";
 
-/** The state of a fold as a message; known-at and watermark are absent until there is one. */
+/**
+ * The state of a fold as a message; known-at and watermark are absent until there is one, and where an older version
+ * stored one that is no time.
+ */
 export function foldMessage(fold: FoldState): MessageInitShape<typeof FoldStateSchema> {
   const { epoch, seq, nextRow, knownAtMs, watermarkMs, ended } = fold;
   return {
@@ -10,7 +13,7 @@ export function foldMessage(fold: FoldState): MessageInitShape<typeof FoldStateS
     nextSeq: BigInt(seq),
     nextRow: BigInt(nextRow),
     ended,
-    ...(Number.isFinite(knownAtMs) ? { knownAtMs } : {}),
-    ...(Number.isFinite(watermarkMs) ? { watermarkMs: BigInt(Math.trunc(watermarkMs)) } : {}),
+    ...(isRecordTime(knownAtMs) ? { knownAtMs } : {}),
+    ...(isRecordTime(watermarkMs) ? { watermarkMs: BigInt(Math.trunc(watermarkMs)) } : {}),
   };
 }

@@ -21,25 +21,31 @@ export interface HeadRow {
   origin_row: number | null;
   is_blocked: boolean;
   columns: number;
+  /** Which of the columns hold bytes. */
+  bytes_columns: number[];
+  interval_seconds: number;
   source: string;
   is_source: boolean;
   granted_epoch: number;
 }
 
-const headColumns = `compute_key, next_offset, epoch, next_seq, next_row, known_at_ms, watermark_ms, is_ended,
-  last_bucket_end_ms, feed_fingerprint, origin_row, columns, source, is_source, granted_epoch, is_blocked`;
+const headColumns = `h.compute_key, h.next_offset, h.epoch, h.next_seq, h.next_row, h.known_at_ms, h.watermark_ms,
+  h.is_ended, h.last_bucket_end_ms, h.feed_fingerprint, h.origin_row, h.columns, h.source, h.is_source, h.granted_epoch,
+  h.is_blocked, q.interval_seconds, array(select c.at - 1 from jsonb_array_elements(q.columns) with ordinality as c(spec, at)
+    where c.spec->>'kind' = 'bytes') as bytes_columns`;
+const headTables = "dag.queue_head h join dag.queue q using (compute_key)";
 
 /** Reads the heads of the keys and locks them until the transaction ends, always in the same order. */
 export function lockHeads(tx: Tx, keys: readonly string[]): Promise<HeadRow[]> {
   if (keys.length === 1) {
     return tx.query<HeadRow>(
-      `select ${headColumns} from dag.queue_head where compute_key = $1 for update`,
+      `select ${headColumns} from ${headTables} where h.compute_key = $1 for update of h`,
       [keys[0]!],
     );
   }
   return tx.query<HeadRow>(
-    `select ${headColumns} from dag.queue_head where compute_key = any($1::text[])
-     order by compute_key for update`,
+    `select ${headColumns} from ${headTables} where h.compute_key = any($1::text[])
+     order by h.compute_key for update of h`,
     [keys],
   );
 }

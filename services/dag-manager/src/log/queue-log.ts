@@ -11,6 +11,9 @@ export interface LogEntry {
   readonly record: QueueRecord;
 }
 
+/** By source, the fingerprints that the submissions of a session pin it to. A source that none pins is left out. */
+export type SourcePins = ReadonlyMap<string, ReadonlySet<string>>;
+
 /** Outcome of one record of an append. */
 export interface AppendResult {
   /** Why it is not effective; UNSPECIFIED when it is. */
@@ -50,9 +53,10 @@ export interface QueueLog {
   /**
    * Appends records in order; resolves to one result per record. Void ones are reported in the results.
    *
+   * @param pins of the session that writes: a START of other data is void
    * @throws {QmtlError} QUEUE_NOT_FOUND, RECORD_TOO_LARGE: nothing is stored.
    */
-  append(records: readonly QueueRecord[]): Promise<AppendResult[]>;
+  append(records: readonly QueueRecord[], pins: SourcePins): Promise<AppendResult[]>;
   /** Heads of those keys that exist. */
   heads(keys: readonly string[]): Promise<Map<string, LogHead>>;
   /**

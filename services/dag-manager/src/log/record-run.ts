@@ -4,6 +4,7 @@ import {
   QueueRecordSchema,
   type Rows,
 } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import { float64At } from "@qmtl/core/queues";
 
 /** Largest number of records in one run. */
 const runRecordsMax = 1_000;
@@ -52,37 +53,6 @@ export function lastRowOf(record: QueueRecord): number {
 export function lastKnownAtMs({ body }: QueueRecord): number {
   if (body.case === "rows") return float64At(body.value.knownAtMs, body.value.count - 1);
   return body.case === "empty" ? (body.value.knownAtMs ?? Number.NaN) : Number.NaN;
-}
-
-/** What is wrong with the shape of a record; undefined when it can be read. `columns` 0: any number. */
-export function shapeFault({ body }: QueueRecord, columns: number): string | undefined {
-  if (body.case === undefined) return "it has no body";
-  if (body.case === "empty" && body.value.toRow < body.value.row) return "to_row is before row";
-  return body.case === "rows" ? rowsFault(body.value, columns) : undefined;
-}
-
-function rowsFault(rows: Rows, columns: number): string | undefined {
-  const { count } = rows;
-  const bytes = 8 * count;
-  if (rows.bucketEndMs.length !== bytes) return `bucket_end_ms must have ${bytes} bytes`;
-  if (rows.knownAtMs.length !== bytes) return `known_at_ms must have ${bytes} bytes`;
-  if (columns > 0 && rows.columns.length > 0 && rows.columns.length !== columns) {
-    return `must have ${columns} columns, has ${rows.columns.length}`;
-  }
-  const ragged = rows.columns.findIndex((column) => column.length !== bytes);
-  if (ragged >= 0 && count > 1) return `columns[${ragged}] must have ${bytes} bytes`;
-  if (rows.inputSeq.length % count !== 0) return "input_seq must have one entry per row and port";
-  const { stateHash } = rows;
-  if (stateHash.length !== 0 && stateHash.length !== bytes)
-    return `state_hash must have ${bytes} bytes`;
-  if (rows.windowHash.length !== 0 && count > 1) return "a row with window_hash stands alone";
-  return undefined;
-}
-
-/** Value `at` of a little-endian float64 column; NaN when it is not there. */
-export function float64At(bytes: Uint8Array, at: number): number {
-  if (bytes.length < 8 * (at + 1)) return Number.NaN;
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getFloat64(8 * at, true);
 }
 
 /** Records `from` … `from + count − 1` of a run, as a run. A record that is not rows is returned as it is. */

@@ -5,6 +5,7 @@ import type {
   ListQueueStatsResponseSchema,
   QueueStatsSchema,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { isRecordTime } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type PageFilters, pagesOf } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
@@ -75,7 +76,10 @@ function statsMessage(
     holderSessionId: lease.sessionId ?? "",
     voidRecords: BigInt(row.void_records),
     blocked: row.is_blocked,
-    ...(lastMs === null ? {} : { lastBucketEndTime: timestampFromMs(Math.trunc(lastMs)) }),
+    // An older version stored any number.
+    ...(lastMs === null || !isRecordTime(lastMs)
+      ? {}
+      : { lastBucketEndTime: timestampFromMs(Math.trunc(lastMs)) }),
     strategyIds: row.strategy_ids,
     candidates: nodeLeases.candidates(row.compute_key),
     excludedBuilds: lease.excluded.length,

@@ -1,3 +1,4 @@
+import { recordTimeMsMin } from "@qmtl/core/queues";
 import { isDateText, parseTimeText } from "@qmtl/sdk/config";
 import type { FeedConfig } from "../store/replay-store.ts";
 
@@ -8,8 +9,6 @@ export interface SourceEntry {
   readonly until: string | null;
 }
 
-/** Before any bar: the earliest time the contract can state, the beginning of year 1. */
-const beforeAllMs = -62_135_596_800_000;
 const dayMs = 86_400_000;
 
 /**
@@ -25,6 +24,6 @@ export function feedConfigs(sources: Readonly<Record<string, SourceEntry>>): Fee
 function untilMs(entry: SourceEntry): number | null {
   if (entry.until === null) return null;
   if (entry.until === "start")
-    return entry.start === null ? beforeAllMs : parseTimeText(entry.start);
+    return entry.start === null ? recordTimeMsMin : parseTimeText(entry.start);
   return parseTimeText(entry.until) + (isDateText(entry.until) ? dayMs : 0);
 }

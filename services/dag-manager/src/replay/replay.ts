@@ -5,6 +5,7 @@ import type {
   FeedScope,
   ListFeedsRequest,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { isRecordTime } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   type CallContext,
@@ -27,10 +28,6 @@ import {
   runnerSources,
   worldFeeds,
 } from "../store/replay-store.ts";
-
-/** Latest and earliest time that the contract can state, milliseconds since 1970: years 1 to 9999. */
-const timeMsMax = 253_402_300_799_999;
-const timeMsMin = -62_135_596_800_000;
 
 /**
  * Moves the limits of feeds forward, all in one transaction; a time that is not later changes nothing.
@@ -150,7 +147,7 @@ async function sourcesIn(db: Queryable, scope: FeedScope | undefined): Promise<s
 
 function timeMsOf(time: Timestamp, field: string): number {
   const ms = timestampMs(time);
-  if (ms >= timeMsMin && ms <= timeMsMax) return ms;
+  if (isRecordTime(ms)) return ms;
   throw new QmtlError("INVALID_FIELD", `${field} is not within the years 1 to 9999`, {
     fields: [{ field, description: "must be within the years 1 to 9999" }],
   });

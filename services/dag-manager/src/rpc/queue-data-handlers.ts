@@ -65,7 +65,7 @@ async function publish(
     // The writer is the ticket's session, whatever the record says.
     if (record.body.case === "start") record.body.value.sessionId = sessionId;
   }
-  const results = await log.append(request.records);
+  const results = await log.append(request.records, await rights.pins(scope, request.records));
   return {
     results: results.map(({ fault, state }) => ({
       effective: fault === RecordFault.UNSPECIFIED,

@@ -24,6 +24,25 @@ export async function currentContext(
   return contextFromRow(row);
 }
 
+/**
+ * By source, the fingerprints that strategies pin it to in a world, in any of their contexts. A source that they do not
+ * pin is left out.
+ */
+export async function sourcePins(
+  db: Queryable,
+  worldId: string,
+  strategyIds: readonly string[],
+  sources: readonly string[],
+): Promise<Map<string, ReadonlySet<string>>> {
+  const rows = await db.query<{ source: string; fingerprints: string[] }>(
+    `select p.key as source, array_agg(distinct p.value) as fingerprints
+     from dag.strategy_context c, jsonb_each_text(c.pins) p
+     where c.world_id = $1 and c.strategy_id = any($2::text[]) and p.key = any($3::text[]) group by p.key`,
+    [worldId, strategyIds, sources],
+  );
+  return new Map(rows.map(({ source, fingerprints }) => [source, new Set(fingerprints)]));
+}
+
 /** Puts a context of a strategy in force in its world; resolves to true when it was not in force before. */
 export async function setCurrentContext(
   tx: Tx,

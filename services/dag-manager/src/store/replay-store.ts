@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { recordTimeMsMax, recordTimeMsMin } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { appendControlEvent, feedTopicKey } from "@qmtl/service-kit/control";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
@@ -21,7 +22,7 @@ interface FeedRow {
   readonly untilMs: number | null;
   /** Last row in the log of any of its queues; −1 before the first. */
   readonly passedRow: number;
-  /** Bucket end of the last row; null before the first. */
+  /** Bucket end of the last row; null before the first, and where an older version stored one that is no time. */
   readonly passedBucketEndMs: number | null;
   readonly isEnded: boolean;
   /** Of its data, as its last START stated it; empty before the first. */
@@ -96,7 +97,8 @@ async function feedRows(db: Queryable, sources: readonly string[]): Promise<Feed
     world_ids: string[];
   }>(
     `select f.source, f.until_ms, max(h.next_row - 1) as passed_row,
-       max(h.last_bucket_end_ms) as passed_bucket_end_ms, bool_or(h.is_ended) as is_ended,
+       max(h.last_bucket_end_ms) filter (where h.last_bucket_end_ms between ${recordTimeMsMin} and ${recordTimeMsMax})
+         as passed_bucket_end_ms, bool_or(h.is_ended) as is_ended,
        max(h.feed_fingerprint) as fingerprint,
        (select coalesce(jsonb_agg(jsonb_build_object('sessionId', r.session_id, 'worldId', r.world_id,
             'strategyIds', r.strategy_ids, 'fromRow', r.from_row) order by r.session_id), '[]')
@@ -251,7 +253,7 @@ function feedMessage(feed: FeedRow): FeedMessage {
   const { worldIds } = feed;
   return {
     source,
-    ...(untilMs === null ? {} : { untilTime: timestampFromMs(untilMs) }),
+    ...(untilMs === null ? {} : { untilTime: timestampFromMs(Math.min(untilMs, recordTimeMsMax)) }),
     passedRow: BigInt(passedRow),
     ...(passedBucketEndMs === null
       ? {}

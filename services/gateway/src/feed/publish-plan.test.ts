@@ -16,8 +16,9 @@ const key = {
   isReplay: true,
 };
 const keyOf = (computeKey: string) => (computeKey === "sma" ? undefined : { ...key, computeKey });
-const row = (computeKey: string, at: number, count = 1) =>
-  create(QueueRecordSchema, {
+const row = (computeKey: string, at: number, count = 1) => {
+  const ends = floats(...Array.from({ length: count }, (_, k) => (at + k) * 1_000));
+  return create(QueueRecordSchema, {
     computeKey,
     seq: BigInt(at),
     body: {
@@ -25,13 +26,15 @@ const row = (computeKey: string, at: number, count = 1) =>
       value: {
         row: BigInt(at),
         count,
-        bucketEndMs: floats(...Array.from({ length: count }, (_, k) => (at + k) * 1_000)),
+        bucketEndMs: ends,
+        knownAtMs: ends,
         columns: columns.map((_, column) =>
           floats(...Array.from({ length: count }, (__, k) => column * 100 + at + k)),
         ),
       },
     },
   });
+};
 
 test("rows of a feed are held one by one, what belongs to one row goes together", () => {
   const start = create(QueueRecordSchema, {
@@ -81,4 +84,37 @@ test("a run of rows is cut into single ones, and each is its bar", () => {
     low: 208,
     close: 308,
   });
+});
+
+test("a row whose bucket end is no time has no place at the barrier, and its run stays whole for the log to refuse", () => {
+  for (const bad of [Number.NaN, -1e308, 1e308, 253_402_300_800_000, 6_000.5, 5_000]) {
+    const run = row("bars", 5, 2);
+    if (run.body.case !== "rows") throw new Error("no rows");
+    run.body.value.bucketEndMs = floats(5_000, bad);
+
+    const parts = planPublish([run, row("bars", 7)], keyOf);
+
+    expect(parts.map(({ indexes, wait }) => [indexes, wait?.row.row])).toEqual([
+      [[0], undefined],
+      [[1], 7],
+    ]);
+    expect(parts[0]!.records).toEqual([run]);
+  }
+});
+
+test("rows without values that were known at no time have no place at the barrier", () => {
+  const empty = create(QueueRecordSchema, {
+    computeKey: "bars",
+    body: { case: "empty", value: { row: 5n, toRow: 6n, knownAtMs: 1e308 } },
+  });
+
+  expect(planPublish([empty], keyOf)[0]!.wait).toBeUndefined();
+});
+
+test("a row that an older version stored without a time brings no bar", () => {
+  const stored = row("bars", 5, 2);
+  if (stored.body.case !== "rows") throw new Error("no rows");
+  stored.body.value.bucketEndMs = floats(-1e308, 6_000);
+
+  expect(valuesOf(key, stored, booked).map(({ row: at }) => at)).toEqual([6]);
 });

@@ -4,7 +4,7 @@ import {
   QueueRecordSchema,
   type Rows,
 } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import type { OfferedRow } from "@qmtl/core/queues";
+import { isRecordTime, type OfferedRow, runTimesFault } from "@qmtl/core/queues";
 import type { SourceKey } from "../store/source-key-store.ts";
 import { reader } from "./source-values.ts";
 
@@ -26,7 +26,7 @@ export interface PartWait {
 
 /**
  * Cuts a request into parts: rows of replay sources one by one, each with what follows it up to the next one, or to the
- * next START. The order of the records stays.
+ * next START. The order of the records stays. A record whose times are no times waits for nothing, and stays whole.
  */
 export function planPublish(
   records: readonly QueueRecord[],
@@ -35,8 +35,10 @@ export function planPublish(
   const parts: { records: QueueRecord[]; indexes: number[]; wait: PartWait | undefined }[] = [];
   records.forEach((record, index) => {
     const key = keyOf(record.computeKey);
-    for (const piece of key === undefined ? [record] : splitRun(record)) {
-      const wait = key === undefined ? undefined : waitOf(key, piece);
+    // One without a right time has no place at the barrier: the log refuses it.
+    const isTimed = key !== undefined && hasRightTimes(record);
+    for (const piece of isTimed ? splitRun(record) : [record]) {
+      const wait = isTimed ? waitOf(key, piece) : undefined;
       const last = parts.at(-1);
       const isSame = last?.wait?.source === wait?.source && last?.wait?.row.row === wait?.row.row;
       // Under a new epoch it may go to the log whatever becomes of the rows before.
@@ -48,6 +50,13 @@ export function planPublish(
     }
   });
   return parts;
+}
+
+function hasRightTimes({ body }: QueueRecord): boolean {
+  if (body.case === "rows") return runTimesFault(body.value) === undefined;
+  if (body.case !== "empty") return true;
+  const { knownAtMs } = body.value;
+  return knownAtMs === undefined || isRecordTime(knownAtMs);
 }
 
 function waitOf({ source }: SourceKey, queued: QueueRecord): PartWait | undefined {

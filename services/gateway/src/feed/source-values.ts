@@ -1,4 +1,5 @@
 import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import { isRecordTime } from "@qmtl/core/queues";
 import type { BookedSource } from "@qmtl/sdk/config";
 import type { SourceValue } from "../ports.ts";
 import type { SourceKey } from "../store/source-key-store.ts";
@@ -10,7 +11,8 @@ export function hasColumns(key: SourceKey, { columns }: BookedSource): boolean {
 
 /**
  * What the rows of a record bring: of each row a bar of every instrument that it marks, and a rate of every one that it
- * funds. Nothing for other records, and for keys without all columns that are booked of their source.
+ * funds. Nothing for other records, for keys without all columns that are booked of their source, and for rows without a
+ * time, which older versions stored.
  */
 export function valuesOf(
   key: SourceKey,
@@ -28,6 +30,7 @@ export function valuesOf(
   });
   return Array.from({ length: rows.count }, (_, at) => at).flatMap((at): SourceValue[] => {
     const place = { source: key.source, row: Number(rows.row) + at, bucketEndMs: ends(at) };
+    if (!isRecordTime(place.bucketEndMs)) return [];
     const prices = { open: open!(at), high: high!(at), low: low!(at), close: close!(at) };
     return [
       ...booked.marked.map((instrument) => ({ ...place, ...prices, instrument })),

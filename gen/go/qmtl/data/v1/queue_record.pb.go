@@ -160,9 +160,9 @@ const (
 	RecordFault_RECORD_FAULT_KNOWN_AT_FELL RecordFault = 9
 	// Its watermark is below an earlier one's.
 	RecordFault_RECORD_FAULT_WATERMARK_FELL RecordFault = 10
-	// It does not have the shape that its columns require.
+	// It does not have the shape that its columns require, or states a number that no record may state.
 	RecordFault_RECORD_FAULT_MALFORMED RecordFault = 11
-	// Another feed than that of the last START.
+	// Another feed than that of the last START, or than the strategies of the session pin the source to.
 	RecordFault_RECORD_FAULT_FEED_CHANGED RecordFault = 12
 	// The queue is blocked.
 	RecordFault_RECORD_FAULT_BLOCKED RecordFault = 13
@@ -246,9 +246,10 @@ func (RecordFault) EnumDescriptor() ([]byte, []int) {
 // Recorded origin of a key: fixed by its first effective START, for ever.
 type Origin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// First row ever published.
+	// First row ever published, from 0 on. No queue has more rows than buckets of its interval fit into the years 1 to 9999: a
+	// row beyond is MALFORMED.
 	Row int64 `protobuf:"varint,1,opt,name=row,proto3" json:"row,omitempty"`
-	// Row its warm-up began at.
+	// Row its warm-up began at; not after `row`.
 	WarmFromRow int64 `protobuf:"varint,2,opt,name=warm_from_row,json=warmFromRow,proto3" json:"warm_from_row,omitempty"`
 	// State before the first row; empty for nodes without state.
 	StateHash     []byte `protobuf:"bytes,3,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
@@ -373,7 +374,8 @@ type Start struct {
 	Origin *Origin `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
 	// After a break.
 	Cut *Cut `protobuf:"bytes,4,opt,name=cut,proto3" json:"cut,omitempty"`
-	// Sources: names the data of the feed.
+	// Sources: names the data of the feed. FEED_CHANGED unless it is that of the last START (or this one has a cut), and one
+	// that the strategies of the session pin the source to, if they pin it. Empty for a computed queue.
 	FeedFingerprint string `protobuf:"bytes,5,opt,name=feed_fingerprint,json=feedFingerprint,proto3" json:"feed_fingerprint,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -506,9 +508,10 @@ type Rows struct {
 	Row int64 `protobuf:"varint,1,opt,name=row,proto3" json:"row,omitempty"`
 	// Rows in the run.
 	Count uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
-	// Little-endian float64 per row: end of the bucket.
+	// Little-endian float64 per row: end of the bucket, in whole milliseconds of the years 1 to 9999, increasing.
 	BucketEndMs []byte `protobuf:"bytes,3,opt,name=bucket_end_ms,json=bucketEndMs,proto3" json:"bucket_end_ms,omitempty"`
-	// Little-endian float64 per row: when it was known, by the clock of the source. Never decreases.
+	// Little-endian float64 per row: when it was known, by the clock of the source, within the years 1 to 9999. Never
+	// decreases.
 	KnownAtMs []byte `protobuf:"bytes,4,opt,name=known_at_ms,json=knownAtMs,proto3" json:"known_at_ms,omitempty"`
 	// One entry per F64 column, in the order of the node's columns: little-endian float64 per row, NaN canonical
 	// (0x7ff8000000000000). One entry per BYTES column: the value; such rows come alone.
@@ -629,14 +632,14 @@ func (x *Rows) GetDictionaries() []*DictionaryColumn {
 	return nil
 }
 
-// Rows that will never have values.
+// Rows that will never have values, at most 1,000,000 in one record.
 type EmptyRows struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// First row.
 	Row int64 `protobuf:"varint,1,opt,name=row,proto3" json:"row,omitempty"`
 	// Last row.
 	ToRow int64 `protobuf:"varint,2,opt,name=to_row,json=toRow,proto3" json:"to_row,omitempty"`
-	// When it was known. Absent: not stated.
+	// When it was known, within the years 1 to 9999. Absent: not stated.
 	KnownAtMs     *float64 `protobuf:"fixed64,3,opt,name=known_at_ms,json=knownAtMs,proto3,oneof" json:"known_at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -696,7 +699,7 @@ func (x *EmptyRows) GetKnownAtMs() float64 {
 // Watermark of an observed source: no row up to here will come.
 type Mark struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The watermark.
+	// The watermark, within the years 1 to 9999.
 	WatermarkMs   int64 `protobuf:"varint,1,opt,name=watermark_ms,json=watermarkMs,proto3" json:"watermark_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

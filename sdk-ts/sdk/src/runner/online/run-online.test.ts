@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { sourceComputeKey } from "@qmtl/core/canonical";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { loadConfig } from "../../config/index.ts";
 import {
@@ -15,7 +16,7 @@ import {
 } from "../../strategy/index.ts";
 import { FakeGateway, replayBars, waitUntil } from "../../testing/index.ts";
 import { identifyStrategy } from "../strategy-loading/identify-strategy.ts";
-import { singleRecords } from "./log/wire-records.ts";
+import { type CarriedRecord, singleRecords, wireRecord } from "./log/wire-records.ts";
 import { runOnline } from "./run-online.ts";
 import type { OnlineRun } from "./session/online-run.ts";
 import type { OnlineEvent } from "./session/run-reporter.ts";
@@ -251,6 +252,57 @@ describe("an online run", () => {
     );
     await expect(third.run.done).rejects.toThrow("nobody computes");
     expect(gateway.runners.has("c")).toBe(false);
+  });
+
+  /** A START as another program may have written it, of a queue that begins at this row. */
+  const startAt = (row: number, feedFingerprint = ""): CarriedRecord => ({
+    kind: "START",
+    epoch: 1,
+    start: { build: "other", feedFingerprint },
+    origin: { row, warmFromRow: row, stateHash: "" },
+  });
+
+  test.each([10 ** 15, 10 ** 12, historyRows + feedRows + 1])(
+    "a run whose source's queue begins at row %d, which its file has not, ends and says so",
+    async (row) => {
+      const gateway = new FakeGateway();
+      const { id } = graphOf("A").graph.nodes.find(({ declared }) => declared.inputs.length === 0)!;
+      gateway.log.append(wireRecord(sourceComputeKey(id), startAt(row, rows.fingerprint)));
+
+      const { run: only } = await run(gateway, "A", "a");
+      const failure = await only.done.catch((error: unknown) => error);
+
+      expect(failure).toMatchObject({ reason: "FEED_CHANGED" });
+      expect(String(failure)).toContain(`the queue of source "feed" begins at row ${row}`);
+      expect(String(failure)).toContain("give the source another name");
+    },
+  );
+
+  test("a run that computes a node whose queue begins at row 10^15 computes it for itself, to the end", async () => {
+    const gateway = new FakeGateway();
+    const { id } = graphOf("A").graph.nodes.find(({ declared }) => declared.inputs.length > 0)!;
+    const key = gateway.key(id);
+    gateway.takeLease(key, "other");
+    gateway.kill("other");
+    gateway.log.append(wireRecord(key, startAt(10 ** 15)));
+
+    const { run: only } = await run(gateway, "A", "a");
+    await only.done;
+
+    expect(endedRows(gateway)).toHaveLength(feedRows);
+  });
+
+  test("a run that reads a record of 10^12 missing rows ends and names the queue", async () => {
+    const gateway = new FakeGateway();
+    const { id } = graphOf("A").graph.nodes.find(({ declared }) => declared.inputs.length > 0)!;
+    const key = gateway.key(id);
+    gateway.log.append(wireRecord(key, startAt(historyRows)));
+    const missing = { kind: "EMPTY", epoch: 1, seq: 0, row: historyRows, toRow: 10 ** 12 } as const;
+    gateway.log.append(wireRecord(key, missing));
+
+    const { run: only } = await run(gateway, "A", "a");
+
+    await expect(only.done).rejects.toThrow(`(${key}) has a record of`);
   });
 
   test("opens with the gate, states its target at once, and is shut again by a freeze", async () => {

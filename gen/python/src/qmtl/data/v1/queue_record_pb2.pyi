@@ -100,9 +100,9 @@ class _RecordFaultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordFau
     RECORD_FAULT_WATERMARK_FELL: _RecordFault.ValueType  # 10
     """Its watermark is below an earlier one's."""
     RECORD_FAULT_MALFORMED: _RecordFault.ValueType  # 11
-    """It does not have the shape that its columns require."""
+    """It does not have the shape that its columns require, or states a number that no record may state."""
     RECORD_FAULT_FEED_CHANGED: _RecordFault.ValueType  # 12
-    """Another feed than that of the last START."""
+    """Another feed than that of the last START, or than the strategies of the session pin the source to."""
     RECORD_FAULT_BLOCKED: _RecordFault.ValueType  # 13
     """The queue is blocked."""
     RECORD_FAULT_HELD: _RecordFault.ValueType  # 15
@@ -138,9 +138,9 @@ RECORD_FAULT_KNOWN_AT_FELL: RecordFault.ValueType  # 9
 RECORD_FAULT_WATERMARK_FELL: RecordFault.ValueType  # 10
 """Its watermark is below an earlier one's."""
 RECORD_FAULT_MALFORMED: RecordFault.ValueType  # 11
-"""It does not have the shape that its columns require."""
+"""It does not have the shape that its columns require, or states a number that no record may state."""
 RECORD_FAULT_FEED_CHANGED: RecordFault.ValueType  # 12
-"""Another feed than that of the last START."""
+"""Another feed than that of the last START, or than the strategies of the session pin the source to."""
 RECORD_FAULT_BLOCKED: RecordFault.ValueType  # 13
 """The queue is blocked."""
 RECORD_FAULT_HELD: RecordFault.ValueType  # 15
@@ -165,9 +165,11 @@ class Origin(_message.Message):
     WARM_FROM_ROW_FIELD_NUMBER: _builtins.int
     STATE_HASH_FIELD_NUMBER: _builtins.int
     row: _builtins.int
-    """First row ever published."""
+    """First row ever published, from 0 on. No queue has more rows than buckets of its interval fit into the years 1 to 9999: a
+    row beyond is MALFORMED.
+    """
     warm_from_row: _builtins.int
-    """Row its warm-up began at."""
+    """Row its warm-up began at; not after `row`."""
     state_hash: _builtins.bytes
     """State before the first row; empty for nodes without state."""
     def __init__(
@@ -227,7 +229,9 @@ class Start(_message.Message):
     build: _builtins.str
     """Hash of runtime version and code hash."""
     feed_fingerprint: _builtins.str
-    """Sources: names the data of the feed."""
+    """Sources: names the data of the feed. FEED_CHANGED unless it is that of the last START (or this one has a cut), and one
+    that the strategies of the session pin the source to, if they pin it. Empty for a computed queue.
+    """
     @_builtins.property
     def origin(self) -> Global___Origin:
         """First START of a key; absent later."""
@@ -302,9 +306,11 @@ class Rows(_message.Message):
     count: _builtins.int
     """Rows in the run."""
     bucket_end_ms: _builtins.bytes
-    """Little-endian float64 per row: end of the bucket."""
+    """Little-endian float64 per row: end of the bucket, in whole milliseconds of the years 1 to 9999, increasing."""
     known_at_ms: _builtins.bytes
-    """Little-endian float64 per row: when it was known, by the clock of the source. Never decreases."""
+    """Little-endian float64 per row: when it was known, by the clock of the source, within the years 1 to 9999. Never
+    decreases.
+    """
     state_hash: _builtins.bytes
     """8 bytes per row: hash of the node's state after the row; empty for nodes without state."""
     window_hash: _builtins.bytes
@@ -353,7 +359,7 @@ Global___Rows: _TypeAlias = Rows  # noqa: Y015
 
 @_typing.final
 class EmptyRows(_message.Message):
-    """Rows that will never have values."""
+    """Rows that will never have values, at most 1,000,000 in one record."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -365,7 +371,7 @@ class EmptyRows(_message.Message):
     to_row: _builtins.int
     """Last row."""
     known_at_ms: _builtins.float
-    """When it was known. Absent: not stated."""
+    """When it was known, within the years 1 to 9999. Absent: not stated."""
     def __init__(
         self,
         *,
@@ -391,7 +397,7 @@ class Mark(_message.Message):
 
     WATERMARK_MS_FIELD_NUMBER: _builtins.int
     watermark_ms: _builtins.int
-    """The watermark."""
+    """The watermark, within the years 1 to 9999."""
     def __init__(
         self,
         *,

@@ -22,14 +22,15 @@ export const file_qmtl_data_v1_queue_record: GenFile = /*@__PURE__*/
  */
 export type Origin = Message<"qmtl.data.v1.Origin"> & {
   /**
-   * First row ever published.
+   * First row ever published, from 0 on. No queue has more rows than buckets of its interval fit into the years 1 to 9999: a
+   * row beyond is MALFORMED.
    *
    * @generated from field: int64 row = 1;
    */
   row: bigint;
 
   /**
-   * Row its warm-up began at.
+   * Row its warm-up began at; not after `row`.
    *
    * @generated from field: int64 warm_from_row = 2;
    */
@@ -113,7 +114,8 @@ export type Start = Message<"qmtl.data.v1.Start"> & {
   cut?: Cut | undefined;
 
   /**
-   * Sources: names the data of the feed.
+   * Sources: names the data of the feed. FEED_CHANGED unless it is that of the last START (or this one has a cut), and one
+   * that the strategies of the session pin the source to, if they pin it. Empty for a computed queue.
    *
    * @generated from field: string feed_fingerprint = 5;
    */
@@ -176,14 +178,15 @@ export type Rows = Message<"qmtl.data.v1.Rows"> & {
   count: number;
 
   /**
-   * Little-endian float64 per row: end of the bucket.
+   * Little-endian float64 per row: end of the bucket, in whole milliseconds of the years 1 to 9999, increasing.
    *
    * @generated from field: bytes bucket_end_ms = 3;
    */
   bucketEndMs: Uint8Array;
 
   /**
-   * Little-endian float64 per row: when it was known, by the clock of the source. Never decreases.
+   * Little-endian float64 per row: when it was known, by the clock of the source, within the years 1 to 9999. Never
+   * decreases.
    *
    * @generated from field: bytes known_at_ms = 4;
    */
@@ -243,7 +246,7 @@ export const RowsSchema: GenMessage<Rows> = /*@__PURE__*/
   messageDesc(file_qmtl_data_v1_queue_record, 4);
 
 /**
- * Rows that will never have values.
+ * Rows that will never have values, at most 1,000,000 in one record.
  *
  * @generated from message qmtl.data.v1.EmptyRows
  */
@@ -263,7 +266,7 @@ export type EmptyRows = Message<"qmtl.data.v1.EmptyRows"> & {
   toRow: bigint;
 
   /**
-   * When it was known. Absent: not stated.
+   * When it was known, within the years 1 to 9999. Absent: not stated.
    *
    * @generated from field: optional double known_at_ms = 3;
    */
@@ -284,7 +287,7 @@ export const EmptyRowsSchema: GenMessage<EmptyRows> = /*@__PURE__*/
  */
 export type Mark = Message<"qmtl.data.v1.Mark"> & {
   /**
-   * The watermark.
+   * The watermark, within the years 1 to 9999.
    *
    * @generated from field: int64 watermark_ms = 1;
    */
@@ -634,14 +637,14 @@ export const RecordFault = {
   WATERMARK_FELL: 10,
 
   /**
-   * It does not have the shape that its columns require.
+   * It does not have the shape that its columns require, or states a number that no record may state.
    *
    * @generated from enum value: RECORD_FAULT_MALFORMED = 11;
    */
   MALFORMED: 11,
 
   /**
-   * Another feed than that of the last START.
+   * Another feed than that of the last START, or than the strategies of the session pin the source to.
    *
    * @generated from enum value: RECORD_FAULT_FEED_CHANGED = 12;
    */

@@ -401,10 +401,16 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   }
 
   #read(records: readonly WireRecord[]): void {
-    for (const record of records) this.#byKey.get(record.computeKey)?.read(record);
+    const { run } = this.#options.ports;
+    let isRead = false;
+    run.guard(() => {
+      for (const record of records) this.#byKey.get(record.computeKey)?.read(record);
+      isRead = true;
+    });
+    if (!isRead) return;
     for (const replica of this.#removed) replica.freeBefore(Number.POSITIVE_INFINITY);
     this.#snapshots.send();
-    this.#options.ports.run.moveOn();
+    run.moveOn();
   }
 }
 

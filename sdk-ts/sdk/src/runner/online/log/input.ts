@@ -84,11 +84,23 @@ export function inputRowEndMs(input: OnlineInput, row: number): number {
   if (isContinuous(clock)) return (row + 1) * clock.intervalMs;
   const freed = replica.lastFreedEnd;
   const first = Math.min(firstInputRow(input), freed?.row ?? Number.POSITIVE_INFINITY);
-  for (let at = row; ; at--) {
+  for (let at = row; ; at = rowBefore(input, at)) {
     const kept = at === freed?.row ? freed : replica.row(at)?.content;
     const written = kept?.bucketEndMs;
     const endMs = written ?? feed?.bucketEndMs(at) ?? Number.NaN;
     if (!Number.isNaN(endMs)) return laterBucketEnd(endMs, row - at, clock.intervalMs);
     if (!(at > first)) return Number.NaN;
   }
+}
+
+/** The nearest row before one of which an end may be known; −∞ for none. A log may begin any number of rows after a file ends. */
+function rowBefore({ replica, feed }: OnlineInput, row: number): number {
+  let before = Number.NEGATIVE_INFINITY;
+  const kept = Math.min(row, replica.nextRow) - 1;
+  if (kept >= replica.firstRow) before = kept;
+  const freed = replica.lastFreedEnd?.row ?? Number.NaN;
+  if (freed < row && freed > before) before = freed;
+  if (feed === undefined) return before;
+  const inFile = Math.min(row, feed.rows.endRow) - 1;
+  return inFile >= feed.rows.firstRow && inFile > before ? inFile : before;
 }

@@ -1,6 +1,7 @@
 import { observedClock } from "@qmtl/core/dataflow";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { ReplayFeed } from "../../../sources/replay-feed.ts";
 import { FeedWatermarks } from "./feed-watermarks.ts";
 import { inputRowEndMs, type OnlineInput } from "./input.ts";
 import { QueueReplica } from "./queue-replica.ts";
@@ -80,6 +81,34 @@ function play(
     }
   }
 }
+
+test("the end of a row that is 10^15 rows after the last one known is counted from it at once", () => {
+  const far = 10 ** 15;
+  const queue = replica();
+  const origin = { row: far, warmFromRow: far, stateHash: "" };
+  queue.read(
+    wireRecord("k", {
+      kind: "START",
+      epoch: 1,
+      start: { build: "b", feedFingerprint: "" },
+      origin,
+    }),
+  );
+  const rows = {
+    firstRow: 0,
+    startRow: 0,
+    endRow: 2,
+    bucketEndMs: Float64Array.of(1_000, 2_500),
+    fingerprint: "f",
+    column: () => Float64Array.of(1, 2),
+  };
+  const input = { ...inputOf(queue), feed: new ReplayFeed(rows, ["value"]) };
+
+  expect(inputRowEndMs(input, far - 1)).toBe(2_500 + (far - 2) * intervalMs);
+  expect(inputRowEndMs(input, 1)).toBe(2_500);
+  expect(inputRowEndMs(input, -far)).toBeNaN();
+  expect(inputRowEndMs(inputOf(queue), far - 1)).toBeNaN();
+});
 
 describe("the rows of a queue", () => {
   test("that were not freed are there as they were, and so are the ends of later buckets", () => {

@@ -1,6 +1,7 @@
 import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { blake3Hex, jcs } from "@qmtl/core/canonical";
 import {
+  emptyRowsMax,
   type FoldState,
   type HolderEffect,
   type HolderInput,
@@ -267,7 +268,11 @@ export class QueueReplica {
     return new QueueReplica(this.identity, this.#port);
   }
 
-  /** Takes a record of the log. */
+  /**
+   * Takes a record of the log.
+   *
+   * @throws {Error} for one of more rows than a record may state, which an older platform stored
+   */
   read(record: WireRecord): void {
     for (const single of singleRecords(record)) this.#read(single);
   }
@@ -358,6 +363,14 @@ export class QueueReplica {
       return;
     }
     const { seq } = before;
+    const { name, computeKey } = this.identity;
+    const rows = after.nextRow - before.nextRow;
+    if (rows > emptyRowsMax) {
+      const place = `the queue of "${name}" (${computeKey})`;
+      throw new Error(
+        `${place} has a record of ${rows} rows, and at most ${emptyRowsMax} are read: restore a backup of the platform from before it`,
+      );
+    }
     for (let row = before.nextRow; row < after.nextRow; row++) {
       this.#rows.push({ seq, content: record.kind === "ROW" ? record.content : undefined });
     }

@@ -2,6 +2,7 @@ import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/que
 import { sourceWindowMax } from "@qmtl/core/queues";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { pause } from "../../../control/index.ts";
+import { QmtlError } from "../../../rpc/index.ts";
 import type { MergedGraph } from "../session/graph.ts";
 import type { Evaluations } from "../session/online-run.ts";
 import type { OnlineInput } from "./input.ts";
@@ -139,9 +140,32 @@ export class OnlineSources {
   }
 
   #read(records: readonly WireRecord[]): void {
-    for (const record of records) this.#byKey.get(record.computeKey)?.read(record);
-    this.#options.ports.run.moveOn();
+    const { run } = this.#options.ports;
+    let isRead = false;
+    run.guard(() => {
+      for (const record of records) this.#byKey.get(record.computeKey)?.read(record);
+      for (const input of this.inputs) checkRows(input);
+      isRead = true;
+    });
+    if (isRead) run.moveOn();
   }
+}
+
+/**
+ * Refuses a queue with rows that its file does not have: no bucket would ever be known to follow them.
+ *
+ * @throws {QmtlError} FEED_CHANGED
+ */
+function checkRows({ source, feed, replica }: OnlineInput): void {
+  if (feed === undefined || !(replica.nextRow > feed.rows.endRow)) return;
+  const { firstRow, endRow } = feed.rows;
+  const begin = replica.isWhole ? `begins at row ${replica.firstRow} and ` : "";
+  const metadata = { source, compute_key: replica.computeKey };
+  throw new QmtlError(
+    "FEED_CHANGED",
+    `the queue of source "${source}" ${begin}expects row ${replica.nextRow} next, but its file ends before row ${endRow} (it begins at row ${firstRow}): another publisher wrote rows of other data; give the source another name under sources: and in the strategies that read it, or restore a backup of the platform from before`,
+    { metadata },
+  );
 }
 
 const againMs = 100;

@@ -68,6 +68,7 @@ function checkOf(field: DescField): ValueCheck | undefined {
     case ScalarType.FIXED64:
     case ScalarType.SFIXED64:
       return wrongWhole;
+    case undefined:
     default:
       return undefined;
   }

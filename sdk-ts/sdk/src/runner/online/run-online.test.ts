@@ -267,7 +267,9 @@ describe("an online run", () => {
     async (row) => {
       const gateway = new FakeGateway();
       const { id } = graphOf("A").graph.nodes.find(({ declared }) => declared.inputs.length === 0)!;
-      gateway.log.append(wireRecord(sourceComputeKey(parseNodeId(id)), startAt(row, rows.fingerprint)));
+      gateway.log.append(
+        wireRecord(sourceComputeKey(parseNodeId(id)), startAt(row, rows.fingerprint)),
+      );
 
       const { run: only } = await run(gateway, "A", "a");
       const failure = await only.done.catch((error: unknown) => error);

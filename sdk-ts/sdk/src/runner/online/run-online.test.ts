@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { sourceComputeKey } from "@qmtl/core/canonical";
+import { parseNodeId, sourceComputeKey } from "@qmtl/core/canonical";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { loadConfig } from "../../config/index.ts";
 import {
@@ -267,7 +267,9 @@ describe("an online run", () => {
     async (row) => {
       const gateway = new FakeGateway();
       const { id } = graphOf("A").graph.nodes.find(({ declared }) => declared.inputs.length === 0)!;
-      gateway.log.append(wireRecord(sourceComputeKey(id), startAt(row, rows.fingerprint)));
+      gateway.log.append(
+        wireRecord(sourceComputeKey(parseNodeId(id)), startAt(row, rows.fingerprint)),
+      );
 
       const { run: only } = await run(gateway, "A", "a");
       const failure = await only.done.catch((error: unknown) => error);

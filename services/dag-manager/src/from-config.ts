@@ -26,7 +26,7 @@ import { SessionRights } from "./leases/session-rights.ts";
 import { faultName } from "./log/append-fold.ts";
 import { DatabaseLog } from "./log/database-log.ts";
 import { LogTail } from "./log/log-tail.ts";
-import { reportSpoiltQueues } from "./log/report-spoilt.ts";
+import { reportSpoiltQueues } from "./log/report-spoilt-queues.ts";
 import { FeedProgress } from "./replay/feed-progress.ts";
 import { diffHandlers } from "./rpc/diff-handlers.ts";
 import { queueDataHandlers } from "./rpc/queue-data-handlers.ts";

@@ -5,7 +5,7 @@ import { keyOf, sourceKeyOf } from "../testing/graphs.ts";
 import { openDag, type TestDatabases } from "../testing/open-dag.ts";
 import { row, start } from "../testing/records.ts";
 import { lease, submitGraph } from "../testing/submit.ts";
-import { reportSpoiltQueues } from "./report-spoilt.ts";
+import { reportSpoiltQueues } from "./report-spoilt-queues.ts";
 
 const bars = sourceKeyOf("bars");
 const close = keyOf("close");

@@ -7,12 +7,17 @@ import {
   type Tx,
 } from "@qmtl/service-kit/db";
 
-/** A database that does not answer while `isDown` is set. */
+const reads = /^\s*select\b/i;
+
+/** A database that does not answer while `isDown` is set, and whose answers to writes a test can lose. */
 export class OutageDb implements Db {
   readonly #db: Db;
   isDown = false;
   /** What every call fails with while it is down. */
   failure: DbError = new DbUnavailable("the test has taken the database away");
+
+  /** Called once a write is stored, before its answer; what it throws is the answer. */
+  onStored: () => void = () => {};
 
   constructor(db: Db) {
     this.#db = db;
@@ -28,7 +33,9 @@ export class OutageDb implements Db {
 
   async query<Row extends object>(sql: string, params: readonly SqlParam[] = []): Promise<Row[]> {
     this.#check();
-    return this.#db.query<Row>(sql, params);
+    const rows = await this.#db.query<Row>(sql, params);
+    if (!reads.test(sql)) this.onStored();
+    return rows;
   }
 
   async script(sql: string): Promise<void> {
@@ -38,7 +45,9 @@ export class OutageDb implements Db {
 
   async transaction<T>(fn: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T> {
     this.#check();
-    return this.#db.transaction(fn, options);
+    const result = await this.#db.transaction(fn, options);
+    this.onStored();
+    return result;
   }
 
   close(): Promise<void> {

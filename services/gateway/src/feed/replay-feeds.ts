@@ -9,7 +9,7 @@ import {
   takeTimeline,
 } from "@qmtl/core/queues";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import type { CounterMetric, LogFields } from "@qmtl/service-kit";
+import { type CounterMetric, type LogFields, sleep } from "@qmtl/service-kit";
 import type { BarrierEnds, SliceCall, SourceValue, WorldUses } from "../ports.ts";
 import type { DroppedRunner } from "../store/dropped-runner-store.ts";
 import { BehindTargets } from "./behind-targets.ts";
@@ -33,6 +33,8 @@ import { type WatermarkReader, WatermarkRegistry } from "./watermark-registry.ts
 const leasedMax = 10_000;
 /** Longest time that a runner's call is under way, milliseconds. */
 const callMsMax = 10_000;
+/** Pause before the log is asked again for rows of which it is not known whether it has them, milliseconds. */
+const lookAgainMs = 1_000;
 
 /**
  * The replay feeds and their timelines. This gateway is their owner; they are set up from what the DAG Manager stores
@@ -58,7 +60,9 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   readonly #leasedMs = new Map<string, number>();
   readonly #behind: BehindTargets;
   readonly #unfollow: () => void;
-  #isClosed = false;
+  readonly #closed = new AbortController();
+  /** Feeds that are looked for in the log. */
+  readonly #looking = new Set<string>();
 
   constructor(ports: ReplayFeedsPorts) {
     this.#ports = ports;
@@ -98,7 +102,37 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     options: WaitOptions,
   ): Promise<HeldRows> {
     await this.#timeline(source);
+    // Its holder has seen the row before it in the log.
+    if ((rows[0]?.row ?? -1) > this.#logRowOf(source) + 1) this.lookAgain(source);
     return this.#timelines.offer(source, record, rows, options);
+  }
+
+  /**
+   * Rows of a feed may be in the log, and nobody was told: its timeline would wait for them for ever. The log is asked
+   * until the feed has come further, by what it says or by what its holder sends again.
+   */
+  lookAgain(source: string): void {
+    if (this.#looking.has(source)) return;
+    this.#looking.add(source);
+    void this.#look(source).finally(() => this.#looking.delete(source));
+  }
+
+  async #look(source: string): Promise<void> {
+    const { clock } = this.#ports;
+    const { signal } = this.#closed;
+    const fromRow = this.#logRowOf(source);
+    for (;;) {
+      await sleep(clock, lookAgainMs, signal);
+      if (signal.aborted || this.#logRowOf(source) !== fromRow) return;
+      await this.refresh().catch((error: unknown) => {
+        this.#warn("the replay feeds could not be read again", { error });
+      });
+    }
+  }
+
+  /** Last row of a feed in the log, as far as its timeline knows; +∞ while that is not set up. */
+  #logRowOf(source: string): number {
+    return this.#timelines.stateOf(source)?.feeds.get(source)?.logRow ?? Number.POSITIVE_INFINITY;
   }
 
   /** A row is in the log; see `Timelines.effective`. */
@@ -292,7 +326,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   }
 
   close(): void {
-    this.#isClosed = true;
+    this.#closed.abort();
     this.#unfollow();
     this.#behind.close();
     this.#ports.dropped.close();
@@ -336,7 +370,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   /** Logs a failure, except while the gateway stops, when calls fail for that reason. */
   #warn(message: string, fields: LogFields): void {
-    if (!this.#isClosed) this.#ports.logger.warn(message, fields);
+    if (!this.#closed.signal.aborted) this.#ports.logger.warn(message, fields);
   }
 
   /** @throws {QmtlError} SOURCE_NOT_FOUND, PEER_UNAVAILABLE. */
@@ -430,9 +464,24 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
         this.#timelines.takeOf(source, { kind: "begun", source, logRow: feed.passedRow });
       this.#syncRunners(feed, state);
       this.#timelines.takeOf(source, { kind: "advance", source, untilMs });
+      await this.#takeLogged(feed);
     }
     this.#places.registered(feeds);
     this.#timelines.arrange(await this.#groups(feeds));
+  }
+
+  /** Takes over rows that are in the log, and of which the timeline was not told. */
+  async #takeLogged({ source, passedRow, passedMs }: StoredFeed): Promise<void> {
+    const { booker, live } = this.#ports;
+    const logRow = this.#logRowOf(source);
+    if (logRow < 0 || passedRow <= logRow) return;
+    const { last, values } = booker.mustBook(source)
+      ? await booker.logged(source, logRow)
+      : { last: { row: logRow + 1, toRow: passedRow, timeMs: passedMs }, values: [] };
+    if (last === undefined || last.toRow <= this.#logRowOf(source)) return;
+    this.#timelines.found(source, last, values);
+    // Nobody passes them on.
+    live.unsure(booker.queuesOf(source));
   }
 
   #syncRunners({ source, runners }: StoredFeed, state: TimelineState): void {

@@ -159,6 +159,18 @@ export class Timelines implements OfferListener {
       throw rowHeld(this.whyHeld(source, row));
   }
 
+  /**
+   * Rows are in the log, as one up to `row.toRow`, although nobody was told that they were appended; `values`: what they
+   * bring.
+   */
+  found(source: string, row: OfferedRow, values: readonly SourceValue[]): void {
+    const owned = this.#of.get(source);
+    const logRow = owned?.state.feeds.get(source)?.logRow;
+    if (owned === undefined || logRow === undefined || row.toRow <= logRow) return;
+    owned.values.push(...values.filter((value) => value.row > logRow));
+    this.#take(owned, { kind: "effective", source, row });
+  }
+
   /** A runner's call; see `BarrierEnds.end`. `isArmed`: its sender has a lease under the gate as it is. */
   async end(call: SliceCall, waitMs: number, isArmed: boolean): Promise<void> {
     const { sessionId, ends } = call;
@@ -245,6 +257,9 @@ export class Timelines implements OfferListener {
   #isOver({ sessionId, ends }: SliceCall): boolean {
     const state = this.stateOf(ends[0]?.source ?? "");
     if (state?.slice.phase !== "append") return false;
+    // Of rows that are in the log already, and were found there first, the slice is yet to be booked.
+    const logRowOf = (source: string) => state.feeds.get(source)?.logRow ?? Number.NaN;
+    if (ends.some(({ source, row }) => row > logRowOf(source))) return false;
     for (const source of state.runners.get(sessionId)?.feeds.keys() ?? []) {
       const feed = state.feeds.get(source);
       if (feed?.isPassing === true || feed?.endMs === state.slice.timeMs) return true;

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { FeedStateSchema, SlicePhase } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { Gate, GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { forgetMs } from "@qmtl/core/queues";
@@ -391,7 +391,13 @@ test("a replay goes on although the answer to a row that was stored is lost", as
   feeds.lookAgain("day");
   clock.advance(1_000);
   await feeds.refresh();
-  expect(stateOf(feeds).sliceTime).toMatchObject({ seconds: 600n });
+  const standing = stateOf(feeds);
+  expect(standing).toMatchObject({ waitsForSources: [], slicePhase: SlicePhase.APPEND });
+  expect(standing.sliceTime).toMatchObject({ seconds: 600n });
+  clock.advance(9_000);
+  expect(feeds.standsAt("w")).toMatch(
+    /^slice 1970-01-01T00:10:00.000Z stands since .*: its rows are being stored$/,
+  );
   const next = await feeds.offer("day", "r7", [rowAt(7)], offerAs("runner"));
   const early = feeds.end(
     { ...lastEnd("runner", false), ends: [{ source: "day", row: 6 }] },

@@ -14,7 +14,7 @@ import type { BarrierEnds, SliceCall, SourceValue, WorldUses } from "../ports.ts
 import type { DroppedRunner } from "../store/dropped-runner-store.ts";
 import { BehindTargets } from "./behind-targets.ts";
 import { ComputeOnlyWorlds } from "./compute-only.ts";
-import { closedMsOf, describeFeed, feedsWaitedFor } from "./describe-feed.ts";
+import { closedMsOf, describeFeed, feedsWaitedFor, workOnSlice } from "./describe-feed.ts";
 import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import type { ReplayFeedsPorts } from "./replay-feeds-ports.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
@@ -35,6 +35,8 @@ const leasedMax = 10_000;
 const callMsMax = 10_000;
 /** Pause before the log is asked again for rows of which it is not known whether it has them, milliseconds. */
 const lookAgainMs = 1_000;
+/** A slice stands still when the platform has been at one thing with it for so long, milliseconds. */
+const standsMsMin = 10_000;
 
 /**
  * The replay feeds and their timelines. This gateway is their owner; they are set up from what the DAG Manager stores
@@ -200,6 +202,20 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     return [...states].flatMap((state) => feedsWaitedFor(state)).sort();
   }
 
+  /** See `WaitingFeeds`. */
+  standsAt(worldId: string): string | undefined {
+    const nowMs = this.#ports.clock.nowMs();
+    for (const { source, worldIds } of this.#stored.values()) {
+      const state = worldIds.includes(worldId) ? this.#timelines.stateOf(source) : undefined;
+      const sinceMs = this.#timelines.phaseTimeMs(source) ?? nowMs;
+      const work = state && workOnSlice(state);
+      if (state === undefined || work === undefined || nowMs - sinceMs < standsMsMin) continue;
+      const slice = new Date(state.slice.timeMs).toISOString();
+      return `slice ${slice} stands since ${new Date(sinceMs).toISOString()}: ${work}`;
+    }
+    return undefined;
+  }
+
   /** Feeds that gave up the place of a session, until it registers again. */
   unregistered(sessionId: string): string[] {
     return this.#places.lostBy(sessionId);
@@ -211,7 +227,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     state.droppedSessionIds = this.#places.droppedBy(source);
     const timeline = this.#timelines.stateOf(source);
     if (timeline === undefined) return;
-    describeFeed(state, timeline);
+    describeFeed(state, timeline, this.#timelines.phaseTimeMs(source) ?? 0);
     const { booker } = this.#ports;
     state.settled &&= [...timeline.feeds.keys()].every((each) => booker.isReported(each));
   }

@@ -163,7 +163,7 @@ test.each([
 
     expect(bench.lots("A")).toBe(40_000);
     const late = (await bench.list()).at(-1);
-    expect(late).toMatchObject({ lots: -20_000, state: "cancelled" });
+    expect(late).toMatchObject({ origin: "target", state: "cancelled" });
     expect(
       await bench.db.query("SELECT 1 FROM paper.accepted_order WHERE outcome = 'cancelled'"),
     ).toHaveLength(2);

@@ -7,6 +7,7 @@ import { checkClock, readGatewayClock } from "../checks/check-clock.ts";
 import { checkDataFolders } from "../checks/check-data-folder.ts";
 import { checkDeprecated } from "../checks/check-deprecated.ts";
 import { checkEnvironment } from "../checks/check-environment.ts";
+import { checkFeeds } from "../checks/check-feeds.ts";
 import { checkFiles } from "../checks/check-files.ts";
 import { checkHealth } from "../checks/check-health.ts";
 import { checkLeaders } from "../checks/check-leaders.ts";
@@ -62,6 +63,7 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
     ...(gateway.isThere ? await checkHealth(config) : []),
     ...(gateway.isThere ? await checkAgreement(config, { apiKey }) : []),
     ...(gateway.isThere ? await checkOrders(config, { apiKey }) : []),
+    ...(gateway.isThere ? await checkFeeds(config, { apiKey }) : []),
     ...(await checkPorts(config, gateway.isThere)),
     ...(config.storage.kind === "embedded"
       ? checkDataFolders(config, gateway.isThere)

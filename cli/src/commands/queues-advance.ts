@@ -1,6 +1,10 @@
 import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
-import { type FeedState, FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import {
+  type FeedState,
+  FeedStateSchema,
+  SlicePhase,
+} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { isDateText, parseTimeText, timeForms } from "@qmtl/sdk/config";
 import type { Command } from "commander";
@@ -101,12 +105,29 @@ function isThere(feed: FeedState, untilMs: number | undefined): boolean {
 }
 
 /** What a feed waits for, for people; empty for nothing. */
-export function waitsText({ waitsForSources, waitsForSessionIds }: FeedState): string {
+export function waitsText(feed: FeedState): string {
+  const { waitsForSources, waitsForSessionIds, slicePhaseTime } = feed;
+  const work = workOnSlice(feed);
+  if (work !== undefined) return `, ${work} since ${timeText(slicePhaseTime)}`;
   const waits = [
     ...waitsForSources.map((source) => `feed ${source} (SLICE_WAITS_FOR_FEED)`),
     ...waitsForSessionIds.map((sessionId) => `session ${sessionId}`),
   ];
   return waits.length === 0 ? "" : `, waits for ${waits.join(", ")}`;
+}
+
+/** What the platform does with the last slice of a feed; undefined where it waits for somebody else. */
+export function workOnSlice(feed: FeedState): string | undefined {
+  switch (feed.slicePhase) {
+    case SlicePhase.APPEND:
+      return feed.waitsForSources.length > 0 ? undefined : "its rows are being stored";
+    case SlicePhase.BOOK:
+      return "its bars are being booked";
+    case SlicePhase.TAKE:
+      return "its targets are being taken";
+    default:
+      return undefined;
+  }
 }
 
 const scopeOf = (source: string) => ({ scope: { case: "source" as const, value: source } });

@@ -11,6 +11,7 @@ import {
 import {
   type Db,
   DbUnavailable,
+  LostBackends,
   openPglite,
   openPostgres,
   type PgliteHost,
@@ -123,8 +124,9 @@ async function openDatabases(
     if (!storage.dsn) throw new QmtlError("CONFIG_INVALID", "storage.dsn is missing");
     const dsn = resolveSecret(storage.dsn, { key: "storage.dsn" });
     const monitor = outages.monitor(DATABASE);
+    const lostBackends = new LostBackends();
     for (const schema of names) {
-      const db = await openPostgres({ dsn, schema, monitor });
+      const db = await openPostgres({ dsn, schema, monitor, lostBackends });
       stack.defer(() => db.close());
       dbs.set(schema, db);
     }

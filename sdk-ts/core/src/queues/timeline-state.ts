@@ -142,12 +142,15 @@ export function limitMs(state: TimelineState): number {
   return limit;
 }
 
-/** Feeds whose next row has to be known before anything passes, and is not. */
+/** Feeds whose next row has to be known before anything passes, and is not. Rows that are being appended are known. */
 export function unknownFeeds(state: TimelineState): string[] {
   const { slice } = state;
   const isAppending = slice.phase === "append";
   return [...state.feeds]
-    .filter(([, feed]) => !isKnown(feed) && !(isAppending && feed.endMs >= slice.timeMs))
+    .filter(
+      ([, feed]) =>
+        !isKnown(feed) && !(isAppending && (feed.isPassing || feed.endMs >= slice.timeMs)),
+    )
     .map(([source]) => source);
 }
 

@@ -1,16 +1,28 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { type FeedState, SlicePhase } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import {
   isTimelineSettled,
   nextSliceMs,
+  type SlicePhase as Phase,
   type TimelineState,
   unknownFeeds,
   waitedFor,
 } from "@qmtl/core/queues";
 import { storedFeedOf } from "./stored-feeds.ts";
 
-/** Adds to the state of a feed what only the owner of its timeline knows. */
-export function describeFeed(state: FeedState, timeline: TimelineState): void {
+const phases: Readonly<Record<Phase, SlicePhase>> = {
+  append: SlicePhase.APPEND,
+  book: SlicePhase.BOOK,
+  open: SlicePhase.OPEN,
+  take: SlicePhase.TAKE,
+  ended: SlicePhase.ENDED,
+};
+
+/**
+ * Adds to the state of a feed what only the owner of its timeline knows; `phaseTimeMs`: since when the last slice is in
+ * its phase, epoch milliseconds.
+ */
+export function describeFeed(state: FeedState, timeline: TimelineState, phaseTimeMs: number): void {
   const { source } = state;
   const { runners, slice, feeds } = timeline;
   const feed = feeds.get(source);
@@ -30,12 +42,23 @@ export function describeFeed(state: FeedState, timeline: TimelineState): void {
   state.waitsForSessionIds = waitedFor(timeline).sort();
   const nextMs = nextSliceMs(timeline) ?? Number.POSITIVE_INFINITY;
   if (Number.isFinite(nextMs)) state.nextSliceTime = timestampFromMs(Math.trunc(nextMs));
-  if (Number.isFinite(slice.timeMs)) state.sliceTime = timestampFromMs(Math.trunc(slice.timeMs));
+  state.slicePhase = phases[slice.phase];
+  if (!Number.isFinite(slice.timeMs)) return;
+  state.sliceTime = timestampFromMs(Math.trunc(slice.timeMs));
+  state.slicePhaseTime = timestampFromMs(Math.trunc(phaseTimeMs));
 }
 
 /** Feeds for whose next row a timeline waits, and for nothing else: a runner that has yet to end a slice may bring it. */
 export function feedsWaitedFor(timeline: TimelineState): readonly string[] {
   return waitedFor(timeline).length > 0 ? [] : unknownFeeds(timeline);
+}
+
+/** What is done with the last slice by the platform itself, for people; undefined where it waits for somebody else. */
+export function workOnSlice(timeline: TimelineState): string | undefined {
+  const { phase } = timeline.slice;
+  if (phase === "append" && unknownFeeds(timeline).length === 0) return "its rows are being stored";
+  if (phase === "book") return "its bars are being booked";
+  return phase === "take" ? "its targets are being taken" : undefined;
 }
 
 /** Time up to which buckets have closed in a timeline, milliseconds; −∞ without one. */

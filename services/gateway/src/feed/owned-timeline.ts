@@ -9,7 +9,9 @@ const lookMsMax = 1_000;
 
 /** A timeline of this gateway, with what its state does not hold: what its rows bring, and who waits until that is booked. */
 export class OwnedTimeline {
-  state: TimelineState;
+  #state: TimelineState;
+  /** Since when the slice is in its phase, epoch milliseconds. */
+  phaseTimeMs: number;
   /** What the rows of the slice that is being appended bring, not booked yet. */
   readonly values: SourceValue[];
   readonly #waiting = new Set<(isBooked: boolean) => void>();
@@ -19,9 +21,20 @@ export class OwnedTimeline {
   /** For how long this process stood still since the last tick, milliseconds. */
   #pausedMs = 0;
 
-  constructor(state: TimelineState, values: readonly SourceValue[]) {
-    this.state = state;
+  constructor(state: TimelineState, values: readonly SourceValue[], nowMs: number) {
+    this.#state = state;
+    this.phaseTimeMs = nowMs;
     this.values = [...values];
+  }
+
+  get state(): TimelineState {
+    return this.#state;
+  }
+
+  become(state: TimelineState, nowMs: number): void {
+    const { phase, timeMs } = this.#state.slice;
+    if (state.slice.phase !== phase || state.slice.timeMs !== timeMs) this.phaseTimeMs = nowMs;
+    this.#state = state;
   }
 
   hasAny(sources: ReadonlySet<string>): boolean {

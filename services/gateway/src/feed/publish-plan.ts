@@ -66,13 +66,13 @@ function waitOf({ source }: SourceKey, queued: QueueRecord): PartWait | undefine
   return { source, record: `${computeKey}/${body.case}/${row.row}`, row };
 }
 
-/** The row of a single record, or the rows of an EMPTY one; undefined for other records. */
+/** The rows of a record, as one; undefined for a record without any. */
 export function rowOfRecord({ body }: QueueRecord): OfferedRow | undefined {
   if (body.case !== "rows" && body.case !== "empty") return undefined;
   const row = Number(body.value.row);
   if (body.case === "rows") {
-    const timeMs = reader(body.value.bucketEndMs)(0);
-    return { row, toRow: row, timeMs };
+    const { count, bucketEndMs } = body.value;
+    return { row, toRow: row + count - 1, timeMs: reader(bucketEndMs)(count - 1) };
   }
   // Empty rows have no bucket of their own: their time is when they were written.
   const { toRow, knownAtMs: timeMs = Number.NEGATIVE_INFINITY } = body.value;

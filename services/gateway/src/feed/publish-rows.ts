@@ -22,7 +22,10 @@ import type { SourceKeys } from "./source-keys.ts";
 export interface PublishPorts {
   readonly dag: Pick<Peer, "unary" | "stream">;
   readonly keys: Pick<SourceKeys, "learn" | "replayKey" | "valuesOf">;
-  readonly feeds: Pick<ReplayFeeds, "offer" | "effective" | "feedEnded" | "refresh" | "showAgain">;
+  readonly feeds: Pick<
+    ReplayFeeds,
+    "offer" | "effective" | "feedEnded" | "refresh" | "showAgain" | "lookAgain"
+  >;
   readonly live: Pick<RecordHub, "appended" | "hold" | "unsure">;
 }
 
@@ -80,9 +83,12 @@ export async function publishRows(
   return { results };
 }
 
-/** A record that may be in the log is followed to its end, whether or not its sender still waits for the answer. */
+/**
+ * A record that may be in the log is followed to its end, whether or not its sender still waits for the answer, and
+ * whether or not the log answers: without an answer it is looked for there.
+ */
 async function append(
-  { dag, live }: PublishPorts,
+  { dag, live, keys, feeds }: PublishPorts,
   { ticket, records }: TicketedBatch,
   context: CallContext,
 ): Promise<{ results: PublishResult[] }> {
@@ -95,6 +101,10 @@ async function append(
     );
   } catch (failure) {
     live.unsure(records.map(({ computeKey }) => computeKey));
+    for (const { computeKey } of records) {
+      const source = keys.replayKey(computeKey)?.source;
+      if (source !== undefined) feeds.lookAgain(source);
+    }
     throw failure;
   }
 }

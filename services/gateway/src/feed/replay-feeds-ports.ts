@@ -29,6 +29,8 @@ export interface ReplayFeedsPorts {
     | "take"
     | "mustBook"
     | "missed"
+    | "logged"
+    | "queuesOf"
     | "isBooked"
     | "isReported"
     | "whyUnbooked"
@@ -38,7 +40,7 @@ export interface ReplayFeedsPorts {
   readonly gates: Pick<GateView, "onHeard" | "state">;
   /** See `ComputeOnlyWorlds`. */
   readonly stagesOf: (worldId: string) => Promise<readonly EffectiveMode[]>;
-  readonly live: Pick<RecordHub, "show" | "showAgain">;
+  readonly live: Pick<RecordHub, "show" | "showAgain" | "unsure">;
   readonly runners: RunnerListener;
   readonly dropped: Pick<DroppedRunners, "load" | "add" | "remove" | "close">;
   /** Sources of the configuration: true for those that are replayed. */

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { FeedStateSchema, SlicePhase } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { Gate, GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { forgetMs } from "@qmtl/core/queues";
@@ -29,14 +29,16 @@ const sessionDeadMs = 4_000;
 async function openRig(logger: Logger = silentLogger, dropped = new Map<string, DroppedRunner>()) {
   await using opened = new AsyncDisposableStack();
   const runners = new Set<string>();
+  const log = { row: 5 };
+  const unsure: string[] = [];
   const services = [
     serve(QueueService, {
       listFeeds: async () => ({
         feeds: [
           {
             source: "day",
-            passedRow: 5n,
-            passedBucketEndTime: { seconds: 500n },
+            passedRow: BigInt(log.row),
+            passedBucketEndTime: { seconds: BigInt(log.row * 100) },
             runners: [...runners].map((sessionId) => ({ sessionId, worldId: "w", fromRow: 0n })),
           },
         ],
@@ -68,6 +70,8 @@ async function openRig(logger: Logger = silentLogger, dropped = new Map<string, 
       take: async (calls) => void taken.push(...calls),
       mustBook: () => false,
       missed: async () => [],
+      logged: async () => ({ last: undefined, values: [] }),
+      queuesOf: () => ["blake3:day"],
       isBooked: () => true,
       isReported: () => returns.areReported,
       whyUnbooked: () => undefined,
@@ -82,7 +86,7 @@ async function openRig(logger: Logger = silentLogger, dropped = new Map<string, 
       state: () => create(GateStateSchema, { fence: 2n }),
     },
     stagesOf: async () => [],
-    live: { show: () => {}, showAgain: () => {} },
+    live: { show: () => {}, showAgain: () => {}, unsure: (keys) => void unsure.push(...keys) },
     runners: { dropped: () => {}, takenBack: () => {}, restate: () => {} },
     dropped: {
       load: async () => [...dropped.values()],
@@ -101,7 +105,7 @@ async function openRig(logger: Logger = silentLogger, dropped = new Map<string, 
   const openGate = () => applied("w", create(GateStateSchema, { gate: Gate.OPEN }), "snapshot");
   const all = opened.move();
   return {
-    ...{ feeds, dag, runners, clock, taken, returns, openGate },
+    ...{ feeds, dag, runners, clock, taken, returns, openGate, log, unsure },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
@@ -369,4 +373,67 @@ test("a gateway that starts again neither waits for a runner that it had dropped
     ...{ droppedSessionIds: [], runners: [{ sessionId: "dead", endedRow: 5n }] },
   });
   expect([...stored.keys()]).toEqual([]);
+});
+
+const rowAt = (row: number) => ({ row, toRow: row, timeMs: row * 100_000 });
+const offerAs = (sessionId: string) => ({ sessionId, signal: new AbortController().signal });
+
+test("a replay goes on although the answer to a row that was stored is lost", async () => {
+  await using rig = await openRig();
+  const { feeds, runners, clock, log, unsure, taken } = rig;
+  runners.add("runner");
+  await feeds.ready();
+  await feeds.end(lastEnd("runner", false), 10_000);
+  const held = await feeds.offer("day", "r6", [rowAt(6)], offerAs("runner"));
+  expect(await held.passed()).toBe(6);
+
+  // The append fails; the row comes into the log later, and its holder goes on from there.
+  feeds.lookAgain("day");
+  clock.advance(1_000);
+  await feeds.refresh();
+  const standing = stateOf(feeds);
+  expect(standing).toMatchObject({ waitsForSources: [], slicePhase: SlicePhase.APPEND });
+  expect(standing.sliceTime).toMatchObject({ seconds: 600n });
+  clock.advance(9_000);
+  expect(feeds.standsAt("w")).toMatch(
+    /^slice 1970-01-01T00:10:00.000Z stands since .*: its rows are being stored$/,
+  );
+  const next = await feeds.offer("day", "r7", [rowAt(7)], offerAs("runner"));
+  const early = feeds.end(
+    { ...lastEnd("runner", false), ends: [{ source: "day", row: 6 }] },
+    10_000,
+  );
+  log.row = 6;
+  await waitUntil(() => {
+    clock.advance(1_000);
+    feeds.heard("runner");
+    return taken.length === 2;
+  });
+  await early;
+
+  expect(taken.at(-1)).toMatchObject({ ends: [{ source: "day", row: 6 }] });
+  expect(unsure).toEqual(["blake3:day"]);
+  expect(await next.passed()).toBe(7);
+});
+
+test("a row that its holder saw in the log first is looked for there by its timeline", async () => {
+  await using rig = await openRig();
+  const { feeds, runners, clock, log, taken } = rig;
+  runners.add("runner");
+  await feeds.ready();
+  await feeds.end(lastEnd("runner", false), 10_000);
+  const lost = await feeds.offer("day", "r6", [rowAt(6)], offerAs("gone"));
+  await lost.passed();
+  log.row = 6;
+
+  const next = await feeds.offer("day", "r7", [rowAt(7)], offerAs("runner"));
+  const end = feeds.end({ ...lastEnd("runner", false), ends: [{ source: "day", row: 6 }] }, 10_000);
+  await waitUntil(() => {
+    clock.advance(1_000);
+    feeds.heard("runner");
+    return taken.length === 2;
+  });
+  await end;
+
+  expect(await next.passed()).toBe(7);
 });

@@ -9,12 +9,12 @@ import {
   takeTimeline,
 } from "@qmtl/core/queues";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import type { CounterMetric, LogFields } from "@qmtl/service-kit";
+import { type CounterMetric, type LogFields, sleep } from "@qmtl/service-kit";
 import type { BarrierEnds, SliceCall, SourceValue, WorldUses } from "../ports.ts";
 import type { DroppedRunner } from "../store/dropped-runner-store.ts";
 import { BehindTargets } from "./behind-targets.ts";
 import { ComputeOnlyWorlds } from "./compute-only.ts";
-import { closedMsOf, describeFeed, feedsWaitedFor } from "./describe-feed.ts";
+import { closedMsOf, describeFeed, feedsWaitedFor, workOnSlice } from "./describe-feed.ts";
 import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import type { ReplayFeedsPorts } from "./replay-feeds-ports.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
@@ -33,6 +33,10 @@ import { type WatermarkReader, WatermarkRegistry } from "./watermark-registry.ts
 const leasedMax = 10_000;
 /** Longest time that a runner's call is under way, milliseconds. */
 const callMsMax = 10_000;
+/** Pause before the log is asked again for rows of which it is not known whether it has them, milliseconds. */
+const lookAgainMs = 1_000;
+/** A slice stands still when the platform has been at one thing with it for so long, milliseconds. */
+const standsMsMin = 10_000;
 
 /**
  * The replay feeds and their timelines. This gateway is their owner; they are set up from what the DAG Manager stores
@@ -58,7 +62,9 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   readonly #leasedMs = new Map<string, number>();
   readonly #behind: BehindTargets;
   readonly #unfollow: () => void;
-  #isClosed = false;
+  readonly #closed = new AbortController();
+  /** Feeds that are looked for in the log. */
+  readonly #looking = new Set<string>();
 
   constructor(ports: ReplayFeedsPorts) {
     this.#ports = ports;
@@ -98,7 +104,37 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     options: WaitOptions,
   ): Promise<HeldRows> {
     await this.#timeline(source);
+    // Its holder has seen the row before it in the log.
+    if ((rows[0]?.row ?? -1) > this.#logRowOf(source) + 1) this.lookAgain(source);
     return this.#timelines.offer(source, record, rows, options);
+  }
+
+  /**
+   * Rows of a feed may be in the log, and nobody was told: its timeline would wait for them for ever. The log is asked
+   * until the feed has come further, by what it says or by what its holder sends again.
+   */
+  lookAgain(source: string): void {
+    if (this.#looking.has(source)) return;
+    this.#looking.add(source);
+    void this.#look(source).finally(() => this.#looking.delete(source));
+  }
+
+  async #look(source: string): Promise<void> {
+    const { clock } = this.#ports;
+    const { signal } = this.#closed;
+    const fromRow = this.#logRowOf(source);
+    for (;;) {
+      await sleep(clock, lookAgainMs, signal);
+      if (signal.aborted || this.#logRowOf(source) !== fromRow) return;
+      await this.refresh().catch((error: unknown) => {
+        this.#warn("the replay feeds could not be read again", { error });
+      });
+    }
+  }
+
+  /** Last row of a feed in the log, as far as its timeline knows; +∞ while that is not set up. */
+  #logRowOf(source: string): number {
+    return this.#timelines.stateOf(source)?.feeds.get(source)?.logRow ?? Number.POSITIVE_INFINITY;
   }
 
   /** A row is in the log; see `Timelines.effective`. */
@@ -166,6 +202,20 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     return [...states].flatMap((state) => feedsWaitedFor(state)).sort();
   }
 
+  /** See `WaitingFeeds`. */
+  standsAt(worldId: string): string | undefined {
+    const nowMs = this.#ports.clock.nowMs();
+    for (const { source, worldIds } of this.#stored.values()) {
+      const state = worldIds.includes(worldId) ? this.#timelines.stateOf(source) : undefined;
+      const sinceMs = this.#timelines.phaseTimeMs(source) ?? nowMs;
+      const work = state && workOnSlice(state);
+      if (state === undefined || work === undefined || nowMs - sinceMs < standsMsMin) continue;
+      const slice = new Date(state.slice.timeMs).toISOString();
+      return `slice ${slice} stands since ${new Date(sinceMs).toISOString()}: ${work}`;
+    }
+    return undefined;
+  }
+
   /** Feeds that gave up the place of a session, until it registers again. */
   unregistered(sessionId: string): string[] {
     return this.#places.lostBy(sessionId);
@@ -177,7 +227,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     state.droppedSessionIds = this.#places.droppedBy(source);
     const timeline = this.#timelines.stateOf(source);
     if (timeline === undefined) return;
-    describeFeed(state, timeline);
+    describeFeed(state, timeline, this.#timelines.phaseTimeMs(source) ?? 0);
     const { booker } = this.#ports;
     state.settled &&= [...timeline.feeds.keys()].every((each) => booker.isReported(each));
   }
@@ -292,7 +342,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   }
 
   close(): void {
-    this.#isClosed = true;
+    this.#closed.abort();
     this.#unfollow();
     this.#behind.close();
     this.#ports.dropped.close();
@@ -336,7 +386,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   /** Logs a failure, except while the gateway stops, when calls fail for that reason. */
   #warn(message: string, fields: LogFields): void {
-    if (!this.#isClosed) this.#ports.logger.warn(message, fields);
+    if (!this.#closed.signal.aborted) this.#ports.logger.warn(message, fields);
   }
 
   /** @throws {QmtlError} SOURCE_NOT_FOUND, PEER_UNAVAILABLE. */
@@ -430,9 +480,24 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
         this.#timelines.takeOf(source, { kind: "begun", source, logRow: feed.passedRow });
       this.#syncRunners(feed, state);
       this.#timelines.takeOf(source, { kind: "advance", source, untilMs });
+      await this.#takeLogged(feed);
     }
     this.#places.registered(feeds);
     this.#timelines.arrange(await this.#groups(feeds));
+  }
+
+  /** Takes over rows that are in the log, and of which the timeline was not told. */
+  async #takeLogged({ source, passedRow, passedMs }: StoredFeed): Promise<void> {
+    const { booker, live } = this.#ports;
+    const logRow = this.#logRowOf(source);
+    if (logRow < 0 || passedRow <= logRow) return;
+    const { last, values } = booker.mustBook(source)
+      ? await booker.logged(source, logRow)
+      : { last: { row: logRow + 1, toRow: passedRow, timeMs: passedMs }, values: [] };
+    if (last === undefined || last.toRow <= this.#logRowOf(source)) return;
+    this.#timelines.found(source, last, values);
+    // Nobody passes them on.
+    live.unsure(booker.queuesOf(source));
   }
 
   #syncRunners({ source, runners }: StoredFeed, state: TimelineState): void {

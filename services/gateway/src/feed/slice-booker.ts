@@ -1,4 +1,6 @@
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import type { OfferedRow } from "@qmtl/core/queues";
 import type { CallPrincipal } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
 import type {
@@ -9,7 +11,16 @@ import type {
   SourceValue,
   WorldUses,
 } from "../ports.ts";
+import type { SourceKey } from "../store/source-key-store.ts";
+import { rowOfRecord } from "./publish-plan.ts";
 import type { SourceKeys } from "./source-keys.ts";
+
+/** Rows of a feed that are in the log, and what they bring. */
+export interface LoggedRows {
+  /** The last of them; undefined for none. */
+  readonly last: OfferedRow | undefined;
+  readonly values: readonly SourceValue[];
+}
 
 interface SliceBookerPorts {
   readonly dag: Peer;
@@ -61,26 +72,55 @@ export class SliceBooker {
 
   /** What the rows of a feed bring that are in the log, and that an earlier process did not book. */
   async missed(source: string): Promise<SourceValue[]> {
-    const { dag, gateway, keys, orders } = this.#ports;
-    const own = keys.booked(source);
-    if (own.length === 0) return [];
-    const fromRow = BigInt(orders().bookedRow(source) + 1);
+    const missed: SourceValue[] = [];
+    await this.#read(source, this.#ports.orders().bookedRow(source) + 1, (_, values) => {
+      missed.push(...values);
+    });
+    return missed;
+  }
+
+  /** The rows after one in the queues that a feed is booked from. */
+  async logged(source: string, afterRow: number): Promise<LoggedRows> {
+    const found: SourceValue[] = [];
+    let last: OfferedRow | undefined;
+    await this.#read(source, afterRow + 1, (record, values) => {
+      const rows = rowOfRecord(record);
+      if (rows !== undefined && rows.toRow > (last?.toRow ?? afterRow)) last = rows;
+      found.push(...values);
+    });
+    return { last, values: found.filter(({ row }) => row > afterRow) };
+  }
+
+  /** Queues of a feed. */
+  queuesOf(source: string): string[] {
+    return this.#ports.keys.ofSource(source).map(({ computeKey }) => computeKey);
+  }
+
+  /** Reads the queues that a feed is booked from, as far as they go now. */
+  async #read(
+    source: string,
+    fromRow: number,
+    take: (record: QueueRecord, values: readonly SourceValue[]) => void,
+  ): Promise<void> {
+    const { dag, gateway, keys } = this.#ports;
+    const own = new Map(
+      keys.booked(source).map((key): [string, SourceKey] => [key.computeKey, key]),
+    );
+    if (own.size === 0) return;
     const request = {
-      keys: own.map(({ computeKey }) => ({
+      keys: [...own.keys()].map((computeKey) => ({
         computeKey,
-        position: { case: "fromRow" as const, value: fromRow },
+        position: { case: "fromRow" as const, value: BigInt(fromRow) },
       })),
       historyOnly: true,
     };
-    const missed: SourceValue[] = [];
     const call = { principal: gateway, timeoutMs: 60_000 };
     for await (const { records } of dag.stream(QueueDataService.method.consume, request, call)) {
       for (const record of records) {
-        const key = own.find(({ computeKey }) => computeKey === record.computeKey);
-        if (key !== undefined) missed.push(...keys.valuesOf(key, record));
+        const key = own.get(record.computeKey);
+        if (key !== undefined) take(record, keys.valuesOf(key, record));
       }
     }
-    return missed;
   }
 
   /** Whether a row is booked. */

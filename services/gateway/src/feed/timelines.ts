@@ -83,13 +83,18 @@ export class Timelines implements OfferListener {
     return this.#of.get(source)?.state;
   }
 
+  /** Since when the last slice of a feed's timeline is in its phase, epoch milliseconds; undefined as for `stateOf`. */
+  phaseTimeMs(source: string): number | undefined {
+    return this.#of.get(source)?.phaseTimeMs;
+  }
+
   states(): TimelineState[] {
     return [...this.#all].map(({ state }) => state);
   }
 
   /** Takes a timeline over, with what the rows of its last slice bring, if it is not booked. */
   open(state: TimelineState, values: readonly SourceValue[]): void {
-    this.#own(new OwnedTimeline(state, values));
+    this.#own(this.#owned(state, values));
   }
 
   /** Divides the feeds into these timelines, each as soon as nothing is under way in those that have its feeds now. */
@@ -157,6 +162,18 @@ export class Timelines implements OfferListener {
     } else if (row.toRow < feed.logRow) return;
     if (!(await owned.untilBooked(this.#ports.clock, waitMs)))
       throw rowHeld(this.whyHeld(source, row));
+  }
+
+  /**
+   * Rows are in the log, as one up to `row.toRow`, although nobody was told that they were appended; `values`: what they
+   * bring.
+   */
+  found(source: string, row: OfferedRow, values: readonly SourceValue[]): void {
+    const owned = this.#of.get(source);
+    const logRow = owned?.state.feeds.get(source)?.logRow;
+    if (owned === undefined || logRow === undefined || row.toRow <= logRow) return;
+    owned.values.push(...values.filter((value) => value.row > logRow));
+    this.#take(owned, { kind: "effective", source, row });
   }
 
   /** A runner's call; see `BarrierEnds.end`. `isArmed`: its sender has a lease under the gate as it is. */
@@ -245,6 +262,9 @@ export class Timelines implements OfferListener {
   #isOver({ sessionId, ends }: SliceCall): boolean {
     const state = this.stateOf(ends[0]?.source ?? "");
     if (state?.slice.phase !== "append") return false;
+    // Of rows that are in the log already, and were found there first, the slice is yet to be booked.
+    const logRowOf = (source: string) => state.feeds.get(source)?.logRow ?? Number.NaN;
+    if (ends.some(({ source, row }) => row > logRowOf(source))) return false;
     for (const source of state.runners.get(sessionId)?.feeds.keys() ?? []) {
       const feed = state.feeds.get(source);
       if (feed?.isPassing === true || feed?.endMs === state.slice.timeMs) return true;
@@ -276,6 +296,10 @@ export class Timelines implements OfferListener {
     this.#earlyEnds.set(call.sessionId, call);
   }
 
+  #owned(state: TimelineState, values: readonly SourceValue[]): OwnedTimeline {
+    return new OwnedTimeline(state, values, this.#ports.clock.nowMs());
+  }
+
   #own(owned: OwnedTimeline): void {
     this.#all.add(owned);
     for (const source of owned.state.feeds.keys()) this.#of.set(source, owned);
@@ -305,16 +329,15 @@ export class Timelines implements OfferListener {
         this.#all.delete(part);
       }
       // Feeds that leave belong to other groups, which are joined next.
-      if (rest.size > 0)
-        this.#own(new OwnedTimeline(joinTimelines(states, rest, sessionDeadMs), []));
-      this.#own(new OwnedTimeline(joinTimelines(states, group, sessionDeadMs), []));
+      if (rest.size > 0) this.#own(this.#owned(joinTimelines(states, rest, sessionDeadMs), []));
+      this.#own(this.#owned(joinTimelines(states, group, sessionDeadMs), []));
     }
   }
 
   #take(owned: OwnedTimeline, input: TimelineInput): void {
     if (this.#closed.signal.aborted || !this.#all.has(owned)) return;
     const { state, effects } = timelineStep(owned.state, input);
-    owned.state = state;
+    owned.become(state, this.#ports.clock.nowMs());
     for (const effect of effects) this.#do(owned, effect);
     if (input.kind === "effective") this.offersChanged(input.source);
     if (this.#wanted.length > 0 && isQuiet(owned.state)) this.#join();

@@ -52,6 +52,7 @@ function openRig() {
       feedEnded: async () => {},
       refresh: async () => {},
       showAgain: () => {},
+      lookAgain: () => {},
     },
     live: { appended: () => {}, hold: () => {}, unsure: () => {} },
   };

@@ -17,6 +17,9 @@ const followedMax = 100_000;
 /** First and longest pause before the log is read again after an outage, milliseconds. */
 const againMs = 100;
 const againMsMax = 2_000;
+/** Records of which nobody knows whether they were stored are looked for at this interval, and for this long, milliseconds. */
+const unsureMs = 2_000;
+const unsureMsMax = 30_000;
 
 interface FollowedPorts {
   readonly dag: Pick<Peer, "stream">;
@@ -49,6 +52,9 @@ export class QueueFollower {
   readonly #context: CallContext;
   readonly #queues = new Map<string, SentState>();
   #isRunning = false;
+  /** Until when queues are looked at again, monotonic milliseconds. */
+  readonly #unsureUntilMs = new Map<string, number>();
+  #isLooking = false;
 
   constructor(ports: FollowedPorts, context: CallContext) {
     this.#ports = ports;
@@ -106,6 +112,29 @@ export class QueueFollower {
       if (queue !== undefined) queue.mustRead = true;
     }
     this.#read();
+  }
+
+  /** The same, and again for 30 s: what was on its way to the log may come to it that much later. */
+  keepLooking(computeKeys: readonly string[]): void {
+    const untilMs = this.#ports.clock.monotonicMs() + unsureMsMax;
+    for (const key of computeKeys) if (this.#queues.has(key)) this.#unsureUntilMs.set(key, untilMs);
+    this.lookAgain(computeKeys);
+    if (this.#isLooking || this.#unsureUntilMs.size === 0) return;
+    this.#isLooking = true;
+    void this.#look();
+  }
+
+  async #look(): Promise<void> {
+    const { clock, signal } = this.#ports;
+    while (this.#unsureUntilMs.size > 0) {
+      await sleep(clock, unsureMs, signal);
+      if (signal.aborted) break;
+      this.lookAgain([...this.#unsureUntilMs.keys()]);
+      const nowMs = clock.monotonicMs();
+      for (const [key, untilMs] of this.#unsureUntilMs)
+        if (untilMs <= nowMs) this.#unsureUntilMs.delete(key);
+    }
+    this.#isLooking = false;
   }
 
   #read(): void {

@@ -32,6 +32,7 @@ function openRig({ setTargets }: { readonly setTargets?: () => Promise<object> }
         feedEnded: async () => {},
         refresh: async () => {},
         showAgain: () => {},
+        lookAgain: () => {},
       },
       live: { appended: () => {}, hold: () => {}, unsure: () => {} },
     },

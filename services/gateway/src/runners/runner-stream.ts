@@ -178,7 +178,11 @@ export class RunnerStream implements LiveReader {
   }
 
   lookAgain(computeKeys: readonly string[]): void {
-    this.#followed.lookAgain(computeKeys);
+    const { keys } = this.#ports.publish;
+    // Rows of a replay feed are found by its timeline, which passes them on once they are booked.
+    const isReplayed = (key: string): boolean => keys.replayKey(key) !== undefined;
+    this.#followed.lookAgain(computeKeys.filter(isReplayed));
+    this.#followed.keepLooking(computeKeys.filter((key) => !isReplayed(key)));
   }
 
   /** The session was dropped from its timeline: what it offered must not pass while it is silent. */

@@ -38,6 +38,8 @@ export interface ExplainPorts {
 interface WaitingFeeds {
   /** Feeds for whose next row, which nobody has offered, the feeds of a world wait; in the order of their names. */
   waitsOf(worldId: string): readonly string[];
+  /** Which slice of the feeds of a world stands still by itself, since when and at what; undefined for none. */
+  standsAt(worldId: string): string | undefined;
 }
 
 const GATE_NAMES: Readonly<Record<number, string>> = {
@@ -89,7 +91,7 @@ export async function explainStrategy(
     ...orders.fields,
     waitsForSources: [...waits],
     summary: summaryOf(mode, strategy, {
-      ...{ gate: gate.gate, orders, waits, orphans },
+      ...{ gate: gate.gate, orders, waits, orphans, stands: ports.feeds.standsAt(worldId) },
       failed: failedRule(rules),
     }),
   });
@@ -171,6 +173,7 @@ function summaryOf(
     failed: string | undefined;
     waits: readonly string[];
     orphans: readonly string[];
+    stands: string | undefined;
   },
 ): string {
   const { orders, failed, waits } = about;
@@ -189,6 +192,7 @@ function summaryOf(
     overdueText(orders.overdue),
     ...orders.signalGaps.map(gapText),
     waitsText(waits),
+    about.stands === undefined ? "" : `Of the feeds of its world ${about.stands}.`,
   ];
   return sentences.filter(Boolean).join(" ");
 }

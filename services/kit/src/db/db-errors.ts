@@ -70,7 +70,8 @@ export class DbUnavailable extends DbError {
 
 /**
  * The connection was lost while COMMIT, or a statement outside a transaction, was under way: it may
- * or may not have been stored. Read before doing it again.
+ * or may not have been stored. Read before doing it again: whatever becomes of it has happened before
+ * the next call of the `Db` is carried out.
  */
 export class UnknownOutcome extends DbError {
   constructor(message: string, cause?: unknown) {

@@ -1,7 +1,9 @@
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describePostgres, type TestPostgres } from "../testing/describe-servers.ts";
 import { dbContract } from "./db.contract.ts";
 import type { Db } from "./db.ts";
+import { LostBackends } from "./lost-backends.ts";
 import { openPostgres } from "./postgres-db.ts";
 
 describePostgres("Db", (server) => {
@@ -86,6 +88,43 @@ function onlyServer(server: () => TestPostgres): void {
     await expect(lost).rejects.toMatchObject({ reason: "UNKNOWN_OUTCOME" });
   });
 
+  it("reads nothing while a statement whose answer was lost may still be stored", async () => {
+    const dsn = await server().createDatabase();
+    await using wire = await openWire(dsn);
+    const lostBackends = new LostBackends();
+    await using cut = await openPostgres({ dsn: wire.dsn, schema: "s", lostBackends });
+    await using other = await openPostgres({ dsn, schema: "s", lostBackends });
+    await cut.script("create table public.t (id int primary key)");
+    const writes = [
+      "with late as materialized (select pg_sleep(2)) insert into public.t select 1 from late",
+      "with late as materialized (select pg_sleep(2)) insert into public.t select 2 from late",
+    ].map((sql) => cut.query(sql));
+    const lost = Promise.allSettled(writes);
+    await until(async () => (await asleep(other)) === 2);
+    wire.cut();
+    const unknown = { status: "rejected", reason: { reason: "UNKNOWN_OUTCOME" } };
+    expect(await lost).toMatchObject([unknown, unknown]);
+
+    const read = await Promise.all([cut, other].map((db) => db.query("select id from public.t")));
+    expect(await asleep(other)).toBe(0);
+    await other.query("select pg_sleep(2.5)");
+
+    expect([...read, await cut.query("select id from public.t")]).toEqual([[], [], []]);
+  });
+
+  it("ends no other backend than the one whose answer was lost", async () => {
+    const dsn = await server().createDatabase();
+    await using own = await openPostgres({ dsn, schema: "s" });
+    const [before] = await own.query<{ pid: number }>(ownPid);
+    const lostBackends = new LostBackends();
+    // Its pid is used again, by a backend that began later.
+    lostBackends.add({ pid: before!.pid, began: "2020-01-01 00:00:00+00" });
+    await using next = await openPostgres({ dsn, schema: "s", lostBackends });
+
+    expect(await next.query("select 1 as v")).toEqual([{ v: 1 }]);
+    expect(await own.query(ownPid)).toEqual([before]);
+  });
+
   it("reports a serialization failure and a deadlock as one to be run again", async () => {
     await db.query("insert into s.t values (10, 0), (11, 0)");
     const first: (() => void)[] = [];
@@ -121,4 +160,46 @@ function onlyServer(server: () => TestPostgres): void {
     const nobody = openPostgres({ dsn: "postgres://x@127.0.0.1:1/x", schema: "s" });
     await expect(nobody).rejects.toMatchObject({ reason: "DB_UNAVAILABLE" });
   });
+}
+
+/** A wire to the server of a dsn that can be cut: the client sees its connections end, the server does not at once. */
+async function openWire(dsn: string) {
+  const { hostname, port } = new URL(dsn);
+  const sockets = new Set<Socket>();
+  const wire: Server = createServer((client) => {
+    const toServer = connect(Number(port), hostname);
+    sockets.add(client);
+    for (const socket of [client, toServer]) socket.on("error", () => {});
+    client.pipe(toServer, { end: false });
+    toServer.pipe(client);
+  });
+  await new Promise<void>((resolve) => wire.listen(0, "127.0.0.1", resolve));
+  const address = wire.address();
+  const own = new URL(dsn);
+  own.hostname = "127.0.0.1";
+  own.port = String(typeof address === "object" ? address?.port : "");
+  const cut = (): void => {
+    for (const socket of sockets) socket.destroy();
+    sockets.clear();
+  };
+  return {
+    dsn: own.href,
+    cut,
+    [Symbol.asyncDispose]: async () => {
+      cut();
+      await new Promise((resolve) => wire.close(resolve));
+    },
+  };
+}
+
+/** Number of statements of other connections that sleep. */
+async function asleep(db: Db): Promise<number> {
+  const rows = await db.query(
+    "select pid from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'",
+  );
+  return rows.length;
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
 }

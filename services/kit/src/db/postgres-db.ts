@@ -3,6 +3,7 @@ import { type Clock, systemClock } from "../clock.ts";
 import type { DependencyMonitor } from "../dependency-monitor.ts";
 import { type Db, quotedSchema, type SqlParam, type TransactionOptions, type Tx } from "./db.ts";
 import { type DbError, DbUnavailable, dbErrorFromServer, UnknownOutcome } from "./db-errors.ts";
+import { type Backend, backendOf, LostBackends } from "./lost-backends.ts";
 import { NestingGuard } from "./nesting-guard.ts";
 import { PendingCalls } from "./pending-calls.ts";
 import { runTransaction, type TransactionConnection } from "./run-transaction.ts";
@@ -26,6 +27,8 @@ export interface PostgresOptions {
   connectMsMax?: number;
   /** Informed, as calls end, whether the server answers. @default none */
   monitor?: DependencyMonitor;
+  /** Of the database, where several schemas of it are opened. @default those of this schema alone */
+  lostBackends?: LostBackends;
   /** @default the machine's clock */
   clock?: Clock;
 }
@@ -99,6 +102,7 @@ class PostgresDb implements Db {
   readonly #options: Compiled;
   readonly #guard = new NestingGuard();
   readonly #calls: PendingCalls;
+  readonly #backends = new WeakMap<PoolClient, Backend>();
   #closed: Promise<void> | undefined;
 
   constructor(pool: Pool, schema: string, options: Compiled) {
@@ -151,7 +155,7 @@ class PostgresDb implements Db {
   }
 
   async #useConnection<T>(use: (connection: PostgresConnection) => Promise<T>): Promise<T> {
-    const { monitor, clock } = this.#options;
+    const { monitor, clock, lostBackends } = this.#options;
     const beganAtMs = monitor === undefined ? 0 : clock.monotonicMs();
     const client = await this.#pool.connect().catch((cause: unknown) => {
       const failure = new DbUnavailable("connecting to the database", cause);
@@ -165,15 +169,25 @@ class PostgresDb implements Db {
     };
     client.on("error", onLoss);
     try {
+      await this.#begin(client, connection);
       return await use(connection);
     } catch (failure) {
       if (connection.isBroken) monitor?.failed(failure, beganAtMs);
+      const backend = this.#backends.get(client);
+      if (failure instanceof UnknownOutcome && backend !== undefined) lostBackends.add(backend);
       throw failure;
     } finally {
       if (!connection.isBroken) monitor?.answered();
       client.off("error", onLoss);
       client.release(connection.isBroken);
     }
+  }
+
+  /** Nothing is carried out before what was lost is over. */
+  async #begin(client: PoolClient, connection: PostgresConnection): Promise<void> {
+    const { lostBackends } = this.#options;
+    if (!this.#backends.has(client)) this.#backends.set(client, await backendOf(connection));
+    if (!lostBackends.isEmpty) await lostBackends.end(connection);
   }
 }
 
@@ -187,6 +201,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Db> {
     transactionMsMax: options.transactionMsMax ?? 30_000,
     connectMsMax: options.connectMsMax ?? 5_000,
     clock: options.clock ?? systemClock,
+    lostBackends: options.lostBackends ?? new LostBackends(),
     ...(options.monitor === undefined ? {} : { monitor: options.monitor }),
   };
   const pool = new Pool({

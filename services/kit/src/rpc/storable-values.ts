@@ -53,12 +53,9 @@ function checkedFields(desc: DescMessage): readonly CheckedField[] {
 }
 
 function checkOf(field: DescField): ValueCheck | undefined {
-  switch (field.message?.typeName) {
-    case "google.protobuf.Timestamp":
-      return wrongTimestamp;
-    case "google.protobuf.Duration":
-      return wrongDuration;
-  }
+  const typeName = field.message?.typeName;
+  if (typeName === "google.protobuf.Timestamp") return wrongTimestamp;
+  if (typeName === "google.protobuf.Duration") return wrongDuration;
   switch (field.scalar) {
     case ScalarType.STRING:
       return wrongText;
@@ -68,7 +65,6 @@ function checkOf(field: DescField): ValueCheck | undefined {
     case ScalarType.FIXED64:
     case ScalarType.SFIXED64:
       return wrongWhole;
-    case undefined:
     default:
       return undefined;
   }

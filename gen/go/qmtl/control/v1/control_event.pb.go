@@ -118,6 +118,71 @@ func (Topic) EnumDescriptor() ([]byte, []int) {
 	return file_qmtl_control_v1_control_event_proto_rawDescGZIP(), []int{0}
 }
 
+// What is done with a slice of a timeline.
+type SlicePhase int32
+
+const (
+	// Not known: the timeline is not set up.
+	SlicePhase_SLICE_PHASE_UNSPECIFIED SlicePhase = 0
+	// Its rows are being appended to their queues, or are still to be offered: see `waits_for_sources`.
+	SlicePhase_SLICE_PHASE_APPEND SlicePhase = 1
+	// What its rows bring is being booked.
+	SlicePhase_SLICE_PHASE_BOOK SlicePhase = 2
+	// It waits until sessions have ended it: see `waits_for_session_ids`.
+	SlicePhase_SLICE_PHASE_OPEN SlicePhase = 3
+	// The targets that it ended with are being taken.
+	SlicePhase_SLICE_PHASE_TAKE SlicePhase = 4
+	// It has ended.
+	SlicePhase_SLICE_PHASE_ENDED SlicePhase = 5
+)
+
+// Enum value maps for SlicePhase.
+var (
+	SlicePhase_name = map[int32]string{
+		0: "SLICE_PHASE_UNSPECIFIED",
+		1: "SLICE_PHASE_APPEND",
+		2: "SLICE_PHASE_BOOK",
+		3: "SLICE_PHASE_OPEN",
+		4: "SLICE_PHASE_TAKE",
+		5: "SLICE_PHASE_ENDED",
+	}
+	SlicePhase_value = map[string]int32{
+		"SLICE_PHASE_UNSPECIFIED": 0,
+		"SLICE_PHASE_APPEND":      1,
+		"SLICE_PHASE_BOOK":        2,
+		"SLICE_PHASE_OPEN":        3,
+		"SLICE_PHASE_TAKE":        4,
+		"SLICE_PHASE_ENDED":       5,
+	}
+)
+
+func (x SlicePhase) Enum() *SlicePhase {
+	p := new(SlicePhase)
+	*p = x
+	return p
+}
+
+func (x SlicePhase) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SlicePhase) Descriptor() protoreflect.EnumDescriptor {
+	return file_qmtl_control_v1_control_event_proto_enumTypes[1].Descriptor()
+}
+
+func (SlicePhase) Type() protoreflect.EnumType {
+	return &file_qmtl_control_v1_control_event_proto_enumTypes[1]
+}
+
+func (x SlicePhase) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SlicePhase.Descriptor instead.
+func (SlicePhase) EnumDescriptor() ([]byte, []int) {
+	return file_qmtl_control_v1_control_event_proto_rawDescGZIP(), []int{1}
+}
+
 // The policy in force of a world.
 type PolicyState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -803,8 +868,12 @@ type FeedState struct {
 	WaitsForSources []string `protobuf:"bytes,14,rep,name=waits_for_sources,json=waitsForSources,proto3" json:"waits_for_sources,omitempty"`
 	// Sessions that have not ended the last slice.
 	WaitsForSessionIds []string `protobuf:"bytes,15,rep,name=waits_for_session_ids,json=waitsForSessionIds,proto3" json:"waits_for_session_ids,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// What is done with the last slice of the timeline.
+	SlicePhase SlicePhase `protobuf:"varint,16,opt,name=slice_phase,json=slicePhase,proto3,enum=qmtl.control.v1.SlicePhase" json:"slice_phase,omitempty"`
+	// Since when. Absent: no slice has begun since the gateway started.
+	SlicePhaseTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=slice_phase_time,json=slicePhaseTime,proto3" json:"slice_phase_time,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *FeedState) Reset() {
@@ -938,6 +1007,20 @@ func (x *FeedState) GetWaitsForSources() []string {
 func (x *FeedState) GetWaitsForSessionIds() []string {
 	if x != nil {
 		return x.WaitsForSessionIds
+	}
+	return nil
+}
+
+func (x *FeedState) GetSlicePhase() SlicePhase {
+	if x != nil {
+		return x.SlicePhase
+	}
+	return SlicePhase_SLICE_PHASE_UNSPECIFIED
+}
+
+func (x *FeedState) GetSlicePhaseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SlicePhaseTime
 	}
 	return nil
 }
@@ -1600,7 +1683,7 @@ const file_qmtl_control_v1_control_event_proto_rawDesc = "" +
 	"\bworld_id\x18\x02 \x01(\tR\aworldId\x12!\n" +
 	"\fstrategy_ids\x18\x03 \x03(\tR\vstrategyIds\x12\x19\n" +
 	"\bfrom_row\x18\x04 \x01(\x03R\afromRow\x12\x1b\n" +
-	"\tended_row\x18\x05 \x01(\x03R\bendedRow\"\xaf\x05\n" +
+	"\tended_row\x18\x05 \x01(\x03R\bendedRow\"\xb3\x06\n" +
 	"\tFeedState\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x129\n" +
 	"\n" +
@@ -1620,7 +1703,10 @@ const file_qmtl_control_v1_control_event_proto_rawDesc = "" +
 	"slice_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tsliceTime\x12B\n" +
 	"\x0fnext_slice_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\rnextSliceTime\x12*\n" +
 	"\x11waits_for_sources\x18\x0e \x03(\tR\x0fwaitsForSources\x121\n" +
-	"\x15waits_for_session_ids\x18\x0f \x03(\tR\x12waitsForSessionIds\"\x98\x01\n" +
+	"\x15waits_for_session_ids\x18\x0f \x03(\tR\x12waitsForSessionIds\x12<\n" +
+	"\vslice_phase\x18\x10 \x01(\x0e2\x1b.qmtl.control.v1.SlicePhaseR\n" +
+	"slicePhase\x12D\n" +
+	"\x10slice_phase_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\x0eslicePhaseTime\"\x98\x01\n" +
 	"\fProgressMark\x12J\n" +
 	"\trevisions\x18\x01 \x03(\v2,.qmtl.control.v1.ProgressMark.RevisionsEntryR\trevisions\x1a<\n" +
 	"\x0eRevisionsEntry\x12\x10\n" +
@@ -1680,7 +1766,15 @@ const file_qmtl_control_v1_control_event_proto_rawDesc = "" +
 	"\x11TOPIC_REBALANCING\x10\a\x12\x14\n" +
 	"\x10TOPIC_SUBMISSION\x10\b\x12\x0e\n" +
 	"\n" +
-	"TOPIC_FEED\x10\tBM\n" +
+	"TOPIC_FEED\x10\t*\x9a\x01\n" +
+	"\n" +
+	"SlicePhase\x12\x1b\n" +
+	"\x17SLICE_PHASE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12SLICE_PHASE_APPEND\x10\x01\x12\x14\n" +
+	"\x10SLICE_PHASE_BOOK\x10\x02\x12\x14\n" +
+	"\x10SLICE_PHASE_OPEN\x10\x03\x12\x14\n" +
+	"\x10SLICE_PHASE_TAKE\x10\x04\x12\x15\n" +
+	"\x11SLICE_PHASE_ENDED\x10\x05BM\n" +
 	"\x12io.qmtl.control.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/control/v1;controlv1b\x06proto3"
 
 var (
@@ -1695,81 +1789,84 @@ func file_qmtl_control_v1_control_event_proto_rawDescGZIP() []byte {
 	return file_qmtl_control_v1_control_event_proto_rawDescData
 }
 
-var file_qmtl_control_v1_control_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_qmtl_control_v1_control_event_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_qmtl_control_v1_control_event_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_qmtl_control_v1_control_event_proto_goTypes = []any{
 	(Topic)(0),                    // 0: qmtl.control.v1.Topic
-	(*PolicyState)(nil),           // 1: qmtl.control.v1.PolicyState
-	(*StrategyQueues)(nil),        // 2: qmtl.control.v1.StrategyQueues
-	(*QueuesState)(nil),           // 3: qmtl.control.v1.QueuesState
-	(*QueuesUpdated)(nil),         // 4: qmtl.control.v1.QueuesUpdated
-	(*TagMatches)(nil),            // 5: qmtl.control.v1.TagMatches
-	(*TagsState)(nil),             // 6: qmtl.control.v1.TagsState
-	(*OrdersState)(nil),           // 7: qmtl.control.v1.OrdersState
-	(*HaltsState)(nil),            // 8: qmtl.control.v1.HaltsState
-	(*RebalancingState)(nil),      // 9: qmtl.control.v1.RebalancingState
-	(*ReplayRunner)(nil),          // 10: qmtl.control.v1.ReplayRunner
-	(*FeedState)(nil),             // 11: qmtl.control.v1.FeedState
-	(*ProgressMark)(nil),          // 12: qmtl.control.v1.ProgressMark
-	(*Snapshot)(nil),              // 13: qmtl.control.v1.Snapshot
-	(*ControlEvent)(nil),          // 14: qmtl.control.v1.ControlEvent
-	nil,                           // 15: qmtl.control.v1.ProgressMark.RevisionsEntry
-	(*v1.QueueDescriptor)(nil),    // 16: qmtl.graph.v1.QueueDescriptor
-	(*ContextSwap)(nil),           // 17: qmtl.control.v1.ContextSwap
-	(*v1.TagQuery)(nil),           // 18: qmtl.graph.v1.TagQuery
-	(*v11.Order)(nil),             // 19: qmtl.order.v1.Order
-	(*v11.Halt)(nil),              // 20: qmtl.order.v1.Halt
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*GateState)(nil),             // 22: qmtl.control.v1.GateState
-	(*v1.Submission)(nil),         // 23: qmtl.graph.v1.Submission
-	(*v12.SchemaVersion)(nil),     // 24: qmtl.type.v1.SchemaVersion
-	(*GateEvent)(nil),             // 25: qmtl.control.v1.GateEvent
+	(SlicePhase)(0),               // 1: qmtl.control.v1.SlicePhase
+	(*PolicyState)(nil),           // 2: qmtl.control.v1.PolicyState
+	(*StrategyQueues)(nil),        // 3: qmtl.control.v1.StrategyQueues
+	(*QueuesState)(nil),           // 4: qmtl.control.v1.QueuesState
+	(*QueuesUpdated)(nil),         // 5: qmtl.control.v1.QueuesUpdated
+	(*TagMatches)(nil),            // 6: qmtl.control.v1.TagMatches
+	(*TagsState)(nil),             // 7: qmtl.control.v1.TagsState
+	(*OrdersState)(nil),           // 8: qmtl.control.v1.OrdersState
+	(*HaltsState)(nil),            // 9: qmtl.control.v1.HaltsState
+	(*RebalancingState)(nil),      // 10: qmtl.control.v1.RebalancingState
+	(*ReplayRunner)(nil),          // 11: qmtl.control.v1.ReplayRunner
+	(*FeedState)(nil),             // 12: qmtl.control.v1.FeedState
+	(*ProgressMark)(nil),          // 13: qmtl.control.v1.ProgressMark
+	(*Snapshot)(nil),              // 14: qmtl.control.v1.Snapshot
+	(*ControlEvent)(nil),          // 15: qmtl.control.v1.ControlEvent
+	nil,                           // 16: qmtl.control.v1.ProgressMark.RevisionsEntry
+	(*v1.QueueDescriptor)(nil),    // 17: qmtl.graph.v1.QueueDescriptor
+	(*ContextSwap)(nil),           // 18: qmtl.control.v1.ContextSwap
+	(*v1.TagQuery)(nil),           // 19: qmtl.graph.v1.TagQuery
+	(*v11.Order)(nil),             // 20: qmtl.order.v1.Order
+	(*v11.Halt)(nil),              // 21: qmtl.order.v1.Halt
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*GateState)(nil),             // 23: qmtl.control.v1.GateState
+	(*v1.Submission)(nil),         // 24: qmtl.graph.v1.Submission
+	(*v12.SchemaVersion)(nil),     // 25: qmtl.type.v1.SchemaVersion
+	(*GateEvent)(nil),             // 26: qmtl.control.v1.GateEvent
 }
 var file_qmtl_control_v1_control_event_proto_depIdxs = []int32{
-	16, // 0: qmtl.control.v1.StrategyQueues.queues:type_name -> qmtl.graph.v1.QueueDescriptor
-	2,  // 1: qmtl.control.v1.QueuesState.strategies:type_name -> qmtl.control.v1.StrategyQueues
-	17, // 2: qmtl.control.v1.QueuesState.swaps:type_name -> qmtl.control.v1.ContextSwap
-	2,  // 3: qmtl.control.v1.QueuesUpdated.strategy:type_name -> qmtl.control.v1.StrategyQueues
-	18, // 4: qmtl.control.v1.TagMatches.query:type_name -> qmtl.graph.v1.TagQuery
-	16, // 5: qmtl.control.v1.TagMatches.queues:type_name -> qmtl.graph.v1.QueueDescriptor
-	5,  // 6: qmtl.control.v1.TagsState.queries:type_name -> qmtl.control.v1.TagMatches
-	19, // 7: qmtl.control.v1.OrdersState.orders:type_name -> qmtl.order.v1.Order
-	20, // 8: qmtl.control.v1.HaltsState.halts:type_name -> qmtl.order.v1.Halt
-	21, // 9: qmtl.control.v1.RebalancingState.update_time:type_name -> google.protobuf.Timestamp
-	21, // 10: qmtl.control.v1.FeedState.until_time:type_name -> google.protobuf.Timestamp
-	21, // 11: qmtl.control.v1.FeedState.passed_bucket_end_time:type_name -> google.protobuf.Timestamp
-	10, // 12: qmtl.control.v1.FeedState.runners:type_name -> qmtl.control.v1.ReplayRunner
-	21, // 13: qmtl.control.v1.FeedState.slice_time:type_name -> google.protobuf.Timestamp
-	21, // 14: qmtl.control.v1.FeedState.next_slice_time:type_name -> google.protobuf.Timestamp
-	15, // 15: qmtl.control.v1.ProgressMark.revisions:type_name -> qmtl.control.v1.ProgressMark.RevisionsEntry
-	22, // 16: qmtl.control.v1.Snapshot.gate:type_name -> qmtl.control.v1.GateState
-	1,  // 17: qmtl.control.v1.Snapshot.policy:type_name -> qmtl.control.v1.PolicyState
-	3,  // 18: qmtl.control.v1.Snapshot.queues:type_name -> qmtl.control.v1.QueuesState
-	6,  // 19: qmtl.control.v1.Snapshot.tags:type_name -> qmtl.control.v1.TagsState
-	7,  // 20: qmtl.control.v1.Snapshot.orders:type_name -> qmtl.control.v1.OrdersState
-	8,  // 21: qmtl.control.v1.Snapshot.halts:type_name -> qmtl.control.v1.HaltsState
-	9,  // 22: qmtl.control.v1.Snapshot.rebalancing:type_name -> qmtl.control.v1.RebalancingState
-	23, // 23: qmtl.control.v1.Snapshot.submission:type_name -> qmtl.graph.v1.Submission
-	11, // 24: qmtl.control.v1.Snapshot.feed:type_name -> qmtl.control.v1.FeedState
-	24, // 25: qmtl.control.v1.ControlEvent.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	21, // 26: qmtl.control.v1.ControlEvent.time:type_name -> google.protobuf.Timestamp
-	13, // 27: qmtl.control.v1.ControlEvent.snapshot:type_name -> qmtl.control.v1.Snapshot
-	12, // 28: qmtl.control.v1.ControlEvent.progress_mark:type_name -> qmtl.control.v1.ProgressMark
-	25, // 29: qmtl.control.v1.ControlEvent.gate_event:type_name -> qmtl.control.v1.GateEvent
-	1,  // 30: qmtl.control.v1.ControlEvent.policy_updated:type_name -> qmtl.control.v1.PolicyState
-	4,  // 31: qmtl.control.v1.ControlEvent.queues_updated:type_name -> qmtl.control.v1.QueuesUpdated
-	17, // 32: qmtl.control.v1.ControlEvent.swap_updated:type_name -> qmtl.control.v1.ContextSwap
-	5,  // 33: qmtl.control.v1.ControlEvent.tag_query_updated:type_name -> qmtl.control.v1.TagMatches
-	19, // 34: qmtl.control.v1.ControlEvent.order_updated:type_name -> qmtl.order.v1.Order
-	8,  // 35: qmtl.control.v1.ControlEvent.halts_updated:type_name -> qmtl.control.v1.HaltsState
-	9,  // 36: qmtl.control.v1.ControlEvent.rebalancing_updated:type_name -> qmtl.control.v1.RebalancingState
-	23, // 37: qmtl.control.v1.ControlEvent.submission_updated:type_name -> qmtl.graph.v1.Submission
-	11, // 38: qmtl.control.v1.ControlEvent.feed_updated:type_name -> qmtl.control.v1.FeedState
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	17, // 0: qmtl.control.v1.StrategyQueues.queues:type_name -> qmtl.graph.v1.QueueDescriptor
+	3,  // 1: qmtl.control.v1.QueuesState.strategies:type_name -> qmtl.control.v1.StrategyQueues
+	18, // 2: qmtl.control.v1.QueuesState.swaps:type_name -> qmtl.control.v1.ContextSwap
+	3,  // 3: qmtl.control.v1.QueuesUpdated.strategy:type_name -> qmtl.control.v1.StrategyQueues
+	19, // 4: qmtl.control.v1.TagMatches.query:type_name -> qmtl.graph.v1.TagQuery
+	17, // 5: qmtl.control.v1.TagMatches.queues:type_name -> qmtl.graph.v1.QueueDescriptor
+	6,  // 6: qmtl.control.v1.TagsState.queries:type_name -> qmtl.control.v1.TagMatches
+	20, // 7: qmtl.control.v1.OrdersState.orders:type_name -> qmtl.order.v1.Order
+	21, // 8: qmtl.control.v1.HaltsState.halts:type_name -> qmtl.order.v1.Halt
+	22, // 9: qmtl.control.v1.RebalancingState.update_time:type_name -> google.protobuf.Timestamp
+	22, // 10: qmtl.control.v1.FeedState.until_time:type_name -> google.protobuf.Timestamp
+	22, // 11: qmtl.control.v1.FeedState.passed_bucket_end_time:type_name -> google.protobuf.Timestamp
+	11, // 12: qmtl.control.v1.FeedState.runners:type_name -> qmtl.control.v1.ReplayRunner
+	22, // 13: qmtl.control.v1.FeedState.slice_time:type_name -> google.protobuf.Timestamp
+	22, // 14: qmtl.control.v1.FeedState.next_slice_time:type_name -> google.protobuf.Timestamp
+	1,  // 15: qmtl.control.v1.FeedState.slice_phase:type_name -> qmtl.control.v1.SlicePhase
+	22, // 16: qmtl.control.v1.FeedState.slice_phase_time:type_name -> google.protobuf.Timestamp
+	16, // 17: qmtl.control.v1.ProgressMark.revisions:type_name -> qmtl.control.v1.ProgressMark.RevisionsEntry
+	23, // 18: qmtl.control.v1.Snapshot.gate:type_name -> qmtl.control.v1.GateState
+	2,  // 19: qmtl.control.v1.Snapshot.policy:type_name -> qmtl.control.v1.PolicyState
+	4,  // 20: qmtl.control.v1.Snapshot.queues:type_name -> qmtl.control.v1.QueuesState
+	7,  // 21: qmtl.control.v1.Snapshot.tags:type_name -> qmtl.control.v1.TagsState
+	8,  // 22: qmtl.control.v1.Snapshot.orders:type_name -> qmtl.control.v1.OrdersState
+	9,  // 23: qmtl.control.v1.Snapshot.halts:type_name -> qmtl.control.v1.HaltsState
+	10, // 24: qmtl.control.v1.Snapshot.rebalancing:type_name -> qmtl.control.v1.RebalancingState
+	24, // 25: qmtl.control.v1.Snapshot.submission:type_name -> qmtl.graph.v1.Submission
+	12, // 26: qmtl.control.v1.Snapshot.feed:type_name -> qmtl.control.v1.FeedState
+	25, // 27: qmtl.control.v1.ControlEvent.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	22, // 28: qmtl.control.v1.ControlEvent.time:type_name -> google.protobuf.Timestamp
+	14, // 29: qmtl.control.v1.ControlEvent.snapshot:type_name -> qmtl.control.v1.Snapshot
+	13, // 30: qmtl.control.v1.ControlEvent.progress_mark:type_name -> qmtl.control.v1.ProgressMark
+	26, // 31: qmtl.control.v1.ControlEvent.gate_event:type_name -> qmtl.control.v1.GateEvent
+	2,  // 32: qmtl.control.v1.ControlEvent.policy_updated:type_name -> qmtl.control.v1.PolicyState
+	5,  // 33: qmtl.control.v1.ControlEvent.queues_updated:type_name -> qmtl.control.v1.QueuesUpdated
+	18, // 34: qmtl.control.v1.ControlEvent.swap_updated:type_name -> qmtl.control.v1.ContextSwap
+	6,  // 35: qmtl.control.v1.ControlEvent.tag_query_updated:type_name -> qmtl.control.v1.TagMatches
+	20, // 36: qmtl.control.v1.ControlEvent.order_updated:type_name -> qmtl.order.v1.Order
+	9,  // 37: qmtl.control.v1.ControlEvent.halts_updated:type_name -> qmtl.control.v1.HaltsState
+	10, // 38: qmtl.control.v1.ControlEvent.rebalancing_updated:type_name -> qmtl.control.v1.RebalancingState
+	24, // 39: qmtl.control.v1.ControlEvent.submission_updated:type_name -> qmtl.graph.v1.Submission
+	12, // 40: qmtl.control.v1.ControlEvent.feed_updated:type_name -> qmtl.control.v1.FeedState
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_control_v1_control_event_proto_init() }
@@ -1809,7 +1906,7 @@ func file_qmtl_control_v1_control_event_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_control_v1_control_event_proto_rawDesc), len(file_qmtl_control_v1_control_event_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -20,6 +20,7 @@ import { type AccountSnapshot, basisOf, hashOfEntry } from "./account-snapshot.t
 import { BookedMarks } from "./booked-marks.ts";
 import { Booking, type JournalPlace, type Permission } from "./booking.ts";
 import type { JournalHub } from "./journal-hub.ts";
+import { LateOrders } from "./late-orders.ts";
 import { OrderPermission, type WorldRows } from "./order-permission.ts";
 import { type OrderNews, OrderTopic } from "./order-topic.ts";
 import { PendingReports } from "./pending-reports.ts";
@@ -31,7 +32,7 @@ import {
   type SealedSlice,
 } from "./rebuild-books.ts";
 import { RecordedSettings } from "./recorded-settings.ts";
-import { ordersLost, ordersStored, placeCancel, placeOrders, sendOrders } from "./send-orders.ts";
+import { ordersLost, ordersStored, placeOrders, sendOrders } from "./send-orders.ts";
 import { SnapshotKeeper } from "./snapshot-keeper.ts";
 import { entriesOf, ordersAfter, storeBooking } from "./store-booking.ts";
 import type { TradedWorlds } from "./world-gate.ts";
@@ -100,6 +101,7 @@ export class AccountRouter implements WorldRows {
   readonly #permission: OrderPermission;
   readonly #topic: OrderTopic;
   readonly #pending = new PendingReports();
+  readonly #late = new LateOrders(this);
   readonly #notionalMins: ReadonlyMap<string, number>;
   #storeTimer: ClockTimer | undefined;
   /** The last entry; undefined for none. */
@@ -203,11 +205,15 @@ export class AccountRouter implements WorldRows {
   }
 
   /** Stores what is in memory, and a snapshot of it for the next start to begin at. Nothing may be booked after it. */
-  close(): Promise<void> {
-    return this.exclusive(() => this.#snapshots.end(this.head, () => this.#snapshot()));
+  async close(): Promise<void> {
+    try {
+      await this.exclusive(() => this.#snapshots.end(this.head, () => this.#snapshot()));
+    } finally {
+      this.#late.stop();
+    }
   }
 
-  /** Runs an operation alone on this account, once everything that is in memory is stored. */
+  /** Runs an operation alone on this account, once everything that is in memory is stored. It books no bar. */
   exclusive<T>(operation: () => Promise<T>): Promise<T> {
     return this.queue.run(async () => {
       await this.#store();
@@ -215,10 +221,14 @@ export class AccountRouter implements WorldRows {
     });
   }
 
-  /** Runs an operation alone on this account; reports of orders sent before may be stored with what it books. */
+  /**
+   * Runs an operation alone on this account; reports of orders sent before may be stored with what it books. None begins
+   * while an order that was not written in time may still be filled.
+   */
   exclusiveBooking<T>(operation: () => Promise<T>): Promise<T> {
     return this.queue.run(async () => {
       if (this.#isStale) await this.rebuild();
+      await this.#late.close();
       return this.#perform(operation);
     });
   }
@@ -289,8 +299,9 @@ export class AccountRouter implements WorldRows {
     await this.commit(booking, alongside);
     if (!isForBroker || isLocal(broker)) return;
     const reports = this.booking();
-    await sendOrders(this, booking, broker, reports);
+    const late = await sendOrders(this, booking, broker, reports);
     this.#keep(reports);
+    await this.#cancelLate(late);
   }
 
   /** Has the broker send and cancel what a booking that is stored asks for, and stores its answers. */
@@ -300,8 +311,9 @@ export class AccountRouter implements WorldRows {
     if (isLocal(broker)) {
       await this.#commitWithBroker(broker, booking, reports);
     } else {
-      await sendOrders(this, booking, broker, reports);
+      const late = await sendOrders(this, booking, broker, reports);
       await this.commit(reports);
+      await this.#cancelLate(late);
     }
   }
 
@@ -318,26 +330,23 @@ export class AccountRouter implements WorldRows {
       await this.commit(reports, alongside);
     } catch (failure) {
       // An order that may have been written may have been late.
-      if (failure instanceof UnknownOutcome)
-        await this.#cancelLate(broker, ordersStored(this, leaving));
+      if (failure instanceof UnknownOutcome) await this.#cancelLate(ordersStored(this, leaving));
       else ordersLost(leaving);
       throw failure;
     }
-    await this.#cancelLate(broker, ordersStored(this, leaving));
+    await this.#cancelLate(ordersStored(this, leaving));
   }
 
-  /** Cancels orders that were written too late. Never rejects: what is not cancelled is logged. */
-  async #cancelLate(broker: LocalBroker, orderIds: readonly string[]): Promise<void> {
-    if (orderIds.length === 0) return;
-    try {
-      if (this.#isStale) await this.rebuild();
-      const reports = this.booking();
-      reports.atBroker = await broker.prepare();
-      for (const id of orderIds) placeCancel(this, id, reports.atBroker, reports);
-      await this.commit(reports);
-    } catch (failure) {
-      this.deps.logger.warn("no answer for a cancel", { orders: orderIds, error: failure });
-    }
+  /** Cancels orders that were not written in time: now, or else before anything can fill them. Never rejects. */
+  async #cancelLate(orderIds: readonly string[]): Promise<void> {
+    this.#late.add(orderIds);
+    // What fails is logged, and tried again.
+    await this.#closeLate().catch(() => {});
+  }
+
+  async #closeLate(): Promise<void> {
+    if (this.#isStale) await this.rebuild();
+    await this.#late.close();
   }
 
   /**
@@ -442,6 +451,9 @@ export class AccountRouter implements WorldRows {
 
   /** Rebuilds the core if it must be, and stores what is pending. */
   async #store(): Promise<void> {
+    if (this.#isStale) await this.rebuild();
+    // A gate shuts and a halt is set all the same; what failed is logged, and may have left the books to be rebuilt.
+    await this.#late.close().catch(() => {});
     if (this.#isStale) await this.rebuild();
     if (!this.#pending.isEmpty) await this.commit(this.booking());
   }

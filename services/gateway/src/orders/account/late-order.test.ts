@@ -1,5 +1,5 @@
-import type { PgliteHost } from "@qmtl/service-kit/db";
-import { openTestPglite } from "@qmtl/service-kit/testing";
+import { type PgliteHost, UnknownOutcome } from "@qmtl/service-kit/db";
+import { openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { readStrategyState } from "../strategy-state.ts";
 import { OrderBench, paperAccount, replayWorld } from "../testing/order-bench.ts";
@@ -45,7 +45,7 @@ test("an order written past its lease is cancelled, counted, and logged with wha
   expect(await bench.metrics.metricsText()).toContain('order_late_shut{world="w1"} 1');
   expect(bench.errors).toMatchObject([
     {
-      text: "order written too late: it is cancelled, and no order of a strategy leaves in its world, not even those that only reduce, until the world is resumed (`qmtl resume --world`) or the gateway is started again",
+      text: "order not written in time: it is being cancelled, no bar of its account is booked before that, and no order of a strategy leaves in its world, not even those that only reduce, until the world is resumed (`qmtl resume --world`) or the gateway is started again",
       fields: { account: "paper", world: "w1" },
     },
   ]);
@@ -183,4 +183,83 @@ test("a gateway that is started again trades again", async () => {
   await bench.armed();
 
   expect((await bench.end("A", 1, 0.5)).results).toMatchObject([{ accepted: true, reason: "" }]);
+});
+
+/** States a target whose order is late, and takes the database away once that order is stored. */
+async function stateLateAndLoseDatabase(isAnswered: boolean) {
+  bench.fault = () => {
+    bench.aheadMs += leaseMs;
+    bench.db.onStored = () => {
+      bench.db.isDown = true;
+      if (!isAnswered) throw new UnknownOutcome("the test has lost the answer");
+    };
+    return false;
+  };
+  const ended = await Promise.allSettled([bench.end("A", 2, 0.5)]);
+  bench.fault = () => false;
+  bench.db.onStored = () => {};
+  return ended[0];
+}
+
+/** The world trades again: what it missed is filled. */
+async function tradeAgain(): Promise<void> {
+  await bench.halt({ scope: "all", target: "" });
+  await bench.resume({ scope: "all", target: "" });
+  await bench.armed();
+  await bench.bar(2, 100);
+  expect(bench.lots("A")).toBe(40_000);
+}
+
+test.each([
+  ["was heard", true],
+  ["was lost", false],
+] as const)(
+  "no bar fills a late order whose commit %s and whose first cancel fails",
+  async (_, isAnswered) => {
+    await tradeAgain();
+    const ended = await stateLateAndLoseDatabase(isAnswered);
+    expect(ended?.status).toBe(isAnswered ? "fulfilled" : "rejected");
+
+    await expect(bench.bar(3, 100)).rejects.toThrow("taken the database away");
+    bench.db.isDown = false;
+    await bench.bar(3, 100);
+
+    expect(bench.lots("A")).toBe(40_000);
+    const late = (await bench.list()).at(-1);
+    expect(late).toMatchObject({ origin: "target", state: "cancelled" });
+    expect(
+      await bench.db.query("SELECT 1 FROM paper.accepted_order WHERE outcome = 'cancelled'"),
+    ).toHaveLength(2);
+    await bench.orders.reconcile(bench.router);
+    expect(bench.router.difference).toBe("");
+  },
+);
+
+test("a late order whose cancel fails is cancelled as soon as the database answers, whether or not a bar comes", async () => {
+  await tradeAgain();
+  await stateLateAndLoseDatabase(true);
+  expect(bench.warnings.filter((text) => text.startsWith("a late order"))).toHaveLength(1);
+  bench.db.isDown = false;
+
+  const states = () =>
+    bench.db.query("SELECT 1 FROM gateway.client_order WHERE state = 'cancelled'");
+  await waitUntil(async () => (await states()).length === 2, { what: "the cancel" });
+});
+
+test("a late order that was never written keeps nothing back", async () => {
+  await tradeAgain();
+  bench.fault = () => {
+    bench.aheadMs += leaseMs;
+    bench.db.failure = new UnknownOutcome("the test has lost the answer");
+    bench.db.isDown = true;
+    return false;
+  };
+  await expect(bench.end("A", 2, 0.5)).rejects.toThrow("lost the answer");
+  bench.fault = () => false;
+  bench.db.isDown = false;
+
+  await bench.bar(3, 100);
+
+  expect(await bench.list()).toHaveLength(2);
+  expect(bench.lots("A")).toBe(40_000);
 });

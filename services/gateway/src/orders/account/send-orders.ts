@@ -41,7 +41,7 @@ export function placeOrders(
   });
 }
 
-/** Ends orders that are stored; returns the ids of those that were written too late, which are to be cancelled. */
+/** Ends orders that may be stored; returns the ids of those not written in time, which are to be cancelled. */
 export function ordersStored(router: AccountRouter, leaving: readonly LeavingOrder[]): string[] {
   return leaving.filter((one) => isLate(router, one)).map(({ order }) => order.id);
 }
@@ -66,16 +66,20 @@ export function placeCancel(
 /**
  * Has a remote broker carry out a booking that is stored: cancels first, then orders. Each order is handed over directly
  * after its own gate check, with nothing in between, and none waits for another's answer. The broker's answers go into
- * `reports`. An order without an answer becomes `unknown` and is not sent again.
+ * `reports`. An order without an answer becomes `unknown` and is not sent again. Returns the ids of those that were not
+ * written in time, which are to be cancelled.
  */
 export async function sendOrders(
   router: AccountRouter,
   booking: Booking,
   broker: RemoteBroker,
   reports: Booking,
-): Promise<void> {
+): Promise<string[]> {
   for (const orderId of booking.cancels) await sendCancel(router, orderId, broker, reports);
-  await Promise.all(booking.sends.map((outgoing) => sendOne(router, outgoing, broker, reports)));
+  const late = await Promise.all(
+    booking.sends.map((outgoing) => sendOne(router, outgoing, broker, reports)),
+  );
+  return late.filter((id) => id !== undefined);
 }
 
 /** Has the broker fill orders on bars; what a local one does is stored with the booking. */
@@ -105,14 +109,15 @@ export function takeReport(router: AccountRouter, report: BrokerReport, reports:
   return booked;
 }
 
+/** Returns the id of an order that was not written in time. */
 async function sendOne(
   router: AccountRouter,
   outgoing: OutgoingOrder,
   broker: RemoteBroker,
   reports: Booking,
-): Promise<void> {
+): Promise<string | undefined> {
   const leaving = begin(router, outgoing, reports);
-  if (leaving === undefined) return;
+  if (leaving === undefined) return undefined;
   const { order, context } = leaving;
   try {
     takeReply(router, leaving, await broker.accept(brokerOrder(router, leaving)), reports);
@@ -120,7 +125,7 @@ async function sendOne(
     router.deps.logger.warn("no answer for an order", { order: order.id, error: failure });
     reports.report(order.id, "unknown", context.row, "no answer");
   }
-  if (isLate(router, leaving)) await sendCancel(router, order.id, broker, reports);
+  return isLate(router, leaving) ? order.id : undefined;
 }
 
 async function sendCancel(
@@ -189,13 +194,13 @@ function takeReply(
   }
 }
 
-/** Ends an order that was handed over. When it is late, which is logged, the caller cancels it. */
+/** Ends an order that was handed over. When it was not written in time, which is logged, the caller cancels it. */
 function isLate(router: AccountRouter, { order, gate, permit }: LeavingOrder): boolean {
   const late = permit !== undefined && (gate?.end(permit, order.id) ?? false);
   if (!late) return false;
   router.deps.lateOrders.inc({ account: router.account, world: order.world });
   router.deps.logger.error(
-    "order written too late: it is cancelled, and no order of a strategy leaves in its world, not even those that only reduce, until the world is resumed (`qmtl resume --world`) or the gateway is started again",
+    "order not written in time: it is being cancelled, no bar of its account is booked before that, and no order of a strategy leaves in its world, not even those that only reduce, until the world is resumed (`qmtl resume --world`) or the gateway is started again",
     { order: order.id, account: router.account, world: order.world },
   );
   return true;

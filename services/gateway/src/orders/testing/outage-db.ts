@@ -7,7 +7,12 @@ import {
   type Tx,
 } from "@qmtl/service-kit/db";
 
-/** A database that fails while `isDown` is set, and is silent between `hang` and `goOn`. */
+const reads = /^\s*select\b/i;
+
+/**
+ * A database that fails while `isDown` is set, is silent between `hang` and `goOn`, and whose answers to writes a test can
+ * lose.
+ */
 export class OutageDb implements Db {
   readonly #db: Db;
   isDown = false;
@@ -15,6 +20,9 @@ export class OutageDb implements Db {
   failure: DbError = new DbUnavailable("the test has taken the database away");
   #silence: Promise<void> | undefined;
   #endSilence: () => void = () => {};
+
+  /** Called once a write is stored, before its answer; what it throws is the answer. */
+  onStored: () => void = () => {};
 
   constructor(db: Db) {
     this.#db = db;
@@ -44,7 +52,9 @@ export class OutageDb implements Db {
   async query<Row extends object>(sql: string, params: readonly SqlParam[] = []): Promise<Row[]> {
     if (this.#silence !== undefined) await this.#silence;
     this.#check();
-    return this.#db.query<Row>(sql, params);
+    const rows = await this.#db.query<Row>(sql, params);
+    if (!reads.test(sql)) this.onStored();
+    return rows;
   }
 
   async script(sql: string): Promise<void> {
@@ -56,7 +66,9 @@ export class OutageDb implements Db {
   async transaction<T>(fn: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T> {
     if (this.#silence !== undefined) await this.#silence;
     this.#check();
-    return this.#db.transaction(fn, options);
+    const result = await this.#db.transaction(fn, options);
+    this.onStored();
+    return result;
   }
 
   close(): Promise<void> {

@@ -92,6 +92,42 @@ TOPIC_FEED: Topic.ValueType  # 9
 """Replay feeds of the world: limit and runners."""
 Global___Topic: _TypeAlias = Topic  # noqa: Y015
 
+class _SlicePhase:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SlicePhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SlicePhase.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SLICE_PHASE_UNSPECIFIED: _SlicePhase.ValueType  # 0
+    """Not known: the timeline is not set up."""
+    SLICE_PHASE_APPEND: _SlicePhase.ValueType  # 1
+    """Its rows are being appended to their queues, or are still to be offered: see `waits_for_sources`."""
+    SLICE_PHASE_BOOK: _SlicePhase.ValueType  # 2
+    """What its rows bring is being booked."""
+    SLICE_PHASE_OPEN: _SlicePhase.ValueType  # 3
+    """It waits until sessions have ended it: see `waits_for_session_ids`."""
+    SLICE_PHASE_TAKE: _SlicePhase.ValueType  # 4
+    """The targets that it ended with are being taken."""
+    SLICE_PHASE_ENDED: _SlicePhase.ValueType  # 5
+    """It has ended."""
+
+class SlicePhase(_SlicePhase, metaclass=_SlicePhaseEnumTypeWrapper):
+    """What is done with a slice of a timeline."""
+
+SLICE_PHASE_UNSPECIFIED: SlicePhase.ValueType  # 0
+"""Not known: the timeline is not set up."""
+SLICE_PHASE_APPEND: SlicePhase.ValueType  # 1
+"""Its rows are being appended to their queues, or are still to be offered: see `waits_for_sources`."""
+SLICE_PHASE_BOOK: SlicePhase.ValueType  # 2
+"""What its rows bring is being booked."""
+SLICE_PHASE_OPEN: SlicePhase.ValueType  # 3
+"""It waits until sessions have ended it: see `waits_for_session_ids`."""
+SLICE_PHASE_TAKE: SlicePhase.ValueType  # 4
+"""The targets that it ended with are being taken."""
+SLICE_PHASE_ENDED: SlicePhase.ValueType  # 5
+"""It has ended."""
+Global___SlicePhase: _TypeAlias = SlicePhase  # noqa: Y015
+
 @_typing.final
 class PolicyState(_message.Message):
     """The policy in force of a world."""
@@ -441,6 +477,8 @@ class FeedState(_message.Message):
     NEXT_SLICE_TIME_FIELD_NUMBER: _builtins.int
     WAITS_FOR_SOURCES_FIELD_NUMBER: _builtins.int
     WAITS_FOR_SESSION_IDS_FIELD_NUMBER: _builtins.int
+    SLICE_PHASE_FIELD_NUMBER: _builtins.int
+    SLICE_PHASE_TIME_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Entry under `sources:` of qmtl.yml."""
     passed_row: _builtins.int
@@ -453,6 +491,8 @@ class FeedState(_message.Message):
     """True: the feed has ended."""
     fingerprint: _builtins.str
     """Names the data of the feed, as in its last START; empty before the first. A submission pins this."""
+    slice_phase: Global___SlicePhase.ValueType
+    """What is done with the last slice of the timeline."""
     @_builtins.property
     def until_time(self) -> _timestamp_pb2.Timestamp:
         """Last bucket end that may pass. Absent: no limit."""
@@ -495,6 +535,10 @@ class FeedState(_message.Message):
     def waits_for_session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Sessions that have not ended the last slice."""
 
+    @_builtins.property
+    def slice_phase_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when. Absent: no slice has begun since the gateway started."""
+
     def __init__(
         self,
         *,
@@ -513,10 +557,12 @@ class FeedState(_message.Message):
         next_slice_time: _timestamp_pb2.Timestamp | None = ...,
         waits_for_sources: _abc.Iterable[_builtins.str] | None = ...,
         waits_for_session_ids: _abc.Iterable[_builtins.str] | None = ...,
+        slice_phase: Global___SlicePhase.ValueType = ...,
+        slice_phase_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["next_slice_time", b"next_slice_time", "passed_bucket_end_time", b"passed_bucket_end_time", "slice_time", b"slice_time", "until_time", b"until_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_slice_time", b"next_slice_time", "passed_bucket_end_time", b"passed_bucket_end_time", "slice_phase_time", b"slice_phase_time", "slice_time", b"slice_time", "until_time", b"until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_session_ids", b"dropped_session_ids", "ended", b"ended", "fingerprint", b"fingerprint", "next_slice_time", b"next_slice_time", "passed_bucket_end_time", b"passed_bucket_end_time", "passed_row", b"passed_row", "runners", b"runners", "settled", b"settled", "slice_time", b"slice_time", "source", b"source", "timeline_sources", b"timeline_sources", "until_time", b"until_time", "waits_for_session_ids", b"waits_for_session_ids", "waits_for_sources", b"waits_for_sources", "world_ids", b"world_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_session_ids", b"dropped_session_ids", "ended", b"ended", "fingerprint", b"fingerprint", "next_slice_time", b"next_slice_time", "passed_bucket_end_time", b"passed_bucket_end_time", "passed_row", b"passed_row", "runners", b"runners", "settled", b"settled", "slice_phase", b"slice_phase", "slice_phase_time", b"slice_phase_time", "slice_time", b"slice_time", "source", b"source", "timeline_sources", b"timeline_sources", "until_time", b"until_time", "waits_for_session_ids", b"waits_for_session_ids", "waits_for_sources", b"waits_for_sources", "world_ids", b"world_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

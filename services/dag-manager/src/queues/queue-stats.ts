@@ -72,7 +72,7 @@ function statsMessage(
   return {
     queue: queueDescriptor(queueFromRow(row)),
     state: foldMessage(foldOfHead(row)),
-    holderSessionId: lease.sessionId ?? "",
+    holderSessionId: nodeLeases.holder(row.compute_key) ?? "",
     voidRecords: BigInt(row.void_records),
     blocked: row.is_blocked,
     ...(lastMs === null ? {} : { lastBucketEndTime: timestampFromMs(Math.trunc(lastMs)) }),

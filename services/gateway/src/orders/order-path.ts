@@ -132,8 +132,9 @@ export class OrderPath implements SliceBookings {
   }
 
   async stop(): Promise<void> {
-    const { logger, accounts, worlds, halting, journal, feeds } = this.#parts;
+    const { logger, accounts, worlds, halting, journal, feeds, signals } = this.#parts;
     this.#stopped.abort();
+    signals.close();
     await halting.stop();
     await worlds.stop();
     await feeds.stop();

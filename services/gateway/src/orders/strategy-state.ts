@@ -57,6 +57,6 @@ export async function readStrategyState(
       .allCovering(subject)
       .map((halt) => ({ ...halt, stored: orders.halts.isStored(halt.haltId) })),
     capital: router?.core.capital(worldId, strategyId),
-    signalGaps: orders.signals.of(worldId, strategyId),
+    signalGaps: await orders.signals.of(worldId, strategyId),
   };
 }

@@ -53,7 +53,7 @@ import { bindingsOf } from "./peers/bindings-of.ts";
 import { contractsOf } from "./peers/forward.ts";
 import { Peer } from "./peers/peer.ts";
 import { PeerProbe } from "./peers/peer-probe.ts";
-import type { ControlOutbox, SliceBookings } from "./ports.ts";
+import type { ControlOutbox, RunListener, SliceBookings } from "./ports.ts";
 import { controlHandlers } from "./rpc/control-handlers.ts";
 import { gatewayHandlers } from "./rpc/gateway-handlers.ts";
 import { queueServices, runnerSetHandlers } from "./rpc/queue-handlers.ts";
@@ -203,8 +203,10 @@ async function openParts(deps: GatewayDeps) {
   const { db, clock } = deps;
   const watch = new SubmissionWatch(db, clock);
   const worker = new SubmissionWorker({ ...base, watch });
-  const unbound = new UnboundContexts(base);
-  return { ...base, ...(await openFeeds(deps, base)), watch, worker, unbound };
+  const opened = await openFeeds(deps, base);
+  const { runs } = opened.orders;
+  const unbound = new UnboundContexts({ ...base, runs });
+  return { ...base, ...opened, watch, worker, runs, unbound };
 }
 
 type Base = Awaited<ReturnType<typeof openBase>>;
@@ -270,6 +272,7 @@ async function openFeeds(
   const [db, paperDb] = [guarded(deps.db), guarded(deps.paperDb)];
   const { dag, gateway, metrics, keys, gates, leases, world, outbox } = base;
   let path: SliceBookings = unopened;
+  let runs: RunListener | undefined;
   const booker = new SliceBooker({ dag, gateway, keys, orders: () => path });
   const live = new RecordHub();
   const runners = new StreamRegistry();
@@ -283,7 +286,14 @@ async function openFeeds(
     booker,
     gates,
     live,
-    runners,
+    runners: {
+      dropped: (sessionId) => {
+        runners.dropped(sessionId);
+        runs?.ended(sessionId);
+      },
+      takenBack: (sessionId) => runners.takenBack(sessionId),
+      restate: (sessionIds) => runners.restate(sessionIds),
+    },
     dropped: new DroppedRunners({ db, clock, logger }),
     stagesOf: async (worldId) => {
       const bindings = await bindingsOf(world, worldId, { principal: gateway, timeoutMs: 5_000 });
@@ -296,6 +306,7 @@ async function openFeeds(
   const open = deps.openOrders ?? openOrderModule;
   const orders = await open({ db, paperDb, clock, logger, config, ...around });
   path = orders.path;
+  runs = orders.runs;
   return { feeds, orders, live, runners };
 }
 

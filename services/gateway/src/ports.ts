@@ -182,6 +182,19 @@ export interface ControlOutbox {
   pokeGathering(): void;
 }
 
+/** A session that is alive, and the strategies that its newest ticket covers. */
+export type RunningSession = Pick<SessionScope, "sessionId" | "strategyIds">;
+
+/** Learns of what runs, and what is bound. Implemented by `SignalGaps`. */
+export interface RunListener {
+  /** A session sent a heartbeat. */
+  heard(session: RunningSession): void;
+  /** A session ends, or was dropped from its feeds. */
+  ended(sessionId: string): void;
+  /** A strategy was perhaps bound to a world, or removed from it. */
+  bindingsChanged(worldId: string): void;
+}
+
 /** What the order path knows of strategies. Implemented by `StrategyOrderReader`. */
 export interface StrategyOrders {
   /** Throws WORLD_NOT_FOUND; PEER_UNAVAILABLE when WorldService does not answer and the world was never read here. */

@@ -100,6 +100,20 @@ export class NodeLeaseTable {
     return this.#entry(key).row;
   }
 
+  /**
+   * Session whose lease of a key has not run out; null for none. A holder that is silent for longer than its lease is
+   * none, although it is renewed if it comes back before another one is granted the key.
+   */
+  holder(key: string, nowMs: number): string | null {
+    const { row, aliveUntilMs } = this.#entry(key);
+    return nowMs < aliveUntilMs ? row.sessionId : null;
+  }
+
+  /** Number of sessions that wait for a key and may be granted it. */
+  candidates(key: string): number {
+    return this.#entry(key).waiting.length;
+  }
+
   /** Registers a waiting candidate; false when `candidatesMax` wait already or its build is excluded. */
   acquire(key: string, candidate: Candidate, nowMs: number): boolean {
     const entry = this.#entry(key);

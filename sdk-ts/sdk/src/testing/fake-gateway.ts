@@ -73,6 +73,10 @@ export class FakeGateway {
   holdsUnarmed = false;
   /** Number of ends that were held. */
   held = 0;
+  /** Sessions whose builds are another one than those of all other sessions. */
+  readonly otherBuild = new Set<string>();
+  /** Nobody is told who holds the queues. */
+  isStatsDown = false;
   /** The records that were published. */
   readonly log = new FakeLog();
   /** The snapshots that holders stored. */
@@ -155,6 +159,12 @@ export class FakeGateway {
   /** Frees the lease of a compute key for the next session that asks. */
   vacate(key: string): void {
     this.#leases.vacate(key);
+    this.#notify();
+  }
+
+  /** Takes the lease of a compute key away from a build that has computed it otherwise than its log has it. */
+  exclude(key: string): void {
+    this.#leases.exclude(key);
     this.#notify();
   }
 
@@ -245,8 +255,17 @@ export class FakeGateway {
         const { tags, matchAll } = query!;
         return { schemaVersion, queues: this.#graphs.tagged(tags, matchAll, intervalSeconds) };
       },
+      listQueueStats: ({ computeKeys }) => {
+        this.#check("");
+        if (this.isStatsDown) throw new ConnectError("no answer", Code.Unavailable);
+        return { schemaVersion, queues: this.#leases.stats(computeKeys) };
+      },
       acquireLeases: async (request, { signal }) => {
-        const { ticket: sessionId, keys } = request;
+        const { ticket: sessionId } = request;
+        const isOther = this.otherBuild.has(sessionId);
+        const keys = request.keys.map(({ computeKey, build }) => {
+          return { computeKey, build: isOther ? `${build}-other` : build };
+        });
         const check = (): void => this.#check(sessionId);
         const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
         const asked = { keys, waitMs, leaseMs: this.leaseMs };

@@ -7,6 +7,8 @@ interface Lease {
   /** The build that holds it or held it last, and those that are granted it no more. */
   build: string;
   readonly excluded: Set<string>;
+  /** Number of calls that wait for it. */
+  candidates: number;
 }
 
 const renewal = { margin: durationFromMs(1_000), renewInterval: durationFromMs(1_000) };
@@ -19,7 +21,7 @@ export class FakeLeases {
     return this.#leases.get(key)?.sessionId;
   }
 
-  /** Grants the vacant leases; waits until one is vacant, unless `waitMs` is 0. */
+  /** Grants the vacant leases; waits until one is, unless `waitMs` is 0 or some are never granted. */
   async acquire(
     sessionId: string,
     request: {
@@ -44,9 +46,21 @@ export class FakeLeases {
         const length = durationFromMs(request.leaseMs);
         return [{ computeKey, leaseEpoch: BigInt(lease.epoch), lease: length, ...renewal }];
       });
-      if (leases.length > 0 || signal.aborted || request.waitMs === 0) return leases;
+      const isAnswer = leases.length > 0 || this.excluded(request.keys).length > 0;
+      if (isAnswer || signal.aborted || request.waitMs === 0) return leases;
+      const awaited = request.keys.map(({ computeKey }) => this.#lease(computeKey));
+      for (const lease of awaited) lease.candidates++;
       await changed.changed(signal);
+      for (const lease of awaited) lease.candidates--;
     }
+  }
+
+  /** Who holds and awaits these leases. */
+  stats(keys: readonly string[]) {
+    return keys.map((computeKey) => {
+      const { sessionId = "", candidates } = this.#lease(computeKey);
+      return { queue: { computeKey }, holderSessionId: sessionId, candidates };
+    });
   }
 
   renew(
@@ -97,10 +111,17 @@ export class FakeLeases {
     this.#lease(key).sessionId = undefined;
   }
 
+  /** Takes a lease away, and grants it no more to the build that held it. */
+  exclude(key: string): void {
+    const lease = this.#lease(key);
+    lease.sessionId = undefined;
+    lease.excluded.add(lease.build);
+  }
+
   #lease(key: string): Lease {
     let lease = this.#leases.get(key);
     if (lease === undefined) {
-      lease = { epoch: 0, sessionId: undefined, build: "", excluded: new Set() };
+      lease = { epoch: 0, sessionId: undefined, build: "", excluded: new Set(), candidates: 0 };
       this.#leases.set(key, lease);
     }
     return lease;

@@ -77,6 +77,48 @@ describeEachDatabase("node leases", (databases) => {
     expect(await renew(dag, "s1", 1)).toEqual({ renewed: false, epoch: 2 });
   });
 
+  test("a holder that is silent for longer than its lease is not named as one, until it renews", async () => {
+    const clock = new ManualClock();
+    await using dag = await openDag(databases(), { clock });
+    await submitGraph(dag);
+    await lease(dag, "s1", [close]);
+    const named = async () => {
+      const { queues } = await dag.queues.listQueueStats({ computeKeys: [close] });
+      return queues[0]!.holderSessionId;
+    };
+    clock.advance(9_999);
+    expect(await named()).toBe("s1");
+
+    clock.advance(1);
+    expect(await named()).toBe("");
+    await renew(dag, "s1", 1);
+
+    expect(await named()).toBe("s1");
+  });
+
+  test("a request that takes the place of an earlier one of its session still waits for the key", async () => {
+    await using dag = await openDag(databases(), { clock: new ManualClock() });
+    await submitGraph(dag);
+    await lease(dag, "s1", [close]);
+    const keys = [{ computeKey: close, build: "b1" }];
+    const earlier = new AbortController();
+    const { signal } = earlier;
+    const given = dag.queues.acquireLeases({ ticket: "s2", keys, wait }, { signal });
+    given.catch(() => {});
+    await waitUntil(async () => (await candidates(dag)) === 1, { what: "s2 waits" });
+    const later = dag.queues.acquireLeases({ ticket: "s2", keys, wait });
+    // Answered after the one before it was taken: calls of a connection are taken in order.
+    await candidates(dag);
+
+    earlier.abort();
+    await expect(given).rejects.toThrow();
+    await candidates(dag);
+    const leases = [{ computeKey: close, leaseEpoch: 1n }];
+    await dag.queues.releaseLeases({ ticket: "s1", leases, reason: ReleaseReason.STOP });
+
+    expect((await later).leases[0]?.leaseEpoch).toBe(2n);
+  });
+
   test("a lease that was given up goes to the waiting session at once", async () => {
     await using dag = await openDag(databases(), { clock: new ManualClock() });
     await submitGraph(dag);
@@ -167,6 +209,29 @@ describeEachDatabase("node leases", (databases) => {
       ]),
     );
     expect(await lease(dag, "s2", [close], "good")).toEqual([2]);
+  });
+
+  test("a session of a build that diverged is no candidate, however long it asks", async () => {
+    await using dag = await openDag(databases(), { clock: new ManualClock() });
+    await submitGraph(dag);
+    await lease(dag, "s1", [close], "bad");
+    const leases = [{ computeKey: close, leaseEpoch: 1n }];
+    await dag.queues.releaseLeases({ ticket: "s1", leases, reason: ReleaseReason.DIVERGED });
+    await lease(dag, "s2", [ret1]);
+    const asking = new AbortController();
+    const keys = [close, ret1].map((computeKey) => ({ computeKey, build: "bad" }));
+    const { signal } = asking;
+    const asked = dag.queues.acquireLeases({ ticket: "s3", keys, wait }, { signal });
+    asked.catch(() => {});
+    const stats = async () => {
+      const { queues } = await dag.queues.listQueueStats({ computeKeys: [close, ret1] });
+      return new Map(queues.map((each) => [each.queue?.computeKey, each.candidates]));
+    };
+
+    await waitUntil(async () => (await stats()).get(ret1) === 1, { what: "s3 waits" });
+
+    expect((await stats()).get(close)).toBe(0);
+    asking.abort();
   });
 
   test("a key without a queue is refused by name", async () => {

@@ -108,7 +108,8 @@ export class NodeLeases {
       if (call.granted.length === 0 && held.length === 0) await this.#wait(call, waitMs, signal);
     } finally {
       this.#calls.delete(call);
-      for (const key of call.keys) this.#table.withdraw(key, sessionId);
+      for (const key of call.keys)
+        if (!this.#isAwaited(key, sessionId)) this.#table.withdraw(key, sessionId);
     }
     this.#heard.hear(sessionId);
     return [...held, ...call.granted];
@@ -164,11 +165,14 @@ export class NodeLeases {
     return this.#table.row(computeKey).excluded.includes(build);
   }
 
-  /** Number of calls that wait for the key. */
+  /** Session whose lease of a key has not run out; undefined for none. */
+  holder(computeKey: string): string | undefined {
+    return this.#table.holder(computeKey, this.#options.clock.monotonicMs()) ?? undefined;
+  }
+
+  /** Number of sessions that wait for a key; those of builds that are never granted it do not count. */
   candidates(computeKey: string): number {
-    let count = 0;
-    for (const call of this.#calls) if (call.keys.has(computeKey)) count += 1;
-    return count;
+    return this.#table.candidates(computeKey);
   }
 
   /** True when the session asked for, renewed or released a lease within the last lease duration. */
@@ -180,6 +184,13 @@ export class NodeLeases {
     const { clock, timers } = this.#options;
     const leadershipBeganAtMs = clock.monotonicMs();
     return new NodeLeaseTable(rows, { leaseMs: timers.nodeLeaseMs, leadershipBeganAtMs });
+  }
+
+  /** Whether a call of the session waits for the key: a session may ask again before its call before has ended. */
+  #isAwaited(computeKey: string, sessionId: string): boolean {
+    for (const call of this.#calls)
+      if (call.sessionId === sessionId && call.keys.has(computeKey)) return true;
+    return false;
   }
 
   #renewHeld(sessionId: string, asks: readonly LeaseRequest[]): GrantedLease[] {

@@ -73,7 +73,7 @@ function statsMessage(
   return {
     queue: queueDescriptor(queueFromRow(row)),
     state: foldMessage(foldOfHead(row)),
-    holderSessionId: lease.sessionId ?? "",
+    holderSessionId: nodeLeases.holder(row.compute_key) ?? "",
     voidRecords: BigInt(row.void_records),
     blocked: row.is_blocked,
     // An older version stored any number.

@@ -60,6 +60,10 @@ export interface LabOptions {
   readonly funding?: Readonly<Record<string, LabFeed>> | undefined;
   /** @default `main`, which lists the instruments of all feeds */
   readonly accounts?: Readonly<Record<string, LabAccount>>;
+  /** Timers of node leases, in YAML's braces. @default those of the product */
+  readonly nodeLeases?: string;
+  /** Whether the platform has a page of metrics. @default false */
+  readonly metrics?: boolean;
   /** Connection string of an empty PostgreSQL database. @default an embedded database */
   readonly dsn?: string | undefined;
 }
@@ -83,10 +87,11 @@ export class PaperLab implements AsyncDisposable {
   static async open(
     feeds: Readonly<Record<string, LabFeed>>,
     start: string,
-    { more = "", funding = {}, accounts, dsn }: LabOptions = {},
+    options: LabOptions = {},
   ): Promise<PaperLab> {
+    const { more = "", funding = {}, accounts, dsn, metrics = false, nodeLeases = "" } = options;
     const folder = mkdtempSync(join(tmpdir(), "qmtl-lab-"));
-    const [gateway, web, dag, world] = await freePorts(4);
+    const [gateway, web, dag, world, page] = await freePorts(5);
     const names = Object.keys(feeds);
     const rates = Object.entries(funding).map(([name, feed]) => [`rates_${name}`, feed] as const);
     const sources = [...Object.entries(feeds), ...rates].map(
@@ -116,9 +121,9 @@ export class PaperLab implements AsyncDisposable {
     writeFileSync(
       file,
       `${storage}
-telemetry: {log_level: error}
+telemetry: {log_level: error${metrics ? `, metrics_port: ${page}` : ""}}
 gateway: {port: ${gateway}, web_port: ${web}}
-dag_manager: {port: ${dag}}
+dag_manager: {port: ${dag}${nodeLeases === "" ? "" : `, ${nodeLeases}`}}
 world_service: {port: ${world}}
 sdk: {gateway_url: "http://127.0.0.1:${gateway}"}
 sources:
@@ -143,6 +148,12 @@ ${listed.join("\n")}
   async start(): Promise<void> {
     this.#platform = await startPlatform(this.config);
     this.#connection = connectTo(this.config.sdk.gateway_url);
+  }
+
+  /** Series of a metric of the platform, as its page states them. */
+  async series(name: string): Promise<string[]> {
+    const text = await (await fetch(this.#platform?.addresses.metrics ?? "")).text();
+    return text.split("\n").filter((line) => line.startsWith(`${name}{`));
   }
 
   async stop(): Promise<void> {

@@ -116,6 +116,28 @@ test("a heartbeat is relayed with what its ticket says of the session", async ()
   });
 });
 
+test("the order path is told which session is alive, with the strategies of its newest ticket, and which one ends", async () => {
+  const wide = await gateTicket();
+  const { sessionId } = wide;
+  const beat = (heartbeatSeq: bigint, ticket: string, release = false) =>
+    control().heartbeat({ ticket, heartbeat: { heartbeatSeq, release } });
+  await beat(1n, wide.ticket);
+  const narrow = await control().issueTicket({
+    ...{ worldId: "w1", rights: [TicketRight.OBSERVE], sessionId },
+  });
+  await beat(2n, narrow.ticket);
+  rig.world.isDown = true;
+  const last = beat(3n, narrow.ticket, true);
+  await expect(last).rejects.toMatchObject({ reason: "PEER_UNAVAILABLE" });
+  rig.world.isDown = false;
+
+  expect(rig.told.slice(-3)).toEqual([
+    ["heard", expect.objectContaining({ sessionId, strategyIds: [strategyId] })],
+    ["heard", expect.objectContaining({ sessionId, strategyIds: [] })],
+    ["ended", sessionId],
+  ]);
+});
+
 test("a session without TRADE observes, and is refused when it wants a lease", async () => {
   const { ticket } = await control().issueTicket({ worldId: "w1", rights: [TicketRight.OBSERVE] });
 

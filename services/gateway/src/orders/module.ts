@@ -24,6 +24,7 @@ import type {
   ControlOutbox,
   GateView,
   LeaseRelay,
+  RunListener,
   SliceBookings,
   StrategyOrders,
 } from "../ports.ts";
@@ -90,6 +91,8 @@ export interface OrderModule {
   ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>>;
   /** For ExplainStrategy. */
   readonly strategies: StrategyOrders;
+  /** Is to be told of what runs. */
+  readonly runs: RunListener;
   /** Rebuilds the books. Call it before any bar is booked. */
   start(): Promise<void>;
   /** Says in the log what a stop may lose; the gateway begins to stop. */
@@ -140,6 +143,7 @@ export async function openOrderModule(deps: OrderModuleDeps): Promise<OrderModul
     ],
     setTargets: (update, session) => setTargets(orders, { update }, session, waitingTime()),
     strategies: new StrategyOrderReader(orders, peer),
+    runs: orders.signals,
     start: () => orders.start(),
     drain: () => orders.drain(),
     storeHalts: (limit) => orders.storeHalts(limit),
@@ -189,7 +193,7 @@ export function wireOrders(deps: OrderPathDeps): OrderPath {
   const haltStore = new HaltStore(orderEvents);
   const journal = new JournalHub(clock);
   const acks = new BucketAcks();
-  const signals = new SignalGaps(deps.metrics);
+  const signals = new SignalGaps(deps);
   const leases = new RelayedLeases(deps.leases);
   const accounts = new AccountRegistry({ ...deps, halts, journal, events: orderEvents });
   const gates = new ControlGates(deps.gates);

@@ -149,6 +149,7 @@ export class OrderPath implements SliceBookings {
   /** Stores what is pending and ends, after `storeHalts`, which it begins. @throws {HaltsLost} as that one */
   async stop(limit?: AbortSignal): Promise<void> {
     this.#stopped.abort();
+    this.#parts.signals.close();
     try {
       await this.storeHalts(limit);
     } finally {

@@ -35,6 +35,40 @@ test("a strategy on paper has its share of the equity, its emitter, and the orde
   expect(await stateOf("B")).toMatchObject({ sentOrders: 0, emitterSessionId: "", capital: 0 });
 });
 
+/** The series of the strategies without a signal. */
+async function stale(): Promise<string[]> {
+  const lines = (await bench.metrics.metricsText()).split("\n");
+  return lines.filter((line) => line.startsWith("signal_stale{"));
+}
+
+test("a strategy without a signal is told of while it runs and is bound, and after a restart only once it says so again", async () => {
+  bench = await OrderBench.open(host);
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0.4 });
+  await bench.end("A", 0, undefined, { silent: 9 });
+  const series = 'signal_stale{world="w1",strategy="A"} 9';
+  expect((await stateOf("A")).signalGaps).toMatchObject([{ instrument: "SPX", buckets: 9 }]);
+  expect(await stale()).toEqual([series]);
+
+  bench.orders.signals.ended("session-A");
+  expect([(await stateOf("A")).signalGaps, await stale()]).toEqual([[], []]);
+  await bench.end("A", 0, undefined, { silent: 9 });
+  expect((await stateOf("A")).signalGaps).toHaveLength(1);
+  await bench.orders.stop();
+  expect(await stale()).toEqual([]);
+  await bench.restart();
+  expect([(await stateOf("A")).signalGaps, await stale()]).toEqual([[], []]);
+  bench.world.bindings.delete("A");
+  await bench.end("A", 0, undefined, { silent: 9 });
+  expect([(await stateOf("A")).signalGaps, await stale()]).toEqual([[], []]);
+
+  bench.world.bindings.add("A");
+  bench.orders.signals.bindingsChanged("w1");
+
+  expect((await stateOf("A")).signalGaps).toHaveLength(1);
+  expect(await stale()).toEqual([series]);
+});
+
 test("the halts that cover a strategy are those of everything, its account, its world and itself", async () => {
   bench = await OrderBench.open(host);
   await bench.bar(0, 100);

@@ -65,6 +65,6 @@ export async function readStrategyState(
     capital: router?.core.capital(worldId, strategyId),
     overdue: orders.overdueOf(worldId),
     ruin: router?.core.ruin,
-    signalGaps: orders.signals.of(worldId, strategyId),
+    signalGaps: await orders.signals.of(worldId, strategyId),
   };
 }

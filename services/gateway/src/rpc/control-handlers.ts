@@ -41,13 +41,14 @@ import {
 import type { ControlHub } from "../control/control-hub.ts";
 import { issueTicket, refreshTicket, type TicketPorts } from "../control/issue-ticket.ts";
 import type { ReplayFeeds } from "../feed/replay-feeds.ts";
-import type { ClaimedHeartbeat, LeaseRelay, TicketClaims } from "../ports.ts";
+import type { ClaimedHeartbeat, LeaseRelay, RunListener, TicketClaims } from "../ports.ts";
 import { submissionsOf } from "../store/submission-store.ts";
 
 interface ControlPorts extends TicketPorts {
   readonly hub: ControlHub;
   readonly leases: LeaseRelay;
   readonly feeds: ReplayFeeds;
+  readonly runs: Pick<RunListener, "heard" | "ended">;
 }
 
 const RIGHTS: ReadonlyMap<TicketRight, TicketRightName> = new Map([
@@ -126,6 +127,8 @@ async function heartbeat(ports: ControlPorts, request: HeartbeatRequest, context
   // It proves that the runner is alive, whatever WorldService says.
   ports.feeds.heard(session.sessionId);
   const { heartbeat: beat } = request;
+  if (beat!.release) ports.runs.ended(session.sessionId);
+  else ports.runs.heard(session);
   if (beat!.wantLease && !session.rights.includes("trade")) {
     const metadata = { required: "trade", rights: session.rights.join(",") };
     const fields = [{ field: "heartbeat.want_lease", description: "needs the right TRADE" }];

@@ -36,6 +36,7 @@ import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { createGateway } from "../from-config.ts";
 import type { OpenOrderModule } from "../orders/module.ts";
+import type { RunningSession } from "../ports.ts";
 
 /** A node as a test writes it. */
 export interface TestNode {
@@ -308,37 +309,47 @@ const keyOf = (id: string, worldId: string) =>
     partition: "global",
   });
 
-const noOrders: OpenOrderModule = () => ({
-  path: {
-    onBars: async () => {},
-    rowsPassed: () => {},
-    bookedRow: () => -1,
-    takeSlice: async () => {},
-    isReported: () => true,
-    reported: async () => {},
-    usesOf: async () => undefined,
-    sharing: (worldIds) => ({ isIdle: () => false, worldIds }),
-  },
-  services: [],
-  setTargets: async () => ({}),
-  strategies: {
-    read: async () => ({
-      fields: {},
-      wantedOrders: 0,
-      sentOrders: 0,
-      signalGaps: [],
-      ruin: undefined,
-      isShutByLateOrder: false,
-      halts: [],
-      capital: undefined,
-      overdue: undefined,
-    }),
-  },
-  start: async () => {},
-  drain: () => {},
-  storeHalts: async () => {},
-  stop: async () => {},
-});
+/** What the order path was told of what runs, in order. */
+type Told = ["heard", RunningSession] | ["ended" | "bindings", string];
+
+const noOrders =
+  (told: Told[]): OpenOrderModule =>
+  () => ({
+    path: {
+      onBars: async () => {},
+      rowsPassed: () => {},
+      bookedRow: () => -1,
+      takeSlice: async () => {},
+      isReported: () => true,
+      reported: async () => {},
+      usesOf: async () => undefined,
+      sharing: (worldIds) => ({ isIdle: () => false, worldIds }),
+    },
+    services: [],
+    setTargets: async () => ({}),
+    strategies: {
+      read: async () => ({
+        fields: {},
+        wantedOrders: 0,
+        sentOrders: 0,
+        signalGaps: [],
+        ruin: undefined,
+        isShutByLateOrder: false,
+        halts: [],
+        capital: undefined,
+        overdue: undefined,
+      }),
+    },
+    runs: {
+      heard: (session) => told.push(["heard", session]),
+      ended: (sessionId) => told.push(["ended", sessionId]),
+      bindingsChanged: (worldId) => told.push(["bindings", worldId]),
+    },
+    start: async () => {},
+    drain: () => {},
+    storeHalts: async () => {},
+    stop: async () => {},
+  });
 
 const gatewayKey = { gatewayId: "gw-test", secret: new Uint8Array(32).fill(7) };
 
@@ -354,6 +365,7 @@ export async function openGatewayRig() {
   const worldServer = opened.use(await openGrpcServer({ services: world.services(), principalOf }));
   const dagServer = opened.use(await openGrpcServer({ services: dag.services(), principalOf }));
   const config = await loadConfig({ cwd: "/", env: {} });
+  const told: Told[] = [];
   const make = () =>
     createGateway({
       db: host.db("gateway"),
@@ -367,7 +379,7 @@ export async function openGatewayRig() {
         dagManagerUrl: `http://127.0.0.1:${dagServer.port}`,
         worldServiceUrl: `http://127.0.0.1:${worldServer.port}`,
       },
-      openOrders: noOrders,
+      openOrders: noOrders(told),
     });
   const gateway = await make();
   await gateway.start();
@@ -381,6 +393,7 @@ export async function openGatewayRig() {
   return {
     world,
     dag,
+    told,
     bus,
     db: host.db("gateway"),
     make,

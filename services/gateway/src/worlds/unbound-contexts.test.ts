@@ -41,6 +41,19 @@ test("a strategy that is unbound has its context closed, and opened when it is b
   expect([rig.dag.closed, rig.dag.opened.length]).toEqual([[strategyId], 1]);
 });
 
+test("the order path is told of a binding that is gone, and of one that is back", async () => {
+  rig.told.length = 0;
+  await unbind();
+  expect(rig.told).toEqual([["bindings", "w1"]]);
+
+  await bind();
+  expect(rig.told.length).toBeGreaterThan(1);
+  rig.told.length = 0;
+  await rig.client(WorldService).deleteWorld({ worldId: "w1" });
+
+  expect(rig.told).toContainEqual(["bindings", "w1"]);
+});
+
 test("binding what was never taken out opens nothing", async () => {
   await bind();
 

@@ -14,6 +14,7 @@ import type { Db } from "@qmtl/service-kit/db";
 import { bindingsOf } from "../peers/bindings-of.ts";
 import { isTransient } from "../peers/breaker.ts";
 import type { Peer } from "../peers/peer.ts";
+import type { RunListener } from "../ports.ts";
 import { submissionsOf } from "../store/submission-store.ts";
 import {
   type ClaimedUnbinding,
@@ -48,6 +49,7 @@ interface UnboundContextsPorts {
   /** Acts for the gateway itself. */
   readonly gateway: CallPrincipal;
   readonly gatewayId: string;
+  readonly runs: Pick<RunListener, "bindingsChanged">;
 }
 
 /**
@@ -176,8 +178,9 @@ export class UnboundContexts {
   }
 
   async #follow(claimed: ClaimedUnbinding): Promise<"done" | "again" | "closed"> {
-    const { db, dag, gateway, clock } = this.#ports;
+    const { db, dag, gateway, clock, runs } = this.#ports;
     const binding = await this.#bindingOf(claimed);
+    runs.bindingsChanged(claimed.worldId);
     if (binding !== undefined) {
       if (claimed.mayBeClosed) await this.#open(claimed, binding);
       return clock.nowMs() - claimed.askedMs > inFlightMsMax ? "done" : "again";

@@ -252,7 +252,7 @@ type QueueStats struct {
 	Queue *v11.QueueDescriptor `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// State of its fold.
 	State *v12.FoldState `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	// Session that computes it; empty for none.
+	// Session whose lease of it has not run out, so that it may publish rows of it; empty for none.
 	HolderSessionId string `protobuf:"bytes,3,opt,name=holder_session_id,json=holderSessionId,proto3" json:"holder_session_id,omitempty"`
 	// Void records so far.
 	VoidRecords uint64 `protobuf:"varint,4,opt,name=void_records,json=voidRecords,proto3" json:"void_records,omitempty"`
@@ -262,7 +262,7 @@ type QueueStats struct {
 	LastBucketEndTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_bucket_end_time,json=lastBucketEndTime,proto3" json:"last_bucket_end_time,omitempty"`
 	// Strategies that use it.
 	StrategyIds []string `protobuf:"bytes,7,rep,name=strategy_ids,json=strategyIds,proto3" json:"strategy_ids,omitempty"`
-	// Candidates waiting for its lease.
+	// Sessions waiting for its lease; those of builds that are never granted it do not count.
 	Candidates uint32 `protobuf:"varint,8,opt,name=candidates,proto3" json:"candidates,omitempty"`
 	// Number of builds that are never granted its lease, because they have computed it otherwise than its log has it.
 	ExcludedBuilds uint32 `protobuf:"varint,9,opt,name=excluded_builds,json=excludedBuilds,proto3" json:"excluded_builds,omitempty"`

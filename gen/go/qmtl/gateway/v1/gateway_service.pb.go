@@ -966,7 +966,9 @@ type ExplainStrategyResponse struct {
 	SentOrders uint64 `protobuf:"varint,14,opt,name=sent_orders,json=sentOrders,proto3" json:"sent_orders,omitempty"`
 	// One sentence for people.
 	Summary string `protobuf:"bytes,15,opt,name=summary,proto3" json:"summary,omitempty"`
-	// Targets of the strategy that have had no signal for long, as its runner reported last, since this gateway started.
+	// Targets of the strategy that have had no signal for long, as the session that runs it reported last, since this gateway
+	// started. None of a session that has ended, was silent for 30 s or was dropped from its feeds, or whose ticket no longer
+	// covers the strategy, and none while the strategy is not bound to the world.
 	SignalGaps []*v14.SignalGap `protobuf:"bytes,16,rep,name=signal_gaps,json=signalGaps,proto3" json:"signal_gaps,omitempty"`
 	// SLICE_WAITS_FOR_FEED: feeds for whose next row the feeds of the world wait, because nobody has offered it. If nobody
 	// publishes them, no strategy of the world gets a further row until one that reads them is run.

@@ -192,8 +192,11 @@ describe("an online run", () => {
     expect(second.events.some((event) => event.kind === "diverged")).toBe(false);
   });
 
-  /** A run that has taken over from one that died, after a row of a node that it computes otherwise. */
-  async function diverging(gateway: FakeGateway) {
+  /**
+   * A run that has taken over from one that died, after a row of a node that it computes otherwise: that of the row
+   * before, or `rsiOf` the row.
+   */
+  async function diverging(gateway: FakeGateway, rsiOf?: (row: number) => number) {
     gateway.advance(historyRows - 1);
     await run(gateway, "A", "a");
     await waitUntil(() => gateway.runners.has("a"), "the first in the runner set");
@@ -208,16 +211,19 @@ describe("an online run", () => {
     const forged = gateway.log.records(key).findLast(({ body }) => body.case === "rows")!;
     if (forged.body.case !== "rows") throw new Error("no row to forge");
     const fold = gateway.log.fold(key);
+    const value = { ...forged.body.value, row: BigInt(fold.nextRow) };
+    if (rsiOf !== undefined)
+      value.columns = [new Uint8Array(new Float64Array([rsiOf(fold.nextRow)]).buffer)];
     gateway.log.append({
       ...forged,
       leaseEpoch: BigInt(epoch),
       seq: BigInt(fold.seq),
-      body: { case: "rows", value: { ...forged.body.value, row: BigInt(fold.nextRow) } },
+      body: { case: "rows", value },
     });
     gateway.advance(historyRows + 7);
     await waitUntil(() => second.events.some((event) => event.kind === "diverged"), "divergence");
     await waitUntil(() => gateway.holder(key) === undefined, "the lease given up");
-    return { second, key, name: node.declared.name };
+    return { second, key, name: node.declared.name, forged };
   }
 
   test("a node taken over whose log holds other bits is not published: the log stands", async () => {
@@ -226,6 +232,31 @@ describe("an online run", () => {
     const { key } = await diverging(gateway);
 
     expect(gateway.holder(key)).toBeUndefined();
+  });
+
+  test("what comes after a node that differs from its log is computed from the log, not from what the run made of it", async () => {
+    const target = graphOf("A").graph.nodes.find(
+      ({ declared }) => declared.node.nodeType === "position_target",
+    )!;
+    const calm = new FakeGateway();
+    const { run: only } = await run(calm, "A", "calm");
+    await only.done;
+    const targetAt = (of: FakeGateway, at: number) =>
+      Number(valuesOf(of, target.id).find(([row]) => row === at)?.[1]);
+    const gateway = new FakeGateway();
+    let forgedRow = -1;
+    await diverging(gateway, (row) => {
+      forgedRow = row;
+      return 50;
+    });
+
+    await waitUntil(
+      () => gateway.log.fold(gateway.key(target.id)).nextRow > forgedRow,
+      "the row of the target",
+    );
+
+    // Its own signal keeps it short; that of the log is beyond the exit of the short side.
+    expect([targetAt(calm, forgedRow), targetAt(gateway, forgedRow)]).toEqual([-1, 0]);
   });
 
   test("a run whose node nobody may continue says so, and ends rather than hold the feed up for ever", async () => {
@@ -306,6 +337,84 @@ describe("an online run", () => {
 
     await expect(only.done).rejects.toThrow(`(${key}) has a record of`);
   });
+
+  test("a run whose node another build holds follows it, however late its rows come, and lets it have the leases it needs", async () => {
+    const gateway = new FakeGateway();
+    gateway.leaseMs = 2_000;
+    const expected = await undisturbed();
+    const { second, key, forged } = await diverging(gateway);
+    const { nodes } = graphOf("A").graph;
+    const others = nodes.filter(({ id, declared }) => {
+      return declared.node.nodeType !== "StreamInput" && gateway.key(id) !== key;
+    });
+    const holders = () => new Set(others.map(({ id }) => gateway.holder(gateway.key(id))));
+    gateway.takeLease(key, "of-another-build");
+    expect(holders()).toEqual(new Set(["b"]));
+
+    await new Promise((resolve) => setTimeout(resolve, 5 * gateway.leaseMs));
+
+    expect(second.run.status().connection.state).toBe("connected");
+    expect(gateway.runners.has("b")).toBe(true);
+    expect(holders()).toEqual(new Set([undefined]));
+    const { nextRow, seq, epoch } = { ...gateway.log.fold(key) };
+    const leaseEpoch = BigInt(epoch + 1);
+    const started = gateway.log.records(key).findLast(({ body }) => body.case === "start")!;
+    gateway.log.append({ ...started, leaseEpoch, seq: 0n });
+    if (forged.body.case !== "rows") throw new Error("no row to forge");
+    for (let at = 0; nextRow + at < historyRows + feedRows; at++) {
+      const value = { ...forged.body.value, row: BigInt(nextRow + at) };
+      const body = { case: "rows" as const, value };
+      gateway.log.append({ ...forged, leaseEpoch, seq: BigInt(seq + at), body });
+    }
+    gateway.advance(Number.POSITIVE_INFINITY);
+    await second.run.done;
+
+    expect(endedRows(gateway).at(-1)).toBe(historyRows + feedRows - 1);
+    for (const { id, declared } of others) {
+      if (declared.node.nodeType === "position_target") continue;
+      expect(valuesOf(gateway, id)).toEqual(expected.get(id));
+    }
+  }, 60_000);
+
+  test("two builds that each have a part of a strategy's nodes do not wait for each other for ever", async () => {
+    const expected = await undisturbed();
+    const gateway = new FakeGateway();
+    gateway.leaseMs = 3_000;
+    gateway.otherBuild.add("b");
+    gateway.advance(historyRows - 1);
+    const first = await run(gateway, "A", "a");
+    await waitUntil(() => gateway.runners.has("a"), "the first in the runner set");
+    const second = await run(gateway, "A", "b");
+    await waitUntil(() => gateway.runners.has("b"), "the second in the runner set");
+    const node = graphOf("A").graph.nodes.find(({ declared }) => declared.node.nodeType === "rsi")!;
+    const key = gateway.key(node.id);
+
+    gateway.exclude(key);
+    await waitUntil(() => gateway.holder(key) === "b", "the other build has the node");
+    gateway.advance(Number.POSITIVE_INFINITY);
+    await Promise.all([first.run.done, second.run.done]);
+
+    for (const [id, values] of expected) expect(valuesOf(gateway, id)).toEqual(values);
+    expect(first.problems.join()).toContain("which this build may not compute");
+  }, 60_000);
+
+  test("a run that is not told who holds its node goes on waiting, and ends once it is told that nobody does", async () => {
+    const gateway = new FakeGateway();
+    gateway.leaseMs = 2_000;
+    gateway.isStatsDown = true;
+    const { second } = await diverging(gateway);
+    let isOver = false;
+    const failure = second.run.done.catch((error: unknown) => error);
+    void failure.then(() => {
+      isOver = true;
+    });
+
+    await new Promise((resolve) => setTimeout(resolve, 5 * gateway.leaseMs));
+    expect(isOver).toBe(false);
+    gateway.isStatsDown = false;
+
+    expect(String(await failure)).toContain("nobody computes");
+  }, 60_000);
 
   test("opens with the gate, states its target at once, and is shut again by a freeze", async () => {
     const gateway = new FakeGateway();

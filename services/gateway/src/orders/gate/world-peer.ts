@@ -19,6 +19,8 @@ export interface ReturnsReport extends ReturnsClock {
 export interface WorldPeer {
   world(worldId: string): Promise<OrderWorld>;
   shares(worldId: string): Promise<WorldShares>;
+  /** The strategies that are bound to a world. Throws WORLD_NOT_FOUND. */
+  bound(worldId: string): Promise<ReadonlySet<string>>;
   reportReturns(report: {
     readonly worldId: string;
     readonly watermarkMs: number;

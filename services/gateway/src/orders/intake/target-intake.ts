@@ -147,11 +147,11 @@ export class TargetIntake {
       return checkKnownRow(barrier, end, { source: `${field}.source`, row: `${field}.row` });
     });
     await Promise.all(checks);
+    this.#ports.signals.stated(session, call.strategies, call.signalGaps);
     const ending = new EndingCall(call, session.sessionId);
     if (call.ends.some(({ source }) => barrier.isReplayed(source)))
       await barrier.end(ending, waitMs);
     else await this.#takeAlone(ending, waitMs);
-    this.#ports.signals.stated(call.world, call.strategies, call.signalGaps);
     const booked = call.ends.map(({ source }) => ({ source, row: feeds.bookedRow(source) }));
     return { verdicts: ending.verdicts, booked };
   }

@@ -10,12 +10,13 @@ import {
   type WorldService,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
+import { allPages } from "@qmtl/service-kit";
 import type { ReturnsReport, WorldPeer } from "../gate/world-peer.ts";
 import type { OrderWorld, WorldShares } from "../store/order-world.ts";
 
 /** Clients of WorldService that speak as this gateway (role `gateway`). */
 export interface WorldClients {
-  readonly worlds: Pick<Client<typeof WorldService>, "getWorld">;
+  readonly worlds: Pick<Client<typeof WorldService>, "getWorld" | "listBindings">;
   readonly decisions: Pick<Client<typeof DecisionService>, "reportReturns">;
   readonly rebalancing: Pick<
     Client<typeof RebalancingService>,
@@ -30,6 +31,7 @@ export function worldPeerOf(clients: WorldClients): WorldPeer {
   return {
     world: (worldId) => readWorld(clients, worldId),
     shares: (worldId) => readShares(clients, worldId),
+    bound: (worldId) => readBound(clients, worldId),
     async reportReturns({ worldId, watermarkMs, returns }) {
       await clients.decisions.reportReturns({
         worldId,
@@ -72,6 +74,14 @@ async function readShares(clients: WorldClients, worldId: string): Promise<World
   const own = allocations.find((one) => one.worldId === worldId);
   const strategies = new Map(own?.strategies.map((one) => [one.strategyId, one.share]));
   return { ratio: own?.ratio ?? 0, strategies };
+}
+
+async function readBound({ worlds }: WorldClients, worldId: string): Promise<Set<string>> {
+  const bindings = await allPages(
+    (page) => worlds.listBindings({ worldId, ...page }),
+    (answer) => answer.bindings,
+  );
+  return new Set(bindings.map(({ strategyId }) => strategyId));
 }
 
 function seriesOf(one: ReturnsReport) {

@@ -32,6 +32,8 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
   /** Strategy → session. */
   readonly emitters = new Map<string, string>();
   readonly modes = new Map<string, keyof typeof MODES>();
+  /** Strategies that are bound to the world. */
+  readonly bindings = new Set<string>();
   readonly reports: { watermarkMs: number; returns: readonly ReturnsReport[] }[] = [];
   readonly heartbeats: ClaimedHeartbeat[] = [];
   stopped = false;
@@ -115,6 +117,12 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
   async world(worldId: string): Promise<OrderWorld> {
     if (worldId === this.settings.worldId) return this.settings;
     throw new QmtlError("WORLD_NOT_FOUND", `no world ${worldId}`);
+  }
+
+  async bound(worldId: string): Promise<ReadonlySet<string>> {
+    if (this.isDown) throw new Error("no answer");
+    if (worldId !== this.worldId) throw new QmtlError("WORLD_NOT_FOUND", `no world ${worldId}`);
+    return new Set(this.bindings);
   }
 
   async shares(): Promise<WorldShares> {

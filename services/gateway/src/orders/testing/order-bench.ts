@@ -208,6 +208,7 @@ export class OrderBench {
   async promote(shares: Readonly<Record<string, number>>): Promise<void> {
     this.world.allocations = { ratio: 1, strategies: new Map(Object.entries(shares)) };
     for (const strategy of Object.keys(shares)) {
+      this.world.bindings.add(strategy);
       this.world.modes.set(strategy, "paper");
       this.world.emitters.set(strategy, `session-${strategy}`);
     }
@@ -279,6 +280,8 @@ export class OrderBench {
       readonly terms?: BenchTerms;
       /** Values of more targets of the call, by instrument. @default none */
       readonly others?: Readonly<Record<string, number>>;
+      /** Buckets at which its target has had no signal. @default it has one */
+      readonly silent?: number;
     } = {},
   ) {
     const sessionId = claim.sessionId ?? `session-${strategy}`;
@@ -306,6 +309,10 @@ export class OrderBench {
         ends: [{ source: claim.source ?? "sp500", row: BigInt(row) }],
         strategyIds: [strategy],
         wantedOrders: BigInt(claim.wanted ?? 0),
+        signalGaps:
+          claim.silent === undefined
+            ? []
+            : [{ strategyId: strategy, instrument: "SPX", buckets: BigInt(claim.silent) }],
       },
     });
     const session = sessionOf(sessionId, claim.ticketStrategies ?? [strategy]);

@@ -153,13 +153,13 @@ class QueueStats(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     EXCLUDED_BUILDS_FIELD_NUMBER: _builtins.int
     holder_session_id: _builtins.str
-    """Session that computes it; empty for none."""
+    """Session whose lease of it has not run out, so that it may publish rows of it; empty for none."""
     void_records: _builtins.int
     """Void records so far."""
     blocked: _builtins.bool
     """True: stopped by a divergence or loss."""
     candidates: _builtins.int
-    """Candidates waiting for its lease."""
+    """Sessions waiting for its lease; those of builds that are never granted it do not count."""
     excluded_builds: _builtins.int
     """Number of builds that are never granted its lease, because they have computed it otherwise than its log has it."""
     @_builtins.property

@@ -589,7 +589,10 @@ class ExplainStrategyResponse(_message.Message):
 
     @_builtins.property
     def signal_gaps(self) -> _containers.RepeatedCompositeFieldContainer[_target_pb2.SignalGap]:
-        """Targets of the strategy that have had no signal for long, as its runner reported last, since this gateway started."""
+        """Targets of the strategy that have had no signal for long, as the session that runs it reported last, since this gateway
+        started. None of a session that has ended, was silent for 30 s or was dropped from its feeds, or whose ticket no longer
+        covers the strategy, and none while the strategy is not bound to the world.
+        """
 
     @_builtins.property
     def waits_for_sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -147,7 +147,7 @@ export type QueueStats = Message<"qmtl.dagmanager.v1.QueueStats"> & {
   state?: FoldState | undefined;
 
   /**
-   * Session that computes it; empty for none.
+   * Session whose lease of it has not run out, so that it may publish rows of it; empty for none.
    *
    * @generated from field: string holder_session_id = 3;
    */
@@ -182,7 +182,7 @@ export type QueueStats = Message<"qmtl.dagmanager.v1.QueueStats"> & {
   strategyIds: string[];
 
   /**
-   * Candidates waiting for its lease.
+   * Sessions waiting for its lease; those of builds that are never granted it do not count.
    *
    * @generated from field: uint32 candidates = 8;
    */

@@ -635,7 +635,9 @@ export type ExplainStrategyResponse = Message<"qmtl.gateway.v1.ExplainStrategyRe
   summary: string;
 
   /**
-   * Targets of the strategy that have had no signal for long, as its runner reported last, since this gateway started.
+   * Targets of the strategy that have had no signal for long, as the session that runs it reported last, since this gateway
+   * started. None of a session that has ended, was silent for 30 s or was dropped from its feeds, or whose ticket no longer
+   * covers the strategy, and none while the strategy is not bound to the world.
    *
    * @generated from field: repeated qmtl.order.v1.SignalGap signal_gaps = 16;
    */

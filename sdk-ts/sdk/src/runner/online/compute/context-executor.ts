@@ -80,6 +80,8 @@ export class ContextExecutor {
   #isPumping = false;
   /** Signals that have had a value, in the past or here. */
   readonly #warmSignals = new Set<string>();
+  /** The next bucket was looked for last time, and may not be there; false while a claim or rows are waited for. */
+  #isLooked = false;
   /** The next bucket, while it cannot be computed. */
   #waiting: OnlineBucket | undefined;
 
@@ -156,12 +158,14 @@ export class ContextExecutor {
   pump(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
+    this.#isLooked = false;
     this.#waiting = undefined;
     try {
       while (this.#isEnabled && this.#prepare()) {
         const bucket = this.#clocks.next();
         if (bucket === undefined) this.#reportWait();
         if (bucket === undefined || !this.#canStep(bucket)) {
+          this.#isLooked = true;
           this.#waiting = bucket;
           break;
         }
@@ -172,14 +176,19 @@ export class ContextExecutor {
     }
   }
 
-  /** Queues whose next rows the next bucket lacks, and that this process may not continue. */
-  get excludedLacking(): readonly QueueReplica[] {
+  /**
+   * Queues whose next rows the next bucket lacks, and that this process may not continue; undefined while that is not
+   * known. `needed` are needed even if what is held now does not rest on them.
+   */
+  excludedLacking(needed: ReadonlySet<QueueReplica>): readonly QueueReplica[] | undefined {
+    if (!this.#isLooked) return undefined;
     const bucket = this.#waiting;
     if (bucket === undefined) return [];
     return [...this.#options.replicas].flatMap(([id, replica]) => {
       const row = bucket.rows.get(this.#wiring.clockOf.get(id) ?? "");
-      const isLacking = row !== undefined && replica.isExcluded && this.#lacksRow(id, replica, row);
-      return isLacking ? [replica] : [];
+      if (row === undefined || !replica.isExcluded) return [];
+      const isMissing = needed.has(replica) && replica.row(row) === undefined;
+      return isMissing || this.#lacksRow(id, replica, row) ? [replica] : [];
     });
   }
 
@@ -376,7 +385,11 @@ export class ContextExecutor {
     if (executor !== undefined && this.#rows.push(executor, this.#wiring, bucket)) {
       const before = evaluationsOf(executor);
       executor.step(endMs);
-      this.#rows.publish(executor, this.#wiring, bucket, this.#held);
+      if (!this.#rows.publish(executor, this.#wiring, bucket, this.#held)) {
+        // The bucket is computed once more, from the rows that the log has.
+        this.#mustRebuild = true;
+        return;
+      }
       count = evaluationsOf(executor) - before;
     }
     const previousEndMs = this.#endMs;

@@ -60,6 +60,8 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   #retention: RowRetention | undefined;
   #completing: Promise<void> | undefined;
   #isFollowing = false;
+  /** Queues without whose next rows it cannot compute, so that it asks for no lease until they are there. */
+  #standsBackFor: ReadonlySet<QueueReplica> = new Set();
 
   constructor(options: OnlineContextOptions) {
     const { ports, graph, computeKeys } = options;
@@ -106,16 +108,16 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   /**
    * Computes every bucket that is ready; to be called whenever anything changed.
    *
-   * @throws {QueueDivergedError} when nobody computes a node that the next bucket needs
+   * @throws {QueueDivergedError} when nobody computes a node that the next bucket needs, and this build may not
    */
   pump(): void {
     this.#compute?.pump();
-    const lacking = this.#compute?.excludedLacking ?? [];
-    const excluded = lacking.length === 0 ? [] : [...this.#replicas.values()];
-    this.#watch.look(
-      lacking,
-      excluded.filter((replica) => replica.isExcluded),
-    );
+    const lacking = this.#compute?.excludedLacking(this.#standsBackFor);
+    if (lacking === undefined) return;
+    const own = lacking.length === 0 ? [] : [...this.#replicas.values()];
+    const excluded = own.filter(({ isExcluded }) => isExcluded);
+    const isLong = this.#watch.look(lacking, excluded);
+    if (isLong !== this.#standsBackFor.size > 0) this.#standBack(isLong ? lacking : []);
   }
 
   /** Highest row computed, of one strategy's inputs or of all; NaN before the first restore. */
@@ -231,6 +233,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   /** Requests the leases of the nodes whose first row is known. */
   ask(): void {
     if (!this.#isFollowing || this.#stop.signal.aborted || this.#unasked.size === 0) return;
+    if (this.#standsBackFor.size > 0) return;
     const known = [...this.#unasked].filter((replica) => !Number.isNaN(this.#originRow(replica)));
     for (const replica of known) this.#unasked.delete(replica);
     if (known.length > 0) this.#options.ports.leases.add(known);
@@ -360,6 +363,20 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
    */
   storeSnapshot(replica: QueueReplica): Promise<void> {
     return this.#snapshots.storeLast(replica);
+  }
+
+  /**
+   * Gives up the leases it has, or asks for them again if nothing is lacking. While it waits for rows of a queue that it
+   * may not continue, it publishes none of its own; the session that computes that queue may wait for just those.
+   */
+  #standBack(lacking: readonly QueueReplica[]): void {
+    this.#standsBackFor = new Set(lacking);
+    const { leases } = this.#options.ports;
+    const asked = [...this.#replicas.values()].filter(
+      (replica) => !this.#unasked.has(replica) && !replica.isExcluded,
+    );
+    if (lacking.length > 0) leases.drop(asked);
+    else leases.add(asked);
   }
 
   #wire(): OnlineWiring {

@@ -48,33 +48,45 @@ export class RowExchange {
     return isPushed;
   }
 
-  /** After the step of a bucket, publishes the rows of held nodes, or compares them with the log. */
+  /**
+   * After the step of a bucket, compares the rows of held nodes that the log has already, and publishes the others.
+   * Returns false if one differs: then nothing is published, for the rows of later nodes were computed from it.
+   */
   publish(
     executor: StepExecutor,
     wiring: OnlineWiring,
     bucket: OnlineBucket,
     held: ReadonlySet<string>,
-  ): void {
+  ): boolean {
     const { graph, replicas, reports } = this.#options;
     const { endMs } = bucket;
+    const next: { readonly id: string; readonly row: number; readonly replica: QueueReplica }[] =
+      [];
+    let isSame = true;
     for (const { id } of graph.computed) {
       const replica = replicas.get(id);
       const row = bucket.rows.get(wiring.clockOf.get(id) ?? "");
       if (replica === undefined || row === undefined || !held.has(id)) continue;
-      const handle = executor.handle(id);
-      const isPresent = executor.isPresent(handle);
-      const content = isPresent ? this.#content(executor, wiring, id, row, endMs) : undefined;
       if (row === replica.nextProduced) {
-        this.#seqs.set(id, replica.produce(row, endMs, content));
+        next.push({ id, row, replica });
         continue;
       }
       const found = replica.row(row);
       if (found === undefined) continue;
       this.#seqs.set(id, found.seq);
-      if (wiring.queries.has(id) || isSameRow(content, found.content)) continue;
+      if (wiring.queries.has(id)) continue;
+      const content = this.#content(executor, wiring, id, row, endMs);
+      if (isSameRow(content, found.content)) continue;
       replica.diverged(row, rowText(content), rowText(found.content));
       reportDivergence(reports, replica, row);
+      isSame = false;
     }
+    if (!isSame) return false;
+    for (const { id, row, replica } of next) {
+      const content = this.#content(executor, wiring, id, row, endMs);
+      this.#seqs.set(id, replica.produce(row, endMs, content));
+    }
+    return true;
   }
 
   #wiredBy(wiring: OnlineWiring): WiredQueues {
@@ -88,14 +100,16 @@ export class RowExchange {
     return this.#wired;
   }
 
+  /** Row of a node as it was computed; undefined for a missing one. */
   #content(
     executor: StepExecutor,
     wiring: OnlineWiring,
     id: string,
     row: number,
     bucketEndMs: number,
-  ): RowContent {
+  ): RowContent | undefined {
     const handle = executor.handle(id);
+    if (!executor.isPresent(handle)) return undefined;
     const { slots } = executor.plan.nodes[handle]!;
     const state = executor.save(handle);
     const isWindowShown = state.length === 0 && row % windowHashRows === 0;

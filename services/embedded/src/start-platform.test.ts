@@ -186,3 +186,23 @@ accounts: {main: {initial_cash: "${cash}"}}`;
     await (await startWith("1000.00")).stop();
   });
 });
+
+describe("a gateway's secret of the configuration", () => {
+  it.each([
+    ["is not there", undefined, 0o600],
+    ["is shorter than 32 bytes", "short", 0o600],
+    ["is readable by everybody", "x".repeat(40), 0o644],
+  ])("that %s is refused by its key before anything starts", async (_, text, mode) => {
+    const folder = mkdtempSync(join(tmpdir(), "qmtl-secret-"));
+    const file = join(folder, "gateway-secret");
+    if (text !== undefined) writeFileSync(file, text, { mode });
+    const path = join(folder, "qmtl.yml");
+    const security = `security: {gateways: {gateway-1: {secret: {file: ${file}}}}}`;
+    writeFileSync(path, `project: {name: secret}\nstorage: {data_dir: data}\n${security}\n`);
+
+    await expect(startPlatform(loadConfig({ path, env: {} }))).rejects.toThrow(
+      "security.gateways.gateway-1.secret",
+    );
+    rmSync(folder, { recursive: true });
+  });
+});

@@ -25,7 +25,7 @@ import {
   startGateway,
   startWorldService,
 } from "./service-starters.ts";
-import { serviceNames } from "./start-service.ts";
+import { gatewayKeysFromConfig, serviceNames } from "./start-service.ts";
 import { openStorage, type Storage } from "./storage.ts";
 
 /** Where the started platform answers. */
@@ -59,6 +59,13 @@ export interface Platform {
   stop(): Promise<void>;
 }
 
+/** What the gateway signs with: its secret in the configuration, or one that only this process knows. */
+function ownKey(config: QmtlConfig): GatewayKey {
+  const gatewayId = config.gateway.id;
+  const named = gatewayKeysFromConfig(config).find((key) => key.gatewayId === gatewayId);
+  return named ?? { gatewayId, secret: randomBytes(32) };
+}
+
 /**
  * Starts all services in this process. They listen for one another on loopback as they do apart; the gateway's calls
  * and streams reach their servers directly, through the same checks. Storage and bus are the embedded ones unless the
@@ -75,6 +82,7 @@ export async function startPlatform(
   if (options.standby === true) refuseStandbyOfFolder(config);
   const tls = serverTlsFromConfig(config);
   const keys = apiKeysFromConfig(config);
+  const key = ownKey(config);
   failpoints.arm({ spec: process.env.QMTL_FAILPOINT, testMode: config.test.test_mode });
   await using started = new AsyncDisposableStack();
   const outages = new OutageLog(createLogger({ level: config.telemetry.log_level, name: "qmtl" }));
@@ -86,7 +94,6 @@ export async function startPlatform(
   // Before anything else: a DAG Manager that took the lead here would be of no use to the gateway elsewhere.
   const leases = await takeAccounts(config, storage, logger, options);
   started.defer(() => leases.stop());
-  const key: GatewayKey = { gatewayId: config.gateway.id, secret: randomBytes(32) };
   const context: StartContext = {
     config,
     storage,

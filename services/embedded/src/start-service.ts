@@ -210,7 +210,7 @@ function hostnamesOf(urls: string): string[] {
 }
 
 /** Gateways whose signature the services behind them accept. Throws as `resolveSecret`, naming the key. */
-function gatewayKeysFromConfig(config: QmtlConfig): GatewayKey[] {
+export function gatewayKeysFromConfig(config: QmtlConfig): GatewayKey[] {
   return Object.entries(config.security.gateways).map(([gatewayId, entry]) => {
     const key = `security.gateways.${gatewayId}.secret`;
     const secret = Buffer.from(resolveSecret(entry.secret, { key, bytesMin: secretBytesMin }));

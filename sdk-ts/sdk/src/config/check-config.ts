@@ -200,6 +200,9 @@ function* checkPlatform(config: QmtlConfig): Generator<ConfigConflict> {
   if (config.bus.kind === "kafka" && config.bus.brokers.length === 0) {
     yield { path: ["bus", "brokers"], message: "is needed with kind: kafka" };
   }
+  if (config.bus.kind !== "kafka" && config.bus.brokers.length > 0) {
+    yield { path: ["bus", "brokers"], message: "does nothing without kind: kafka" };
+  }
 }
 
 /** A service that listens beyond loopback can be reached by anybody: it needs keys and TLS. */

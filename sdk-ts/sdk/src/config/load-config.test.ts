@@ -441,6 +441,7 @@ describe("keys that do not go together", () => {
     ],
     ["storage: {kind: postgres}", "storage.dsn", "kind: postgres"],
     ["bus: {kind: kafka}", "bus.brokers", "kind: kafka"],
+    ["bus: {kind: embedded, brokers: ['a:1']}", "bus.brokers", "kind: kafka"],
     ["dag_manager: {node_renew_ms: 4000}", "dag_manager.node_lease_ms", "3 · node_renew_ms"],
     [
       "world_service: {default_lease: {margin_ms: 100}}",

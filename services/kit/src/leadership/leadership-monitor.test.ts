@@ -16,11 +16,16 @@ import {
 
 function monitor() {
   const lines: string[] = [];
-  const write = (line: string) => lines.push(JSON.parse(line).message);
+  const levels: string[] = [];
+  const write = (line: string) => {
+    const { message, level } = JSON.parse(line);
+    lines.push(message);
+    levels.push(level);
+  };
   const logger = createLogger({ name: "test", destination: { write } });
   const metrics = createMetrics();
   const leading = new LeadershipMonitor({ part: "dag-manager", logger, metrics });
-  return { leading, lines, metrics };
+  return { leading, lines, levels, metrics };
 }
 
 test("a standby says so once in the log, however often it looks, and again only after it led", () => {
@@ -31,6 +36,15 @@ test("a standby says so once in the log, however often it looks, and again only 
 
   const standby = "standby: another process leads";
   expect(lines).toEqual([standby, "leads", standby]);
+});
+
+test("a process that is deposed says so at warn, also when it did not know who leads in between", () => {
+  const { leading, levels } = monitor();
+
+  const standings = ["standby", "leads", "standby", "leads", "unsure", "standby"] as const;
+  for (const standing of standings) leading.set(standing);
+
+  expect(levels).toEqual(["info", "info", "warn", "info", "info", "warn"]);
 });
 
 test("the gauge is 1 for a standby and 0 for the process that leads", async () => {

@@ -22,7 +22,8 @@ export interface LeadershipMonitorOptions {
 }
 
 /**
- * Shows how this process stands: in its health, in the gauge `standby`, and in one log line per change. The contracts
+ * Shows how this process stands: in its health, in the gauge `standby`, and in one log line per change, at `warn` where it
+ * is deposed. The contracts
  * of a process that does not lead are NOT_SERVING in its health.
  */
 export class LeadershipMonitor {
@@ -31,6 +32,8 @@ export class LeadershipMonitor {
   readonly #gauge: GaugeMetric;
   readonly #listeners = new Set<() => void>();
   #standing: LeadershipStatus | undefined;
+  /** It led when it last knew who leads. */
+  #hasLed = false;
 
   constructor(options: LeadershipMonitorOptions) {
     const { part, logger, metrics } = options;
@@ -58,7 +61,10 @@ export class LeadershipMonitor {
     this.#standing = now;
     this.#gauge.set(now === "standby" ? 1 : 0, { part: this.#part });
     const fields = { part: this.#part, ...(why === "" ? {} : { why }) };
-    this.#logger.info(LINES[now], fields);
+    // A takeover is to be seen at that level; a standby that starts is not.
+    if (now === "standby" && this.#hasLed) this.#logger.warn(LINES[now], fields);
+    else this.#logger.info(LINES[now], fields);
+    if (now !== "unsure") this.#hasLed = now === "leads";
     for (const listener of this.#listeners) listener();
   }
 

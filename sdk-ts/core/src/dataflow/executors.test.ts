@@ -11,6 +11,7 @@ import { rsi } from "../nodes/rsi.ts";
 import { sma } from "../nodes/sma.ts";
 import { stddev } from "../nodes/stddev.ts";
 import { userCompute } from "../nodes/user-compute.ts";
+import { userDerive } from "../nodes/user-derive.ts";
 import { weightTarget } from "../nodes/weight-target.ts";
 import { type BatchRestore, runBatch } from "./batch.ts";
 import type { BatchInput } from "./batch-axis.ts";
@@ -75,7 +76,7 @@ interface Draw {
 const draw: fc.Arbitrary<Draw> = fc.record({
   kind: fc.oneof(
     { weight: 3, arbitrary: fc.integer({ min: 0, max: 9 }) },
-    { weight: 2, arbitrary: fc.constant(10) },
+    { weight: 2, arbitrary: fc.constantFrom(10, 11) },
   ),
   window: fc.integer({ min: 2, max: 9 }),
   picks: fc.array(fc.nat(1000), { minLength: 3, maxLength: 3 }),
@@ -143,6 +144,16 @@ function makeNode(
       return node(kernelOf(weightTarget, { weightMin: -90, weightMax: 110, step: 5, flatAfter }), [
         pick(0),
       ]);
+    case 11: {
+      const makeCall = (x: Readonly<Record<string, number>>) => () => {
+        if (Number.isNaN(x.p0) && modes[0] !== "nan") throw new Error("called without a value");
+        return x.p1! > 140 ? null : x.p0! - 0.5 * x.p1!;
+      };
+      return node(kernelOf(userDerive, { ports: ["p0", "p1"], makeCall }, true), [
+        pick(0),
+        pick(1),
+      ]);
+    }
     default:
       return node(
         kernelOf(
@@ -350,7 +361,7 @@ const scenario = fc.record({
   draws: fc.array(draw, { minLength: 1, maxLength: 12 }),
   hasLoop: fc.boolean(),
   cells: fc.array(cell, { minLength: 12, maxLength: 150 }),
-  chunk: fc.constantFrom(1, 2, 3, 7, 31, 64, 4096),
+  chunk: fc.constantFrom(1, 2, 3, 7, 31, 61, 997, 2048),
   stepChunk: fc.constantFrom(1, 5, 16, 2048),
   split: fc.nat(1000),
 });

@@ -12,6 +12,7 @@ export type {
 } from "./kernel.ts";
 export { numbers } from "./kernel.ts";
 export type { LagParams } from "./lag-kernel.ts";
+export type { PortView } from "./port-values.ts";
 export type { PositionTargetParams } from "./position-target.ts";
 export {
   parseRebalanceSchedule,
@@ -28,4 +29,5 @@ export {
   userCompute,
   type Windows,
 } from "./user-compute.ts";
+export { type UserDeriveParams, userDerive } from "./user-derive.ts";
 export type { WeightTargetParams } from "./weight-target.ts";

@@ -2,10 +2,21 @@ import type { NodeKernel } from "@qmtl/core/dataflow";
 import { type MakeCall, userCompute } from "@qmtl/core/nodes";
 import { invalid } from "./declaration-error.ts";
 
-/** Refuses what cannot be a compute function: not a function, more than two parameters, async or a generator. */
-export function checkCompute(field: string, compute: (...args: never[]) => unknown): void {
+/**
+ * Refuses what cannot be an author's function: not a function, async or a generator, or one that takes more than it is
+ * given.
+ *
+ * @param takes names of what it is given, for the message
+ */
+export function checkCompute(
+  field: string,
+  compute: (...args: never[]) => unknown,
+  takes: readonly string[],
+): void {
   if (typeof compute !== "function") throw invalid(field, "must be a function");
-  if (compute.length > 2) throw invalid(field, "takes (windows, params) and nothing else");
+  if (compute.length > takes.length) {
+    throw invalid(field, `takes (${takes.join(", ")}) and nothing else`);
+  }
   if (compute.constructor.name !== "Function") {
     throw invalid(field, `must be a plain function, not ${compute.constructor.name}`);
   }

@@ -4,13 +4,14 @@ export type { Window } from "@qmtl/core/cache";
 export type { OnMissing } from "@qmtl/core/dataflow";
 export type { NodeParams, ParamValue, Windows } from "@qmtl/core/nodes";
 export { BuiltinNode, type BuiltinOptions } from "./builtin-node.ts";
+export { column, columns } from "./column.ts";
 export { DeclarationError, type DeclarationReason } from "./declaration-error.ts";
+export { derive, type InputValues } from "./derive.ts";
 export type { StrategyFill, TargetSignal } from "./events.ts";
 export { type IntervalInput, parseInterval } from "./fields.ts";
 export {
   atr,
   bollinger,
-  column,
   ema,
   logReturns,
   max,
@@ -33,7 +34,16 @@ export {
 export { ProcessingNode, type ProcessingNodeOptions } from "./processing-node.ts";
 export type { Rebalance } from "./rebalance.ts";
 export { type NodeSet, Strategy, type StrategyContext, type StrategyOptions } from "./strategy.ts";
-export type { NodeCode, NodeOptions } from "./strategy-node.ts";
+export type {
+  NodeCode,
+  NodeInputs,
+  NodeOptions,
+  OneColumn,
+  OneColumnInputs,
+  Series,
+  SeveralColumns,
+  WindowOptions,
+} from "./strategy-node.ts";
 export { StrategyNode } from "./strategy-node.ts";
 export { StreamInput, type StreamInputOptions } from "./stream-input.ts";
 export { TagQueryNode, type TagQueryNodeOptions } from "./tag-query-node.ts";

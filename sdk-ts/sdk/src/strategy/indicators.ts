@@ -1,8 +1,9 @@
 import { catalogue } from "@qmtl/core/nodes";
 import { BuiltinNode, type BuiltinOptions } from "./builtin-node.ts";
+import { column } from "./column.ts";
 import { invalid } from "./declaration-error.ts";
 import { checkFinite, checkRows } from "./fields.ts";
-import type { StrategyNode } from "./strategy-node.ts";
+import type { OneColumn, StrategyNode } from "./strategy-node.ts";
 
 type OverWindow = "sma" | "ema" | "rsi" | "min" | "max" | "sum";
 type OverLag = "rate_of_change" | "price_change" | "log_return";
@@ -23,27 +24,6 @@ function overLag(kind: OverLag, node: StrategyNode, lag: number, options?: Built
 }
 
 /**
- * Picks one column of a node that has several, for example `column(bars, "close")`.
- *
- * @param node node with the column, such as a `StreamInput`
- * @param name name of the column
- * @param options name of the node and what it does where an input bucket is missing
- * @returns a node of that column alone, in its own unit; NaN where the column has no value
- * @throws {DeclarationError} for a column the node does not have, naming those it has.
- */
-export function column(
-  node: StrategyNode,
-  name: string,
-  options?: BuiltinOptions,
-): BuiltinNode<{ readonly column: string }> {
-  if (!node.outputs.includes(name)) {
-    throw invalid("column.column", `"${name}" is not one of ${node.outputs.join(", ")}`);
-  }
-  const params = { column: name };
-  return new BuiltinNode(catalogue.column, [node], params, params, options);
-}
-
-/**
  * Simple moving average (TA-Lib SMA): `(x[t−n+1] + … + x[t]) ÷ n`.
  *
  * @param node series of one column
@@ -53,7 +33,11 @@ export function column(
  * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
-export function sma(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function sma<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return overWindow("sma", node, window, options);
 }
 
@@ -68,7 +52,11 @@ export function sma(node: StrategyNode, window: number, options?: BuiltinOptions
  * does not change the average
  * @throws {DeclarationError} naming the field.
  */
-export function ema(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function ema<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return overWindow("ema", node, window, options);
 }
 
@@ -82,7 +70,11 @@ export function ema(node: StrategyNode, window: number, options?: BuiltinOptions
  * gives NaN and does not change the averages
  * @throws {DeclarationError} naming the field.
  */
-export function rsi(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function rsi<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return overWindow("rsi", node, window, options);
 }
 
@@ -96,7 +88,11 @@ export function rsi(node: StrategyNode, window: number, options?: BuiltinOptions
  * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
-export function min(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function min<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return overWindow("min", node, window, options);
 }
 
@@ -110,7 +106,11 @@ export function min(node: StrategyNode, window: number, options?: BuiltinOptions
  * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
-export function max(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function max<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return overWindow("max", node, window, options);
 }
 
@@ -124,7 +124,11 @@ export function max(node: StrategyNode, window: number, options?: BuiltinOptions
  * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
-export function sum(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function sum<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return overWindow("sum", node, window, options);
 }
 
@@ -137,7 +141,11 @@ export function sum(node: StrategyNode, window: number, options?: BuiltinOptions
  * @returns a node of one column, 0.01 = 1 %; 0 where the earlier value is 0. Its first value is on row `lag + 1`
  * @throws {DeclarationError} naming the field.
  */
-export function rateOfChange(node: StrategyNode, lag: number, options?: BuiltinOptions) {
+export function rateOfChange<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  lag: number,
+  options?: BuiltinOptions,
+) {
   return overLag("rate_of_change", node, lag, options);
 }
 
@@ -150,7 +158,11 @@ export function rateOfChange(node: StrategyNode, lag: number, options?: BuiltinO
  * @returns a node of one column in the unit of its input; its first value is on row `lag + 1`
  * @throws {DeclarationError} naming the field.
  */
-export function priceChange(node: StrategyNode, lag: number, options?: BuiltinOptions) {
+export function priceChange<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  lag: number,
+  options?: BuiltinOptions,
+) {
   return overLag("price_change", node, lag, options);
 }
 
@@ -162,7 +174,10 @@ export function priceChange(node: StrategyNode, lag: number, options?: BuiltinOp
  * @returns a node of one column, 0.01 = 1 %; its first value is on row 2
  * @throws {DeclarationError} naming the field.
  */
-export function returns(node: StrategyNode, options?: BuiltinOptions) {
+export function returns<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  options?: BuiltinOptions,
+) {
   return overLag("rate_of_change", node, 1, options);
 }
 
@@ -176,7 +191,11 @@ export function returns(node: StrategyNode, options?: BuiltinOptions) {
  * above 0
  * @throws {DeclarationError} naming the field.
  */
-export function logReturns(node: StrategyNode, lag = 1, options?: BuiltinOptions) {
+export function logReturns<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  lag = 1,
+  options?: BuiltinOptions,
+) {
   return overLag("log_return", node, lag, options);
 }
 
@@ -190,8 +209,8 @@ export function logReturns(node: StrategyNode, lag = 1, options?: BuiltinOptions
  * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
-export function stddev(
-  node: StrategyNode,
+export function stddev<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
   window: number,
   options: BuiltinOptions & { readonly ddof?: 0 | 1 } = {},
 ) {
@@ -212,7 +231,11 @@ export function stddev(
  * @returns a node of one column in the unit of its input; its first value is on the `window`-th return
  * @throws {DeclarationError} naming the field.
  */
-export function volatility(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function volatility<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return stddev(node, window, { ...options, ddof: 1 });
 }
 
@@ -226,8 +249,8 @@ export function volatility(node: StrategyNode, window: number, options?: Builtin
  * their first values are on row `window`, and they are NaN while the window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
-export function bollinger(
-  node: StrategyNode,
+export function bollinger<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
   window: number,
   options: BuiltinOptions & { readonly multiplier?: number } = {},
 ) {

@@ -1,21 +1,14 @@
 import type { Window } from "@qmtl/core/cache";
 import type { NodeKernel } from "@qmtl/core/dataflow";
 import type { NodeParams, Windows } from "@qmtl/core/nodes";
-import { authorKernel, checkCompute, checkResult } from "./author-function.ts";
-import { invalid } from "./declaration-error.ts";
+import { authorKernel, checkResult } from "./author-function.ts";
+import { FunctionNode } from "./function-node.ts";
 import { checkOptions, type OptionKeys } from "./option-keys.ts";
-import { checkParams } from "./params.ts";
-import {
-  checkSingleColumn,
-  type NodeCode,
-  type NodeOptions,
-  nodeOptionKeys,
-  StrategyNode,
-} from "./strategy-node.ts";
+import { type StrategyNode, type WindowOptions, windowOptionKeys } from "./strategy-node.ts";
 
 /** Declaration of a {@link ProcessingNode}. */
 export interface ProcessingNodeOptions<Port extends string, Params extends NodeParams = NodeParams>
-  extends NodeOptions<Port> {
+  extends WindowOptions<Port> {
   /** Upstream nodes by port, at least one. The order in which they are written is part of the node id. */
   readonly inputs: Readonly<Record<Port, StrategyNode>>;
   /** Values on which the function may depend; plain JSON, part of the node id. @default {} */
@@ -29,7 +22,7 @@ export interface ProcessingNodeOptions<Port extends string, Params extends NodeP
 }
 
 const optionKeys: OptionKeys<ProcessingNodeOptions<string>> = {
-  ...nodeOptionKeys,
+  ...windowOptionKeys,
   inputs: true,
   params: true,
   compute: true,
@@ -42,11 +35,11 @@ const optionKeys: OptionKeys<ProcessingNodeOptions<string>> = {
 export class ProcessingNode<
   Port extends string = string,
   Params extends NodeParams = NodeParams,
-> extends StrategyNode {
+> extends FunctionNode<"value"> {
   readonly nodeType = "ProcessingNode";
   readonly outputs = ["value"] as const;
   readonly params: NodeParams;
-  readonly code: NodeCode;
+  protected readonly plainName = "processing";
   readonly #compute: (windows: Windows<Port>, params: never) => number | null;
 
   /**
@@ -55,29 +48,15 @@ export class ProcessingNode<
    */
   constructor(options: ProcessingNodeOptions<Port, Params>) {
     checkOptions<ProcessingNodeOptions<Port, Params>>("ProcessingNode", options, optionKeys);
-    const entries = Object.entries<StrategyNode>(options.inputs ?? {});
-    const where = `ProcessingNode${options.name === undefined ? "" : ` "${options.name}"`}`;
-    super(
-      "ProcessingNode",
-      options,
-      entries.map(([port, node]) => ({ port, node })),
-    );
-    if (this.inputs.length === 0) throw invalid(`${where}.inputs`, "needs at least one upstream");
-    checkSingleColumn(where, this.inputs);
-    checkCompute(`${where}.compute`, options.compute);
-    this.params = checkParams(`${where}.params`, options.params ?? {});
-    this.#compute = options.compute;
-    const declaredParams = Object.keys(this.params);
-    this.code = { kind: "function", fn: options.compute, declaredParams };
+    const fn = options.compute;
+    const takes = ["windows", "params"];
+    super({ kind: "ProcessingNode", options, field: "compute", fn, takes });
+    this.params = this.functionParams;
+    this.#compute = fn;
   }
 
   override get semanticsVersion(): number {
     return 2; // not called while a window holds no value
-  }
-
-  defaultName(nameOf: (node: StrategyNode) => string): string {
-    const name = this.#compute.name === "compute" ? "processing" : this.#compute.name;
-    return `${name || "processing"}(${this.inputs.map((input) => nameOf(input.node)).join(",")})`;
   }
 
   kernel(period: number): NodeKernel {

@@ -1,0 +1,58 @@
+import { expect, test } from "vitest";
+import * as q from "./index.ts";
+
+/*
+ * What the compiler must refuse: each line below a `@ts-expect-error` compiles only if it is an error of types. What is
+ * declared in `refused` is never run; what it would do at run is tested beside each node.
+ */
+const bars = new q.StreamInput({ source: "px", columns: ["high", "close"], interval: "1d" });
+const close: q.Series = q.column(bars, "close");
+
+export const refused = (): unknown[] => [
+  // @ts-expect-error a column that is not declared
+  q.column(bars, "open"),
+  // @ts-expect-error the same by name
+  q.columns(bars).volume,
+  // @ts-expect-error a column that no band has
+  q.column(q.bollinger(close, 20), "middle"),
+  // @ts-expect-error a bar has two columns; a node reads one
+  q.sma(bars, 5),
+  // @ts-expect-error the same in a function of one's own
+  q.derive({ bars }, (x) => x.bars),
+  // @ts-expect-error a port that is not there
+  q.derive({ close }, (x) => x.open),
+  // @ts-expect-error a param that is not there
+  q.derive({ close }, (x, p) => x.close * p.scale, { scal: 2 }),
+  // @ts-expect-error a port of onMissing that is not there
+  q.derive({ close }, (x) => x.close, {}, { onMissing: { open: "nan" } }),
+  // @ts-expect-error values are given, not changed
+  q.derive({ close }, (x) => (x.close = 1)),
+  // @ts-expect-error a stream has no windows
+  new q.StreamInput({ source: "px", columns: ["close"], interval: "1d", period: 1 }),
+  // @ts-expect-error misspelt threshold
+  new q.PositionTargetNode({ signal: close, instrument: "X", thresholds: { longEntr: 1 } }),
+];
+
+/** What compiles, also without the names of columns, as strategies were written before they were known. */
+export function accepted(price: q.StrategyNode, names: readonly string[]): readonly q.Series[] {
+  const stream = new q.StreamInput({ source: "px", columns: names, interval: "1d" });
+  const single: q.StreamInput = new q.StreamInput({ source: "px", columns: ["close"] });
+  const { high } = q.columns(bars);
+  const ratio = q.derive({ high, close }, (x, { scale }) => (x.high / x.close) * scale, {
+    scale: 2,
+  });
+  const any = q.column(stream, "whatever");
+  return [
+    q.sma(price, 5),
+    q.sma(single, 5),
+    ratio,
+    any,
+    q.derive({ price, single }, (x) => x.price),
+  ];
+}
+
+test("columns that the compiler knows are those that there are", () => {
+  expect(accepted(close, ["whatever"]).map(({ outputs }) => outputs)).toEqual(
+    new Array(5).fill(["value"]),
+  );
+});

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import type { Window } from "../cache/window.ts";
 import { atr } from "../nodes/atr.ts";
 import { bollinger } from "../nodes/bollinger.ts";
 import { ema } from "../nodes/ema.ts";
@@ -10,7 +11,7 @@ import { rateOfChange } from "../nodes/rate-of-change.ts";
 import { rsi } from "../nodes/rsi.ts";
 import { sma } from "../nodes/sma.ts";
 import { stddev } from "../nodes/stddev.ts";
-import { userCompute } from "../nodes/user-compute.ts";
+import { userCompute, userOutputs } from "../nodes/user-compute.ts";
 import { userDerive } from "../nodes/user-derive.ts";
 import { weightTarget } from "../nodes/weight-target.ts";
 import { type BatchRestore, runBatch } from "./batch.ts";
@@ -76,7 +77,7 @@ interface Draw {
 const draw: fc.Arbitrary<Draw> = fc.record({
   kind: fc.oneof(
     { weight: 3, arbitrary: fc.integer({ min: 0, max: 9 }) },
-    { weight: 2, arbitrary: fc.constantFrom(10, 11) },
+    { weight: 2, arbitrary: fc.constantFrom(10, 11, 12) },
   ),
   window: fc.integer({ min: 2, max: 9 }),
   picks: fc.array(fc.nat(1000), { minLength: 3, maxLength: 3 }),
@@ -154,12 +155,31 @@ function makeNode(
         pick(1),
       ]);
     }
+    case 12: {
+      const params = {
+        period: window,
+        outputs: ["gap", "early"],
+        makeCall:
+          ([x, y]: readonly Window[], out: Record<string, number>) =>
+          () => {
+            if (!Number.isNaN(out.gap) || !Number.isNaN(out.early)) throw new Error("not cleared");
+            if (x!.latest() < 140) out.gap = x!.latest() - y!.at(0);
+            out.early = x!.at(0);
+          },
+      };
+      const kernel = {
+        lookback: userOutputs.lookback(params),
+        warmup: userOutputs.warmup(params),
+        readsWindows: true,
+        create: () => userOutputs.create(params),
+      };
+      return node(kernel, [pick(0), pick(1)], 2);
+    }
     default:
       return node(
         kernelOf(
           userCompute,
           {
-            inputs: 2,
             period: window,
             makeCall: ([x, y]) => {
               let seen = 0;
@@ -195,7 +215,6 @@ function loop(on: string): GraphNode[] {
       kernel: kernelOf(
         userCompute,
         {
-          inputs: 2,
           period: 1,
           makeCall:
             ([x, y]) =>

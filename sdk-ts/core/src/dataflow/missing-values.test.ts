@@ -33,12 +33,8 @@ function rows(nodeId: string, cells: readonly Cell[], stepMs = MIN): BatchInput 
   };
 }
 
-function author(
-  period: number,
-  inputs: number,
-  f: (...windows: Window[]) => number | null,
-): NodeKernel {
-  const params = { inputs, period, makeCall: (w: readonly Window[]) => () => f(...w) };
+function author(period: number, f: (...windows: Window[]) => number | null): NodeKernel {
+  const params = { period, makeCall: (w: readonly Window[]) => () => f(...w) };
   return {
     lookback: period - 1,
     warmup: period,
@@ -57,7 +53,7 @@ function newest(
   f: (...values: number[]) => number,
 ): NodeKernel {
   if (kind === "a window of one row")
-    return author(1, ports.length, (...windows) => f(...windows.map((w) => w.latest())));
+    return author(1, (...windows) => f(...windows.map((w) => w.latest())));
   const makeCall = (x: Readonly<Record<string, number>>) => () =>
     f(...ports.map((name) => x[name]!));
   const create = () => userDerive.create({ ports, makeCall });
@@ -193,7 +189,7 @@ test("a window shows NaN only once its port had a value", () => {
     node(
       "x",
       [port("a"), port("b", "nan")],
-      author(2, 2, (x, y) => {
+      author(2, (x, y) => {
         calls.push(y!.at(0), y!.at(1));
         return x!.latest();
       }),
@@ -219,7 +215,7 @@ test("a NaN fails a port as a missing row does, and the source behind an indicat
     node(
       "x",
       [port("mean", "fail")],
-      author(1, 1, (w) => w!.latest()),
+      author(1, (w) => w!.latest()),
     ),
   ];
 
@@ -235,7 +231,7 @@ test("a window is skipped until the hole has left it, and the function is never 
     node(
       "x",
       [port("s")],
-      author(3, 1, (w) => {
+      author(3, (w) => {
         shown.push([...w!.toArray()]);
         return w!.latest();
       }),
@@ -256,7 +252,7 @@ test("a slower port is carried by its own rows, and its window shows those", () 
       ...node(
         "x",
         [port("m"), port("d", "carry")],
-        author(2, 2, (_, d) => d!.at(0) * 100 + d!.at(1)),
+        author(2, (_, d) => d!.at(0) * 100 + d!.at(1)),
       ),
       intervalMs: DAY / 2,
     },

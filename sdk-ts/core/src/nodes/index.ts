@@ -12,6 +12,7 @@ export type {
 } from "./kernel.ts";
 export { numbers } from "./kernel.ts";
 export type { LagParams } from "./lag-kernel.ts";
+export type { OutputRecord } from "./output-values.ts";
 export type { PortView } from "./port-values.ts";
 export type { PositionTargetParams } from "./position-target.ts";
 export {
@@ -24,9 +25,11 @@ export { type RebalancedTargetParams, rebalancedTarget } from "./rebalanced-targ
 export type { StddevParams } from "./stddev.ts";
 export {
   type MakeCall,
+  type MakeOutputsCall,
   type NodeParams,
   type ParamValue,
   userCompute,
+  userOutputs,
   type Windows,
 } from "./user-compute.ts";
 export { type UserDeriveParams, userDerive } from "./user-derive.ts";

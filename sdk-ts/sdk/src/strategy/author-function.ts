@@ -1,5 +1,5 @@
 import type { NodeKernel } from "@qmtl/core/dataflow";
-import { type MakeCall, userCompute } from "@qmtl/core/nodes";
+import { type MakeCall, type MakeOutputsCall, userCompute, userOutputs } from "@qmtl/core/nodes";
 import { invalid } from "./declaration-error.ts";
 
 /**
@@ -23,18 +23,33 @@ export function checkCompute(
 }
 
 /** Refuses a result that is neither a number nor `null`. */
-export function checkResult(value: number | null): number | null {
+export function checkResult(value: unknown, fn = "compute"): number | null {
   if (typeof value === "number" || value === null) return value;
-  throw new TypeError(`compute returned ${typeof value}; it must return a number or null`);
+  throw new TypeError(`${fn} returned ${typeof value}; it must return a number or null`);
 }
 
 /** Kernel that calls an author's function with windows of `period` rows. */
-export function authorKernel(inputs: number, period: number, makeCall: MakeCall): NodeKernel {
-  const params = { inputs, period, makeCall };
+export function authorKernel(period: number, makeCall: MakeCall): NodeKernel {
+  const params = { period, makeCall };
   return {
     lookback: userCompute.lookback(params),
     warmup: userCompute.warmup(params),
     readsWindows: true,
     create: () => userCompute.create(params),
+  };
+}
+
+/** Likewise of a function that writes several outputs. */
+export function outputsKernel(
+  period: number,
+  outputs: readonly string[],
+  makeCall: MakeOutputsCall,
+): NodeKernel {
+  const params = { period, outputs, makeCall };
+  return {
+    lookback: userOutputs.lookback(params),
+    warmup: userOutputs.warmup(params),
+    readsWindows: true,
+    create: () => userOutputs.create(params),
   };
 }

@@ -1,20 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { identifyStrategy } from "../runner/strategy-loading/identify-strategy.ts";
 import { barsOfCloses } from "../testing/index.ts";
 import { runOnBars } from "../testing/run-on-bars.ts";
 import * as q from "./index.ts";
+import { identifiedNode } from "./testing/node-columns.ts";
 
 const bars = () => new q.StreamInput({ source: "px", columns: ["high", "close"], interval: "1d" });
 
-/** Type, id and content of the last node of a strategy that has only this one. */
+/** Id, content and name of a node. */
 function identified(make: () => q.StrategyNode) {
-  class One extends q.Strategy {
-    override setup(): void {
-      this.addNodes([make()]);
-    }
-  }
-  const { graph } = identifyStrategy(One, { worldId: "w", module: import.meta.url });
-  const { id, hashable, declared } = graph.nodes.at(-1)!;
+  const { id, hashable, declared } = identifiedNode(make(), import.meta.url).graph.nodes.at(-1)!;
   return { id, hashable, name: declared.name };
 }
 
@@ -39,13 +33,8 @@ describe("all columns of a node", () => {
   });
 
   test("cost nothing unless they are read", () => {
-    class Trend extends q.Strategy {
-      override setup(): void {
-        const { close } = q.columns(bars());
-        this.addNodes([q.sma(close, 2)]);
-      }
-    }
-    const { graph } = identifyStrategy(Trend, { worldId: "w" });
+    const { close } = q.columns(bars());
+    const { graph } = identifiedNode(q.sma(close, 2));
 
     expect(graph.nodes.map(({ hashable }) => hashable.node_type)).toEqual([
       "StreamInput",

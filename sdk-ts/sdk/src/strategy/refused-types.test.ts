@@ -29,9 +29,37 @@ export const refused = (): unknown[] => [
   q.derive({ close }, (x) => (x.close = 1)),
   // @ts-expect-error a stream has no windows
   new q.StreamInput({ source: "px", columns: ["close"], interval: "1d", period: 1 }),
+  // @ts-expect-error an output that is not declared
+  q.column(line(), "slop"),
+  new q.ProcessingNode({
+    inputs: { close },
+    outputs: ["a", "b"],
+    compute: (_windows, _params, out) => {
+      // @ts-expect-error the same where it is written
+      out.c = 1;
+      // @ts-expect-error text is no output
+      out.a = "x";
+    },
+  }),
+  // @ts-expect-error without outputs a number is returned
+  new q.ProcessingNode({ inputs: { close }, compute: () => {} }),
   // @ts-expect-error misspelt threshold
   new q.PositionTargetNode({ signal: close, instrument: "X", thresholds: { longEntr: 1 } }),
 ];
+
+/** Two outputs of one function. */
+function line() {
+  return new q.ProcessingNode({
+    inputs: { close },
+    period: 2,
+    outputs: ["slope", "mid"],
+    params: { half: 0.5 },
+    compute: (windows, { half }, out) => {
+      out.slope = windows.close.latest() - windows.close.latest(1);
+      out.mid = windows.close.at(0) + half * out.slope;
+    },
+  });
+}
 
 /** What compiles, also without the names of columns, as strategies were written before they were known. */
 export function accepted(price: q.StrategyNode, names: readonly string[]): readonly q.Series[] {
@@ -42,17 +70,20 @@ export function accepted(price: q.StrategyNode, names: readonly string[]): reado
     scale: 2,
   });
   const any = q.column(stream, "whatever");
+  const { slope, mid } = q.columns(line());
   return [
     q.sma(price, 5),
     q.sma(single, 5),
     ratio,
     any,
+    slope,
+    mid,
     q.derive({ price, single }, (x) => x.price),
   ];
 }
 
 test("columns that the compiler knows are those that there are", () => {
   expect(accepted(close, ["whatever"]).map(({ outputs }) => outputs)).toEqual(
-    new Array(5).fill(["value"]),
+    new Array(7).fill(["value"]),
   );
 });

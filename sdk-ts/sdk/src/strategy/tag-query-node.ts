@@ -84,12 +84,11 @@ export class TagQueryNode<Params extends NodeParams = NodeParams> extends Strate
   /**
    * Makes what runs the node once its queues are known.
    *
-   * @param inputs number of queues found
    * @param period rows in each window
    */
-  kernelFor(inputs: number, period: number): NodeKernel {
+  kernelFor(period: number): NodeKernel {
     const compute = this.#compute;
     const given = this.params.given as never; // a copy of the author's params
-    return authorKernel(inputs, period, (windows) => () => checkResult(compute(windows, given)));
+    return authorKernel(period, (windows) => () => checkResult(compute(windows, given)));
   }
 }

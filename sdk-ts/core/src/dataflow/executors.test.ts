@@ -3,8 +3,11 @@ import { expect, test } from "vitest";
 import type { Window } from "../cache/window.ts";
 import { atr } from "../nodes/atr.ts";
 import { bollinger } from "../nodes/bollinger.ts";
+import { changed } from "../nodes/changed.ts";
 import { ema } from "../nodes/ema.ts";
+import { hysteresis } from "../nodes/hysteresis.ts";
 import type { KernelSpec } from "../nodes/kernel.ts";
+import { lag } from "../nodes/lag.ts";
 import { max } from "../nodes/max.ts";
 import { positionTarget } from "../nodes/position-target.ts";
 import { rateOfChange } from "../nodes/rate-of-change.ts";
@@ -78,6 +81,7 @@ const draw: fc.Arbitrary<Draw> = fc.record({
   kind: fc.oneof(
     { weight: 3, arbitrary: fc.integer({ min: 0, max: 9 }) },
     { weight: 2, arbitrary: fc.constantFrom(10, 11, 12) },
+    { weight: 1, arbitrary: fc.constantFrom(13, 14, 15) },
   ),
   window: fc.integer({ min: 2, max: 9 }),
   picks: fc.array(fc.nat(1000), { minLength: 3, maxLength: 3 }),
@@ -175,6 +179,12 @@ function makeNode(
       };
       return node(kernel, [pick(0), pick(1)], 2);
     }
+    case 13:
+      return node(kernelOf(lag, { lag: window }), [pick(0)]);
+    case 14:
+      return node(kernelOf(changed, {}), [pick(0)]);
+    case 15:
+      return node(kernelOf(hysteresis, target), [pick(0)]);
     default:
       return node(
         kernelOf(

@@ -1,8 +1,11 @@
 import { atr } from "./atr.ts";
 import { bollinger } from "./bollinger.ts";
+import { changed } from "./changed.ts";
 import { column } from "./column.ts";
 import { ema } from "./ema.ts";
+import { hysteresis } from "./hysteresis.ts";
 import type { KernelSpec } from "./kernel.ts";
+import { lag } from "./lag.ts";
 import { logReturn } from "./log-return.ts";
 import { max } from "./max.ts";
 import { min } from "./min.ts";
@@ -45,8 +48,11 @@ function entryOf<P, const Column extends string>(
 export const catalogue = {
   atr: entry(atr, ["high", "low", "close"]),
   bollinger: entryOf(bollinger, ["source"], ["mid", "upper", "lower"]),
+  changed: entry(changed),
   column: entry(column),
   ema: entry(ema),
+  hysteresis: entry(hysteresis, ["signal"]),
+  lag: entry(lag),
   log_return: entry(logReturn),
   max: entry(max),
   min: entry(min),

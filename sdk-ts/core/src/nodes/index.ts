@@ -1,6 +1,7 @@
 export type { WindowParams } from "./block-sums.ts";
 export type { BollingerParams } from "./bollinger.ts";
 export { type CatalogueEntry, catalogue } from "./catalogue.ts";
+export type { SideBounds } from "./hysteresis.ts";
 export type {
   Column,
   Kernel,

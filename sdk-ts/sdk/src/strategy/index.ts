@@ -12,7 +12,10 @@ export { type IntervalInput, parseInterval } from "./fields.ts";
 export {
   atr,
   bollinger,
+  changed,
   ema,
+  hysteresis,
+  lag,
   logReturns,
   max,
   min,
@@ -29,8 +32,8 @@ export type { OnMissingOption } from "./port-modes.ts";
 export {
   PositionTargetNode,
   type PositionTargetNodeOptions,
-  type PositionThresholds,
 } from "./position-target-node.ts";
+export type { PositionThresholds } from "./position-thresholds.ts";
 export { ProcessingNode, type ProcessingNodeOptions } from "./processing-node.ts";
 export type { Rebalance } from "./rebalance.ts";
 export { type NodeSet, Strategy, type StrategyContext, type StrategyOptions } from "./strategy.ts";

@@ -3,10 +3,15 @@ import { BuiltinNode, type BuiltinOptions } from "./builtin-node.ts";
 import { column } from "./column.ts";
 import { invalid } from "./declaration-error.ts";
 import { checkFinite, checkRows } from "./fields.ts";
+import {
+  checkThresholds,
+  type PositionThresholds,
+  thresholdParams,
+} from "./position-thresholds.ts";
 import type { OneColumn, StrategyNode } from "./strategy-node.ts";
 
 type OverWindow = "sma" | "ema" | "rsi" | "min" | "max" | "sum";
-type OverLag = "rate_of_change" | "price_change" | "log_return";
+type OverLag = "lag" | "rate_of_change" | "price_change" | "log_return";
 
 function overWindow(
   kind: OverWindow,
@@ -130,6 +135,58 @@ export function sum<Node extends StrategyNode>(
   options?: BuiltinOptions,
 ) {
   return overWindow("sum", node, window, options);
+}
+
+/**
+ * The value of earlier rows: `x[t−rows]`.
+ *
+ * @param node series of one column
+ * @param rows rows between that value and the present one, 1..10000
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column in the unit of its input; its first value is on row `rows + 1`, and it is NaN where that
+ * earlier row is
+ * @throws {DeclarationError} naming the field.
+ */
+export function lag<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  rows: number,
+  options?: BuiltinOptions,
+) {
+  return overLag("lag", node, checkRows("lag.rows", rows), options);
+}
+
+/**
+ * Where a series changes, as in `rebalance: { every: changed(side) }`.
+ *
+ * @param node series of one column
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column: 1 where the value differs from the one before it, else 0. The first value counts as a
+ * change. A NaN input gives NaN, and the next value is compared with the last one
+ * @throws {DeclarationError} naming the field.
+ */
+export function changed<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  options?: BuiltinOptions,
+) {
+  return new BuiltinNode(catalogue.changed, [node], {}, {}, options);
+}
+
+/**
+ * Side of a signal with hysteresis: what `PositionTargetNode` does, as a node, for example for two legs of one decision.
+ *
+ * @param signal series of one column
+ * @param thresholds where it goes long, short and flat; those of `PositionTargetNode`
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column: 1 long, −1 short, 0 flat, from the first row on. A NaN signal keeps the side
+ * @throws {DeclarationError} naming the field.
+ */
+export function hysteresis<Node extends StrategyNode>(
+  signal: Node & OneColumn<Node>,
+  thresholds: PositionThresholds,
+  options?: BuiltinOptions,
+) {
+  const bounds = checkThresholds("hysteresis.thresholds", thresholds);
+  return new BuiltinNode(catalogue.hysteresis, [signal], bounds, thresholdParams(bounds), options);
 }
 
 /**

@@ -43,6 +43,10 @@ export const refused = (): unknown[] => [
   }),
   // @ts-expect-error without outputs a number is returned
   new q.ProcessingNode({ inputs: { close }, compute: () => {} }),
+  // @ts-expect-error a node of two columns
+  q.lag(bars, 1),
+  // @ts-expect-error misspelt threshold of a side
+  q.hysteresis(close, { longEntr: 1 }),
   // @ts-expect-error misspelt threshold
   new q.PositionTargetNode({ signal: close, instrument: "X", thresholds: { longEntr: 1 } }),
 ];

@@ -199,6 +199,7 @@ describe("against a platform", () => {
     ["run", "$/strategy.ts --offline --account main"],
     ["worker", "$/strategy.ts $/strategy.ts --world demo", 2],
     ["replay", "$/strategy.ts $/no-record.jsonl", 2],
+    ["check", "$/strategy.ts"],
     ["taglint", "$/strategy.ts", 1],
     ["completion", "bash"],
     ["report", "--from $/no-returns.json --out $/report.md", 2],

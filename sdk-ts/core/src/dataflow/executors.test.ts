@@ -16,6 +16,7 @@ import { sma } from "../nodes/sma.ts";
 import { stddev } from "../nodes/stddev.ts";
 import { userCompute, userOutputs } from "../nodes/user-compute.ts";
 import { userDerive } from "../nodes/user-derive.ts";
+import { userFold } from "../nodes/user-fold.ts";
 import { weightTarget } from "../nodes/weight-target.ts";
 import { type BatchRestore, runBatch } from "./batch.ts";
 import type { BatchInput } from "./batch-axis.ts";
@@ -81,6 +82,7 @@ const draw: fc.Arbitrary<Draw> = fc.record({
   kind: fc.oneof(
     { weight: 3, arbitrary: fc.integer({ min: 0, max: 9 }) },
     { weight: 2, arbitrary: fc.constantFrom(10, 11, 12) },
+    { weight: 3, arbitrary: fc.constantFrom(16, 17) },
     { weight: 1, arbitrary: fc.constantFrom(13, 14, 15) },
   ),
   window: fc.integer({ min: 2, max: 9 }),
@@ -100,6 +102,47 @@ const target = {
   longWeight: 1,
   shortWeight: -1,
   holdWeight: 0,
+};
+
+type Fold = Parameters<typeof userFold.create>[0];
+
+function foldOf(params: Fold): NodeKernel {
+  const [lookback, warmup] = [userFold.lookback(params), userFold.warmup(params)];
+  return { lookback, warmup, readsWindows: true, create: () => userFold.create(params) };
+}
+
+/** Mean of the last values in a ring, with a gap at each seventeenth row, and a sign of another input. */
+function average(rows: number, isWhole: boolean): Fold {
+  return {
+    ports: ["p0", "p1"],
+    initial: { sum: 0, n: 0, up: false, ring: new Float64Array(rows) },
+    outputs: [],
+    warmup: 1,
+    makeCall: (given, x) => () => {
+      const s = given as { sum: number; n: number; up: boolean; ring: Float64Array };
+      const value = x.p0!;
+      if (isWhole && Number.isNaN(value)) throw new Error("called without a value");
+      if (Number.isNaN(value)) return null;
+      s.sum += value - s.ring[s.n % rows]!;
+      s.ring[s.n % rows] = value;
+      s.n++;
+      if (!Number.isNaN(x.p1!)) s.up = value > x.p1!;
+      return s.n % 17 === 0 ? null : s.sum / rows + (s.up ? 1 : -0);
+    },
+  };
+}
+
+/** Highest and lowest value so far, as fields of the state. */
+const extremes: Fold = {
+  ports: ["p0"],
+  initial: { top: Number.NEGATIVE_INFINITY, bottom: Number.NaN },
+  outputs: ["bottom", "top"],
+  warmup: 1,
+  makeCall: (given, x) => () => {
+    const s = given as { top: number; bottom: number };
+    s.top = Math.max(s.top, x.p0!);
+    s.bottom = x.p0! < s.bottom || Number.isNaN(s.bottom) ? x.p0! : s.bottom;
+  },
 };
 
 function makeNode(
@@ -185,6 +228,10 @@ function makeNode(
       return node(kernelOf(changed, {}), [pick(0)]);
     case 15:
       return node(kernelOf(hysteresis, target), [pick(0)]);
+    case 16:
+      return node(foldOf(average(window, modes[0] !== "nan")), [pick(0), pick(1)]);
+    case 17:
+      return node(foldOf(extremes), [pick(0)], 2);
     default:
       return node(
         kernelOf(

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
 import type { Window } from "../cache/window.ts";
+import type { FoldState } from "../nodes/fold-state.ts";
 import { sma } from "../nodes/sma.ts";
 import { userCompute } from "../nodes/user-compute.ts";
 import { userDerive } from "../nodes/user-derive.ts";
+import { userFold } from "../nodes/user-fold.ts";
 import { runBatch } from "./batch.ts";
 import type { BatchInput } from "./batch-axis.ts";
 import { compilePlan } from "./compile-plan.ts";
@@ -44,7 +46,7 @@ function author(period: number, f: (...windows: Window[]) => number | null): Nod
 }
 
 /** Ways in which an author's function of the newest values is called. */
-const kinds = ["a window of one row", "derive"] as const;
+const kinds = ["a window of one row", "derive", "a fold"] as const;
 
 /** A function of the newest values of its inputs, which have the names `ports`. */
 function newest(
@@ -54,6 +56,13 @@ function newest(
 ): NodeKernel {
   if (kind === "a window of one row")
     return author(1, (...windows) => f(...windows.map((w) => w.latest())));
+  if (kind === "a fold") {
+    const step = (_: FoldState, x: Readonly<Record<string, number>>) => () =>
+      f(...ports.map((name) => x[name]!));
+    const params = { ports, initial: { n: 0 }, outputs: [], warmup: 1, makeCall: step };
+    const create = () => userFold.create(params);
+    return { lookback: 0, warmup: 1, readsWindows: true, create };
+  }
   const makeCall = (x: Readonly<Record<string, number>>) => () =>
     f(...ports.map((name) => x[name]!));
   const create = () => userDerive.create({ ports, makeCall });

@@ -1,6 +1,7 @@
 export type { WindowParams } from "./block-sums.ts";
 export type { BollingerParams } from "./bollinger.ts";
 export { type CatalogueEntry, catalogue } from "./catalogue.ts";
+export { type FoldState, StateLayout } from "./fold-state.ts";
 export type { SideBounds } from "./hysteresis.ts";
 export type {
   Column,
@@ -33,5 +34,6 @@ export {
   userOutputs,
   type Windows,
 } from "./user-compute.ts";
-export { type UserDeriveParams, userDerive } from "./user-derive.ts";
+export { userDerive } from "./user-derive.ts";
+export { userFold } from "./user-fold.ts";
 export type { WeightTargetParams } from "./weight-target.ts";

@@ -126,9 +126,10 @@ class UserOutputsKernel extends StatelessKernel {
     let i = from;
     try {
       for (; i < to; i++) {
-        outputs.clear(i);
+        outputs.clear();
         if (isWhole) windows.show(i);
         if (isWhole || windows.move(i)) call();
+        outputs.write(i);
       }
     } catch (cause) {
       this.#row = i;

@@ -40,8 +40,14 @@ class UserDeriveKernel extends StatelessKernel {
     const values = this.#values;
     const call = this.#call;
     const out = this.#output;
+    const isWhole = values.begin(from, to);
     let i = from;
     try {
+      for (; isWhole && i < to; i++) {
+        values.show(i);
+        const value = call();
+        out[i] = value === null ? Number.NaN : value;
+      }
       for (; i < to; i++) {
         const value = values.read(i) ? call() : null;
         out[i] = value === null ? Number.NaN : value;

@@ -1,14 +1,14 @@
+import * as q from "@qmtl/sdk";
 import { describe, expect, test } from "vitest";
 import { barsOfCloses } from "../testing/index.ts";
 import { runOnBars } from "../testing/run-on-bars.ts";
-import * as q from "./index.ts";
 import { identifiedNode } from "./testing/node-columns.ts";
 
 const bars = () => new q.StreamInput({ source: "px", columns: ["high", "close"], interval: "1d" });
 
 /** Id, content and name of a node. */
 function identified(make: () => q.StrategyNode) {
-  const { id, hashable, declared } = identifiedNode(make(), import.meta.url).graph.nodes.at(-1)!;
+  const { id, hashable, declared } = identifiedNode(make(), import.meta.url).nodes.at(-1)!;
   return { id, hashable, name: declared.name };
 }
 
@@ -34,7 +34,7 @@ describe("all columns of a node", () => {
 
   test("cost nothing unless they are read", () => {
     const { close } = q.columns(bars());
-    const { graph } = identifiedNode(q.sma(close, 2));
+    const graph = identifiedNode(q.sma(close, 2));
 
     expect(graph.nodes.map(({ hashable }) => hashable.node_type)).toEqual([
       "StreamInput",

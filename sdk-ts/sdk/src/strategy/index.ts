@@ -2,13 +2,19 @@
 
 export type { Window } from "@qmtl/core/cache";
 export type { OnMissing } from "@qmtl/core/dataflow";
-export type { NodeParams, ParamValue, Windows } from "@qmtl/core/nodes";
+export type { FoldState, NodeParams, ParamValue, Windows } from "@qmtl/core/nodes";
 export { BuiltinNode, type BuiltinOptions } from "./builtin-node.ts";
 export { column, columns } from "./column.ts";
 export { DeclarationError, type DeclarationReason } from "./declaration-error.ts";
 export { derive, type InputValues } from "./derive.ts";
 export type { StrategyFill, TargetSignal } from "./events.ts";
 export { type IntervalInput, parseInterval } from "./fields.ts";
+export {
+  FoldNode,
+  type FoldNodeOptions,
+  type FoldStateOf,
+  type NumberFields,
+} from "./fold-node.ts";
 export {
   atr,
   bollinger,

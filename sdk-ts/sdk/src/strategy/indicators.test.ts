@@ -1,13 +1,13 @@
+import * as q from "@qmtl/sdk";
 import { describe, expect, test } from "vitest";
-import * as q from "./index.ts";
 import { identifiedNode, nodeColumns } from "./testing/node-columns.ts";
 
 const NO = Number.NaN;
 const close = () =>
   q.column(new q.StreamInput({ source: "px", columns: ["close"], interval: "1d" }), "close");
 const valuesOf = (node: q.StrategyNode, values: readonly number[]) =>
-  nodeColumns(node, import.meta.url, { close: values }).value;
-const hashable = (node: q.StrategyNode) => identifiedNode(node).graph.nodes.at(-1)!.hashable;
+  nodeColumns(node, { close: values }).value;
+const hashable = (node: q.StrategyNode) => identifiedNode(node).nodes.at(-1)!.hashable;
 
 describe("lag, changed and hysteresis", () => {
   const bounds = { longEnter: 2, longExit: 1, shortEnter: -2, shortExit: -1 };

@@ -43,6 +43,35 @@ export const refused = (): unknown[] => [
   }),
   // @ts-expect-error without outputs a number is returned
   new q.ProcessingNode({ inputs: { close }, compute: () => {} }),
+  // @ts-expect-error an output that is no field of the state
+  new q.FoldNode({ inputs: { close }, initial: { best: 0 }, outputs: ["bst"], step: () => null }),
+  // @ts-expect-error an output that is no number
+  new q.FoldNode({ inputs: { close }, initial: { up: true }, outputs: ["up"], step: () => null }),
+  // @ts-expect-error text is no state
+  new q.FoldNode({ inputs: { close }, initial: { name: "a" }, step: () => 1 }),
+  new q.FoldNode({
+    inputs: { close },
+    initial: { n: 0, up: false },
+    step: (state, x) => {
+      // @ts-expect-error a field of another type
+      state.n = "a";
+      // @ts-expect-error a new field
+      state.m = 1;
+      // @ts-expect-error a port that is not there
+      return x.open;
+    },
+  }),
+  new q.FoldNode({
+    inputs: { close },
+    // @ts-expect-error a port of onMissing that is not there
+    onMissing: { open: "nan" },
+    initial: { n: 0 },
+    step: (state) => state.n,
+  }),
+  // @ts-expect-error a node of two columns
+  new q.FoldNode({ inputs: { bars }, initial: { n: 0 }, step: (s) => s.n }),
+  // @ts-expect-error a field that is no output
+  q.column(channel(), "since"),
   // @ts-expect-error a node of two columns
   q.lag(bars, 1),
   // @ts-expect-error misspelt threshold of a side
@@ -65,6 +94,22 @@ function line() {
   });
 }
 
+/** A fold with fields of each type, two of them outputs. */
+function channel() {
+  return new q.FoldNode({
+    inputs: { close },
+    initial: { top: 0, bottom: 0, since: 0, up: false, ring: new Float64Array(3) },
+    outputs: ["top", "bottom"],
+    params: { fade: 0.1 },
+    step: (state, x, { fade }) => {
+      state.top = Math.max(state.top * (1 - fade), x.close);
+      state.up = x.close >= state.top;
+      state.since = state.up ? 0 : state.since + 1;
+      state.ring[state.since % 3] = x.close;
+    },
+  });
+}
+
 /** What compiles, also without the names of columns, as strategies were written before they were known. */
 export function accepted(price: q.StrategyNode, names: readonly string[]): readonly q.Series[] {
   const stream = new q.StreamInput({ source: "px", columns: names, interval: "1d" });
@@ -75,6 +120,12 @@ export function accepted(price: q.StrategyNode, names: readonly string[]): reado
   });
   const any = q.column(stream, "whatever");
   const { slope, mid } = q.columns(line());
+  const best: q.Series = q.column(channel(), "top");
+  const count: q.Series = new q.FoldNode({
+    inputs: { price },
+    initial: { n: 0 },
+    step: (state) => ++state.n,
+  });
   return [
     q.sma(price, 5),
     q.sma(single, 5),
@@ -82,12 +133,14 @@ export function accepted(price: q.StrategyNode, names: readonly string[]): reado
     any,
     slope,
     mid,
+    best,
+    count,
     q.derive({ price, single }, (x) => x.price),
   ];
 }
 
 test("columns that the compiler knows are those that there are", () => {
   expect(accepted(close, ["whatever"]).map(({ outputs }) => outputs)).toEqual(
-    new Array(7).fill(["value"]),
+    new Array(9).fill(["value"]),
   );
 });

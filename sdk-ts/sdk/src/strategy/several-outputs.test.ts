@@ -1,7 +1,7 @@
+import * as q from "@qmtl/sdk";
 import { describe, expect, test } from "vitest";
 import { barsOfCloses } from "../testing/index.ts";
 import { runOnBars } from "../testing/run-on-bars.ts";
-import * as q from "./index.ts";
 import { identifiedNode, nodeColumns } from "./testing/node-columns.ts";
 
 const NO = Number.NaN;
@@ -25,8 +25,7 @@ function line(
   });
 }
 
-const contentOf = (node: q.StrategyNode) =>
-  identifiedNode(node, import.meta.url).graph.nodes.at(-1)!;
+const contentOf = (node: q.StrategyNode) => identifiedNode(node, import.meta.url).nodes.at(-1)!;
 
 test("outputs are part of a node's id where they are given, and leave it as it was where they are not", () => {
   const two = contentOf(line());
@@ -47,7 +46,7 @@ describe("a function with outputs", () => {
   test("writes one value for each, and what it leaves has none", () => {
     const close = [10, 11, 12, 11, 10, 11];
 
-    expect(nodeColumns(line(), import.meta.url, { close })).toEqual({
+    expect(nodeColumns(line(), { close })).toEqual({
       slope: [NO, 1, 1, NO, NO, 1],
       mid: [NO, 10.5, 11.5, 11.5, 10.5, 10.5],
     });
@@ -66,12 +65,8 @@ describe("a function with outputs", () => {
     );
     const close = [10, 11, 12, NO, 10, 11, 10];
 
-    expect(nodeColumns(sum, import.meta.url, { close }).value).toEqual([
-      ...[NO, 11.5, 12.5, NO, NO, 11.5, NO],
-    ]);
-    expect(nodeColumns(shown, import.meta.url, { close }).value).toEqual([
-      ...[NO, 1, 1, NO, NO, 1, -1],
-    ]);
+    expect(nodeColumns(sum, { close }).value).toEqual([...[NO, 11.5, 12.5, NO, NO, 11.5, NO]]);
+    expect(nodeColumns(shown, { close }).value).toEqual([...[NO, 1, 1, NO, NO, 1, -1]]);
   });
 
   class Wrong extends q.Strategy {

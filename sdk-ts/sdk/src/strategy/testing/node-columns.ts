@@ -1,36 +1,50 @@
+import { blake3Hex, jcs } from "@qmtl/core/canonical";
 import { compilePlan, runBatch, StepExecutor } from "@qmtl/core/dataflow";
+import { identifyStrategy } from "../../runner/strategy-loading/identify-strategy.ts";
 import {
-  type IdentifiedStrategy,
-  identifyStrategy,
-} from "../../runner/strategy-loading/identify-strategy.ts";
-import { toRuntimeGraph } from "../graphs.ts";
+  assignIds,
+  compileStrategy,
+  type HashableNode,
+  type IdentifiedGraph,
+  toRuntimeGraph,
+} from "../graphs.ts";
 import { Strategy, type StrategyNode, StreamInput } from "../index.ts";
 
 const DAY_MS = 86_400_000;
 
 /** A strategy of one node and those it reads, with their ids. */
-export function identifiedNode(node: StrategyNode, module?: string): IdentifiedStrategy {
-  class One extends Strategy {
+export function identifiedNode(node: StrategyNode, module?: string): IdentifiedGraph {
+  return identifyStrategy(strategyOf(node), { worldId: "w", module }).graph;
+}
+
+/** Likewise with ids that are made from the text of functions, in less time. */
+export function numberedNode(node: StrategyNode): IdentifiedGraph {
+  const hash = ({ code, ...rest }: HashableNode): string => {
+    const text = code.kind === "function" ? String(code.fn) : code.name;
+    return `blake3:${blake3Hex(jcs({ ...rest, text } as never))}`;
+  };
+  return assignIds(compileStrategy(new (strategyOf(node))(), { worldId: "w" }), hash);
+}
+
+function strategyOf(node: StrategyNode) {
+  return class One extends Strategy {
     override setup(): void {
       this.addNodes([node]);
     }
-  }
-  return identifyStrategy(One, { worldId: "w", module });
+  };
 }
 
 /**
  * Columns of a node over the rows of its one stream, computed in one chunk. Runs in chunks of other sizes and row by row
  * must give the same bits.
  *
- * @param module file of the functions of the node
  * @param rows values of each column of the stream
  */
 export function nodeColumns(
   node: StrategyNode,
-  module: string,
   rows: Readonly<Record<string, readonly number[]>>,
 ): Readonly<Record<string, readonly number[]>> {
-  const { graph } = identifiedNode(node, module);
+  const graph = numberedNode(node);
   const stream = graph.nodes.find(({ declared }) => declared.node instanceof StreamInput)!;
   const id = graph.nodes.at(-1)!.id;
   const columns = stream.declared.node.outputs.map((name) => Float64Array.from(rows[name]!));

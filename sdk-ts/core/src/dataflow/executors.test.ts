@@ -16,7 +16,6 @@ import { sma } from "../nodes/sma.ts";
 import { stddev } from "../nodes/stddev.ts";
 import { userCompute, userOutputs } from "../nodes/user-compute.ts";
 import { userDerive } from "../nodes/user-derive.ts";
-import { userFold } from "../nodes/user-fold.ts";
 import { weightTarget } from "../nodes/weight-target.ts";
 import { type BatchRestore, runBatch } from "./batch.ts";
 import type { BatchInput } from "./batch-axis.ts";
@@ -26,6 +25,7 @@ import type { GraphInput, GraphNode, NodeKernel, OnMissing, RuntimeGraph } from 
 import type { Plan } from "./plan.ts";
 import { continuousClock, observedClock } from "./schedule.ts";
 import { StepExecutor } from "./step.ts";
+import { average, extremes, foldOf } from "./testing/folds.ts";
 
 const MINUTE = 60_000;
 const COARSE = 5 * MINUTE;
@@ -102,47 +102,6 @@ const target = {
   longWeight: 1,
   shortWeight: -1,
   holdWeight: 0,
-};
-
-type Fold = Parameters<typeof userFold.create>[0];
-
-function foldOf(params: Fold): NodeKernel {
-  const [lookback, warmup] = [userFold.lookback(params), userFold.warmup(params)];
-  return { lookback, warmup, readsWindows: true, create: () => userFold.create(params) };
-}
-
-/** Mean of the last values in a ring, with a gap at each seventeenth row, and a sign of another input. */
-function average(rows: number, isWhole: boolean): Fold {
-  return {
-    ports: ["p0", "p1"],
-    initial: { sum: 0, n: 0, up: false, ring: new Float64Array(rows) },
-    outputs: [],
-    warmup: 1,
-    makeCall: (given, x) => () => {
-      const s = given as { sum: number; n: number; up: boolean; ring: Float64Array };
-      const value = x.p0!;
-      if (isWhole && Number.isNaN(value)) throw new Error("called without a value");
-      if (Number.isNaN(value)) return null;
-      s.sum += value - s.ring[s.n % rows]!;
-      s.ring[s.n % rows] = value;
-      s.n++;
-      if (!Number.isNaN(x.p1!)) s.up = value > x.p1!;
-      return s.n % 17 === 0 ? null : s.sum / rows + (s.up ? 1 : -0);
-    },
-  };
-}
-
-/** Highest and lowest value so far, as fields of the state. */
-const extremes: Fold = {
-  ports: ["p0"],
-  initial: { top: Number.NEGATIVE_INFINITY, bottom: Number.NaN },
-  outputs: ["bottom", "top"],
-  warmup: 1,
-  makeCall: (given, x) => () => {
-    const s = given as { top: number; bottom: number };
-    s.top = Math.max(s.top, x.p0!);
-    s.bottom = x.p0! < s.bottom || Number.isNaN(s.bottom) ? x.p0! : s.bottom;
-  },
 };
 
 function makeNode(
@@ -433,14 +392,27 @@ function expectRow(step: StepExecutor, id: string, columns: BatchColumns, endMs:
   });
 }
 
-const scenario = fc.record({
-  draws: fc.array(draw, { minLength: 1, maxLength: 12 }),
-  hasLoop: fc.boolean(),
-  cells: fc.array(cell, { minLength: 12, maxLength: 150 }),
-  chunk: fc.constantFrom(1, 2, 3, 7, 31, 61, 997, 2048),
-  stepChunk: fc.constantFrom(1, 5, 16, 2048),
-  split: fc.nat(1000),
-});
+const scenarioOf = (kinds: fc.Arbitrary<Draw>) =>
+  fc.record({
+    draws: fc.array(kinds, { minLength: 1, maxLength: 12 }),
+    hasLoop: fc.boolean(),
+    cells: fc.array(cell, { minLength: 12, maxLength: 150 }),
+    chunk: fc.constantFrom(1, 2, 3, 7, 31, 61, 997, 2048),
+    stepChunk: fc.constantFrom(1, 5, 16, 2048),
+    split: fc.nat(1000),
+  });
+
+const scenario = scenarioOf(draw);
+/** Folds over folds and derived values. */
+const folds = scenarioOf(
+  fc.record({ drawn: draw, kind: fc.constantFrom(11, 16, 17) }).map(({ drawn, kind }) => {
+    return { ...drawn, kind };
+  }),
+);
+const scenarios = [
+  ["any nodes", scenario],
+  ["folds and derived values", folds],
+] as const;
 
 function prepare({
   draws,
@@ -473,25 +445,45 @@ test("batch equals itself for every size of chunk", () => {
   );
 });
 
-test("step equals batch bit for bit, missing rows, evaluations and states included", () => {
+test("folds and derived values are the same in chunks of 1, 2, 7, 61, 997 and 2048 rows", () => {
   fc.assert(
-    fc.property(scenario, (drawn) => {
-      const { plan, inputs, whole } = prepare(drawn);
-      const step = new StepExecutor(plan, { chunk: drawn.stepChunk });
+    fc.property(folds, (drawn) => {
+      const cells = Array.from({ length: 2_500 }, (_, k) => drawn.cells[k % drawn.cells.length]!);
+      const { plan, ids, inputs, whole } = prepare({ ...drawn, cells });
 
-      for (const endMs of allTimes(whole.columns)) {
-        if (!feed(step, plan, inputs, whole.columns, endMs)) continue;
-        step.step(endMs);
-        for (const [id, columns] of whole.columns) expectRow(step, id, columns, endMs);
+      for (const chunk of [1, 2, 7, 61, 997, 2048]) {
+        const chunked = runBatch({ plan, inputs, collect: ids, chunk });
+
+        equalBits(chunked.columns, whole.columns);
+        expect(chunked.states).toEqual(whole.states);
       }
-
-      for (const [id, count] of whole.evaluations)
-        expect([id, step.evaluations(step.handle(id))]).toEqual([id, count]);
-      for (const [id, bytes] of whole.states) expect(step.save(step.handle(id))).toEqual(bytes);
     }),
-    { seed: 12, numRuns: 200 },
+    { seed: 15, numRuns: 10 },
   );
 });
+
+test.each(scenarios)(
+  "step equals batch bit for bit, missing rows, evaluations and states included, for %s",
+  (_what, drawing) => {
+    fc.assert(
+      fc.property(drawing, (drawn) => {
+        const { plan, inputs, whole } = prepare(drawn);
+        const step = new StepExecutor(plan, { chunk: drawn.stepChunk });
+
+        for (const endMs of allTimes(whole.columns)) {
+          if (!feed(step, plan, inputs, whole.columns, endMs)) continue;
+          step.step(endMs);
+          for (const [id, columns] of whole.columns) expectRow(step, id, columns, endMs);
+        }
+
+        for (const [id, count] of whole.evaluations)
+          expect([id, step.evaluations(step.handle(id))]).toEqual([id, count]);
+        for (const [id, bytes] of whole.states) expect(step.save(step.handle(id))).toEqual(bytes);
+      }),
+      { seed: 12, numRuns: 200 },
+    );
+  },
+);
 
 /** Recorded rows of the history nodes for the bucket that ends at `endMs`. */
 function recordAt(
@@ -509,44 +501,47 @@ function recordAt(
   });
 }
 
-test("a run split at a row through save and load goes on with the same bits", () => {
-  fc.assert(
-    fc.property(scenario, (drawn) => {
-      const { plan, inputs, whole } = prepare(drawn);
-      const times = allTimes(whole.columns);
-      const cut = drawn.split % times.length;
-      const first = new StepExecutor(plan);
-      for (const endMs of times.slice(0, cut)) {
-        feed(first, plan, inputs, whole.columns, endMs);
-        first.step(endMs);
-      }
-      const states = plan.nodes.map((_, k) => first.save(k));
+test.each(scenarios)(
+  "a run split at a row through save and load goes on with the same bits, for %s",
+  (_what, drawing) => {
+    fc.assert(
+      fc.property(drawing, (drawn) => {
+        const { plan, inputs, whole } = prepare(drawn);
+        const times = allTimes(whole.columns);
+        const cut = drawn.split % times.length;
+        const first = new StepExecutor(plan);
+        for (const endMs of times.slice(0, cut)) {
+          feed(first, plan, inputs, whole.columns, endMs);
+          first.step(endMs);
+        }
+        const states = plan.nodes.map((_, k) => first.save(k));
 
-      const second = new StepExecutor(plan, { chunk: drawn.stepChunk });
-      const needed = plan.clocks.map((clock) => {
-        const source = plan.nodes.find((n) => n.supplied && plan.clocks[n.clock] === clock)!;
-        const past = [...whole.columns.get(source.id)!.endMs].filter(
-          (t) => t < (times[cut] ?? Infinity),
-        );
-        return past.at(-plan.restoreRows) ?? past[0] ?? Infinity;
-      });
-      for (const endMs of times.slice(0, cut).filter((t) => t >= Math.min(...needed))) {
-        if (!feed(second, plan, inputs, whole.columns, endMs, needed)) continue;
-        second.restoreStep(endMs, recordAt(second, plan, whole.columns, endMs));
-      }
-      states.forEach((bytes, k) => {
-        second.load(k, bytes);
-      });
+        const second = new StepExecutor(plan, { chunk: drawn.stepChunk });
+        const needed = plan.clocks.map((clock) => {
+          const source = plan.nodes.find((n) => n.supplied && plan.clocks[n.clock] === clock)!;
+          const past = [...whole.columns.get(source.id)!.endMs].filter(
+            (t) => t < (times[cut] ?? Infinity),
+          );
+          return past.at(-plan.restoreRows) ?? past[0] ?? Infinity;
+        });
+        for (const endMs of times.slice(0, cut).filter((t) => t >= Math.min(...needed))) {
+          if (!feed(second, plan, inputs, whole.columns, endMs, needed)) continue;
+          second.restoreStep(endMs, recordAt(second, plan, whole.columns, endMs));
+        }
+        states.forEach((bytes, k) => {
+          second.load(k, bytes);
+        });
 
-      for (const endMs of times.slice(cut)) {
-        feed(second, plan, inputs, whole.columns, endMs);
-        second.step(endMs);
-        for (const [id, columns] of whole.columns) expectRow(second, id, columns, endMs);
-      }
-    }),
-    { seed: 13, numRuns: 200 },
-  );
-});
+        for (const endMs of times.slice(cut)) {
+          feed(second, plan, inputs, whole.columns, endMs);
+          second.step(endMs);
+          for (const [id, columns] of whole.columns) expectRow(second, id, columns, endMs);
+        }
+      }),
+      { seed: 13, numRuns: 200 },
+    );
+  },
+);
 
 const record = (nodeId: string, rows: BatchColumns): BatchInput => ({
   nodeId,

@@ -4,6 +4,7 @@ import type { BenchRow } from "./bench-row.ts";
 import { durableCommitBench } from "./durable-commit.ts";
 import { engineBench } from "./engine.ts";
 import { engineExecutionBench } from "./engine-execution.ts";
+import { engineFunctionsBench } from "./engine-functions.ts";
 import { engineSweepBench } from "./engine-sweep.ts";
 import { fanOutBench } from "./fan-out.ts";
 import { identityBench } from "./identity.ts";
@@ -60,6 +61,17 @@ export const benchGroups: readonly BenchGroup[] = [
   {
     names: ["hand", "ratio", "bar", "orders", "dense"].map((row) => `engine/execution/${row}`),
     run: engineExecutionBench,
+  },
+  {
+    names: [
+      "window",
+      "derive-batch",
+      "derive-step",
+      "fold-batch",
+      "fold-step",
+      "nan-skip-step",
+    ].map((row) => `engine/functions/${row}`),
+    run: engineFunctionsBench,
   },
   {
     names: ["engine/sweep/merged", "engine/sweep/distinct", "engine/sweep/two-workers"],

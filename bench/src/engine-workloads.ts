@@ -277,7 +277,6 @@ export function userPlan(): Plan {
   const kernel = bind(
     userCompute,
     {
-      inputs: 1,
       period: 5,
       makeCall:
         ([w]) =>

@@ -7,10 +7,12 @@ import {
   handEquity,
   tradeTargets,
 } from "./engine-execution.ts";
+import { engineFunctionsBench } from "./engine-functions.ts";
 import { engineSweepBench } from "./engine-sweep.ts";
 
 const small = {
   "engine/execution": () => engineExecutionBench({ rows: 500, samples: 2 }),
+  "engine/functions": () => engineFunctionsBench({ rows: 500, samples: 2 }),
   "engine/sweep": () => engineSweepBench({ rows: 500, workerRows: 500, samples: 1, variants: 4 }),
 };
 

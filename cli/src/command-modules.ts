@@ -36,6 +36,7 @@ const commandModules = {
   backup: async () => (await import("./commands/backup.ts")).addBackupCommand,
   restore: async () => (await import("./commands/restore.ts")).addRestoreCommand,
   doctor: async () => (await import("./commands/doctor.ts")).addDoctorCommand,
+  check: async () => (await import("./commands/check.ts")).addCheckCommand,
   taglint: async () => (await import("./commands/taglint.ts")).addTaglintCommand,
   completion: async () => (await import("./commands/completion.ts")).addCompletionCommand,
 } as const satisfies Record<string, () => Promise<AddCommands>>;

@@ -115,7 +115,7 @@ export class Crosser extends Strategy {
   static readonly module = import.meta.url;
 
   override setup(): void {
-    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d", period: 1 });
+    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d" });
     const signal = sma(column(bars, "close", { name: "close" }), 2, { name: "mean" });
     const thresholds = { longEnter: 103, longExit: 103, shortEnter: 101, shortExit: 101 };
     this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);
@@ -199,6 +199,7 @@ describe("against a platform", () => {
     ["run", "$/strategy.ts --offline --account main"],
     ["worker", "$/strategy.ts $/strategy.ts --world demo", 2],
     ["replay", "$/strategy.ts $/no-record.jsonl", 2],
+    ["check", "$/strategy.ts"],
     ["taglint", "$/strategy.ts", 1],
     ["completion", "bash"],
     ["report", "--from $/no-returns.json --out $/report.md", 2],

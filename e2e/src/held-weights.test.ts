@@ -29,7 +29,7 @@ export class Held extends Strategy {
 
   override setup(): void {
     const columns = ["open", "high", "low", "close"];
-    const close = column(new StreamInput({ source: "day", columns, interval: "1d", period: 1 }), "close");
+    const close = column(new StreamInput({ source: "day", columns, interval: "1d" }), "close");
     for (const [instrument, weight, rebalance] of [
       ["X", 0.5, { every: "1w", drift: 0.03 }],
       ["Y", -0.3, { drift: 0.02 }],

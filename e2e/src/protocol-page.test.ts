@@ -44,7 +44,6 @@ class Bars extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "SPX",
       interval: "1d",
-      period: 1,
     });
     const thresholds = { longEnter: 1, longExit: 0 };
     const signal = column(bars, "close");

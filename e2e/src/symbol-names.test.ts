@@ -22,7 +22,7 @@ export class Symbols extends Strategy {
 
   override setup(): void {
     const columns = ["open", "high", "low", "close"];
-    const bars = new StreamInput({ source: "month", columns, instrument: "005930", interval: "1mo", period: 1 });
+    const bars = new StreamInput({ source: "month", columns, instrument: "005930", interval: "1mo" });
     const inputs = { close: column(bars, "close") };
     const signal = new ProcessingNode({ name: "share", inputs, period: 1, compute: (x) => (x.close.latest() > 0 ? 0.1 : 0) });
     this.addNodes(${JSON.stringify(symbols)}.map((instrument) => new WeightTargetNode({ signal, instrument })));

@@ -19,7 +19,7 @@ export class Feeder${source} extends Strategy {
   static readonly module = import.meta.url;
 
   override setup(): void {
-    const close = new StreamInput({ source: "${source}", columns: ["close"], tags: ["crypto"], interval: "1d", period: 1 });
+    const close = new StreamInput({ source: "${source}", columns: ["close"], tags: ["crypto"], interval: "1d" });
     const thresholds = { longEnter: 1_000 };
     this.addNodes([new PositionTargetNode({ signal: ema(close, 5), instrument: "X", thresholds })]);
   }

@@ -23,7 +23,7 @@ export class Wide extends Strategy {
   static readonly module = import.meta.url;
 
   override setup(): void {
-    const close = new StreamInput({ source: "day", columns: ["close"], interval: "1d", period: 1 });
+    const close = new StreamInput({ source: "day", columns: ["close"], interval: "1d" });
     const all = Array.from({ length: ${averages} }, (_, at) => ema(close, 2 + at));
     const thresholds = { longEnter: 1 };
     this.addNodes([...all, new PositionTargetNode({ signal: all[0], instrument: "X", thresholds })]);

@@ -30,7 +30,7 @@ import { column, PositionTargetNode, ProcessingNode, Strategy, StreamInput, sma 
 export class ${name} extends Strategy {
   override setup(): void {
     const columns = ["open", "high", "low", "close"];
-    const close = column(new StreamInput({ source: "day", columns, interval: "1d", period: 1 }), "close");
+    const close = column(new StreamInput({ source: "day", columns, interval: "1d" }), "close");
     const mean = sma(close, 2);
     const signal = new ProcessingNode({
       name: "signal",

@@ -24,7 +24,6 @@ export class Branching extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "SPX",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     const momentum = rateOfChange(price, 63, { name: "momentum" });

@@ -26,7 +26,6 @@ export class Correlation extends Strategy {
           columns: ["open", "high", "low", "close"],
           instrument,
           interval: "1d",
-          period: 1,
         }),
         "close",
         { name: `${instrument.toLowerCase()}_close` },

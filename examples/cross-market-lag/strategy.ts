@@ -24,7 +24,6 @@ export class CrossMarketLag extends Strategy {
       columns: ["close"],
       instrument: "LEAD",
       interval: "1d",
-      period: 1,
     });
     const follow = new StreamInput({
       name: "follow",
@@ -32,7 +31,6 @@ export class CrossMarketLag extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "FOLLOW",
       interval: "1d",
-      period: 1,
     });
     const move = returns(lead, { name: "lead_return" });
     const surprise = new ProcessingNode({

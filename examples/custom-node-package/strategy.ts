@@ -19,7 +19,6 @@ export class CustomNodes extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "SPX",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     const quality = new ProcessingNode({

@@ -21,7 +21,6 @@ export class DryrunLiveSwitch extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "SPX",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     const distance = new ProcessingNode({

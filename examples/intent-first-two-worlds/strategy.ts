@@ -19,7 +19,6 @@ export class IntentFirstStrategy extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "SPX",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     // In −1…1, as the default thresholds expect: high after three days of falling, low after three days of rising.

@@ -11,7 +11,6 @@ export class Momentum extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "SPX",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     const momentum = rateOfChange(price, 126, { name: "momentum" });

@@ -28,7 +28,6 @@ export class MultiAsset extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument,
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: `${of}_price` });
     const daily = returns(price, { name: `${of}_return` });

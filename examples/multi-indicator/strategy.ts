@@ -26,7 +26,6 @@ export class MultiIndicator extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "SPX",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     const bands = bollinger(price, 20, { name: "bands" });

@@ -32,7 +32,6 @@ export class Recorder extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "SPX",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     const lead = new ProcessingNode({

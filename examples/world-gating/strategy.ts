@@ -18,7 +18,6 @@ export class Trend extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "SPX",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     const distance = new ProcessingNode({

@@ -12,7 +12,7 @@ import { column, ema, PositionTargetNode, sma, Strategy, StreamInput } from "@qm
 export class Crosser extends Strategy {
   static readonly module = import.meta.url;
   override setup(): void {
-    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d", period: 1, name: "bars" });
+    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d", name: "bars" });
     const signal = sma(column(bars, "close", { name: "close" }), ${window}, { name: ${JSON.stringify(fast)} });
     const thresholds = { longEnter: 103, longExit: 103, shortEnter: 101, shortExit: 101 };
     this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds, name: "target" })]);

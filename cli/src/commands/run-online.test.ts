@@ -15,7 +15,7 @@ import { column, PositionTargetNode, Strategy, StreamInput, sma } from "@qmtl/sd
 
 export class Crosser extends Strategy {
   setup(): void {
-    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d", period: 1 });
+    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d" });
     const thresholds = { longEnter: 103, longExit: 103, shortEnter: 101, shortExit: 101 };
     this.addNodes([new PositionTargetNode({ signal: sma(column(bars, "close"), 2), instrument: "X", thresholds })]);
   }

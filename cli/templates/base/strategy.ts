@@ -13,7 +13,6 @@ export class General extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "DEMO",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     const signal = clipped(momentum(price, 20), 0.05);

@@ -18,7 +18,6 @@ export class Execution extends Strategy {
       columns: ["open", "high", "low", "close", "signal"],
       instrument: INSTRUMENT,
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "close" });
     const signal = column(bars, "signal", { name: "signal" });

@@ -33,7 +33,7 @@ export class Idler extends Strategy {
   static readonly module = import.meta.url;
 
   override setup(): void {
-    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d", period: 1 });
+    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d" });
     const signal = sma(column(bars, "close", { name: "close" }), 2, { name: "mean" });
     const thresholds = { longEnter: 105, longExit: 104, shortEnter: 20, shortExit: 30 };
     this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);

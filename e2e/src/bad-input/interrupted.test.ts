@@ -147,7 +147,7 @@ import { column, PositionTargetNode, Strategy, StreamInput } from "@qmtl/sdk";
 
 export class Holder extends Strategy {
   override setup(): void {
-    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d", period: 1 });
+    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d" });
     this.addNodes([new PositionTargetNode({ signal: column(bars, "close"), instrument: "X", thresholds: { longEnter: 1 } })]);
   }
 }

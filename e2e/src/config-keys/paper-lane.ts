@@ -59,7 +59,7 @@ export class LaneStrategy extends Strategy {
   override setup(): void {
     const { source, instrument } = this.#lane;
     const columns = ["open", "high", "low", "close"];
-    const bars = new StreamInput({ source, columns, instrument, interval: "1d", period: 1 });
+    const bars = new StreamInput({ source, columns, instrument, interval: "1d" });
     const signal = sma(column(bars, "close", { name: "close" }), 2, { name: "mean" });
     const thresholds = { longEnter: 103, longExit: 103, shortEnter: 102.5, shortExit: 102.5 };
     this.addNodes([new PositionTargetNode({ signal, instrument, thresholds })]);

@@ -15,7 +15,6 @@ function flipNodeset(worldId: string, sign: 1 | -1, variant = 0): IntentFirstNod
     columns: ["open", "high", "low", "close"],
     instrument: "FLIP",
     interval: "1d",
-    period: 1,
   });
   const close = column(bars, "close", { name: "close" });
   const move = new ProcessingNode({

@@ -13,7 +13,7 @@ export class Swinger extends Strategy {
   static readonly module = import.meta.url;
 
   override setup(): void {
-    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d", period: 1 });
+    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d" });
     const signal = sma(column(bars, "close", { name: "close" }), 2, { name: "mean" });
     const thresholds = { longEnter: 103, longExit: 103, shortEnter: 101, shortExit: 101 };
     this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);

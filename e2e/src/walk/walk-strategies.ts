@@ -8,7 +8,7 @@ export class IntentFirstStrategy extends Strategy {
   static readonly module = import.meta.url;
 
   override setup(): void {
-    const bars = new StreamInput({ source: "bars", columns: ["open", "high", "low", "close"], instrument: "DEMO", interval: "1d", period: 1 });
+    const bars = new StreamInput({ source: "bars", columns: ["open", "high", "low", "close"], instrument: "DEMO", interval: "1d" });
     const price = column(bars, "close", { name: "price" });
     const signal = clipped(momentum(price, 20), 0.05);
 
@@ -40,7 +40,7 @@ export class Adapted extends Strategy {
   static readonly module = import.meta.url;
 
   override setup(): void {
-    const bars = new StreamInput({ source: "bars", columns: ["open", "high", "low", "close"], instrument: "DEMO", interval: "1d", period: 1 });
+    const bars = new StreamInput({ source: "bars", columns: ["open", "high", "low", "close"], instrument: "DEMO", interval: "1d" });
     const price = column(bars, "close", { name: "price" });
     this.addNodeset(adapter.bind({ signal: clipped(momentum(price, 20), 0.05), price }));
   }
@@ -68,7 +68,7 @@ import { expect, test } from "vitest";
 import { gap } from "../indicators/gap.ts";
 
 test("a gap reads two rows of one price", () => {
-  const bars = new StreamInput({ source: "bars", columns: ["close"], interval: "1d", period: 1 });
+  const bars = new StreamInput({ source: "bars", columns: ["close"], interval: "1d" });
 
   const node = gap(column(bars, "close"));
 

@@ -41,7 +41,7 @@ function idOf(make: (price: StrategyNode) => StrategyNode): string {
     static readonly module = import.meta.url;
 
     override setup(): void {
-      const price = new StreamInput({ source: "s", columns: ["close"], interval: "1d", period: 1 });
+      const price = new StreamInput({ source: "s", columns: ["close"], interval: "1d" });
       this.addNodes([make(price)]);
     }
   }

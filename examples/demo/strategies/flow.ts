@@ -16,7 +16,6 @@ export class Flow extends Strategy {
       columns: ["flow"],
       instrument: INSTRUMENT,
       interval: "1d",
-      period: 1,
     });
     const flowz = new ProcessingNode({
       name: "flowz",

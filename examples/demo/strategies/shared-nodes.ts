@@ -18,7 +18,6 @@ export function sharedNodes(): SharedNodes {
     columns: ["open", "high", "low", "close"],
     instrument: INSTRUMENT,
     interval: "1d",
-    period: 1,
   });
   const close = column(bars, "close", { name: "close" });
   const ret1 = returns(close, { name: "ret1" });

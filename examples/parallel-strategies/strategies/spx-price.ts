@@ -8,7 +8,6 @@ export function spxPrice(): StrategyNode {
     columns: ["open", "high", "low", "close"],
     instrument: "SPX",
     interval: "1d",
-    period: 1,
   });
   return column(bars, "close", { name: "price" });
 }

@@ -12,7 +12,6 @@ export class LeadProducer extends Strategy {
       instrument: "LEAD",
       tags: ["equity", "large"],
       interval: "1d",
-      period: 1,
     });
     this.addNodeset(
       makeIntentFirstNodeset({

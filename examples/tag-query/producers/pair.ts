@@ -12,7 +12,6 @@ export class PairProducer extends Strategy {
       instrument: "PAIR",
       tags: ["equity", "small"],
       interval: "1d",
-      period: 1,
     });
     this.addNodeset(
       makeIntentFirstNodeset({

@@ -3,6 +3,7 @@
 export { compilePlan, runBatch, StepExecutor } from "@qmtl/core/dataflow";
 export * from "./report/index.ts";
 export { buildSubmission, type SubmissionOptions } from "./runner/build-submission.ts";
+export { checkFolds, type FoldCheck, type FoldCheckOptions } from "./runner/checks/check-folds.ts";
 export { reportOf, writeOfflineReport } from "./runner/offline/report.ts";
 export {
   type ReplayOutcome,

@@ -76,6 +76,7 @@ test("the strategies of the page have ids, the same in every world", () => {
 
   expect(strategies.map(({ name }) => name)).toEqual([
     "Distance",
+    "Trailing",
     "IntentFirstStrategy",
     "VolatilityTarget",
     "SixtyForty",

@@ -19,7 +19,7 @@ import { describe, expect, test } from "vitest";
 
 /** What the workflow guide shows of the SDK, section by section, as a reader would write it in TypeScript. */
 
-const minute = { interval: 60, period: 1 } as const;
+const minute = { interval: 60 } as const;
 
 function alpha(): q.StrategyNode {
   return new q.StreamInput({ source: "alpha", columns: ["alpha"], tags: ["alpha"], ...minute });
@@ -271,11 +271,13 @@ describe("3a. the intent-first pipeline", () => {
   });
 
   test("a StreamInput of tags, interval and period alone is refused with what to write", () => {
-    const seeds = { tags: ["alpha"], interval: 60, period: 1 };
+    const seeds = { tags: ["alpha"], interval: 60 };
 
-    const make = () => new q.StreamInput(seeds as unknown as q.StreamInputOptions);
+    const make = (more: object = {}) =>
+      new q.StreamInput({ ...seeds, ...more } as unknown as q.StreamInputOptions);
 
     expect(make).toThrow(q.DeclarationError);
+    expect(() => make({ period: 1 })).toThrow("StreamInput.period: is no option; delete it");
     expect(make).toThrow('StreamInput.source: name the entry of "sources:" in qmtl.yml');
   });
 
@@ -329,13 +331,13 @@ describe("intervals are 60, 60s, 1m, 1h wherever one is taken", () => {
     [86_400, "1440m", "24h", "1d"],
   ])("%j, %j, %j and %j are one interval: equal nodes", (...equal) => {
     const make = (interval: q.IntervalInput) => {
-      const stream = new q.StreamInput({ source: "s", columns: ["c"], interval, period: 1 });
+      const stream = new q.StreamInput({ source: "s", columns: ["c"], interval });
       const query = { queryTags: ["t"], compute: () => 1, interval, period: 1 };
       return [stream, q.sma(stream, 3, { name: "mean" }), new q.TagQueryNode(query)];
     };
     class Default extends q.Strategy {
       override setup(): void {
-        this.addNodes([new q.StreamInput({ source: "s", columns: ["c"], period: 1 })]);
+        this.addNodes([new q.StreamInput({ source: "s", columns: ["c"] })]);
       }
     }
     const ids = equal.map((interval) => idsOf(strategyOf(() => make(interval))));
@@ -384,10 +386,7 @@ describe("intervals are 60, 60s, 1m, 1h wherever one is taken", () => {
   test.each(bad)("%j is refused by the name of its field", (value) => {
     const interval = value as q.IntervalInput;
     const fields: [string, () => unknown][] = [
-      [
-        "StreamInput.interval",
-        () => new q.StreamInput({ source: "s", columns: ["c"], interval, period: 1 }),
-      ],
+      ["StreamInput.interval", () => new q.StreamInput({ source: "s", columns: ["c"], interval })],
       [
         "TagQueryNode.interval",
         () => new q.TagQueryNode({ queryTags: ["t"], interval, compute: () => 1 }),
@@ -458,7 +457,6 @@ class OnFeed extends q.Strategy {
       source: "feed",
       columns: ["close"],
       interval: "1d",
-      period: 1,
     });
     const thresholds = { longEnter: 100, longExit: 100 };
     this.addNodes([new q.PositionTargetNode({ signal, instrument: "X", thresholds })]);

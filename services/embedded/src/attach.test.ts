@@ -223,7 +223,7 @@ class HalfStrategy extends Strategy {
 
   override setup(): void {
     const columns = ["open", "high", "low", "close"];
-    const bars = new StreamInput({ source: "a", columns, interval: "1d", period: 1 });
+    const bars = new StreamInput({ source: "a", columns, interval: "1d" });
     const inputs = { close: column(bars, "close") };
     const half = new ProcessingNode({ name: "half", inputs, period: 1, compute: () => 0.5 });
     this.addNodes([new WeightTargetNode({ signal: half, instrument: "Z" })]);

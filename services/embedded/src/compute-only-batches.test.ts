@@ -44,7 +44,7 @@ class Follow extends Strategy {
   override setup(): void {
     for (const source of ["a", "b"]) {
       const columns = ["open", "high", "low", "close"];
-      const bars = new StreamInput({ source, columns, interval: "1d", period: 1 });
+      const bars = new StreamInput({ source, columns, interval: "1d" });
       const close = column(bars, "close", { name: `close_${source}` });
       const mean = ema(close, 3, { name: `mean_${source}` });
       const signal = new ProcessingNode({

@@ -38,7 +38,7 @@ class Means extends Strategy {
     const feeds = Object.entries(this.#feeds);
     for (const [source, { interval }] of feeds) {
       const columns = ["open", "high", "low", "close"];
-      const bars = new StreamInput({ source, columns, interval, period: 1 });
+      const bars = new StreamInput({ source, columns, interval });
       const close = column(bars, "close", { name: `close_${source}` });
       const signal = new ProcessingNode({
         name: `weight_${source}`,

@@ -41,7 +41,7 @@ class Closes extends Strategy {
   }
 
   override setup(): void {
-    const bars = new StreamInput({ source: "a", columns: ["close"], interval: "1d", period: 1 });
+    const bars = new StreamInput({ source: "a", columns: ["close"], interval: "1d" });
     const close = column(bars, "close");
     const mean = ema(close, 3);
     const weight = new ProcessingNode({

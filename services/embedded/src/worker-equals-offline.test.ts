@@ -59,7 +59,7 @@ class Distance extends Strategy {
   override setup(): void {
     for (const source of this.#sources) {
       const columns = ["open", "high", "low", "close"];
-      const bars = new StreamInput({ source, columns, interval: "1d", period: 1 });
+      const bars = new StreamInput({ source, columns, interval: "1d" });
       const close = column(bars, "close", { name: `close_${source}` });
       const inputs = { close, mean: ema(close, 3, { name: `mean_${source}` }) };
       const fault = this.#isOdd ? faultClose : 0;

@@ -8,7 +8,7 @@ import { column, PositionTargetNode, sma, Strategy, StreamInput } from "@qmtl/sd
 export class Crossing extends Strategy {
   static readonly module = import.meta.url;
   override setup(): void {
-    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d", period: 2, tags: ["price"] });
+    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d", tags: ["price"] });
     const signal = sma(column(bars, "close", { name: "close" }), 2, { name: "mean" });
     const thresholds = { longEnter: 103, longExit: 103, shortEnter: 101, shortExit: 101 };
     this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);

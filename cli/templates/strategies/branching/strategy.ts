@@ -24,7 +24,6 @@ export class Branching extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "DEMO",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     const momentum = rateOfChange(price, 10, { name: "momentum" });

@@ -24,7 +24,6 @@ export class IntentFirst extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "DEMO",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     const bands = bollinger(price, 20, { name: "bands" });

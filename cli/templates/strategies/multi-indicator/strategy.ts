@@ -19,7 +19,6 @@ export class MultiIndicator extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "DEMO",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     const agreement = new ProcessingNode({

@@ -18,7 +18,6 @@ export class SingleIndicator extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "DEMO",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     const distance = new ProcessingNode({

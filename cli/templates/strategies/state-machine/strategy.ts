@@ -23,7 +23,6 @@ export class StateMachine extends Strategy {
       columns: ["open", "high", "low", "close"],
       instrument: "DEMO",
       interval: "1d",
-      period: 1,
     });
     const price = column(bars, "close", { name: "price" });
     const trendState = new ProcessingNode({

@@ -48,16 +48,8 @@ function node(
   return { id, name: id, intervalMs: MIN, outputs: ["f64"], inputs: ports, kernel, ...rest };
 }
 
-function user(
-  period: number,
-  f: (...windows: Window[]) => number | null,
-  inputs = f.length,
-): NodeKernel {
-  return kernelOf(
-    userCompute,
-    { inputs, period, makeCall: (windows) => () => f(...windows) },
-    true,
-  );
+function user(period: number, f: (...windows: Window[]) => number | null): NodeKernel {
+  return kernelOf(userCompute, { period, makeCall: (windows) => () => f(...windows) }, true);
 }
 
 function rows(
@@ -260,14 +252,10 @@ describe("a throwing compute function names node, row and time", () => {
     node(
       "x",
       ["s"],
-      user(
-        1,
-        (w) => {
-          if (w.latest() === 3) throw new Error("boom");
-          return 1;
-        },
-        1,
-      ),
+      user(1, (w) => {
+        if (w.latest() === 3) throw new Error("boom");
+        return 1;
+      }),
     ),
   ];
   const message = 'node "x" at row 12 (bucket ending 1970-01-01T00:03:00.000Z) failed: boom';
@@ -305,7 +293,7 @@ test("feedback enters as of the previous row, and a reader outside the loop sees
     node(
       "acc",
       [],
-      user(1, (x, back) => x.latest() + (Number.isNaN(back.latest()) ? 0 : back.latest()), 2),
+      user(1, (x, back) => x.latest() + (Number.isNaN(back.latest()) ? 0 : back.latest())),
       {
         inputs: [
           { port: "x", node: "s", output: 0 },

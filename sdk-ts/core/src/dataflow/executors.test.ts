@@ -1,16 +1,21 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import type { Window } from "../cache/window.ts";
 import { atr } from "../nodes/atr.ts";
 import { bollinger } from "../nodes/bollinger.ts";
+import { changed } from "../nodes/changed.ts";
 import { ema } from "../nodes/ema.ts";
+import { hysteresis } from "../nodes/hysteresis.ts";
 import type { KernelSpec } from "../nodes/kernel.ts";
+import { lag } from "../nodes/lag.ts";
 import { max } from "../nodes/max.ts";
 import { positionTarget } from "../nodes/position-target.ts";
 import { rateOfChange } from "../nodes/rate-of-change.ts";
 import { rsi } from "../nodes/rsi.ts";
 import { sma } from "../nodes/sma.ts";
 import { stddev } from "../nodes/stddev.ts";
-import { userCompute } from "../nodes/user-compute.ts";
+import { userCompute, userOutputs } from "../nodes/user-compute.ts";
+import { userDerive } from "../nodes/user-derive.ts";
 import { weightTarget } from "../nodes/weight-target.ts";
 import { type BatchRestore, runBatch } from "./batch.ts";
 import type { BatchInput } from "./batch-axis.ts";
@@ -20,6 +25,7 @@ import type { GraphInput, GraphNode, NodeKernel, OnMissing, RuntimeGraph } from 
 import type { Plan } from "./plan.ts";
 import { continuousClock, observedClock } from "./schedule.ts";
 import { StepExecutor } from "./step.ts";
+import { average, extremes, foldOf } from "./testing/folds.ts";
 
 const MINUTE = 60_000;
 const COARSE = 5 * MINUTE;
@@ -75,7 +81,9 @@ interface Draw {
 const draw: fc.Arbitrary<Draw> = fc.record({
   kind: fc.oneof(
     { weight: 3, arbitrary: fc.integer({ min: 0, max: 9 }) },
-    { weight: 2, arbitrary: fc.constant(10) },
+    { weight: 2, arbitrary: fc.constantFrom(10, 11, 12) },
+    { weight: 3, arbitrary: fc.constantFrom(16, 17) },
+    { weight: 1, arbitrary: fc.constantFrom(13, 14, 15) },
   ),
   window: fc.integer({ min: 2, max: 9 }),
   picks: fc.array(fc.nat(1000), { minLength: 3, maxLength: 3 }),
@@ -143,12 +151,51 @@ function makeNode(
       return node(kernelOf(weightTarget, { weightMin: -90, weightMax: 110, step: 5, flatAfter }), [
         pick(0),
       ]);
+    case 11: {
+      const makeCall = (x: Readonly<Record<string, number>>) => () => {
+        if (Number.isNaN(x.p0) && modes[0] !== "nan") throw new Error("called without a value");
+        return x.p1! > 140 ? null : x.p0! - 0.5 * x.p1!;
+      };
+      return node(kernelOf(userDerive, { ports: ["p0", "p1"], makeCall }, true), [
+        pick(0),
+        pick(1),
+      ]);
+    }
+    case 12: {
+      const params = {
+        period: window,
+        outputs: ["gap", "early"],
+        makeCall:
+          ([x, y]: readonly Window[], out: Record<string, number>) =>
+          () => {
+            if (!Number.isNaN(out.gap) || !Number.isNaN(out.early)) throw new Error("not cleared");
+            if (x!.latest() < 140) out.gap = x!.latest() - y!.at(0);
+            out.early = x!.at(0);
+          },
+      };
+      const kernel = {
+        lookback: userOutputs.lookback(params),
+        warmup: userOutputs.warmup(params),
+        readsWindows: true,
+        create: () => userOutputs.create(params),
+      };
+      return node(kernel, [pick(0), pick(1)], 2);
+    }
+    case 13:
+      return node(kernelOf(lag, { lag: window }), [pick(0)]);
+    case 14:
+      return node(kernelOf(changed, {}), [pick(0)]);
+    case 15:
+      return node(kernelOf(hysteresis, target), [pick(0)]);
+    case 16:
+      return node(foldOf(average(window, modes[0] !== "nan")), [pick(0), pick(1)]);
+    case 17:
+      return node(foldOf(extremes), [pick(0)], 2);
     default:
       return node(
         kernelOf(
           userCompute,
           {
-            inputs: 2,
             period: window,
             makeCall: ([x, y]) => {
               let seen = 0;
@@ -184,7 +231,6 @@ function loop(on: string): GraphNode[] {
       kernel: kernelOf(
         userCompute,
         {
-          inputs: 2,
           period: 1,
           makeCall:
             ([x, y]) =>
@@ -346,14 +392,27 @@ function expectRow(step: StepExecutor, id: string, columns: BatchColumns, endMs:
   });
 }
 
-const scenario = fc.record({
-  draws: fc.array(draw, { minLength: 1, maxLength: 12 }),
-  hasLoop: fc.boolean(),
-  cells: fc.array(cell, { minLength: 12, maxLength: 150 }),
-  chunk: fc.constantFrom(1, 2, 3, 7, 31, 64, 4096),
-  stepChunk: fc.constantFrom(1, 5, 16, 2048),
-  split: fc.nat(1000),
-});
+const scenarioOf = (kinds: fc.Arbitrary<Draw>) =>
+  fc.record({
+    draws: fc.array(kinds, { minLength: 1, maxLength: 12 }),
+    hasLoop: fc.boolean(),
+    cells: fc.array(cell, { minLength: 12, maxLength: 150 }),
+    chunk: fc.constantFrom(1, 2, 3, 7, 31, 61, 997, 2048),
+    stepChunk: fc.constantFrom(1, 5, 16, 2048),
+    split: fc.nat(1000),
+  });
+
+const scenario = scenarioOf(draw);
+/** Folds over folds and derived values. */
+const folds = scenarioOf(
+  fc.record({ drawn: draw, kind: fc.constantFrom(11, 16, 17) }).map(({ drawn, kind }) => {
+    return { ...drawn, kind };
+  }),
+);
+const scenarios = [
+  ["any nodes", scenario],
+  ["folds and derived values", folds],
+] as const;
 
 function prepare({
   draws,
@@ -386,25 +445,45 @@ test("batch equals itself for every size of chunk", () => {
   );
 });
 
-test("step equals batch bit for bit, missing rows, evaluations and states included", () => {
+test("folds and derived values are the same in chunks of 1, 2, 7, 61, 997 and 2048 rows", () => {
   fc.assert(
-    fc.property(scenario, (drawn) => {
-      const { plan, inputs, whole } = prepare(drawn);
-      const step = new StepExecutor(plan, { chunk: drawn.stepChunk });
+    fc.property(folds, (drawn) => {
+      const cells = Array.from({ length: 2_500 }, (_, k) => drawn.cells[k % drawn.cells.length]!);
+      const { plan, ids, inputs, whole } = prepare({ ...drawn, cells });
 
-      for (const endMs of allTimes(whole.columns)) {
-        if (!feed(step, plan, inputs, whole.columns, endMs)) continue;
-        step.step(endMs);
-        for (const [id, columns] of whole.columns) expectRow(step, id, columns, endMs);
+      for (const chunk of [1, 2, 7, 61, 997, 2048]) {
+        const chunked = runBatch({ plan, inputs, collect: ids, chunk });
+
+        equalBits(chunked.columns, whole.columns);
+        expect(chunked.states).toEqual(whole.states);
       }
-
-      for (const [id, count] of whole.evaluations)
-        expect([id, step.evaluations(step.handle(id))]).toEqual([id, count]);
-      for (const [id, bytes] of whole.states) expect(step.save(step.handle(id))).toEqual(bytes);
     }),
-    { seed: 12, numRuns: 200 },
+    { seed: 15, numRuns: 10 },
   );
 });
+
+test.each(scenarios)(
+  "step equals batch bit for bit, missing rows, evaluations and states included, for %s",
+  (_what, drawing) => {
+    fc.assert(
+      fc.property(drawing, (drawn) => {
+        const { plan, inputs, whole } = prepare(drawn);
+        const step = new StepExecutor(plan, { chunk: drawn.stepChunk });
+
+        for (const endMs of allTimes(whole.columns)) {
+          if (!feed(step, plan, inputs, whole.columns, endMs)) continue;
+          step.step(endMs);
+          for (const [id, columns] of whole.columns) expectRow(step, id, columns, endMs);
+        }
+
+        for (const [id, count] of whole.evaluations)
+          expect([id, step.evaluations(step.handle(id))]).toEqual([id, count]);
+        for (const [id, bytes] of whole.states) expect(step.save(step.handle(id))).toEqual(bytes);
+      }),
+      { seed: 12, numRuns: 200 },
+    );
+  },
+);
 
 /** Recorded rows of the history nodes for the bucket that ends at `endMs`. */
 function recordAt(
@@ -422,44 +501,47 @@ function recordAt(
   });
 }
 
-test("a run split at a row through save and load goes on with the same bits", () => {
-  fc.assert(
-    fc.property(scenario, (drawn) => {
-      const { plan, inputs, whole } = prepare(drawn);
-      const times = allTimes(whole.columns);
-      const cut = drawn.split % times.length;
-      const first = new StepExecutor(plan);
-      for (const endMs of times.slice(0, cut)) {
-        feed(first, plan, inputs, whole.columns, endMs);
-        first.step(endMs);
-      }
-      const states = plan.nodes.map((_, k) => first.save(k));
+test.each(scenarios)(
+  "a run split at a row through save and load goes on with the same bits, for %s",
+  (_what, drawing) => {
+    fc.assert(
+      fc.property(drawing, (drawn) => {
+        const { plan, inputs, whole } = prepare(drawn);
+        const times = allTimes(whole.columns);
+        const cut = drawn.split % times.length;
+        const first = new StepExecutor(plan);
+        for (const endMs of times.slice(0, cut)) {
+          feed(first, plan, inputs, whole.columns, endMs);
+          first.step(endMs);
+        }
+        const states = plan.nodes.map((_, k) => first.save(k));
 
-      const second = new StepExecutor(plan, { chunk: drawn.stepChunk });
-      const needed = plan.clocks.map((clock) => {
-        const source = plan.nodes.find((n) => n.supplied && plan.clocks[n.clock] === clock)!;
-        const past = [...whole.columns.get(source.id)!.endMs].filter(
-          (t) => t < (times[cut] ?? Infinity),
-        );
-        return past.at(-plan.restoreRows) ?? past[0] ?? Infinity;
-      });
-      for (const endMs of times.slice(0, cut).filter((t) => t >= Math.min(...needed))) {
-        if (!feed(second, plan, inputs, whole.columns, endMs, needed)) continue;
-        second.restoreStep(endMs, recordAt(second, plan, whole.columns, endMs));
-      }
-      states.forEach((bytes, k) => {
-        second.load(k, bytes);
-      });
+        const second = new StepExecutor(plan, { chunk: drawn.stepChunk });
+        const needed = plan.clocks.map((clock) => {
+          const source = plan.nodes.find((n) => n.supplied && plan.clocks[n.clock] === clock)!;
+          const past = [...whole.columns.get(source.id)!.endMs].filter(
+            (t) => t < (times[cut] ?? Infinity),
+          );
+          return past.at(-plan.restoreRows) ?? past[0] ?? Infinity;
+        });
+        for (const endMs of times.slice(0, cut).filter((t) => t >= Math.min(...needed))) {
+          if (!feed(second, plan, inputs, whole.columns, endMs, needed)) continue;
+          second.restoreStep(endMs, recordAt(second, plan, whole.columns, endMs));
+        }
+        states.forEach((bytes, k) => {
+          second.load(k, bytes);
+        });
 
-      for (const endMs of times.slice(cut)) {
-        feed(second, plan, inputs, whole.columns, endMs);
-        second.step(endMs);
-        for (const [id, columns] of whole.columns) expectRow(second, id, columns, endMs);
-      }
-    }),
-    { seed: 13, numRuns: 200 },
-  );
-});
+        for (const endMs of times.slice(cut)) {
+          feed(second, plan, inputs, whole.columns, endMs);
+          second.step(endMs);
+          for (const [id, columns] of whole.columns) expectRow(second, id, columns, endMs);
+        }
+      }),
+      { seed: 13, numRuns: 200 },
+    );
+  },
+);
 
 const record = (nodeId: string, rows: BatchColumns): BatchInput => ({
   nodeId,

@@ -1,7 +1,10 @@
 import { describe, expect, test } from "vitest";
 import type { Window } from "../cache/window.ts";
+import type { FoldState } from "../nodes/fold-state.ts";
 import { sma } from "../nodes/sma.ts";
 import { userCompute } from "../nodes/user-compute.ts";
+import { userDerive } from "../nodes/user-derive.ts";
+import { userFold } from "../nodes/user-fold.ts";
 import { runBatch } from "./batch.ts";
 import type { BatchInput } from "./batch-axis.ts";
 import { compilePlan } from "./compile-plan.ts";
@@ -32,18 +35,38 @@ function rows(nodeId: string, cells: readonly Cell[], stepMs = MIN): BatchInput 
   };
 }
 
-function author(
-  period: number,
-  inputs: number,
-  f: (...windows: Window[]) => number | null,
-): NodeKernel {
-  const params = { inputs, period, makeCall: (w: readonly Window[]) => () => f(...w) };
+function author(period: number, f: (...windows: Window[]) => number | null): NodeKernel {
+  const params = { period, makeCall: (w: readonly Window[]) => () => f(...w) };
   return {
     lookback: period - 1,
     warmup: period,
     readsWindows: true,
     create: () => userCompute.create(params),
   };
+}
+
+/** Ways in which an author's function of the newest values is called. */
+const kinds = ["a window of one row", "derive", "a fold"] as const;
+
+/** A function of the newest values of its inputs, which have the names `ports`. */
+function newest(
+  kind: (typeof kinds)[number],
+  ports: readonly string[],
+  f: (...values: number[]) => number,
+): NodeKernel {
+  if (kind === "a window of one row")
+    return author(1, (...windows) => f(...windows.map((w) => w.latest())));
+  if (kind === "a fold") {
+    const step = (_: FoldState, x: Readonly<Record<string, number>>) => () =>
+      f(...ports.map((name) => x[name]!));
+    const params = { ports, initial: { n: 0 }, outputs: [], warmup: 1, makeCall: step };
+    const create = () => userFold.create(params);
+    return { lookback: 0, warmup: 1, readsWindows: true, create };
+  }
+  const makeCall = (x: Readonly<Record<string, number>>) => () =>
+    f(...ports.map((name) => x[name]!));
+  const create = () => userDerive.create({ ports, makeCall });
+  return { lookback: 0, warmup: 1, readsWindows: true, create };
 }
 
 function node(id: string, inputs: readonly GraphInput[], kernel: NodeKernel): GraphNode {
@@ -89,7 +112,7 @@ function values(nodes: readonly GraphNode[], inputs: readonly BatchInput[], id: 
   return batch;
 }
 
-describe("a + b over one feed", () => {
+describe.each(kinds)("a + b over one feed, by %s,", (kind) => {
   const a = [1, 2, NO, 4];
   const b: Cell[] = [10, "–", 30, 40];
   const sum = (mode: OnMissing, f = (x: number, y: number): number => x + y) =>
@@ -97,11 +120,7 @@ describe("a + b over one feed", () => {
       [
         source("a", MIN, "s"),
         source("b", MIN, "s"),
-        node(
-          "sum",
-          [port("a", mode), port("b", mode)],
-          author(1, 2, (x, y) => f(x!.latest(), y!.latest())),
-        ),
+        node("sum", [port("a", mode), port("b", mode)], newest(kind, ["a", "b"], f)),
       ],
       [rows("a", a), rows("b", b)],
       "sum",
@@ -121,7 +140,7 @@ describe("a + b over one feed", () => {
   });
 });
 
-describe("a port on another feed", () => {
+describe.each(kinds)("a port on another feed, read by %s,", (kind) => {
   const clock = rows("a", [1, 1, 1, 1, 1]);
   const other: Cell[] = ["–", 10, "–", "–", 40];
   const read = (mode: OnMissing) => [
@@ -130,7 +149,7 @@ describe("a port on another feed", () => {
     node(
       "x",
       [port("a"), port("b", mode)],
-      author(1, 2, (_, y) => y!.latest()),
+      newest(kind, ["a", "b"], (_, y) => y!),
     ),
   ];
 
@@ -159,25 +178,38 @@ describe("a port on another feed", () => {
   });
 
   test("shows NaN only once it had a value", () => {
+    expect(values(read("nan"), [clock, rows("b", other)], "x")).toEqual([NO, 10, NO, NO, 40]);
     const calls: number[] = [];
-    const graph = [
-      source("a"),
-      source("b"),
-      node(
-        "x",
-        [port("a"), port("b", "nan")],
-        author(2, 2, (x, y) => {
-          calls.push(y!.at(0), y!.at(1));
-          return x!.latest();
-        }),
-      ),
-    ];
-    const plan = compilePlan({ graph: { nodes: graph }, supplied: ["a", "b"], wanted: ["x"] });
+    const x = newest(kind, ["a", "b"], (_, y) => calls.push(y!));
+    const nodes = [source("a"), source("b"), node("x", [port("a"), port("b", "nan")], x)];
+    const plan = compilePlan({ graph: { nodes }, supplied: ["a", "b"], wanted: ["x"] });
 
     runBatch({ plan, inputs: [clock, rows("b", other)], collect: ["x"] });
 
-    expect(calls).toEqual([NO, 10, 10, NO, NO, NO, NO, 40]);
+    expect(calls).toEqual([10, NO, NO, 40]);
   });
+});
+
+test("a window shows NaN only once its port had a value", () => {
+  const calls: number[] = [];
+  const graph = [
+    source("a"),
+    source("b"),
+    node(
+      "x",
+      [port("a"), port("b", "nan")],
+      author(2, (x, y) => {
+        calls.push(y!.at(0), y!.at(1));
+        return x!.latest();
+      }),
+    ),
+  ];
+  const plan = compilePlan({ graph: { nodes: graph }, supplied: ["a", "b"], wanted: ["x"] });
+  const inputs = [rows("a", [1, 1, 1, 1, 1]), rows("b", ["–", 10, "–", "–", 40])];
+
+  runBatch({ plan, inputs, collect: ["x"] });
+
+  expect(calls).toEqual([NO, 10, 10, NO, NO, NO, NO, 40]);
 });
 
 test("a NaN fails a port as a missing row does, and the source behind an indicator is named", () => {
@@ -192,7 +224,7 @@ test("a NaN fails a port as a missing row does, and the source behind an indicat
     node(
       "x",
       [port("mean", "fail")],
-      author(1, 1, (w) => w!.latest()),
+      author(1, (w) => w!.latest()),
     ),
   ];
 
@@ -208,7 +240,7 @@ test("a window is skipped until the hole has left it, and the function is never 
     node(
       "x",
       [port("s")],
-      author(3, 1, (w) => {
+      author(3, (w) => {
         shown.push([...w!.toArray()]);
         return w!.latest();
       }),
@@ -229,7 +261,7 @@ test("a slower port is carried by its own rows, and its window shows those", () 
       ...node(
         "x",
         [port("m"), port("d", "carry")],
-        author(2, 2, (_, d) => d!.at(0) * 100 + d!.at(1)),
+        author(2, (_, d) => d!.at(0) * 100 + d!.at(1)),
       ),
       intervalMs: DAY / 2,
     },
@@ -243,28 +275,31 @@ test("a slower port is carried by its own rows, and its window shows those", () 
   expect([...columns.get("x")!.values[0]!]).toEqual([NO, NO, NO, 102, 102, 202, 202, 204]);
 });
 
-test("the crossover of two means has no value before the slower one has", () => {
-  const close = Array.from({ length: 230 }, (_, i) => 100 + i);
-  const mean = (id: string, window: number) =>
-    node(id, [port("s")], {
-      lookback: window - 1,
-      warmup: window,
-      readsWindows: false,
-      create: () => sma.create({ window }),
-    });
-  const nodes = [
-    source("s"),
-    mean("fast", 50),
-    mean("slow", 200),
-    node(
-      "side",
-      [port("fast"), port("slow")],
-      author(1, 2, (fast, slow) => (fast!.latest() > slow!.latest() ? 1 : -1)),
-    ),
-  ];
+test.each(kinds)(
+  "the crossover of two means, by %s, has no value before the slower one has",
+  (kind) => {
+    const close = Array.from({ length: 230 }, (_, i) => 100 + i);
+    const mean = (id: string, window: number) =>
+      node(id, [port("s")], {
+        lookback: window - 1,
+        warmup: window,
+        readsWindows: false,
+        create: () => sma.create({ window }),
+      });
+    const nodes = [
+      source("s"),
+      mean("fast", 50),
+      mean("slow", 200),
+      node(
+        "side",
+        [port("fast"), port("slow")],
+        newest(kind, ["fast", "slow"], (fast, slow) => (fast! > slow! ? 1 : -1)),
+      ),
+    ];
 
-  const side = values(nodes, [rows("s", close)], "side");
+    const side = values(nodes, [rows("s", close)], "side");
 
-  expect(side.findIndex((value) => !Number.isNaN(value))).toBe(199);
-  expect(new Set(side.slice(199))).toEqual(new Set([1]));
-});
+    expect(side.findIndex((value) => !Number.isNaN(value))).toBe(199);
+    expect(new Set(side.slice(199))).toEqual(new Set([1]));
+  },
+);

@@ -1,3 +1,5 @@
+import { StateShapeError } from "../nodes/fold-state.ts";
+
 /** Where in a run something went wrong. */
 export interface FailurePosition {
   readonly nodeId: string;
@@ -13,10 +15,11 @@ function describe(place: FailurePosition): string {
   return `node "${place.nodeName}" at row ${place.row} (bucket ending ${time})`;
 }
 
-/** A compute function threw; `cause` is what it threw. */
+/** An author's function threw, or left a state of another shape; `cause` is what was thrown. */
 export class ComputeError extends Error {
   override readonly name = "ComputeError";
-  readonly reason = "COMPUTE_FAILED";
+  /** `STATE_SHAPE` for a state that is not of the shape of the initial one. */
+  readonly reason: "COMPUTE_FAILED" | "STATE_SHAPE";
   readonly place: FailurePosition;
 
   /** @param at where the cause was thrown, for example `strategy.ts:12`; shown at the end of the message */
@@ -24,6 +27,7 @@ export class ComputeError extends Error {
     const text = cause instanceof Error ? cause.message : String(cause);
     super(`${describe(place)} failed: ${text}${at === undefined ? "" : ` (${at})`}`, { cause });
     this.place = place;
+    this.reason = cause instanceof StateShapeError ? "STATE_SHAPE" : "COMPUTE_FAILED";
   }
 }
 

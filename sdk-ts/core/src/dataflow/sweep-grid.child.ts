@@ -32,7 +32,6 @@ export function gridVariant(fast: number, slow: number, fails = false): SweepVar
   });
   const gap = userCompute;
   const params = {
-    inputs: 2,
     period: 1,
     makeCall:
       ([a, b]: Parameters<Parameters<typeof gap.create>[0]["makeCall"]>[0]) =>

@@ -1,6 +1,8 @@
 export type { WindowParams } from "./block-sums.ts";
 export type { BollingerParams } from "./bollinger.ts";
 export { type CatalogueEntry, catalogue } from "./catalogue.ts";
+export { type FoldState, StateLayout } from "./fold-state.ts";
+export type { SideBounds } from "./hysteresis.ts";
 export type {
   Column,
   Kernel,
@@ -12,6 +14,8 @@ export type {
 } from "./kernel.ts";
 export { numbers } from "./kernel.ts";
 export type { LagParams } from "./lag-kernel.ts";
+export type { OutputRecord } from "./output-values.ts";
+export type { PortView } from "./port-values.ts";
 export type { PositionTargetParams } from "./position-target.ts";
 export {
   parseRebalanceSchedule,
@@ -23,9 +27,13 @@ export { type RebalancedTargetParams, rebalancedTarget } from "./rebalanced-targ
 export type { StddevParams } from "./stddev.ts";
 export {
   type MakeCall,
+  type MakeOutputsCall,
   type NodeParams,
   type ParamValue,
   userCompute,
+  userOutputs,
   type Windows,
 } from "./user-compute.ts";
+export { userDerive } from "./user-derive.ts";
+export { userFold } from "./user-fold.ts";
 export type { WeightTargetParams } from "./weight-target.ts";

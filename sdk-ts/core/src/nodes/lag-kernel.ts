@@ -1,6 +1,6 @@
 import { type Column, numbers, StatelessKernel } from "./kernel.ts";
 
-/** Base of nodes that compare a value with the one `lag` rows earlier. NaN if either is NaN. */
+/** Base of nodes that read the value `lag` rows earlier. */
 export abstract class LagKernel extends StatelessKernel {
   protected readonly lag: number;
   protected input: Float64Array = new Float64Array(0);
@@ -19,6 +19,6 @@ export abstract class LagKernel extends StatelessKernel {
 
 /** Parameters of nodes that look back by a lag. */
 export interface LagParams {
-  /** Rows between the two values, 1..10000. */
+  /** Rows between that value and the present one, 1..10000. */
   readonly lag: number;
 }

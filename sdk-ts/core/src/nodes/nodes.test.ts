@@ -193,6 +193,64 @@ describe("each node equals its definition", () => {
   });
 });
 
+describe("lag and changed", () => {
+  test("lag is the value of an earlier row, there or not", () => {
+    expect(run(catalogue.lag.spec, { lag: 2 }, [[1, 2, NO, 4, 5]])).toEqual([[NO, NO, 1, 2, NO]]);
+    fc.assert(
+      fc.property(series, size, calls, (x, lag, how) => {
+        const [out] = run(catalogue.lag.spec, { lag }, [x], how);
+
+        expect(out).toEqual(lagged(x, lag, (_, before) => before));
+      }),
+      { seed: 9, numRuns: 100 },
+    );
+  });
+
+  test("changed is 1 at the first value and where the value is another than the last one, over holes", () => {
+    const x = [NO, 3, 3, NO, 3, 4, NO, NO, 3, 0, -0];
+
+    for (const chunk of [1, 2, 11]) {
+      expect(run(catalogue.changed.spec, {}, [x], { chunk })).toEqual([
+        [NO, 1, 0, NO, 0, 1, NO, NO, 1, 1, 0],
+      ]);
+    }
+  });
+
+  test("changed and hysteresis go on from a saved state", () => {
+    const bounds = { longEnter: 2, longExit: 1, shortEnter: null, shortExit: null };
+    const x = Array.from({ length: 40 }, (_, i) =>
+      i % 7 === 3 ? NO : Math.round(3 * Math.sin(i)),
+    );
+    const kinds = [
+      () => catalogue.changed.spec.create({}),
+      () => catalogue.hysteresis.spec.create(bounds),
+    ];
+    for (const create of kinds) {
+      const over = (kernel: ReturnType<typeof create>, from: number) => {
+        const out = new Float64Array(x.length);
+        const never = {
+          rowOf: () => null,
+          endMs: () => out,
+          baseOf: () => 0,
+          showsNan: () => false,
+        };
+        kernel.bind([Float64Array.from(x)], [out], never);
+        kernel.run(from, x.length, 0);
+        return [...out.slice(20)];
+      };
+      const early = create();
+      const out = new Float64Array(20);
+      const ports = { rowOf: () => null, endMs: () => out, baseOf: () => 0, showsNan: () => false };
+      early.bind([Float64Array.from(x.slice(0, 20))], [out], ports);
+      early.run(0, 20, 0);
+      const late = create();
+      late.load(early.save());
+
+      expect(over(late, 20)).toEqual(over(create(), 0));
+    }
+  });
+});
+
 describe("numbers that break careless sums", () => {
   test("a value of 1e16 leaves nothing behind once it is out of the window", () => {
     const x = [1, 2, 1e16, 3, 4, 5, 6, 7, 8, 9, 10];
@@ -337,6 +395,24 @@ describe("position target", () => {
       expect(out).toEqual(expected);
     },
   );
+
+  test("and hysteresis give the same side of every signal, whatever the bounds", () => {
+    const bound = fc.option(fc.integer({ min: -2, max: 2 }), { nil: null });
+    const signal = fc.oneof(fc.integer({ min: -3, max: 3 }), fc.constant(NO));
+    fc.assert(
+      fc.property(
+        fc.record({ longEnter: bound, longExit: bound, shortEnter: bound, shortExit: bound }),
+        fc.array(signal, { minLength: 1, maxLength: 60 }),
+        calls,
+        (bounds, signals, how) => {
+          const [sides] = run(catalogue.hysteresis.spec, bounds, [signals], how);
+
+          expect(sides).toEqual(rule(bounds, signals));
+        },
+      ),
+      { seed: 8, numRuns: 200 },
+    );
+  });
 
   test("a NaN signal keeps the side, and unset bounds are never met", () => {
     expect(rule({ longEnter: 1, longExit: 0 }, [NO, 1, NO, -9, NO, -9])).toEqual([

@@ -1,11 +1,8 @@
+import { FLAT, LONG, SHORT, type SideBounds, SideRule } from "./hysteresis.ts";
 import { type Column, type Kernel, type KernelSpec, type KernelState, numbers } from "./kernel.ts";
 
 /** Parameters of {@link positionTarget}; a bound that is `null` is never met. Weights are fractions of capital. */
-export interface PositionTargetParams {
-  readonly longEnter: number | null;
-  readonly longExit: number | null;
-  readonly shortEnter: number | null;
-  readonly shortExit: number | null;
+export interface PositionTargetParams extends SideBounds {
   readonly longWeight: number;
   readonly shortWeight: number;
   /** Weight while flat. */
@@ -14,15 +11,8 @@ export interface PositionTargetParams {
   readonly flatAfter?: number | undefined;
 }
 
-const FLAT = 0;
-const LONG = 1;
-const SHORT = -1;
-
 class PositionTargetKernel implements Kernel {
-  readonly #longEnter: number; // NaN = not set: every comparison is false
-  readonly #longExit: number;
-  readonly #shortEnter: number;
-  readonly #shortExit: number;
+  readonly #rule: SideRule;
   readonly #longWeight: number;
   readonly #shortWeight: number;
   readonly #holdWeight: number;
@@ -33,10 +23,7 @@ class PositionTargetKernel implements Kernel {
   #silent = 0; // rows in a row without a signal, at most #flatAfter
 
   constructor(params: PositionTargetParams) {
-    this.#longEnter = params.longEnter ?? Number.NaN;
-    this.#longExit = params.longExit ?? Number.NaN;
-    this.#shortEnter = params.shortEnter ?? Number.NaN;
-    this.#shortExit = params.shortExit ?? Number.NaN;
+    this.#rule = new SideRule(params);
     this.#longWeight = params.longWeight;
     this.#shortWeight = params.shortWeight;
     this.#holdWeight = params.holdWeight;
@@ -51,13 +38,14 @@ class PositionTargetKernel implements Kernel {
   run(from: number, to: number, _base: number): void {
     const input = this.#input;
     const out = this.#output;
+    const rule = this.#rule;
     const flatAfter = this.#flatAfter;
     let side = this.#side;
     let silent = this.#silent;
     for (let i = from; i < to; i++) {
       const signal = input[i]!;
       if (!Number.isNaN(signal)) {
-        side = this.#next(side, signal);
+        side = rule.next(side, signal);
         silent = 0;
       } else if (silent < flatAfter && ++silent === flatAfter) {
         side = FLAT;
@@ -69,20 +57,6 @@ class PositionTargetKernel implements Kernel {
     }
     this.#side = side;
     this.#silent = silent;
-  }
-
-  /** The rule for one signal. */
-  #next(side: number, signal: number): number {
-    if (side === LONG) {
-      if (signal < this.#longExit) return FLAT; // before the flip: a long with an exit goes flat first
-      return signal <= this.#shortEnter ? SHORT : LONG;
-    }
-    if (side === SHORT) {
-      if (signal > this.#shortExit) return FLAT;
-      return signal >= this.#longEnter ? LONG : SHORT;
-    }
-    if (signal >= this.#longEnter) return LONG;
-    return signal <= this.#shortEnter ? SHORT : FLAT;
   }
 
   save(): KernelState {
@@ -98,11 +72,9 @@ class PositionTargetKernel implements Kernel {
 }
 
 /**
- * Turns a signal into a target position, a fraction of capital, with hysteresis.
+ * Turns a signal into a target position, a fraction of capital, with hysteresis: the side is that of {@link SideRule}.
  *
- * Flat: signal ≥ longEnter goes long, ≤ shortEnter short. Long: < longExit goes flat, tested before ≤ shortEnter goes
- * short. Short: > shortExit goes flat, tested before ≥ longEnter goes long. A NaN signal keeps the side, with `flatAfter`
- * for fewer rows than that: then the side is flat and the target 0 until there is a signal again. The start is flat.
+ * A NaN signal keeps the side, with `flatAfter` for fewer rows than that: then the side is flat and the target 0 until there is a signal again. The start is flat.
  * Outputs the weight of the side on every row, so the target is there from the first row on.
  */
 export const positionTarget: KernelSpec<PositionTargetParams> = {

@@ -1,11 +1,14 @@
-import { ColumnWindow, type Window } from "../cache/window.ts";
+import type { Window } from "../cache/window.ts";
 import {
   type Column,
+  type Kernel,
   type KernelPorts,
   type KernelSpec,
   numbers,
   StatelessKernel,
 } from "./kernel.ts";
+import { type OutputRecord, OutputValues } from "./output-values.ts";
+import { PortWindows } from "./port-windows.ts";
 
 /** A value a node parameter may have: plain JSON. */
 export type ParamValue =
@@ -25,97 +28,38 @@ export type Windows<Port extends string = string> = Readonly<Record<Port, Window
 /** Builds what a compute function receives from its windows, in port order. Called once, at bind. */
 export type MakeCall = (windows: readonly Window[]) => () => number | null;
 
+/** Likewise of a function with several outputs, which it writes to `out`. */
+export type MakeOutputsCall = (windows: readonly Window[], out: OutputRecord) => () => void;
+
 /** Parameters of {@link userCompute}. */
 export interface UserComputeParams {
-  /** Number of inputs. */
-  readonly inputs: number;
   /** Rows in each window. */
   readonly period: number;
   /** Closes over the author's function and its windows. */
   readonly makeCall: MakeCall;
 }
 
-/** A window of an author's function, with what tells whether it holds no value. */
-class PortWindow {
-  readonly view: ColumnWindow;
-  readonly #values: Float64Array;
-  readonly #map: Int32Array | null;
-  readonly #showsNan: boolean;
-  readonly #period: number;
-  #seen = -2; // absolute row looked at last, on the port's clock
-  #whole = 0; // rows up to it since the last NaN; derived from the column, so it is no state
-
-  constructor(values: Float64Array, period: number, map: Int32Array | null, showsNan: boolean) {
-    this.view = new ColumnWindow(values, period);
-    this.#values = values;
-    this.#period = period;
-    this.#map = map;
-    this.#showsNan = showsNan;
-  }
-
-  /** Moves the window to the node's local row `i`. */
-  show(i: number): void {
-    const map = this.#map;
-    ColumnWindow.move(this.view, (map === null ? i : map[i]!) + 1);
-  }
-
-  /** Moves the window to the node's local row `i`; false while it holds a NaN that must not be shown. */
-  move(i: number, base: number): boolean {
-    const map = this.#map;
-    const row = map === null ? i : map[i]!;
-    ColumnWindow.move(this.view, row + 1);
-    if (this.#showsNan) return true;
-    const at = base + row;
-    if (at === this.#seen + 1) {
-      this.#whole = Number.isNaN(this.#values[row]!) ? 0 : this.#whole + 1;
-    } else if (at !== this.#seen) {
-      this.#whole = this.#rowsWithValue(row);
-    }
-    this.#seen = at;
-    return this.#whole >= this.#period;
-  }
-
-  /** Every window that ends at a local row of `[from, to)` may be shown: no gap before, no NaN in those rows. */
-  isWhole(from: number, to: number, base: number): boolean {
-    if (this.#showsNan) return true;
-    if (this.#map !== null || base + from !== this.#seen + 1) return false;
-    if (this.#whole < this.#period - 1) return false;
-    const values = this.#values;
-    for (let i = from; i < to; i++) if (Number.isNaN(values[i]!)) return false;
-    return true;
-  }
-
-  /** Goes past rows of which {@link isWhole} was true. */
-  pass(from: number, to: number, base: number): void {
-    this.#whole += to - from;
-    this.#seen = base + to - 1;
-  }
-
-  /** After a gap: rows up to `row` that have a value, at most a window of them. */
-  #rowsWithValue(row: number): number {
-    const values = this.#values;
-    let count = 0;
-    while (count < this.#period && count <= row && !Number.isNaN(values[row - count]!)) count++;
-    return count;
-  }
+/** Parameters of {@link userOutputs}. */
+export interface UserOutputsParams {
+  /** Rows in each window. */
+  readonly period: number;
+  /** Names of the outputs, in order. */
+  readonly outputs: readonly string[];
+  /** Closes over the author's function, its windows and what it writes to. */
+  readonly makeCall: MakeOutputsCall;
 }
 
 class UserComputeKernel extends StatelessKernel {
-  readonly #period: number;
-  readonly #inputs: number;
+  readonly #windows: PortWindows;
   readonly #makeCall: MakeCall;
   #call: () => number | null = () => null;
-  #windows: PortWindow[] = [];
-  #ports: KernelPorts | undefined;
-  #bases: Float64Array = new Float64Array(0); // absolute row of local row 0, per port
   #output: Float64Array = new Float64Array(0);
   #row = -1;
 
-  constructor(params: UserComputeParams) {
+  constructor({ period, makeCall }: UserComputeParams) {
     super();
-    this.#period = params.period;
-    this.#inputs = params.inputs;
-    this.#makeCall = params.makeCall;
+    this.#windows = new PortWindows(period);
+    this.#makeCall = makeCall;
   }
 
   /** Local row of the call that failed: names the bar when the author's function throws. */
@@ -124,36 +68,24 @@ class UserComputeKernel extends StatelessKernel {
   }
 
   bind(inputs: readonly Column[], outputs: readonly Column[], ports: KernelPorts): void {
-    this.#windows = Array.from({ length: this.#inputs }, (_, k) => {
-      const values = numbers(inputs, k);
-      return new PortWindow(values, this.#period, ports.rowOf(k), ports.showsNan(k));
-    });
-    this.#ports = ports;
-    this.#bases = new Float64Array(this.#inputs);
     this.#output = numbers(outputs, 0);
-    this.#call = this.#makeCall(this.#windows.map(({ view }) => view));
+    this.#call = this.#makeCall(this.#windows.bind(inputs, ports));
   }
 
   run(from: number, to: number, _base: number): void {
     const windows = this.#windows;
-    const bases = this.#bases;
     const out = this.#output;
     const call = this.#call;
-    for (let k = 0; k < bases.length; k++) bases[k] = this.#ports!.baseOf(k);
-    const isWhole = to > from + 1 && this.#isWhole(from, to); // one row is looked at as it is shown
+    const isWhole = windows.begin(from, to);
     let i = from;
     try {
       for (; isWhole && i < to; i++) {
-        for (let k = 0; k < windows.length; k++) windows[k]!.show(i);
+        windows.show(i);
         const value = call();
         out[i] = value === null ? Number.NaN : value;
       }
       for (; i < to; i++) {
-        let isShown = true;
-        for (let k = 0; k < windows.length; k++) {
-          if (!windows[k]!.move(i, bases[k]!)) isShown = false;
-        }
-        const value = isShown ? call() : null;
+        const value = windows.move(i) ? call() : null;
         out[i] = value === null ? Number.NaN : value;
       }
     } catch (cause) {
@@ -161,16 +93,48 @@ class UserComputeKernel extends StatelessKernel {
       throw cause;
     }
   }
+}
 
-  /** The usual case: no window of these rows holds a NaN that must not be shown, and every row is the next one. */
-  #isWhole(from: number, to: number): boolean {
+class UserOutputsKernel extends StatelessKernel {
+  readonly #windows: PortWindows;
+  readonly #outputs: OutputValues;
+  readonly #makeCall: MakeOutputsCall;
+  #call: () => void = () => {};
+  #row = -1;
+
+  constructor({ period, outputs, makeCall }: UserOutputsParams) {
+    super();
+    this.#windows = new PortWindows(period);
+    this.#outputs = new OutputValues(outputs);
+    this.#makeCall = makeCall;
+  }
+
+  get callRow(): number {
+    return this.#row;
+  }
+
+  bind(inputs: readonly Column[], outputs: readonly Column[], ports: KernelPorts): void {
+    this.#outputs.bind(outputs);
+    this.#call = this.#makeCall(this.#windows.bind(inputs, ports), this.#outputs.record);
+  }
+
+  run(from: number, to: number, _base: number): void {
     const windows = this.#windows;
-    const bases = this.#bases;
-    for (let k = 0; k < windows.length; k++) {
-      if (!windows[k]!.isWhole(from, to, bases[k]!)) return false;
+    const outputs = this.#outputs;
+    const call = this.#call;
+    const isWhole = windows.begin(from, to);
+    let i = from;
+    try {
+      for (; i < to; i++) {
+        outputs.clear();
+        if (isWhole) windows.show(i);
+        if (isWhole || windows.move(i)) call();
+        outputs.write(i);
+      }
+    } catch (cause) {
+      this.#row = i;
+      throw cause;
     }
-    for (let k = 0; k < windows.length; k++) windows[k]!.pass(from, to, bases[k]!);
-    return true;
   }
 }
 
@@ -187,4 +151,11 @@ export const userCompute: KernelSpec<UserComputeParams> = {
   lookback: (p) => p.period - 1,
   warmup: (p) => p.period,
   create: (p) => new UserComputeKernel(p),
+};
+
+/** {@link userCompute} of a function with several outputs: all are NaN before each call, and it writes those it has. */
+export const userOutputs = {
+  lookback: (p: UserOutputsParams) => p.period - 1,
+  warmup: (p: UserOutputsParams) => p.period,
+  create: (p: UserOutputsParams): Kernel => new UserOutputsKernel(p),
 };

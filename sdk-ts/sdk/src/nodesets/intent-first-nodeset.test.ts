@@ -5,7 +5,7 @@ import { INTENT_FIRST_DEFAULT_THRESHOLDS, makeIntentFirstNodeset } from "./inten
 import { executionOf } from "./nodeset-execution.ts";
 
 function price() {
-  const bars = new StreamInput({ source: "spx", columns: ["close"], interval: "1d", period: 1 });
+  const bars = new StreamInput({ source: "spx", columns: ["close"], interval: "1d" });
   return column(bars, "close");
 }
 

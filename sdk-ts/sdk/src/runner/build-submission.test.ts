@@ -13,7 +13,7 @@ class Above extends Strategy {
   static calls: string[] = [];
 
   override setup(): void {
-    const stream = { source: "feed", columns: ["close"], interval: "1d", period: 1 };
+    const stream = { source: "feed", columns: ["close"], interval: "1d" };
     const signal = new StreamInput(stream);
     const thresholds = { longEnter: 100, longExit: 100 };
     this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);
@@ -95,7 +95,7 @@ test("the bars that mark what a strategy trades are handed in with it, unless it
   const bars = ["open", "high", "low", "close"];
   class OnBars extends Strategy {
     override setup(): void {
-      const stream = { source: "feed", columns: bars, interval: "1d", period: 1 };
+      const stream = { source: "feed", columns: bars, interval: "1d" };
       const signal = sma(column(new StreamInput(stream), "close"), 2);
       const thresholds = { longEnter: 100, longExit: 100 };
       this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);
@@ -188,7 +188,7 @@ function onBars(interval: string) {
     static readonly module = import.meta.url;
 
     override setup(): void {
-      const signal = new StreamInput({ source: "feed", columns: ["close"], interval, period: 1 });
+      const signal = new StreamInput({ source: "feed", columns: ["close"], interval });
       const thresholds = { longEnter: 100, longExit: 100 };
       this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);
     }

@@ -10,18 +10,18 @@ import {
 } from "./strategy-node.ts";
 
 /** Options that every built-in node takes in addition to its own arguments. */
-export type BuiltinOptions = Omit<NodeOptions, "period" | "interval">;
+export type BuiltinOptions = Omit<NodeOptions, "interval">;
 
 /** Keys of {@link BuiltinOptions}, for the lists of the targets. */
 export const builtinOptionKeys: OptionKeys<BuiltinOptions> = { name: true, onMissing: true };
 
 /** A node of the catalogue with its parameters. Functions such as `sma` create one. */
-export class BuiltinNode<P = unknown> extends StrategyNode {
+export class BuiltinNode<P = unknown, Column extends string = string> extends StrategyNode<Column> {
   readonly nodeType: string;
-  readonly outputs: readonly string[];
+  readonly outputs: readonly Column[];
   readonly params: NodeParams;
   readonly code: NodeCode;
-  readonly #entry: CatalogueEntry<P>;
+  readonly #entry: CatalogueEntry<P, Column>;
   readonly #kernelParams: P;
 
   /**
@@ -33,7 +33,7 @@ export class BuiltinNode<P = unknown> extends StrategyNode {
    * @throws {DeclarationError} naming the field.
    */
   constructor(
-    entry: CatalogueEntry<P>,
+    entry: CatalogueEntry<P, Column>,
     nodes: readonly StrategyNode[],
     kernelParams: P,
     params: NodeParams,
@@ -59,7 +59,7 @@ export class BuiltinNode<P = unknown> extends StrategyNode {
   }
 
   /** Smallest number of input rows that it depends on. */
-  get period(): number {
+  override get fixedPeriod(): number {
     return this.#entry.spec.lookback(this.#kernelParams) + 1;
   }
 

@@ -1,6 +1,5 @@
 import { calendarName } from "@qmtl/core/intervals";
 import type { NodeParams } from "@qmtl/core/nodes";
-import { BuiltinNode } from "./builtin-node.ts";
 import { DeclarationError, invalid } from "./declaration-error.ts";
 import { Strategy, type StrategyContext } from "./strategy.ts";
 import type { NodeCode, StrategyNode } from "./strategy-node.ts";
@@ -74,7 +73,7 @@ export function compileStrategy(strategy: Strategy, context: StrategyContext): S
     names.add(name);
     const intervalSeconds = intervalOf(node, name, inputs, strategy);
     if (node instanceof StreamInput) checkSchedule(node, name, intervalSeconds);
-    const period = periodOf(node, name, strategy);
+    const period = node.fixedPeriod ?? node.givenPeriod ?? strategy.defaultPeriod ?? 1;
     compiled.set(node, makeDeclared(node, name, intervalSeconds, period, inputs));
   }
   const nodes = [...compiled.values()];
@@ -131,15 +130,6 @@ function checkSchedule(node: StreamInput, name: string, intervalSeconds: number)
   throw invalid(`StreamInput "${name}".schedule`, problem);
 }
 
-function periodOf(node: StrategyNode, name: string, strategy: Strategy): number {
-  if (node instanceof BuiltinNode) return node.period;
-  const period = node.givenPeriod ?? strategy.defaultPeriod;
-  if (period !== undefined) return period;
-  const problem =
-    "is needed: the rows its windows hold, as in period: 1; or give the strategy a defaultPeriod";
-  throw invalid(`${node.nodeType} "${name}".period`, problem);
-}
-
 function makeDeclared(
   node: StrategyNode,
   name: string,
@@ -157,8 +147,7 @@ function makeDeclared(
       node_type:
         node.semanticsVersion === 1 ? node.nodeType : `${node.nodeType}/${node.semanticsVersion}`,
       interval_seconds: intervalSeconds,
-      // How many rows of a stream a strategy keeps does not change what the stream is.
-      period: node instanceof StreamInput ? 1 : period,
+      period,
       params:
         node.onMissing.param === undefined
           ? node.params

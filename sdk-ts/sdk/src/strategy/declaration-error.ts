@@ -6,6 +6,7 @@
  * - `DUPLICATE_NAME`: two nodes with different content have the same name.
  * - `EMPTY_STRATEGY`: `setup` added no node.
  * - `NODES_DIFFER`: `setup` declared different nodes the second time it ran.
+ * - `STATE_TOO_LARGE`: the state of a fold has more than 64 fields or 8,192 numbers.
  * - `TAG_QUERY_UNRESOLVED`: no queue carries the tags of a query.
  */
 export type DeclarationReason =
@@ -14,6 +15,7 @@ export type DeclarationReason =
   | "DUPLICATE_NAME"
   | "EMPTY_STRATEGY"
   | "NODES_DIFFER"
+  | "STATE_TOO_LARGE"
   | "TAG_QUERY_UNRESOLVED";
 
 /** Thrown for a wrong declaration of a strategy or node; `field` names what to change. */

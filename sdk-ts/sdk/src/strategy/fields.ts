@@ -54,7 +54,10 @@ export function checkTags(field: string, tags: readonly string[]): readonly stri
 }
 
 /** Distinct column or port names that are identifiers, in the given order. */
-export function checkIdentifiers(field: string, names: readonly string[]): readonly string[] {
+export function checkIdentifiers<Name extends string>(
+  field: string,
+  names: readonly Name[],
+): readonly Name[] {
   if (!Array.isArray(names)) throw invalid(field, 'must be a list, such as ["close"]');
   if (names.length === 0) throw invalid(field, "must not be empty");
   for (const name of names) {

@@ -1,11 +1,17 @@
 import { catalogue } from "@qmtl/core/nodes";
 import { BuiltinNode, type BuiltinOptions } from "./builtin-node.ts";
+import { column } from "./column.ts";
 import { invalid } from "./declaration-error.ts";
 import { checkFinite, checkRows } from "./fields.ts";
-import type { StrategyNode } from "./strategy-node.ts";
+import {
+  checkThresholds,
+  type PositionThresholds,
+  thresholdParams,
+} from "./position-thresholds.ts";
+import type { OneColumn, StrategyNode } from "./strategy-node.ts";
 
 type OverWindow = "sma" | "ema" | "rsi" | "min" | "max" | "sum";
-type OverLag = "rate_of_change" | "price_change" | "log_return";
+type OverLag = "lag" | "rate_of_change" | "price_change" | "log_return";
 
 function overWindow(
   kind: OverWindow,
@@ -23,27 +29,6 @@ function overLag(kind: OverLag, node: StrategyNode, lag: number, options?: Built
 }
 
 /**
- * Picks one column of a node that has several, for example `column(bars, "close")`.
- *
- * @param node node with the column, such as a `StreamInput`
- * @param name name of the column
- * @param options name of the node and what it does where an input bucket is missing
- * @returns a node of that column alone, in its own unit; NaN where the column has no value
- * @throws {DeclarationError} for a column the node does not have, naming those it has.
- */
-export function column(
-  node: StrategyNode,
-  name: string,
-  options?: BuiltinOptions,
-): BuiltinNode<{ readonly column: string }> {
-  if (!node.outputs.includes(name)) {
-    throw invalid("column.column", `"${name}" is not one of ${node.outputs.join(", ")}`);
-  }
-  const params = { column: name };
-  return new BuiltinNode(catalogue.column, [node], params, params, options);
-}
-
-/**
  * Simple moving average (TA-Lib SMA): `(x[t−n+1] + … + x[t]) ÷ n`.
  *
  * @param node series of one column
@@ -53,7 +38,11 @@ export function column(
  * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
-export function sma(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function sma<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return overWindow("sma", node, window, options);
 }
 
@@ -68,7 +57,11 @@ export function sma(node: StrategyNode, window: number, options?: BuiltinOptions
  * does not change the average
  * @throws {DeclarationError} naming the field.
  */
-export function ema(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function ema<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return overWindow("ema", node, window, options);
 }
 
@@ -82,7 +75,11 @@ export function ema(node: StrategyNode, window: number, options?: BuiltinOptions
  * gives NaN and does not change the averages
  * @throws {DeclarationError} naming the field.
  */
-export function rsi(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function rsi<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return overWindow("rsi", node, window, options);
 }
 
@@ -96,7 +93,11 @@ export function rsi(node: StrategyNode, window: number, options?: BuiltinOptions
  * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
-export function min(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function min<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return overWindow("min", node, window, options);
 }
 
@@ -110,7 +111,11 @@ export function min(node: StrategyNode, window: number, options?: BuiltinOptions
  * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
-export function max(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function max<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return overWindow("max", node, window, options);
 }
 
@@ -124,8 +129,64 @@ export function max(node: StrategyNode, window: number, options?: BuiltinOptions
  * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
-export function sum(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function sum<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return overWindow("sum", node, window, options);
+}
+
+/**
+ * The value of earlier rows: `x[t−rows]`.
+ *
+ * @param node series of one column
+ * @param rows rows between that value and the present one, 1..10000
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column in the unit of its input; its first value is on row `rows + 1`, and it is NaN where that
+ * earlier row is
+ * @throws {DeclarationError} naming the field.
+ */
+export function lag<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  rows: number,
+  options?: BuiltinOptions,
+) {
+  return overLag("lag", node, checkRows("lag.rows", rows), options);
+}
+
+/**
+ * Where a series changes, as in `rebalance: { every: changed(side) }`.
+ *
+ * @param node series of one column
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column: 1 where the value differs from the one before it, else 0. The first value counts as a
+ * change. A NaN input gives NaN, and the next value is compared with the last one
+ * @throws {DeclarationError} naming the field.
+ */
+export function changed<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  options?: BuiltinOptions,
+) {
+  return new BuiltinNode(catalogue.changed, [node], {}, {}, options);
+}
+
+/**
+ * Side of a signal with hysteresis: what `PositionTargetNode` does, as a node, for example for two legs of one decision.
+ *
+ * @param signal series of one column
+ * @param thresholds where it goes long, short and flat; those of `PositionTargetNode`
+ * @param options name of the node and what it does where an input bucket is missing
+ * @returns a node of one column: 1 long, −1 short, 0 flat, from the first row on. A NaN signal keeps the side
+ * @throws {DeclarationError} naming the field.
+ */
+export function hysteresis<Node extends StrategyNode>(
+  signal: Node & OneColumn<Node>,
+  thresholds: PositionThresholds,
+  options?: BuiltinOptions,
+) {
+  const bounds = checkThresholds("hysteresis.thresholds", thresholds);
+  return new BuiltinNode(catalogue.hysteresis, [signal], bounds, thresholdParams(bounds), options);
 }
 
 /**
@@ -137,7 +198,11 @@ export function sum(node: StrategyNode, window: number, options?: BuiltinOptions
  * @returns a node of one column, 0.01 = 1 %; 0 where the earlier value is 0. Its first value is on row `lag + 1`
  * @throws {DeclarationError} naming the field.
  */
-export function rateOfChange(node: StrategyNode, lag: number, options?: BuiltinOptions) {
+export function rateOfChange<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  lag: number,
+  options?: BuiltinOptions,
+) {
   return overLag("rate_of_change", node, lag, options);
 }
 
@@ -150,7 +215,11 @@ export function rateOfChange(node: StrategyNode, lag: number, options?: BuiltinO
  * @returns a node of one column in the unit of its input; its first value is on row `lag + 1`
  * @throws {DeclarationError} naming the field.
  */
-export function priceChange(node: StrategyNode, lag: number, options?: BuiltinOptions) {
+export function priceChange<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  lag: number,
+  options?: BuiltinOptions,
+) {
   return overLag("price_change", node, lag, options);
 }
 
@@ -162,7 +231,10 @@ export function priceChange(node: StrategyNode, lag: number, options?: BuiltinOp
  * @returns a node of one column, 0.01 = 1 %; its first value is on row 2
  * @throws {DeclarationError} naming the field.
  */
-export function returns(node: StrategyNode, options?: BuiltinOptions) {
+export function returns<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  options?: BuiltinOptions,
+) {
   return overLag("rate_of_change", node, 1, options);
 }
 
@@ -176,7 +248,11 @@ export function returns(node: StrategyNode, options?: BuiltinOptions) {
  * above 0
  * @throws {DeclarationError} naming the field.
  */
-export function logReturns(node: StrategyNode, lag = 1, options?: BuiltinOptions) {
+export function logReturns<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  lag = 1,
+  options?: BuiltinOptions,
+) {
   return overLag("log_return", node, lag, options);
 }
 
@@ -190,8 +266,8 @@ export function logReturns(node: StrategyNode, lag = 1, options?: BuiltinOptions
  * window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
-export function stddev(
-  node: StrategyNode,
+export function stddev<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
   window: number,
   options: BuiltinOptions & { readonly ddof?: 0 | 1 } = {},
 ) {
@@ -212,7 +288,11 @@ export function stddev(
  * @returns a node of one column in the unit of its input; its first value is on the `window`-th return
  * @throws {DeclarationError} naming the field.
  */
-export function volatility(node: StrategyNode, window: number, options?: BuiltinOptions) {
+export function volatility<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
+  window: number,
+  options?: BuiltinOptions,
+) {
   return stddev(node, window, { ...options, ddof: 1 });
 }
 
@@ -226,8 +306,8 @@ export function volatility(node: StrategyNode, window: number, options?: Builtin
  * their first values are on row `window`, and they are NaN while the window holds a NaN
  * @throws {DeclarationError} naming the field.
  */
-export function bollinger(
-  node: StrategyNode,
+export function bollinger<Node extends StrategyNode>(
+  node: Node & OneColumn<Node>,
   window: number,
   options: BuiltinOptions & { readonly multiplier?: number } = {},
 ) {

@@ -12,7 +12,7 @@ import {
 import * as q from "./index.ts";
 
 const bars = (): q.StreamInput =>
-  new q.StreamInput({ source: "px", columns: ["close"], interval: "1d", period: 1 });
+  new q.StreamInput({ source: "px", columns: ["close"], interval: "1d" });
 
 class Empty extends q.Strategy {
   constructor(options: object = {}) {
@@ -42,6 +42,11 @@ describe("an option that does not exist is refused with the nearest one that doe
       "onMissing",
       () =>
         new q.ProcessingNode({ inputs: { a: bars() }, onMising: "nan", compute: () => 1 } as Loose),
+    ],
+    [
+      "derive.onMising",
+      "onMissing",
+      () => q.derive({ a: bars() }, (x) => x.a, {}, { onMising: "nan" } as Loose),
     ],
     [
       "TagQueryNode.matchmode",
@@ -135,6 +140,15 @@ describe("an option that does not exist is refused with the nearest one that doe
     const declare = () => q.sma(bars(), 2, { interval: "1d" } as Loose);
 
     expect(declare).toThrow("sma.interval: is no option; it takes name, onMissing");
+  });
+
+  test("and one that was taken once, with what to do about it", () => {
+    const declare = () =>
+      new q.StreamInput({ source: "px", columns: ["close"], interval: 60, period: 1 } as Loose);
+
+    expect(declare).toThrow(
+      "StreamInput.period: is no option; delete it: the rows of a window are given to the node that reads the stream",
+    );
   });
 
   test("and no options at all are refused as such", () => {

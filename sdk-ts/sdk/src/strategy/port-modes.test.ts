@@ -5,8 +5,7 @@ import { runOnBars } from "../testing/run-on-bars.ts";
 import { assignIds, compileStrategy, type HashableNode } from "./graphs.ts";
 import * as q from "./index.ts";
 
-const bars = () =>
-  new q.StreamInput({ source: "px", columns: ["close"], interval: "1d", period: 1 });
+const bars = () => new q.StreamInput({ source: "px", columns: ["close"], interval: "1d" });
 
 /** What the id of the last of some nodes is made of. */
 function contentOf(node: q.StrategyNode): HashableNode {
@@ -107,7 +106,7 @@ class Cross extends q.Strategy {
 
   override setup(): void {
     const columns = ["open", "high", "low", "close"];
-    const stream = new q.StreamInput({ source: "px", columns, interval: "1d", period: 1 });
+    const stream = new q.StreamInput({ source: "px", columns, interval: "1d" });
     const close = q.column(stream, "close");
     const side = new q.ProcessingNode({
       name: "side",

@@ -1,8 +1,8 @@
 import type { OnMissing } from "@qmtl/core/dataflow";
 import type { ParamValue } from "@qmtl/core/nodes";
-import { nearestName } from "../config/nearest-name.ts";
 import { invalid } from "./declaration-error.ts";
 import { checkRows } from "./fields.ts";
+import { nearestOf } from "./option-keys.ts";
 
 /** One mode for all ports of a node, or one by port; a port that is left out skips. */
 export type OnMissingOption<Port extends string = string> =
@@ -82,8 +82,7 @@ function notMode(field: string, given: unknown) {
 }
 
 function unknownPort(field: string, port: string, ports: readonly string[]) {
-  const near = nearestName(port, ports);
-  const fix = near === undefined ? `it has ${ports.join(", ")}` : `did you mean "${near}"?`;
+  const fix = nearestOf(port, ports, "it has");
   return invalid(`${field}.${port}`, `is not a port of the node; ${fix}`);
 }
 

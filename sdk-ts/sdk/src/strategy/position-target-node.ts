@@ -1,20 +1,12 @@
 import { catalogue, type PositionTargetParams } from "@qmtl/core/nodes";
-import { invalid } from "./declaration-error.ts";
-import { checkBound, checkFinite } from "./fields.ts";
+import { checkFinite } from "./fields.ts";
 import { checkOptions, type OptionKeys } from "./option-keys.ts";
+import {
+  checkThresholds,
+  type PositionThresholds,
+  thresholdParams,
+} from "./position-thresholds.ts";
 import { TargetNode, type TargetOptions, targetOptionKeys } from "./target-node.ts";
-
-/** Bounds of the signal; an absent or `null` bound is never reached. At least one of the two `…Enter` is required. */
-export interface PositionThresholds {
-  /** From flat or short: signal ≥ this goes long. */
-  readonly longEnter?: number | null | undefined;
-  /** While long: signal < this goes flat; checked before `shortEnter`. */
-  readonly longExit?: number | null | undefined;
-  /** From flat or long: signal ≤ this goes short. */
-  readonly shortEnter?: number | null | undefined;
-  /** While short: signal > this goes flat; checked before `longEnter`. */
-  readonly shortExit?: number | null | undefined;
-}
 
 /** Declaration of a {@link PositionTargetNode}. */
 export interface PositionTargetNodeOptions extends TargetOptions {
@@ -36,13 +28,6 @@ const optionKeys: OptionKeys<PositionTargetNodeOptions> = {
   holdWeight: true,
 };
 
-const thresholdKeys: OptionKeys<PositionThresholds> = {
-  longEnter: true,
-  longExit: true,
-  shortEnter: true,
-  shortExit: true,
-};
-
 /** Turns a signal into the target position of one instrument, with hysteresis. A NaN signal keeps the side. */
 export class PositionTargetNode extends TargetNode<PositionTargetParams> {
   readonly largestWeight: number;
@@ -55,26 +40,16 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
     const at = "PositionTargetNode";
     checkOptions(at, options, optionKeys);
     const { instrument, thresholds, longWeight = 1, shortWeight = -1, holdWeight = 0 } = options;
-    if (thresholds === undefined) {
-      throw invalid(`${at}.thresholds`, "is needed, as in { longEnter: 0.6, longExit: 0.2 }");
-    }
-    checkOptions(`${at}.thresholds`, thresholds, thresholdKeys);
+    const sides = checkThresholds(`${at}.thresholds`, thresholds);
     const bounds = {
-      longEnter: checkBound(`${at}.thresholds.longEnter`, thresholds.longEnter),
-      longExit: checkBound(`${at}.thresholds.longExit`, thresholds.longExit),
-      shortEnter: checkBound(`${at}.thresholds.shortEnter`, thresholds.shortEnter),
-      shortExit: checkBound(`${at}.thresholds.shortExit`, thresholds.shortExit),
+      ...sides,
       longWeight: checkFinite(`${at}.longWeight`, longWeight),
       shortWeight: checkFinite(`${at}.shortWeight`, shortWeight),
       holdWeight: checkFinite(`${at}.holdWeight`, holdWeight),
     };
-    checkOrder(bounds);
     const params = {
       instrument,
-      long_enter: bounds.longEnter,
-      long_exit: bounds.longExit,
-      short_enter: bounds.shortEnter,
-      short_exit: bounds.shortExit,
+      ...thresholdParams(sides),
       long_weight: longWeight,
       short_weight: shortWeight,
       hold_weight: holdWeight,
@@ -92,16 +67,4 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
     ];
     return bounds.join(" nor ");
   }
-}
-
-function checkOrder({ longEnter, longExit, shortEnter, shortExit }: PositionTargetParams): void {
-  const at = "PositionTargetNode.thresholds";
-  if (longEnter === null && shortEnter === null) throw invalid(at, "needs longEnter or shortEnter");
-  const isAbove = (a: number | null, b: number | null) => a !== null && b !== null && a > b;
-  if (isAbove(longExit, longEnter)) throw invalid(`${at}.longExit`, "must not be above longEnter");
-  if (isAbove(shortEnter, shortExit))
-    throw invalid(`${at}.shortExit`, "must not be below shortEnter");
-  if (longEnter !== null && longEnter === shortEnter)
-    throw invalid(`${at}.shortEnter`, "must be below longEnter");
-  if (isAbove(shortEnter, longEnter)) throw invalid(`${at}.shortEnter`, "must be below longEnter");
 }

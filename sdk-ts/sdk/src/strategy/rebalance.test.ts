@@ -11,7 +11,7 @@ import {
   WeightTargetNode,
 } from "./index.ts";
 
-const bars = new StreamInput({ source: "x", columns: ["close"], interval: "1d", period: 1 });
+const bars = new StreamInput({ source: "x", columns: ["close"], interval: "1d" });
 const signal = column(bars, "close");
 const thresholds = { longEnter: 1 };
 
@@ -105,7 +105,7 @@ describe("a rebalance option is refused by name", () => {
   });
 
   test("a series of several columns", () => {
-    const every = new StreamInput({ source: "x", columns: ["a", "b"], interval: "1d", period: 1 });
+    const every = new StreamInput({ source: "x", columns: ["a", "b"], interval: "1d" });
 
     expect(() => weight({ every })).toThrow("inputs.every: has 2 columns");
   });

@@ -111,6 +111,6 @@ function queryNode(
       const port = `queue${k}`;
       return { port, node: match.nodeId, output: 0, onMissing: node.modeOf(port) };
     }),
-    kernel: node.kernelFor(matches.length, declared.period),
+    kernel: node.kernelFor(declared.period),
   };
 }

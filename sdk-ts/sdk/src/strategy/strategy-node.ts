@@ -17,9 +17,40 @@ export type NodeCode =
   | {
       readonly kind: "function";
       /** The author's function, which is hashed by what it computes. */
-      readonly fn: (...args: never[]) => number | null;
+      readonly fn: (...args: never[]) => unknown;
       readonly declaredParams: readonly string[];
     };
+
+/** Whether a union has more than one member. */
+type SeveralNames<T, All = T> = T extends unknown ? ([All] extends [T] ? false : true) : never;
+
+/** What the compiler says of a node that has several columns, where one is read. */
+export interface SeveralColumns {
+  /** What to write instead. */
+  readonly "has several columns: pick one, as in column(node, name)": never;
+}
+
+/**
+ * Refuses a node that is known to have several columns, where a node of one is read. A node of which the compiler knows
+ * no columns is checked when it is declared.
+ */
+export type OneColumn<Node extends StrategyNode> =
+  Node extends StrategyNode<infer Column>
+    ? SeveralNames<Column> extends true
+      ? SeveralColumns
+      : unknown
+    : never;
+
+/** Upstream nodes by port. */
+export type NodeInputs = Readonly<Record<string, StrategyNode>>;
+
+/** {@link OneColumn} of each input. */
+export type OneColumnInputs<Inputs extends NodeInputs> = {
+  readonly [Port in keyof Inputs]: OneColumn<Inputs[Port]>;
+};
+
+/** A node of the one column `value`, as `column`, the indicators and `derive` make them. */
+export type Series = StrategyNode<"value">;
 
 /** One declared input. */
 export interface DeclaredInput {
@@ -35,8 +66,6 @@ export interface NodeOptions<Port extends string = string> {
   readonly name?: string | undefined;
   /** Length of its buckets. @default the shortest interval of its inputs, otherwise the strategy's `defaultInterval` */
   readonly interval?: IntervalInput | undefined;
-  /** Rows in each of its windows, 1..10000. @default the strategy's `defaultPeriod` */
-  readonly period?: number | undefined;
   /**
    * What it does at a bucket where an input has no value, for all inputs or by port. An input has no value where its row
    * is missing or NaN, or any row of its window is. Before the first value of an input it is always `skip`.
@@ -52,16 +81,27 @@ export interface NodeOptions<Port extends string = string> {
 export const nodeOptionKeys: OptionKeys<NodeOptions> = {
   name: true,
   interval: true,
-  period: true,
   onMissing: true,
 };
 
-/** A node as the author declares it. Nodes are values: they hold no data and may be shared between strategies. */
-export abstract class StrategyNode {
+/** Options of a node that reads windows. */
+export interface WindowOptions<Port extends string = string> extends NodeOptions<Port> {
+  /** Rows in each of its windows, 1..10000. @default the strategy's `defaultPeriod`, otherwise 1 */
+  readonly period?: number | undefined;
+}
+
+/** Keys of {@link WindowOptions}. */
+export const windowOptionKeys: OptionKeys<WindowOptions> = { ...nodeOptionKeys, period: true };
+
+/**
+ * A node as the author declares it. Nodes are values: they hold no data and may be shared between strategies. `Column`
+ * is the union of the names of its outputs, as far as the compiler knows them.
+ */
+export abstract class StrategyNode<Column extends string = string> {
   /** Kind of node, part of its id. */
   abstract readonly nodeType: string;
   /** Names of its outputs, in order. */
-  abstract readonly outputs: readonly string[];
+  abstract readonly outputs: readonly Column[];
   /** The code that computes it, part of its id. */
   abstract readonly code: NodeCode;
   /** Its params, part of its id; frozen. */
@@ -80,7 +120,7 @@ export abstract class StrategyNode {
   /** @param inputs its inputs; undefined for a query, whose ports are known only once it runs */
   protected constructor(
     kind: string,
-    options: NodeOptions,
+    options: WindowOptions,
     inputs: readonly DeclaredInput[] | undefined,
   ) {
     const { name, interval, period, onMissing } = options;
@@ -100,6 +140,11 @@ export abstract class StrategyNode {
    */
   get semanticsVersion(): number {
     return this.onMissing.param === undefined ? 1 : 2;
+  }
+
+  /** Rows in each of its windows, where the author has no say in it. */
+  get fixedPeriod(): number | undefined {
+    return undefined;
   }
 
   /**

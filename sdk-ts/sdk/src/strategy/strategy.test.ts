@@ -22,7 +22,6 @@ function bars(options: Partial<q.StreamInputOptions> = {}): q.StreamInput {
     columns: ["open", "high", "low", "close"],
     instrument: "SPX",
     interval: "1d",
-    period: 250,
     ...options,
   });
 }
@@ -119,7 +118,7 @@ test("the order of declaration changes neither ids nor their order, and equal co
   expect(one.leaves.length).toBe(3);
 });
 
-test("a name or how many rows are kept is not part of a stream's identity; source, tags, schedule and columns are", () => {
+test("a name is not part of a stream's identity; source, tags, schedule and columns are", () => {
   const id = (options: Partial<q.StreamInputOptions>) => {
     class One extends q.Strategy {
       override setup(): void {
@@ -129,7 +128,7 @@ test("a name or how many rows are kept is not part of a stream's identity; sourc
     return compile(new One()).nodes[0]!.id;
   };
 
-  expect(id({ name: "x", period: 3 })).toBe(id({}));
+  expect(id({ name: "x" })).toBe(id({}));
   expect(id({ tags: ["b", "a"] })).toBe(id({ tags: ["a", "b"] }));
   const others = [
     { source: "ndx" },
@@ -140,6 +139,25 @@ test("a name or how many rows are kept is not part of a stream's identity; sourc
     { interval: "1h" },
   ];
   expect(new Set([{}, ...others].map(id)).size).toBe(others.length + 1);
+});
+
+test("the windows of a node without a period have the strategy's default, otherwise one row", () => {
+  const periodsOf = (defaultPeriod?: number) => {
+    class Reader extends q.Strategy {
+      override setup(): void {
+        const close = q.column(bars(), "close");
+        const mean = new q.ProcessingNode({ inputs: { close }, compute: (w) => w.close.length });
+        this.addNodes([mean, q.derive({ close }, (x) => x.close)]);
+      }
+    }
+    const { nodes } = compile(new Reader({ defaultPeriod }));
+    return Object.fromEntries(
+      nodes.map(({ declared, hashable }) => [declared.node.nodeType, hashable.period]),
+    );
+  };
+
+  expect(periodsOf()).toEqual({ StreamInput: 1, column: 1, ProcessingNode: 1, derive: 1 });
+  expect(periodsOf(5)).toEqual({ StreamInput: 1, column: 1, ProcessingNode: 5, derive: 1 });
 });
 
 test("swapped inputs are another node", () => {
@@ -296,7 +314,7 @@ describe("a wrong declaration is refused by the name of its field", () => {
     ['StreamInput "bars".interval', "not an interval", () => bars({ interval: "2w" })],
     ['StreamInput "bars".interval', "1..86400", () => bars({ interval: "2d" })],
     ['StreamInput "bars".interval', "1..86400", () => bars({ interval: 0 })],
-    ['StreamInput "bars".period', "1..10000", () => bars({ period: 10_001 })],
+    ["ProcessingNode.period", "1..10000", processing({ period: 10_001 })],
     ["StreamInput.tags", "duplicate", () => bars({ tags: ["a", "a"] })],
     ["StreamInput.tags", "characters", () => bars({ tags: ["a b"] })],
     ["StreamInput.name", "1..200", () => bars({ name: "x".repeat(201) })],
@@ -321,7 +339,11 @@ describe("a wrong declaration is refused by the name of its field", () => {
     ["ProcessingNode.onMissing", "must be skip, nan,", processing({ onMissing: "ignore" })],
     ["sma.window", "1..10000", () => q.sma(close, 0)],
     ["stddev.window", "2..10000", () => q.stddev(close, 1)],
-    ["column.column", "not one of open, high, low, close", () => q.column(bars(), "volume")],
+    [
+      "column.column",
+      '"volume" is not a column of the node; it has open, high, low, close',
+      () => q.column(bars(), "volume"),
+    ],
     ["PositionTargetNode.thresholds", "needs longEnter or shortEnter", target({})],
     ["WeightTargetNode.weightMin", "must not be above weightMax", weight({ weightMin: 2 })],
     ["WeightTargetNode.weightMin", "must include 0", weight({ weightMin: 0.1 })],
@@ -361,11 +383,8 @@ describe("a wrong declaration is refused by the name of its field", () => {
       '"x": is the name of two nodes',
     );
     expect(of()).toThrow('Strategy "Any": has no nodes');
-    expect(of(new q.StreamInput({ source: "s", columns: ["c"], period: 1 }))).toThrow(
+    expect(of(new q.StreamInput({ source: "s", columns: ["c"] }))).toThrow(
       'StreamInput "s".interval: is needed',
-    );
-    expect(of(new q.StreamInput({ source: "s", columns: ["c"], interval: 60 }))).toThrow(
-      'StreamInput "s".period: is needed',
     );
   });
 });

@@ -10,7 +10,7 @@ export interface StrategyOptions {
   readonly name?: string | undefined;
   /** Interval of nodes that give none and read no other node. @default none: such a node must give one */
   readonly defaultInterval?: IntervalInput | undefined;
-  /** Period, in rows, of nodes that give none. @default none: such a node must give one */
+  /** Rows in the windows of nodes that give no period. @default 1 */
   readonly defaultPeriod?: number | undefined;
 }
 

@@ -6,7 +6,8 @@ import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import { type NodeOptions, StrategyNode } from "./strategy-node.ts";
 
 /** Declaration of a {@link StreamInput}. */
-export interface StreamInputOptions extends Omit<NodeOptions, "onMissing"> {
+export interface StreamInputOptions<Column extends string = string>
+  extends Omit<NodeOptions, "onMissing"> {
   /**
    * Entry of `sources:` in the configuration from which the rows come. Inputs of one entry share its clock. It is
    * required: a stream found by tags would be a different stream under a different configuration.
@@ -15,7 +16,7 @@ export interface StreamInputOptions extends Omit<NodeOptions, "onMissing"> {
   /**
    * Columns to read, in this order; each an identifier, at least one. A node reads one of them: pick it with `column`.
    */
-  readonly columns: readonly string[];
+  readonly columns: readonly Column[];
   /** What the stream describes, for example a symbol. */
   readonly instrument?: string | undefined;
   /** Tags by which a tag query finds the stream: distinct, each 1..100 characters of `A-Za-z0-9_.-`. @default [] */
@@ -30,7 +31,6 @@ const optionKeys: OptionKeys<StreamInputOptions> = {
   source: true,
   columns: true,
   interval: true,
-  period: true,
   instrument: true,
   tags: true,
   schedule: true,
@@ -38,11 +38,18 @@ const optionKeys: OptionKeys<StreamInputOptions> = {
   name: true,
 };
 
-/** A stream of rows from a source. Its node id depends on this declaration, never on the rows. */
-export class StreamInput extends StrategyNode {
+const removedOptions = {
+  period: "delete it: the rows of a window are given to the node that reads the stream",
+};
+
+/**
+ * A stream of rows from a source. Its node id depends on this declaration, never on the rows. `Column` is the union of
+ * the names of its columns.
+ */
+export class StreamInput<const Column extends string = string> extends StrategyNode<Column> {
   readonly nodeType = "StreamInput";
   readonly code = { kind: "builtin", name: "stream_input", version: 1 } as const;
-  readonly outputs: readonly string[];
+  readonly outputs: readonly Column[];
   readonly params: NodeParams;
   /** Entry of `sources:` from which the rows come. */
   readonly source: string;
@@ -57,8 +64,8 @@ export class StreamInput extends StrategyNode {
    * @param options source, columns and what the stream describes
    * @throws {DeclarationError} naming the field.
    */
-  constructor(options: StreamInputOptions) {
-    checkOptions("StreamInput", options, optionKeys);
+  constructor(options: StreamInputOptions<Column>) {
+    checkOptions<StreamInputOptions>("StreamInput", options, optionKeys, removedOptions);
     super("StreamInput", options, []);
     const { schedule = "observed", instrument, schema } = options;
     if (options.source === undefined) {
@@ -86,6 +93,10 @@ export class StreamInput extends StrategyNode {
       schedule,
       schema: schema === undefined ? null : checkName("StreamInput.schema", schema),
     });
+  }
+
+  override get fixedPeriod(): number {
+    return 1;
   }
 
   defaultName(): string {

@@ -6,11 +6,16 @@ import { invalid } from "./declaration-error.ts";
 import { checkTags, type IntervalInput } from "./fields.ts";
 import { checkOptions, type OptionKeys } from "./option-keys.ts";
 import { checkParams } from "./params.ts";
-import { type NodeCode, type NodeOptions, nodeOptionKeys, StrategyNode } from "./strategy-node.ts";
+import {
+  type NodeCode,
+  StrategyNode,
+  type WindowOptions,
+  windowOptionKeys,
+} from "./strategy-node.ts";
 
 /** Declaration of a {@link TagQueryNode}. */
 export interface TagQueryNodeOptions<Params extends NodeParams = NodeParams>
-  extends Omit<NodeOptions, "onMissing"> {
+  extends Omit<WindowOptions, "onMissing"> {
   /** Tags to look for, at least one; their order does not matter. */
   readonly queryTags: readonly string[];
   /** Interval of the queues to look for, and of the node itself. */
@@ -26,7 +31,7 @@ export interface TagQueryNodeOptions<Params extends NodeParams = NodeParams>
 }
 
 const optionKeys: OptionKeys<TagQueryNodeOptions> = {
-  ...nodeOptionKeys,
+  ...windowOptionKeys,
   queryTags: true,
   matchMode: true,
   params: true,
@@ -34,7 +39,7 @@ const optionKeys: OptionKeys<TagQueryNodeOptions> = {
 };
 
 /** A node over all queues that carry the tags. Its node id depends on the query, never on the queues found. */
-export class TagQueryNode<Params extends NodeParams = NodeParams> extends StrategyNode {
+export class TagQueryNode<Params extends NodeParams = NodeParams> extends StrategyNode<"value"> {
   readonly nodeType = "TagQueryNode";
   readonly outputs = ["value"] as const;
   readonly params: NodeParams;
@@ -60,7 +65,7 @@ export class TagQueryNode<Params extends NodeParams = NodeParams> extends Strate
       throw invalid("TagQueryNode.matchMode", "must be any or all");
     }
     this.matchMode = matchMode;
-    checkCompute("TagQueryNode.compute", options.compute);
+    checkCompute("TagQueryNode.compute", options.compute, ["windows", "params"]);
     const given = checkParams("TagQueryNode.params", options.params ?? {});
     this.params = Object.freeze({ query_tags: this.queryTags, match_mode: matchMode, given });
     this.#compute = options.compute;
@@ -79,12 +84,11 @@ export class TagQueryNode<Params extends NodeParams = NodeParams> extends Strate
   /**
    * Makes what runs the node once its queues are known.
    *
-   * @param inputs number of queues found
    * @param period rows in each window
    */
-  kernelFor(inputs: number, period: number): NodeKernel {
+  kernelFor(period: number): NodeKernel {
     const compute = this.#compute;
     const given = this.params.given as never; // a copy of the author's params
-    return authorKernel(inputs, period, (windows) => () => checkResult(compute(windows, given)));
+    return authorKernel(period, (windows) => () => checkResult(compute(windows, given)));
   }
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import * as q from "./index.ts";
 
-const signal = new q.StreamInput({ source: "px", columns: ["x"], interval: "1d", period: 1 });
+const signal = new q.StreamInput({ source: "px", columns: ["x"], interval: "1d" });
 
 const weight = (stale?: Partial<q.StaleSignal>, onMissing?: q.OnMissing) =>
   new q.WeightTargetNode({ signal, instrument: "X", stale, onMissing });

@@ -131,7 +131,7 @@ test("a file of bars gives them back bit for bit, with gaps", async () => {
 });
 
 function close(source = "prices") {
-  const stream = new StreamInput({ source, columns: ["close"], interval: "1d", period: 1 });
+  const stream = new StreamInput({ source, columns: ["close"], interval: "1d" });
   return column(stream, "close");
 }
 

@@ -53,7 +53,7 @@ export const weekly = (day: number): boolean => day % 7 === 3;
 /** Closes of a feed. */
 export function closesOf(source: string, interval: string) {
   const columns = ["open", "high", "low", "close"];
-  const bars = new StreamInput({ source, columns, interval, period: 1 });
+  const bars = new StreamInput({ source, columns, interval });
   return column(bars, "close", { name: `close_${source}` });
 }
 
@@ -76,7 +76,7 @@ export class Carry extends Strategy {
   override setup(): void {
     const source = `rates_${this.#source}`;
     const rates = new StreamInput({
-      ...{ source, columns: ["rate"], interval: this.#interval, period: 1 },
+      ...{ source, columns: ["rate"], interval: this.#interval },
     });
     const weight = new ProcessingNode({
       name: "carry",

@@ -11,7 +11,6 @@ export function closingPrice(): StrategyNode {
     columns: ["open", "high", "low", "close"],
     instrument: INSTRUMENT,
     interval: "1d",
-    period: 1,
   });
   return column(bars, "close", { name: "close" });
 }

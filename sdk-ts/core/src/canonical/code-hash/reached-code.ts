@@ -259,7 +259,7 @@ function capturedText(names: readonly string[], use: NameUse): string {
   const told = (some: readonly string[]): string => some.map((name) => `"${name}"`).join(", ");
   const changed = names.filter((name) => use.written.has(name));
   if (changed.length > 0) {
-    return `changes ${told(changed)} of the code around it, but a node keeps nothing between bars: compute it from a window of more rows (period)`;
+    return `changes ${told(changed)} of the code around it, but a node keeps nothing between bars: make it the state of a FoldNode, or compute it from a window of more rows (period)`;
   }
   const [first] = names;
   const fix = first === "this" ? "" : `, as in params: { ${first} }, and read params.${first}`;

@@ -18,7 +18,7 @@ import {
 import { describe, expect, test } from "vitest";
 import { accountSchema, instrumentSchema } from "../../config/data-sections.ts";
 
-const day = { interval: "1d", period: 1 } as const;
+const day = { interval: "1d" } as const;
 
 /** Column w of the file as its target. */
 class Hold extends Strategy {

@@ -20,7 +20,7 @@ class Halves extends Strategy {
       ["y", "Y"],
     ] as const) {
       const columns = ["open", "high", "low", "close"];
-      const bars = new StreamInput({ source, columns, interval: "1d", period: 1 });
+      const bars = new StreamInput({ source, columns, interval: "1d" });
       this.addNodes([
         new WeightTargetNode({ signal: column(bars, "close"), instrument, weightMax: 0.5 }),
       ]);

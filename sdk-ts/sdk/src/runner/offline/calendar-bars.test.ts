@@ -78,12 +78,11 @@ class SlowSign extends Strategy {
   }
 
   override setup(): void {
-    const day = new StreamInput({ source: "day", columns: ["close"], interval: "1d", period: 1 });
+    const day = new StreamInput({ source: "day", columns: ["close"], interval: "1d" });
     const slow = new StreamInput({
       source: "slow",
       columns: ["open", "close"],
       interval: this.#interval,
-      period: 1,
     });
     const inputs = {
       day: column(day, "close"),
@@ -201,7 +200,7 @@ describe("a run until a day does not end later", () => {
         ["days", "1d"],
         ["weeks", this.#weekly],
       ] as const) {
-        const bars = new StreamInput({ source, columns: ["close"], interval, period: 1 });
+        const bars = new StreamInput({ source, columns: ["close"], interval });
         const signal = column(bars, "close");
         const half = new ProcessingNode({
           name: `half ${source}`,
@@ -303,7 +302,6 @@ test("monthly bars are annualised and named as such", async () => {
         source: "slow",
         columns: ["close"],
         interval: "1mo",
-        period: 1,
       });
       const one = new ProcessingNode({
         name: "one",

@@ -9,7 +9,7 @@ import { offlineSummary } from "./summary.ts";
 class Hold extends Strategy {
   override setup(): void {
     const columns = ["open", "high", "low", "close", "w"];
-    const bars = new StreamInput({ source: "x", columns, interval: "1d", period: 1 });
+    const bars = new StreamInput({ source: "x", columns, interval: "1d" });
     const bounds = { weightMin: -10, weightMax: 10, step: 0 };
     this.addNodes([
       new WeightTargetNode({ signal: column(bars, "w"), instrument: "X", ...bounds }),

@@ -13,7 +13,7 @@ import {
 import { barsOfCloses, barsProject } from "@qmtl/sdk/testing";
 import { describe, expect, test } from "vitest";
 
-const day = { interval: "1d", period: 1 } as const;
+const day = { interval: "1d" } as const;
 const dayMs = 86_400_000;
 
 /** Holds fixed weights of A and B. */

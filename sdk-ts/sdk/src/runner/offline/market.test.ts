@@ -38,7 +38,7 @@ class Several extends Strategy {
     this.#wanted = wanted;
   }
   override setup(): void {
-    const bars = new StreamInput({ source: "day", columns: ["close"], interval: "1d", period: 1 });
+    const bars = new StreamInput({ source: "day", columns: ["close"], interval: "1d" });
     const signal = column(bars, "close");
     for (const one of this.#wanted) this.addNodeset(makeIntentFirstNodeset({ signal, ...one }));
   }

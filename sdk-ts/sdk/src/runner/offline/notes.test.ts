@@ -28,7 +28,7 @@ class Hold extends Strategy {
 
   override setup(): void {
     const columns = ["open", "high", "low", "close", "w"];
-    const bars = new StreamInput({ source: "px", columns, interval: this.#interval, period: 1 });
+    const bars = new StreamInput({ source: "px", columns, interval: this.#interval });
     const limits = { weightMin: -10, weightMax: 10 };
     this.addNodes([
       new WeightTargetNode({ signal: column(bars, "w"), instrument: "X", ...limits }),
@@ -212,12 +212,11 @@ class Two extends Strategy {
       ["y", "Y"],
     ] as const) {
       const columns = ["open", "high", "low", "close"];
-      const bars = new StreamInput({ source, columns, interval: "1d", period: 1 });
+      const bars = new StreamInput({ source, columns, interval: "1d" });
       const targets = new StreamInput({
         source: "w",
         columns: [instrument],
         interval: "1d",
-        period: 1,
       });
       const signal = column(targets, instrument);
       this.addNodes([bars, new WeightTargetNode({ signal, instrument })]);
@@ -267,7 +266,7 @@ describe("a target that never changed says why, and nothing that is not so", () 
 
     override setup(): void {
       const columns = ["open", "high", "low", "close", "w"];
-      const bars = new StreamInput({ source: "px", columns, interval: "1d", period: 1 });
+      const bars = new StreamInput({ source: "px", columns, interval: "1d" });
       const signal = column(bars, "w");
       this.addNodes([new WeightTargetNode({ signal, instrument: "X", ...this.#options })]);
     }

@@ -158,7 +158,7 @@ function run(of: LedgerCase, strategy: Strategy): Promise<OfflineResult> {
 }
 
 const stream = (source: string, columns: readonly string[]): StreamInput =>
-  new StreamInput({ source, columns: [...columns], interval: "1d", period: 1 });
+  new StreamInput({ source, columns: [...columns], interval: "1d" });
 
 /**
  * A fifth each of the five stocks with the best return over 60 rows, decided every 20th row.

@@ -52,7 +52,7 @@ accounts:
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function bars(columns: string[] = ["close"], source = "day") {
-  return new StreamInput({ source, columns, interval: "1d", period: 1 });
+  return new StreamInput({ source, columns, interval: "1d" });
 }
 
 class Threshold extends Strategy {

@@ -57,7 +57,7 @@ class Several extends Strategy {
 
   override setup(): void {
     const of = (source: string, interval: string) =>
-      column(new StreamInput({ source, columns: ["close"], interval, period: 1 }), "close");
+      column(new StreamInput({ source, columns: ["close"], interval }), "close");
     const thresholds = { longEnter: 112, longExit: 111.5 };
     const x = sma(of("day", "1d"), 2, { name: "x" });
     const y = sma(of("half", "12h"), 3, { name: "y" });

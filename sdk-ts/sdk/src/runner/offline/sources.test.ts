@@ -15,7 +15,7 @@ import { describe, expect, test } from "vitest";
 class Reversal extends Strategy {
   override setup(): void {
     const columns = ["open", "high", "low", "close"];
-    const bars = new StreamInput({ source: "x", columns, interval: "1d", period: 1 });
+    const bars = new StreamInput({ source: "x", columns, interval: "1d" });
     const signal = returns(column(bars, "close"));
     const thresholds = { longEnter: 0.005, longExit: 0 };
     this.addNodes([new PositionTargetNode({ signal, instrument: "x", thresholds })]);

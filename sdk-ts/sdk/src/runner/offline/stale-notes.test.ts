@@ -12,7 +12,7 @@ import { type BuiltBars, barsOfCloses, runOnBars, withColumn } from "@qmtl/sdk/t
 import { expect, test } from "vitest";
 
 const ohlc = ["open", "high", "low", "close"];
-const day = { interval: "1d", period: 1 } as const;
+const day = { interval: "1d" } as const;
 const stream = (source: string) => new StreamInput({ source, columns: ohlc, ...day });
 
 /** Closes of both feeds, compared: long X while X is the dearer one. */

@@ -17,7 +17,7 @@ abstract class OneSignal extends Strategy {
 
   override setup(): void {
     const columns = ["open", "high", "low", "close"];
-    const bars = new StreamInput({ source: "x", columns, period: 1, interval: this.interval });
+    const bars = new StreamInput({ source: "x", columns, interval: this.interval });
     const close = column(bars, "close");
     const { thresholds } = this;
     this.addNodes([

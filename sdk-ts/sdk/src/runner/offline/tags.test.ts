@@ -64,7 +64,7 @@ class Asker extends Strategy {
 
 class AskerOfItself extends Asker {
   override setup(): void {
-    const bars = { source: "A", columns: ["close"], interval: "1d", period: 1 };
+    const bars = { source: "A", columns: ["close"], interval: "1d" };
     this.addNodes([new StreamInput({ ...bars, tags: ["crypto"] })]);
     super.setup();
   }

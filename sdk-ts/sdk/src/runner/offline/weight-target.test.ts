@@ -21,7 +21,7 @@ import {
 } from "@qmtl/sdk/testing";
 import { expect, test } from "vitest";
 
-const day = { interval: "1d", period: 1 } as const;
+const day = { interval: "1d" } as const;
 
 class Weighted extends Strategy {
   override setup(): void {

@@ -73,7 +73,7 @@ class Columns extends Strategy {
       const { instrument, interval_seconds: seconds } = this.#of.sources[name]!;
       const columns = ["open", "high", "low", "close", "w"];
       const interval = `${seconds}s`;
-      const bars = new StreamInput({ source: sourceOf(name), columns, interval, period: 1 });
+      const bars = new StreamInput({ source: sourceOf(name), columns, interval });
       const limits = { weightMin: -10, weightMax: 10, step: 0 };
       const signal = column(bars, "w");
       this.addNodes([
@@ -240,7 +240,7 @@ test("orders that fill at the close they were decided on are sized together, wha
           ["x", first, 0.6],
           ["y", second, 0.4],
         ] as const) {
-          const bars = new StreamInput({ source, columns: ["w"], interval: "1d", period: 1 });
+          const bars = new StreamInput({ source, columns: ["w"], interval: "1d" });
           const signal = column(bars, "w");
           this.addNodes([new WeightTargetNode({ signal, instrument, weightMax: share, step: 0 })]);
         }
@@ -275,7 +275,7 @@ class Fixed extends Strategy {
       ["x", "X"],
       ["y", "Y"],
     ] as const) {
-      const bars = new StreamInput({ source, columns: ["close", "w"], interval: "1d", period: 1 });
+      const bars = new StreamInput({ source, columns: ["close", "w"], interval: "1d" });
       const signal = column(bars, "w");
       this.addNodes([new WeightTargetNode({ signal, instrument, weightMin: -1 })]);
     }

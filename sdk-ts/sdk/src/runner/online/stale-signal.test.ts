@@ -20,7 +20,7 @@ import { ManualClock, waitUntil } from "../../testing/index.ts";
 import { SignalMonitor } from "./orders/signal-monitor.ts";
 import { RunReporter } from "./session/run-reporter.ts";
 
-const day = { interval: "1d", period: 1 } as const;
+const day = { interval: "1d" } as const;
 
 /** Closes of both feeds, compared: long X while X is the dearer one. */
 class Pair extends Strategy {

@@ -13,7 +13,7 @@ import { parseSessionRecord, type SessionRecordLine, sessionRecordLine } from ".
 
 class Cross extends Strategy {
   override setup(): void {
-    const bars = new StreamInput({ source: "day", columns: ["close"], interval: "1d", period: 1 });
+    const bars = new StreamInput({ source: "day", columns: ["close"], interval: "1d" });
     const close = column(bars, "close", { name: "close" });
     const signal = sma(close, 3, { name: "mean" });
     const thresholds = { longEnter: 105, longExit: 105, shortEnter: 103, shortExit: 103 };

@@ -8,10 +8,7 @@ import { StrategyRunError } from "./strategy-run-error.ts";
 const here = basename(fileURLToPath(import.meta.url));
 
 function close() {
-  return column(
-    new StreamInput({ source: "spx", columns: ["close"], interval: "1d", period: 1 }),
-    "close",
-  );
+  return column(new StreamInput({ source: "spx", columns: ["close"], interval: "1d" }), "close");
 }
 
 function refusal(strategy: Parameters<typeof identifyStrategy>[0]): unknown {

@@ -250,7 +250,7 @@ function withBookedStreams(
     const { schedule } = own.find((node) => node.source === source) ?? {};
     const { interval } = entry;
     const name = `${source} (${marked.length > 0 ? "marks" : "funding"})`;
-    return [new StreamInput({ name, source, columns, interval, period: 1, schedule })];
+    return [new StreamInput({ name, source, columns, interval, schedule })];
   });
   if (streams.length === 0) return identified;
   const added = identifyStrategy(new BookedStreams(streams), { worldId: "" }).graph.nodes;

@@ -198,9 +198,7 @@ function nodeMessage(
   const { node } = declared;
   // A tag query has a real kernel only with its queues; its window is the declared period.
   const kernel =
-    node instanceof TagQueryNode
-      ? node.kernelFor(1, declared.period)
-      : node.kernel(declared.period);
+    node instanceof TagQueryNode ? node.kernelFor(declared.period) : node.kernel(declared.period);
   const stream =
     node instanceof StreamInput
       ? {

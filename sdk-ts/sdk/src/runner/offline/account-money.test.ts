@@ -203,7 +203,7 @@ describe("an account that lacks margin", () => {
           ["D", "d", "1d"],
         ] as const) {
           const columns = ["open", "high", "low", "close"];
-          const close = column(new StreamInput({ source, columns, interval, period: 1 }), "close");
+          const close = column(new StreamInput({ source, columns, interval }), "close");
           const inputs = { close };
           const signal = new ProcessingNode({ inputs, period: 1, compute: () => 0.9 });
           this.addNodes([new WeightTargetNode({ signal, instrument })]);

@@ -248,7 +248,7 @@ class Apart extends Strategy {
       ["q", "Q", Apart.interval, Apart.stale],
       ["v", "V", "4h", {}],
     ] as const) {
-      const bars = new StreamInput({ source, columns, interval, period: 1 });
+      const bars = new StreamInput({ source, columns, interval });
       const signal = column(bars, "weight", { name: instrument });
       this.addNodes([new WeightTargetNode({ signal, instrument, stale })]);
     }

@@ -108,6 +108,33 @@ describe("the main path", () => {
     expect(await bench.list()).toEqual([]);
   });
 
+  test.each([
+    { what: "of a sender whose gate is shut", leaseId: "", reason: "GATE_SHUT" },
+    { what: "under another session's lease", leaseId: "other/1", reason: "LEASE_MISSING" },
+    { what: "under no lease of anybody", leaseId: "session-A/x", reason: "LEASE_MISSING" },
+  ])("a target $what is $reason, and the end of its row counts", async ({ leaseId, reason }) => {
+    await onPaper();
+    const before = bench.router.head;
+
+    const answer = await bench.end("A", 0, 1, { leaseId });
+
+    expect(answer.results?.[0]).toMatchObject({ accepted: false, reason, clientOrderIds: [] });
+    expect(bench.ended).toEqual(["sp500 session-A 0"]);
+    expect(bench.router.head).toBe(before);
+    const armed = await bench.end("A", 0, 1);
+    expect(armed.results?.[0]).toMatchObject({ accepted: true, reason: "" });
+  });
+
+  test("a target that no lease stands behind is not kept for the end of a halt either", async () => {
+    await onPaper();
+    await bench.halt({ scope: "strategy", target: "A" });
+
+    const answer = await bench.end("A", 0, 1, { leaseId: "" });
+
+    expect(answer.results?.[0]).toMatchObject({ accepted: false, reason: "GATE_SHUT" });
+    expect(await bench.resume({ scope: "strategy", target: "A" })).toEqual([]);
+  });
+
   test("a target waits for the bars of its row", async () => {
     await onPaper();
 

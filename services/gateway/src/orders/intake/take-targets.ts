@@ -2,7 +2,7 @@ import { refusalReason, type TargetInput } from "@qmtl/core/execution";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
-import { reasonOfRefusal } from "../account/gate-reasons.ts";
+import { reasonOfRefusal, refusalOfLease } from "../account/gate-reasons.ts";
 import { PermissionLost } from "../account/order-permission.ts";
 import type { StatedClaim } from "../account/world-gate.ts";
 import type { Halt } from "../store/halts.ts";
@@ -52,8 +52,8 @@ export interface TargetsTurn {
 /**
  * Takes the targets of calls that came together in one transaction and sends what they need; the verdicts are in the
  * order of the calls. They are taken by world, strategy and instrument. The router keeps the latest target per strategy
- * and instrument. A target is refused when it is under another fence, from another session than the strategy's emitter,
- * above the weight that its submission declares, of an older bucket, or older than `max_lag`. While a halt covers a
+ * and instrument. A target is refused when it is under another fence, without an order lease of its session, from
+ * another session than the strategy's emitter, above the weight that its submission declares, of an older bucket, or older than `max_lag`. While a halt covers a
  * strategy, its target is kept and no order is made; the same while an order written too late keeps the gate shut.
  * The targets of one call are sized with the capital that a strategy has at the marks of their bucket, and those that
  * reduce what is held are taken first. One with a drift is sized again if its held weight has strayed further; while a
@@ -282,6 +282,8 @@ function refuse(
   const kept =
     refusal === "LATE_WRITE" ? gate.checkKept({ strategyId: strategy, ...claim }) : refusal;
   if (kept !== null && !isHalted) return reasonOfRefusal[kept];
+  const shut = refusalOfLease(claim);
+  if (shut !== undefined) return shut;
   if (router.core.isRuined) return "ACCOUNT_RUINED";
   if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";
   const weightMax = bounds.get(strategy)?.get(instrument);

@@ -22,8 +22,6 @@ import { checkTicketCovers } from "./ticket-scope.ts";
 export interface TargetsCall {
   readonly world: string;
   readonly claim: StatedClaim;
-  /** The sender holds a lease. */
-  readonly isArmed: boolean;
   readonly targets: readonly StatedTarget[];
   /** Rows that end with the call; empty for none. */
   readonly ends: readonly EndedRow[];
@@ -92,7 +90,7 @@ class EndingCall implements SliceCall {
   }
 
   get isArmed(): boolean {
-    return this.call.isArmed;
+    return this.call.claim.lease === "own";
   }
 
   get fence(): number {
@@ -212,7 +210,8 @@ export class TargetIntake {
     try {
       const world = await worlds.open(call.world);
       const router = accounts.of(world.accountId);
-      if (targets.length > 0 && call.isArmed) await worlds.ready(call.world, claim, targets);
+      if (targets.length > 0 && claim.lease === "own")
+        await worlds.ready(call.world, claim, targets);
       const bounds = await this.#declared.of(claim.sessionId, call.world, targets);
       const turn = () => {
         const alongside = acks.plan({ ...call, sessionId: claim.sessionId });

@@ -33,7 +33,6 @@ export function directCallFrom(
   return {
     world: session.worldId,
     claim: claimFrom(claim, session),
-    isArmed: (claim?.leaseId ?? "") !== "",
     orders: request.orders.map((one) => ({
       strategy: one.strategyId,
       instrument: one.instrument,
@@ -109,7 +108,6 @@ export function targetsCallFrom(
   return {
     world: session.worldId,
     claim: claimFrom(update.claim, session),
-    isArmed: (update.claim?.leaseId ?? "") !== "",
     targets: update.targets.map((one, index) => {
       const bucket = timestampMs(one.bucketEndTime!);
       return {

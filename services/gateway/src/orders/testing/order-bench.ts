@@ -267,6 +267,8 @@ export class OrderBench {
     claim: {
       readonly fence?: number;
       readonly sessionId?: string;
+      /** @default one of the session's */
+      readonly leaseId?: string;
       readonly ticketStrategies?: readonly string[];
       readonly wanted?: number;
       /** Feed of the row. @default "sp500" */
@@ -286,7 +288,7 @@ export class OrderBench {
       ticket: "t",
       update: {
         claim: {
-          leaseId: "l",
+          leaseId: claim.leaseId ?? `${sessionId}/1`,
           fence: BigInt(claim.fence ?? this.world.fence),
           domain: ExecutionDomain.DRYRUN,
         },
@@ -332,7 +334,7 @@ export class OrderBench {
     const request = create(SubmitOrdersRequestSchema, {
       ticket: "t",
       claim: {
-        leaseId: how.leaseId ?? "l",
+        leaseId: how.leaseId ?? `${sessionId}/1`,
         fence: BigInt(how.fence ?? this.world.fence),
         domain: ExecutionDomain.DRYRUN,
       },

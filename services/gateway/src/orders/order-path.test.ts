@@ -135,6 +135,44 @@ describe("the main path", () => {
     expect(await bench.resume({ scope: "strategy", target: "A" })).toEqual([]);
   });
 
+  test("a target of a bucket that has not closed is MARK_INVALID, and keeps no later one from being taken", async () => {
+    await onPaper();
+
+    const early = await bench.end("A", 0, 1, { bucket: Date.UTC(9999, 11, 31) });
+    const inTime = await bench.end("A", 0, 1);
+
+    expect(early.results?.[0]).toMatchObject({ accepted: false, reason: "MARK_INVALID" });
+    expect(inTime.results?.[0]).toMatchObject({ accepted: true, reason: "" });
+    expect(await bench.list()).toHaveLength(1);
+  });
+
+  test("a target of a row that is not in the log is refused by its field, and nothing is booked", async () => {
+    await onPaper();
+    bench.logRow = 0;
+
+    await expect(bench.end("A", 0, 1, { targetRow: 1 })).rejects.toMatchObject({
+      reason: "INVALID_FIELD",
+      fields: [{ field: "update.targets[0].row" }],
+    });
+    expect(bench.ended).toEqual([]);
+    expect(await bench.list()).toEqual([]);
+  });
+
+  test("a call whose content cannot be booked is refused alone, and the others of its slice are taken", async () => {
+    await onPaper({ A: 0.4, B: 0.3 });
+
+    const [wrong, right] = await Promise.allSettled([
+      bench.end("A", 0, undefined, { wanted: 2n ** 64n - 1n }),
+      bench.end("B", 0, 1),
+    ]);
+
+    expect(wrong).toMatchObject({ reason: { reason: "INVALID_FIELD" } });
+    expect(right).toMatchObject({ value: { results: [{ accepted: true, reason: "" }] } });
+    expect(await bench.list()).toHaveLength(1);
+    const later = await bench.end("A", 0, 1, { wanted: 3n });
+    expect(later.results?.[0]).toMatchObject({ accepted: true, reason: "" });
+  });
+
   test("a target waits for the bars of its row", async () => {
     await onPaper();
 

@@ -115,6 +115,7 @@ export function targetsCallFrom(
         instrument: one.instrument,
         // Quantity and notional are planned: the server has refused them.
         value: one.size.case === "weight" ? one.size.value : 0,
+        row: Number(one.row),
         bucket,
         inputWatermark: one.inputWatermarkTime ? timestampMs(one.inputWatermarkTime) : bucket,
         reason: one.reason,

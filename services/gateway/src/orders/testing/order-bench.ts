@@ -270,7 +270,9 @@ export class OrderBench {
       /** @default one of the session's */
       readonly leaseId?: string;
       readonly ticketStrategies?: readonly string[];
-      readonly wanted?: number;
+      readonly wanted?: bigint;
+      /** Row that its targets name. @default the row that it ends */
+      readonly targetRow?: number;
       /** Feed of the row. @default "sp500" */
       readonly source?: string;
       /** @default the end of the day of the row */
@@ -300,14 +302,14 @@ export class OrderBench {
                   strategyId: strategy,
                   instrument,
                   size: { case: "weight" as const, value: weight },
-                  row: BigInt(row),
+                  row: BigInt(claim.targetRow ?? row),
                   bucketEndTime: timestampFromMs(claim.bucket ?? bucketOf(row)),
                   ...claim.terms,
                 }),
               ),
         ends: [{ source: claim.source ?? "sp500", row: BigInt(row) }],
         strategyIds: [strategy],
-        wantedOrders: BigInt(claim.wanted ?? 0),
+        wantedOrders: claim.wanted ?? 0n,
       },
     });
     const session = sessionOf(sessionId, claim.ticketStrategies ?? [strategy]);
@@ -467,6 +469,7 @@ export class OrderBench {
             this.ended.push(`${source} ${call.sessionId} ${row}`);
         },
         closedMs: () => this.closedMs,
+        timelineOf: (source) => [source],
         whyUnbooked: () => this.unbooked,
       },
       ...(this.#options.entriesPerSnapshot === undefined

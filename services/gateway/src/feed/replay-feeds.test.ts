@@ -25,8 +25,14 @@ import { reconnectMsMax } from "./timelines.ts";
 const gatewayKey = { gatewayId: "gw-test", secret: new Uint8Array(32).fill(7) };
 const sessionDeadMs = 4_000;
 
+const atRow5 = { passedRow: 5n, passedBucketEndTime: { seconds: 500n } };
+
 /** The feeds over a DAG Manager that keeps the runner set of one feed, at row 5. */
-async function openRig(logger: Logger = silentLogger, dropped = new Map<string, DroppedRunner>()) {
+async function openRig(
+  logger: Logger = silentLogger,
+  dropped = new Map<string, DroppedRunner>(),
+  log: { readonly passedRow: bigint } = atRow5,
+) {
   await using opened = new AsyncDisposableStack();
   const runners = new Set<string>();
   const services = [
@@ -35,8 +41,7 @@ async function openRig(logger: Logger = silentLogger, dropped = new Map<string, 
         feeds: [
           {
             source: "day",
-            passedRow: 5n,
-            passedBucketEndTime: { seconds: 500n },
+            ...log,
             runners: [...runners].map((sessionId) => ({ sessionId, worldId: "w", fromRow: 0n })),
           },
         ],
@@ -190,6 +195,19 @@ test("an end of a row that the log does not have is refused, of the next one it 
   await expect(far).rejects.toMatchObject({ reason: "INVALID_FIELD" });
   await expect(feeds.checkRow("nosuch", 5)).rejects.toMatchObject({ reason: "SOURCE_NOT_FOUND" });
   await feeds.checkRow("wall", 1_000_000_000);
+});
+
+test("a feed without rows has no first row either, wherever it is to begin", async () => {
+  await using rig = await openRig(silentLogger, new Map(), { passedRow: 99n });
+  const { feeds } = rig;
+  await feeds.ready();
+
+  for (const row of [0, 99, 100]) {
+    await expect(feeds.checkRow("day", row)).rejects.toMatchObject({
+      reason: "INVALID_FIELD",
+      fields: [{ field: "row", description: "day has no row yet" }],
+    });
+  }
 });
 
 test("what a gateway that stops cannot ask any more is no warning, and no bug", async () => {

@@ -19,6 +19,7 @@ import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import type { ReplayFeedsPorts } from "./replay-feeds-ports.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
 import {
+  checkInLog,
   isSameFeed,
   readFeeds,
   type StoredFeed,
@@ -137,15 +138,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     // Before the first row, the place of the log is where the feed begins.
     if (row <= feed.logRow + 1 && feed.endMs > Number.NEGATIVE_INFINITY) return;
     await this.refresh();
-    const stored = this.#stored.get(source);
-    const isEmpty = stored === undefined || stored.passedMs === Number.NEGATIVE_INFINITY;
-    if (!isEmpty && row <= stored.passedRow) return;
-    const last = isEmpty
-      ? `${source} has no row yet`
-      : `the last row of ${source} is ${stored.passedRow}`;
-    throw new QmtlError("INVALID_FIELD", `row ${row} of ${source} is not in the log`, {
-      fields: [{ field: "row", description: last }],
-    });
+    checkInLog(this.#stored.get(source), source, row);
   }
 
   isReplayed(source: string): boolean {

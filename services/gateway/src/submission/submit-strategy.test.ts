@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { type Submission, SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
+import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { waitUntil } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { weightBoundsOf } from "../store/submission-store.ts";
@@ -101,7 +102,12 @@ test("a dry run answers what would come and stores nothing", async () => {
 });
 
 test.each([
-  { what: "of another domain", over: { domain: 2 }, field: "domain", reason: "INVALID_FIELD" },
+  {
+    what: "of another domain",
+    over: { domain: ExecutionDomain.DRYRUN },
+    field: "domain",
+    reason: "INVALID_FIELD",
+  },
   {
     what: "whose bucket ends do not increase",
     over: { bucketEndMs: [2, 1] },

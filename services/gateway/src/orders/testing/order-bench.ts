@@ -267,7 +267,6 @@ export class OrderBench {
     claim: {
       readonly fence?: number;
       readonly sessionId?: string;
-      /** @default one of the session's */
       readonly leaseId?: string;
       readonly ticketStrategies?: readonly string[];
       readonly wanted?: bigint;
@@ -279,7 +278,6 @@ export class OrderBench {
       readonly bucket?: number;
       /** @default "SPX" */
       readonly instrument?: string;
-      /** Terms of its targets. @default none */
       readonly terms?: BenchTerms;
       /** Values of more targets of the call, by instrument. @default none */
       readonly others?: Readonly<Record<string, number>>;

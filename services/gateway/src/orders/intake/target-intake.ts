@@ -139,12 +139,12 @@ export class TargetIntake {
     const silent = call.signalGaps.map((gap) => gap.strategy);
     const strategies = [...call.strategies, ...stated, ...Object.keys(call.wantedBy), ...silent];
     checkTicketCovers(session, call.targets.length > 0 ? "trade" : "compute", strategies);
-    if (call.targets.length > 0) await this.#checkRows(call);
     const checks = call.ends.map((end, at) => {
       const field = `update.ends[${at}]`;
       return checkKnownRow(barrier, end, { source: `${field}.source`, row: `${field}.row` });
     });
     await Promise.all(checks);
+    if (call.targets.length > 0) await this.#checkRows(call);
     const ending = new EndingCall(call, session.sessionId);
     if (call.ends.some(({ source }) => barrier.isReplayed(source)))
       await barrier.end(ending, waitMs);

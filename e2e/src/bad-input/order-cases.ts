@@ -50,6 +50,16 @@ function claimCases(now: () => Emitter): void {
       change: ({ fence }) => ({ fence: fence + 1n }),
     },
     {
+      what: "of a sender whose gate is shut",
+      reason: "GATE_SHUT",
+      change: () => ({ leaseId: "" }),
+    },
+    {
+      what: "under the lease of another session",
+      reason: "LEASE_MISSING",
+      change: () => ({ leaseId: "another-session/1" }),
+    },
+    {
       what: "of the live domain",
       reason: "DOMAIN_MISMATCH",
       change: () => ({ domain: ExecutionDomain.LIVE }),
@@ -140,8 +150,8 @@ function senderCases(now: () => Emitter): void {
 
 function directCases(now: () => Emitter): void {
   const direct = async (change: DirectChange = {}) => {
-    const { at, ticket, fence, strategyId } = now();
-    const { requestId = "direct", leaseId = "stated", row = 0, ...order } = change;
+    const { at, ticket, fence, strategyId, sessionId } = now();
+    const { requestId = "direct", leaseId = `${sessionId}/1`, row = 0, ...order } = change;
     const { results } = await at.connection.client(OrderService).submitOrders({
       ticket,
       claim: { leaseId, fence, domain: ExecutionDomain.DRYRUN },

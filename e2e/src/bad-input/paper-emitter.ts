@@ -25,6 +25,7 @@ export interface Emitter {
 
 /** What a test changes in a valid statement of one target. */
 export interface Statement {
+  readonly leaseId?: string;
   readonly value?: number;
   readonly fence?: bigint;
   readonly domain?: ExecutionDomain;
@@ -63,7 +64,7 @@ export async function reachPaper(at: BadInputStack): Promise<Emitter> {
 export async function state(emitter: Emitter, change: Statement = {}) {
   const { at, strategyId } = emitter;
   const claim = {
-    leaseId: "stated",
+    leaseId: change.leaseId ?? `${emitter.sessionId}/1`,
     fence: change.fence ?? emitter.fence,
     domain: change.domain ?? ExecutionDomain.DRYRUN,
   };

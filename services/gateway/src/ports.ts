@@ -155,6 +155,8 @@ export interface BarrierEnds {
   checkRow(source: string, row: number): Promise<void>;
   /** Whether rows of a feed are held at a barrier. */
   isReplayed(source: string): boolean;
+  /** The feeds that move with a feed, itself included. */
+  timelineOf(source: string): readonly string[];
   /**
    * The time up to which buckets have closed in the timeline of a feed, milliseconds: also by rows of feeds that
    * nothing is booked from. −∞ before its first slice, and for a feed that is not replayed.

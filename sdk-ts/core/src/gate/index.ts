@@ -2,6 +2,7 @@ export * from "./elapsed-clock.ts";
 export * from "./gate-check.ts";
 export * from "./gate-delta.ts";
 export * from "./gate-state.ts";
+export * from "./lease-id.ts";
 export * from "./messages.ts";
 export {
   type BoundMode,

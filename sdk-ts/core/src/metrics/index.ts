@@ -24,6 +24,7 @@ export {
   type SeriesSource,
 } from "./return-series.ts";
 export { type ReturnsClock, returnsClock } from "./returns-clock.ts";
+export { seriesProblem } from "./series-problem.ts";
 export { sharpe, sharpePerBar } from "./sharpe.ts";
 export { sharpeShortfall } from "./sharpe-shortfall.ts";
 export { totalReturn } from "./total-return.ts";

@@ -26,10 +26,14 @@ const gatewayKey = { gatewayId: "gw-test", secret: new Uint8Array(32).fill(7) };
 const sessionDeadMs = 4_000;
 
 /** The feeds over a DAG Manager that keeps the runner set of one feed, at row 5. */
-async function openRig(logger: Logger = silentLogger, dropped = new Map<string, DroppedRunner>()) {
+async function openRig(
+  logger: Logger = silentLogger,
+  dropped = new Map<string, DroppedRunner>(),
+  hasRows = true,
+) {
   await using opened = new AsyncDisposableStack();
   const runners = new Set<string>();
-  const log = { row: 5 };
+  const log = { row: hasRows ? 5 : 99 };
   const unsure: string[] = [];
   const services = [
     serve(QueueService, {
@@ -38,7 +42,7 @@ async function openRig(logger: Logger = silentLogger, dropped = new Map<string, 
           {
             source: "day",
             passedRow: BigInt(log.row),
-            passedBucketEndTime: { seconds: BigInt(log.row * 100) },
+            ...(hasRows ? { passedBucketEndTime: { seconds: BigInt(log.row * 100) } } : {}),
             runners: [...runners].map((sessionId) => ({ sessionId, worldId: "w", fromRow: 0n })),
           },
         ],
@@ -194,6 +198,19 @@ test("an end of a row that the log does not have is refused, of the next one it 
   await expect(far).rejects.toMatchObject({ reason: "INVALID_FIELD" });
   await expect(feeds.checkRow("nosuch", 5)).rejects.toMatchObject({ reason: "SOURCE_NOT_FOUND" });
   await feeds.checkRow("wall", 1_000_000_000);
+});
+
+test("a feed without rows has no first row either, wherever it is to begin", async () => {
+  await using rig = await openRig(silentLogger, new Map(), false);
+  const { feeds } = rig;
+  await feeds.ready();
+
+  for (const row of [0, 99, 100]) {
+    await expect(feeds.checkRow("day", row)).rejects.toMatchObject({
+      reason: "INVALID_FIELD",
+      fields: [{ field: "row", description: "day has no row yet" }],
+    });
+  }
 });
 
 test("what a gateway that stops cannot ask any more is no warning, and no bug", async () => {

@@ -19,6 +19,7 @@ import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import type { ReplayFeedsPorts } from "./replay-feeds-ports.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
 import {
+  checkInLog,
   isSameFeed,
   readFeeds,
   type StoredFeed,
@@ -168,14 +169,12 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
    */
   async checkRow(source: string, row: number): Promise<void> {
     if (!this.#ports.sources.has(source)) throw noFeed(source);
-    const logRow = this.#timelines.stateOf(source)?.feeds.get(source)?.logRow;
-    if (logRow === undefined || row <= logRow + 1) return;
+    const feed = this.#timelines.stateOf(source)?.feeds.get(source);
+    if (feed === undefined) return;
+    // Before the first row, the place of the log is where the feed begins.
+    if (row <= feed.logRow + 1 && feed.endMs > Number.NEGATIVE_INFINITY) return;
     await this.refresh();
-    const passedRow = this.#stored.get(source)?.passedRow ?? -1;
-    if (row <= passedRow) return;
-    throw new QmtlError("INVALID_FIELD", `row ${row} of ${source} is not in the log`, {
-      fields: [{ field: "row", description: `the last row of ${source} is ${passedRow}` }],
-    });
+    checkInLog(this.#stored.get(source), source, row);
   }
 
   isReplayed(source: string): boolean {

@@ -2,6 +2,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { StoredTimelineFeed } from "@qmtl/core/queues";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import type { CallPrincipal } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
 
@@ -41,6 +42,18 @@ export function storedFeedOf(feed: FeedState): StoredFeed {
       .filter((worldId) => worldId !== "")
       .sort(),
   };
+}
+
+/** Refuses a row that the log of a feed does not have. @throws {QmtlError} INVALID_FIELD. */
+export function checkInLog(feed: StoredFeed | undefined, source: string, row: number): void {
+  const isEmpty = feed === undefined || feed.passedMs === Number.NEGATIVE_INFINITY;
+  if (!isEmpty && row <= feed.passedRow) return;
+  const description = isEmpty
+    ? `${source} has no row yet`
+    : `the last row of ${source} is ${feed.passedRow}`;
+  throw new QmtlError("INVALID_FIELD", `row ${row} of ${source} is not in the log`, {
+    fields: [{ field: "row", description }],
+  });
 }
 
 /** Whether a feed is as it was known, apart from rows that have passed since. */

@@ -19,7 +19,7 @@ test("a strategy on paper has its share of the equity, its emitter, and the orde
   bench = await OrderBench.open(host);
   await bench.bar(0, 100);
   await bench.promote({ A: 0.4 });
-  await bench.end("A", 0, 0.1, { wanted: 2 });
+  await bench.end("A", 0, 0.1, { wanted: 2n });
 
   expect(await stateOf("A")).toEqual({
     wantedOrders: 2,

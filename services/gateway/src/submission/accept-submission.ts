@@ -1,11 +1,14 @@
 import { toBinary } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import {
   type SubmitStrategyRequest,
   SubmitStrategyRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { Submission } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
+import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { type World, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { asOfNone, blake3Hex, jcs } from "@qmtl/core/canonical";
+import { seriesProblem } from "@qmtl/core/metrics";
 import type { QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 import { type CallContext, type Clock, failpoints } from "@qmtl/service-kit";
@@ -195,6 +198,7 @@ function checkRequest(request: SubmitStrategyRequest): void {
   }
   checkData(request);
   checkTargets(request);
+  checkBacktest(request);
 }
 
 /** @throws {QmtlError} WORLD_NOT_FOUND. */
@@ -279,6 +283,23 @@ function checkTargets({ targets, graph }: SubmitStrategyRequest): void {
     }
     instruments.add(instrument);
   });
+}
+
+/**
+ * Checks the returns of a submission, which are reported to each of its worlds after it was accepted.
+ *
+ * @throws {QmtlError} INVALID_FIELD for another domain than that of a backtest; SERIES_INVALID.
+ */
+function checkBacktest({ backtest }: SubmitStrategyRequest): void {
+  if (backtest === undefined) return;
+  const { domain, interval, returns, bucketEndMs: bucketEnds, exposed } = backtest;
+  if (domain !== ExecutionDomain.UNSPECIFIED && domain !== ExecutionDomain.BACKTEST)
+    throw refusal("INVALID_FIELD", "backtest.domain", "must be BACKTEST, or not stated");
+  if (returns.length === 0) return;
+  const intervalMs = interval === undefined ? 0 : durationMs(interval);
+  const problem = seriesProblem({ intervalMs, returns, bucketEnds, exposed }, false);
+  if (problem === undefined) return;
+  throw refusal("SERIES_INVALID", `backtest.${problem.field}`, problem.description);
 }
 
 /** A refusal that names its field. */

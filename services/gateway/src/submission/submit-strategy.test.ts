@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { type Submission, SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
+import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { waitUntil } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { weightBoundsOf } from "../store/submission-store.ts";
@@ -99,6 +100,41 @@ test("a dry run answers what would come and stores nothing", async () => {
     gatewayOf().getSubmission({ submissionId: seen!.submissionId }),
   ).rejects.toMatchObject({ reason: "SUBMISSION_NOT_FOUND" });
 });
+
+test.each([
+  {
+    what: "of another domain",
+    over: { domain: ExecutionDomain.DRYRUN },
+    field: "domain",
+    reason: "INVALID_FIELD",
+  },
+  {
+    what: "whose bucket ends do not increase",
+    over: { bucketEndMs: [2, 1] },
+    field: "bucket_end_ms",
+    reason: "SERIES_INVALID",
+  },
+  {
+    what: "of no whole seconds",
+    over: { interval: { seconds: -1n } },
+    field: "interval",
+    reason: "SERIES_INVALID",
+  },
+])(
+  "a backtest $what is refused by its field, in a dry run as well",
+  async ({ over, field, reason }) => {
+    const series = { interval: { seconds: 86_400n }, periodsPerYear: 252, returns: [0.01, 0.02] };
+    for (const validateOnly of [true, false]) {
+      const backtest = { ...series, ...over };
+      const request = submission([source], { strategyName: "tried", validateOnly, backtest });
+
+      await expect(gatewayOf().submitStrategy(request)).rejects.toMatchObject({
+        reason,
+        fields: [{ field: `backtest.${field}` }],
+      });
+    }
+  },
+);
 
 test("an outage of the DAG Manager is told in the state's reason and tried again until it is over", async () => {
   rig.dag.isDown = true;

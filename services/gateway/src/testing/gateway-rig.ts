@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import {
@@ -11,6 +11,7 @@ import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb"
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { ColumnKind, type Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import type { ReturnSeriesSchema } from "@qmtl/contracts/qmtl/type/v1/value_pb";
 import {
   ActivationService,
   type ApplyRequest,
@@ -63,6 +64,7 @@ interface TestSubmission {
   readonly targets?: { nodeId: string; instrument: string; maxWeight: number }[];
   readonly metadata?: Record<string, string>;
   readonly validateOnly?: boolean;
+  readonly backtest?: MessageInitShape<typeof ReturnSeriesSchema>;
   readonly graph?: { nodes: TestNode[]; nodeIdsCrc32: number };
 }
 

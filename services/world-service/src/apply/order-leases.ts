@@ -1,4 +1,4 @@
-import type { Heartbeat, HeartbeatReply } from "@qmtl/core/gate";
+import { type Heartbeat, type HeartbeatReply, orderLeaseId } from "@qmtl/core/gate";
 import type { EmitterRow, EmitterTable } from "./emitters.ts";
 import type { GateHistory } from "./gate-history.ts";
 import type { GateRow } from "./gate-row.ts";
@@ -126,7 +126,7 @@ export class OrderLeases {
     const { leaseMs } = facts.row;
     this.registry.granted(claim.sessionId, facts.nowMs + leaseMs, heartbeat.revision);
     const { decisionRemainingMs, marginMs, emitMaxMs } = facts;
-    const leaseId = `${claim.sessionId}/${heartbeat.heartbeatSeq}`;
+    const leaseId = orderLeaseId(claim.sessionId, heartbeat.heartbeatSeq);
     const lease = { leaseId, emitterFor, leaseMs, marginMs, emitMaxMs, decisionRemainingMs };
     return { kind: "reply", reply: { ...replyBase(facts, heartbeat), granted: true, ...lease } };
   }

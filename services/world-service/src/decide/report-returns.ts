@@ -92,7 +92,6 @@ async function appendOf(
       metadata: { strategy_id: strategyId },
     });
   }
-  checkShape(report, field);
   const isReplaced = domain === "backtest";
   const before = isReplaced ? undefined : actor.state.heads.get(seriesKey(strategyId, domain));
   const skip = before === undefined ? 0 : countUntil(report.bucketEnds, before.toMs);
@@ -129,25 +128,6 @@ async function appendOf(
     bucketEnds,
     exposed: report.exposed.subarray(skip),
   };
-}
-
-function checkShape(report: ReportedReturns, field: string): void {
-  const { returns, bucketEnds, exposed, domain } = report;
-  const count = returns.length;
-  const isUndated = bucketEnds.length === 0 && domain === "backtest";
-  if (bucketEnds.length !== count && !isUndated) {
-    throw invalid(`${field}.series.bucket_end_ms`, "needs one bucket end per return");
-  }
-  if (exposed.length !== 0 && exposed.length !== count) {
-    throw invalid(`${field}.series.exposed`, "needs one value per return, or none");
-  }
-  if (returns.some((value) => !Number.isFinite(value))) {
-    throw invalid(`${field}.series.returns`, "returns must be finite");
-  }
-  const isRising = bucketEnds.every(
-    (end, i) => Number.isSafeInteger(end) && (i === 0 || end > (bucketEnds[i - 1] ?? 0)),
-  );
-  if (!isRising) throw invalid(`${field}.series.bucket_end_ms`, "bucket ends must increase");
 }
 
 /** Clock of a series once a report with so many new returns is stored. */

@@ -4,7 +4,7 @@ import type {
   StrategyReturns,
 } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { jcs } from "@qmtl/core/canonical";
-import { listMetrics } from "@qmtl/core/metrics";
+import { listMetrics, seriesProblem } from "@qmtl/core/metrics";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, type Handlers, pagesOf, requireRole } from "@qmtl/service-kit";
 import { composeWorld } from "../decide/compose-decision.ts";
@@ -125,15 +125,14 @@ function returnsFromProto(one: StrategyReturns, index: number): ReportedReturns 
   const field = `returns[${index}].series`;
   const domain = seriesDomains.fromProto(series.domain, `${field}.domain`);
   const intervalMs = series.interval === undefined ? 0 : durationMs(series.interval);
-  if (!(intervalMs > 0) || intervalMs % 1_000 !== 0) {
-    throw invalid(`${field}.interval`, "must be whole seconds above 0");
-  }
   const all: SeriesColumns = {
     returns: Float64Array.from(series.returns),
     bucketEnds: Float64Array.from(series.bucketEndMs),
     exposed: Float64Array.from(series.exposed, Number),
   };
-  const columns = all.returns.some(Number.isNaN) ? withoutGaps(all, field) : all;
+  const problem = seriesProblem({ intervalMs, ...all }, domain !== "backtest");
+  if (problem !== undefined) throw invalid(`${field}.${problem.field}`, problem.description);
+  const columns = all.returns.some(Number.isNaN) ? withoutGaps(all) : all;
   return {
     strategyId: one.strategyId,
     domain,
@@ -148,16 +147,8 @@ function returnsFromProto(one: StrategyReturns, index: number): ReportedReturns 
 
 type SeriesColumns = Pick<ReportedReturns, "returns" | "bucketEnds" | "exposed">;
 
-/**
- * The buckets that have a value; NaN is none. Needs the bucket ends, or the other values would move to wrong buckets.
- */
-function withoutGaps(
-  { returns, bucketEnds, exposed }: SeriesColumns,
-  field: string,
-): SeriesColumns {
-  if (bucketEnds.length !== returns.length) {
-    throw invalid(`${field}.bucket_end_ms`, "is required for a series with NaN, one per return");
-  }
+/** The buckets that have a value; NaN is none. */
+function withoutGaps({ returns, bucketEnds, exposed }: SeriesColumns): SeriesColumns {
   const hasValue = (_: number, at: number) => !Number.isNaN(returns[at]);
   return {
     returns: returns.filter(hasValue),

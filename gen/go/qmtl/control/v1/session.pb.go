@@ -416,7 +416,7 @@ type HeartbeatReply struct {
 	HeartbeatSeq uint64 `protobuf:"varint,1,opt,name=heartbeat_seq,json=heartbeatSeq,proto3" json:"heartbeat_seq,omitempty"`
 	// True: a lease.
 	Granted bool `protobuf:"varint,2,opt,name=granted,proto3" json:"granted,omitempty"`
-	// Id of the lease.
+	// Id of the lease: that of the session, a slash, and the number of the heartbeat it was granted for.
 	LeaseId string `protobuf:"bytes,3,opt,name=lease_id,json=leaseId,proto3" json:"lease_id,omitempty"`
 	// Fence the lease is bound to. A grant whose fence is not the one applied is dropped.
 	Fence uint64 `protobuf:"varint,4,opt,name=fence,proto3" json:"fence,omitempty"`

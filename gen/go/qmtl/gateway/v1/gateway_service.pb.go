@@ -170,7 +170,7 @@ type SubmitStrategyRequest struct {
 	Metadata map[string]string `protobuf:"bytes,9,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// True: answers what would happen; nothing is stored.
 	ValidateOnly bool `protobuf:"varint,10,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
-	// Returns of the strategy's own backtest of the declared history.
+	// Returns of the strategy's own backtest of the declared history. `domain` is BACKTEST, or not stated.
 	Backtest *v1.ReturnSeries `protobuf:"bytes,11,opt,name=backtest,proto3" json:"backtest,omitempty"`
 	// Its targets; empty for a strategy that only computes.
 	Targets       []*TargetDeclaration `protobuf:"bytes,12,rep,name=targets,proto3" json:"targets,omitempty"`

@@ -46,7 +46,7 @@ const (
 type GatewayServiceClient interface {
 	// Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
 	// INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
-	// GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
+	// GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED, SERIES_INVALID); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
 	SubmitStrategy(ctx context.Context, in *SubmitStrategyRequest, opts ...grpc.CallOption) (*SubmitStrategyResponse, error)
 	// One submission. NOT_FOUND SUBMISSION_NOT_FOUND.
 	GetSubmission(ctx context.Context, in *GetSubmissionRequest, opts ...grpc.CallOption) (*GetSubmissionResponse, error)
@@ -168,7 +168,7 @@ func (c *gatewayServiceClient) ListEvents(ctx context.Context, in *ListEventsReq
 type GatewayServiceServer interface {
 	// Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
 	// INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
-	// GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
+	// GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED, SERIES_INVALID); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
 	SubmitStrategy(context.Context, *SubmitStrategyRequest) (*SubmitStrategyResponse, error)
 	// One submission. NOT_FOUND SUBMISSION_NOT_FOUND.
 	GetSubmission(context.Context, *GetSubmissionRequest) (*GetSubmissionResponse, error)

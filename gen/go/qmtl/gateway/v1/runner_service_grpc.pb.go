@@ -37,7 +37,7 @@ type RunnerServiceClient interface {
 	// allowed what its call would be allowed under the ticket: Offer needs FEED, targets need TRADE. UNAUTHENTICATED
 	// TICKET_INVALID, TICKET_EXPIRED; PERMISSION_DENIED TICKET_SCOPE for the ticket of another session or principal;
 	// FAILED_PRECONDITION SCHEMA_VERSION_UNSUPPORTED for a runner of another version; INVALID_ARGUMENT INVALID_FIELD for a
-	// frame that breaks a rule or comes out of order; RESOURCE_EXHAUSTED MESSAGE_TOO_LARGE, TOO_MANY_REQUESTS for more than
+	// frame that breaks a rule or comes out of order, MESSAGE_TOO_LARGE; RESOURCE_EXHAUSTED TOO_MANY_REQUESTS for more than
 	// 1,024 streams or too much that waits, BUFFER_FULL for a runner that does not read; NOT_FOUND QUEUE_NOT_FOUND and
 	// FAILED_PRECONDITION TRIMMED as Consume. After any end the runner attaches again; one that is done ends its side.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RunnerFrame, OwnerFrame], error)
@@ -79,7 +79,7 @@ type RunnerServiceServer interface {
 	// allowed what its call would be allowed under the ticket: Offer needs FEED, targets need TRADE. UNAUTHENTICATED
 	// TICKET_INVALID, TICKET_EXPIRED; PERMISSION_DENIED TICKET_SCOPE for the ticket of another session or principal;
 	// FAILED_PRECONDITION SCHEMA_VERSION_UNSUPPORTED for a runner of another version; INVALID_ARGUMENT INVALID_FIELD for a
-	// frame that breaks a rule or comes out of order; RESOURCE_EXHAUSTED MESSAGE_TOO_LARGE, TOO_MANY_REQUESTS for more than
+	// frame that breaks a rule or comes out of order, MESSAGE_TOO_LARGE; RESOURCE_EXHAUSTED TOO_MANY_REQUESTS for more than
 	// 1,024 streams or too much that waits, BUFFER_FULL for a runner that does not read; NOT_FOUND QUEUE_NOT_FOUND and
 	// FAILED_PRECONDITION TRIMMED as Consume. After any end the runner attaches again; one that is done ends its side.
 	Attach(grpc.BidiStreamingServer[RunnerFrame, OwnerFrame]) error

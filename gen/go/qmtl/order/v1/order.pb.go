@@ -585,7 +585,7 @@ type DirectOrder struct {
 	// Orders of one call with the same group, not empty, cancel each other: when one is filled whole, the others are
 	// cancelled; a part fill reduces them (OCO).
 	CancelGroup string `protobuf:"bytes,13,opt,name=cancel_group,json=cancelGroup,proto3" json:"cancel_group,omitempty"`
-	// Row of the bucket it was decided on.
+	// Row of the bucket it was decided on, in the feed that is the world's clock. INVALID_FIELD for one that is not in its log.
 	Row int64 `protobuf:"varint,14,opt,name=row,proto3" json:"row,omitempty"`
 	// End of that bucket. Refused with BUCKET_STALE unless the bucket closed after the gate opened.
 	BucketEndTime *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=bucket_end_time,json=bucketEndTime,proto3" json:"bucket_end_time,omitempty"`
@@ -1084,7 +1084,8 @@ func (x *Order) GetAmbiguous() bool {
 // come from the ticket; decision and activation are the router's own.
 type GateClaim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its order lease; empty while the gate is shut: then only an order that may leave a shut gate is taken.
+	// Its order lease; empty while the gate is shut: then only an order that may leave a shut gate is taken, and anything
+	// else, each target included, is GATE_SHUT. LEASE_MISSING: the session was never granted one of this id.
 	LeaseId string `protobuf:"bytes,1,opt,name=lease_id,json=leaseId,proto3" json:"lease_id,omitempty"`
 	// Fence of the lease.
 	Fence uint64 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
@@ -1153,7 +1154,7 @@ const file_qmtl_order_v1_order_proto_rawDesc = "" +
 	"\x10TrailingDistance\x12/\n" +
 	"\x06offset\x18\x01 \x01(\v2\x15.qmtl.type.v1.DecimalH\x00R\x06offset\x12/\n" +
 	"\x05ratio\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\x05ratioB\x11\n" +
-	"\bdistance\x12\x05\xbaH\x02\b\x01\"\xd0\x06\n" +
+	"\bdistance\x12\x05\xbaH\x02\b\x01\"\xd9\x06\n" +
 	"\vDirectOrder\x12*\n" +
 	"\vstrategy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"strategyId\x12)\n" +
@@ -1176,8 +1177,8 @@ const file_qmtl_order_v1_order_proto_rawDesc = "" +
 	"reduceOnly\x12!\n" +
 	"\tpost_only\x18\v \x01(\bB\x04\xa8\xbb\x18\x01R\bpostOnly\x12C\n" +
 	"\atrigger\x18\f \x01(\x0e2\x1b.qmtl.order.v1.TriggerPriceB\f\xbaH\x05\x82\x01\x02\x10\x01\xa8\xbb\x18\x01R\atrigger\x12.\n" +
-	"\fcancel_group\x18\r \x01(\tB\v\xbaH\x04r\x02\x18d\xa8\xbb\x18\x01R\vcancelGroup\x12\x10\n" +
-	"\x03row\x18\x0e \x01(\x03R\x03row\x12J\n" +
+	"\fcancel_group\x18\r \x01(\tB\v\xbaH\x04r\x02\x18d\xa8\xbb\x18\x01R\vcancelGroup\x12\x19\n" +
+	"\x03row\x18\x0e \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x03row\x12J\n" +
 	"\x0fbucket_end_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\rbucketEndTime\x12 \n" +
 	"\x06reason\x18\x10 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"\xdb\v\n" +
 	"\x05Order\x12&\n" +

@@ -798,9 +798,11 @@ type Target struct {
 	//	*Target_Quantity
 	//	*Target_Notional
 	Size isTarget_Size `protobuf_oneof:"size"`
-	// Row of the bucket it was decided on; an older one is dropped.
+	// Row of the bucket it was decided on, of the feed that marks the instrument, or of another one whose row ends there.
+	// INVALID_FIELD for one that is in the log of no feed that moves with the world's.
 	Row int64 `protobuf:"varint,6,opt,name=row,proto3" json:"row,omitempty"`
-	// End of that bucket.
+	// End of that bucket. A target of an older bucket than the latest is BUCKET_STALE, one of a bucket that has not closed
+	// yet MARK_INVALID; neither is kept.
 	BucketEndTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=bucket_end_time,json=bucketEndTime,proto3" json:"bucket_end_time,omitempty"`
 	// Event-time watermark of the inputs. Absent: the end of the bucket.
 	InputWatermarkTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=input_watermark_time,json=inputWatermarkTime,proto3" json:"input_watermark_time,omitempty"`
@@ -1476,7 +1478,7 @@ const file_qmtl_order_v1_target_proto_rawDesc = "" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x06levels\"w\n" +
 	"\rRebalanceRule\x12&\n" +
 	"\x05drift\x18\x01 \x01(\x01B\x10\xbaH\r\x12\v@\x01!\x00\x00\x00\x00\x00\x00\x00\x00R\x05drift\x12>\n" +
-	"\fmin_notional\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalB\x04\xa8\xbb\x18\x01R\vminNotional\"\x85\a\n" +
+	"\fmin_notional\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalB\x04\xa8\xbb\x18\x01R\vminNotional\"\x8e\a\n" +
 	"\x06Target\x12*\n" +
 	"\vstrategy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"strategyId\x12)\n" +
@@ -1485,8 +1487,8 @@ const file_qmtl_order_v1_target_proto_rawDesc = "" +
 	"instrument\x12!\n" +
 	"\x06weight\x18\x03 \x01(\x01B\a\xbaH\x04\x12\x02@\x01H\x00R\x06weight\x129\n" +
 	"\bquantity\x18\x04 \x01(\v2\x15.qmtl.type.v1.DecimalB\x04\xa8\xbb\x18\x01H\x00R\bquantity\x129\n" +
-	"\bnotional\x18\x05 \x01(\v2\x15.qmtl.type.v1.DecimalB\x04\xa8\xbb\x18\x01H\x00R\bnotional\x12\x10\n" +
-	"\x03row\x18\x06 \x01(\x03R\x03row\x12J\n" +
+	"\bnotional\x18\x05 \x01(\v2\x15.qmtl.type.v1.DecimalB\x04\xa8\xbb\x18\x01H\x00R\bnotional\x12\x19\n" +
+	"\x03row\x18\x06 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x03row\x12J\n" +
 	"\x0fbucket_end_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\rbucketEndTime\x12L\n" +
 	"\x14input_watermark_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x12inputWatermarkTime\x12 \n" +
 	"\x06reason\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12)\n" +

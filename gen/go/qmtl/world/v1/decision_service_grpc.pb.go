@@ -50,7 +50,8 @@ type DecisionServiceClient interface {
 	// Judges; what no longer passes is lowered at once. Raising needs Apply. NOT_FOUND POLICY_NOT_FOUND; ABORTED
 	// REQUEST_ID_REUSED. PERMISSION_DENIED ROLE_REQUIRED for a gateway without validate_only.
 	Evaluate(ctx context.Context, in *EvaluateRequest, opts ...grpc.CallOption) (*EvaluateResponse, error)
-	// Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway.
+	// Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway. Those of a backtest are
+	// taken from any researcher for any strategy that is bound: researchers are not kept apart from each other.
 	ReportReturns(ctx context.Context, in *ReportReturnsRequest, opts ...grpc.CallOption) (*ReportReturnsResponse, error)
 	// The metric registry.
 	ListMetrics(ctx context.Context, in *ListMetricsRequest, opts ...grpc.CallOption) (*ListMetricsResponse, error)
@@ -149,7 +150,8 @@ type DecisionServiceServer interface {
 	// Judges; what no longer passes is lowered at once. Raising needs Apply. NOT_FOUND POLICY_NOT_FOUND; ABORTED
 	// REQUEST_ID_REUSED. PERMISSION_DENIED ROLE_REQUIRED for a gateway without validate_only.
 	Evaluate(context.Context, *EvaluateRequest) (*EvaluateResponse, error)
-	// Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway.
+	// Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway. Those of a backtest are
+	// taken from any researcher for any strategy that is bound: researchers are not kept apart from each other.
 	ReportReturns(context.Context, *ReportReturnsRequest) (*ReportReturnsResponse, error)
 	// The metric registry.
 	ListMetrics(context.Context, *ListMetricsRequest) (*ListMetricsResponse, error)

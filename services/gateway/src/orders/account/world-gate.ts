@@ -60,6 +60,8 @@ export interface TradedWorlds {
 /** The gate claim of a call: what its sender's gate rested on. */
 export interface StatedClaim {
   readonly sessionId: string;
+  /** The order lease it names: one of its own session's; none, because its gate is shut; or one that its session never had. */
+  readonly lease: "own" | "none" | "unknown";
   readonly fence: number;
   readonly domain: ExecutionDomain;
 }

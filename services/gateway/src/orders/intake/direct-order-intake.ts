@@ -75,7 +75,7 @@ export class DirectOrderIntake {
     }
     // An order never meets an older book than the one it was decided on.
     await feeds.untilBooked(source, Math.max(...rows), waitMs);
-    if (call.isArmed) await worlds.ready(call.world, call.claim, call.orders);
+    if (call.claim.lease === "own") await worlds.ready(call.world, call.claim, call.orders);
     return router.exclusive(async () => {
       const before = await this.#kept(call);
       if (before !== undefined) return before;

@@ -107,6 +107,7 @@ test.each([
   { what: "under another fence", how: { fence: 9_999 }, reason: "FENCE_STALE" },
   { what: "of another session", how: { sessionId: "other" }, reason: "NOT_EMITTER" },
   { what: "of a sender whose gate is shut", how: { leaseId: "" }, reason: "GATE_SHUT" },
+  { what: "under another session's lease", how: { leaseId: "s/1" }, reason: "LEASE_MISSING" },
 ])("an order $what is $reason and in no journal", async ({ how, reason }) => {
   await open();
   const before = bench.router.head;
@@ -246,7 +247,7 @@ test("a request is answered the same again, after a restart too, and sent once",
 
   await bench.restart();
   await bench.armed();
-  const again = await only({ quantity: "1" }, { requestId, leaseId: "another" });
+  const again = await only({ quantity: "1" }, { requestId, leaseId: "session-A/2" });
 
   expect(first).toMatchObject({ accepted: true, reason: "" });
   expect(twin).toEqual(first);

@@ -23,3 +23,33 @@ export async function checkKnownRow(
     throw new QmtlError(reason, message, named);
   }
 }
+
+/**
+ * Refuses targets that name a row which no feed of the timeline has: the feed of their row is not named.
+ *
+ * @param sources a feed of the timeline, and those that the call ends rows of.
+ * @throws {QmtlError} INVALID_FIELD.
+ */
+export async function checkTargetRows(
+  barrier: BarrierEnds,
+  sources: readonly string[],
+  targets: readonly { readonly row: number }[],
+): Promise<void> {
+  const last = Math.max(...targets.map(({ row }) => row));
+  const at = targets.findIndex(({ row }) => row === last);
+  const field = `update.targets[${at}].row`;
+  const feeds = new Set(sources.flatMap((source) => barrier.timelineOf(source)));
+  let refusal: unknown;
+  for (const source of feeds) {
+    try {
+      await checkKnownRow(barrier, { source, row: last }, { source: field, row: field });
+      return;
+    } catch (failure) {
+      // A feed that is not configured here says nothing about the row.
+      if (hasReason(failure, "SOURCE_NOT_FOUND")) continue;
+      if (!hasReason(failure, "INVALID_FIELD")) throw failure;
+      refusal = failure;
+    }
+  }
+  if (refusal !== undefined) throw refusal;
+}

@@ -140,7 +140,7 @@ test("wanted orders of a shut gate are kept across restarts", async () => {
   bench.world.publish();
   await bench.applied();
   await bench.bar(0, 100);
-  await bench.end("A", 0, undefined, { wanted: 8 });
+  await bench.end("A", 0, undefined, { wanted: 8n });
 
   await bench.restart();
 
@@ -150,12 +150,12 @@ test("wanted orders of a shut gate are kept across restarts", async () => {
 test("wanted orders whose commit failed are stored once the call is repeated", async () => {
   bench = await OrderBench.open(host);
   await bench.bar(0, 100);
-  await bench.end("A", 0, undefined, { wanted: 3 });
+  await bench.end("A", 0, undefined, { wanted: 3n });
   bench.db.isDown = true;
-  await expect(bench.end("A", 0, undefined, { wanted: 7 })).rejects.toThrow();
+  await expect(bench.end("A", 0, undefined, { wanted: 7n })).rejects.toThrow();
   bench.db.isDown = false;
 
-  await bench.end("A", 0, undefined, { wanted: 7 });
+  await bench.end("A", 0, undefined, { wanted: 7n });
 
   expect(await countWanted(bench.db, "w1", "A")).toBe(7);
 });

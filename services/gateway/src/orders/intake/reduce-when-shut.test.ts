@@ -66,7 +66,7 @@ test("a reduce-only order leaves a shut gate, is taken in by the broker under it
 test("a sender that has not heard of the freeze yet is taken at its word about what it reduces", async () => {
   await shut();
 
-  const result = await submit(reducing, { fence: bench.world.fence - 1, leaseId: "before" });
+  const result = await submit(reducing, { fence: bench.world.fence - 1, leaseId: "session-A/9" });
 
   expect(result).toMatchObject({ accepted: true, reason: "" });
 });
@@ -77,7 +77,7 @@ test("it leaves while the router has no lease, too", async () => {
   bench.world.grants = false;
   await bench.applied();
 
-  expect(await submit({ quantity: "-4" }, { leaseId: "l" })).toMatchObject({
+  expect(await submit({ quantity: "-4" }, { leaseId: "session-A/1" })).toMatchObject({
     reason: "LEASE_MISSING",
   });
   expect(await submit(reducing)).toMatchObject({ accepted: true, reason: "" });
@@ -221,7 +221,7 @@ test.each<{
   isRemote: boolean;
 }>(
   [true, false].flatMap((isRemote) => [
-    { what: "an order", order: { quantity: "4" }, leaseId: "l", isOpen: true, isRemote },
+    { what: "an order", order: { quantity: "4" }, leaseId: "session-A/1", isOpen: true, isRemote },
     { what: "one that only reduces", order: reducing, leaseId: "", isOpen: false, isRemote },
   ]),
 )(

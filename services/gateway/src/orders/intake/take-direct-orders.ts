@@ -10,7 +10,7 @@ import type { Tx } from "@qmtl/service-kit/db";
 import { Decimal } from "decimal.js";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
-import { reasonOfRefusal } from "../account/gate-reasons.ts";
+import { reasonOfRefusal, refusalOfLease } from "../account/gate-reasons.ts";
 import { PermissionLost } from "../account/order-permission.ts";
 import type { StatedClaim, WorldGate } from "../account/world-gate.ts";
 import type { Halt } from "../store/halts.ts";
@@ -36,8 +36,6 @@ interface StatedOrder {
 export interface DirectOrderCall {
   readonly world: string;
   readonly claim: StatedClaim;
-  /** The sender holds a lease. */
-  readonly isArmed: boolean;
   readonly orders: readonly StatedOrder[];
   readonly requestId: string;
   /** Equal for calls that ask for the same orders, under whichever session or lease. */
@@ -60,7 +58,6 @@ export interface DirectOrderVerdict {
 interface DirectOrderTurn {
   readonly world: OrderWorld;
   readonly claim: StatedClaim;
-  readonly isArmed: boolean;
   readonly orders: readonly StatedOrder[];
   readonly requestId: string;
   /** Up to when buckets have closed in the timeline of the account's feeds, milliseconds; see `BarrierEnds.closedMs`. */
@@ -71,8 +68,8 @@ interface DirectOrderTurn {
 
 /**
  * Makes direct orders, once, in one transaction with the answer, and sends them. An order that may not leave now never
- * will: unlike a target, a refused order is forgotten. An order is refused when it is under another fence or from
- * another session than the emitter, while a halt covers the strategy, and when its bucket closed before the gate
+ * will: unlike a target, a refused order is forgotten. An order is refused when it is under another fence, without an order lease of its
+ * session or from another session than the emitter, while a halt covers the strategy, and when its bucket closed before the gate
  * opened, is older than `max_lag` or has not closed yet. A reduce-only order of a world that lets those leave a shut
  * gate needs neither lease nor fence, nor a bucket that closed after the gate opened. Call it only within an exclusive
  * operation of the account.
@@ -151,7 +148,7 @@ function needsGate(world: OrderWorld, { reduceOnly }: StatedOrder): boolean {
 function refuse(
   router: AccountRouter,
   gate: WorldGate,
-  { world, claim, isArmed }: DirectOrderTurn,
+  { world, claim }: DirectOrderTurn,
   order: StatedOrder,
 ): string | undefined {
   const { strategy, instrument } = order;
@@ -160,7 +157,8 @@ function refuse(
   const sender = { strategyId: strategy, ...claim };
   const refusal = isGated ? gate.checkStrategy(sender) : gate.checkSender(sender);
   if (refusal !== null) return reasonOfRefusal[refusal];
-  if (isGated && !isArmed) return "GATE_SHUT";
+  const shut = isGated ? refusalOfLease(claim) : undefined;
+  if (shut !== undefined) return shut;
   if (router.core.isRuined) return "ACCOUNT_RUINED";
   if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";
   const account = router.core

@@ -2,7 +2,7 @@ import { refusalReason, type TargetInput } from "@qmtl/core/execution";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
-import { reasonOfRefusal } from "../account/gate-reasons.ts";
+import { reasonOfRefusal, refusalOfLease } from "../account/gate-reasons.ts";
 import { PermissionLost } from "../account/order-permission.ts";
 import type { StatedClaim } from "../account/world-gate.ts";
 import type { Halt } from "../store/halts.ts";
@@ -15,6 +15,8 @@ export interface StatedTarget {
   readonly strategy: string;
   readonly instrument: string;
   readonly value: number;
+  /** Row of the bucket it was decided on, in the feed that marks its instrument or another one of the slice. */
+  readonly row: number;
   /** End of the bucket it was decided on, epoch milliseconds. */
   readonly bucket: number;
   /** Watermark of its inputs; 0 for not stated. */
@@ -45,6 +47,8 @@ export interface TargetsTurn {
   readonly targets: readonly StatedTarget[];
   /** Largest target that its submission declares for each of them. */
   readonly bounds: WeightBounds;
+  /** Up to when buckets have closed in the timelines of the account's feeds, milliseconds; see `BarrierEnds.closedMs`. */
+  readonly closedMs: number;
   /** Stored in the same transaction; undefined for nothing. */
   readonly alongside: WantedWrite | undefined;
 }
@@ -52,8 +56,9 @@ export interface TargetsTurn {
 /**
  * Takes the targets of calls that came together in one transaction and sends what they need; the verdicts are in the
  * order of the calls. They are taken by world, strategy and instrument. The router keeps the latest target per strategy
- * and instrument. A target is refused when it is under another fence, from another session than the strategy's emitter,
- * above the weight that its submission declares, of an older bucket, or older than `max_lag`. While a halt covers a
+ * and instrument. A target is refused when it is under another fence, without an order lease of its session, from
+ * another session than the strategy's emitter, above the weight that its submission declares, of an older bucket or one
+ * that has not closed yet, or older than `max_lag`. While a halt covers a
  * strategy, its target is kept and no order is made; the same while an order written too late keeps the gate shut.
  * The targets of one call are sized with the capital that a strategy has at the marks of their bucket, and those that
  * reduce what is held are taken first. One with a drift is sized again if its held weight has strayed further; while a
@@ -265,7 +270,7 @@ function isStanding(
 
 function refuse(
   router: AccountRouter,
-  { world, claim, bounds }: TargetsTurn,
+  { world, claim, bounds, closedMs }: TargetsTurn,
   target: StatedTarget,
 ): string | undefined {
   const { strategy, instrument, bucket } = target;
@@ -282,6 +287,8 @@ function refuse(
   const kept =
     refusal === "LATE_WRITE" ? gate.checkKept({ strategyId: strategy, ...claim }) : refusal;
   if (kept !== null && !isHalted) return reasonOfRefusal[kept];
+  const shut = refusalOfLease(claim);
+  if (shut !== undefined) return shut;
   if (router.core.isRuined) return "ACCOUNT_RUINED";
   if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";
   const weightMax = bounds.get(strategy)?.get(instrument);
@@ -292,7 +299,9 @@ function refuse(
   if (account === undefined || account.demoted !== null) return "NOT_ACTIVE";
   const latest = router.core.book({ world: world.worldId, strategy, instrument })?.target;
   if (latest != null && bucket < latest.bucket) return "BUCKET_STALE";
-  const now = world.isReplay ? router.bucketOf(world.worldId) : router.deps.clock.nowMs();
+  const now = router.dataNow(world);
+  // Kept, it would keep every target of the buckets until then from being taken.
+  if (bucket > Math.max(now, closedMs, router.market.lastRowMs)) return "MARK_INVALID";
   const dataEnd = target.inputWatermark > 0 ? Math.min(bucket, target.inputWatermark) : bucket;
   return now - dataEnd > world.maxLagMs ? "BUCKET_STALE" : undefined;
 }

@@ -1,29 +1,23 @@
-import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
+import { hasReason } from "@qmtl/sdk/rpc";
 import type { Logger, SessionScope } from "@qmtl/service-kit";
 import type { BarrierEnds, EndedRow, SliceCall } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
-import { type AccountRouter, waitingOperationsMax } from "../account/account-router.ts";
+import type { AccountRouter } from "../account/account-router.ts";
 import type { StatedClaim } from "../account/world-gate.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { BucketAcks } from "./bucket-acks.ts";
 import { DeclaredWeights, type SubmittedStrategies } from "./declared-weights.ts";
 import type { FeedRows } from "./feed-rows.ts";
-import { checkKnownRow } from "./known-row.ts";
+import { checkKnownRow, checkTargetRows } from "./known-row.ts";
 import type { SignalGap, SignalGaps } from "./signal-gaps.ts";
-import {
-  type StatedTarget,
-  type TargetsTurn,
-  type TargetVerdict,
-  takeTargets,
-} from "./take-targets.ts";
+import type { StatedTarget, TargetsTurn, TargetVerdict } from "./take-targets.ts";
+import { type TakenCall, TargetBatches, takeTogether } from "./target-batches.ts";
 import { checkTicketCovers } from "./ticket-scope.ts";
 
 /** A SetTargets call. */
 export interface TargetsCall {
   readonly world: string;
   readonly claim: StatedClaim;
-  /** The sender holds a lease. */
-  readonly isArmed: boolean;
   readonly targets: readonly StatedTarget[];
   /** Rows that end with the call; empty for none. */
   readonly ends: readonly EndedRow[];
@@ -71,6 +65,8 @@ class EndingCall implements SliceCall {
   readonly call: TargetsCall;
   readonly sessionId: string;
   verdicts: readonly TargetVerdict[] = [];
+  /** Why it was refused, though the others of its slice were taken; undefined if it was not. */
+  refusal: Error | undefined;
   /** Its gate stays shut until an operator opens it. */
   isShut = false;
 
@@ -92,7 +88,7 @@ class EndingCall implements SliceCall {
   }
 
   get isArmed(): boolean {
-    return this.call.isArmed;
+    return this.call.claim.lease === "own";
   }
 
   get fence(): number {
@@ -111,6 +107,7 @@ class EndingCall implements SliceCall {
   answerAs(taken: SliceCall): boolean {
     if (!(taken instanceof EndingCall) || statedIn(taken) !== statedIn(this)) return false;
     this.verdicts = taken.verdicts;
+    this.refusal = taken.refusal;
     return true;
   }
 }
@@ -147,11 +144,13 @@ export class TargetIntake {
       return checkKnownRow(barrier, end, { source: `${field}.source`, row: `${field}.row` });
     });
     await Promise.all(checks);
+    if (call.targets.length > 0) await this.#checkRows(call);
     this.#ports.signals.stated(session, call.strategies, call.signalGaps);
     const ending = new EndingCall(call, session.sessionId);
     if (call.ends.some(({ source }) => barrier.isReplayed(source)))
       await barrier.end(ending, waitMs);
     else await this.#takeAlone(ending, waitMs);
+    if (ending.refusal !== undefined) throw ending.refusal;
     const booked = call.ends.map(({ source }) => ({ source, row: feeds.bookedRow(source) }));
     return { verdicts: ending.verdicts, booked };
   }
@@ -175,13 +174,23 @@ export class TargetIntake {
     const ready = readied.filter((one) => one !== undefined);
     for (const router of new Set(ready.map((one) => one.router))) {
       const together = ready.filter((one) => one.router === router);
-      const verdicts = await router.exclusiveBooking(() =>
-        takeTargets(
-          router,
-          together.map(({ turn }) => turn()),
-        ),
+      const taken = await takeTogether(
+        router,
+        together.map(({ turn }) => turn),
       );
-      for (const [at, { ending }] of together.entries()) this.#taken(ending, router, verdicts[at]);
+      for (const [at, { ending }] of together.entries()) this.#taken(ending, router, taken[at]!);
+    }
+  }
+
+  /** @throws {QmtlError} INVALID_FIELD for a target of a row that is in no log of its world's feeds. */
+  async #checkRows({ world, ends, targets }: TargetsCall): Promise<void> {
+    const { worlds, barrier } = this.#ports;
+    try {
+      const { source } = await worlds.open(world);
+      await checkTargetRows(barrier, [source, ...ends.map((end) => end.source)], targets);
+    } catch (failure) {
+      // The targets of a world without an account here are refused one by one.
+      if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
     }
   }
 
@@ -201,7 +210,7 @@ export class TargetIntake {
 
   /** What it takes to book a call; undefined, with its verdicts, when that cannot be. */
   async #ready(ending: EndingCall): Promise<ReadyCall | undefined> {
-    const { worlds, acks, accounts } = this.#ports;
+    const { worlds, acks, accounts, barrier } = this.#ports;
     const { call } = ending;
     const { claim, targets } = call;
     // Rows that are never booked are not waited for: that would end in a refusal that explains nothing.
@@ -212,11 +221,19 @@ export class TargetIntake {
     try {
       const world = await worlds.open(call.world);
       const router = accounts.of(world.accountId);
-      if (targets.length > 0 && call.isArmed) await worlds.ready(call.world, claim, targets);
+      if (targets.length > 0 && claim.lease === "own")
+        await worlds.ready(call.world, claim, targets);
       const bounds = await this.#declared.of(claim.sessionId, call.world, targets);
       const turn = () => {
         const alongside = acks.plan({ ...call, sessionId: claim.sessionId });
-        return { world, claim, targets, bounds, alongside };
+        const closedMs = Math.max(
+          ...[
+            world.source,
+            ...router.market.sources(),
+            ...call.ends.map(({ source }) => source),
+          ].map((source) => barrier.closedMs(source)),
+        );
+        return { world, claim, targets, bounds, closedMs, alongside };
       };
       return { ending, router, turn };
     } catch (failure) {
@@ -227,12 +244,9 @@ export class TargetIntake {
     }
   }
 
-  #taken(
-    ending: EndingCall,
-    router: AccountRouter,
-    verdicts: readonly TargetVerdict[] | undefined,
-  ): void {
-    ending.verdicts = verdicts ?? [];
+  #taken(ending: EndingCall, router: AccountRouter, taken: TakenCall): void {
+    ending.verdicts = taken.verdicts ?? [];
+    ending.refusal = taken.refusal;
     ending.isShut = this.#ports.worlds.gateOf(ending.worldId)?.isShutByLateOrder === true;
     this.#restate(ending.call, router);
   }
@@ -286,60 +300,4 @@ interface ReadyCall {
   readonly ending: EndingCall;
   readonly router: AccountRouter;
   readonly turn: () => TargetsTurn;
-}
-
-/** Largest number of calls taken in one transaction. */
-const turnsAtOnceMax = 64;
-
-interface WaitingTurn {
-  readonly turn: () => TargetsTurn;
-  readonly resolve: (verdicts: readonly TargetVerdict[]) => void;
-  readonly reject: (failure: unknown) => void;
-}
-
-/**
- * Target calls of one account. While one transaction runs the others gather: runners that end the same bar are taken
- * together, 64 calls at most, in the order that `takeTargets` gives them. Those beyond are taken next, as they came.
- */
-class TargetBatches {
-  readonly #router: AccountRouter;
-  #waiting: WaitingTurn[] = [];
-
-  constructor(router: AccountRouter) {
-    this.#router = router;
-  }
-
-  /** `turn` is called when it is the call's turn. Rejects with TOO_MANY_REQUESTS when too many calls wait. */
-  take(turn: () => TargetsTurn): Promise<readonly TargetVerdict[]> {
-    if (this.#waiting.length >= waitingOperationsMax) {
-      const message = "too many target calls of one account wait";
-      return Promise.reject(new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 100 }));
-    }
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ turn, resolve, reject });
-      if (this.#waiting.length === 1) this.#begin();
-    });
-  }
-
-  #begin(): void {
-    this.#router
-      .exclusiveBooking(() => this.#takeSome())
-      .catch((failure: unknown) => {
-        for (const { reject } of this.#waiting.splice(0)) reject(failure);
-      });
-  }
-
-  async #takeSome(): Promise<void> {
-    const taken = this.#waiting.splice(0, turnsAtOnceMax);
-    if (this.#waiting.length > 0) this.#begin();
-    try {
-      const verdicts = await takeTargets(
-        this.#router,
-        taken.map(({ turn }) => turn()),
-      );
-      for (const [index, { resolve }] of taken.entries()) resolve(verdicts[index] ?? []);
-    } catch (failure) {
-      for (const { reject } of taken) reject(failure);
-    }
-  }
 }

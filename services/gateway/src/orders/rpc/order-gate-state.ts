@@ -10,13 +10,14 @@ import {
   EffectiveMode as ModeCode,
   Side,
 } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import type {
-  ApplyPhase,
-  EffectiveMode,
-  ExecutionDomain,
-  Gate,
-  GateState,
-  Hold,
+import {
+  type ApplyPhase,
+  type EffectiveMode,
+  type ExecutionDomain,
+  type Gate,
+  type GateState,
+  type Hold,
+  isOrderLeaseOf,
 } from "@qmtl/core/gate";
 import type { SessionScope } from "@qmtl/service-kit";
 import type { GateView } from "../../ports.ts";
@@ -127,10 +128,16 @@ export function domainToProto(domain: string): DomainCode {
   return found === undefined ? DomainCode.UNSPECIFIED : (Number(found[0]) as DomainCode);
 }
 
+function leaseFrom(leaseId: string, { sessionId }: SessionScope): StatedClaim["lease"] {
+  if (leaseId === "") return "none";
+  return isOrderLeaseOf(leaseId, sessionId) ? "own" : "unknown";
+}
+
 /** The gate claim of a sender, with the session of its ticket. */
 export function claimFrom(claim: GateClaim | undefined, session: SessionScope): StatedClaim {
   return {
     sessionId: session.sessionId,
+    lease: leaseFrom(claim?.leaseId ?? "", session),
     fence: Number(claim?.fence ?? 0n),
     domain: domainFrom(claim?.domain ?? DomainCode.UNSPECIFIED),
   };

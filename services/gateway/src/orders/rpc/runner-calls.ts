@@ -33,7 +33,6 @@ export function directCallFrom(
   return {
     world: session.worldId,
     claim: claimFrom(claim, session),
-    isArmed: (claim?.leaseId ?? "") !== "",
     orders: request.orders.map((one) => ({
       strategy: one.strategyId,
       instrument: one.instrument,
@@ -109,7 +108,6 @@ export function targetsCallFrom(
   return {
     world: session.worldId,
     claim: claimFrom(update.claim, session),
-    isArmed: (update.claim?.leaseId ?? "") !== "",
     targets: update.targets.map((one, index) => {
       const bucket = timestampMs(one.bucketEndTime!);
       return {
@@ -117,6 +115,7 @@ export function targetsCallFrom(
         instrument: one.instrument,
         // Quantity and notional are planned: the server has refused them.
         value: one.size.case === "weight" ? one.size.value : 0,
+        row: Number(one.row),
         bucket,
         inputWatermark: one.inputWatermarkTime ? timestampMs(one.inputWatermarkTime) : bucket,
         reason: one.reason,

@@ -268,15 +268,17 @@ export class OrderBench {
     claim: {
       readonly fence?: number;
       readonly sessionId?: string;
+      readonly leaseId?: string;
       readonly ticketStrategies?: readonly string[];
-      readonly wanted?: number;
+      readonly wanted?: bigint;
+      /** Row that its targets name. @default the row that it ends */
+      readonly targetRow?: number;
       /** Feed of the row. @default "sp500" */
       readonly source?: string;
       /** @default the end of the day of the row */
       readonly bucket?: number;
       /** @default "SPX" */
       readonly instrument?: string;
-      /** Terms of its targets. @default none */
       readonly terms?: BenchTerms;
       /** Values of more targets of the call, by instrument. @default none */
       readonly others?: Readonly<Record<string, number>>;
@@ -289,7 +291,7 @@ export class OrderBench {
       ticket: "t",
       update: {
         claim: {
-          leaseId: "l",
+          leaseId: claim.leaseId ?? `${sessionId}/1`,
           fence: BigInt(claim.fence ?? this.world.fence),
           domain: ExecutionDomain.DRYRUN,
         },
@@ -301,14 +303,14 @@ export class OrderBench {
                   strategyId: strategy,
                   instrument,
                   size: { case: "weight" as const, value: weight },
-                  row: BigInt(row),
+                  row: BigInt(claim.targetRow ?? row),
                   bucketEndTime: timestampFromMs(claim.bucket ?? bucketOf(row)),
                   ...claim.terms,
                 }),
               ),
         ends: [{ source: claim.source ?? "sp500", row: BigInt(row) }],
         strategyIds: [strategy],
-        wantedOrders: BigInt(claim.wanted ?? 0),
+        wantedOrders: claim.wanted ?? 0n,
         signalGaps:
           claim.silent === undefined
             ? []
@@ -339,7 +341,7 @@ export class OrderBench {
     const request = create(SubmitOrdersRequestSchema, {
       ticket: "t",
       claim: {
-        leaseId: how.leaseId ?? "l",
+        leaseId: how.leaseId ?? `${sessionId}/1`,
         fence: BigInt(how.fence ?? this.world.fence),
         domain: ExecutionDomain.DRYRUN,
       },
@@ -472,6 +474,7 @@ export class OrderBench {
             this.ended.push(`${source} ${call.sessionId} ${row}`);
         },
         closedMs: () => this.closedMs,
+        timelineOf: (source) => [source],
         whyUnbooked: () => this.unbooked,
       },
       ...(this.#options.entriesPerSnapshot === undefined

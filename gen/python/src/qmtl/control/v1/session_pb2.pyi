@@ -248,7 +248,7 @@ class HeartbeatReply(_message.Message):
     granted: _builtins.bool
     """True: a lease."""
     lease_id: _builtins.str
-    """Id of the lease."""
+    """Id of the lease: that of the session, a slash, and the number of the heartbeat it was granted for."""
     fence: _builtins.int
     """Fence the lease is bound to. A grant whose fence is not the one applied is dropped."""
     required_revision: _builtins.int

@@ -34,6 +34,8 @@ class IssueTicketRequest(_message.Message):
     | TRADE   | researcher; operator when the world has allow_live             | strategies      |
     | FEED    | adapter, operator; researcher for sources of a replay adapter  | sources         |
 
+    Strategies belong to nobody: a researcher may name any of them.
+
     A ticket has 65,536 characters at most, and carries the names of its strategies and sources: more than it holds are
     INVALID_ARGUMENT INVALID_FIELD.
     """

@@ -158,7 +158,7 @@ class SubmitStrategyRequest(_message.Message):
 
     @_builtins.property
     def backtest(self) -> _value_pb2.ReturnSeries:
-        """Returns of the strategy's own backtest of the declared history."""
+        """Returns of the strategy's own backtest of the declared history. `domain` is BACKTEST, or not stated."""
 
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetDeclaration]:

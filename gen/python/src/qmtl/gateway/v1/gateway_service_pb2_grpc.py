@@ -99,7 +99,7 @@ class GatewayServiceServicer:
     def SubmitStrategy(self, request, context):
         """Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
         INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
-        GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
+        GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED, SERIES_INVALID); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

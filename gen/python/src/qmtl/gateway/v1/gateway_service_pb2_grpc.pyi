@@ -47,7 +47,7 @@ class GatewayServiceStub:
     SubmitStrategy: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.SubmitStrategyRequest, _gateway_service_pb2.SubmitStrategyResponse]
     """Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
     INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
-    GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
+    GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED, SERIES_INVALID); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
     """
     GetSubmission: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetSubmissionRequest, _gateway_service_pb2.GetSubmissionResponse]
     """One submission. NOT_FOUND SUBMISSION_NOT_FOUND."""
@@ -83,7 +83,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     SubmitStrategy: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.SubmitStrategyRequest, _gateway_service_pb2.SubmitStrategyResponse]  # type: ignore[assignment]
     """Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
     INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
-    GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
+    GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED, SERIES_INVALID); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
     """
     GetSubmission: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetSubmissionRequest, _gateway_service_pb2.GetSubmissionResponse]  # type: ignore[assignment]
     """One submission. NOT_FOUND SUBMISSION_NOT_FOUND."""
@@ -122,7 +122,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_gateway_service_pb2.SubmitStrategyResponse, _abc.Awaitable[_gateway_service_pb2.SubmitStrategyResponse]]:
         """Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
         INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
-        GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
+        GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED, SERIES_INVALID); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

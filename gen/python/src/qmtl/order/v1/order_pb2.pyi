@@ -364,7 +364,7 @@ class DirectOrder(_message.Message):
     cancelled; a part fill reduces them (OCO).
     """
     row: _builtins.int
-    """Row of the bucket it was decided on."""
+    """Row of the bucket it was decided on, in the feed that is the world's clock. INVALID_FIELD for one that is not in its log."""
     reason: _builtins.str
     """Why, for people."""
     @_builtins.property
@@ -605,7 +605,9 @@ class GateClaim(_message.Message):
     FENCE_FIELD_NUMBER: _builtins.int
     DOMAIN_FIELD_NUMBER: _builtins.int
     lease_id: _builtins.str
-    """Its order lease; empty while the gate is shut: then only an order that may leave a shut gate is taken."""
+    """Its order lease; empty while the gate is shut: then only an order that may leave a shut gate is taken, and anything
+    else, each target included, is GATE_SHUT. LEASE_MISSING: the session was never granted one of this id.
+    """
     fence: _builtins.int
     """Fence of the lease."""
     domain: _execution_pb2.ExecutionDomain.ValueType

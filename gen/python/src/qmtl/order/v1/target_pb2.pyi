@@ -422,7 +422,9 @@ class Target(_message.Message):
     weight: _builtins.float
     """Share of the strategy's capital, signed: 1 = fully long."""
     row: _builtins.int
-    """Row of the bucket it was decided on; an older one is dropped."""
+    """Row of the bucket it was decided on, of the feed that marks the instrument, or of another one whose row ends there.
+    INVALID_FIELD for one that is in the log of no feed that moves with the world's.
+    """
     reason: _builtins.str
     """Why, for people."""
     sized_row: _builtins.int
@@ -449,7 +451,9 @@ class Target(_message.Message):
 
     @_builtins.property
     def bucket_end_time(self) -> _timestamp_pb2.Timestamp:
-        """End of that bucket."""
+        """End of that bucket. A target of an older bucket than the latest is BUCKET_STALE, one of a bucket that has not closed
+        yet MARK_INVALID; neither is kept.
+        """
 
     @_builtins.property
     def input_watermark_time(self) -> _timestamp_pb2.Timestamp:

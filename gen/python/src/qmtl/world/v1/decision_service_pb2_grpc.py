@@ -114,7 +114,8 @@ class DecisionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReportReturns(self, request, context):
-        """Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway.
+        """Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway. Those of a backtest are
+        taken from any researcher for any strategy that is bound: researchers are not kept apart from each other.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,7 +53,9 @@ class DecisionServiceStub:
     REQUEST_ID_REUSED. PERMISSION_DENIED ROLE_REQUIRED for a gateway without validate_only.
     """
     ReportReturns: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.ReportReturnsRequest, _decision_service_pb2.ReportReturnsResponse]
-    """Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway."""
+    """Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway. Those of a backtest are
+    taken from any researcher for any strategy that is bound: researchers are not kept apart from each other.
+    """
     ListMetrics: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.ListMetricsRequest, _decision_service_pb2.ListMetricsResponse]
     """The metric registry."""
     GetEvaluation: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.GetEvaluationRequest, _decision_service_pb2.GetEvaluationResponse]
@@ -84,7 +86,9 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     REQUEST_ID_REUSED. PERMISSION_DENIED ROLE_REQUIRED for a gateway without validate_only.
     """
     ReportReturns: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.ReportReturnsRequest, _decision_service_pb2.ReportReturnsResponse]  # type: ignore[assignment]
-    """Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway."""
+    """Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway. Those of a backtest are
+    taken from any researcher for any strategy that is bound: researchers are not kept apart from each other.
+    """
     ListMetrics: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.ListMetricsRequest, _decision_service_pb2.ListMetricsResponse]  # type: ignore[assignment]
     """The metric registry."""
     GetEvaluation: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.GetEvaluationRequest, _decision_service_pb2.GetEvaluationResponse]  # type: ignore[assignment]
@@ -136,7 +140,9 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _decision_service_pb2.ReportReturnsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_decision_service_pb2.ReportReturnsResponse, _abc.Awaitable[_decision_service_pb2.ReportReturnsResponse]]:
-        """Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway."""
+        """Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway. Those of a backtest are
+        taken from any researcher for any strategy that is bound: researchers are not kept apart from each other.
+        """
 
     @_abc_1.abstractmethod
     def ListMetrics(

@@ -178,7 +178,7 @@ export type HeartbeatReply = Message<"qmtl.control.v1.HeartbeatReply"> & {
   granted: boolean;
 
   /**
-   * Id of the lease.
+   * Id of the lease: that of the session, a slash, and the number of the heartbeat it was granted for.
    *
    * @generated from field: string lease_id = 3;
    */

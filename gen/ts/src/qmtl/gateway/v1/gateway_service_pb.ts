@@ -151,7 +151,7 @@ export type SubmitStrategyRequest = Message<"qmtl.gateway.v1.SubmitStrategyReque
   validateOnly: boolean;
 
   /**
-   * Returns of the strategy's own backtest of the declared history.
+   * Returns of the strategy's own backtest of the declared history. `domain` is BACKTEST, or not stated.
    *
    * @generated from field: qmtl.type.v1.ReturnSeries backtest = 11;
    */
@@ -811,7 +811,7 @@ export const GatewayService: GenService<{
   /**
    * Accepts a strategy. Durable before it is acknowledged; the diff follows and is retried until it is done.
    * INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
-   * GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
+   * GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE, CLOCK_MIXED, SERIES_INVALID); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
    *
    * @generated from rpc qmtl.gateway.v1.GatewayService.SubmitStrategy
    */

@@ -659,7 +659,8 @@ export const DecisionService: GenService<{
     output: typeof EvaluateResponseSchema;
   },
   /**
-   * Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway.
+   * Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway. Those of a backtest are
+   * taken from any researcher for any strategy that is bound: researchers are not kept apart from each other.
    *
    * @generated from rpc qmtl.world.v1.DecisionService.ReportReturns
    */

@@ -9,12 +9,13 @@ import {
   takeTimeline,
 } from "@qmtl/core/queues";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import { type CounterMetric, type LogFields, sleep } from "@qmtl/service-kit";
+import type { CounterMetric, LogFields } from "@qmtl/service-kit";
 import type { BarrierEnds, SliceCall, SourceValue, WorldUses } from "../ports.ts";
 import type { DroppedRunner } from "../store/dropped-runner-store.ts";
 import { BehindTargets } from "./behind-targets.ts";
 import { ComputeOnlyWorlds } from "./compute-only.ts";
 import { closedMsOf, describeFeed, feedsWaitedFor, workOnSlice } from "./describe-feed.ts";
+import { LostRows } from "./lost-rows.ts";
 import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import type { ReplayFeedsPorts } from "./replay-feeds-ports.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
@@ -33,8 +34,6 @@ import { type WatermarkReader, WatermarkRegistry } from "./watermark-registry.ts
 const leasedMax = 10_000;
 /** Longest time that a runner's call is under way, milliseconds. */
 const callMsMax = 10_000;
-/** Pause before the log is asked again for rows of which it is not known whether it has them, milliseconds. */
-const lookAgainMs = 1_000;
 /** A slice stands still when the platform has been at one thing with it for so long, milliseconds. */
 const standsMsMin = 10_000;
 
@@ -62,9 +61,8 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   readonly #leasedMs = new Map<string, number>();
   readonly #behind: BehindTargets;
   readonly #unfollow: () => void;
-  readonly #closed = new AbortController();
-  /** Feeds that are looked for in the log. */
-  readonly #looking = new Set<string>();
+  readonly #lost: LostRows;
+  #isClosed = false;
 
   constructor(ports: ReplayFeedsPorts) {
     this.#ports = ports;
@@ -77,6 +75,14 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     this.#timelines = new Timelines({ ...ports, listener: this, isComputeOnly, mustRestate });
     const changed = () => this.#timelines.recheck();
     this.#computeOnly = new ComputeOnlyWorlds({ ...ports, changed });
+    this.#lost = new LostRows({
+      clock: ports.clock,
+      logRowOf: (source) => this.#logRowOf(source),
+      look: () =>
+        this.refresh().catch((error: unknown) => {
+          this.#warn("the replay feeds could not be read again", { error });
+        }),
+    });
     this.#unfollow = ports.gates.onApplied((worldId, state) => this.#onGate(worldId, state.gate));
   }
 
@@ -109,27 +115,9 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     return this.#timelines.offer(source, record, rows, options);
   }
 
-  /**
-   * Rows of a feed may be in the log, and nobody was told: its timeline would wait for them for ever. The log is asked
-   * until the feed has come further, by what it says or by what its holder sends again.
-   */
+  /** Rows of a feed may be in the log that nobody was told of; see `LostRows`. */
   lookAgain(source: string): void {
-    if (this.#looking.has(source)) return;
-    this.#looking.add(source);
-    void this.#look(source).finally(() => this.#looking.delete(source));
-  }
-
-  async #look(source: string): Promise<void> {
-    const { clock } = this.#ports;
-    const { signal } = this.#closed;
-    const fromRow = this.#logRowOf(source);
-    for (;;) {
-      await sleep(clock, lookAgainMs, signal);
-      if (signal.aborted || this.#logRowOf(source) !== fromRow) return;
-      await this.refresh().catch((error: unknown) => {
-        this.#warn("the replay feeds could not be read again", { error });
-      });
-    }
+    this.#lost.lookFor(source);
   }
 
   /** Last row of a feed in the log, as far as its timeline knows; +∞ while that is not set up. */
@@ -342,7 +330,8 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   }
 
   close(): void {
-    this.#closed.abort();
+    this.#isClosed = true;
+    this.#lost.close();
     this.#unfollow();
     this.#behind.close();
     this.#ports.dropped.close();
@@ -386,7 +375,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   /** Logs a failure, except while the gateway stops, when calls fail for that reason. */
   #warn(message: string, fields: LogFields): void {
-    if (!this.#closed.signal.aborted) this.#ports.logger.warn(message, fields);
+    if (!this.#isClosed) this.#ports.logger.warn(message, fields);
   }
 
   /** @throws {QmtlError} SOURCE_NOT_FOUND, PEER_UNAVAILABLE. */

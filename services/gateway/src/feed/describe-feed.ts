@@ -54,7 +54,7 @@ export function feedsWaitedFor(timeline: TimelineState): readonly string[] {
 }
 
 /** What is done with the last slice by the platform itself, for people; undefined where it waits for somebody else. */
-export function workOnSlice(timeline: TimelineState): string | undefined {
+function workOnSlice(timeline: TimelineState): string | undefined {
   const { phase } = timeline.slice;
   if (phase === "append" && unknownFeeds(timeline).length === 0) return "its rows are being stored";
   if (phase === "book") return "its bars are being booked";
@@ -67,4 +67,20 @@ export function closedMsOf(timeline: TimelineState | undefined): number {
   const { phase, timeMs } = timeline.slice;
   // Until its rows are booked a slice has begun: what ends before it has closed.
   return phase === "append" || phase === "book" ? timeMs - 1 : timeMs;
+}
+
+/** A slice stands still when the platform has been at one thing with it for so long, milliseconds. */
+const standsMsMin = 10_000;
+
+/** Says since when the slice of a timeline stands still and at what; undefined while it does not. */
+export function standsText(
+  state: TimelineState,
+  sinceMs: number | undefined,
+  nowMs: number,
+): string | undefined {
+  const work = workOnSlice(state);
+  if (work === undefined || sinceMs === undefined || nowMs - sinceMs < standsMsMin)
+    return undefined;
+  const slice = new Date(state.slice.timeMs).toISOString();
+  return `slice ${slice} stands since ${new Date(sinceMs).toISOString()}: ${work}`;
 }

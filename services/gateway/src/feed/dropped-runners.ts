@@ -1,3 +1,4 @@
+import { forgetMs } from "@qmtl/core/queues";
 import type { Clock, ClockTimer, Logger } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
 import {
@@ -6,6 +7,8 @@ import {
   putDroppedRunner,
   readDroppedRunners,
 } from "../store/dropped-runner-store.ts";
+import type { StoredFeed } from "./stored-feeds.ts";
+import { reconnectMsMax } from "./timelines.ts";
 
 interface DroppedRunnersPorts {
   /** The gateway's database. */
@@ -80,4 +83,33 @@ export class DroppedRunners {
         }, removeAgainMs);
       });
   }
+}
+
+/** A runner of some feeds that was dropped before. */
+interface Drop {
+  /** Those of the feeds that it runs on. */
+  readonly sources: readonly string[];
+  /** When it was heard of last, monotonic milliseconds. */
+  readonly heardMs: number;
+}
+
+/** Those of the runners of feeds that were dropped before, by session, as the gateway that takes the feeds over counts. */
+export function dropsOf(
+  feeds: readonly StoredFeed[],
+  dropped: readonly DroppedRunner[],
+  clock: Clock,
+): Map<string, Drop> {
+  const nowMs = clock.monotonicMs();
+  // While this gateway was away it could not be heard.
+  const oldestMs = nowMs + reconnectMsMax - forgetMs;
+  const drops = new Map<string, Drop>();
+  for (const { sessionId, sources, timeMs } of dropped) {
+    const own = feeds
+      .filter(({ runners }) => runners.some((runner) => runner.sessionId === sessionId))
+      .map(({ source }) => source);
+    if (own.length === 0 || !own.some((source) => sources.includes(source))) continue;
+    const heardMs = Math.max(oldestMs, nowMs - Math.max(0, clock.nowMs() - timeMs));
+    drops.set(sessionId, { sources: own, heardMs });
+  }
+  return drops;
 }

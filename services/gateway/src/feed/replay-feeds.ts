@@ -2,42 +2,36 @@ import type { ControlEvent, FeedState } from "@qmtl/contracts/qmtl/control/v1/co
 import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import {
-  forgetMs,
   type OfferedRow,
   type TakenRunners,
   type TimelineState,
   takeTimeline,
 } from "@qmtl/core/queues";
-import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import { type CounterMetric, type LogFields, sleep } from "@qmtl/service-kit";
-import type { BarrierEnds, SliceCall, SourceValue, WorldUses } from "../ports.ts";
-import type { DroppedRunner } from "../store/dropped-runner-store.ts";
+import { hasReason } from "@qmtl/sdk/rpc";
+import type { CounterMetric, LogFields } from "@qmtl/service-kit";
+import type { BarrierEnds, SliceCall, SourceValue } from "../ports.ts";
 import { BehindTargets } from "./behind-targets.ts";
 import { ComputeOnlyWorlds } from "./compute-only.ts";
-import { closedMsOf, describeFeed, feedsWaitedFor, workOnSlice } from "./describe-feed.ts";
+import { closedMsOf, describeFeed, feedsWaitedFor, standsText } from "./describe-feed.ts";
+import { dropsOf } from "./dropped-runners.ts";
+import { LeasedSessions } from "./leased-sessions.ts";
+import { LostRows } from "./lost-rows.ts";
 import type { HeldRows, WaitOptions } from "./offer-queue.ts";
 import type { ReplayFeedsPorts } from "./replay-feeds-ports.ts";
 import { RunnerRegistry } from "./runner-registry.ts";
 import {
   checkInLog,
   isSameFeed,
+  noFeed,
   readFeeds,
   type StoredFeed,
+  sessionsOf,
   storedFeedOf,
   timelineFeedOf,
   timelinesOf,
 } from "./stored-feeds.ts";
 import { reconnectMsMax, type TimelineListener, Timelines } from "./timelines.ts";
 import { type WatermarkReader, WatermarkRegistry } from "./watermark-registry.ts";
-
-/** Largest number of sessions with a lease that are remembered. */
-const leasedMax = 10_000;
-/** Longest time that a runner's call is under way, milliseconds. */
-const callMsMax = 10_000;
-/** Pause before the log is asked again for rows of which it is not known whether it has them, milliseconds. */
-const lookAgainMs = 1_000;
-/** A slice stands still when the platform has been at one thing with it for so long, milliseconds. */
-const standsMsMin = 10_000;
 
 /**
  * The replay feeds and their timelines. This gateway is their owner; they are set up from what the DAG Manager stores
@@ -59,18 +53,17 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   #queued: Promise<void> | undefined;
   /** Worlds whose gate was open as last reported. */
   readonly #open = new Set<string>();
-  /** When sessions were given a lease for the first time since the gate of their world opened, monotonic milliseconds. */
-  readonly #leasedMs = new Map<string, number>();
+  readonly #leased: LeasedSessions;
   readonly #behind: BehindTargets;
   readonly #unfollow: () => void;
-  readonly #closed = new AbortController();
-  /** Feeds that are looked for in the log. */
-  readonly #looking = new Set<string>();
+  readonly #lost: LostRows;
+  #isClosed = false;
 
   constructor(ports: ReplayFeedsPorts) {
     this.#ports = ports;
     const help = "Runners a replay barrier stopped waiting for";
     this.#dropped = ports.metrics.counter("barrier_dropped_total", help, ["source"]);
+    this.#leased = new LeasedSessions(ports.clock, (id) => ports.gates.state(id)?.fence ?? 0n);
     const isComputeOnly = (sources: readonly string[]) => this.#isComputeOnly(sources);
     this.#behind = new BehindTargets(ports.clock, (sessionId) => this.#goOnWithout(sessionId));
     const mustRestate = ({ sessionId, worldId, isRefusedForNow }: SliceCall) =>
@@ -78,6 +71,11 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     this.#timelines = new Timelines({ ...ports, listener: this, isComputeOnly, mustRestate });
     const changed = () => this.#timelines.recheck();
     this.#computeOnly = new ComputeOnlyWorlds({ ...ports, changed });
+    this.#lost = new LostRows({
+      clock: ports.clock,
+      logRowOf: (source) => this.#logRowOf(source),
+      look: () => this.#refreshOrWarn(),
+    });
     this.#unfollow = ports.gates.onHeard((worldId, state) => this.#onGate(worldId, state.gate));
   }
 
@@ -110,27 +108,9 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     return this.#timelines.offer(source, record, rows, options);
   }
 
-  /**
-   * Rows of a feed may be in the log, and nobody was told: its timeline would wait for them for ever. The log is asked
-   * until the feed has come further, by what it says or by what its holder sends again.
-   */
+  /** Rows of a feed may be in the log that nobody was told of; see `LostRows`. */
   lookAgain(source: string): void {
-    if (this.#looking.has(source)) return;
-    this.#looking.add(source);
-    void this.#look(source).finally(() => this.#looking.delete(source));
-  }
-
-  async #look(source: string): Promise<void> {
-    const { clock } = this.#ports;
-    const { signal } = this.#closed;
-    const fromRow = this.#logRowOf(source);
-    for (;;) {
-      await sleep(clock, lookAgainMs, signal);
-      if (signal.aborted || this.#logRowOf(source) !== fromRow) return;
-      await this.refresh().catch((error: unknown) => {
-        this.#warn("the replay feeds could not be read again", { error });
-      });
-    }
+    this.#lost.lookFor(source);
   }
 
   /** Last row of a feed in the log, as far as its timeline knows; +∞ while that is not set up. */
@@ -187,7 +167,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   async end(call: SliceCall, waitMs: number): Promise<void> {
     await this.ready();
-    await this.#timelines.end(call, waitMs, this.#isArmed(call));
+    await this.#timelines.end(call, waitMs, this.#leased.isArmed(call));
   }
 
   whyUnbooked(source: string): string | undefined {
@@ -203,14 +183,11 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   /** See `WaitingFeeds`. */
   standsAt(worldId: string): string | undefined {
-    const nowMs = this.#ports.clock.nowMs();
+    const { clock } = this.#ports;
     for (const { source, worldIds } of this.#stored.values()) {
       const state = worldIds.includes(worldId) ? this.#timelines.stateOf(source) : undefined;
-      const sinceMs = this.#timelines.phaseTimeMs(source) ?? nowMs;
-      const work = state && workOnSlice(state);
-      if (state === undefined || work === undefined || nowMs - sinceMs < standsMsMin) continue;
-      const slice = new Date(state.slice.timeMs).toISOString();
-      return `slice ${slice} stands since ${new Date(sinceMs).toISOString()}: ${work}`;
+      const stands = state && standsText(state, this.#timelines.phaseTimeMs(source), clock.nowMs());
+      if (stands !== undefined) return stands;
     }
     return undefined;
   }
@@ -238,7 +215,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   /** A session that has applied the gate as it is was refused a lease: what it ended without one counts. */
   leaseRefused(sessionId: string): void {
-    this.#leasedMs.delete(sessionId);
+    this.#leased.forget(sessionId);
     for (const state of this.#timelines.states()) {
       if (state.runners.get(sessionId)?.mustRestate === true)
         this.#timelines.take(state, { kind: "not_armed", sessionIds: [sessionId] });
@@ -247,23 +224,8 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   /** A session was given a lease, or was given it again. */
   leaseGranted(sessionId: string): void {
-    if (this.#leasedMs.has(sessionId)) return;
-    if (this.#leasedMs.size >= leasedMax) this.#leasedMs.clear();
-    this.#leasedMs.set(sessionId, this.#ports.clock.monotonicMs());
-    this.#timelines.leased(sessionId, (call) => this.#isArmed(call));
-  }
-
-  /**
-   * Whether a call states something under a lease of the gate as it is, given since it opened. One under the lease of
-   * before may be the last: a runner whose lease then lapses would end slices without their orders. One that names no
-   * lease may have been sent before its sender knew of it; later than that, the sender has nothing to state.
-   */
-  #isArmed({ sessionId, worldId, isArmed, fence }: SliceCall): boolean {
-    const { gates, clock } = this.#ports;
-    const leasedMs = this.#leasedMs.get(sessionId);
-    if (leasedMs === undefined) return false;
-    if (!isArmed) return clock.monotonicMs() - leasedMs > callMsMax;
-    return BigInt(fence) >= (gates.state(worldId)?.fence ?? 0n);
+    if (!this.#leased.granted(sessionId)) return;
+    this.#timelines.leased(sessionId, (call) => this.#leased.isArmed(call));
   }
 
   /** The gates of a session and of the order path have not agreed for long: nobody waits for its targets. */
@@ -310,7 +272,11 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   /** Reads everything again; a failure is logged, and the next change leads to the next attempt. */
   refreshSoon(): void {
     if (!this.#isOpen && this.#opening === undefined) return;
-    this.refresh().catch((error: unknown) => {
+    void this.#refreshOrWarn();
+  }
+
+  #refreshOrWarn(): Promise<void> {
+    return this.refresh().catch((error: unknown) => {
       this.#warn("the replay feeds could not be read again", { error });
     });
   }
@@ -327,7 +293,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   /** A session leaves for good: it is not asked to register again. */
   forget(sessionId: string): void {
-    this.#leasedMs.delete(sessionId);
+    this.#leased.forget(sessionId);
     this.#behind.forget(sessionId);
     this.#forgetDrop(sessionId);
     this.#places.forget(sessionId);
@@ -341,7 +307,8 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   }
 
   close(): void {
-    this.#closed.abort();
+    this.#isClosed = true;
+    this.#lost.close();
     this.#unfollow();
     this.#behind.close();
     this.#ports.dropped.close();
@@ -385,7 +352,7 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
 
   /** Logs a failure, except while the gateway stops, when calls fail for that reason. */
   #warn(message: string, fields: LogFields): void {
-    if (!this.#closed.signal.aborted) this.#ports.logger.warn(message, fields);
+    if (!this.#isClosed) this.#ports.logger.warn(message, fields);
   }
 
   /** @throws {QmtlError} SOURCE_NOT_FOUND, PEER_UNAVAILABLE. */
@@ -403,30 +370,12 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     for (const { sessionId } of dropped) if (!placed.has(sessionId)) this.#forgetDrop(sessionId);
     for (const group of groups) {
       const own = feeds.filter(({ source }) => group.has(source));
-      await this.#openTimeline(own, {
-        reconnectMs: reconnectMsMax,
-        droppedMs: this.#drops(own, dropped),
-      });
+      const drops = dropsOf(own, dropped, this.#ports.clock);
+      for (const [sessionId, { sources }] of drops) this.#places.dropped(sessionId, sources);
+      const droppedMs = new Map([...drops].map(([id, { heardMs }]) => [id, heardMs]));
+      await this.#openTimeline(own, { reconnectMs: reconnectMsMax, droppedMs });
     }
     this.#isOpen = true;
-  }
-
-  /** Those of the runners of feeds that were dropped before, and when they were heard of last, monotonic milliseconds. */
-  #drops(feeds: readonly StoredFeed[], dropped: readonly DroppedRunner[]): Map<string, number> {
-    const { clock } = this.#ports;
-    const nowMs = clock.monotonicMs();
-    // While this gateway was away it could not be heard.
-    const oldestMs = nowMs + reconnectMsMax - forgetMs;
-    const drops = new Map<string, number>();
-    for (const { sessionId, sources, timeMs } of dropped) {
-      const own = feeds
-        .filter(({ runners }) => runners.some((runner) => runner.sessionId === sessionId))
-        .map(({ source }) => source);
-      if (own.length === 0 || !own.some((source) => sources.includes(source))) continue;
-      drops.set(sessionId, Math.max(oldestMs, nowMs - Math.max(0, clock.nowMs() - timeMs)));
-      this.#places.dropped(sessionId, own);
-    }
-    return drops;
   }
 
   #forgetDrop(sessionId: string): void {
@@ -511,11 +460,8 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     }
   }
 
-  async #groups(feeds: readonly StoredFeed[]): Promise<Set<string>[]> {
-    const uses = new Map<string, WorldUses | undefined>();
-    for (const worldId of new Set(feeds.flatMap(({ worldIds }) => worldIds)))
-      uses.set(worldId, await this.#ports.booker.usesOf(worldId));
-    return timelinesOf(feeds, (worldId) => uses.get(worldId));
+  #groups(feeds: readonly StoredFeed[]): Promise<Set<string>[]> {
+    return timelinesOf(feeds, (worldId) => this.#ports.booker.usesOf(worldId));
   }
 
   async #read(): Promise<StoredFeed[]> {
@@ -543,12 +489,9 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     if (isOpen === this.#open.has(worldId)) return;
     if (isOpen) this.#open.add(worldId);
     else this.#open.delete(worldId);
-    const ofWorld = [...this.#stored.values()].flatMap(({ runners }) =>
-      runners.filter((runner) => runner.worldId === worldId).map(({ sessionId }) => sessionId),
-    );
-    const sessionIds = [...new Set(ofWorld)];
+    const sessionIds = sessionsOf(this.#stored.values(), worldId);
     for (const sessionId of sessionIds) {
-      this.#leasedMs.delete(sessionId);
+      this.#leased.forget(sessionId);
       this.#behind.forget(sessionId);
     }
     if (sessionIds.length === 0) return;
@@ -556,8 +499,4 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     for (const state of this.#timelines.states()) this.#timelines.take(state, { kind, sessionIds });
     if (isOpen) this.#ports.runners.restate(sessionIds);
   }
-}
-
-function noFeed(source: string): QmtlError {
-  return new QmtlError("SOURCE_NOT_FOUND", `no feed ${source}`, { metadata: { source } });
 }

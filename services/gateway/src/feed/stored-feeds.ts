@@ -5,6 +5,7 @@ import type { StoredTimelineFeed } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { CallPrincipal } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
+import type { WorldUses } from "../ports.ts";
 
 /** A feed as the DAG Manager stores it. */
 export interface StoredFeed {
@@ -84,15 +85,19 @@ export async function readFeeds(dag: Peer, gateway: CallPrincipal): Promise<Stor
 }
 
 /** What a world uses beside the feeds that its strategies read; undefined while that is not known. */
-export type UsesOf = (
-  worldId: string,
-) => { readonly accountId: string | undefined; readonly sources: readonly string[] } | undefined;
+type UsesOf = (worldId: string) => Promise<WorldUses | undefined>;
 
 /**
  * Divides feeds into timelines: two feeds move together if a world uses both, or if two worlds that use them trade on
  * one account. A feed that no strategy reads moves by itself: nobody publishes it.
  */
-export function timelinesOf(feeds: readonly StoredFeed[], usesOf: UsesOf): Set<string>[] {
+export async function timelinesOf(
+  feeds: readonly StoredFeed[],
+  usesOf: UsesOf,
+): Promise<Set<string>[]> {
+  const uses = new Map<string, WorldUses | undefined>();
+  for (const worldId of new Set(feeds.flatMap(({ worldIds }) => worldIds)))
+    uses.set(worldId, await usesOf(worldId));
   const groupOf = new Map<string, Set<string>>();
   const isRead = new Set<string>();
   for (const { source, worldIds } of feeds) {
@@ -108,7 +113,7 @@ export function timelinesOf(feeds: readonly StoredFeed[], usesOf: UsesOf): Set<s
   };
   for (const { source, worldIds } of feeds) {
     for (const worldId of worldIds) {
-      const { accountId, sources } = usesOf(worldId) ?? { accountId: undefined, sources: [] };
+      const { accountId, sources } = uses.get(worldId) ?? { accountId: undefined, sources: [] };
       const name = accountId === undefined ? `world ${worldId}` : `account ${accountId}`;
       for (const used of [source, ...sources]) join(name, used);
     }
@@ -123,4 +128,17 @@ function unite(groupOf: Map<string, Set<string>>, a: string, b: string): void {
     into.add(source);
     groupOf.set(source, into);
   }
+}
+
+/** The refusal of a name that no feed has. */
+export function noFeed(source: string): QmtlError {
+  return new QmtlError("SOURCE_NOT_FOUND", `no feed ${source}`, { metadata: { source } });
+}
+
+/** Sessions of a world's runners on any of the feeds, each once. */
+export function sessionsOf(feeds: Iterable<StoredFeed>, worldId: string): string[] {
+  const ofWorld = [...feeds].flatMap(({ runners }) =>
+    runners.filter((runner) => runner.worldId === worldId).map(({ sessionId }) => sessionId),
+  );
+  return [...new Set(ofWorld)];
 }

@@ -145,6 +145,9 @@ export class QueueFollower {
       .catch((failure: unknown) => this.#ports.fail(failure))
       .finally(() => {
         this.#isRunning = false;
+        // Asked for between the end of the reading and this.
+        const isWanted = [...this.#queues.values()].some(({ mustRead }) => mustRead);
+        if (isWanted && !this.#ports.signal.aborted) this.#read();
       });
   }
 

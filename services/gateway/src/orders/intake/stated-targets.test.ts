@@ -1,6 +1,10 @@
+import { create } from "@bufbuild/protobuf";
+import { SetTargetsRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { setTargets } from "../rpc/order-routes.ts";
 import { OrderBench } from "../testing/order-bench.ts";
 
 let host: PgliteHost;
@@ -81,4 +85,27 @@ test("a call whose content cannot be booked is refused alone, and the others of 
   expect(await bench.list()).toHaveLength(1);
   const later = await bench.end("A", 0, 1, { wanted: 3n });
   expect(later.results?.[0]).toMatchObject({ accepted: true, reason: "" });
+});
+
+test("the end of a runner whose world is gone is refused alone, and the others of its slice are taken", async () => {
+  await onPaper();
+  const request = create(SetTargetsRequestSchema, {
+    update: {
+      claim: { domain: ExecutionDomain.BACKTEST },
+      ends: [{ source: "sp500", row: 0n }],
+      strategyIds: ["Z"],
+    },
+  });
+  const session = {
+    ...{ sessionId: "session-Z", worldId: "gone", strategyIds: ["Z"], sources: [] },
+    rights: ["observe", "compute"] as const,
+  };
+
+  const [gone, right] = await Promise.allSettled([
+    setTargets(bench.orders, request, session, Number.POSITIVE_INFINITY),
+    bench.end("A", 0, 1),
+  ]);
+
+  expect(gone).toMatchObject({ reason: { reason: "WORLD_NOT_FOUND" } });
+  expect(right).toMatchObject({ value: { results: [{ accepted: true, reason: "" }] } });
 });

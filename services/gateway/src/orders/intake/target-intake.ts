@@ -237,9 +237,11 @@ export class TargetIntake {
       };
       return { ending, router, turn };
     } catch (failure) {
+      // Only its own call is of a world that is gone: the others of the slice are taken.
+      if (hasReason(failure, "WORLD_NOT_FOUND")) ending.refusal = failure;
       // A world without an account here takes no target; its buckets end all the same.
-      if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
-      ending.refuse(failure.reason);
+      else if (hasReason(failure, "ACCOUNT_NOT_FOUND")) ending.refuse(failure.reason);
+      else throw failure;
       return undefined;
     }
   }

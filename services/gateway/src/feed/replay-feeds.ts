@@ -71,11 +71,9 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
     this.#timelines = new Timelines({ ...ports, listener: this, isComputeOnly, mustRestate });
     const changed = () => this.#timelines.recheck();
     this.#computeOnly = new ComputeOnlyWorlds({ ...ports, changed });
-    this.#lost = new LostRows({
-      clock: ports.clock,
-      logRowOf: (source) => this.#logRowOf(source),
-      look: () => this.#refreshOrWarn(),
-    });
+    const logRowOf = (source: string) => this.#logRowOf(source);
+    const look = () => this.#refreshOrWarn();
+    this.#lost = new LostRows({ clock: ports.clock, logRowOf, look });
     this.#unfollow = ports.gates.onHeard((worldId, state) => this.#onGate(worldId, state.gate));
   }
 
@@ -259,7 +257,6 @@ export class ReplayFeeds implements BarrierEnds, TimelineListener {
   /** The limit or the runners of a feed changed. */
   onEvent(event: ControlEvent): void {
     if (!event.topicKey.startsWith("feed/")) return;
-    if (!this.#isOpen && this.#opening === undefined) return;
     const { payload } = event;
     // Most events report that rows have passed, which passed here.
     if (payload.case === "feedUpdated") {

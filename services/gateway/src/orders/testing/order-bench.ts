@@ -9,7 +9,7 @@ import { OrderType } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import type { TargetTerm } from "@qmtl/contracts/qmtl/order/v1/target_pb";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { readingAt } from "@qmtl/core/gate";
-import { QmtlError, reasonName } from "@qmtl/sdk/rpc";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   createMetrics,
   type LogFields,
@@ -33,15 +33,13 @@ import { setTargets, submitOrders } from "../rpc/order-routes.ts";
 import type { HaltActions, HaltCoverage } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import { FakeWorld } from "./fake-world.ts";
+import { named } from "./named-result.ts";
 import { OutageDb } from "./outage-db.ts";
 import { RemotePaper } from "./remote-paper.ts";
 
-const dayMs = 86_400_000;
-const startMs = Date.UTC(2015, 0, 1);
-
 /** End of the bucket of a row, one day each. */
 export function bucketOf(row: number): number {
-  return startMs + (row + 1) * dayMs;
+  return Date.UTC(2015, 0, row + 2);
 }
 
 export const paperAccount: AccountSettings = {
@@ -71,7 +69,7 @@ export const replayWorld: OrderWorld = {
   accountId: "paper",
   source: "sp500",
   isReplay: true,
-  maxLagMs: 7 * dayMs,
+  maxLagMs: 604_800_000,
   onDemote: "flat",
   onLeaseLost: "cancel_opening",
   cancelProtective: false,
@@ -496,11 +494,4 @@ const cause = { reason: "test", principal: "local" };
 function sessionOf(sessionId: string, strategyIds: readonly string[]): SessionScope {
   const rights = ["observe", "compute", "trade"] as const;
   return { sessionId, worldId: "w1", strategyIds, sources: [], rights };
-}
-
-/** A result with the name of its reason, empty for none. */
-function named<R extends { reason?: Parameters<typeof reasonName>[0] }>(
-  result: R,
-): Omit<R, "reason"> & { reason: string } {
-  return { ...result, reason: reasonName(result.reason ?? 0) ?? "" };
 }

@@ -12,6 +12,11 @@ import { column, PositionTargetNode, Strategy, StreamInput, sma } from "@qmtl/sd
 export class Swinger extends Strategy {
   static readonly module = import.meta.url;
 
+  constructor() {
+    // Which earlier versions of the SDK ask for; now it is the default.
+    super({ defaultPeriod: 1 });
+  }
+
   override setup(): void {
     const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d" });
     const signal = sma(column(bars, "close", { name: "close" }), 2, { name: "mean" });

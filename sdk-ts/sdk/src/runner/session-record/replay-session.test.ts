@@ -188,7 +188,7 @@ test("a session replayed offline makes the same orders, through direct orders, a
 /** Long while the close is 105 or more; a bucket without a bar is a hole. */
 class Continuous extends Strategy {
   override setup(): void {
-    const day = { interval: "1d", period: 1, schedule: "continuous" } as const;
+    const day = { interval: "1d", schedule: "continuous" } as const;
     const bars = new StreamInput({ source: "day", columns: ["close"], ...day });
     const signal = column(bars, "close", { name: "close" });
     const thresholds = { longEnter: 105, longExit: 105 };

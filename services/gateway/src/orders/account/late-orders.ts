@@ -13,7 +13,8 @@ const againMs = 1_000;
  */
 export class LateOrders {
   readonly #router: AccountRouter;
-  readonly #open = new Set<string>();
+  /** When each was added, monotonic milliseconds. */
+  readonly #open = new Map<string, number>();
   #again: ClockTimer | undefined;
   /** That they are still open was logged. */
   #isTold = false;
@@ -24,7 +25,8 @@ export class LateOrders {
   }
 
   add(orderIds: readonly string[]): void {
-    for (const id of orderIds) this.#open.add(id);
+    const nowMs = this.#router.deps.clock.monotonicMs();
+    for (const id of orderIds) if (!this.#open.has(id)) this.#open.set(id, nowMs);
   }
 
   /**
@@ -37,11 +39,14 @@ export class LateOrders {
     const router = this.#router;
     const { account } = router;
     const { logger } = router.deps;
-    const orders = [...this.#open];
+    const orders = [...this.#open.keys()];
     try {
       const reports = router.booking();
-      await this.#cancel(orders, reports);
+      const onTheirWay = await this.#cancel(orders, reports);
       await router.commit(reports);
+      this.#closed(orders.filter((id) => !onTheirWay.includes(id)));
+      if (onTheirWay.length > 0)
+        throw new Error(`the broker does not know ${onTheirWay.join(", ")} yet`);
     } catch (error) {
       if (!this.#isTold)
         logger.warn("a late order is not cancelled yet", { account, orders, error });
@@ -50,13 +55,17 @@ export class LateOrders {
       throw error;
     }
     this.#isTold = false;
-    for (const order of orders) {
-      this.#open.delete(order);
-      const state = router.core.order(order)?.state ?? "not written";
-      logger.info("a late order is closed", { account, order, state });
-    }
     this.#again?.cancel();
     this.#again = undefined;
+  }
+
+  #closed(orders: readonly string[]): void {
+    const { account, core, deps } = this.#router;
+    for (const order of orders) {
+      this.#open.delete(order);
+      const state = core.order(order)?.state ?? "not written";
+      deps.logger.info("a late order is closed", { account, order, state });
+    }
   }
 
   /** Nothing is tried again after this. Only this process knows that the orders left are late. */
@@ -65,20 +74,29 @@ export class LateOrders {
     this.#again?.cancel();
   }
 
-  /** Whatever a broker answers, it fills none of them any more: one that it has never seen did not reach it. */
-  async #cancel(orders: readonly string[], reports: Booking): Promise<void> {
+  /**
+   * Cancels orders at the broker. Resolves to those that it does not know and that may still arrive there: whatever it
+   * answers of the others, it fills none of them any more.
+   */
+  async #cancel(orders: readonly string[], reports: Booking): Promise<readonly string[]> {
     const router = this.#router;
-    const { broker } = router.deps;
+    const { broker, clock } = router.deps;
     if (isLocal(broker)) {
       reports.atBroker = await broker.prepare();
       for (const id of orders) placeCancel(router, id, reports.atBroker, reports);
-      return;
+      return [];
     }
+    const onTheirWay: string[] = [];
     for (const id of orders) {
-      if ((await broker.cancel(id)) !== "cancelled") continue;
+      const askedMs = clock.monotonicMs();
+      const reply = await broker.cancel(id);
+      const sinceMs = this.#open.get(id) ?? askedMs;
+      if (reply === "unknown" && askedMs - sinceMs < broker.arrivalMsMax) onTheirWay.push(id);
+      if (reply !== "cancelled") continue;
       const row = router.rowOf(router.core.order(id)?.world ?? "");
       reports.report(id, "cancelled", row, "asked for");
     }
+    return onTheirWay;
   }
 
   #tryAgain(): void {

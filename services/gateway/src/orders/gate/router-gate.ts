@@ -403,7 +403,7 @@ export class RouterGate implements WorldGate {
   #watchFirst(): void {
     this.#lapseTimer = this.#ports.clock.setTimer(() => {
       const gate = this.applied?.gate ?? "OPEN";
-      if (this.#isStopped || this.#state.latched !== null || gate !== "OPEN") return;
+      if (this.#isStopped || this.#state.latched.length > 0 || gate !== "OPEN") return;
       this.#ports.events.lapsed(this.#ports.worldId);
     }, this.#leaseMs);
   }

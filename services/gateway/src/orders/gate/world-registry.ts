@@ -125,7 +125,16 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
       opening.catch(() => this.#opening.delete(worldId));
     }
     await opening;
-    return this.#world(worldId);
+    return this.opened(worldId);
+  }
+
+  /** Settings of a world that was opened. Throws WORLD_NOT_FOUND once it was let go. */
+  opened(worldId: string): OrderWorld {
+    const world = this.worldOf(worldId);
+    if (world === undefined) {
+      throw new QmtlError("WORLD_NOT_FOUND", `world ${worldId} is not known here any more`);
+    }
+    return world;
   }
 
   /** See `AccountRegistry.holds`; false for an account that is not configured here. */
@@ -281,9 +290,9 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
     operation: (router: AccountRouter, world: OrderWorld) => Promise<T>,
   ): Promise<T> {
     for (;;) {
-      const router = this.#ports.accounts.of(this.#known(worldId).accountId);
+      const router = this.#ports.accounts.of(this.opened(worldId).accountId);
       const done = await router.exclusive(async () => {
-        const world = this.#known(worldId);
+        const world = this.opened(worldId);
         // It has moved to another account while this waited for its turn.
         if (world.accountId !== router.account) return undefined;
         return { result: await this.#unlessStopped(() => operation(router, world)) };
@@ -296,15 +305,6 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
   #unlessStopped<T>(operation: () => Promise<T>): Promise<T> {
     if (this.#stopped.signal.aborted) throw new Error("the gates are followed no more");
     return operation();
-  }
-
-  /** Settings of a world. Throws WORLD_NOT_FOUND once it was let go. */
-  #known(worldId: string): OrderWorld {
-    const world = this.worldOf(worldId);
-    if (world === undefined) {
-      throw new QmtlError("WORLD_NOT_FOUND", `world ${worldId} is not known here any more`);
-    }
-    return world;
   }
 
   /** A world cannot be deleted while a side of it is active: WorldService has lost its store, and may get it back. */
@@ -324,7 +324,7 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
         get stored() {
           return fences.get(worldId);
         },
-        router: () => accounts.of(this.#known(worldId).accountId),
+        router: () => accounts.of(this.opened(worldId).accountId),
         read: () => this.#settings.read(worldId),
         readNow: () => this.#settings.readNow(worldId),
         heard: async () => {

@@ -79,7 +79,8 @@ export class DirectOrderIntake {
     return router.exclusive(async () => {
       const before = await this.#kept(call);
       if (before !== undefined) return before;
-      const world = await worlds.open(call.world);
+      // Opening it takes turns on this account: it would wait for this one.
+      const world = worlds.opened(call.world);
       const closed = [source, ...router.market.sources()].map((name) => barrier.closedMs(name));
       return takeDirectOrders(router, {
         ...call,

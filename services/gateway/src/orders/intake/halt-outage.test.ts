@@ -210,6 +210,19 @@ test("a halt set while the one before it is being ended stays in force and store
   expect((await Halts.load(bench.db)).list()).toEqual([halt]);
 });
 
+test("a resume that meets a look for stored halts ends the halt, in memory and in the store", async () => {
+  await openWorking();
+  const { halt } = await bench.halt(world);
+  const { halting, halts } = bench.orders;
+  // The look that PostgreSQL brings every 500 ms begins between the resume and its commit.
+  const resumed = bench.resume(world);
+  await Promise.all([resumed, halting.takeOverStored()]);
+  await halting.takeOverStored();
+
+  expect(halts.list()).not.toContainEqual(halt);
+  expect([halts.list(), (await Halts.load(bench.db)).list()]).toEqual([[], []]);
+});
+
 test("a database that cannot write, as on a full disk, does not keep a halt from being in force, or from being stored later", async () => {
   await openWorking();
   bench.db.failure = new DbError("SQL_ERROR", "could not extend file: No space left on device", {

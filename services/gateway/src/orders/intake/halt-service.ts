@@ -175,7 +175,8 @@ export class HaltService {
     const known = halts.at(stored);
     const isLeft = leftToDo.cancel || leftToDo.flatten;
     // Of two gateways that halted the same at once, the id that is stored counts.
-    if (known !== undefined && halts.isStored(known.haltId)) halts.set(stored);
+    const isOther = known !== undefined && known.haltId !== stored.haltId;
+    if (isOther && halts.isStored(known.haltId)) halts.set(stored);
     if (known !== undefined && !isLeft) return;
     const halt = halts.at(stored) ?? stored;
     if (known === undefined) this.#putInForce(halt);

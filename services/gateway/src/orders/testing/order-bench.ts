@@ -39,7 +39,7 @@ import { RemotePaper } from "./remote-paper.ts";
 
 /** End of the bucket of a row, one day each. */
 export function bucketOf(row: number): number {
-  return Date.UTC(2015, 0, row + 2);
+  return Date.UTC(2015, 0, 2) + row * 86_400_000;
 }
 
 export const paperAccount: AccountSettings = {

@@ -57,6 +57,11 @@ test("a whole number that cannot be counted exactly is refused by its field, als
     fields: [{ field: "records[1].mark.watermark_ms" }],
   });
   expect(refusalOf(PublishRequestSchema, marked(2n ** 53n - 1n))).toBeUndefined();
+  const farRecord = { computeKey: "a", leaseEpoch: 1n, seq: 2n ** 64n - 1n };
+  const far = create(PublishRequestSchema, { records: [farRecord] });
+  expect(refusalOf(PublishRequestSchema, far)).toMatchObject({
+    fields: [{ field: "records[0].seq" }],
+  });
 });
 
 test.each([

@@ -13,7 +13,7 @@ export class Swinger extends Strategy {
   static readonly module = import.meta.url;
 
   constructor() {
-    // Which earlier versions of the SDK ask for; now it is the default.
+    // Earlier versions of the SDK have no default of it.
     super({ defaultPeriod: 1 });
   }
 

@@ -32,7 +32,18 @@ const plans = new WeakMap<DescMessage, CheckedField[]>();
  * @throws {QmtlError} INVALID_FIELD naming the first such field.
  */
 export function checkStorable(desc: DescMessage, request: Message): void {
-  checkFields(checkedFields(desc), request, "");
+  const fault = faultIn(checkedFields(desc), request);
+  if (fault === undefined) return;
+  const { field, description } = fault;
+  throw new QmtlError("INVALID_FIELD", `${field} ${description}`, {
+    fields: [{ field, description }],
+  });
+}
+
+/** What is wrong in a message, and where; the path is written only then. */
+interface Fault {
+  readonly field: string;
+  readonly description: string;
 }
 
 /** Made once per type. */
@@ -70,29 +81,42 @@ function checkOf(field: DescField): ValueCheck | undefined {
   }
 }
 
-function checkFields(fields: readonly CheckedField[], message: object, at: string): void {
+function faultIn(fields: readonly CheckedField[], message: object): Fault | undefined {
   for (const checked of fields) {
     const value = fieldValue(message, checked.field);
     if (value === undefined) continue;
-    if (checked.field.fieldKind === "list") {
-      const items = value as readonly unknown[];
-      for (let index = 0; index < items.length; index++)
-        checkValue(checked, items[index], at, `[${index}]`);
-    } else if (checked.field.fieldKind === "map") {
-      for (const [key, each] of Object.entries(value as object)) {
-        const fault = checked.hasTextKeys ? wrongText(key) : undefined;
-        if (fault !== undefined) throw unstorable(`${at}${checked.field.name}`, `a key ${fault}`);
-        checkValue(checked, each, at, `["${key}"]`);
-      }
-    } else checkValue(checked, value, at, "");
+    const fault = faultOfField(checked, value);
+    if (fault !== undefined) return { ...fault, field: `${checked.field.name}${fault.field}` };
   }
+  return undefined;
 }
 
-function checkValue(checked: CheckedField, value: unknown, at: string, index: string): void {
-  const fault = checked.check?.(value);
-  if (fault !== undefined) throw unstorable(`${at}${checked.field.name}${index}`, fault);
-  if (checked.child === undefined || checked.child.length === 0) return;
-  checkFields(checked.child, value as object, `${at}${checked.field.name}${index}.`);
+/** As `faultIn`, with the path that follows the name of the field. */
+function faultOfField(checked: CheckedField, value: unknown): Fault | undefined {
+  const { fieldKind } = checked.field;
+  if (fieldKind === "list") {
+    const items = value as readonly unknown[];
+    for (let index = 0; index < items.length; index++) {
+      const fault = faultOfValue(checked, items[index]);
+      if (fault !== undefined) return { ...fault, field: `[${index}]${fault.field}` };
+    }
+    return undefined;
+  }
+  if (fieldKind !== "map") return faultOfValue(checked, value);
+  for (const [key, each] of Object.entries(value as object)) {
+    const wrongKey = checked.hasTextKeys ? wrongText(key) : undefined;
+    if (wrongKey !== undefined) return { field: "", description: `a key ${wrongKey}` };
+    const fault = faultOfValue(checked, each);
+    if (fault !== undefined) return { ...fault, field: `["${key}"]${fault.field}` };
+  }
+  return undefined;
+}
+
+function faultOfValue({ check, child }: CheckedField, value: unknown): Fault | undefined {
+  const description = check?.(value);
+  if (description !== undefined) return { field: "", description };
+  const fault = child === undefined ? undefined : faultIn(child, value as object);
+  return fault === undefined ? undefined : { ...fault, field: `.${fault.field}` };
 }
 
 function wrongText(value: unknown): string | undefined {
@@ -118,10 +142,4 @@ function wrongDuration(value: unknown): string | undefined {
   const isOneSided = seconds === 0n || nanos === 0 || seconds > 0n === nanos > 0;
   if (isShort && isOneSided && nanos >= -nanosMax && nanos <= nanosMax) return undefined;
   return "is no duration of 10,000 years at most";
-}
-
-function unstorable(field: string, description: string): QmtlError {
-  return new QmtlError("INVALID_FIELD", `${field} ${description}`, {
-    fields: [{ field, description }],
-  });
 }

@@ -9,7 +9,7 @@ const againMs = 1_000;
 
 /**
  * Orders of one account that were not written in time, and are not known to be closed. Each is cancelled until that
- * succeeds, or until it turns out that it was never written.
+ * succeeds, or until it turns out that it was never written, or can no longer reach its broker.
  */
 export class LateOrders {
   readonly #router: AccountRouter;

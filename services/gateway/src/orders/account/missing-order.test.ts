@@ -5,6 +5,7 @@ import { type BrokerOrder, isLocal, type RemoteBroker } from "../broker/broker-p
 import { bucketOf, OrderBench } from "../testing/order-bench.ts";
 
 const longMs = 60_000;
+const leaseMs = 10_000;
 let host: PgliteHost;
 let bench: OrderBench;
 beforeAll(async () => {
@@ -26,13 +27,17 @@ function remote(): RemoteBroker {
   return broker;
 }
 
-/** The next order is under way for longer than its answer is waited for; the result has it arrive. */
-function delayNextOrder(): () => Promise<unknown> {
+/**
+ * The next order is under way for longer than its answer is waited for, and the machine sleeps for `sleepMs` meanwhile; the
+ * result has the order arrive.
+ */
+function delayNextOrder(sleepMs = 0): () => Promise<unknown> {
   const broker = remote();
   const accept = broker.accept.bind(broker);
   let delayed: BrokerOrder | undefined;
   vi.spyOn(broker, "accept").mockImplementationOnce(async (order) => {
     delayed = order;
+    bench.aheadMs += sleepMs;
     throw new Error("no answer");
   });
   return async () => accept(delayed!);
@@ -74,6 +79,33 @@ test("an order that a remote broker does not know is given up and made anew once
   expect(await states()).toEqual(["expired", "accepted"]);
   await bench.bar(1, 100);
   expect(bench.lots("A")).toBe(40_000);
+});
+
+test("no bar fills a late order that reaches its broker after the first cancel: it is cancelled there, too", async () => {
+  await begin(longMs);
+  const arrive = delayNextOrder(leaseMs);
+  await bench.end("A", 0, 1);
+
+  await expect(bench.bar(1, 100)).rejects.toThrow("does not know");
+  await arrive();
+  await bench.bar(1, 100);
+
+  expect(bench.lots("A")).toBe(0);
+  expect(await states()).toEqual(["cancelled"]);
+});
+
+test("a late order that never reaches its broker holds no bar back once it can no longer arrive", async () => {
+  await begin(500);
+  delayNextOrder(leaseMs);
+  await bench.end("A", 0, 1);
+  await expect(bench.bar(1, 100)).rejects.toThrow("does not know");
+
+  await waitUntil(async () => {
+    await bench.bar(1, 100).catch(() => {});
+    return bench.router.market.lastRow("sp500")?.row === 1;
+  });
+
+  expect(bench.lots("A")).toBe(0);
 });
 
 /** An order is stored, and the process ends before it is known whether it was handed over. */
